@@ -1,0 +1,82 @@
+# The same few targets for people and for CI. `make` lists them.
+#
+# Everything lives in .venv, made of the newest Python from 3.11 on that is found; another one: make PYTHON=...
+# Variables of the service pass through: make run PORT=8080
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+# The first of these that is new enough. Not evaluated before a target needs it.
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 python; do \
+	if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: $(VENV)/.run-stamp ## install what is missing and serve on port 3655 until Ctrl-C
+	@exec $(BIN)/arsenal-fast serve
+
+.PHONY: test
+test: lint redis ## everything that must be green: ruff, mypy --strict, all tests
+	$(BIN)/pytest
+
+.PHONY: unit
+unit: $(VENV)/.test-stamp ## the tests that need neither Redis nor a started service
+	$(BIN)/pytest -m "not integration"
+
+.PHONY: integration
+integration: $(VENV)/.test-stamp redis ## the tests with a real Redis and real sockets
+	$(BIN)/pytest -m integration
+
+.PHONY: lint
+lint: $(VENV)/.test-stamp ## ruff (rules and format) and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: format
+format: $(VENV)/.test-stamp ## put the source into its form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: bench
+bench: $(VENV)/.test-stamp redis ## CPU per request against the floor; writes PERF.md
+	$(BIN)/python -m bench
+
+.PHONY: perf
+perf: $(VENV)/.test-stamp ## the micro-benchmarks (pytest-benchmark)
+	$(BIN)/pytest --benchmark-enable --benchmark-only
+
+.PHONY: fuzz
+fuzz: $(VENV)/.test-stamp ## the property tests with 10,000 examples each; FUZZ_EXAMPLES=n for another number
+	$(BIN)/python -m pytest -p fuzz.profile --hypothesis-profile=fuzz -m "hypothesis and not integration"
+
+.PHONY: wheel
+wheel: $(VENV)/.test-stamp ## build dist/*.whl
+	$(BIN)/python -m build --wheel
+
+.PHONY: clean
+clean: ## remove what the other targets made
+	rm -rf $(VENV) build dist *.egg-info .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache .schemathesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: redis
+redis:
+	@scripts/install-redis.sh
+
+# A stamp is newer than pyproject.toml once its dependencies are in; a second call is then quick.
+$(VENV)/.run-stamp: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.test-stamp: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@ $(VENV)/.run-stamp
+
+$(BIN)/python:
+	@scripts/make-venv.sh '$(PYTHON)' $(VENV)

@@ -1,0 +1,7 @@
+"""``python -m arsenal_fast`` is ``arsenal-fast``."""
+
+import sys
+
+from arsenal_fast.cli import main
+
+sys.exit(main())

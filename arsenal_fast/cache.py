@@ -1,0 +1,81 @@
+"""A bounded map whose hit costs one dictionary look-up.
+
+An exact LRU moves an entry at every hit; this cache keeps two generations instead. New and re-used
+entries live in the young one; when that is full it becomes the old one, and what is not asked for
+again before the next turn is forgotten. So an entry survives at least ``capacity`` and at most
+``2 * capacity`` insertions after its last use (2Q and SIEVE rest on the same idea).
+
+Forgetting is spread out: a dropped generation is emptied two entries at each insertion, so that no
+request pays for freeing a hundred thousand of them.
+"""
+
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class GenerationalCache(Generic[K, V]):
+    """At most ``2 * capacity`` living entries, and a dropped generation that is being emptied."""
+
+    __slots__ = ("_capacity", "_dying", "_old", "young")
+
+    def __init__(self, capacity: int) -> None:
+        if capacity < 1:
+            raise ValueError("capacity must be at least 1")
+        self._capacity = capacity
+        self.young: dict[K, V] = {}
+        """The young generation; a caller in a hurry may look here first, and never writes to it."""
+        self._old: dict[K, V] = {}
+        self._dying: dict[K, V] = {}
+
+    def get(self, key: K) -> V | None:
+        """Return the entry, keeping it young, or None."""
+        value = self.young.get(key)
+        if value is None:
+            value = self._old.get(key)
+            if value is not None:
+                self.put(key, value)
+        return value
+
+    def put(self, key: K, value: V) -> None:
+        """Insert or replace an entry."""
+        young = self.young
+        young[key] = value
+        if self._dying:
+            self._forget_two()
+        if len(young) >= self._capacity:
+            self._turn()
+
+    def discard(self, key: K) -> None:
+        """Forget the entry if it is there."""
+        self.young.pop(key, None)
+        self._old.pop(key, None)
+
+    def clear(self) -> None:
+        """Forget everything, at once."""
+        self.young.clear()
+        self._old.clear()
+        self._dying.clear()
+
+    def values(self) -> Iterator[V]:
+        """Yield the living entries as they stand now, each key once."""
+        young = self.young
+        yield from tuple(young.values())
+        yield from [value for key, value in self._old.items() if key not in young]
+
+    def __len__(self) -> int:
+        return len(self.young) + sum(key not in self.young for key in self._old)
+
+    def _turn(self) -> None:
+        # `young` is replaced, not emptied: a reader who holds the old dictionary sees no change.
+        self._dying = self._old
+        self._old = self.young
+        self.young = {}
+
+    def _forget_two(self) -> None:
+        dying = self._dying
+        dying.popitem()
+        if dying:
+            dying.popitem()

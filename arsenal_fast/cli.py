@@ -1,0 +1,186 @@
+"""The command line: ``arsenal-fast serve | check | openapi``.
+
+What a person reads goes to stdout, what went wrong to stderr: one sentence a line, no traceback. Exit status:
+0 done, 1 could not (the port is taken), 2 wrong usage, 78 wrong configuration (EX_CONFIG), 130 interrupted.
+What a command needs is imported by that command, so that each starts at once.
+"""
+
+import argparse
+import errno
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from arsenal_fast import __version__
+from arsenal_fast.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from arsenal_fast.config import Config
+    from arsenal_fast.shared_counters import SharedCounters
+
+EXIT_FAILURE: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_CONFIGURATION: Final = 78
+EXIT_INTERRUPTED: Final = 130
+
+_DESCRIPTION: Final = "Arsenal Identity Service: disposable, expiring, checkable identities over HTTP."
+_EPILOG: Final = """\
+examples:
+  arsenal-fast serve                                    on port 3655, state in memory, one process
+  arsenal-fast serve --port 8080                        a flag stands above its variable
+  REDIS_URL=redis://localhost WORKERS=4 arsenal-fast serve
+  NODE_ENV=production arsenal-fast check                what is still missing?
+  arsenal-fast openapi > openapi.json
+
+The configuration comes from the environment: `arsenal-fast check` lists the variables with what they are now,
+the README with what they mean. Files such as .env.production are not read: Docker Compose (env_file),
+Kubernetes (envFrom) or your shell puts them into the environment:
+  set -a; . ./.env.production; set +a; arsenal-fast check
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    command: Callable[[argparse.Namespace], int] | None = arguments.command
+    if command is None:
+        parser.print_help(sys.stderr)
+        return EXIT_USAGE
+    try:
+        return _flushed(command(arguments))
+    except ConfigurationError as error:
+        _complain(*error.faults)
+        return EXIT_CONFIGURATION
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # arsenal-fast openapi | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILURE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="arsenal-fast",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"arsenal-fast {__version__}")
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    serve = commands.add_parser(
+        "serve",
+        help="serve until SIGTERM or Ctrl-C",
+        description="Serve until SIGTERM or Ctrl-C; then answer what was accepted and leave.",
+    )
+    # The values stay texts: they are read by the same rules as the variables that they replace.
+    serve.add_argument("--host", metavar="ADDRESS", help="address to listen on (HOST, default 0.0.0.0)")
+    serve.add_argument("--port", metavar="NUMBER", help="port to listen on (PORT, default 3655)")
+    serve.add_argument("--workers", metavar="NUMBER", help="processes, or auto (WORKERS, default 1)")
+    serve.set_defaults(command=_serve)
+    check = commands.add_parser(
+        "check",
+        help="print the effective configuration, or what is wrong with it",
+        description="Print the effective configuration, secrets masked; exit 78 if it can't be used.",
+    )
+    check.set_defaults(command=_check)
+    openapi = commands.add_parser(
+        "openapi",
+        help="print the OpenAPI document of the API",
+        description="Print the OpenAPI 3.1 document of the API as JSON.",
+    )
+    openapi.set_defaults(command=_openapi)
+    return parser
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from arsenal_fast import config as configuration
+    from arsenal_fast import logs
+
+    # Until the worker has set its own: process 1 of a container would not even notice a SIGTERM.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(0))
+    flags = {"HOST": arguments.host, "PORT": arguments.port, "WORKERS": arguments.workers}
+    config = configuration.load(with_flags(os.environ, flags))
+    logs.setup(config)
+    for warning in config.warnings:
+        logging.getLogger(__name__).warning("%s", warning)
+    if config.workers == 1:
+        from arsenal_fast.shared_counters import SharedCounters
+        from arsenal_fast.supervisor import SNAPSHOT_SIZE
+
+        return serve_worker(config, 0, SharedCounters(1, SNAPSHOT_SIZE))
+    from arsenal_fast import supervisor
+    from arsenal_fast import worker as _worker  # noqa: F401 before the forks: its modules are then shared memory
+
+    return supervisor.run(config, serve_worker)
+
+
+def with_flags(environ: Mapping[str, str], flags: Mapping[str, str | None]) -> dict[str, str]:
+    """The environment with the flags that were given above it."""
+    return {**environ, **{name: text for name, text in flags.items() if text is not None}}
+
+
+def serve_worker(config: "Config", slot: int, counters: "SharedCounters") -> int:
+    """Serve in this process; what an operator can put right is one sentence and an exit status."""
+    from arsenal_fast import worker
+
+    try:
+        return worker.serve(config, slot, counters)
+    except ConfigurationError as error:  # seen only at the start proper: a certificate that is none
+        _complain(*error.faults)
+        return EXIT_CONFIGURATION
+    except OSError as error:
+        logging.getLogger(__name__).debug("could not serve", exc_info=True)
+        _complain(_start_failure(config, error))
+        return EXIT_FAILURE
+
+
+def _start_failure(config: "Config", error: OSError) -> str:
+    where = f"{config.host} port {config.port}"
+    if error.errno == errno.EADDRINUSE:
+        return f"{where} is already in use: stop what listens there, or choose another PORT."
+    if error.errno == errno.EACCES:
+        return f"Not allowed to listen on {where}: choose a PORT of 1024 or more."
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{config.host} is no address of this machine: set HOST to one, or to 0.0.0.0."
+    return f"Can't serve on {where}: {error.strerror or error}."
+
+
+def _check(_arguments: argparse.Namespace) -> int:
+    from arsenal_fast import config as configuration
+
+    config = configuration.load(os.environ)
+    table = list(configuration.rows(config))
+    names = max(len(name) for name, _, _ in table)
+    values = max(len(value) for _, value, _ in table)
+    for name, value, source in table:
+        print(f"{name:<{names}}  {value:<{values}}  {source}".rstrip())
+    for warning in config.warnings:
+        print(f"warning: {warning}")
+    return 0
+
+
+def _openapi(_arguments: argparse.Namespace) -> int:
+    import json
+
+    from arsenal_fast import config as configuration
+    from arsenal_fast.service.openapi import document
+
+    # The document does not need a configuration that can serve: only its own variable counts.
+    url = {name: os.environ[name] for name in ("API_BASE_URL", "PORT") if name in os.environ}
+    print(json.dumps(document(configuration.load(url).api_base_url), indent=2))
+    return 0
+
+
+def _flushed(status: int) -> int:
+    sys.stdout.flush()
+    return status
+
+
+def _complain(*sentences: str) -> None:
+    for sentence in sentences:
+        print(sentence, file=sys.stderr)

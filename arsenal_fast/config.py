@@ -1,0 +1,258 @@
+"""The configuration: the table of ``variables``, read once at start.
+
+The attribute of a variable is its name in lower case. All faults are told at once, one sentence each, none of
+which repeats a secret. An empty value counts as absent. ``.env`` files are not read here: whoever starts the
+process (Compose, Kubernetes, a shell) sets the environment.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from ipaddress import ip_network
+from typing import Any, Final
+from urllib.parse import quote
+
+from arsenal_fast import readers
+from arsenal_fast.errors import ConfigurationError
+from arsenal_fast.redis.address import parse_url
+from arsenal_fast.secret import Secret
+from arsenal_fast.variables import MIN_SECRET, PRODUCTION, TABLE, Row, markdown_table
+
+__all__ = ["Config", "Secret", "cpus_of_quota", "load", "markdown_table", "rows"]
+
+PLACEHOLDERS: Final = ("your-production-jwt-secret-here", "change-me", "changeme", "change_me")
+"""The guide's example, and what stands in ours; a secret that contains one was never set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One attribute for each row of ``TABLE``; durations are in seconds but for the one that says ``_ms``."""
+
+    node_env: str
+    host: str
+    port: int
+    workers: int
+    redis_url: Secret
+    redis_timeout_ms: int
+    rate_limit_requests: int
+    rate_limit_window: int
+    rate_limit_on_redis_failure: str
+    trusted_proxies: tuple[str, ...]
+    cors_origin: tuple[str, ...]
+    tls_cert_file: str
+    tls_key_file: str
+    api_base_url: str
+    jwt_secret: Secret | None
+    identity_domain: str
+    identity_cache_size: int
+    max_connections: int
+    header_timeout: float
+    body_timeout: float
+    keep_alive_timeout: float
+    write_timeout: float
+    drain_delay: float
+    drain_seconds: float
+    log_format: str
+    log_level: str
+    access_log: str
+    given: frozenset[str] = frozenset()
+    """Names of the variables that the environment set."""
+    warnings: tuple[str, ...] = ()
+    """Sentences for the operator: allowed, but probably not meant."""
+
+    @property
+    def production(self) -> bool:
+        return self.node_env == PRODUCTION
+
+    @property
+    def embedded(self) -> bool:
+        """The state is in the process: there is no Redis."""
+        return self.redis_url.reveal() == readers.MEMORY
+
+    @property
+    def tls(self) -> bool:
+        return bool(self.tls_cert_file)
+
+    def secrets(self) -> tuple[str, ...]:
+        """The texts that nobody may see, for who has to keep them out of what it writes."""
+        secrets = [self.jwt_secret.reveal()] if self.jwt_secret else []
+        if not self.embedded:
+            password = parse_url(self.redis_url.reveal()).password.decode("utf-8", "surrogateescape")
+            secrets += [password, quote(password, safe="")] if password else []
+        return tuple(dict.fromkeys(secrets))
+
+
+_EMPTY: Final[Mapping[str, object]] = {
+    "TRUSTED_PROXIES": (),
+    "TLS_CERT_FILE": "",
+    "TLS_KEY_FILE": "",
+    "JWT_SECRET": None,
+}
+"""Values of what is absent and has no default."""
+
+
+def load(environ: Mapping[str, str]) -> Config:
+    """The configuration of this environment; raises ConfigurationError with a sentence for each fault."""
+    production = environ.get("NODE_ENV", "").lower() == PRODUCTION
+    values: dict[str, Any] = {}
+    faults: list[str] = []
+    for row in TABLE:
+        text = environ.get(row.name, "")
+        if not text and row.required and production:
+            faults.append(f"{row.name} must be set when NODE_ENV is production: {row.allowed}.")
+            continue
+        if not text and not (text := _default(row, production, values)):
+            values[row.name] = _EMPTY[row.name]
+            continue
+        try:
+            values[row.name] = row.read(text)
+        except ValueError as fault:
+            faults.append(f"{row.name} {fault}.")
+    if "REDIS_URL" in values and values.get("WORKERS") == readers.AUTO:
+        values["WORKERS"] = 1 if _embedded(values) else _cpus()
+    for fault_of in _CHECKS:
+        faults.extend(fault_of(values, production))
+    if faults:
+        raise ConfigurationError(faults)
+    given = frozenset(row.name for row in TABLE if environ.get(row.name))
+    return Config(
+        **{name.lower(): value for name, value in values.items()},
+        given=given,
+        warnings=(*_misspelt(environ), *_doubtful(values, production)),
+    )
+
+
+def _default(row: Row, production: bool, values: Mapping[str, Any]) -> str:
+    text = row.default if row.in_production is None or not production else row.in_production
+    if row.name == "API_BASE_URL":
+        text = text.replace("PORT", str(values.get("PORT", 3655)))
+        if values.get("TLS_CERT_FILE"):
+            text = text.replace("http:", "https:")
+    return text
+
+
+def _cpus() -> int:
+    """CPUs that this process may use, by affinity and by the container's quota; at most 64."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
+            quota = cpus_of_quota(file.read())
+    except (OSError, ValueError):
+        quota = None
+    return max(1, min(available, quota or available, 64))
+
+
+def cpus_of_quota(text: str) -> int | None:
+    """Whole CPUs, rounded up, of a cgroup's ``cpu.max`` ("$MAX $PERIOD"); None where it has no bound."""
+    quota, _, period = text.strip().partition(" ")
+    return None if quota == "max" else -(-int(quota) // int(period))
+
+
+# What no variable can know alone. A check whose variables were refused already has nothing to say.
+
+
+def _embedded(values: Mapping[str, Any]) -> bool:
+    return "REDIS_URL" in values and values["REDIS_URL"].reveal() == readers.MEMORY
+
+
+def _check_state(values: Mapping[str, Any], production: bool) -> Iterator[str]:
+    if not _embedded(values):
+        return
+    if production:
+        yield "REDIS_URL must not be memory:// when NODE_ENV is production: redis://, rediss://, unix://."
+    elif values.get("WORKERS", 1) > 1:
+        yield (
+            f"WORKERS is {values['WORKERS']} but REDIS_URL is memory://, which is for one worker: "
+            "set REDIS_URL, or WORKERS to 1."
+        )
+
+
+def _check_quota(values: Mapping[str, Any], _production: bool) -> Iterator[str]:
+    requests, window = values.get("RATE_LIMIT_REQUESTS", 0), values.get("RATE_LIMIT_WINDOW")
+    if requests and window and window * 1_000_000 // requests < 1:
+        yield (
+            f"RATE_LIMIT_REQUESTS is {requests} in a RATE_LIMIT_WINDOW of {window} s: more than one request "
+            f"a microsecond can't be counted; at most {window * 1_000_000}."
+        )
+
+
+def _check_tls(values: Mapping[str, Any], _production: bool) -> Iterator[str]:
+    certificate, key = values.get("TLS_CERT_FILE"), values.get("TLS_KEY_FILE")
+    if certificate is not None and key is not None and bool(certificate) != bool(key):
+        absent = "TLS_KEY_FILE" if certificate else "TLS_CERT_FILE"
+        yield f"{absent} must be set too: TLS needs TLS_CERT_FILE and TLS_KEY_FILE, or neither."
+
+
+def _check_secret(values: Mapping[str, Any], production: bool) -> Iterator[str]:
+    secret = values.get("JWT_SECRET")
+    if production and secret is not None and (fault := _weakness(secret)):
+        yield f"JWT_SECRET {fault}; take the output of `openssl rand -base64 48`."
+
+
+def _weakness(secret: Secret) -> str | None:
+    text = secret.reveal()
+    if any(placeholder in text.lower() for placeholder in PLACEHOLDERS):
+        return "is the example of the documentation, which everybody knows"
+    if (size := len(text.encode())) < MIN_SECRET:
+        return f"must have at least {MIN_SECRET} octets when NODE_ENV is production, not {size}"
+    return None
+
+
+_CHECKS: Final = (_check_state, _check_quota, _check_tls, _check_secret)
+
+
+def _doubtful(values: Mapping[str, Any], production: bool) -> Iterator[str]:
+    for entry in values["TRUSTED_PROXIES"]:
+        if ip_network(entry).prefixlen == 0:
+            yield f"TRUSTED_PROXIES has {entry}: every client can choose the address it is charged to."
+    secret = values["JWT_SECRET"]
+    if secret is not None and not production and _weakness(secret):
+        yield f"JWT_SECRET would be refused in production: it is an example or has under {MIN_SECRET} octets."
+    if not production:
+        return
+    if values["CORS_ORIGIN"] == ("*",):
+        yield "CORS_ORIGIN is *: scripts of every web site may read the answers."
+    if values["API_BASE_URL"].startswith("http:"):
+        yield "API_BASE_URL is http: production is meant to be reached by https."
+    if values["RATE_LIMIT_REQUESTS"] == 0:
+        yield "RATE_LIMIT_REQUESTS is 0: no client is limited."
+    if secret is not None and len(set(secret.reveal())) < 8:
+        yield "JWT_SECRET has fewer than 8 different characters: can it be guessed?"
+
+
+_OURS: Final = ("RATE_LIMIT_", "TRUSTED_PROX")
+"""What begins so is meant for us, even where it is like none of our names."""
+
+
+def _misspelt(environ: Mapping[str, str]) -> Iterator[str]:
+    known = {row.name for row in TABLE}
+    for name in sorted(environ):
+        if name in known or len(name) < 6:
+            continue
+        # Kubernetes sets several variables for each service, so the cheap questions come first.
+        near = [row.name for row in TABLE if row.name[:2] == name[:2] and abs(len(row.name) - len(name)) <= 4]
+        ratios = {other: SequenceMatcher(None, name, other).ratio() for other in near}
+        best = max(ratios, key=lambda other: ratios[other], default="")
+        if best and ratios[best] >= 0.85:
+            yield f"{name[:64]} is not read; is {best} meant?"
+        elif name.startswith(_OURS):
+            yield f"{name[:64]} is not read."
+
+
+def rows(config: Config) -> Iterator[tuple[str, str, str]]:
+    """Name, effective value and its source for each variable; secrets are masked."""
+    for row in TABLE:
+        yield (
+            row.name,
+            _rendered(getattr(config, row.name.lower())),
+            "environment" if row.name in config.given else "default",
+        )
+
+
+def _rendered(value: object) -> str:
+    if value is None or value in ("", ()):
+        return "-"
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,62 @@
+"""Everything that this package raises, by whose fault it is.
+
+::
+
+    ArsenalError
+    ├── ClientError               theirs: carries the status to answer with
+    │   ├── MessageError          the octets are no HTTP message that we accept; the connection closes
+    │   └── ProblemError          a complete message with bad content; the connection lives on
+    ├── InvalidIdentity           a value, not a fault: the text is no identity (carries the reason)
+    └── ConfigurationError        the operator's: one sentence for each fault; exit status 78
+
+Expected outcomes (limited, unknown identity, store away) are return values and never raised.
+Nothing here may carry a secret: the texts reach clients and logs.
+"""
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+
+class ArsenalError(Exception):
+    """Root of all errors of this package."""
+
+
+class ClientError(ArsenalError):
+    """The peer's fault; ``status`` is what to answer with (RFC 9110 section 15)."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(f"{status}: {detail}")
+        self.status = status
+        self.detail = detail
+
+
+class MessageError(ClientError):
+    """The octets are no message that we accept. Answer ``status``, read nothing more, close."""
+
+
+class Fault(TypedDict, total=False):
+    """One bad member: ``pointer`` (RFC 6901, into a body) or ``parameter`` (of a query), and a sentence."""
+
+    pointer: str
+    parameter: str
+    detail: str
+
+
+class ProblemError(ClientError):
+    """A complete request with bad content; answered as ``application/problem+json`` (RFC 9457)."""
+
+    def __init__(self, status: int, detail: str, faults: Sequence[Fault] = ()) -> None:
+        super().__init__(status, detail)
+        self.faults = tuple(faults)
+
+
+class InvalidIdentity(ArsenalError):
+    """The text is not an identity; the message is one plain sentence that says why."""
+
+
+class ConfigurationError(ArsenalError):
+    """The configuration can't be used; ``faults`` has one sentence for each fault."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__(" ".join(faults))
+        self.faults = tuple(faults)

@@ -1,0 +1,128 @@
+"""A body in chunks (RFC 9112 7.1): octets in, content out, with every length bounded.
+
+``take`` consumes what it can of a buffer and leaves an unfinished line where it is, so the cuts of the stream change
+nothing. A line is judged when its LF has come or its bound is reached. Extensions are checked and ignored; the trailer
+section is checked and dropped, so that it changes neither framing nor fields.
+"""
+
+from enum import Enum, auto
+from typing import Final
+
+from arsenal_fast.errors import MessageError
+from arsenal_fast.http.grammar import CHUNK_LINE, FIELD_LINE
+from arsenal_fast.http.limits import Limits
+
+_MORE: Final = -1
+
+
+class _Phase(Enum):
+    SIZE = auto()
+    DATA = auto()
+    DATA_END = auto()
+    TRAILER = auto()
+    DONE = auto()
+
+
+# Names of their own, for a member of an Enum costs more to look up than a chunk of one octet to decode.
+_SIZE: Final = _Phase.SIZE
+_DATA: Final = _Phase.DATA
+_DATA_END: Final = _Phase.DATA_END
+_TRAILER: Final = _Phase.TRAILER
+_DONE: Final = _Phase.DONE
+
+
+class ChunkedBody:
+    """Decodes one body; ``content`` grows as chunks come, ``done`` says that its last CRLF has come."""
+
+    __slots__ = ("_extensions", "_limits", "_missing", "_phase", "_trailer_fields", "_trailer_octets", "content")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._phase = _SIZE
+        self._missing = 0
+        self._extensions = 0
+        self._trailer_octets = 0
+        self._trailer_fields = 0
+        self.content = bytearray()
+
+    @property
+    def done(self) -> bool:
+        return self._phase is _DONE
+
+    def take(self, data: bytes, start: int) -> int:
+        """The position behind what was consumed of ``data`` from ``start`` on.
+
+        Raises ``MessageError`` 400, 413 or 431.
+        """
+        position = start
+        while (phase := self._phase) is not _DONE:
+            if phase is _SIZE:
+                following = self._take_size(data, position)
+            elif phase is _DATA:
+                following = self._take_data(data, position)
+            elif phase is _DATA_END:
+                following = self._take_data_end(data, position)
+            else:
+                following = self._take_trailer_line(data, position)
+            if following == _MORE:
+                break
+            position = following
+        return position
+
+    def _take_size(self, data: bytes, position: int) -> int:
+        limits = self._limits
+        line_end = data.find(b"\n", position, position + limits.chunk_line) + 1
+        if not line_end:
+            if len(data) - position >= limits.chunk_line:
+                raise MessageError(400, "The size line of a chunk is too long.")
+            return _MORE
+        line = CHUNK_LINE.fullmatch(data, position, line_end)
+        if line is None:
+            raise MessageError(400, "The size line of a chunk is not valid.")
+        self._extensions += line.end(2) - line.start(2)
+        if self._extensions > limits.chunk_extensions:
+            raise MessageError(400, "The chunk extensions are too long.")
+        size = int(line[1], 16)
+        if len(self.content) + size > limits.body:
+            raise MessageError(413, f"The body is longer than {limits.body} octets.")
+        self._missing = size
+        self._phase = _DATA if size else _TRAILER
+        return line_end
+
+    def _take_data(self, data: bytes, position: int) -> int:
+        part = data[position : position + self._missing]
+        if not part:
+            return _MORE
+        self.content += part
+        self._missing -= len(part)
+        if not self._missing:
+            self._phase = _DATA_END
+        return position + len(part)
+
+    def _take_data_end(self, data: bytes, position: int) -> int:
+        ending = data[position : position + 2]
+        if ending == b"\r\n":
+            self._phase = _SIZE
+            return position + 2
+        if ending in (b"", b"\r"):
+            return _MORE
+        raise MessageError(400, "The data of a chunk does not end with CRLF.")
+
+    def _take_trailer_line(self, data: bytes, position: int) -> int:
+        limits = self._limits
+        bound = position + limits.trailer - self._trailer_octets
+        line_end = data.find(b"\n", position, bound) + 1
+        if not line_end:
+            if len(data) >= bound:
+                raise MessageError(431, f"The trailer fields are longer than {limits.trailer} octets.")
+            return _MORE
+        if data[position:line_end] == b"\r\n":
+            self._phase = _DONE
+            return line_end
+        if FIELD_LINE.fullmatch(data, position, line_end) is None:
+            raise MessageError(400, "A trailer field is not valid.")
+        self._trailer_fields += 1
+        if self._trailer_fields > limits.fields:
+            raise MessageError(431, f"There are more than {limits.fields} trailer fields.")
+        self._trailer_octets += line_end - position
+        return line_end

@@ -1,0 +1,65 @@
+"""One request as the service sees it: octets, never decoded text.
+
+``Fields`` is what the service reads of a field section. It is built once for each distinct block and shared by all
+requests that repeat the block, so nobody may change one. A field that no code reads has no place here.
+"""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Fields:
+    """The field section of one or many requests. ``None``, or empty where it says so, is a field that did not come.
+
+    There is no ``repr``: the values hold credentials.
+    """
+
+    block: bytes = b"\r\n"
+    """The raw octets behind the request line's CRLF, up to and including the empty line's CRLF."""
+    host: bytes | None = None
+    """uri-host [":" port], checked; of an absolute-form its authority (RFC 9112 3.2.2). Empty is legal."""
+    connection_close: bool = False
+    connection_keep_alive: bool = False
+    content_length: int | None = None
+    chunked: bool = False
+    expect_continue: bool = False
+    content_type: bytes = b""
+    accept: bytes = b""
+    accept_encoding: bytes = b""
+    authorization: bytes | None = None
+    origin: bytes | None = None
+    request_id: bytes | None = None
+    """X-Request-Id as sent, unchecked; ``None`` also where it came twice."""
+    forwarded_for: bytes | None = None
+    """All X-Forwarded-For lines in their order, joined with a comma."""
+    traceparent: bytes | None = None
+    """As sent, unchecked; ``None`` also where it came twice (Trace Context 3.2)."""
+    if_none_match: bytes | None = None
+    request_method: bytes | None = None
+    """Access-Control-Request-Method."""
+    request_headers: bytes | None = None
+    """Access-Control-Request-Headers."""
+
+    def with_host(self, host: bytes) -> "Fields":
+        """A copy for a request whose absolute-form names the host (RFC 9112 3.2.2)."""
+        return replace(self, host=host)
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Request:
+    """A complete message."""
+
+    method: bytes
+    target: bytes
+    """The request target as sent."""
+    path: bytes
+    """Raw, without the query; of an absolute-form its path; ``*`` and an authority stay what they are."""
+    query: bytes
+    """Raw, without the question mark; empty also where there was none."""
+    minor: int
+    """0 or 1: a later HTTP/1.x is answered as HTTP/1.1 (RFC 9110 2.5)."""
+    fields: Fields
+    body: bytes
+    """The content; chunks are joined, their extensions and the trailer section dropped."""
+    keep_alive: bool
+    """Whether the connection may go on behind this message; the parser reads nothing behind one that ends it."""

@@ -1,0 +1,87 @@
+"""Answers as bytes, put together from parts that were made once.
+
+An answer is ``start + lines + tail``: *start* is the status line, Date and the lines that stand on
+every answer, remade once a second; *lines* are those of this request (rate limit, echoed id); *tail*
+is content type, length, empty line and body, made once per body. The hot path joins three pieces.
+
+Everything that goes into a line must have passed :func:`line` or be a constant: that is where CR and
+LF end (RFC 9110 5.5).
+"""
+
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Final
+
+JSON: Final = b"application/json"
+PROBLEM: Final = b"application/problem+json"
+NO_CONTENT: Final = 204
+
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+STATUS_LINES: Final = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def http_date(seconds: int) -> bytes:
+    """Return an IMF-fixdate (RFC 9110 5.6.7), whatever the locale."""
+    at = datetime.fromtimestamp(seconds, UTC)
+    day, month = _DAYS[at.weekday()], _MONTHS[at.month - 1]
+    return f"{day}, {at:%d} {month} {at.year:04d} {at:%H:%M:%S} GMT".encode()
+
+
+def line(name: str, value: str | bytes) -> bytes:
+    """Return one field line.
+
+    Raises ValueError for a value with control characters: nothing that a client sent may end a line.
+    """
+    octets = value.encode() if isinstance(value, str) else value
+    if any(octet < 0x20 or octet == 0x7F for octet in octets):
+        raise ValueError(f"{name} may not hold control characters")
+    return name.encode() + b": " + octets + b"\r\n"
+
+
+def tail(content_type: bytes, body: bytes, lines: bytes = b"") -> bytes:
+    """Return the end of an answer: its own lines, type, length, empty line, body."""
+    return b"%sContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s" % (lines, content_type, len(body), body)
+
+
+def without_body(answer: bytes) -> bytes:
+    """Return what HEAD gets: the same head (RFC 9110 9.3.2)."""
+    return answer[: answer.index(b"\r\n\r\n") + 4]
+
+
+class Starts:
+    """The first part of every answer, remade once a second.
+
+    ``ok`` is the start of a 200, kept at hand for the hot path.
+    """
+
+    __slots__ = ("_common", "_date", "_memo", "_second", "ok")
+
+    def __init__(self, common: bytes) -> None:
+        """``common``: the lines of every answer, each ended by CRLF."""
+        self._common = common
+        self._second = -1
+        self._memo: dict[int, bytes] = {}
+        self._date = b""
+        self.ok = b""
+        self.at(0)
+
+    def at(self, second: int) -> None:
+        """Move to another second of the wall clock."""
+        if second == self._second:
+            return
+        self._second = second
+        self._date = b"Date: " + http_date(second) + b"\r\n"
+        self._memo.clear()
+        self.ok = self.start(HTTPStatus.OK)
+
+    def start(self, status: int) -> bytes:
+        """Return status line, Date and common lines."""
+        start = self._memo.get(status)
+        if start is None:
+            start = self._memo[status] = STATUS_LINES[status] + self._date + self._common
+        return start

@@ -1,0 +1,150 @@
+"""What an identity looks like: ``player-123456@sports.api.yourbook.com/v1:id``.
+
+::
+
+    identity = local "@" domain "/" version ":id"
+    local    = prefix "-" run          at most 64 octets (RFC 5321 section 4.5.3.1.1); as a whole a dot-atom
+    prefix   = 1*(ALPHA / DIGIT / "_" / ".")
+    run      = 1*(ALPHA / DIGIT / "_" / "." / "-")
+    domain   = label *("." label)      at most 253 octets (RFC 1035 section 2.3.4), folded to lower case
+    version  = "v" 1*3DIGIT
+
+A prefix has no "-", so the first "-" ends it, and (prefix, run, domain, version) -> id is injective. In a
+dot-atom (RFC 5322 section 3.2.3) no dot leads, trails or follows another; "-" is atext, so a prefix may end
+and a run may begin with a dot. Everything is ASCII and matched as a whole: ``\\w``, ``\\d``, ``$``,
+``int()`` and case folding all let other scripts or a line end through, and an identity goes into header
+lines, logs and shell files as it is.
+
+The part before "/" is an RFC 5322 addr-spec. SMTP and DNS may still refuse to carry it: it may be over 254
+octets (RFC 5321 section 4.5.3.1.3), its domain may be one label, end in an all-digit label, or have "--" in
+third place without being valid IDNA (RFC 5890 section 2.3.1).
+
+A fault is one sentence that names what is allowed. It never repeats the value: the value is hostile.
+"""
+
+import re
+from typing import Final, NamedTuple
+
+from arsenal_fast.errors import InvalidIdentity
+
+MAX_LOCAL: Final = 64  # octets, RFC 5321 section 4.5.3.1.1
+MAX_DOMAIN: Final = 253  # octets, RFC 1035 section 2.3.4 less the root's and the first length octet
+MAX_PART: Final = MAX_LOCAL - 2  # a prefix next to "-" and the shortest run, and the other way round
+MAX_ID: Final = MAX_LOCAL + len("@") + MAX_DOMAIN + len("/v999:id")
+
+# RFC 5322 section 3.2.3 dot-atom-text, cut at the first "-" and limited to what we hand out.
+_PREFIX: Final = r"[A-Za-z0-9_]++(?:\.[A-Za-z0-9_]++)*+\.?+"
+_RUN: Final = r"\.?+[A-Za-z0-9_-]++(?:\.[A-Za-z0-9_-]++)*+"
+# RFC 1123 section 2.1: a label is letters, digits and inner hyphens, 63 octets at most.
+_LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?+"
+_DOMAIN: Final = rf"(?:{_LABEL}\.)*+{_LABEL}"
+_VERSION: Final = r"v[0-9]{1,3}"
+
+_identity = re.compile(
+    rf"(?=[^@]{{1,{MAX_LOCAL}}}+@[^/]{{1,{MAX_DOMAIN}}}+/)({_PREFIX})-({_RUN})@({_DOMAIN})/({_VERSION}):id"
+).fullmatch
+_prefix = re.compile(_PREFIX).fullmatch
+_run = re.compile(_RUN).fullmatch
+_domain = re.compile(_DOMAIN).fullmatch
+_version = re.compile(_VERSION).fullmatch
+
+_PREFIX_RANGE: Final = (
+    f"prefix must be 1 to {MAX_PART} of A-Z a-z 0-9 _ . (no '-': the first '-' ends the prefix),"
+    " without a leading or double dot."
+)
+_RUN_RANGE: Final = f"run must be 1 to {MAX_PART} of A-Z a-z 0-9 _ . -, without a trailing or double dot."
+_LOCAL_RANGE: Final = f"prefix and run, with the '-' between them, must be at most {MAX_LOCAL} characters."
+_DOMAIN_RANGE: Final = (
+    f"domain must be 1 to {MAX_DOMAIN} characters: labels of 1 to 63 of A-Z a-z 0-9 -, joined by '.',"
+    " none beginning or ending with '-'."
+)
+_VERSION_RANGE: Final = "version must be 'v' and 1 to 3 digits, such as v1."
+_SHAPE: Final = "An identity is prefix-run@domain/version:id."
+
+
+class Identity(NamedTuple):
+    """The four parts. What ``parse`` and ``compose`` return is valid and has its domain in lower case."""
+
+    prefix: str
+    run: str
+    domain: str
+    version: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.prefix}-{self.run}@{self.domain}/{self.version}:id"
+
+    @property
+    def email(self) -> str:
+        """The addr-spec (RFC 5322 section 3.4.1)."""
+        return f"{self.prefix}-{self.run}@{self.domain}"
+
+
+def parse(text: str) -> Identity:
+    """The identity that ``text`` is; raises InvalidIdentity with one sentence that says why it is none."""
+    match = _identity(text)
+    if match is None:
+        raise InvalidIdentity(_text_fault(text) or _SHAPE)
+    prefix, run, domain, version = match.groups()
+    return Identity(prefix, run, domain.lower(), version)
+
+
+def compose(prefix: str, run: str, domain: str, version: str) -> Identity:
+    """The identity of these parts; raises InvalidIdentity with the sentence of the first part at fault."""
+    match = _identity(f"{prefix}-{run}@{domain}/{version}:id")
+    # What matches may be cut elsewhere than where it was joined: a prefix "a-b".
+    if match is None or match.groups() != (prefix, run, domain, version):
+        raise InvalidIdentity(parts_fault(prefix, run, domain, version) or _SHAPE)
+    return Identity(prefix, run, domain.lower(), version)
+
+
+def prefix_fault(value: str) -> str | None:
+    """Why ``value`` is no prefix, or None."""
+    return None if len(value) <= MAX_PART and _prefix(value) else _PREFIX_RANGE
+
+
+def run_fault(value: str) -> str | None:
+    """Why ``value`` is no run, or None."""
+    return None if len(value) <= MAX_PART and _run(value) else _RUN_RANGE
+
+
+def local_fault(prefix: str, run: str) -> str | None:
+    """Why a good prefix and a good run do not go together, or None: only their length can be at fault."""
+    return None if len(prefix) + len("-") + len(run) <= MAX_LOCAL else _LOCAL_RANGE
+
+
+def domain_fault(value: str) -> str | None:
+    """Why ``value`` is no domain, or None. Upper case is none: it is folded."""
+    return None if len(value) <= MAX_DOMAIN and _domain(value) else _DOMAIN_RANGE
+
+
+def version_fault(value: str) -> str | None:
+    """Why ``value`` is no version, or None."""
+    return None if _version(value) else _VERSION_RANGE
+
+
+def parts_fault(prefix: str, run: str, domain: str, version: str) -> str | None:
+    """The first fault of the four parts, or None."""
+    return (
+        prefix_fault(prefix)
+        or run_fault(run)
+        or local_fault(prefix, run)
+        or domain_fault(domain)
+        or version_fault(version)
+    )
+
+
+def _text_fault(text: str) -> str | None:
+    """The plain way through a text, part by part; a test holds that it agrees with the one expression."""
+    if len(text) > MAX_ID:
+        return f"An identity has at most {MAX_ID} characters."
+    local, at, rest = text.partition("@")
+    if not at:
+        return "An identity has an '@' between prefix-run and domain."
+    domain, slash, ending = rest.partition("/")
+    if not slash or not ending.endswith(":id"):
+        return "An identity ends with '/version:id', such as '/v1:id'."
+    prefix, hyphen, run = local.partition("-")
+    if not hyphen:
+        return "An identity has a '-' between prefix and run."
+    return parts_fault(prefix, run, domain, ending.removesuffix(":id"))

@@ -1,0 +1,101 @@
+"""How long an identity lives, and how its moments are written.
+
+A moment is an integer: milliseconds since the epoch, UTC. A life is the half-open span [generated, expires):
+at ``now == expires`` it is over. Nothing here reads a clock; whoever asks brings the moment along.
+The records below are what the stores (Redis, memory) and the service pass to each other.
+"""
+
+import re
+from datetime import UTC, datetime
+from enum import IntEnum
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+MIN_TTL: Final = 1  # seconds
+MAX_TTL: Final = 2_592_000  # seconds, 30 days: "disposable"
+DEFAULT_TTL: Final = 3_600  # seconds
+
+EXPIRED_RETENTION: Final = 300_000  # ms that a record outlives its expiry, so that expired differs from unknown
+
+LAST_MOMENT: Final = 253_402_300_799_999  # ms, 9999-12-31T23:59:59.999Z: RFC 3339 has four-digit years only
+
+TTL_RANGE: Final = f"ttl must be a whole number of seconds from {MIN_TTL} to {MAX_TTL}."
+
+# int() would also take signs, spaces, "_" and other scripts' digits; seven digits hold MAX_TTL.
+_TTL = re.compile(r"[1-9][0-9]{0,6}")
+
+
+class Life(NamedTuple):
+    """One life of an identity, both ends in ms since the epoch."""
+
+    generated: int
+    expires: int
+
+    @property
+    def ttl(self) -> int:
+        """The whole length in ms."""
+        return self.expires - self.generated
+
+    @property
+    def renew_at(self) -> int:
+        """The first ms at which less than a quarter of the TTL is left: 4 * (expires - now) < ttl."""
+        return self.expires - (self.expires - self.generated + 3) // 4 + 1
+
+
+class Outcome(IntEnum):
+    """What became of one row of an issue."""
+
+    FOUND = 0  # a living life, unchanged
+    ISSUED = 1  # none was living: a new one
+    RENEWED = 2  # less than a quarter was left: a new one
+    TAKEN = 3  # the row asked for a fresh identity and this one lives: nothing changed
+
+
+class IssueRow(NamedTuple):
+    """One identity to issue, ``ttl`` in ms.
+
+    ``fresh``: it must not be living yet. ``generated`` > 0 re-asserts the life (generated, generated +
+    ttl), kept unless one is living.
+    """
+
+    id: str
+    ttl: int
+    fresh: bool = False
+    generated: int = 0
+
+
+class Issued(NamedTuple):
+    """The answer to one ``IssueRow``: the life that holds from now on."""
+
+    outcome: Outcome
+    life: Life
+
+
+def parse_ttl(text: str) -> int:
+    """Seconds from the decimal text of a query; raises ValueError with one sentence that names the range."""
+    if _TTL.fullmatch(text) is None or int(text) > MAX_TTL:
+        raise ValueError(TTL_RANGE)
+    return int(text)
+
+
+def ttl_fault(value: object) -> str | None:
+    """Why a JSON value is no TTL, or None. Neither ``true`` nor ``60.0`` nor ``"60"`` is one."""
+    if type(value) is int and MIN_TTL <= value <= MAX_TTL:
+        return None
+    return TTL_RANGE
+
+
+def timestamp(ms: int) -> str:
+    """RFC 3339, UTC, milliseconds, ``Z``: 2026-11-22T10:00:00.000Z. ValueError outside 1970..9999."""
+    if not 0 <= ms <= LAST_MOMENT:
+        raise ValueError("the moment is not within the years 1970 to 9999")
+    second, fraction = divmod(ms, 1000)
+    return _until_second(second) + _FRACTIONS[fraction]
+
+
+_FRACTIONS: Final = tuple(f".{fraction:03d}Z" for fraction in range(1000))
+
+
+@lru_cache(maxsize=4096)
+def _until_second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat()[:19]

@@ -1,0 +1,166 @@
+"""Whom a request is charged to.
+
+A client's key is its IPv4 address ("203.0.113.9"), its IPv6 /64 ("2001:db8:1:2::/64"), or, set by the
+service, the subject of its token ("sub:..."). A peer without an address (a unix socket) is "local".
+
+``X-Forwarded-For`` is a claim: each hop appends the address it saw, so only what trusted hops appended is
+known. The walk starts at the peer, reads from the right, and goes on only while the hop it stands on is
+trusted; the first one that is not is the client. Hence nobody untrusted can choose its own key:
+
+* an untrusted peer's header is not read at all;
+* what an untrusted client sent stands to the left of its own address, and the walk stops at that address;
+* an entry that is no address (a name, "unknown", an empty one, a zone id) was written by the trusted hop on
+  which the walk stands, so that hop is charged: a proxy that hides its clients answers for them together;
+* where all hops are trusted the left-most is the client; after MAX_HOPS entries the hop reached by then is.
+
+Keys are canonical (one text per address), and short, whatever the header says. IPv4 inside IPv6
+(::ffff:0:0/96) is IPv4, for keys as for trust: ``::/0`` trusts no IPv4 address.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from typing import Final, NamedTuple
+
+from arsenal_fast.limiting.quota import Quota
+
+MAX_HOPS: Final = 32  # entries read; real chains have fewer than ten, a header section has room for thousands
+
+LOCAL: Final = "local"  # the key of a peer without an address
+
+_MAX_ENTRY: Final = len("[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:65535")
+_MAPPED: Final = 0xFFFF  # ::ffff:0:0/96, RFC 4291 section 2.5.5.2: what stands above the IPv4 address
+_V4_BITS: Final = 0xFFFFFFFF
+_V6_CLIENT: Final = (1 << 128) - (1 << 64)  # one customer's network, RFC 6177: a host picks the lower 64 bits freely
+
+
+@dataclass(slots=True, eq=False)
+class Client:
+    """One client as the limiter knows it; compared by identity. The last four belong to the adapters."""
+
+    key: str
+    quota: Quota
+    wire: bytes | None = None  # an adapter's encoding of the key, made once
+    batch: object | None = None  # the batch in which the client has a row
+    row: int = 0  # its place there
+    denied_until: float = 0.0  # monotonic seconds; 0.0 is not denied
+
+
+class _Address(NamedTuple):
+    version: int
+    number: int
+    key: str
+
+
+# RFC 3986 section 3.2.2 dec-octet, as data: no leading zeros, which some read as octal, and no other script's
+# digits. Looking up is thrice as fast as matching and int().
+_OCTETS: Final = {str(octet): octet for octet in range(256)}
+# The characters of an IPv6 address; ipaddress judges their order. No "%": a zone id means nothing elsewhere.
+_IPV6 = re.compile(r"[0-9A-Fa-f:.]{2,45}")
+_IPV4_AND_PORT = re.compile(r"([0-9.]{7,15}):[0-9]{1,5}")
+_BRACKETED = re.compile(r"\[([0-9A-Fa-f:.]{2,45})\](?::[0-9]{1,5})?")  # RFC 3986 IP-literal
+
+
+@lru_cache(maxsize=4096)
+def _address(text: str) -> _Address | None:
+    """The address that the text is, with or without a port; None where it is none."""
+    if address := _ipv4(text):
+        return address
+    if _IPV6.fullmatch(text) and (address := _ipv6(text)):
+        return address
+    if match := _IPV4_AND_PORT.fullmatch(text):
+        return _ipv4(match[1])
+    if match := _BRACKETED.fullmatch(text):
+        return _ipv6(match[1])
+    return None
+
+
+def _ipv4(text: str) -> _Address | None:
+    try:
+        a, b, c, d = text.split(".")
+        return _Address(4, _OCTETS[a] << 24 | _OCTETS[b] << 16 | _OCTETS[c] << 8 | _OCTETS[d], text)
+    except (KeyError, ValueError):
+        return None
+
+
+def _ipv6(text: str) -> _Address | None:
+    try:
+        number = int(IPv6Address(text))
+    except ValueError:
+        return None
+    if number >> 32 == _MAPPED:
+        return _Address(4, number & _V4_BITS, str(IPv4Address(number & _V4_BITS)))
+    return _Address(6, number, f"{IPv6Address(number & _V6_CLIENT)}/64")
+
+
+class ClientAddresses:
+    """Finds the key of a request's client.
+
+    ``trusted_proxies`` are addresses and CIDRs; a bad one is a ValueError of one sentence that names it.
+    """
+
+    __slots__ = ("_anyone", "_v4", "_v6")
+
+    def __init__(self, trusted_proxies: Sequence[str] = ()) -> None:
+        networks = [_network(entry) for entry in trusted_proxies]
+        self._v4 = _by_mask(network for network in networks if isinstance(network, IPv4Network))
+        self._v6 = _by_mask(network for network in networks if isinstance(network, IPv6Network))
+        self._anyone = bool(networks)
+
+    def key(self, peer: str, forwarded_for: bytes | None) -> str:
+        """``peer`` as the kernel tells it, "" for a unix socket; X-Forwarded-For with its lines joined."""
+        client = _address(peer) or _address(peer.partition("%")[0])  # the kernel may add a zone id
+        if client is None:
+            return LOCAL
+        if forwarded_for is None or not self._anyone or not self._trusts(client):
+            return client.key
+        hops = forwarded_for.rsplit(b",", MAX_HOPS)[-MAX_HOPS:]
+        for hop in reversed(hops):
+            entry = hop.strip(b" \t")
+            address = _address(entry.decode("latin-1")) if len(entry) <= _MAX_ENTRY else None
+            if address is None:
+                break
+            client = address
+            if not self._trusts(client):
+                break
+        return client.key
+
+    def _trusts(self, address: _Address) -> bool:
+        number = address.number
+        for mask, networks in self._v4 if address.version == 4 else self._v6:  # noqa: SIM110  a generator costs 300 ns
+            if number & mask in networks:
+                return True
+        return False
+
+
+_ByMask = tuple[tuple[int, frozenset[int]], ...]
+
+
+def _by_mask(networks: Iterable[IPv4Network | IPv6Network]) -> _ByMask:
+    """A membership test costs one look-up per prefix length in use, however many networks are listed."""
+    masks: dict[int, set[int]] = {}
+    for network in networks:
+        masks.setdefault(int(network.netmask), set()).add(int(network.network_address))
+    return tuple((mask, frozenset(numbers)) for mask, numbers in masks.items())
+
+
+# ip_network() also takes netmasks, host masks and zone ids; here a mask is a prefix length.
+_CIDR = re.compile(r"[0-9A-Fa-f:.]{2,45}(?:/[0-9]{1,3})?")
+
+
+def _network(entry: str) -> IPv4Network | IPv6Network:
+    try:
+        if _CIDR.fullmatch(entry) is None:
+            raise ValueError
+        network = ip_network(entry)
+    except ValueError:
+        raise ValueError(
+            f"{entry!r} is not an IP address or CIDR without host bits, such as 10.0.0.0/8 or 2001:db8::/32."
+        ) from None
+    if network.version == 6 and network.prefixlen >= 96:
+        number = int(network.network_address)
+        if number >> 32 == _MAPPED:
+            return IPv4Network((number & _V4_BITS, network.prefixlen - 96))
+    return network

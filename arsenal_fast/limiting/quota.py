@@ -1,0 +1,44 @@
+"""How much a client may ask for: ``limit`` requests in a ``window``.
+
+A quota is a value: equal by (limit, window), derived integers made once. All arithmetic on it is in whole
+microseconds, so that Lua's doubles (exact up to 2**53) and Python's integers agree to the last digit.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+MAX_WINDOW: Final = 31_536_000  # seconds, a year: now + window stays under 2**53 us until the year 2254
+
+_MICROSECONDS: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """``limit`` requests at once, and again one each ``interval``; ValueError of one sentence if it can't be.
+
+    ``interval``: the emission interval in us. ``tolerance``: limit * interval, the longest backlog in us; up
+    to ``limit`` us shorter than the window where the limit does not divide it.
+    ``wire``: an adapter's own encoding of one hit under this quota, made once; no part of the value.
+    """
+
+    limit: int
+    window: int  # seconds
+    interval: int = field(init=False, repr=False, compare=False)
+    tolerance: int = field(init=False, repr=False, compare=False)
+    wire: bytes | None = field(init=False, repr=False, compare=False, default=None)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.window <= MAX_WINDOW:
+            raise ValueError(f"the window of a quota must be from 1 to {MAX_WINDOW} seconds.")
+        if not 1 <= self.limit <= self.window * _MICROSECONDS:
+            raise ValueError(
+                "the limit of a quota must be from 1 to 1000000 requests a second of its window."
+            )
+        interval = self.window * _MICROSECONDS // self.limit
+        object.__setattr__(self, "interval", interval)
+        object.__setattr__(self, "tolerance", interval * self.limit)
+
+    def keep_wire(self, wire: bytes) -> bytes:
+        """Remember an adapter's encoding; the one thing about a quota that changes, and only once."""
+        object.__setattr__(self, "wire", wire)
+        return wire

@@ -1,0 +1,264 @@
+"""What is logged, in which form, and how much of it.
+
+Modules log through ``logging.getLogger(__name__)``; further fields go in ``extra={"fields": {...}}`` under
+their ECS names. ``setup`` decides once: one handler on the root logger, to stderr, as JSON lines in the
+Elastic Common Schema or as plain text. Rules of this file:
+
+* one event is one line, whatever is in it: control characters are escaped in both forms, a traceback in text
+  form is indented, so that nothing a client sends can look like a line of ours;
+* the configuration's secrets are blotted out of every line, wherever they came from;
+* a message that repeats (an outage says the same thing thousands of times) is written BURST times in a
+  WINDOW; then one line says how many were left out;
+* to log never raises: a full disk or a closed pipe is not the service's end.
+"""
+
+import json
+import logging
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, TextIO
+
+from arsenal_fast import __version__
+from arsenal_fast.secret import MASK
+
+if TYPE_CHECKING:
+    from arsenal_fast.config import Config
+
+SERVICE: Final = "arsenal-identity"
+ECS_VERSION: Final = "8.11.0"
+ACCESS: Final = "arsenal_fast.access"
+
+BURST: Final = 5
+WINDOW: Final = 10.0  # seconds
+MAX_KEYS: Final = 256  # different messages watched at a time; more than the source has
+MAX_VALUE: Final = 2048  # characters of one client-chosen value: a request target may have 8192
+
+_MIN_SECRET: Final = 4  # to blot out shorter ones would blot out half of every line
+
+
+class Repeats:
+    """How often a message may be written: at most ``burst`` times in a window of ``window`` seconds.
+
+    Pure: time is an argument. A key's window begins with its first message; when it is over, ``over`` tells
+    how many were left out. Beyond ``max_keys`` keys the oldest window is closed early.
+    """
+
+    __slots__ = ("_burst", "_max_keys", "_seen", "_window")
+
+    def __init__(self, burst: int = BURST, window: float = WINDOW, max_keys: int = MAX_KEYS) -> None:
+        self._burst, self._window, self._max_keys = burst, window, max_keys
+        self._seen: dict[tuple[str, int, str], list[float]] = {}  # [end of window, messages]; oldest first
+
+    def admit(self, key: tuple[str, int, str], now: float) -> bool:
+        """Whether this one is written. Ask ``over`` before: a window that has ended is not ours to close."""
+        entry = self._seen.get(key)
+        if entry is None:
+            self._seen[key] = [now + self._window, 1]
+            return True
+        entry[1] += 1
+        return entry[1] <= self._burst
+
+    def over(self, now: float) -> Iterator[tuple[tuple[str, int, str], int]]:
+        """Close the windows that have ended; of each the key and how many were left out, if any were."""
+        while self._seen:
+            key, (end, count) = next(iter(self._seen.items()))
+            if end > now and len(self._seen) < self._max_keys:
+                return
+            del self._seen[key]
+            if (left_out := int(count) - self._burst) > 0:
+                yield key, left_out
+
+
+class StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes records, fewer where they repeat; each of those with ``extra={"each": True}``."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(stream)
+        self._clock = clock
+        self._repeats = Repeats()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        now = self._clock()
+        self._tell(now)
+        if getattr(record, "each", False) or self._repeats.admit(_key(record), now):
+            super().emit(record)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except (OSError, ValueError):  # closed by whoever reads us
+            return
+
+    def close(self) -> None:
+        self._tell(float("inf"))
+        super().close()
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 logging's name
+        """To log never raises, and to complain about a broken log there is no place."""
+
+    def _tell(self, now: float) -> None:
+        for (name, level, message), count in self._repeats.over(now):
+            text = "%d more in %g s left out: %s"
+            super().emit(logging.LogRecord(name, level, "", 0, text, (count, WINDOW, message), None))
+
+
+def _key(record: logging.LogRecord) -> tuple[str, int, str]:
+    """The message before its arguments are filled in: they differ where the message is the same."""
+    return record.name, record.levelno, str(record.msg)[:256]
+
+
+class EcsFormatter(logging.Formatter):
+    """JSON lines, ECS 8 with dotted names (the form of Elastic's own ecs-logging libraries)."""
+
+    def __init__(self, secrets: Sequence[str] = ()) -> None:
+        super().__init__()
+        self._blot = _blotter(secrets)
+
+    def format(self, record: logging.LogRecord) -> str:
+        document: dict[str, object] = {
+            "@timestamp": _timestamp(record.created),
+            "log.level": record.levelname.lower(),
+            "message": record.getMessage(),
+            "ecs.version": ECS_VERSION,
+            "service.name": SERVICE,
+            "service.version": __version__,
+            "event.dataset": f"{SERVICE}.{'access' if record.name == ACCESS else 'log'}",
+            "process.pid": record.process,
+            "log.logger": record.name,
+            **_fields(record),
+        }
+        if record.exc_info and record.exc_info[0]:
+            document["error.type"] = record.exc_info[0].__qualname__
+            document["error.message"] = str(record.exc_info[1])
+            document["error.stack_trace"] = self.formatException(record.exc_info)
+        # ASCII only: U+2028, lone surrogates and other scripts are escapes, and any reader can read it.
+        return self._blot(json.dumps(document, default=str, separators=(",", ":")))
+
+
+class TextFormatter(logging.Formatter):
+    """For people: time, level, logger, message, fields."""
+
+    def __init__(self, secrets: Sequence[str] = ()) -> None:
+        super().__init__()
+        self._blot = _blotter(secrets)
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = f"{_timestamp(record.created)} {record.levelname:<7} {record.name} {record.getMessage()}"
+        for name, value in _fields(record).items():
+            line += f" {name}={value}"
+        line = escaped(line)
+        if record.exc_info and record.exc_info[0]:
+            for part in self.formatException(record.exc_info).split("\n"):
+                line += f"\n    | {escaped(part)}"
+        return self._blot(line)
+
+
+def escaped(text: str) -> str:
+    """The text with all escaped that is not printable: line ends, ESC, bidirectional marks, surrogates."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+
+
+def _fields(record: logging.LogRecord) -> Mapping[str, object]:
+    fields = getattr(record, "fields", None)
+    return fields if isinstance(fields, Mapping) else {}
+
+
+def _timestamp(created: float) -> str:
+    """RFC 3339, UTC, milliseconds."""
+    seconds, milliseconds = divmod(int(created * 1000), 1000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{milliseconds:03d}Z"
+
+
+def _blotter(secrets: Sequence[str]) -> Callable[[str], str]:
+    """Replaces the secrets, also where JSON or ``escaped`` has written them in another form."""
+    plain = {
+        form
+        for secret in secrets
+        if len(secret) >= _MIN_SECRET
+        for form in (secret, repr(secret)[1:-1], escaped(secret))
+    }
+    forms = plain | {json.dumps(form)[1:-1] for form in plain}
+    if not forms:
+        return lambda text: text
+    pattern = re.compile("|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)))
+    return lambda text: pattern.sub(MASK, text)
+
+
+def setup(config: "Config", stream: TextIO | None = None) -> None:
+    """Give the root logger our one handler, in place of all others. May be called again."""
+    handler = StderrHandler(stream or sys.stderr)
+    formatter = EcsFormatter if config.log_format == "ecs" else TextFormatter
+    handler.setFormatter(formatter(config.secrets()))
+    root = logging.getLogger()
+    for other in root.handlers[:]:
+        root.removeHandler(other)
+        if isinstance(other, StderrHandler):
+            other.close()
+    root.addHandler(handler)
+    root.setLevel(config.log_level.upper())
+    _access.setLevel(logging.INFO)  # ACCESS_LOG alone decides about it
+
+
+# The access log.
+
+AccessLog = Callable[..., None]
+
+_access = logging.getLogger(ACCESS)
+
+# W3C Trace Context section 3.2.2: version, trace-id, parent-id, flags; lower-case hexadecimal.
+_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?", re.DOTALL)
+
+
+def wants_access(access_log: str, status: int) -> bool:
+    """Whether a request answered with ``status`` has a line, where ACCESS_LOG is ``access_log``."""
+    return access_log == "all" or (access_log == "errors" and status >= 400)
+
+
+def access(
+    access_log: str,
+    *,
+    method: bytes,
+    path: bytes,
+    status: int,
+    duration: int,
+    client: str,
+    request_id: bytes | None = None,
+    traceparent: bytes | None = None,
+) -> None:
+    """One line for one answered request, if ``access_log`` wants it. ``duration`` is in ns.
+
+    With "errors" the lines of one method and status are bounded like any message that repeats; with "all"
+    each is written.
+    """
+    if not wants_access(access_log, status):
+        return
+    fields = {
+        "http.request.method": _text(method),
+        "url.path": _text(path),
+        "http.response.status_code": status,
+        "event.duration": duration,
+        "client.address": client,
+    }
+    if request_id is not None:
+        fields["http.request.id"] = _text(request_id)
+    if (trace := trace_id(traceparent)) is not None:
+        fields["trace.id"] = trace
+    # Known methods only, so that a client can't make up messages without end.
+    message = f"{_text(method) if len(method) <= 7 and method.isalpha() else 'other'} {status}"
+    _access.info(message, extra={"fields": fields, "each": access_log == "all"})
+
+
+def trace_id(traceparent: bytes | None) -> str | None:
+    """The trace-id of a ``traceparent`` field, or None where it is absent or invalid."""
+    if traceparent is None or (match := _TRACEPARENT.fullmatch(traceparent)) is None:
+        return None
+    trace, parent = match.groups()
+    return None if trace == b"0" * 32 or parent == b"0" * 16 else trace.decode("ascii")
+
+
+def _text(octets: bytes) -> str:
+    return octets[:MAX_VALUE].decode("utf-8", "backslashreplace")

@@ -1,0 +1,87 @@
+"""Gather the rows of one event-loop tick and send them as one command at its end.
+
+The first row of a tick asks the loop to call back once everything that is ready now has run; no timer, no
+added latency. Who submitted rows together gets their answers together, or None if any of them has none.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+Row = TypeVar("Row")
+Answer = TypeVar("Answer")
+
+Send = Callable[[Sequence[Row], Callable[[Sequence[Answer] | None], None]], None]
+
+
+class Batcher(Generic[Row, Answer]):
+    """``send`` takes at most ``size`` rows and calls back exactly once, with an answer each or None."""
+
+    __slots__ = ("_rows", "_send", "_size", "_waiting")
+
+    def __init__(self, send: Send[Row, Answer], size: int) -> None:
+        self._send = send
+        self._size = size
+        self._rows: list[Row] = []
+        self._waiting: list[tuple[int, Callable[[Sequence[Answer] | None], None]]] = []
+
+    def submit(self, rows: Sequence[Row], done: Callable[[Sequence[Answer] | None], None]) -> None:
+        """``done`` is called once, after this tick."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._rows += rows
+        self._waiting.append((len(rows), done))
+
+    def _flush(self) -> None:
+        rows, self._rows = self._rows, []
+        waiting, self._waiting = self._waiting, []
+
+        def answered(answers: Sequence[Answer] | None) -> None:
+            deal(waiting, answers)
+
+        in_pieces(len(rows), self._size, lambda piece, done: self._send(rows[piece], done), answered)
+
+
+def deal(
+    waiting: Sequence[tuple[int, Callable[[Sequence[Answer] | None], None]]], answers: Sequence[Answer] | None
+) -> None:
+    """Give everyone their share, in the order of submission; a callback that fails keeps it from nobody."""
+    start = 0
+    for count, done in waiting:
+        try:
+            done(None if answers is None else answers[start : start + count])
+        except Exception as error:
+            context = {"message": "a callback of the identity store failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+        start += count
+
+
+def in_pieces(
+    total: int,
+    size: int,
+    send: Callable[[slice, Callable[[Sequence[Answer] | None], None]], None],
+    done: Callable[[Sequence[Answer] | None], None],
+) -> None:
+    """Send ``total`` rows, at most ``size`` at a time; ``done`` once: with all answers in order, or None."""
+    if total <= size:
+        send(slice(0, total), done)
+        return
+    starts = range(0, total, size)
+    answers: list[Sequence[Answer] | None] = [None] * len(starts)
+    missing = len(starts)
+
+    def keep(index: int, answer: Sequence[Answer] | None) -> None:
+        nonlocal missing
+        answers[index] = answer
+        missing -= 1
+        if missing == 0:
+            whole: list[Answer] = []
+            for piece in answers:
+                if piece is None:
+                    done(None)
+                    return
+                whole += piece
+            done(whole)
+
+    for index, start in enumerate(starts):
+        send(slice(start, start + size), lambda answer, index=index: keep(index, answer))  # type: ignore[misc]

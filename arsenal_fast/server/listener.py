@@ -1,0 +1,171 @@
+"""The listening socket of a worker, its connections, and how both come to an end.
+
+Accepting is the loop's. Here are the bounds (how many connections, how long they may take), the sweep that
+holds all time-outs with one timer, and the drain: stop listening, serve what the kernel had accepted
+already, let every connection end with an answer that says so.
+
+Out of descriptors, libuv accepts and closes instead of spinning; before that happens ``max_connections``
+sheds with a 503 that clients can read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from arsenal_fast.http.parser import Limits
+from arsenal_fast.server.protocol import Connection
+
+if TYPE_CHECKING:
+    from arsenal_fast.service.app import Service
+
+log = logging.getLogger(__name__)
+
+BACKLOG: Final = 4096
+"""Connections the kernel may hold for us; it caps this at net.core.somaxconn (4096 since Linux 5.4)."""
+
+SWEEP: Final = 0.5
+"""Seconds between sweeps: how late a time-out may come."""
+
+SPARE_DESCRIPTORS: Final = 64
+"""Descriptors kept free for Redis, logs, the ledger, TLS files and connections that are being shed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. ``header`` and ``body``: for the whole of it, however slowly the octets drip."""
+
+    header: float = 10.0
+    body: float = 30.0
+    keep_alive: float = 75.0
+    write: float = 30.0
+
+
+class Listener:
+    """Listens, counts, sweeps, drains."""
+
+    def __init__(
+        self,
+        service: Service,
+        *,
+        limits: Limits,
+        timeouts: Timeouts,
+        max_connections: int,
+    ) -> None:
+        self.service = service
+        self.limits = limits
+        self.timeouts = timeouts
+        self.stopped = False
+        """Set once nothing new is accepted."""
+        self._max_connections = max_connections
+        self._connections: set[Connection] = set()
+        self._server: asyncio.Server | None = None
+        self._socket: socket.socket | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._empty: asyncio.Event = asyncio.Event()
+
+    async def start(self, listening: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        """Accept connections of a bound socket."""
+        loop = asyncio.get_running_loop()
+        self._socket, self._tls = listening, tls
+        self._server = await loop.create_server(
+            lambda: Connection(self), sock=listening, backlog=BACKLOG, ssl=tls
+        )
+        self._sweeper = loop.call_later(SWEEP, self._sweep, loop)
+
+    async def stop(self, deadline: float) -> bool:
+        """Stop listening, end every connection after its last answer.
+
+        ``deadline``: loop time at which what is left is cut off. Returns whether nothing had to be cut.
+        """
+        loop = asyncio.get_running_loop()
+        await self._stop_listening()
+        if self._connections:
+            self._empty.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline):
+                    await self._empty.wait()
+        clean = not self._connections
+        for connection in tuple(self._connections):
+            connection.abort()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        if not clean:
+            # connection_lost is called in the next turns of the loop.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(loop.time() + 1.0):
+                    await self._empty.wait()
+        return clean
+
+    def drain(self) -> None:
+        """From now on every answer closes its connection; listening goes on until :meth:`stop`."""
+        for connection in self._connections:
+            connection.drain()
+
+    # What connections call.
+
+    def opened(self, connection: Connection) -> None:
+        """Take a connection in, or shed it."""
+        metrics = self.service.metrics
+        connections = self._connections
+        connections.add(connection)
+        metrics.connections_accepted += 1
+        metrics.connections_open = len(connections)
+        excess = len(connections) - self._max_connections
+        if excess > 0:
+            metrics.connections_shed += 1
+            if excess > SPARE_DESCRIPTORS // 2:
+                connection.abort()
+            else:
+                connection.shed(self.service.overloaded())
+
+    def closed(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        self.service.metrics.connections_open = len(self._connections)
+        if not self._connections:
+            self._empty.set()
+
+    def count_time_out(self) -> None:
+        self.service.metrics.connections_timed_out += 1
+
+    # Inside.
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = self.service.monotonic()
+        for connection in tuple(self._connections):
+            connection.sweep(now)
+        self._sweeper = loop.call_later(SWEEP, self._sweep, loop)
+
+    async def _stop_listening(self) -> None:
+        """Close the socket, but first serve what clients believe to be connected already."""
+        server, listening = self._server, self._socket
+        self._server = self._socket = None
+        self.stopped = True
+        if server is None or listening is None:
+            return
+        waiting = listening.dup()
+        server.close()
+        listening.close()
+        loop = asyncio.get_running_loop()
+        try:
+            waiting.setblocking(False)
+            while True:
+                accepted, _ = waiting.accept()
+                accepted.setblocking(False)
+                await loop.connect_accepted_socket(lambda: Connection(self), accepted, ssl=self._tls)
+        except (BlockingIOError, ConnectionAbortedError):
+            pass
+        except OSError as error:
+            log.warning(
+                "connections waiting at the end could not be served: %s",
+                errno.errorcode.get(error.errno or 0),
+            )
+        finally:
+            waiting.close()

@@ -1,0 +1,225 @@
+"""Who may pass: all checks of one event-loop tick go to the limiter together.
+
+The first exchange of a tick opens a batch and asks the loop to flush it at the end of the tick; later
+ones join. Several hits of one client are one row with a count. No timer, so no latency is added, and the
+store sees one command per tick however many requests there are.
+
+The reply has each row's backlog before its hits. The outcome of every single hit follows from it by the
+arithmetic of :mod:`arsenal_fast.limiting.gcra`, the same that the store used, so what each client is told
+(remaining, reset, retry) is exact.
+
+A denied client is remembered on its :class:`Client` until its ``Retry-After`` has passed: until then no
+hit of it could pass anywhere, so refusing without asking is exact too.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from functools import partial
+from math import ceil
+from typing import Final
+
+from arsenal_fast.http.responses import Starts
+from arsenal_fast.limiting import gcra
+from arsenal_fast.limiting.client import Client
+from arsenal_fast.limiting.headers import LimitLines, retry_after_line
+from arsenal_fast.limiting.quota import Quota
+from arsenal_fast.metrics import Metrics
+from arsenal_fast.service.exchange import Exchange
+from arsenal_fast.service.ports import Limiter
+from arsenal_fast.service.problems import QUOTA_EXCEEDED, problem
+
+log = logging.getLogger(__name__)
+
+POLICY: Final = "default"
+_SECOND: Final = 1_000_000
+"""Microseconds: the unit of the limiter."""
+
+
+class OnFailure(StrEnum):
+    """What to do with a request while the shared limiter is away."""
+
+    LOCAL = "local"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class _Batch:
+    """The admissions of one tick."""
+
+    __slots__ = ("clients", "exchanges", "quantities", "started")
+
+    def __init__(self) -> None:
+        self.clients: list[Client] = []
+        self.quantities: list[int] = []
+        self.exchanges: list[Exchange] = []
+        self.started = 0.0
+
+
+class Admission:
+    """Gathers, asks, answers. ``spare`` is the worker's own limiter, for when the shared one is away."""
+
+    def __init__(
+        self,
+        *,
+        quota: Quota,
+        limiter: Limiter,
+        spare: Limiter,
+        on_failure: OnFailure,
+        call_soon: Callable[[Callable[[], None]], object],
+        monotonic: Callable[[], float],
+        refresh: Callable[[], None],
+        starts: Starts,
+        metrics: Metrics,
+        hit: Callable[[int, float], None],
+    ) -> None:
+        """``hit(count, seconds)`` counts prepared answers; ``refresh`` moves ``starts`` to this second."""
+        self._quota = quota
+        self._lines = LimitLines(quota, POLICY)
+        self._limiter = limiter
+        self._spare = spare
+        self._on_failure = on_failure
+        self._call_soon = call_soon
+        self._monotonic = monotonic
+        self._refresh = refresh
+        self._starts = starts
+        self._metrics = metrics
+        self._hit = hit
+        self._batch = _Batch()
+
+    def submit(self, exchange: Exchange) -> None:
+        """Charge the exchange's client one hit; the exchange goes on, or is refused, later in this tick or after."""
+        client = exchange.client
+        if client.denied_until and self._refuse_locally(exchange, client):
+            return
+        batch = self._batch
+        if client.batch is batch:
+            row = client.row
+            batch.quantities[row] += 1
+        else:
+            row = len(batch.clients)
+            client.batch = batch
+            client.row = row
+            batch.clients.append(client)
+            batch.quantities.append(1)
+        # The client's row is of its newest batch; an earlier one may still be on its way.
+        exchange.row = row
+        exchanges = batch.exchanges
+        if not exchanges:
+            batch.started = self._monotonic()
+            self._call_soon(self._flush)
+        exchanges.append(exchange)
+
+    def look(self, client: Client, done: Callable[[bytes, int, int], None]) -> None:
+        """Tell ``done(lines, remaining, reset)`` of a client without charging it."""
+
+        def told(backlogs: Sequence[int] | None) -> None:
+            if backlogs is None:
+                self._spare.admit([client], [0], told)
+                return
+            remaining = gcra.remaining(backlogs[0], self._quota)
+            reset = gcra.reset_after(backlogs[0])
+            done(self._lines.lines(remaining, reset), remaining, reset)
+
+        self._limiter.admit([client], [0], told)
+
+    def _flush(self) -> None:
+        batch, self._batch = self._batch, _Batch()
+        self._metrics.limiter_batches += 1
+        self._limiter.admit(batch.clients, batch.quantities, partial(self._settle, batch))
+
+    def _settle(self, batch: _Batch, backlogs: Sequence[int] | None) -> None:
+        if backlogs is None:
+            self._settle_alone(batch)
+        else:
+            self._decide(batch, list(backlogs), remember=True)
+
+    def _settle_alone(self, batch: _Batch) -> None:
+        exchanges = batch.exchanges
+        self._metrics.limiter_fallback += len(exchanges)
+        if self._on_failure is OnFailure.LOCAL:
+            self._spare.admit(
+                batch.clients,
+                batch.quantities,
+                # The spare limiter's refusals end with the outage: they are not remembered beyond it.
+                lambda backlogs: self._decide(batch, list(backlogs or ()), remember=False),
+            )
+        elif self._on_failure is OnFailure.OPEN:
+            for exchange in exchanges:
+                exchange.admitted(b"")
+        else:
+            for exchange in exchanges:
+                exchange.respond(
+                    503,
+                    problem(
+                        503,
+                        "The shared rate limit is away and this service is set to refuse requests until it is back.",
+                        lines=retry_after_line(1),
+                    ),
+                )
+
+    def _decide(self, batch: _Batch, backlogs: list[int], *, remember: bool) -> None:
+        """Tell every exchange its outcome; ``backlogs`` is used up."""
+        self._refresh()
+        interval, tolerance = self._quota.interval, self._quota.tolerance
+        lines, start, join = self._lines.lines, self._starts.ok, b"".join
+        allowed = prepared = 0
+        for exchange in batch.exchanges:
+            row = exchange.row
+            backlog = backlogs[row] + interval
+            try:
+                if backlog > tolerance:
+                    if exchange.record is not None:
+                        exchange.started = batch.started
+                    self._refuse(exchange, backlog - tolerance, remember=remember)
+                    continue
+                backlogs[row] = backlog
+                allowed += 1
+                limits = lines((tolerance - backlog) // interval, -(-backlog // _SECOND))
+                record = exchange.record
+                if record is None:
+                    exchange.admitted(limits)
+                else:
+                    prepared += 1
+                    exchange.connection.answered(exchange, join((start, limits, exchange.extra, record.tail)))
+            except Exception:
+                # One exchange that fails must not take the others of its batch with it.
+                log.exception("an exchange failed on its way to its answer")
+                exchange.connection.abort()
+        self._metrics.limiter_allowed += allowed
+        if prepared:
+            self._hit(prepared, self._monotonic() - batch.started)
+
+    def _refuse_locally(self, exchange: Exchange, client: Client) -> bool:
+        now = self._monotonic()
+        left = client.denied_until - now
+        if left <= 0:
+            client.denied_until = 0.0
+            return False
+        self._metrics.limiter_denied_locally += 1
+        if exchange.record is not None:
+            exchange.started = now
+        self._refuse(exchange, ceil(left * _SECOND), remember=False)
+        return True
+
+    def _refuse(self, exchange: Exchange, retry_after: int, *, remember: bool) -> None:
+        """``retry_after``: microseconds until one hit would pass."""
+        self._metrics.limiter_denied += 1
+        quota = self._quota
+        if remember:
+            exchange.client.denied_until = self._monotonic() + retry_after / _SECOND
+        seconds = -(-retry_after // _SECOND)
+        # What is left of the backlog follows from when the next hit would pass.
+        backlog = retry_after + quota.tolerance - quota.interval
+        exchange.limits = self._lines.lines(0, gcra.reset_after(backlog))
+        exchange.respond(
+            429,
+            problem(
+                429,
+                f"This client has used its {quota.limit} requests per {quota.window} s; try again in {seconds} s.",
+                kind=QUOTA_EXCEEDED,
+                title="Request cannot be satisfied as assigned quota has been exceeded",
+                lines=retry_after_line(seconds),
+                members={"violated-policies": [POLICY]},
+            ),
+        )

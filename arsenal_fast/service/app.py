@@ -1,0 +1,251 @@
+"""The service behind the server: it takes exchanges and ends them.
+
+This is where the parts of one worker meet: routes, limiter, identities, counters. It reads no clock, no
+socket and no environment; clocks and stores come in through the constructor.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from arsenal_fast.cache import GenerationalCache
+from arsenal_fast.http.query import unescape
+from arsenal_fast.http.request import Fields, Request
+from arsenal_fast.http.responses import Starts, line
+from arsenal_fast.identity.runs import RunSequence
+from arsenal_fast.limiting.client import Client, ClientAddresses
+from arsenal_fast.limiting.headers import retry_after_line
+from arsenal_fast.limiting.quota import Quota
+from arsenal_fast.metrics import Metrics
+from arsenal_fast.service.admission import Admission
+from arsenal_fast.service.cors import Cors
+from arsenal_fast.service.directory import Directory
+from arsenal_fast.service.exchange import Exchange
+from arsenal_fast.service.ports import AccessLog, Backend
+from arsenal_fast.service.problems import problem
+from arsenal_fast.service.records import Record
+from arsenal_fast.service.routes import allowed_methods, match
+from arsenal_fast.service.settings import Settings
+
+log = logging.getLogger(__name__)
+
+PREPARED_PATH: Final = "/api/v1/id"
+"""The path whose repeated requests are answered by their octets."""
+
+MAX_REQUEST_ID: Final = 128
+"""Octets of an X-Request-Id that is echoed; a longer one is not."""
+
+_FREE: Final = Quota(1, 1)
+"""Stands in a Client while the limiter is off; nothing reads it."""
+
+
+class Service:
+    """One worker's service."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        backend: Backend,
+        spare: Backend,
+        *,
+        call_soon: Callable[[Callable[[], None]], object],
+        monotonic: Callable[[], float],
+        now: Callable[[], float],
+        snapshots: Callable[[], Iterable[bytes]] | None = None,
+        access_log: AccessLog | None = None,
+    ) -> None:
+        """``spare``: the worker's own memory, for when ``backend`` is away. ``now``: wall clock, seconds.
+
+        ``snapshots``: the counts of the other workers, for a scrape; ``access_log``: told of every answer.
+        """
+        self.settings = settings
+        self.backend = backend
+        self.monotonic = monotonic
+        self.now = now
+        self.snapshots = snapshots or tuple
+        self.metrics = Metrics()
+        self.cors = Cors(settings.origins)
+        self.starts = Starts(_common_lines(settings, self.cors))
+        self.started_at = now()
+        self.ready = False
+        """Set by the server once it listens."""
+        self.draining = False
+        """Set on SIGTERM: answers close their connections, health says so."""
+        self.directory = Directory(
+            store=backend.identities,
+            spare=spare.identities,
+            capacity=settings.cache_size,
+            now=now,
+            metrics=self.metrics,
+        )
+        backend.on_return = self.directory.restore
+        self.prepared: GenerationalCache[bytes, Record] = GenerationalCache(settings.cache_size)
+        """Records by the whole request line that asks for them."""
+        self.admission = Admission(
+            quota=settings.quota or _FREE,
+            limiter=backend.limiter,
+            spare=spare.limiter,
+            on_failure=settings.on_store_failure,
+            call_soon=call_soon,
+            monotonic=monotonic,
+            refresh=self.refresh,
+            starts=self.starts,
+            metrics=self.metrics,
+            hit=self._count_prepared,
+        )
+        self._addresses = ClientAddresses(settings.trusted_proxies)
+        self._clients: GenerationalCache[str, Client] = GenerationalCache(settings.cache_size)
+        self._runs = RunSequence(settings.node)
+        self._access_log = access_log
+        self.short_way = settings.access_log != "all"
+        """Whether requests may be recognised by their octets."""
+        self.prepared_route = match(b"GET", PREPARED_PATH.encode("ascii"))
+
+    # What a connection calls.
+
+    def client(self, peer: str, forwarded_for: bytes | None) -> Client:
+        """Return whom a request is charged to; one object per key while it is remembered."""
+        key = self._addresses.key(peer, forwarded_for)
+        client = self._clients.get(key)
+        if client is None:
+            client = Client(key, self.settings.quota or _FREE)
+            self._clients.put(key, client)
+        return client
+
+    def begin(self, exchange: Exchange) -> None:
+        """Take a request; the exchange's connection hears of the answer, now or later."""
+        request = exchange.request
+        exchange.extra = self.echo(request.fields)
+        if request.method == b"GET" and self.may_repeat(request):
+            record = self.prepared.get(b"GET %b HTTP/1.1" % request.target)
+            if record is not None and record.fresh_until > self.now():
+                exchange.route = self.prepared_route
+                self.begin_prepared(exchange, record)
+                return
+        path = request.path
+        if b"%" in path:
+            try:
+                path = unescape(path).encode()
+            except ValueError as error:
+                exchange.respond(400, problem(400, f"The path can't be read: {error}."))
+                return
+        exchange.route = route = match(request.method, path)
+        if not route.limited:
+            exchange.handle()
+        elif self.settings.quota is None:
+            exchange.admitted(b"")
+        else:
+            self.admission.submit(exchange)
+
+    def may_repeat(self, request: Request) -> bool:
+        """Whether a request like this one may be answered by a prepared record.
+
+        Such an answer is logged nowhere, and says neither ``close`` nor ``keep-alive``.
+        """
+        return self.short_way and request.keep_alive and request.minor == 1 and not self.draining
+
+    def begin_prepared(self, exchange: Exchange, record: Record) -> None:
+        """Take a request that was recognised by its octets; only its admission is left to do."""
+        exchange.record = record
+        if self.settings.quota is not None:
+            self.admission.submit(exchange)
+            return
+        self.refresh()
+        exchange.connection.answered(exchange, b"".join((self.starts.ok, exchange.extra, record.tail)))
+        self._count_prepared(1, 0.0)
+
+    def echo(self, fields: Fields) -> bytes:
+        """Return the lines that a request's own fields cause."""
+        lines = self.cors.reflected(fields.origin)
+        request_id = fields.request_id
+        if request_id and len(request_id) <= MAX_REQUEST_ID and _visible(request_id):
+            lines += line("X-Request-Id", request_id)
+        return lines
+
+    def malformed(self, status: int, detail: str) -> bytes:
+        """Return the whole answer to octets that are no request; the connection closes after it."""
+        self.refresh()
+        self.metrics.observe("(malformed)", "OTHER", status, 0.0)
+        return self.starts.start(status) + b"Connection: close\r\n" + problem(status, detail)
+
+    def overloaded(self) -> bytes:
+        """Return the whole answer to a connection that is one too many."""
+        self.refresh()
+        self.metrics.observe("(shed)", "OTHER", 503, 0.0)
+        detail = "This worker serves as many connections as it can; try again in a second."
+        return (
+            self.starts.start(503)
+            + b"Connection: close\r\n"
+            + problem(503, detail, lines=retry_after_line(1))
+        )
+
+    # What exchanges and handlers call.
+
+    def refresh(self) -> None:
+        """Bring the Date of the answers up to the second."""
+        self.starts.at(int(self.now()))
+
+    def now_ms(self) -> int:
+        """Return the wall clock in milliseconds."""
+        return int(self.now() * 1000)
+
+    def next_run(self) -> str:
+        """Return a run that no worker has handed out."""
+        return self._runs.next(self.now_ms())
+
+    def allowed_methods(self, path: bytes) -> str:
+        """Return the value of ``Allow`` for a path."""
+        return allowed_methods(path)
+
+    def prepare(self, request: Request, record: Record) -> None:
+        """Remember that the very octets of this request line are answered by ``record``."""
+        if request.method == b"GET" and request.minor == 1:
+            self.prepared.put(b"GET %b HTTP/1.1" % request.target, record)
+
+    def ended(self, exchange: Exchange, status: int, seconds: float) -> None:
+        """Count an answer and log it."""
+        route = exchange.route
+        method = exchange.request.method
+        self.metrics.observe(
+            "(unmatched)" if route is None else route.path,
+            method.decode("ascii") if method in _METHODS else "OTHER",
+            status,
+            seconds,
+        )
+        if self._access_log is not None:
+            self._access_log(exchange.request, exchange.client.key, status, seconds)
+
+    @property
+    def status(self) -> str:
+        """``healthy``, ``degraded`` (serving without its shared state) or ``unhealthy`` (not to be sent traffic)."""
+        if self.draining or not self.ready:
+            return "unhealthy"
+        return "healthy" if self.backend.healthy else "degraded"
+
+    def _count_prepared(self, count: int, seconds: float) -> None:
+        metrics = self.metrics
+        metrics.identity_lookups += count
+        metrics.identity_lookup_hits += count
+        metrics.observe(PREPARED_PATH, "GET", 200, seconds, count)
+
+
+_METHODS: Final = frozenset(
+    {b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"}
+)
+
+
+def _visible(octets: bytes) -> bool:
+    return all(0x20 < octet < 0x7F for octet in octets)
+
+
+def _common_lines(settings: Settings, cors: Cors) -> bytes:
+    lines = (
+        b"X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\n"
+        + cors.constant
+    )
+    if settings.base_url.startswith("https://"):
+        # One year, RFC 6797; the operator's domain, so neither includeSubDomains nor preload.
+        lines += b"Strict-Transport-Security: max-age=31536000\r\n"
+    return lines

@@ -1,0 +1,48 @@
+"""Cross-origin rules (Fetch standard, CORS protocol), decided once at configuration.
+
+With one origin, or ``*``, the line is the same on every answer. With several the origin is reflected if
+it is one of them, and ``Vary: Origin`` tells caches.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+EXPOSED: Final = (
+    "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, RateLimit-Policy, RateLimit, "
+    "Retry-After, X-Request-Id"
+)
+_METHODS: Final = "GET, HEAD, POST, OPTIONS"
+_HEADERS: Final = "Authorization, Content-Type, X-Request-Id, traceparent"
+_MAX_AGE: Final = 86_400
+"""Seconds a browser may remember a preflight; browsers cap it themselves (Chromium: two hours)."""
+
+
+class Cors:
+    """The lines of one configuration. No origins: no line at all."""
+
+    __slots__ = ("_allowed", "constant", "preflight")
+
+    def __init__(self, origins: Sequence[str]) -> None:
+        self._allowed: dict[bytes, bytes] = {}
+        exposed = f"Access-Control-Expose-Headers: {EXPOSED}\r\n"
+        self.constant = b""
+        """Lines of every answer."""
+        if len(origins) == 1:
+            vary = "" if origins[0] == "*" else "Vary: Origin\r\n"
+            self.constant = f"Access-Control-Allow-Origin: {origins[0]}\r\n{vary}{exposed}".encode("ascii")
+        elif origins:
+            self.constant = f"Vary: Origin\r\n{exposed}".encode("ascii")
+            self._allowed = {
+                origin.encode("ascii"): f"Access-Control-Allow-Origin: {origin}\r\n".encode("ascii")
+                for origin in origins
+            }
+        self.preflight = (
+            f"Access-Control-Allow-Methods: {_METHODS}\r\n"
+            f"Access-Control-Allow-Headers: {_HEADERS}\r\n"
+            f"Access-Control-Max-Age: {_MAX_AGE}\r\n"
+        ).encode("ascii")
+        """Further lines of the answer to a preflight."""
+
+    def reflected(self, origin: bytes | None) -> bytes:
+        """Return the line for this request's origin; empty where it is constant or not allowed."""
+        return self._allowed.get(origin, b"") if origin is not None else b""

@@ -1,0 +1,100 @@
+"""One request on its way to its answer.
+
+A connection opens an exchange for each request and keeps them in order; the service ends each of them
+exactly once, now or later. For a repeated request that the connection recognised by its octets there is
+no ``request``: there is a ``record`` to answer with instead.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from arsenal_fast.errors import ProblemError
+from arsenal_fast.http.responses import without_body
+from arsenal_fast.service.problems import problem
+
+if TYPE_CHECKING:
+    from arsenal_fast.http.request import Request
+    from arsenal_fast.limiting.client import Client
+    from arsenal_fast.service.app import Service
+    from arsenal_fast.service.ports import Connection
+    from arsenal_fast.service.records import Record
+    from arsenal_fast.service.routes import Route
+
+log = logging.getLogger(__name__)
+
+
+class Exchange:
+    """A request, who asks, and what is known of the answer so far."""
+
+    __slots__ = (
+        "answer",
+        "client",
+        "close",
+        "connection",
+        "extra",
+        "limits",
+        "record",
+        "request",
+        "route",
+        "row",
+        "service",
+        "started",
+    )
+
+    def __init__(
+        self, service: Service, connection: Connection, request: Request, client: Client, started: float
+    ) -> None:
+        """``started``: monotonic seconds at which the request was complete."""
+        self.service = service
+        self.connection = connection
+        self.request = request
+        self.client = client
+        self.started = started
+        self.close = not request.keep_alive
+        self.extra = b""
+        """Field lines that this request caused: its echoed id, its origin."""
+        self.limits = b""
+        """Rate-limit lines, once the limiter has spoken."""
+        self.answer: bytes | None = None
+        self.record: Record | None = None
+        self.route: Route | None = None
+        self.row = 0
+
+    def admitted(self, limits: bytes) -> None:
+        """Go on to the handler; the limiter has let the request through."""
+        self.limits = limits
+        self.handle()
+
+    def handle(self) -> None:
+        """Call the route's handler; whatever it raises becomes an answer."""
+        assert self.route is not None
+        try:
+            self.route.handler(self.service, self)
+        except ProblemError as error:
+            self.refuse(error)
+        except Exception:
+            log.exception("a handler failed", extra={"fields": {"url.path": self.route.path}})
+            self.respond(500, problem(500, "The service failed on this request; it has been logged."))
+
+    def refuse(self, error: ProblemError) -> None:
+        """Answer with a problem."""
+        self.respond(error.status, problem(error.status, error.detail, faults=error.faults))
+
+    def respond(self, status: int, tail: bytes, lines: bytes = b"") -> None:
+        """End the exchange. ``tail``: from the content type on; ``lines``: field lines of this answer."""
+        service, request = self.service, self.request
+        seconds = service.monotonic() - self.started
+        service.refresh()
+        if service.draining and self.connection.is_last(self):
+            self.close = True
+        if self.close:
+            lines += b"Connection: close\r\n"
+        elif request.minor == 0:
+            lines += b"Connection: keep-alive\r\n"
+        answer = b"".join((service.starts.start(status), self.limits, self.extra, lines, tail))
+        if request.method == b"HEAD":
+            answer = without_body(answer)
+        service.ended(self, status, seconds)
+        self.connection.answered(self, answer)

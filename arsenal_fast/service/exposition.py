@@ -1,0 +1,180 @@
+"""The counts as Prometheus reads them: collectors of aioprometheus, filled at a scrape, written as text.
+
+The rules of this file:
+
+* One HELP and one TYPE for a name; label values come from closed sets and hold nothing to escape (tests).
+* A histogram's buckets are put into the collector as they stand, not observed one by one.
+* Both formats show the same series under the same names, so that a scraper may change its mind. What
+  OpenMetrics adds (a family without ``_total``, UNIT, EOF) follows from the names.
+
+A scrape stands in the way of every other request of the worker, so it has to be quick: see
+``tests/service/test_exposition.py`` for how it is measured.
+"""
+
+from collections.abc import Sequence
+from itertools import accumulate
+from platform import python_version
+from typing import Final, cast
+
+from aioprometheus import histogram
+from aioprometheus.collectors import Collector, Counter, Gauge, Histogram, Registry
+from aioprometheus.formats.text import TextFormatter
+from aioprometheus.mypy_types import HistogramDictType, LabelsType, MetricTupleType
+
+from arsenal_fast.metrics import BUCKETS, COUNTERS, GAUGES, NANOSECONDS, ROUND_TRIP_BUCKETS, Metrics, Series
+from arsenal_fast.service.negotiation import quality
+
+TEXT: Final = b"text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS: Final = b"application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+HEALTH: Final = ("healthy", "degraded", "unhealthy")
+
+SEEDED: Final = tuple((method, status) for method in ("GET", "POST") for status in ("200", "5xx"))
+"""Requests that are shown before the first has come: `rate()` does not see the step from nothing to one."""
+
+_UNITS: Final = ("seconds", "bytes", "ratio")
+
+_LE: Final = {bound: str(bound) for bound in BUCKETS} | {float("inf"): "+Inf"}
+
+
+def render(registry: Registry, accept: bytes) -> tuple[bytes, bytes]:
+    """Return (content type, body) in the format that ``accept`` wants more; text 0.0.4 if it wants both alike."""
+    openmetrics = quality(accept, "application/openmetrics-text", "1.0.0")
+    if openmetrics > quality(accept, "text/plain", "0.0.4"):
+        return OPENMETRICS, _OpenMetrics().marshall(registry)
+    return TEXT, _Text().marshall(registry)
+
+
+def collect(total: Metrics, *, version: str, health: str, shared: bool) -> Registry:
+    """Return collectors that hold ``total``. ``shared``: there is a Redis, so its being up or not is shown."""
+    registry = Registry()
+    _numbers(registry, total)
+    _service(registry, total, version, health)
+    _requests(registry, total)
+    _redis(registry, total, shared)
+    _process(registry, total)
+    return registry
+
+
+def _numbers(registry: Registry, total: Metrics) -> None:
+    """Add the lines of Metrics that have a help."""
+    for kind, names, suffix in ((Counter, COUNTERS, "_total"), (Gauge, GAUGES, "")):
+        for name, text in names.items():
+            if text is not None:
+                family = name if name.startswith("identity_") else f"identity_{name}"
+                kind(family + suffix, text, registry=registry).set({}, getattr(total, name))
+
+
+def _service(registry: Registry, total: Metrics, version: str, health: str) -> None:
+    Gauge("identity_service_up", "1 while the service answers.", registry=registry).set({}, 1)
+    Gauge("identity_build_info", "What runs here; the value is 1.", registry=registry).set(
+        {"version": version, "python": python_version()}, 1
+    )
+    Gauge(
+        "identity_cache_hit_ratio",
+        "Look-ups of an identity that found a living record, over all look-ups; 0 before the first.",
+        registry=registry,
+    ).set({}, total.hit_ratio or 0)
+    states = Gauge("identity_health", "1 for the state that the service is in.", registry=registry)
+    for state in HEALTH:
+        states.set({"status": state}, int(state == health))
+
+
+def _requests(registry: Registry, total: Metrics) -> None:
+    requests = Counter(
+        "identity_requests_total",
+        "Requests answered, by method and status; 5xx stands for every status from 500 on.",
+        registry=registry,
+    )
+    counts = dict.fromkeys(SEEDED, 0) | total.requests()
+    for (method, status), count in sorted(counts.items()):
+        requests.set({"method": method, "status": status}, count)
+    durations = Histogram(
+        "http_server_request_duration_seconds",
+        "Time from the whole request to its answer.",
+        registry=registry,
+        buckets=BUCKETS,
+    )
+    for (route, method, code), series in sorted(total.series.items()):
+        labels = {"route": route, "method": method, "status": str(code)}
+        durations.set_value(labels, _filled(series, BUCKETS))
+
+
+def _redis(registry: Registry, total: Metrics, shared: bool) -> None:
+    Histogram(
+        "identity_redis_round_trip_seconds",
+        "Time from a command to its reply.",
+        registry=registry,
+        buckets=ROUND_TRIP_BUCKETS,
+    ).set_value({}, _filled(total.redis_round_trips, ROUND_TRIP_BUCKETS))
+    if shared:
+        Gauge("identity_redis_up", "1 while every worker reaches Redis.", registry=registry).set(
+            {}, int(total.store_up >= total.workers)
+        )
+
+
+def _process(registry: Registry, total: Metrics) -> None:
+    Counter("process_cpu_seconds_total", "User and system CPU time of the workers in seconds.", registry=registry).set(
+        {}, total.process_cpu_nanoseconds / NANOSECONDS
+    )
+    collections = Counter(
+        "python_gc_collections_total", "Runs of the garbage collector, by generation.", registry=registry
+    )
+    runs = (total.gc_collections_0, total.gc_collections_1, total.gc_collections_2)
+    for generation, count in enumerate(runs):
+        collections.set({"generation": str(generation)}, count)
+    if not total.process_started:
+        return  # nobody told: 0 would be a figure
+    for name, text, value in (
+        ("process_resident_memory_bytes", "Resident memory of the workers in bytes.", total.process_resident_bytes),
+        ("process_open_fds", "Open file descriptors of the workers.", total.process_open_descriptors),
+        (
+            "process_start_time_seconds",
+            "Start of the oldest living worker since the epoch in seconds.",
+            total.process_started,
+        ),
+    ):
+        Gauge(name, text, registry=registry).set({}, value)
+
+
+def _filled(series: Series, bounds: Sequence[float]) -> histogram.Histogram:
+    filled = histogram.Histogram(*bounds)
+    filled.buckets = dict(zip(filled.buckets, accumulate(series.counts), strict=True))
+    filled.observations = filled.buckets[float("inf")]
+    filled.sum = series.nanoseconds / NANOSECONDS
+    return filled
+
+
+class _Text(TextFormatter):
+    """aioprometheus' text 0.0.4, quicker where the lines are many: a histogram's labels are joined once."""
+
+    def _format_histogram(self, histogram: MetricTupleType, name: str, const_labels: LabelsType) -> list[str]:
+        labels, figures = histogram
+        # Bounds are floats, sum and count are not; no series of ours has const_labels.
+        values = cast(HistogramDictType, figures)
+        own = ",".join([f'{label}="{value}"' for label, value in labels.items()])
+        start, whole = (f"{name}_bucket{{{own},", f"{{{own}}}") if own else (f"{name}_bucket{{", "")
+        return [
+            f'{start}le="{_LE[key]}"}} {value}' if isinstance(key, float) else f"{name}_{key}{whole} {value}"
+            for key, value in values.items()
+        ]
+
+
+class _OpenMetrics(_Text):
+    """OpenMetrics 1.0.0: the same samples under other headers."""
+
+    def marshall_lines(self, collector: Collector) -> list[str]:
+        kind, family = collector.kind.name, collector.name
+        if kind == "counter":
+            family = family.removesuffix("_total")
+        elif family.endswith("_info"):
+            kind, family = "info", family.removesuffix("_info")
+        header = [f"# TYPE {family} {kind}", f"# HELP {family} {collector.doc}"]
+        unit = family.rpartition("_")[2]
+        if unit in _UNITS:
+            header.insert(1, f"# UNIT {family} {unit}")
+        plain_header = 2  # the lines of text 0.0.4: HELP, TYPE
+        return header + super().marshall_lines(collector)[plain_header:]
+
+    def marshall(self, registry: Registry) -> bytes:
+        return super().marshall(registry) + b"# EOF\n"

@@ -1,0 +1,205 @@
+"""``GET /api/v1/id`` and ``POST /api/v1/identities``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from arsenal_fast.errors import Fault, InvalidIdentity
+from arsenal_fast.http.query import parse_query
+from arsenal_fast.http.responses import JSON, tail
+from arsenal_fast.identity import grammar
+from arsenal_fast.identity.grammar import Identity
+from arsenal_fast.identity.life import DEFAULT_TTL, parse_ttl, timestamp, ttl_fault
+from arsenal_fast.service.body import MAX_ROWS, pointer, raise_faults, read_object
+from arsenal_fast.service.directory import Wanted
+
+if TYPE_CHECKING:
+    from arsenal_fast.service.app import Service
+    from arsenal_fast.service.exchange import Exchange
+    from arsenal_fast.service.records import Record
+
+DEFAULT_PREFIX: Final = "unknown"
+DEFAULT_VERSION: Final = "v1"
+MAX_NAME: Final = 128
+"""Characters of an environment's name; it is only handed back."""
+
+_PARAMETERS: Final = frozenset({"prefix", "run", "domain", "version", "ttl"})
+_BATCH: Final = {"environments": "array", "domain": "string", "version": "string", "ttl": "integer"}
+_ENVIRONMENT: Final = {"name": "string", "prefix": "string", "run": "string"}
+_NO_STORE: Final = b"Cache-Control: no-store\r\n"
+
+
+def issue_one(service: Service, exchange: Exchange) -> None:
+    """Answer with the living identity, issuing or renewing it where needed."""
+    request = exchange.request
+    given = parse_query(request.query, _PARAMETERS)
+    faults: list[Fault] = []
+    prefix = given.get("prefix", DEFAULT_PREFIX)
+    run = given.get("run")
+    domain = given.get("domain", service.settings.domain)
+    version = given.get("version", DEFAULT_VERSION)
+    ttl = DEFAULT_TTL
+    if "ttl" in given:
+        try:
+            ttl = parse_ttl(given["ttl"])
+        except ValueError as error:
+            faults.append({"parameter": "ttl", "detail": str(error)})
+    wanted = _wanted(service, prefix, run, domain, version)
+    if wanted is None:
+        faults += [
+            {"parameter": name, "detail": detail}
+            for name, detail in _part_faults(prefix, run, domain, version)
+        ]
+    raise_faults(faults)
+    assert wanted is not None
+
+    def done(records: Sequence[Record]) -> None:
+        record = records[0]
+        if run is not None:
+            service.prepare(request, record)
+        exchange.respond(200, record.tail)
+
+    service.directory.issue((wanted,), ttl, done)
+
+
+def issue_batch(service: Service, exchange: Exchange) -> None:
+    """Answer with a living identity for each environment, or with all that is wrong with the request."""
+    body = read_object(exchange.request, _BATCH)
+    faults: list[Fault] = []
+    domain = _text(body, "domain", service.settings.domain, grammar.domain_fault, faults)
+    version = _text(body, "version", DEFAULT_VERSION, grammar.version_fault, faults)
+    ttl = body.get("ttl", DEFAULT_TTL)
+    detail = ttl_fault(ttl)
+    if detail is not None:
+        faults.append({"pointer": "/ttl", "detail": detail})
+    names, wanted = _environments(service, body.get("environments"), domain, version, faults)
+    raise_faults(faults)
+    service.directory.issue(
+        wanted, ttl, partial(_batch_answer, service, exchange, names, domain, version, ttl)
+    )
+
+
+def _batch_answer(
+    service: Service,
+    exchange: Exchange,
+    names: Sequence[str],
+    domain: str,
+    version: str,
+    ttl: int,
+    records: Sequence[Record],
+) -> None:
+    rows = b",".join(
+        [
+            b'{"environment":%b,%b}' % (orjson.dumps(name), record.row)
+            for name, record in zip(names, records, strict=True)
+        ]
+    )
+    body = b'{"identities":[%b],"total":%d,"domain":"%b","version":"%b","ttl":%d,"generated":"%b"}' % (
+        rows,
+        len(records),
+        domain.lower().encode("ascii"),
+        version.encode("ascii"),
+        ttl,
+        timestamp(int(service.now() * 1000)).encode("ascii"),
+    )
+    exchange.respond(200, tail(JSON, body, _NO_STORE))
+
+
+def _text(
+    body: dict[str, Any],
+    name: str,
+    default: str,
+    fault: Callable[[str], str | None],
+    faults: list[Fault],
+) -> str:
+    value = body.get(name, default)
+    detail = fault(value) if isinstance(value, str) else f"{name} must be a string"
+    if detail is not None:
+        faults.append({"pointer": pointer(name), "detail": detail})
+        return default
+    return str(value)
+
+
+def _environments(
+    service: Service, environments: object, domain: str, version: str, faults: list[Fault]
+) -> tuple[list[str], list[Wanted]]:
+    names: list[str] = []
+    wanted: list[Wanted] = []
+    if not isinstance(environments, list) or not 1 <= len(environments) <= MAX_ROWS:
+        faults.append(
+            {
+                "pointer": "/environments",
+                "detail": f"environments must be an array of 1 to {MAX_ROWS} objects",
+            }
+        )
+        return names, wanted
+    for index, environment in enumerate(environments):
+        row_faults = _environment_faults(environment)
+        if not row_faults:
+            prefix, run = environment.get("prefix", DEFAULT_PREFIX), environment.get("run")
+            row = _wanted(service, prefix, run, domain, version)
+            if row is None:
+                # The domain and the version are sound by now: they have their own faults.
+                row_faults = _part_faults(prefix, run, domain, version)
+            else:
+                names.append(environment["name"])
+                wanted.append(row)
+        faults += [
+            {"pointer": pointer("environments", index, *((name,) if name else ())), "detail": detail}
+            for name, detail in row_faults
+        ]
+    return names, wanted
+
+
+def _environment_faults(environment: object) -> list[tuple[str, str]]:
+    """Return (member, sentence) for what is wrong with the shape of a row."""
+    if not isinstance(environment, dict):
+        return [("", "must be an object with name, prefix and run")]
+    faults = [
+        (name, "is not known; known are name, prefix, run")
+        for name in environment
+        if name not in _ENVIRONMENT
+    ]
+    name = environment.get("name")
+    if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME:
+        faults.append(("name", f"name must be a string of 1 to {MAX_NAME} characters"))
+    faults += [
+        (member, f"{member} must be a string")
+        for member in ("prefix", "run")
+        if member in environment and not isinstance(environment[member], str)
+    ]
+    return faults
+
+
+def _wanted(service: Service, prefix: str, run: str | None, domain: str, version: str) -> Wanted | None:
+    """Return what to issue, or None where a part is at fault."""
+    try:
+        if run is not None:
+            return Wanted(grammar.compose(prefix, run, domain, version))
+
+        def draw() -> Identity:
+            return grammar.compose(prefix, service.next_run(), domain, version)
+
+        return Wanted(draw(), draw)
+    except InvalidIdentity:
+        return None
+
+
+def _part_faults(prefix: str, run: str | None, domain: str, version: str) -> list[tuple[str, str]]:
+    """Return (part, sentence) for every part at fault."""
+    found = {
+        "prefix": grammar.prefix_fault(prefix),
+        "run": None if run is None else grammar.run_fault(run),
+        "domain": grammar.domain_fault(domain),
+        "version": grammar.version_fault(version),
+    }
+    faults = [(part, detail) for part, detail in found.items() if detail is not None]
+    if not faults:
+        # Sound one by one: together they are too long. A generated run has 19 digits.
+        detail = grammar.local_fault(prefix, run or "0" * 19)
+        faults = [("prefix" if run is None else "run", detail or "prefix and run don't make an identity")]
+    return faults

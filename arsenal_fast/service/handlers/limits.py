@@ -1,0 +1,36 @@
+"""``GET /api/v1/limits``: what the caller may still do; looking costs nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from arsenal_fast.http.responses import JSON, tail
+from arsenal_fast.service.admission import POLICY
+
+if TYPE_CHECKING:
+    from arsenal_fast.service.app import Service
+    from arsenal_fast.service.exchange import Exchange
+
+
+def limits(service: Service, exchange: Exchange) -> None:
+    quota = service.settings.quota
+    client = exchange.client
+
+    def answer(lines: bytes, remaining: int | None, reset: int) -> None:
+        exchange.limits = lines
+        body = {
+            "client": client.key,
+            "policy": POLICY if quota else None,
+            "limit": quota.limit if quota else None,
+            "window": quota.window if quota else None,
+            "remaining": remaining,
+            "reset": reset,
+        }
+        exchange.respond(200, tail(JSON, orjson.dumps(body), b"Cache-Control: no-store\r\n"))
+
+    if quota is None:
+        answer(b"", None, 0)
+    else:
+        service.admission.look(client, answer)

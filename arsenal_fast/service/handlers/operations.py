@@ -1,0 +1,83 @@
+"""What the people who run the service ask: health, probes, metrics, telemetry.
+
+None of these is charged, and none waits for anything: a probe that hangs with Redis would take every
+replica out of service at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from arsenal_fast.http.responses import JSON, tail
+from arsenal_fast.service import exposition
+from arsenal_fast.service import telemetry as told
+from arsenal_fast.service.handlers import pages
+from arsenal_fast.service.negotiation import prefers
+
+if TYPE_CHECKING:
+    from arsenal_fast.service.app import Service
+    from arsenal_fast.service.exchange import Exchange
+
+_NO_STORE: Final = b"Cache-Control: no-store\r\n"
+_BY_ACCEPT: Final = _NO_STORE + b"Vary: Accept\r\n"
+
+
+def health(service: Service, exchange: Exchange) -> None:
+    """Answer with the state of the service and what it stands on; a browser gets the dashboard."""
+    if prefers(exchange.request.fields.accept, "text/html", to="application/json"):
+        pages.dashboard(service, exchange)
+        return
+    status = service.status
+    body = {
+        "status": status,
+        "services": told.services(service),
+        "uptime": told.uptime(service),
+        "version": service.settings.version,
+    }
+    exchange.respond(503 if status == "unhealthy" else 200, tail(JSON, orjson.dumps(body), _BY_ACCEPT))
+
+
+def live(service: Service, exchange: Exchange) -> None:
+    """Say that the process answers."""
+    _probe(exchange, 200, "alive")
+
+
+def ready(service: Service, exchange: Exchange) -> None:
+    """Say whether traffic may come; also without Redis it may."""
+    phase = told.phase(service)
+    if phase == "healthy":
+        _probe(exchange, 200, "ready")
+    else:
+        _probe(exchange, 503, phase)
+
+
+def startup(service: Service, exchange: Exchange) -> None:
+    """Say whether the service has come up; one that drains had."""
+    if told.phase(service) == "starting":
+        _probe(exchange, 503, "starting")
+    else:
+        _probe(exchange, 200, "started")
+
+
+def metrics(service: Service, exchange: Exchange) -> None:
+    """Answer with the sum over the workers, in the format that the scraper wants."""
+    total = told.total(service)
+    registry = exposition.collect(
+        total,
+        version=service.settings.version,
+        health=told.health(service, total),
+        shared=service.backend.status != told.EMBEDDED,
+    )
+    content_type, body = exposition.render(registry, exchange.request.fields.accept)
+    exchange.respond(200, tail(content_type, body, _BY_ACCEPT))
+
+
+def telemetry(service: Service, exchange: Exchange) -> None:
+    """Answer with the same counts as JSON."""
+    exchange.respond(200, tail(JSON, orjson.dumps(told.document(service)), _NO_STORE))
+
+
+def _probe(exchange: Exchange, status: int, word: str) -> None:
+    exchange.respond(status, tail(JSON, orjson.dumps({"status": word}), _NO_STORE))

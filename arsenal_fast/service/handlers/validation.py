@@ -1,0 +1,123 @@
+"""``POST /api/v1/validate``: one identity, or a list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from arsenal_fast.errors import Fault, InvalidIdentity, ProblemError
+from arsenal_fast.http.responses import JSON, tail
+from arsenal_fast.identity import grammar
+from arsenal_fast.identity.grammar import Identity
+from arsenal_fast.identity.life import Life, timestamp
+from arsenal_fast.identity.validate import judge
+from arsenal_fast.service.body import MAX_ROWS, pointer, raise_faults, read_object
+from arsenal_fast.service.records import FORMAT, KIND
+
+if TYPE_CHECKING:
+    from arsenal_fast.service.app import Service
+    from arsenal_fast.service.exchange import Exchange
+
+_MEMBERS: Final = {"identity": "string", "identities": "array"}
+_NO_STORE: Final = b"Cache-Control: no-store\r\n"
+
+
+def validate(service: Service, exchange: Exchange) -> None:
+    """Answer with the verdict on what was sent."""
+    body = read_object(exchange.request, _MEMBERS)
+    texts, single = _texts(body)
+
+    def done(answers: Sequence[bytes]) -> None:
+        if single:
+            content = answers[0]
+        else:
+            content = b'{"results":[%b],"total":%d}' % (b",".join(answers), len(answers))
+        exchange.respond(200, tail(JSON, content, _NO_STORE))
+
+    if single:
+        known = service.directory.active(texts[0])
+        if known is not None:
+            done((known.verdict + timestamp(service.now_ms()).encode("ascii") + b'"}',))
+            return
+    _judge_all(service, texts, done)
+
+
+def _judge_all(service: Service, texts: Sequence[str], done: Any) -> None:
+    subjects = [_parse(text) for text in texts]
+    well_formed = [subject for subject in subjects if isinstance(subject, Identity)]
+
+    def found(lives: Sequence[Life | None], readable: bool) -> None:
+        now_ms = service.now_ms()
+        life_of = iter(lives)
+        done(
+            [
+                _answer(
+                    text, subject, next(life_of) if isinstance(subject, Identity) else None, now_ms, readable
+                )
+                for text, subject in zip(texts, subjects, strict=True)
+            ]
+        )
+
+    if well_formed:
+        service.directory.find(well_formed, found)
+    else:
+        found((), True)
+
+
+def _answer(
+    text: str, subject: Identity | InvalidIdentity, life: Life | None, now_ms: int, readable: bool
+) -> bytes:
+    verdict = judge(subject, life, now_ms, readable=readable)
+    return orjson.dumps(
+        {
+            "identity": text,
+            "valid": verdict.valid,
+            "status": verdict.status,
+            "reason": verdict.reason,
+            "well_formed": verdict.well_formed,
+            "rfc5322_compliant": verdict.rfc5322_compliant,
+            "metadata": None
+            if isinstance(subject, InvalidIdentity)
+            else {**subject._asdict(), "type": KIND, "format": FORMAT},
+            "cached": life is not None,
+            "generated": None if life is None else timestamp(life.generated),
+            "expires": None if life is None else timestamp(life.expires),
+            "validated": timestamp(now_ms),
+        }
+    )
+
+
+def _parse(text: str) -> Identity | InvalidIdentity:
+    try:
+        return grammar.parse(text)
+    except InvalidIdentity as error:
+        return error
+
+
+def _texts(body: dict[str, Any]) -> tuple[list[str], bool]:
+    """Return the identities to judge and whether it is a single one."""
+    if len(body) != 1:
+        raise ProblemError(
+            400,
+            "Send either identity or identities.",
+            [{"pointer": "", "detail": "must have exactly one of identity, identities"}],
+        )
+    if "identity" in body:
+        text = body["identity"]
+        if not isinstance(text, str):
+            raise_faults([{"pointer": "/identity", "detail": "identity must be a string"}])
+        return [text], True
+    texts = body["identities"]
+    if not isinstance(texts, list) or not 1 <= len(texts) <= MAX_ROWS:
+        raise_faults(
+            [{"pointer": "/identities", "detail": f"identities must be an array of 1 to {MAX_ROWS} strings"}]
+        )
+    faults: list[Fault] = [
+        {"pointer": pointer("identities", index), "detail": "must be a string"}
+        for index, text in enumerate(texts)
+        if not isinstance(text, str)
+    ]
+    raise_faults(faults)
+    return texts, False

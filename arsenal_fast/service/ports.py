@@ -1,0 +1,96 @@
+"""What the service needs of the outside, as small as it can be said.
+
+Adapters match these by structure; they don't import them. A callback ``done`` is called exactly once,
+perhaps before the call returns; None means that the store is away, slow or sick (nobody raises for it).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from arsenal_fast.http.request import Request
+from arsenal_fast.identity.life import Issued, IssueRow, Life
+from arsenal_fast.limiting.client import Client
+
+
+class Limiter(Protocol):
+    """Cells of clients, by the clock of the store."""
+
+    def admit(
+        self,
+        clients: Sequence[Client],
+        quantities: Sequence[int],
+        done: Callable[[Sequence[int] | None], None],
+    ) -> None:
+        """Charge all rows in order, atomically; ``done`` gets each row's backlog (us) *before* its hits.
+
+        A cell that is not there has backlog 0. Quantity 0 only looks.
+        """
+
+
+class IdentityStore(Protocol):
+    """The shared truth of what lives now."""
+
+    def issue(self, rows: Sequence[IssueRow], done: Callable[[Sequence[Issued] | None], None]) -> None:
+        """Find, renew, issue or re-assert each row, atomically per row; by the store's clock."""
+
+    def find(self, ids: Sequence[str], done: Callable[[Sequence[Life | None] | None], None]) -> None:
+        """Look each id up; a life may be over already, a missing one is None."""
+
+
+class StoreCounters(Protocol):
+    """What has happened on the way to a store since the start; plain numbers, read at a snapshot."""
+
+    commands: int
+    rows: int
+    batches: int
+    replies: int
+    timeouts: int
+    connects: int
+    disconnects: int
+    outages: int
+    failures: int
+    script_loads: int
+    evictions: int
+    round_trip_seconds_sum: float
+    round_trip_buckets: list[int]
+    """Replies within each of :data:`arsenal_fast.metrics.ROUND_TRIP_BUCKETS`, not cumulative; the last: slower."""
+
+
+class Backend(Protocol):
+    """A store as the operator sees it."""
+
+    on_return: Callable[[], None] | None
+
+    @property
+    def counters(self) -> StoreCounters: ...
+
+    @property
+    def limiter(self) -> Limiter: ...
+    @property
+    def identities(self) -> IdentityStore: ...
+    @property
+    def healthy(self) -> bool:
+        """Whether the state that should be shared is shared now."""
+
+    @property
+    def status(self) -> str:
+        """One word for the health answer."""
+
+
+class Connection(Protocol):
+    """The client's side of an exchange."""
+
+    def answered(self, exchange: object, answer: bytes) -> None:
+        """Take the whole answer of an exchange; it leaves in the order of the requests."""
+
+    def is_last(self, exchange: object) -> bool:
+        """Whether no later request was taken; if so, none will be."""
+
+    def abort(self) -> None:
+        """Cut the client off: there is no way to answer it."""
+
+
+class AccessLog(Protocol):
+    """Told of every answer; decides for itself what it writes."""
+
+    def __call__(self, request: Request, client: str, status: int, seconds: float) -> None: ...

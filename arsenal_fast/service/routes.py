@@ -1,0 +1,225 @@
+"""The one table: what exists, who answers, whether it is charged, and what its documentation says.
+
+Routing, ``Allow``, OpenAPI, the docs page and the metrics' ``route`` label are all read from these rows, so
+they can't disagree. A new endpoint is a new row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from arsenal_fast.service.handlers import identities, limits, operations, pages, refusals, validation
+
+if TYPE_CHECKING:
+    from arsenal_fast.service.app import Service
+    from arsenal_fast.service.exchange import Exchange
+
+API: Final = b"/api/v1/"
+"""Below this every request is charged, also one that finds nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A row's documentation; schema names stand in :mod:`arsenal_fast.service.schemas`."""
+
+    summary: str
+    description: str = ""
+    tag: str = "identities"
+    parameters: tuple[str, ...] = ()
+    """Names of query or header parameters."""
+    body: str | None = None
+    """Schema of the JSON request body."""
+    answers: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    """Status -> (description, names of schemas or media types, comma apart; empty where there is no body)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One row. ``limited``: a request is charged to its client before the handler runs."""
+
+    method: str
+    path: str
+    handler: Callable[[Service, Exchange], None]
+    limited: bool = False
+    operation: Operation | None = None
+    """None: not part of the documented API (assets of the pages)."""
+
+
+ROUTES: Final[tuple[Route, ...]] = (
+    Route(
+        "GET",
+        "/api/v1/id",
+        identities.issue_one,
+        limited=True,
+        operation=Operation(
+            "Get one identity",
+            "Issues the identity, or returns the living one: the same `generated` and `expires` from every "
+            "replica until less than a quarter of its TTL is left, then it is renewed. Without `run` a new, "
+            "unique, time-ordered run is made.",
+            parameters=("prefix", "run", "domain", "version", "ttl"),
+            answers={200: ("The identity.", "Identity")},
+        ),
+    ),
+    Route(
+        "POST",
+        "/api/v1/identities",
+        identities.issue_batch,
+        limited=True,
+        operation=Operation(
+            "Get up to 1,000 identities",
+            "All or nothing: one bad row and nothing is issued, and every bad row is named. A batch is one "
+            "request for the rate limit.",
+            body="BatchRequest",
+            answers={200: ("The identities, in the order of the environments.", "Batch")},
+        ),
+    ),
+    Route(
+        "POST",
+        "/api/v1/validate",
+        validation.validate,
+        limited=True,
+        operation=Operation(
+            "Validate one identity or up to 1,000",
+            "`valid` is the verdict to act on. A malformed identity is an answer, not an error.",
+            body="ValidationRequest",
+            answers={
+                200: ("The verdict, or the verdicts in the order of the identities.", "ValidationAnswer")
+            },
+        ),
+    ),
+    Route(
+        "GET",
+        "/api/v1/limits",
+        limits.limits,
+        operation=Operation(
+            "See the caller's rate limit",
+            "Costs nothing.",
+            answers={200: ("The policy, what remains, and when it is whole again.", "Limits")},
+        ),
+    ),
+    Route(
+        "GET",
+        "/api/health",
+        operations.health,
+        operation=Operation(
+            "Health of the service and of what it stands on",
+            "`degraded` still serves (200). A browser gets a page.",
+            tag="operations",
+            answers={
+                200: ("Serving; perhaps degraded.", "Health, text/html"),
+                503: ("Starting or draining.", "Health, text/html"),
+            },
+        ),
+    ),
+    Route(
+        "GET",
+        "/api/health/live",
+        operations.live,
+        operation=Operation(
+            "Liveness: the process answers",
+            "Never depends on Redis.",
+            tag="operations",
+            answers={200: ("Alive.", "Probe")},
+        ),
+    ),
+    Route(
+        "GET",
+        "/api/health/ready",
+        operations.ready,
+        operation=Operation(
+            "Readiness: send traffic here",
+            "503 while starting and draining; stays 200 in degraded mode.",
+            tag="operations",
+            answers={200: ("Ready.", "Probe"), 503: ("Starting or draining.", "Probe")},
+        ),
+    ),
+    Route(
+        "GET",
+        "/api/health/startup",
+        operations.startup,
+        operation=Operation(
+            "Start-up: the process has come up",
+            tag="operations",
+            answers={200: ("Started.", "Probe"), 503: ("Starting.", "Probe")},
+        ),
+    ),
+    Route(
+        "GET",
+        "/api/metrics",
+        operations.metrics,
+        operation=Operation(
+            "Prometheus metrics",
+            "Text format 0.0.4, or OpenMetrics 1.0.0 by `Accept`; the sum over the workers.",
+            tag="operations",
+            answers={200: ("The metrics.", "text/plain, application/openmetrics-text")},
+        ),
+    ),
+    Route(
+        "GET",
+        "/api/telemetry",
+        operations.telemetry,
+        operation=Operation(
+            "The same counts as JSON",
+            tag="operations",
+            answers={200: ("The telemetry.", "Telemetry")},
+        ),
+    ),
+    Route(
+        "GET",
+        "/api/openapi.json",
+        pages.openapi,
+        operation=Operation(
+            "This document",
+            tag="documentation",
+            answers={200: ("OpenAPI 3.1.", "application/json"), 304: ("It has not changed.", "")},
+        ),
+    ),
+    Route(
+        "GET",
+        "/api/docs",
+        pages.docs,
+        operation=Operation(
+            "Swagger UI",
+            tag="documentation",
+            answers={200: ("The page.", "text/html"), 304: ("It has not changed.", "")},
+        ),
+    ),
+    Route("GET", "/", pages.root),
+    Route("GET", "/api", pages.root),
+    Route("GET", "/favicon.ico", pages.asset),
+    *(Route("GET", path, pages.asset) for path in pages.ASSETS),
+)
+
+NOT_FOUND: Final = Route("", "(unmatched)", refusals.not_found)
+NOT_FOUND_CHARGED: Final = Route("", "(unmatched)", refusals.not_found, limited=True)
+NOT_ALLOWED: Final = Route("", "(unmatched)", refusals.method_not_allowed)
+NOT_ALLOWED_CHARGED: Final = Route("", "(unmatched)", refusals.method_not_allowed, limited=True)
+OPTIONS: Final = Route("OPTIONS", "(options)", refusals.options)
+
+_BY_METHOD: Final = {
+    (method, route.path.encode("ascii")): route
+    for route in ROUTES
+    for method in ((b"GET", b"HEAD") if route.method == "GET" else (route.method.encode("ascii"),))
+}
+_METHODS: Final = {path for _, path in _BY_METHOD}
+
+
+def match(method: bytes, path: bytes) -> Route:
+    """Return the row for a request; there is one for every request, refusals included."""
+    route = _BY_METHOD.get((method, path))
+    if route is not None:
+        return route
+    if method == b"OPTIONS" and (path == b"*" or path in _METHODS or path.startswith(API)):
+        return OPTIONS
+    charged = path.startswith(API)
+    if path in _METHODS:
+        return NOT_ALLOWED_CHARGED if charged else NOT_ALLOWED
+    return NOT_FOUND_CHARGED if charged else NOT_FOUND
+
+
+def allowed_methods(path: bytes) -> str:
+    """Return the value of ``Allow`` for a path (RFC 9110 10.2.1)."""
+    methods = [method.decode() for method, known in _BY_METHOD if path in (known, b"*")]
+    return ", ".join(sorted({*methods, "OPTIONS"}))

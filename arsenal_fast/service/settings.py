@@ -1,0 +1,34 @@
+"""What the service must be told at its start; the composition fills it in from the environment."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from arsenal_fast.limiting.quota import Quota
+from arsenal_fast.service.admission import OnFailure
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Decided once; nothing here changes while the service runs."""
+
+    version: str
+    """Release, such as ``v4.2.0``."""
+    domain: str
+    """Domain of identities that are asked for without one; lower case."""
+    base_url: str
+    """Where clients reach the service; HSTS is sent where it is https."""
+    quota: Quota | None
+    """Requests that one client may make; None turns the limiter off."""
+    on_store_failure: OnFailure = OnFailure.LOCAL
+    origins: Sequence[str] = ()
+    """CORS origins, or ``("*",)``."""
+    trusted_proxies: Sequence[str] = ()
+    """CIDRs whose ``X-Forwarded-For`` is believed."""
+    cache_size: int = 65_536
+    """Entries of each of the worker's caches (identities, prepared answers, clients)."""
+    access_log: str = "errors"
+    """``off``, ``errors`` (status 400 and above) or ``all``."""
+    workers: int = 1
+    node: int = 0
+    """0 .. 4095, apart for workers that live at the same time; part of generated runs."""
+    services: dict[str, str] = field(default_factory=dict)

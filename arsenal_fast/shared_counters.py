@@ -1,0 +1,69 @@
+"""What the workers tell each other: one snapshot of octets for each worker, in memory they share.
+
+An anonymous mapping made before the workers are forked. Each worker has a slot that only it writes; every
+worker reads all of them, so that a scrape of one answers for all. A slot has a sequence byte and two halves:
+the snapshot goes into the half that is not being shown, then the byte is counted up and shows it. So a writer
+that dies at any point (``kill -9``) leaves the last whole snapshot on show.
+
+The races, and what settles them. A reader copies a half while the writer comes round to it again: the
+sequence has moved, the reader tries once more. A processor shows the byte before the half (ARM may): the
+checksum is wrong, the reader tries once more. A reader that never wins answers with the last snapshot it saw:
+sums over workers never go back.
+"""
+
+import mmap
+import struct
+import zlib
+from typing import Final
+
+_HEAD: Final = struct.Struct("=II")  # length and CRC-32 of the payload
+_SEQUENCE: Final = 8  # octets for the sequence byte, so that the halves are aligned
+_TRIES: Final = 100
+
+
+class SharedCounters:
+    """``slots`` snapshots of at most ``size`` octets each. Make it before forking."""
+
+    def __init__(self, slots: int, size: int) -> None:
+        self.slots = slots
+        self.size = size
+        self._half = _HEAD.size + (size + 7) // 8 * 8
+        self._stride = _SEQUENCE + 2 * self._half
+        self._memory = mmap.mmap(-1, slots * self._stride)
+        self._seen = [b""] * slots
+
+    def write(self, slot: int, payload: bytes) -> None:
+        """Show ``payload`` in place of the last one; only the slot's owner may. ValueError if too large."""
+        if len(payload) > self.size:
+            raise ValueError(f"A snapshot of {len(payload)} octets does not fit into {self.size}.")
+        memory, base = self._memory, self._base(slot)
+        following = (memory[base] + 1) & 0xFF
+        start = self._start(base, following)
+        snapshot = _HEAD.pack(len(payload), zlib.crc32(payload)) + payload
+        memory[start : start + len(snapshot)] = snapshot
+        memory[base] = following  # from here on it is shown
+
+    def read(self, slot: int) -> bytes:
+        """The slot's last whole snapshot; empty where none was written yet."""
+        memory, base = self._memory, self._base(slot)
+        for _ in range(_TRIES):
+            sequence = memory[base]
+            start = self._start(base, sequence)
+            length, checksum = _HEAD.unpack(memory[start : start + _HEAD.size])
+            payload = memory[start + _HEAD.size : start + _HEAD.size + min(length, self.size)]
+            if memory[base] == sequence and zlib.crc32(payload) == checksum:
+                self._seen[slot] = payload
+                return payload
+        return self._seen[slot]
+
+    def read_all(self) -> list[bytes]:
+        """The snapshot of every slot, by slot."""
+        return [self.read(slot) for slot in range(self.slots)]
+
+    def _base(self, slot: int) -> int:
+        if not 0 <= slot < self.slots:
+            raise IndexError(f"There is no slot {slot} of {self.slots}.")
+        return slot * self._stride
+
+    def _start(self, base: int, sequence: int) -> int:
+        return base + _SEQUENCE + (sequence & 1) * self._half

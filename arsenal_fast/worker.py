@@ -1,0 +1,342 @@
+"""One worker: the place where the concrete parts meet.
+
+Event loop, stores, service, socket, signals. Nothing is decided here but who gets what, and in which order
+things start and stop:
+
+start: store (never waited for longer than one time-out) -> socket -> ready.
+SIGTERM: not ready, answers say ``close`` -> DRAIN_DELAY -> socket closed -> last answers -> store -> exit.
+"""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import random
+import resource
+import signal
+import socket
+import ssl
+import time
+from collections.abc import Iterable
+from typing import Final
+
+import uvloop
+
+from arsenal_fast import __version__, logs
+from arsenal_fast.config import Config
+from arsenal_fast.errors import ConfigurationError
+from arsenal_fast.http.limits import Limits
+from arsenal_fast.http.request import Request
+from arsenal_fast.identity.runs import NODES
+from arsenal_fast.limiting.quota import Quota
+from arsenal_fast.memory import MemoryBackend
+from arsenal_fast.metrics import ProcessFigures
+from arsenal_fast.redis.backend import RedisBackend
+from arsenal_fast.server.listener import SPARE_DESCRIPTORS, Listener, Timeouts
+from arsenal_fast.service import telemetry
+from arsenal_fast.service.admission import OnFailure
+from arsenal_fast.service.app import Service
+from arsenal_fast.service.ports import AccessLog
+from arsenal_fast.service.settings import Settings
+from arsenal_fast.shared_counters import SharedCounters
+
+log = logging.getLogger(__name__)
+
+PUBLISH: Final = 0.5
+"""Seconds between a worker's snapshots for the others: how old their share of a scrape may be."""
+
+TLS_CHECK: Final = 10.0
+"""Seconds between looks at the certificate files; cert-manager renews weeks ahead."""
+
+GC_THRESHOLDS: Final = (50_000, 20, 100)
+"""The hot path makes no cycles; a young collection every 50,000 net new objects is often enough."""
+
+
+def serve(config: Config, slot: int, counters: SharedCounters) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit status.
+
+    Raises ConfigurationError for what can't be used, OSError where the port can't be bound.
+    """
+    # Before the loop: a fault in it is the operator's, and told before anything has started.
+    tls = _tls_context(config)
+    listening = _bind(config)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_Worker(config, slot, counters, listening, tls).run())
+
+
+class _Worker:
+    """Holds the parts while they live."""
+
+    def __init__(
+        self,
+        config: Config,
+        slot: int,
+        counters: SharedCounters,
+        listening: socket.socket,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        self._config = config
+        self._slot = slot
+        self._counters = counters
+        self._listening = listening
+        self._tls = tls
+        self._tls_seen = _modified(config)
+        self._stop = asyncio.Event()
+
+    async def run(self) -> int:
+        config = self._config
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_tls)
+        backend: MemoryBackend | RedisBackend
+        spare = _memory()
+        if config.embedded:
+            backend = spare
+        else:
+            backend = RedisBackend(
+                config.redis_url.reveal(), timeout=config.redis_timeout_ms / 1000, jitter=random.random
+            )
+        service = Service(
+            _settings(config),
+            backend,
+            spare,
+            call_soon=loop.call_soon,
+            monotonic=time.monotonic,
+            now=time.time,
+            snapshots=self._others,
+            access_log=_access_log(config),
+        )
+        service.metrics.process = _process_figures
+        # A predecessor in this slot has counted; what it counted goes on.
+        inherited = self._counters.read(self._slot)
+        if inherited:
+            service.metrics.add(inherited, gauges=False)
+        listener = Listener(
+            service,
+            limits=Limits(),
+            timeouts=Timeouts(
+                header=config.header_timeout,
+                body=config.body_timeout,
+                keep_alive=config.keep_alive_timeout,
+                write=config.write_timeout,
+            ),
+            max_connections=_max_connections(config),
+        )
+        await backend.start()
+        await listener.start(self._listening, self._tls)
+        service.ready = True
+        _tune_garbage_collection()
+        log.info("serving on %s port %d", config.host, self._listening.getsockname()[1])
+        chores = [loop.create_task(self._publish(service))]
+        if config.tls:
+            chores.append(loop.create_task(self._watch_tls()))
+        await self._stop.wait()
+        clean = await self._drain(service, listener)
+        for chore in chores:
+            chore.cancel()
+        await backend.close()
+        self._write_snapshot(service)
+        log.info("stopped")
+        return 0 if clean else 1
+
+    async def _drain(self, service: Service, listener: Listener) -> bool:
+        config = self._config
+        loop = asyncio.get_running_loop()
+        log.info("draining")
+        service.draining = True
+        listener.drain()
+        if config.drain_delay:
+            # A second signal ends the wait: the operator means it.
+            self._stop.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(config.drain_delay):
+                    await self._stop.wait()
+        clean = await listener.stop(loop.time() + config.drain_seconds)
+        if not clean:
+            log.warning("some connections did not end within DRAIN_SECONDS and were cut off")
+        return clean
+
+    # The counts of all workers.
+
+    def _others(self) -> Iterable[bytes]:
+        """Return the newest snapshots of the other workers."""
+        return [self._counters.read(slot) for slot in range(self._counters.slots) if slot != self._slot]
+
+    async def _publish(self, service: Service) -> None:
+        if self._counters.slots == 1:
+            return
+        while True:
+            self._write_snapshot(service)
+            await asyncio.sleep(PUBLISH)
+
+    def _write_snapshot(self, service: Service) -> None:
+        try:
+            self._counters.write(self._slot, telemetry.snapshot(service))
+        except ValueError as error:
+            log.error("this worker's counts can't be shared: %s", error)
+
+    # Certificates.
+
+    async def _watch_tls(self) -> None:
+        while True:
+            await asyncio.sleep(TLS_CHECK)
+            if _modified(self._config) != self._tls_seen:
+                self._reload_tls()
+
+    def _reload_tls(self) -> None:
+        """Use renewed certificate files for the connections to come; keep the old pair where they are bad."""
+        if self._tls is None:
+            return
+        config = self._config
+        seen = _modified(config)
+        try:
+            # A context of its own first: loading a bad pair into the one in use would leave it half changed.
+            _tls_context(config)
+            self._tls.load_cert_chain(config.tls_cert_file, config.tls_key_file)
+        except (ConfigurationError, OSError) as error:
+            log.error("the renewed certificate can't be used, the old one stays: %s", error)
+        else:
+            log.info("the certificate has been read again")
+        self._tls_seen = seen
+
+
+def _settings(config: Config) -> Settings:
+    limit = config.rate_limit_requests
+    return Settings(
+        version=f"v{__version__}",
+        domain=config.identity_domain,
+        base_url=config.api_base_url,
+        quota=Quota(limit, config.rate_limit_window) if limit else None,
+        on_store_failure=OnFailure(config.rate_limit_on_redis_failure),
+        origins=config.cors_origin,
+        trusted_proxies=config.trusted_proxies,
+        cache_size=config.identity_cache_size,
+        access_log=config.access_log,
+        workers=config.workers,
+        # Drawn, not configured: two workers with one number still can't hand out one run twice, for a drawn
+        # run is issued as new or not at all.
+        node=int.from_bytes(os.urandom(2)) % NODES,
+    )
+
+
+def _memory() -> MemoryBackend:
+    return MemoryBackend(now_us=lambda: time.monotonic_ns() // 1000, now_ms=lambda: time.time_ns() // 1_000_000)
+
+
+_STARTED: Final = time.time()
+_PAGE: Final = resource.getpagesize()
+
+
+def _process_figures() -> ProcessFigures:
+    collections = [generation["collections"] for generation in gc.get_stats()]
+    resident = descriptors = 0
+    with contextlib.suppress(OSError, ValueError, IndexError):  # /proc is Linux's
+        with open("/proc/self/statm", "rb") as file:
+            resident = int(file.read().split()[1]) * _PAGE
+        descriptors = len(os.listdir("/proc/self/fd"))
+    return ProcessFigures(
+        cpu_seconds=time.process_time(),
+        resident_bytes=resident,
+        open_descriptors=descriptors,
+        started=_STARTED,
+        collections=(collections[0], collections[1], collections[2]),
+    )
+
+
+def _access_log(config: Config) -> AccessLog | None:
+    wanted = config.access_log
+    if wanted == "off":
+        return None
+
+    def write(request: Request, client: str, status: int, seconds: float) -> None:
+        if wanted == "errors" and status < 400:
+            return
+        fields = request.fields
+        logs.access(
+            wanted,
+            method=request.method,
+            path=request.path,
+            status=status,
+            duration=int(seconds * 1e9),
+            client=client,
+            request_id=fields.request_id,
+            traceparent=fields.traceparent,
+        )
+
+    return write
+
+
+def _bind(config: Config) -> socket.socket:
+    """Return a bound socket; it does not listen before the service is ready to answer."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if config.workers > 1:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            # "::" serves IPv4 too; such a peer is its IPv4 address to the limiter.
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listening.bind(address)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _tls_context(config: Config) -> ssl.SSLContext | None:
+    if not config.tls:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(config.tls_cert_file, config.tls_key_file)
+    except (OSError, ssl.SSLError) as error:
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or "unreadable"
+        raise ConfigurationError([f"TLS_CERT_FILE and TLS_KEY_FILE can't be used together: {reason}."]) from None
+    return context
+
+
+def _modified(config: Config) -> tuple[int, ...]:
+    """Return the modification times of the certificate files, 0 for one that is not there now."""
+    times = []
+    for path in (config.tls_cert_file, config.tls_key_file):
+        try:
+            times.append(os.stat(path).st_mtime_ns if path else 0)
+        except OSError:
+            times.append(0)
+    return tuple(times)
+
+
+def _max_connections(config: Config) -> int:
+    """Return the bound on connections: as configured, and within the descriptors that we may open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = config.max_connections + SPARE_DESCRIPTORS * 2
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+            soft = raised
+    bound = config.max_connections
+    if soft != resource.RLIM_INFINITY:
+        bound = min(bound, max(1, soft - SPARE_DESCRIPTORS * 2 if soft > SPARE_DESCRIPTORS * 4 else soft // 2))
+    if bound < config.max_connections:
+        log.warning(
+            "MAX_CONNECTIONS is %d, but the limit of open files (%d) allows %d connections",
+            config.max_connections,
+            soft,
+            bound,
+        )
+    return bound
+
+
+def _tune_garbage_collection() -> None:
+    """What was made at the start lives for ever: don't look at it again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)

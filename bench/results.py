@@ -1,0 +1,175 @@
+"""Results: samples as measured, what they say, and the JSON in which machine and method travel along.
+
+Only samples are kept; medians and ratios are computed from them at each reading, by one function. A ratio
+pairs a server with the floor of the same round and workload.
+"""
+
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from bench import BenchError
+
+FORMAT = 1
+DIRECTORY = Path(__file__).parent / "results"
+FLOOR_NAME = "floor"
+METHOD = (
+    "Per round and workload the floor and each server run for {seconds} s one after the other, in an "
+    "order that turns from one to the next, after a warm-up; {rounds} rounds, each with fresh processes. "
+    "The server is pinned to core 0; `wrk -t1 -c64` and `redis-server` are pinned to core 1. CPU time is "
+    "that of the server's whole process tree over the measured interval, from "
+    "`/proc/<pid>/task/*/schedstat` (nanoseconds; `/proc/<pid>/stat` in 10 ms ticks where a thread or "
+    "child ended meanwhile), divided by the answers that wrk counted; one answer that is not 2xx voids "
+    "the run. The floor is a uvloop `Protocol` that parses nothing and writes one fixed answer to every "
+    "read: the very octets that the service answers in that workload. Every server counts the client in "
+    "Redis and keeps the identities there; the limit is set so high that nobody is denied. 5,000 (prefix, "
+    "run) pairs; 50,000 client addresses in `X-Forwarded-For`, one for each request in turn, in all "
+    "workloads but the direct one."
+)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One server under one workload in one round. Times in microseconds."""
+
+    round: int
+    workload: str
+    server: str
+    requests: int
+    duration_us: int
+    cpu_us: int
+    cpu_source: str
+    p50_us: int
+    p99_us: int
+    others: float  # share of the interval in which the server's core worked for somebody else
+
+    @property
+    def cpu_per_request(self) -> float:
+        return self.cpu_us / self.requests
+
+    @property
+    def busy(self) -> float:
+        """Share of the interval in which the server had the CPU; well under 1 the generator was the limit."""
+        return self.cpu_us / self.duration_us
+
+
+@dataclass(frozen=True)
+class Extra:
+    """A figure beside the rates: ``at_most`` is its target, None where there is none."""
+
+    name: str
+    value: float
+    unit: str
+    at_most: float | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One server under one workload over all rounds: medians, and the ratios to the floor in rising order."""
+
+    workload: str
+    server: str
+    cpu_per_request: float
+    floor_per_request: float
+    ratios: tuple[float, ...]
+    requests_per_second: float
+    p50_us: float
+    p99_us: float
+    busy: float
+    others: float  # the worst of its measurements, the floor's included
+
+    @property
+    def ratio(self) -> float:
+        return statistics.median(self.ratios)
+
+
+@dataclass(frozen=True)
+class Results:
+    """A whole run."""
+
+    taken: str  # RFC 3339, UTC
+    rounds: int
+    seconds: int
+    method: str
+    machine: Mapping[str, str]
+    samples: Sequence[Sample]
+    extras: Sequence[Extra] = ()
+
+    def write(self, path: Path) -> None:
+        """Appears whole or not at all."""
+        draft = path.with_suffix(".tmp")
+        draft.write_text(json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n")
+        draft.replace(path)
+
+
+def read(path: Path) -> Results:
+    """Raises BenchError when the file is of another format."""
+    document = json.loads(path.read_text())
+    if document.pop("format", None) != FORMAT:
+        raise BenchError(f"{path.name} is not of format {FORMAT}.")
+    document["samples"] = [Sample(**sample) for sample in document["samples"]]
+    document["extras"] = [Extra(**extra) for extra in document["extras"]]
+    return Results(**document)
+
+
+def newest(directory: Path = DIRECTORY) -> Path:
+    """The last result by its name, which is the time it was taken. Raises BenchError when there is none."""
+    found = sorted(directory.glob("*.json"))
+    if not found:
+        raise BenchError("No results yet: run `make bench` first.")
+    return found[-1]
+
+
+def summarize(samples: Iterable[Sample], workload: str, server: str) -> Summary | None:
+    """None when the server did not run the workload beside a floor."""
+    rows = [sample for sample in samples if sample.workload == workload]
+    floors = {sample.round: sample for sample in rows if sample.server == FLOOR_NAME}
+    own = [sample for sample in rows if sample.server == server and sample.round in floors]
+    if not own:
+        return None
+    median = statistics.median
+    return Summary(
+        workload=workload,
+        server=server,
+        cpu_per_request=median(sample.cpu_per_request for sample in own),
+        floor_per_request=median(sample.cpu_per_request for sample in floors.values()),
+        ratios=tuple(sorted(s.cpu_per_request / floors[s.round].cpu_per_request for s in own)),
+        requests_per_second=median(sample.requests * 1e6 / sample.duration_us for sample in own),
+        p50_us=median(sample.p50_us for sample in own),
+        p99_us=median(sample.p99_us for sample in own),
+        busy=median(sample.busy for sample in own),
+        others=max(sample.others for sample in (*own, *floors.values())),
+    )
+
+
+def first_match(pattern: str, text: str) -> str:
+    """The pattern's group, or "unknown"."""
+    match = re.search(pattern, text, re.MULTILINE)
+    return match[1].strip() if match else "unknown"
+
+
+def said_by(*command: str) -> str:
+    """What a program prints, on either stream."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    return done.stdout + done.stderr
+
+
+def machine() -> dict[str, str]:
+    """What a reader needs to compare; no name of the host or of anybody."""
+    number = r"(\d+(?:\.\d+)+)"
+    return {
+        "CPU": first_match(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text()),
+        "cores": str(os.cpu_count()),
+        "kernel": f"{platform.system()} {first_match('^' + number, platform.release())}",
+        "Python": platform.python_version(),
+        **{name: version(name) for name in ("uvloop", "hiredis", "orjson")},
+        "Redis": first_match(r"v=" + number, said_by("redis-server", "--version")),
+        "wrk": first_match(number, said_by("wrk", "-v")),
+    }

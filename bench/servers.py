@@ -1,0 +1,63 @@
+"""Who is measured, as data. A new server is a new row: nothing else knows its name.
+
+Words in braces are filled in at the start: ``{python}``, ``{bench}`` (this directory), ``{port}``,
+``{redis_port}``, ``{redis_db}`` (each server its own), ``{answer}`` (the floor's file). Every server must
+listen on 127.0.0.1:{port}, answer ``ready`` with 200 once it can serve, limit by client in Redis without
+denying anyone, and end on SIGTERM.
+"""
+
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.workloads import WORKLOADS
+
+EVERY_WORKLOAD = frozenset(workload.name for workload in WORKLOADS)
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server under test."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    ready: str = "/api/health/ready"
+    workloads: frozenset[str] = EVERY_WORKLOAD
+    programs: tuple[str, ...] = ()  # looked for on the PATH; one missing leaves the server out
+    cell_keys: str = ""  # Redis pattern of its limiter cells
+    identity_keys: str = ""  # Redis pattern of its identities
+
+    def missing_program(self) -> str | None:
+        """The first needed program that this machine has not, or None."""
+        return next((program for program in self.programs if shutil.which(program) is None), None)
+
+    def filled(self, **words: object) -> tuple[list[str], dict[str, str]]:
+        """The command line and the environment to start with."""
+        known = {"python": sys.executable, "bench": str(Path(__file__).parent), **words}
+        command = [part.format_map(known) for part in self.command]
+        return command, {name: value.format_map(known) for name, value in self.environment.items()}
+
+
+FLOOR = Server(name="floor", command=("{python}", "{bench}/floor.py", "{port}", "{answer}"))
+
+# An emission interval of 36 us: nobody is denied, and every request still costs a real check of a real cell.
+UNREACHED_LIMIT = {"RATE_LIMIT_REQUESTS": "100000000", "RATE_LIMIT_WINDOW": "3600"}
+
+SERVICE = Server(
+    name="arsenal_fast",
+    command=("{python}", "-m", "arsenal_fast", "serve"),
+    environment={
+        "HOST": "127.0.0.1",
+        "PORT": "{port}",
+        "REDIS_URL": "redis://127.0.0.1:{redis_port}/{redis_db}",
+        "TRUSTED_PROXIES": "127.0.0.1/32",
+        "ACCESS_LOG": "off",
+        "WORKERS": "1",
+        **UNREACHED_LIMIT,
+    },
+    cell_keys="af:{0}:c:*",
+    identity_keys="af:{0}:i:*",
+)

@@ -1,0 +1,182 @@
+"""What is asked of a server, as data; the wrk scripts are rendered from it.
+
+A workload is a list of *records*: complete requests as octets, built here once and read by wrk from a file,
+so that the generator only picks the next one. ``SERIAL`` in a record stands for a number that no other
+request of the run has. All workloads run over 64 keep-alive connections without pipelining.
+"""
+
+import functools
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+IDENTITIES = 5_000
+CLIENTS = 50_000
+BATCH = 10
+SERIAL = b"\x01"
+PREFIXES = ("player", "bot", "web", "ci", "tg")
+USER_AGENT = b"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
+FEW_HEADERS = b"Host: 127.0.0.1\r\nUser-Agent: " + USER_AGENT + b"\r\nAccept: application/json\r\n"
+
+Records = Callable[[str], list[bytes]]  # takes what follows "prefix-run" in an identity: "@domain/version:id"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """``target``: the most that the service's CPU time may be, in times the floor's."""
+
+    name: str
+    title: str
+    target: float
+    records: Records
+    serial_format: str = "%d"
+
+    def sample(self, suffix: str, serial: int) -> bytes:
+        """One request as wrk would send it."""
+        return self.records(suffix)[0].replace(SERIAL, (self.serial_format % serial).encode())
+
+
+def pair(index: int) -> tuple[str, str]:
+    """The (prefix, run) number ``index`` of the identities that exist before anything is measured."""
+    return PREFIXES[index % len(PREFIXES)], str(100_000 + index)
+
+
+def client(index: int) -> bytes:
+    """An address of the range that is set apart for benchmarks (RFC 2544: 198.18.0.0/15)."""
+    return b"198.%d.%d.%d" % (18 + (index >> 16), index >> 8 & 255, index & 255)
+
+
+def get_id(index: int) -> bytes:
+    prefix, run = pair(index)
+    return f"GET /api/v1/id?prefix={prefix}&run={run} HTTP/1.1\r\n".encode()
+
+
+@functools.cache
+def visits() -> list[tuple[bytes, int]]:
+    """Every client once, in an order that no cache likes, each with one identity of its own choice."""
+    chance = random.Random(1)
+    order = chance.sample(range(CLIENTS), CLIENTS)
+    return [(client(number), chance.randrange(IDENTITIES)) for number in order]
+
+
+def proxied(address: bytes) -> bytes:
+    return FEW_HEADERS + b"X-Forwarded-For: " + address + b"\r\n"
+
+
+def post(target: str, address: bytes, document: object) -> bytes:
+    body = json.dumps(document, separators=(",", ":")).encode()
+    head = b"POST %b HTTP/1.1\r\n%bContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    return head % (target.encode(), proxied(address), len(body)) + body
+
+
+def cached_direct(_suffix: str) -> list[bytes]:
+    order = random.Random(1).sample(range(IDENTITIES), IDENTITIES)
+    return [get_id(index) + FEW_HEADERS + b"\r\n" for index in order]
+
+
+def cached_proxy(_suffix: str) -> list[bytes]:
+    return [get_id(index) + proxied(address) + b"\r\n" for address, index in visits()]
+
+
+def cached_ingress(_suffix: str) -> list[bytes]:
+    """The header section of ingress-nginx: twelve fields, two of them never the same."""
+    fields = (
+        b"Host: identity.example.com",
+        b"X-Request-ID: 5f3c9a1e77b04d2c" + SERIAL,
+        b"X-Real-IP: %b",
+        b"X-Forwarded-For: %b",
+        b"X-Forwarded-Host: identity.example.com",
+        b"X-Forwarded-Port: 443",
+        b"X-Forwarded-Proto: https",
+        b"X-Forwarded-Scheme: https",
+        b"X-Scheme: https",
+        b"User-Agent: " + USER_AGENT,
+        b"Accept: application/json",
+        b"traceparent: 00-4bf92f3577b34da6" + SERIAL + b"-00f067aa0ba902b7-01",
+    )
+    head = b"\r\n".join(fields) + b"\r\n\r\n"
+    return [get_id(index) + head % (address, address) for address, index in visits()]
+
+
+def issuing(_suffix: str) -> list[bytes]:
+    line = b"GET /api/v1/id?prefix=player&run=9" + SERIAL + b" HTTP/1.1\r\n"
+    return [line + proxied(address) + b"\r\n" for address, _ in visits()]
+
+
+def validate(suffix: str) -> list[bytes]:
+    return [
+        post("/api/v1/validate", address, {"identity": "-".join(pair(index)) + suffix}) for address, index in visits()
+    ]
+
+
+def batch(_suffix: str) -> list[bytes]:
+    found = []
+    for address, start in visits()[: CLIENTS // BATCH]:
+        pairs = [pair((start + step) % IDENTITIES) for step in range(BATCH)]
+        rows = [{"name": f"{prefix}-{run}", "prefix": prefix, "run": run} for prefix, run in pairs]
+        found.append(post("/api/v1/identities", address, {"environments": rows}))
+    return found
+
+
+WORKLOADS = (
+    Workload(
+        "cached-direct",
+        "`GET /api/v1/id`, cached, direct client: the same headers every time",
+        1.6,
+        cached_direct,
+    ),
+    Workload("cached-proxy", "the same through a proxy: another `X-Forwarded-For` each time", 1.8, cached_proxy),
+    Workload(
+        "cached-ingress",
+        "the same behind an ingress: 12 headers, unique request id and trace context",
+        2.1,
+        cached_ingress,
+        "%016x",
+    ),
+    Workload("issuing", "`GET /api/v1/id`, never asked before", 3.0, issuing, "%015d"),
+    Workload("validate", "`POST /api/v1/validate` of an issued identity", 2.5, validate),
+    Workload("batch-10", "`POST /api/v1/identities`, 10 rows, cached", 6.0, batch),
+)
+
+LUA = """\
+local first, second, third, size, at, serial = {}, {}, {}, 0, 0, @SERIAL@
+function init()
+  local file = assert(io.open("@RECORDS@", "rb"))
+  for record in file:read("*a"):gmatch("([^%z]+)%z") do
+    size = size + 1
+    first[size], second[size], third[size] = record:match("^([^\\1]*)\\1?([^\\1]*)\\1?([^\\1]*)$")
+  end
+  file:close()
+end
+function request()
+  at = at % size + 1
+  @REQUEST@
+end
+function done(summary, latency)
+  local e = summary.errors
+  io.write(string.format(
+    'result {"requests": %d, "duration_us": %d, "p50_us": %d, "p99_us": %d, "not_2xx": %d, "broken": %d}\\n',
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), e.status,
+    e.connect + e.read + e.write + e.timeout))
+end
+"""
+PLAIN = "return first[at]"
+JOINED = """serial = serial + 1
+  local number = string.format("@FORMAT@", serial)
+  return first[at] .. number .. second[at] .. @LAST@third[at]"""
+
+
+def write_script(workload: Workload, suffix: str, directory: Path, serial: int) -> Path:
+    """Write the records and the wrk script that sends them in turn; numbers begin above ``serial``."""
+    records = workload.records(suffix)
+    (directory / f"{workload.name}.records").write_bytes(b"".join(record + b"\0" for record in records))
+    request = PLAIN
+    if SERIAL in records[0]:
+        last = "number .. " if records[0].count(SERIAL) == 2 else ""
+        request = JOINED.replace("@FORMAT@", workload.serial_format).replace("@LAST@", last)
+    text = LUA.replace("@REQUEST@", request).replace("@SERIAL@", str(serial))
+    script = directory / f"{workload.name}.lua"
+    script.write_text(text.replace("@RECORDS@", str(directory / f"{workload.name}.records")))
+    return script

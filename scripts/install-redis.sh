@@ -1,0 +1,25 @@
+#!/bin/sh
+# Make sure that there is a redis-server: the tests start their own, on free ports, and stop them.
+# An installed one is left as it is. Exit 1 and a sentence where it can't be installed.
+set -eu
+
+command -v redis-server >/dev/null && exit 0
+# Debian starts the service when it installs it; nobody has asked for one, and it would stay.
+policy=/usr/sbin/policy-rc.d
+if [ "$(id -u)" -eq 0 ] && [ ! -e "$policy" ] && [ -d /usr/sbin ]; then
+	printf '#!/bin/sh\nexit 101\n' >"$policy"
+	chmod +x "$policy"
+	trap 'rm -f "$policy"' EXIT
+fi
+if "$(dirname "$0")/install-debian.sh" redis-server && command -v redis-server >/dev/null; then
+	exit 0
+fi
+cat >&2 <<'MESSAGE'
+redis-server is missing and can't be installed from here. The tests need it: please install it, then run this again.
+  Debian, Ubuntu:  sudo apt-get install redis-server
+  Fedora:          sudo dnf install redis
+  Alpine:          sudo apk add redis
+  macOS:           brew install redis
+Without it: make unit
+MESSAGE
+exit 1

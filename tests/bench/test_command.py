@@ -1,0 +1,58 @@
+"""The command line, and servers as rows."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import parse_arguments, place, servers
+from bench.results import DIRECTORY
+from bench.servers import FLOOR, SERVICE, Server
+
+TAKEN = "2026-11-22T10:00:00Z"
+
+
+def test_words_in_braces_are_filled_in() -> None:
+    command, environment = SERVICE.filled(port=3655, redis_port=6400, redis_db=2)
+    assert command == [sys.executable, "-m", "arsenal_fast", "serve"]
+    assert (environment["PORT"], environment["REDIS_URL"]) == ("3655", "redis://127.0.0.1:6400/2")
+    floor, _ = FLOOR.filled(port=1, answer="/a")
+    assert Path(floor[1]).is_file()
+
+
+def test_the_service_is_given_a_limit_of_at_least_a_microsecond_a_request() -> None:
+    requests, window = (int(SERVICE.environment[f"RATE_LIMIT_{name}"]) for name in ("REQUESTS", "WINDOW"))
+    assert window * 1_000_000 // requests >= 1
+
+
+def test_a_server_whose_program_is_missing_says_which() -> None:
+    assert Server("peer", ("x",), programs=("sh", "no-such-runtime")).missing_program() == "no-such-runtime"
+    assert Server("peer", ("x",), programs=("sh",)).missing_program() is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kept"),
+    [
+        ([], True),
+        (["--rounds", "2"], False),
+        (["--quick"], False),
+        (["--only", "validate"], False),
+        (["--service-command", "python x.py"], False),
+    ],
+)
+def test_only_a_whole_run_becomes_the_newest_result(arguments: list[str], kept: bool) -> None:
+    expected = DIRECTORY / "2026-11-22T100000Z.json" if kept else None
+    assert place(parse_arguments(arguments), TAKEN) == expected
+    assert place(parse_arguments([*arguments, "--out", "o.json"]), TAKEN) == Path("o.json")
+
+
+@pytest.mark.parametrize("arguments", [["--seconds", "2"], ["--rounds", "0"], ["--only", "nothing"]])
+def test_a_run_that_could_not_be_believed_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        parse_arguments(arguments)
+    assert "error" in capsys.readouterr().err
+
+
+def test_another_command_stands_in_for_the_service_with_its_braces_kept() -> None:
+    first = servers(parse_arguments(["--service-command", "python 'a b.py' {x}"]))[0]
+    assert first.filled(port=1, redis_port=2, redis_db=0)[0] == ["python", "a b.py", "{x}"]

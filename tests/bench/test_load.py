@@ -1,0 +1,69 @@
+"""What wrk and the sockets say: only clean 200s give a figure."""
+
+import json
+
+import pytest
+
+from bench import BenchError
+from bench.floor import Floor
+from bench.load import Load, missing_octets, parse_result
+
+COUNTS = {
+    "requests": 1000, "duration_us": 3_000_000, "p50_us": 700, "p99_us": 1400, "not_2xx": 0, "broken": 0,
+}  # fmt: skip
+
+
+def said(**changed: int) -> str:
+    return f"Running 3s test\n  64 connections\nresult {json.dumps(COUNTS | changed)}\nRequests/sec: 333\n"
+
+
+def test_the_result_line_is_found_among_the_words_of_wrk() -> None:
+    assert parse_result(said(), "validate") == Load(1000, 3_000_000, 700, 1400)
+
+
+@pytest.mark.parametrize("changed", [{"not_2xx": 1}, {"broken": 1}, {"requests": 0}])
+def test_one_bad_answer_voids_the_figure(changed: dict[str, int]) -> None:
+    with pytest.raises(BenchError, match=r"validate: .* no figure"):
+        parse_result(said(**changed), "validate")
+
+
+def test_a_generator_that_failed_is_quoted() -> None:
+    with pytest.raises(BenchError, match="unable to connect"):
+        parse_result("unable to connect to 127.0.0.1:1\n", "validate")
+
+
+@pytest.mark.parametrize(
+    ("answer", "missing"),
+    [
+        (b"", 1),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", 1),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", 5),
+        (b"HTTP/1.1 200 OK\r\ncontent-length:5\r\n\r\n12\r", 2),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n12345", 0),
+    ],
+)
+def test_an_answer_is_read_to_its_content_length(answer: bytes, missing: int) -> None:
+    assert missing_octets(answer) == missing
+
+
+def test_an_answer_without_a_length_can_not_be_repeated_by_the_floor() -> None:
+    with pytest.raises(BenchError, match="without Content-Length"):
+        missing_octets(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+
+
+class RecordingTransport:
+    """A fake: keeps what is written, and nothing else of a transport."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+
+def test_the_floor_writes_its_answer_once_for_each_read() -> None:
+    transport, floor = RecordingTransport(), Floor(b"answer")
+    floor.connection_made(transport)  # type: ignore[arg-type]
+    for data in (b"GET / HTTP/1.1\r\n\r\n", b"\0", b"x" * 70_000):
+        floor.data_received(data)
+    assert transport.written == [b"answer"] * 3

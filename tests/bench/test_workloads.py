@@ -1,0 +1,102 @@
+"""The requests of the workloads: h11 reads every kind, and each has what its name promises."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import h11
+import orjson
+import pytest
+
+from bench.workloads import CLIENTS, IDENTITIES, SERIAL, WORKLOADS, Workload, client, pair, write_script
+
+SUFFIX = "@sports.api.yourbook.com/v1:id"
+BY_NAME = {workload.name: workload for workload in WORKLOADS}
+EVERY = pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name)
+
+
+def read(octets: bytes) -> tuple[h11.Request, bytes]:
+    """One whole request and its body; anything before or after it is a failure."""
+    connection = h11.Connection(h11.SERVER)
+    connection.receive_data(octets)
+    request, body = connection.next_event(), b""
+    assert isinstance(request, h11.Request)
+    while isinstance(event := connection.next_event(), h11.Data):
+        body += bytes(event.data)
+    assert isinstance(event, h11.EndOfMessage)
+    assert connection.trailing_data == (b"", False)
+    return request, body
+
+
+def some(workload: Workload, count: int = 50) -> Iterator[tuple[h11.Request, bytes]]:
+    for record in workload.records(SUFFIX)[:count]:
+        yield read(record.replace(SERIAL, b"0123456789abcdef"))
+
+
+@EVERY
+def test_every_record_is_exactly_one_request(workload: Workload) -> None:
+    assert all(dict(request.headers)[b"host"] for request, _ in some(workload))
+
+
+@EVERY
+def test_records_hold_no_octet_that_the_script_cuts_at(workload: Workload) -> None:
+    records = workload.records(SUFFIX)
+    assert not any(b"\0" in record for record in records)
+    assert {record.count(SERIAL) for record in records} <= {0, 1, 2}
+
+
+def test_all_identities_and_all_clients_differ() -> None:
+    assert len({pair(index) for index in range(IDENTITIES)}) == IDENTITIES
+    assert len({client(index) for index in range(CLIENTS)}) == CLIENTS
+
+
+def test_a_direct_client_repeats_its_header_block() -> None:
+    records = BY_NAME["cached-direct"].records(SUFFIX)
+    assert len({record.partition(b"\r\n")[0] for record in records}) == IDENTITIES
+    assert len({record.partition(b"\r\n")[2] for record in records}) == 1
+
+
+@pytest.mark.parametrize("name", ["cached-proxy", "cached-ingress", "issuing", "validate"])
+def test_through_a_proxy_each_request_has_another_client(name: str) -> None:
+    found = [re.search(rb"X-Forwarded-For: (\S+)", record) for record in BY_NAME[name].records(SUFFIX)]
+    assert len({match[1] for match in found if match}) == CLIENTS
+
+
+def test_an_ingress_sends_twelve_fields_with_two_that_never_repeat() -> None:
+    workload = BY_NAME["cached-ingress"]
+    first, second = (dict(read(workload.sample(SUFFIX, serial))[0].headers) for serial in (1, 2))
+    assert len(first) == 12
+    assert sorted(name for name in first if first[name] != second[name]) == [b"traceparent", b"x-request-id"]
+    assert re.fullmatch(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-01", first[b"traceparent"])
+    assert re.fullmatch(rb"[0-9a-f]{32}", first[b"x-request-id"])
+
+
+def test_issuing_asks_for_a_run_that_no_seeded_identity_has() -> None:
+    runs = {re.findall(rb"run=(\d+)", BY_NAME["issuing"].sample("", serial))[0] for serial in range(20)}
+    assert len(runs) == 20
+    assert not runs & {pair(index)[1].encode() for index in range(IDENTITIES)}
+
+
+def test_validate_asks_about_seeded_identities() -> None:
+    seeded = {"-".join(pair(index)) + SUFFIX for index in range(IDENTITIES)}
+    assert all(orjson.loads(body)["identity"] in seeded for _, body in some(BY_NAME["validate"]))
+
+
+def test_a_batch_has_ten_different_seeded_rows() -> None:
+    seeded = {pair(index) for index in range(IDENTITIES)}
+    for _, body in some(BY_NAME["batch-10"]):
+        rows = {(row["prefix"], row["run"]) for row in orjson.loads(body)["environments"]}
+        assert len(rows) == 10
+        assert rows <= seeded
+
+
+@EVERY
+def test_the_script_reads_the_records_and_joins_as_many_numbers_as_they_need(
+    workload: Workload, tmp_path: Path
+) -> None:
+    script = write_script(workload, SUFFIX, tmp_path, 7_000).read_text()
+    records = workload.records(SUFFIX)
+    assert (tmp_path / f"{workload.name}.records").read_bytes() == b"".join(r + b"\0" for r in records)
+    assert script.count(".. number ..") == records[0].count(SERIAL)
+    assert "7000" in script
+    assert "@" not in script.replace(str(tmp_path), "")

@@ -1,0 +1,103 @@
+"""gcra.lua in a real Redis gives the figures of gcra.py, for the table of moments and for random ones."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from arsenal_fast.limiting.gcra import allowed, strike
+from arsenal_fast.limiting.quota import Quota
+from tests.limiting.moments import SECOND, T0, TABLE, Moment
+from tests.limiting.test_gcra import TokenBucket
+from tests.support.lua import ScriptAt
+from tests.support.redis_server import RedisServer
+
+pytestmark = pytest.mark.integration
+
+CELL = "af:{0}:c:203.0.113.9"
+
+# Intervals of seconds: the real clock, by which cells expire, moves by milliseconds in these tests.
+quotas = st.builds(Quota, st.integers(1, 50), st.integers(200, 7200))
+steps = st.lists(st.tuples(st.integers(0, 400 * SECOND), st.integers(0, 30), quotas), min_size=1, max_size=8)
+
+
+def arguments(quantity: int, quota: Quota) -> list[int]:
+    return [quantity, quota.interval, quota.tolerance]
+
+
+@pytest.mark.parametrize("moments", TABLE.values(), ids=list(TABLE))
+def test_the_table_of_moments(redis: RedisServer, moments: list[Moment]) -> None:
+    script = ScriptAt(redis, "limiting/gcra.lua")
+    for now, quantity, quota, backlog, passes in moments:
+        reply = script(now, [CELL], arguments(quantity, quota))
+        assert reply == [backlog]
+        assert allowed(reply[0], quantity, quota) == passes
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps)
+def test_lua_is_python_whatever_the_sequence(redis_server: RedisServer, steps: list[tuple[int, int, Quota]]) -> None:
+    redis_server.flush()
+    script = ScriptAt(redis_server, "limiting/gcra.lua")
+    tat, now = 0, T0
+    for step, quantity, quota in steps:
+        now += step
+        backlog, tat = strike(tat, now, quantity, quota)
+        assert script(now, [CELL], arguments(quantity, quota)) == [backlog]
+
+
+@settings(max_examples=40, deadline=None)
+@given(quotas, st.lists(st.tuples(st.integers(0, 400 * SECOND), st.integers(0, 30)), min_size=1, max_size=8))
+def test_lua_passes_just_what_a_token_bucket_passes(
+    redis_server: RedisServer, quota: Quota, steps: list[tuple[int, int]]
+) -> None:
+    redis_server.flush()
+    script = ScriptAt(redis_server, "limiting/gcra.lua")
+    bucket, now = TokenBucket(quota), T0
+    for step, quantity in steps:
+        now += step
+        backlog = script(now, [CELL], arguments(quantity, quota))[0]
+        assert allowed(backlog, quantity, quota) == sum(bucket.hit(now) for _ in range(quantity))
+
+
+def test_rows_of_one_command_follow_each_other(redis: RedisServer) -> None:
+    """The same cell may stand in several rows; each sees what the one before has left."""
+    script = ScriptAt(redis, "limiting/gcra.lua")
+    quota = Quota(3, 30)
+    rows = [arguments(1, quota), arguments(1, quota), arguments(2, quota), arguments(1, quota)]
+    reply = script(T0, [CELL, "af:{0}:c:other", CELL, CELL], sum(rows, []))
+    assert reply == [0, 0, 10 * SECOND, 30 * SECOND]
+
+
+@pytest.mark.parametrize("garbage", ["", "x", "nan", "-nan", "-5", "1 2", "\0", "0x", "é"])
+def test_a_cell_of_garbage_reads_as_missing_and_is_repaired(redis: RedisServer, garbage: str) -> None:
+    script = ScriptAt(redis, "limiting/gcra.lua")
+    redis.command("SET", CELL, garbage)
+    quota = Quota(3, 30)
+    assert [script(T0, [CELL], arguments(2, quota)) for _ in range(2)] == [[0], [20 * SECOND]]
+    assert redis.command("GET", CELL) == b"%d" % (T0 + 30 * SECOND)
+
+
+@pytest.mark.parametrize("garbage", ["inf", "1e300", "99999999999999999999"])
+def test_a_cell_ahead_of_all_reason_costs_one_window_and_no_more(redis: RedisServer, garbage: str) -> None:
+    script = ScriptAt(redis, "limiting/gcra.lua")
+    redis.command("SET", CELL, garbage)
+    quota = Quota(3, 30)
+    assert script(T0, [CELL], arguments(1, quota)) == [30 * SECOND]
+    assert script(T0 + 10 * SECOND, [CELL], arguments(1, quota)) == [20 * SECOND]
+
+
+def test_a_cell_of_another_type_is_repaired(redis: RedisServer) -> None:
+    script = ScriptAt(redis, "limiting/gcra.lua")
+    redis.command("LPUSH", CELL, "a list")
+    assert script(T0, [CELL], arguments(1, Quota(3, 30))) == [0]
+    assert redis.command("TYPE", CELL) == b"string"
+
+
+@pytest.mark.parametrize(("quantity", "ahead"), [(1, 36_000), (100, 3_600_000), (250, 3_600_000)])
+def test_a_cell_lives_just_as_long_as_it_says_anything(redis: RedisServer, quantity: int, ahead: int) -> None:
+    """Never shorter than its backlog (ms), nor more than two ms longer."""
+    script = ScriptAt(redis, "limiting/gcra.lua")
+    script(T0, [CELL], arguments(quantity, Quota(100, 3600)))
+    remaining = redis.command("PTTL", CELL)
+    assert isinstance(remaining, int)
+    assert ahead - 1000 < remaining <= ahead + 2

@@ -1,0 +1,69 @@
+"""The query is read in one way only."""
+
+from urllib.parse import quote, quote_plus, urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arsenal_fast.errors import ProblemError
+from arsenal_fast.http.query import parse_query, unescape
+
+KNOWN = frozenset({"prefix", "run"})
+
+READ = [
+    (b"", {}),
+    (b"prefix=a&run=b", {"prefix": "a", "run": "b"}),
+    (b"prefix=", {"prefix": ""}),
+    (b"prefix", {"prefix": ""}),
+    (b"prefix=a=b", {"prefix": "a=b"}),
+    (b"prefix=a+b", {"prefix": "a b"}),
+    (b"prefix=%61%2B", {"prefix": "a+"}),
+    (b"%70refix=a", {"prefix": "a"}),
+    (b"prefix=%C3%A9", {"prefix": "é"}),
+    (b"prefix=%0D%0A%00", {"prefix": "\r\n\0"}),
+    (b"&&prefix=a&", {"prefix": "a"}),
+    (b"utm=x&utm=y&_=1", {}),
+    (b"Prefix=a", {}),
+]
+
+REFUSED = [
+    (b"prefix=a&prefix=a", "prefix"),
+    (b"prefix=a&%70refix=b", "prefix"),
+    (b"prefix=%", "prefix"),
+    (b"prefix=%4", "prefix"),
+    (b"prefix=%4g", "prefix"),
+    (b"prefix=%u0041", "prefix"),
+    (b"run=%FF", "run"),
+    (b"run=%C0%AF", "run"),
+    (b"run=%ED%A0%80", "run"),
+    (b"%FF=a", None),
+]
+
+
+@pytest.mark.parametrize(("query", "found"), READ)
+def test_a_sound_query_is_read(query: bytes, found: dict[str, str]) -> None:
+    assert parse_query(query, KNOWN) == found
+
+
+@pytest.mark.parametrize(("query", "parameter"), REFUSED)
+def test_an_ambiguous_query_is_refused_by_name(query: bytes, parameter: str | None) -> None:
+    with pytest.raises(ProblemError) as caught:
+        parse_query(query, KNOWN)
+    assert caught.value.status == 400
+    assert [fault.get("parameter") for fault in caught.value.faults] == ([parameter] if parameter else [])
+
+
+@given(st.text(st.characters(exclude_categories=("Cs",))), st.booleans())
+def test_what_a_client_library_encodes_is_what_is_read(value: str, plus: bool) -> None:
+    query = urlencode({"run": value}, quote_via=quote_plus if plus else quote)
+    assert parse_query(query.encode("ascii"), KNOWN) == {"run": value}
+
+
+@given(st.binary())
+def test_unescape_gives_text_or_a_value_error(octets: bytes) -> None:
+    try:
+        text = unescape(octets)
+    except ValueError:
+        return
+    text.encode()

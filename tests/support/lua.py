@@ -1,0 +1,29 @@
+"""The project's Lua scripts in a real Redis, with the moment as an argument.
+
+The call of TIME is replaced in the text by the last two arguments; everything else is the script as shipped.
+Unreal about it: keys still expire by the real clock, so a test keeps its spans far from the real TTLs.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import arsenal_fast
+from tests.support.redis_server import RedisServer
+
+TIME = "redis.call('TIME')"
+
+
+class ScriptAt:
+    """One script, run at moments of the caller's choice (us)."""
+
+    def __init__(self, server: RedisServer, path: str) -> None:
+        text = (Path(arsenal_fast.__file__).parent / path).read_text()
+        assert text.count(TIME) == 1, "the script reads the clock once, as " + TIME
+        self._text = text.replace(TIME, "{ARGV[#ARGV - 1], ARGV[#ARGV]}")
+        self._server = server
+
+    def __call__(self, now: int, keys: Sequence[str], arguments: Sequence[int]) -> list[int]:
+        seconds, microseconds = divmod(now, 1_000_000)
+        reply = self._server.command("EVAL", self._text, len(keys), *keys, *arguments, seconds, microseconds)
+        assert isinstance(reply, list), reply
+        return reply

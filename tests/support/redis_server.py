@@ -1,0 +1,119 @@
+"""A real redis-server on a free port of 127.0.0.1, in a directory of its own, keeping nothing on disk.
+
+No pytest in here: load tests and benchmarks use it too. REDIS_SERVER may name another binary.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import hiredis
+
+START_TIMEOUT = 10.0  # seconds
+
+
+class RedisServer:
+    """Started by ``with``; ``port`` and ``unix_path`` stay the same over restarts."""
+
+    def __init__(self, *options: str) -> None:
+        self._binary = _binary()
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        self._directory = Path(tempfile.mkdtemp(prefix="af-redis-"))
+        self.unix_path = str(self._directory / "redis.sock")
+        self.port = _free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "the server is not running"
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start, empty, and return when it answers."""
+        arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._directory)]
+        arguments += ["--unixsocket", self.unix_path, "--save", "", "--appendonly", "no", *self._options]
+        with (self._directory / "log").open("ab") as log:
+            self._process = subprocess.Popen([self._binary, *arguments], stdout=log, stderr=log)
+        deadline = time.monotonic() + START_TIMEOUT
+        while True:
+            try:
+                self.command("PING")
+            except OSError:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    log_text = (self._directory / "log").read_text(errors="replace")
+                    raise RuntimeError(f"{self._binary} does not start: {log_text[-500:]}") from None
+                time.sleep(0.005)  # no event tells of a listening socket
+            else:
+                return
+
+    def kill(self) -> None:
+        """SIGKILL by its own pid: connections are cut, the data is gone."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()  # ends a stopped process, too
+            process.wait()
+
+    def pause(self) -> None:
+        """SIGSTOP: the kernel still accepts connections for it, but nothing answers."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def command(self, *arguments: str | bytes | int, password: str = "") -> object:
+        """One command over a connection of its own, blocking; error replies come back as values."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=START_TIMEOUT) as connection:
+            if password:
+                _ask(connection, "AUTH", password)
+            return _ask(connection, *arguments)
+
+    def flush(self) -> None:
+        """Forget all data and scripts."""
+        self.command("FLUSHALL")
+        self.command("SCRIPT", "FLUSH")
+
+
+def _ask(connection: socket.socket, *arguments: str | bytes | int) -> object:
+    reader = hiredis.Reader()
+    connection.sendall(hiredis.pack_command(arguments))
+    while (reply := reader.gets()) is False:
+        data = connection.recv(65536)
+        if not data:
+            raise ConnectionError("Redis has closed the connection")
+        reader.feed(data)
+    return reply
+
+
+def _binary() -> str:
+    name = os.environ.get("REDIS_SERVER", "redis-server")
+    binary = shutil.which(name)
+    if binary is None:
+        raise RuntimeError(
+            f"{name} is not there: install it (Debian: apt-get install redis-server) or set REDIS_SERVER."
+        )
+    return binary
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

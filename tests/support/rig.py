@@ -1,0 +1,219 @@
+"""A whole worker without a process: service, connections and the embedded store, with time in the test's hands.
+
+What is unreal about it: the transport is a fake (it takes every octet at once unless told to be full, and
+knows no TLS), and the event loop is a list of callbacks that ``tick()`` runs. What is real: everything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import h11
+
+from arsenal_fast.http.limits import Limits
+from arsenal_fast.limiting.quota import Quota
+from arsenal_fast.memory import MemoryBackend
+from arsenal_fast.server.listener import Listener, Timeouts
+from arsenal_fast.server.protocol import Connection
+from arsenal_fast.service.app import Service
+from arsenal_fast.service.ports import Backend
+from arsenal_fast.service.settings import Settings
+
+START = 1_763_805_600.0
+"""2025-11-22T10:00:00Z"""
+
+
+@dataclass
+class Answer:
+    """One answer as h11, a client that is none of ours, read it."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class FakeTransport(asyncio.Transport):
+    """Takes everything at once; ``full`` makes the connection believe that nobody reads."""
+
+    def __init__(self, peer: tuple[str, int] | str) -> None:
+        super().__init__({"peername": peer})
+        self.written: list[bytes] = []
+        self.eof = False
+        self.closed = False
+        self.aborted = False
+        self.reading = True
+        self.unsent = 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        assert not self.eof, "nothing may be written after our half of the connection is shut"
+        self.written.append(bytes(data))
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.eof = True
+
+    def close(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
+        self.closed = self.aborted = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+
+@dataclass
+class Rig:
+    """One worker; ``settings`` are passed on, ``store`` may stand in for the embedded one."""
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    store: Backend | None = None
+    access: list[tuple[bytes, str, int]] = field(default_factory=list)
+    max_connections: int = 1000
+
+    def __post_init__(self) -> None:
+        self.wall = START
+        self.elapsed = 1000.0
+        self.soon: list[Callable[[], None]] = []
+        self.spare = MemoryBackend(
+            now_us=lambda: round(self.elapsed * 1_000_000), now_ms=lambda: round(self.wall * 1000)
+        )
+        defaults: dict[str, Any] = {
+            "version": "v4.2.0",
+            "domain": "sports.api.yourbook.com",
+            "base_url": "http://localhost:3655",
+            "quota": Quota(100, 3600),
+        }
+        self.service = Service(
+            Settings(**{**defaults, **self.settings}),
+            self.store or self.spare,
+            self.spare,
+            call_soon=self.soon.append,
+            monotonic=lambda: self.elapsed,
+            now=lambda: self.wall,
+            access_log=lambda request, client, status, _: self.access.append((request.path, client, status)),
+        )
+        self.service.ready = True
+        self.listener = Listener(
+            self.service, limits=Limits(), timeouts=Timeouts(), max_connections=self.max_connections
+        )
+
+    def tick(self) -> None:
+        """Run what was asked for soon, and what that asks for, as one turn of the loop after another."""
+        while self.soon:
+            callbacks, self.soon[:] = self.soon[:], []
+            for callback in callbacks:
+                callback()
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass on both clocks."""
+        self.wall += seconds
+        self.elapsed += seconds
+
+    def sweep(self) -> None:
+        """Hold the time-outs as the listener would."""
+        for connection in tuple(self.listener._connections):
+            connection.sweep(self.elapsed)
+
+    def connect(self, peer: tuple[str, int] | str = ("203.0.113.9", 50_000)) -> Client:
+        return Client(self, peer)
+
+    def get(self, target: str, **headers: str) -> Answer:
+        """One GET on a connection of its own."""
+        return self.connect().get(target, **headers)
+
+    def post(self, target: str, body: object, **headers: str) -> Answer:
+        """One POST of JSON on a connection of its own."""
+        return self.connect().post(target, body, **headers)
+
+
+class Client:
+    """The other end of one connection."""
+
+    def __init__(self, rig: Rig, peer: tuple[str, int] | str) -> None:
+        self.rig = rig
+        self.transport = FakeTransport(peer)
+        self.connection = Connection(rig.listener)
+        self.connection.connection_made(self.transport)
+        self._methods: list[str] = []
+
+    def send(self, octets: bytes) -> None:
+        """Deliver octets and let the loop turn."""
+        self.connection.data_received(octets)
+        self.rig.tick()
+
+    @property
+    def octets(self) -> bytes:
+        """All that was written to this client."""
+        return b"".join(self.transport.written)
+
+    def take(self) -> bytes:
+        """Return what was written since the last time."""
+        octets = self.octets
+        self.transport.written.clear()
+        return octets
+
+    def get(self, target: str, method: str = "GET", **headers: str) -> Answer:
+        self.send(request(method, target, **headers))
+        return read_answers(self.take(), [method])[0]
+
+    def post(self, target: str, body: object, **headers: str) -> Answer:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        lines = {"Content-Type": "application/json", **headers}
+        self.send(request("POST", target, content, **lines))
+        return read_answers(self.take(), ["POST"])[0]
+
+
+def request(method: str, target: str, body: bytes | None = None, **headers: str) -> bytes:
+    """Return the octets of a request; ``_`` in a header's name stands for ``-``."""
+    lines = {"Host": "identity", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    if body is not None:
+        lines["Content-Length"] = str(len(body))
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode() + (body or b"")
+
+
+def read_answers(octets: bytes, methods: list[str]) -> list[Answer]:
+    """Read answers as h11 does, one for each method in order; nothing may be left over."""
+    answers = []
+    for method in methods:
+        client = h11.Connection(h11.CLIENT)
+        client.send(h11.Request(method=method, target="/", headers=[("Host", "identity")]))
+        client.send(h11.EndOfMessage())
+        client.receive_data(octets)
+        status, headers, body = 0, {}, b""
+        while True:
+            event = client.next_event()
+            if isinstance(event, h11.Response):
+                status = event.status_code
+                headers = {name.decode(): value.decode() for name, value in event.headers}
+                assert len(headers) == len(event.headers), "a header came twice"
+            elif isinstance(event, h11.Data):
+                body += bytes(event.data)
+            elif isinstance(event, h11.EndOfMessage):
+                break
+            else:
+                assert isinstance(event, h11.InformationalResponse), f"no whole answer: {event!r} in {octets!r}"
+        octets = client.trailing_data[0]
+        answers.append(Answer(status, headers, body))
+    assert not octets, f"more was written than there were requests: {octets!r}"
+    return answers
