@@ -41,12 +41,13 @@ class GenerationalCache(Generic[K, V]):
 
     def put(self, key: K, value: V) -> None:
         """Insert or replace an entry."""
-        young = self.young
-        young[key] = value
+        if len(self.young) >= self._capacity:
+            self._turn()
+        self.young[key] = value
+        # A key stands in one generation only, so that counting the entries needs no look at them.
+        self._old.pop(key, None)
         if self._dying:
             self._forget_two()
-        if len(young) >= self._capacity:
-            self._turn()
 
     def discard(self, key: K) -> None:
         """Forget the entry if it is there."""
@@ -61,12 +62,12 @@ class GenerationalCache(Generic[K, V]):
 
     def values(self) -> Iterator[V]:
         """Yield the living entries as they stand now, each key once."""
-        young = self.young
-        yield from tuple(young.values())
-        yield from [value for key, value in self._old.items() if key not in young]
+        young, old = tuple(self.young.values()), tuple(self._old.values())
+        yield from young
+        yield from old
 
     def __len__(self) -> int:
-        return len(self.young) + sum(key not in self.young for key in self._old)
+        return len(self.young) + len(self._old)
 
     def _turn(self) -> None:
         # `young` is replaced, not emptied: a reader who holds the old dictionary sees no change.

@@ -113,10 +113,13 @@ def _serve(arguments: argparse.Namespace) -> int:
         from arsenal_fast.supervisor import SNAPSHOT_SIZE
 
         return serve_worker(config, 0, SharedCounters(1, SNAPSHOT_SIZE))
-    from arsenal_fast import supervisor
-    from arsenal_fast import worker as _worker  # noqa: F401 before the forks: its modules are then shared memory
+    from arsenal_fast import supervisor, worker  # the worker before the forks: its modules are then shared memory
 
-    return supervisor.run(config, serve_worker)
+    def run() -> int:
+        worker.rehearse(config)
+        return supervisor.run(config, serve_worker)
+
+    return _told(config, run)
 
 
 def with_flags(environ: Mapping[str, str], flags: Mapping[str, str | None]) -> dict[str, str]:
@@ -128,8 +131,12 @@ def serve_worker(config: "Config", slot: int, counters: "SharedCounters") -> int
     """Serve in this process; what an operator can put right is one sentence and an exit status."""
     from arsenal_fast import worker
 
+    return _told(config, lambda: worker.serve(config, slot, counters))
+
+
+def _told(config: "Config", start: Callable[[], int]) -> int:
     try:
-        return worker.serve(config, slot, counters)
+        return start()
     except ConfigurationError as error:  # seen only at the start proper: a certificate that is none
         _complain(*error.faults)
         return EXIT_CONFIGURATION

@@ -45,6 +45,9 @@ class Fault(TypedDict, total=False):
 class ProblemError(ClientError):
     """A complete request with bad content; answered as ``application/problem+json`` (RFC 9457)."""
 
+    lines: bytes = b""
+    """Field lines of the answer, each with its CRLF."""
+
     def __init__(self, status: int, detail: str, faults: Sequence[Fault] = ()) -> None:
         super().__init__(status, detail)
         self.faults = tuple(faults)

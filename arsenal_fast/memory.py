@@ -94,9 +94,7 @@ class Expiring(Generic[Value]):
     def _evict(self, newest: str) -> None:
         entries = self._entries
         sample = [entries.popitem(last=False) for _ in range(min(SAMPLE, len(entries)))]
-        victim = min(
-            (entry for entry in sample if entry[0] != newest), key=lambda entry: self._ends(entry[1])
-        )
+        victim = min((entry for entry in sample if entry[0] != newest), key=lambda entry: self._ends(entry[1]))
         self._counters.evictions += 1
         for entry in sample:
             if entry is not victim:

@@ -65,6 +65,12 @@ def serve(config: Config, slot: int, counters: SharedCounters) -> int:
         return runner.run(_Worker(config, slot, counters, listening, tls).run())
 
 
+def rehearse(config: Config) -> None:
+    """Raise what :func:`serve` would raise at its start; so that who forks workers tells it once, not each of them."""
+    _tls_context(config)
+    _bind(config).close()
+
+
 class _Worker:
     """Holds the parts while they live."""
 
@@ -105,7 +111,7 @@ class _Worker:
             call_soon=loop.call_soon,
             monotonic=time.monotonic,
             now=time.time,
-            snapshots=self._others,
+            snapshots=lambda: self._others(service),
             access_log=_access_log(config),
         )
         service.metrics.process = _process_figures
@@ -133,15 +139,16 @@ class _Worker:
         if config.tls:
             chores.append(loop.create_task(self._watch_tls()))
         await self._stop.wait()
-        clean = await self._drain(service, listener)
+        await self._drain(service, listener)
         for chore in chores:
             chore.cancel()
         await backend.close()
         self._write_snapshot(service)
         log.info("stopped")
-        return 0 if clean else 1
+        # Also where a peer had to be cut off: being stuck is its failure, not ours.
+        return 0
 
-    async def _drain(self, service: Service, listener: Listener) -> bool:
+    async def _drain(self, service: Service, listener: Listener) -> None:
         config = self._config
         loop = asyncio.get_running_loop()
         log.info("draining")
@@ -156,12 +163,16 @@ class _Worker:
         clean = await listener.stop(loop.time() + config.drain_seconds)
         if not clean:
             log.warning("some connections did not end within DRAIN_SECONDS and were cut off")
-        return clean
 
     # The counts of all workers.
 
-    def _others(self) -> Iterable[bytes]:
-        """Return the newest snapshots of the other workers."""
+    def _others(self, service: Service) -> Iterable[bytes]:
+        """Return the newest snapshots of the other workers.
+
+        Asked for at a scrape: what this worker is about to report must first be on show to the others, or the
+        next scrape, answered by another worker, would report less and the sums would go back.
+        """
+        self._write_snapshot(service)
         return [self._counters.read(slot) for slot in range(self._counters.slots) if slot != self._slot]
 
     async def _publish(self, service: Service) -> None:

@@ -4,13 +4,6 @@
 set -eu
 
 command -v redis-server >/dev/null && exit 0
-# Debian starts the service when it installs it; nobody has asked for one, and it would stay.
-policy=/usr/sbin/policy-rc.d
-if [ "$(id -u)" -eq 0 ] && [ ! -e "$policy" ] && [ -d /usr/sbin ]; then
-	printf '#!/bin/sh\nexit 101\n' >"$policy"
-	chmod +x "$policy"
-	trap 'rm -f "$policy"' EXIT
-fi
 if "$(dirname "$0")/install-debian.sh" redis-server && command -v redis-server >/dev/null; then
 	exit 0
 fi

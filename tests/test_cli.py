@@ -42,6 +42,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Callable[[Serve], None]:
 
     def put(serve: Serve) -> None:
         module: Any = ModuleType("arsenal_fast.worker")
+        module.rehearse = lambda config: None
         module.serve = serve
         monkeypatch.setitem(sys.modules, "arsenal_fast.worker", module)
         monkeypatch.setattr(arsenal_fast, "worker", module, raising=False)

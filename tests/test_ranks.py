@@ -25,6 +25,7 @@ RANKS = {
     "secret": 0,
     "redis": 1,
     "memory": 1,
+    "jwt_keys": 1,
     "shared_counters": 1,
     "service": 2,
     "server": 3,
@@ -35,6 +36,7 @@ RANKS = {
     "supervisor": 4,
     "worker": 4,
     "cli": 4,
+    "token_command": 4,
     "__main__": 4,
 }
 
@@ -52,6 +54,7 @@ IMPURE = {
     *("asyncio", "uvloop", "selectors", "select", "socket", "ssl", "threading", "multiprocessing", "concurrent"),
     *("os", "sys", "pathlib", "io", "subprocess", "signal", "environ", "tempfile", "mmap"),
     *("time", "random", "secrets", "uuid", "logging", "warnings", "hiredis", "redis"),
+    *("jwt", "cryptography"),
 }
 
 COMPOSITION = {"config", "supervisor", "cli", "worker"}

@@ -31,8 +31,9 @@ def say(*words):
 def obey(config, slot, counters, status=0):
     "Answer to signals until SIGTERM."
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    say("ready", slot, os.getpid(), counters.read(slot).decode() or "-")
+    inherited = counters.read(slot).decode() or "-"
     counters.write(slot, b"of-%d" % os.getpid())
+    say("ready", slot, os.getpid(), inherited)
     while (number := signal.sigwait(SIGNALS)) != signal.SIGTERM:
         say(signal.Signals(number).name, slot)
     say("stopped", slot)

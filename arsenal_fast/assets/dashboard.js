@@ -99,6 +99,7 @@ function showTelemetry({ requests, latency, cache, limiter, connections, workers
   const first = looks[0];
   put("rate", perSecond(requests.rate));
   put("errors", share(requests.errors - first.errors, requests.total - first.total));
+  put("total", count(requests.total));
   put("p50", milliseconds(latency.p50));
   put("p99", milliseconds(latency.p99));
   put("hits", share(cache.hits, cache.lookups));
@@ -126,7 +127,7 @@ function drawTrend() {
 }
 
 function showLimiter({ policy, limit, window: seconds, allowed, denied, fallback }) {
-  put("policy", policy === null ? "no limit is set" : `${count(limit)} requests in ${duration(seconds)} for each client`);
+  put("policy", policy === null ? "No limit is set." : `${count(limit)} requests in ${duration(seconds)} for each client.`);
   put("allowed", count(allowed));
   put("denied", count(denied));
   put("fallback", count(fallback));

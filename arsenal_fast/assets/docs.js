@@ -5,6 +5,17 @@
 const here = new URL("..", location.href).href.replace(/\/$/, "");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
+// Every answer has these; with each problem they would bury what is its own. The introduction names them.
+const COMMON = /^(X-RateLimit-.*|RateLimit(-Policy)?|X-Request-Id)$/;
+
+function abridge(paths) {
+  const operations = Object.values(paths).flatMap((item) => Object.values(item));
+  for (const [status, { headers = {} }] of operations.flatMap(({ responses }) => Object.entries(responses))) {
+    if (status < 400 || status === "429") continue;
+    for (const name of Object.keys(headers)) if (COMMON.test(name)) delete headers[name];
+  }
+}
+
 function followColourScheme() {
   document.documentElement.classList.toggle("dark-mode", dark.matches);
 }
@@ -22,6 +33,7 @@ async function start() {
   if (!answer.ok) throw new Error(`the service answered ${answer.status}`);
   const spec = await answer.json();
   spec.servers = [{ url: here }];
+  abridge(spec.paths);
   SwaggerUIBundle({
     spec,
     dom_id: "#swagger-ui",

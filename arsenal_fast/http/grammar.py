@@ -19,6 +19,7 @@ TOKEN: Final = re.compile(_TCHAR + rb"++")
 # RFC 9110 5.5     field-value = *field-content, which holds VCHAR, obs-text, SP and HTAB. Other controls are
 #                  invalid; a recipient may keep them in a safe context, and we don't.
 _FIELD_VALUE: Final = rb"[\t\x20-\x7e\x80-\xff]*+"
+FIELD_VALUE: Final = re.compile(_FIELD_VALUE)
 
 # RFC 9112 5       field-line = field-name ":" OWS field-value OWS (CRLF). OWS is part of the run here, trimmed where
 #                  a value is read.
@@ -58,7 +59,7 @@ LATER_VERSION: Final = re.compile(rb"HTTP/[2-9]\.[0-9]\r\n")
 VERSION_OCTETS: Final = len(b"HTTP/1.1\r\n")
 
 # RFC 9110 4.2, RFC 9112 3.2.2   absolute-form of "http" and "https". Groups: authority, path, query.
-ABSOLUTE_FORM: Final = re.compile(rb"(?i:https?)://([!-\"$-.0->@-~]*+)(/[!-\"$->@-~]*+)?+(?:\?([!-\"$-~]*+))?+")
+ABSOLUTE_FORM: Final = re.compile(rb"(?i:https?)://([!-\"$-.0->@-~]++)(/[!-\"$->@-~]*+)?+(?:\?([!-\"$-~]*+))?+")
 
 # RFC 3986 3.2.2   reg-name = *( unreserved / pct-encoded / sub-delims ); an IPv4address is one, too.
 _REG_NAME: Final = rb"[A-Za-z0-9\-._~!$&'()*+,;=]*+(?:%[0-9A-Fa-f]{2}[A-Za-z0-9\-._~!$&'()*+,;=]*+)*+"

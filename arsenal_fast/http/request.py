@@ -40,6 +40,29 @@ class Fields:
     request_headers: bytes | None = None
     """Access-Control-Request-Headers."""
 
+    def copy(self, block: bytes) -> "Fields":
+        """Another one that differs in its block alone; spelled out, for it is on the way of a request."""
+        return Fields(
+            block,
+            self.host,
+            self.connection_close,
+            self.connection_keep_alive,
+            self.content_length,
+            self.chunked,
+            self.expect_continue,
+            self.content_type,
+            self.accept,
+            self.accept_encoding,
+            self.authorization,
+            self.origin,
+            self.request_id,
+            self.forwarded_for,
+            self.traceparent,
+            self.if_none_match,
+            self.request_method,
+            self.request_headers,
+        )
+
     def with_host(self, host: bytes) -> "Fields":
         """A copy for a request whose absolute-form names the host (RFC 9112 3.2.2)."""
         return replace(self, host=host)

@@ -6,9 +6,11 @@
 --
 -- A cell holds its theoretical arrival time (tat) in us as decimal text; gcra.py has the same arithmetic in
 -- words. MGET and not GET: a cell of a wrong type then reads as missing and is overwritten, not an error.
+local call, format, floor, ceil, min = redis.call, string.format, math.floor, math.ceil, math.min
+
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local cells = redis.call('MGET', unpack(KEYS))
+local cells = call('MGET', unpack(KEYS))
 local struck = {}
 local backlogs = {}
 
@@ -20,18 +22,18 @@ for row = 1, #KEYS do
   -- Clamped: the clock may have stepped back, the quota shrunk, the text be garbage. NaN fails every comparison.
   local backlog = 0
   if tat > now then
-    backlog = math.min(math.floor(tat - now), tolerance)
+    backlog = min(floor(tat - now), tolerance)
   end
   local room = tolerance - backlog
-  local hits = math.min(quantity, (room - room % interval) / interval)
+  local hits = min(quantity, (room - room % interval) / interval)
 
   -- A clamped tat is written back even when nothing passed: else it would be clamped anew for ever.
   if hits > 0 or tat - now > tolerance then
     local ahead = backlog + hits * interval
     struck[key] = now + ahead
-    -- %.0f: %d and tostring() lose digits of a double of this size. One ms more than the wait, since Redis counts
-    -- PX from its own, truncated millisecond: a cell never goes before its tat has passed.
-    redis.call('SET', key, string.format('%.0f', struck[key]), 'PX', string.format('%.0f', math.ceil(ahead / 1000) + 1))
+    -- %.0f: tostring() loses digits of a number as large as a tat. One ms more than the wait, since Redis counts PX
+    -- from its own, truncated millisecond: a cell never goes before its tat has passed.
+    call('SET', key, format('%.0f', struck[key]), 'PX', ceil(ahead / 1000) + 1)
   end
   backlogs[row] = backlog
 end

@@ -31,9 +31,7 @@ class Quota:
         if not 1 <= self.window <= MAX_WINDOW:
             raise ValueError(f"the window of a quota must be from 1 to {MAX_WINDOW} seconds.")
         if not 1 <= self.limit <= self.window * _MICROSECONDS:
-            raise ValueError(
-                "the limit of a quota must be from 1 to 1000000 requests a second of its window."
-            )
+            raise ValueError("the limit of a quota must be from 1 to 1000000 requests a second of its window.")
         interval = self.window * _MICROSECONDS // self.limit
         object.__setattr__(self, "interval", interval)
         object.__setattr__(self, "tolerance", interval * self.limit)

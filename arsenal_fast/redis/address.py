@@ -42,7 +42,7 @@ def parse_url(url: str) -> Address:
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise ValueError("the Redis URL can't be parsed; is its host right?") from None
+        raise ValueError("the Redis URL has a host that can't be one.") from None
     if parts.scheme not in {"redis", "rediss", "unix"} or not url[len(parts.scheme) :].startswith("://"):
         raise ValueError("the Redis URL must begin with redis://, rediss:// or unix://.")
     if parts.fragment or "#" in url:
@@ -52,9 +52,7 @@ def parse_url(url: str) -> Address:
         raise ValueError("the Redis URL has more than one '@'; within a password it must be written as %40.")
     user, _, password = userinfo.partition(":")
     if user and not password:
-        raise ValueError(
-            "the Redis URL has a user but no password; a password alone is written as :password@."
-        )
+        raise ValueError("the Redis URL has a user but no password; a password alone is written as :password@.")
     if parts.scheme == "unix":
         return _unix(parts, location, _unquote(user), _unquote(password))
     host, port = _host_and_port(location)
@@ -74,7 +72,7 @@ def _unix(parts: SplitResult, location: str, user: bytes, password: bytes) -> Ad
     if location or not parts.path.startswith("/") or parts.path == "/":
         raise ValueError("the Redis URL needs the absolute path of a socket: unix:///run/redis.sock.")
     if parts.query and not parts.query.startswith("db="):
-        raise ValueError("the query of a unix:// Redis URL can only be db and a number.")
+        raise ValueError("the Redis URL of a unix socket can have no query but db and a number.")
     return Address(
         path=_unquote(parts.path).decode("utf-8", "surrogateescape"),
         database=_database(parts.query.removeprefix("db=")),
@@ -92,13 +90,11 @@ def _host_and_port(location: str) -> tuple[str, int]:
     else:
         host, _, port = location.partition(":")
     if not host or "%" in host:
-        raise ValueError("the Redis URL needs a host; is a '/' in the password written as %2F?")
+        raise ValueError("the Redis URL needs a host; a '/' in a password must be written as %2F.")
     if not port:
         return host, DEFAULT_PORT
     if _PORT.fullmatch(port) is None or not 1 <= int(port) <= 65535:
-        raise ValueError(
-            "the Redis URL needs a port from 1 to 65535; is a '/' or ':' in the password percent-encoded?"
-        )
+        raise ValueError("the Redis URL needs a port from 1 to 65535; a '/' in a password must be written as %2F.")
     return host, int(port)
 
 

@@ -37,9 +37,7 @@ STABLE: Final = 1.0  # seconds a connection must last for the next reconnect to 
 IDLE: Final = 1.0  # seconds of silence after which a PING asks whether Redis still hears us
 MIN_CONNECT: Final = 0.5  # seconds, see _connect_timeout
 GRACE: Final = 0.001  # seconds, see _look
-MAX_CONNECTS: Final = (
-    256  # in flight: the kernel gives a SYN up after 127 s, and two attempts a second go out
-)
+MAX_CONNECTS: Final = 256  # in flight: the kernel gives a SYN up after 127 s, and two attempts a second go out
 
 _PING: Final = pack(b"PING")
 _MORE: Final = object()  # hiredis: the next reply is not complete yet
@@ -265,9 +263,7 @@ class Connection:
             await self._loop.create_unix_connection(stream, address.path)
         elif address.tls:
             context = self._context or ssl.create_default_context()
-            await self._loop.create_connection(
-                stream, host, address.port, ssl=context, server_hostname=address.host
-            )
+            await self._loop.create_connection(stream, host, address.port, ssl=context, server_hostname=address.host)
         else:
             await self._loop.create_connection(stream, host, address.port)
 

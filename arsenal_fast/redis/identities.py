@@ -26,7 +26,7 @@ SCRIPT: Final = Script(Path(__file__).with_name("issue.lua").read_bytes(), value
 
 _RECORD = re.compile(rb"([0-9]+) ([0-9]+)")
 _MAX_RECORD: Final = 64  # octets: whatever garbage is there, int() sees no long string
-_OUTCOMES: Final = tuple(Outcome)
+_OUTCOMES: Final = {int(outcome): outcome for outcome in Outcome}
 
 IssueDone = Callable[[Sequence[Issued] | None], None]
 FindDone = Callable[[Sequence[Life | None] | None], None]
@@ -118,13 +118,9 @@ def read_issued(values: Sequence[int]) -> list[Issued] | None:
             Issued(_OUTCOMES[outcome], Life(generated, expires))
             for outcome, generated, expires in zip(values[::3], values[1::3], values[2::3], strict=True)
         ]
-    except (IndexError, ValueError):
+    except KeyError:
         return None
 
 
 def _arguments(row: IssueRow) -> bytes:
-    return (
-        bulk(b"%d" % row.ttl)
-        + (b"$1\r\n1\r\n" if row.fresh else b"$1\r\n0\r\n")
-        + bulk(b"%d" % row.generated)
-    )
+    return bulk(b"%d" % row.ttl) + (b"$1\r\n1\r\n" if row.fresh else b"$1\r\n0\r\n") + bulk(b"%d" % row.generated)

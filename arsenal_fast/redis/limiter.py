@@ -41,9 +41,7 @@ class RedisLimiter:
         if total <= MAX_ROWS:
             self._strike(clients, quantities, done)
             return
-        in_pieces(
-            total, MAX_ROWS, lambda piece, each: self._strike(clients[piece], quantities[piece], each), done
-        )
+        in_pieces(total, MAX_ROWS, lambda piece, each: self._strike(clients[piece], quantities[piece], each), done)
 
     def _strike(self, clients: Sequence[Client], quantities: Sequence[int], done: Done) -> None:
         connection = self._connection

@@ -50,9 +50,7 @@ def is_integers(reply: Reply, count: int) -> TypeGuard[list[int]]:
 class _Call:
     __slots__ = ("connection", "deadline", "done", "packed", "rows", "script")
 
-    def __init__(
-        self, script: Script, connection: Connection, rows: int, packed: list[bytes], done: Done
-    ) -> None:
+    def __init__(self, script: Script, connection: Connection, rows: int, packed: list[bytes], done: Done) -> None:
         self.script = script
         self.connection = connection
         self.rows = rows

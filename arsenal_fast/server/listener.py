@@ -75,9 +75,7 @@ class Listener:
         """Accept connections of a bound socket."""
         loop = asyncio.get_running_loop()
         self._socket, self._tls = listening, tls
-        self._server = await loop.create_server(
-            lambda: Connection(self), sock=listening, backlog=BACKLOG, ssl=tls
-        )
+        self._server = await loop.create_server(lambda: Connection(self), sock=listening, backlog=BACKLOG, ssl=tls)
         self._sweeper = loop.call_later(SWEEP, self._sweep, loop)
 
     async def stop(self, deadline: float) -> bool:
@@ -86,7 +84,7 @@ class Listener:
         ``deadline``: loop time at which what is left is cut off. Returns whether nothing had to be cut.
         """
         loop = asyncio.get_running_loop()
-        await self._stop_listening()
+        await self._stop_listening(deadline)
         if self._connections:
             self._empty.clear()
             with contextlib.suppress(TimeoutError):
@@ -138,12 +136,12 @@ class Listener:
     # Inside.
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._sweeper = loop.call_later(SWEEP, self._sweep, loop)
         now = self.service.monotonic()
         for connection in tuple(self._connections):
             connection.sweep(now)
-        self._sweeper = loop.call_later(SWEEP, self._sweep, loop)
 
-    async def _stop_listening(self) -> None:
+    async def _stop_listening(self, deadline: float) -> None:
         """Close the socket, but first serve what clients believe to be connected already."""
         server, listening = self._server, self._socket
         self._server = self._socket = None
@@ -153,19 +151,35 @@ class Listener:
         waiting = listening.dup()
         server.close()
         listening.close()
+        with waiting:
+            last = _accept_all(waiting)
         loop = asyncio.get_running_loop()
+        # All at once: with TLS each of them waits for its client's handshake.
+        opening = [loop.create_task(self._open(accepted)) for accepted in last]
+        if opening:
+            await asyncio.wait(opening, timeout=max(deadline - loop.time(), 0.0))
+        for task in opening:
+            task.cancel()
+
+    async def _open(self, accepted: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(OSError):  # it has gone, or its TLS is none
+            await loop.connect_accepted_socket(lambda: Connection(self), accepted, ssl=self._tls)
+
+
+def _accept_all(listening: socket.socket) -> list[socket.socket]:
+    """Return the connections that the kernel has accepted already."""
+    listening.setblocking(False)
+    accepted: list[socket.socket] = []
+    while True:
         try:
-            waiting.setblocking(False)
-            while True:
-                accepted, _ = waiting.accept()
-                accepted.setblocking(False)
-                await loop.connect_accepted_socket(lambda: Connection(self), accepted, ssl=self._tls)
-        except (BlockingIOError, ConnectionAbortedError):
-            pass
+            connection, _ = listening.accept()
+        except BlockingIOError:
+            return accepted
+        except ConnectionAbortedError:
+            continue
         except OSError as error:
-            log.warning(
-                "connections waiting at the end could not be served: %s",
-                errno.errorcode.get(error.errno or 0),
-            )
-        finally:
-            waiting.close()
+            log.warning("connections waiting at the end could not be served: %s", errno.errorcode.get(error.errno or 0))
+            return accepted
+        connection.setblocking(False)
+        accepted.append(connection)

@@ -3,10 +3,10 @@
 The only file that touches a client's transport. All framing is the parser's, all meaning the service's;
 what is decided here is *when*: when to read on, when to write, when to close.
 
-A keep-alive client repeats its header fields octet for octet, and often its request line. So a request
-whose fields equal the last ones and whose line was answered before needs no parsing at all: it is a
-comparison and a look-up, and the same exchange is used again. A test holds that this gives the answers of
-the plain way.
+A keep-alive client repeats its header fields octet for octet, a proxy all but a few values, and both often
+repeat request lines. So a request whose fields equal the last ones (or fit their shape) and whose line was
+answered before needs no parsing: it is a look-up and a comparison, and the same exchange is used again. A
+test holds that this gives the answers of the plain way.
 
 Closing is lingering (RFC 9112 9.6): our side is shut, what still comes is read and dropped for a moment,
 then the socket is closed; otherwise a reset could destroy the answer on its way.
@@ -15,17 +15,19 @@ then the socket is closed; otherwise a reset could destroy the answer on its way
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from typing import TYPE_CHECKING, Final, cast
 
 from arsenal_fast.errors import MessageError
 from arsenal_fast.http.parser import RequestParser
 from arsenal_fast.http.responses import CONTINUE
+from arsenal_fast.http.shape import BlockShape
+from arsenal_fast.service.app import MAX_REMEMBERED_BLOCK, request_id_line
 from arsenal_fast.service.exchange import Exchange
 
 if TYPE_CHECKING:
     from arsenal_fast.http.request import Request
-    from arsenal_fast.limiting.client import Client
     from arsenal_fast.server.listener import Listener
 
 MAX_UNANSWERED: Final = 32
@@ -41,6 +43,10 @@ IDLE_GRACE: Final = 1.0
 """Seconds without a request after which a draining server closes a connection that is kept alive."""
 
 
+SHAPES: Final = 4
+"""Field blocks in a row in which we look for a shape before this connection is believed to have none."""
+
+
 class Connection(asyncio.Protocol):
     """A client's connection to this worker."""
 
@@ -52,9 +58,9 @@ class Connection(asyncio.Protocol):
         "_continue_owed",
         "_dropped",
         "_eof",
-        "_fields_client",
         "_idle_since",
         "_in_body",
+        "_last",
         "_linger_until",
         "_listener",
         "_monotonic",
@@ -64,9 +70,10 @@ class Connection(asyncio.Protocol):
         "_partial_since",
         "_peer",
         "_prepared",
-        "_repeat",
         "_served",
         "_service",
+        "_shape",
+        "_shapes_left",
         "_stalled",
         "_transport",
         "_unread_since",
@@ -84,8 +91,10 @@ class Connection(asyncio.Protocol):
         self._peer = ""
         self._block: bytes | None = None
         """Field block of the last request, while one with the same block may take the short way."""
-        self._repeat: Exchange | None = None
-        self._fields_client: tuple[object, Client] | None = None
+        self._last: Exchange | None = None
+        """The newest exchange; the short way uses it again."""
+        self._shape: BlockShape | None = None
+        self._shapes_left = SHAPES
         self._closing = False
         """No further request is taken."""
         self._advancing = False
@@ -123,10 +132,11 @@ class Connection(asyncio.Protocol):
         outbox = self._outbox
         if block is not None and not outbox:
             end = data.find(b"\r\n") + 2
-            if data[end:] == block:
-                record = self._prepared(data[: end - 2])
-                if record is not None and record.fresh_until > self._now():
-                    exchange = cast(Exchange, self._repeat)
+            record = self._prepared(data[: end - 2])
+            if record is not None and record.fresh_until > self._now():
+                exchange = cast(Exchange, self._last)
+                if data[end:] == block or self._fits(data, end, exchange):
+                    exchange.octets = data
                     outbox.append(exchange)
                     self._service.begin_prepared(exchange, record)
                     return
@@ -136,7 +146,8 @@ class Connection(asyncio.Protocol):
         """Answer what was asked before the client half-closed, then close (RFC 9112 9.6)."""
         self._eof = True
         self._block = None
-        return bool(self._outbox) and not self._linger_until
+        # TLS has no half-closed state here, and its transport warns whoever asks for one.
+        return bool(self._outbox) and not self._linger_until and self._transport.can_write_eof()
 
     def pause_writing(self) -> None:
         self._unread_since = self._monotonic()
@@ -177,9 +188,9 @@ class Connection(asyncio.Protocol):
     def is_last(self, exchange: object) -> bool:
         """Say whether the answer to ``exchange`` ends the connection, if the service wants it to end.
 
-        True makes it so: no further request is taken.
+        True makes it so: no further request is taken. It never is while more of the client's octets are here.
         """
-        if self._outbox and self._outbox[-1] is exchange:
+        if self._outbox and self._outbox[-1] is exchange and self._parser.idle:
             self._closing = True
             return True
         return False
@@ -189,7 +200,7 @@ class Connection(asyncio.Protocol):
     def shed(self, answer: bytes) -> None:
         """Answer at once, and nothing else: there are too many connections."""
         self._closing = True
-        self._transport.write(answer)
+        self._write(answer)
         self._linger()
 
     def drain(self) -> None:
@@ -210,6 +221,8 @@ class Connection(asyncio.Protocol):
             self._time_out()
         elif self._outbox:
             self._idle_since = now
+            if self._partial_since:
+                self._partial_since = now  # who waits for us (for a 100, it may be) is not the slow one
         elif self._partial_since:
             if now - self._partial_since >= (limits.body if self._in_body else limits.header):
                 self._listener.count_time_out()
@@ -235,15 +248,22 @@ class Connection(asyncio.Protocol):
         else:
             self._linger()
 
+    def _write(self, octets: bytes) -> None:
+        with contextlib.suppress(RuntimeError):  # the transport has just failed; connection_lost is on its way
+            self._transport.write(octets)
+
     def _receive(self, data: bytes) -> None:
         if self._closing:
             self._drop(data)
             return
+        self._continue_owed = False  # who sends the body already does not wait for it
         self._parser.feed(data)
         self._advance()
 
     def _resume(self) -> None:
         """Go on after a stall: requests that wait in the parser first, then the socket."""
+        if self._advancing:
+            return  # an answer came at once; the loop that opened its exchange goes on by itself
         if self._closing:
             self._transport.resume_reading()
             return
@@ -256,14 +276,10 @@ class Connection(asyncio.Protocol):
 
     def _advance(self) -> None:
         """Open an exchange for every request that is complete, as far as there is room."""
-        if self._advancing:
-            self._stalled = True  # an answer came at once; the loop below goes on
-            return
         self._advancing = True
         self._block = None
         parser, outbox = self._parser, self._outbox
-        request: Request | None = None
-        last: Request | None = None
+        opened = False
         try:
             while not self._closing:
                 if len(outbox) >= MAX_UNANSWERED or self._unread_since:
@@ -273,63 +289,69 @@ class Connection(asyncio.Protocol):
                 request = parser.next_request()
                 if request is None:
                     break
-                last = request
+                opened = True
                 self._open(request)
         except MessageError as error:
             self._refuse(error.status, error.detail)
         finally:
             self._advancing = False
         if not self._closing:
-            self._after_advance(last)
+            self._after_advance(opened)
+
+    def _fits(self, data: bytes, block: int, exchange: Exchange) -> bool:
+        """Whether the fields are the last ones but for who asks and under which id; ``exchange`` then knows."""
+        shape = self._shape
+        if len(data) - block > MAX_REMEMBERED_BLOCK:
+            return False  # perhaps longer than a field section may be
+        if shape is None:
+            if not self._shapes_left:
+                return False
+            self._shapes_left -= 1
+            shape = self._shape = BlockShape(exchange.request.fields)
+        holes = shape.match(data, block)
+        if holes is None:
+            self._shape = None
+            return False
+        self._shapes_left = SHAPES
+        self._block = data[block:]
+        service = self._service
+        forwarded_for, request_id = holes
+        if forwarded_for is not None:
+            exchange.client = service.client(self._peer, forwarded_for)
+        if request_id is not None:
+            exchange.extra = service.cors.reflected(exchange.request.fields.origin) + request_id_line(request_id)
+        return True
 
     def _open(self, request: Request) -> None:
-        exchange = Exchange(self._service, self, request, self._client(request), self._monotonic())
+        service = self._service
+        client = service.client(self._peer, request.fields.forwarded_for)
+        exchange = self._last = Exchange(service, self, request, client, self._monotonic())
+        self._shape = None  # it was of another request's fields
         self._served = True
         self._outbox.append(exchange)
         if exchange.close:
             self._closing = True
-        self._service.begin(exchange)
+        service.begin(exchange)
 
-    def _client(self, request: Request) -> Client:
-        """Return whom to charge; the same fields object means the same client."""
-        fields = request.fields
-        known = self._fields_client
-        if known is not None and known[0] is fields:
-            return known[1]
-        client = self._service.client(self._peer, fields.forwarded_for)
-        self._fields_client = (fields, client)
-        return client
-
-    def _after_advance(self, last: Request | None) -> None:
+    def _after_advance(self, opened: bool) -> None:
+        """``opened``: a request was complete, so what is left in the parser is of a new one."""
         parser = self._parser
         if parser.idle:
             self._partial_since = 0.0
             self._in_body = False
-            if last is not None:
-                self._remember(last)
-            elif self._repeat is not None and self._service.may_repeat(self._repeat.request):
-                self._block = self._repeat.request.fields.block
+            last = self._last
+            if opened and last is not None and parser.untouched and self._service.may_repeat(last.request):
+                # The next request with these fields may take the short way, by the same exchange.
+                self._block = last.request.fields.block
             return
-        if not self._partial_since or self._in_body is not parser.in_body:
+        if opened or not self._partial_since or self._in_body is not parser.in_body:
             self._in_body = parser.in_body
             self._partial_since = self._monotonic()
         if parser.take_continue():
             self._continue_owed = True
         if self._continue_owed and not self._outbox:
             self._continue_owed = False
-            self._transport.write(CONTINUE)
-
-    def _remember(self, request: Request) -> None:
-        """Let the next request with these fields take the short way."""
-        service, repeat = self._service, self._repeat
-        if request.method != b"GET" or request.body or not service.may_repeat(request):
-            self._repeat = None
-            return
-        if repeat is None or repeat.request.fields is not request.fields:
-            self._repeat = repeat = Exchange(service, self, request, self._client(request), 0.0)
-            repeat.route = service.prepared_route
-            repeat.extra = service.echo(request.fields)
-        self._block = repeat.request.fields.block
+            self._write(CONTINUE)
 
     def _refuse(self, status: int, detail: str) -> None:
         """Answer octets that are no request, after all earlier answers, and close."""
@@ -343,7 +365,7 @@ class Connection(asyncio.Protocol):
             ending.answer = answer
             self._outbox.append(ending)
         else:
-            self._transport.write(answer)
+            self._write(answer)
             self._linger()
 
     def _linger(self) -> None:
@@ -355,7 +377,8 @@ class Connection(asyncio.Protocol):
             transport.close()
             return
         self._linger_until = self._monotonic() + LINGER
-        transport.write_eof()
+        with contextlib.suppress(RuntimeError):  # as in _write
+            transport.write_eof()
         transport.resume_reading()
 
     def _drop(self, data: bytes) -> None:

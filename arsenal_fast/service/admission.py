@@ -16,7 +16,6 @@ import logging
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import partial
-from math import ceil
 from typing import Final
 
 from arsenal_fast.http.responses import Starts
@@ -121,7 +120,8 @@ class Admission:
             reset = gcra.reset_after(backlogs[0])
             done(self._lines.lines(remaining, reset), remaining, reset)
 
-        self._limiter.admit([client], [0], told)
+        # Behind the hits of this tick, which the same client may have sent before.
+        self._call_soon(partial(self._limiter.admit, [client], [0], told))
 
     def _flush(self) -> None:
         batch, self._batch = self._batch, _Batch()
@@ -145,18 +145,10 @@ class Admission:
                 lambda backlogs: self._decide(batch, list(backlogs or ()), remember=False),
             )
         elif self._on_failure is OnFailure.OPEN:
-            for exchange in exchanges:
-                exchange.admitted(b"")
+            self._refresh()
+            self._settle_each(batch, self._pass_unlimited)
         else:
-            for exchange in exchanges:
-                exchange.respond(
-                    503,
-                    problem(
-                        503,
-                        "The shared rate limit is away and this service is set to refuse requests until it is back.",
-                        lines=retry_after_line(1),
-                    ),
-                )
+            self._settle_each(batch, self._refuse_unlimited)
 
     def _decide(self, batch: _Batch, backlogs: list[int], *, remember: bool) -> None:
         """Tell every exchange its outcome; ``backlogs`` is used up."""
@@ -170,7 +162,7 @@ class Admission:
             try:
                 if backlog > tolerance:
                     if exchange.record is not None:
-                        exchange.started = batch.started
+                        exchange.recall(batch.started)
                     self._refuse(exchange, backlog - tolerance, remember=remember)
                     continue
                 backlogs[row] = backlog
@@ -183,12 +175,38 @@ class Admission:
                     prepared += 1
                     exchange.connection.answered(exchange, join((start, limits, exchange.extra, record.tail)))
             except Exception:
-                # One exchange that fails must not take the others of its batch with it.
-                log.exception("an exchange failed on its way to its answer")
-                exchange.connection.abort()
+                _give_up(exchange)
         self._metrics.limiter_allowed += allowed
         if prepared:
             self._hit(prepared, self._monotonic() - batch.started)
+
+    def _settle_each(self, batch: _Batch, settle: Callable[[Exchange, float], None]) -> None:
+        """End a batch that no limiter has judged; ``settle`` takes the batch's start, too."""
+        for exchange in batch.exchanges:
+            try:
+                settle(exchange, batch.started)
+            except Exception:
+                _give_up(exchange)
+
+    def _pass_unlimited(self, exchange: Exchange, started: float) -> None:
+        record = exchange.record
+        if record is None:
+            exchange.admitted(b"")
+            return
+        exchange.connection.answered(exchange, b"".join((self._starts.ok, exchange.extra, record.tail)))
+        self._hit(1, self._monotonic() - started)
+
+    def _refuse_unlimited(self, exchange: Exchange, started: float) -> None:
+        if exchange.record is not None:
+            exchange.recall(started)
+        exchange.respond(
+            503,
+            problem(
+                503,
+                "The shared rate limit is away and this service is set to refuse requests until it is back.",
+                lines=retry_after_line(1),
+            ),
+        )
 
     def _refuse_locally(self, exchange: Exchange, client: Client) -> bool:
         now = self._monotonic()
@@ -198,8 +216,9 @@ class Admission:
             return False
         self._metrics.limiter_denied_locally += 1
         if exchange.record is not None:
-            exchange.started = now
-        self._refuse(exchange, ceil(left * _SECOND), remember=False)
+            exchange.recall(now)
+        # Rounded, for a float's last digit must not make a whole second more of it.
+        self._refuse(exchange, max(round(left * _SECOND), 1), remember=False)
         return True
 
     def _refuse(self, exchange: Exchange, retry_after: int, *, remember: bool) -> None:
@@ -223,3 +242,9 @@ class Admission:
                 members={"violated-policies": [POLICY]},
             ),
         )
+
+
+def _give_up(exchange: Exchange) -> None:
+    """Cut off a client that can't be answered: one exchange must not take the others of its batch with it."""
+    log.exception("an exchange failed on its way to its answer")
+    exchange.connection.abort()

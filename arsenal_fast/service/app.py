@@ -7,13 +7,14 @@ socket and no environment; clocks and stores come in through the constructor.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
 from arsenal_fast.cache import GenerationalCache
 from arsenal_fast.http.query import unescape
 from arsenal_fast.http.request import Fields, Request
-from arsenal_fast.http.responses import Starts, line
+from arsenal_fast.http.responses import Starts
 from arsenal_fast.identity.runs import RunSequence
 from arsenal_fast.limiting.client import Client, ClientAddresses
 from arsenal_fast.limiting.headers import retry_after_line
@@ -34,8 +35,18 @@ log = logging.getLogger(__name__)
 PREPARED_PATH: Final = "/api/v1/id"
 """The path whose repeated requests are answered by their octets."""
 
-MAX_REQUEST_ID: Final = 128
-"""Octets of an X-Request-Id that is echoed; a longer one is not."""
+_REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}+").fullmatch
+"""What is echoed: visible ASCII, so that it can end no line, and not too long."""
+
+MAX_PREPARED_TARGET: Final = 1024
+"""Octets of a request target that is remembered. An identity has 325 at most; what is longer has escapes that are not
+needed or parameters that mean nothing, and may be 8 KiB, 131,072 times."""
+
+MAX_REMEMBERED_BLOCK: Final = 2048
+"""Octets of a field block that a connection remembers; browsers with many cookies have more."""
+
+MAX_REMEMBERED_HOPS: Final = 128
+"""Octets of an X-Forwarded-For whose client is remembered: two or three hops; longer ones are worked out anew."""
 
 _FREE: Final = Quota(1, 1)
 """Stands in a Client while the limiter is off; nothing reads it."""
@@ -80,7 +91,8 @@ class Service:
             now=now,
             metrics=self.metrics,
         )
-        backend.on_return = self.directory.restore
+        # Prepared records are not looked up in the directory, which may have let them go.
+        backend.on_return = lambda: self.directory.restore(self.prepared.values())
         self.prepared: GenerationalCache[bytes, Record] = GenerationalCache(settings.cache_size)
         """Records by the whole request line that asks for them."""
         self.admission = Admission(
@@ -97,6 +109,7 @@ class Service:
         )
         self._addresses = ClientAddresses(settings.trusted_proxies)
         self._clients: GenerationalCache[str, Client] = GenerationalCache(settings.cache_size)
+        self._hops: GenerationalCache[tuple[str, bytes | None], Client] = GenerationalCache(settings.cache_size)
         self._runs = RunSequence(settings.node)
         self._access_log = access_log
         self.short_way = settings.access_log != "all"
@@ -107,30 +120,32 @@ class Service:
 
     def client(self, peer: str, forwarded_for: bytes | None) -> Client:
         """Return whom a request is charged to; one object per key while it is remembered."""
-        key = self._addresses.key(peer, forwarded_for)
-        client = self._clients.get(key)
+        hops = (peer, forwarded_for)
+        client = self._hops.get(hops)
         if client is None:
-            client = Client(key, self.settings.quota or _FREE)
-            self._clients.put(key, client)
+            key = self._addresses.key(peer, forwarded_for)
+            client = self._clients.get(key)
+            if client is None:
+                client = Client(key, self.settings.quota or _FREE)
+                self._clients.put(key, client)
+            if forwarded_for is None or len(forwarded_for) <= MAX_REMEMBERED_HOPS:
+                self._hops.put(hops, client)
         return client
 
     def begin(self, exchange: Exchange) -> None:
         """Take a request; the exchange's connection hears of the answer, now or later."""
         request = exchange.request
         exchange.extra = self.echo(request.fields)
-        if request.method == b"GET" and self.may_repeat(request):
+        if self.may_repeat(request):
             record = self.prepared.get(b"GET %b HTTP/1.1" % request.target)
             if record is not None and record.fresh_until > self.now():
-                exchange.route = self.prepared_route
                 self.begin_prepared(exchange, record)
                 return
-        path = request.path
-        if b"%" in path:
-            try:
-                path = unescape(path).encode()
-            except ValueError as error:
-                exchange.respond(400, problem(400, f"The path can't be read: {error}."))
-                return
+        try:
+            path = _decoded(request.path)
+        except ValueError as error:
+            exchange.respond(400, problem(400, f"The path can't be read: {error}."))
+            return
         exchange.route = route = match(request.method, path)
         if not route.limited:
             exchange.handle()
@@ -142,13 +157,28 @@ class Service:
     def may_repeat(self, request: Request) -> bool:
         """Whether a request like this one may be answered by a prepared record.
 
-        Such an answer is logged nowhere, and says neither ``close`` nor ``keep-alive``.
+        Such an answer is logged nowhere, and says neither ``close`` nor ``keep-alive``; the request has no
+        body, and a field block that is worth remembering.
         """
-        return self.short_way and request.keep_alive and request.minor == 1 and not self.draining
+        fields = request.fields
+        return (
+            request.method == b"GET"
+            and self.short_way
+            and request.keep_alive
+            and request.minor == 1
+            and fields.content_length is None
+            and not fields.chunked
+            and len(fields.block) <= MAX_REMEMBERED_BLOCK
+            and not self.draining
+        )
 
     def begin_prepared(self, exchange: Exchange, record: Record) -> None:
-        """Take a request that was recognised by its octets; only its admission is left to do."""
+        """Take a request that was recognised by its octets; only its admission is left to do.
+
+        The exchange may be one that was answered before, on the same connection and with the same fields.
+        """
         exchange.record = record
+        exchange.route = self.prepared_route
         if self.settings.quota is not None:
             self.admission.submit(exchange)
             return
@@ -159,10 +189,7 @@ class Service:
     def echo(self, fields: Fields) -> bytes:
         """Return the lines that a request's own fields cause."""
         lines = self.cors.reflected(fields.origin)
-        request_id = fields.request_id
-        if request_id and len(request_id) <= MAX_REQUEST_ID and _visible(request_id):
-            lines += line("X-Request-Id", request_id)
-        return lines
+        return lines + request_id_line(fields.request_id) if fields.request_id else lines
 
     def malformed(self, status: int, detail: str) -> bytes:
         """Return the whole answer to octets that are no request; the connection closes after it."""
@@ -175,11 +202,7 @@ class Service:
         self.refresh()
         self.metrics.observe("(shed)", "OTHER", 503, 0.0)
         detail = "This worker serves as many connections as it can; try again in a second."
-        return (
-            self.starts.start(503)
-            + b"Connection: close\r\n"
-            + problem(503, detail, lines=retry_after_line(1))
-        )
+        return self.starts.start(503) + b"Connection: close\r\n" + problem(503, detail, lines=retry_after_line(1))
 
     # What exchanges and handlers call.
 
@@ -196,12 +219,12 @@ class Service:
         return self._runs.next(self.now_ms())
 
     def allowed_methods(self, path: bytes) -> str:
-        """Return the value of ``Allow`` for a path."""
-        return allowed_methods(path)
+        """Return the value of ``Allow`` for a path as it was sent."""
+        return allowed_methods(_decoded(path))
 
     def prepare(self, request: Request, record: Record) -> None:
         """Remember that the very octets of this request line are answered by ``record``."""
-        if request.method == b"GET" and request.minor == 1:
+        if request.method == b"GET" and request.minor == 1 and len(request.target) <= MAX_PREPARED_TARGET:
             self.prepared.put(b"GET %b HTTP/1.1" % request.target, record)
 
     def ended(self, exchange: Exchange, status: int, seconds: float) -> None:
@@ -231,19 +254,21 @@ class Service:
         metrics.observe(PREPARED_PATH, "GET", 200, seconds, count)
 
 
-_METHODS: Final = frozenset(
-    {b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"}
-)
+_METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"})
 
 
-def _visible(octets: bytes) -> bool:
-    return all(0x20 < octet < 0x7F for octet in octets)
+def _decoded(path: bytes) -> bytes:
+    return unescape(path).encode() if b"%" in path else path
+
+
+def request_id_line(request_id: bytes) -> bytes:
+    """Return the line that echoes a request id; empty where it holds what no identifier should."""
+    return b"X-Request-Id: %b\r\n" % request_id if _REQUEST_ID(request_id) else b""
 
 
 def _common_lines(settings: Settings, cors: Cors) -> bytes:
     lines = (
-        b"X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\n"
-        + cors.constant
+        b"X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\n" + cors.constant
     )
     if settings.base_url.startswith("https://"):
         # One year, RFC 6797; the operator's domain, so neither includeSubDomains nor preload.

@@ -37,9 +37,7 @@ def read_object(request: Request, members: Mapping[str, str]) -> dict[str, Any]:
         # orjson says where (line, column), and repeats nothing of the body.
         raise ProblemError(400, f"The body is not JSON: {error.msg}, at character {error.pos}.") from None
     if not isinstance(value, dict):
-        raise ProblemError(
-            400, "The body must be a JSON object.", [{"pointer": "", "detail": "must be an object"}]
-        )
+        raise ProblemError(400, "The body must be a JSON object.", [{"pointer": "", "detail": "must be an object"}])
     unknown = value.keys() - members.keys()
     if unknown:
         known = ", ".join(members)

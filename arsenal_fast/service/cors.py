@@ -36,12 +36,14 @@ class Cors:
                 origin.encode("ascii"): f"Access-Control-Allow-Origin: {origin}\r\n".encode("ascii")
                 for origin in origins
             }
-        self.preflight = (
-            f"Access-Control-Allow-Methods: {_METHODS}\r\n"
-            f"Access-Control-Allow-Headers: {_HEADERS}\r\n"
-            f"Access-Control-Max-Age: {_MAX_AGE}\r\n"
-        ).encode("ascii")
+        self.preflight = b""
         """Further lines of the answer to a preflight."""
+        if origins:
+            self.preflight = (
+                f"Access-Control-Allow-Methods: {_METHODS}\r\n"
+                f"Access-Control-Allow-Headers: {_HEADERS}\r\n"
+                f"Access-Control-Max-Age: {_MAX_AGE}\r\n"
+            ).encode("ascii")
 
     def reflected(self, origin: bytes | None) -> bytes:
         """Return the line for this request's origin; empty where it is constant or not allowed."""

@@ -5,7 +5,7 @@ Issuing never fails. With the store away the worker issues by itself from a spar
 knows to live is asserted there again, so that other replicas know it too.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple, cast
 
 from arsenal_fast.cache import GenerationalCache
@@ -91,14 +91,11 @@ class Directory:
                 done(cast(list[Record], found))
 
         rows = [
-            IssueRow(wanted[index].identity.id, ttl * 1000, fresh=wanted[index].redraw is not None)
-            for index in missing
+            IssueRow(wanted[index].identity.id, ttl * 1000, fresh=wanted[index].redraw is not None) for index in missing
         ]
         self._issue(rows, settled)
 
-    def find(
-        self, identities: Sequence[Identity], done: Callable[[Sequence[Life | None], bool], None]
-    ) -> None:
+    def find(self, identities: Sequence[Identity], done: Callable[[Sequence[Life | None], bool], None]) -> None:
         """Hand ``done(lives, readable)`` the life of each identity, None where none is known.
 
         ``readable`` is False where the store is away, so that a missing life means nothing. What this
@@ -142,10 +139,13 @@ class Directory:
         self._metrics.identity_lookup_hits += 1
         return record
 
-    def restore(self) -> None:
-        """Assert in the shared store what this worker remembers to live (it was away, or lost its memory)."""
+    def restore(self, others: Iterable[Record] = ()) -> None:
+        """Assert in the shared store what this worker remembers to live (it was away, or lost its memory).
+
+        ``others``: records that are remembered elsewhere, and here perhaps no more.
+        """
         now = self._now()
-        records = [record for record in self.records.values() if now < record.expires]
+        records = [record for record in {*self.records.values(), *others} if now < record.expires]
 
         def next_chunk(answers: Sequence[Issued] | None) -> None:
             if answers is None:
@@ -153,9 +153,7 @@ class Directory:
             chunk = records[-_RESTORE_ROWS:]
             del records[-_RESTORE_ROWS:]
             if chunk:
-                rows = [
-                    IssueRow(record.id, record.life.ttl, generated=record.life.generated) for record in chunk
-                ]
+                rows = [IssueRow(record.id, record.life.ttl, generated=record.life.generated) for record in chunk]
                 self._store.issue(rows, lambda issued: asserted(chunk, issued))
 
         def asserted(chunk: Sequence[Record], answers: Sequence[Issued] | None) -> None:
@@ -185,6 +183,9 @@ class Directory:
             metrics.identity_lookup_hits += 1
             if outcome is Outcome.RENEWED:
                 metrics.identity_renewed += 1
+        known = self.records.get(identity.id)
+        if known is not None and known.life == life and known.fresh_until:
+            return known  # one record for one life: whatever is forgotten is then forgotten everywhere
         record = Record(identity, life)
         self.records.put(record.id, record)
         return record

@@ -1,16 +1,18 @@
 """One request on its way to its answer.
 
 A connection opens an exchange for each request and keeps them in order; the service ends each of them
-exactly once, now or later. For a repeated request that the connection recognised by its octets there is
-no ``request``: there is a ``record`` to answer with instead.
+exactly once, now or later. For a repeated request that the connection recognised by its octets an exchange
+is used again, with a ``record`` to answer with and nothing parsed.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ParamSpec
 
 from arsenal_fast.errors import ProblemError
+from arsenal_fast.http.parser import Limits, RequestParser
 from arsenal_fast.http.responses import without_body
 from arsenal_fast.service.problems import problem
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+P = ParamSpec("P")
+
 
 class Exchange:
     """A request, who asks, and what is known of the answer so far."""
@@ -35,6 +39,7 @@ class Exchange:
         "connection",
         "extra",
         "limits",
+        "octets",
         "record",
         "request",
         "route",
@@ -59,8 +64,23 @@ class Exchange:
         """Rate-limit lines, once the limiter has spoken."""
         self.answer: bytes | None = None
         self.record: Record | None = None
+        """What a request that was recognised is answered with."""
+        self.octets = b""
+        """Such a request, as it came; ``request`` is then an earlier one until :meth:`recall`."""
         self.route: Route | None = None
         self.row = 0
+
+    def recall(self, started: float) -> None:
+        """Make ``request`` the one that this exchange is for: it will be refused, and that is logged."""
+        self.started = started
+        self.limits = b""
+        if self.octets:
+            parser = RequestParser(Limits())
+            parser.feed(self.octets)
+            request = parser.next_request()
+            assert request is not None, "what was recognised is a whole request"
+            self.request = request
+            self.octets = b""
 
     def admitted(self, limits: bytes) -> None:
         """Go on to the handler; the limiter has let the request through."""
@@ -75,12 +95,28 @@ class Exchange:
         except ProblemError as error:
             self.refuse(error)
         except Exception:
-            log.exception("a handler failed", extra={"fields": {"url.path": self.route.path}})
-            self.respond(500, problem(500, "The service failed on this request; it has been logged."))
+            self.fail()
+
+    def guard(self, done: Callable[P, None]) -> Callable[P, None]:
+        """Return ``done`` for a store to call: what it raises then becomes an answer, too."""
+
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+            try:
+                done(*args, **kwargs)
+            except Exception:
+                self.fail()
+
+        return guarded
+
+    def fail(self) -> None:
+        """Answer for an exception that is being handled."""
+        assert self.route is not None
+        log.exception("a handler failed", extra={"fields": {"url.path": self.route.path}})
+        self.respond(500, problem(500, "The service failed on this request; it has been logged."))
 
     def refuse(self, error: ProblemError) -> None:
         """Answer with a problem."""
-        self.respond(error.status, problem(error.status, error.detail, faults=error.faults))
+        self.respond(error.status, problem(error.status, error.detail, faults=error.faults, lines=error.lines))
 
     def respond(self, status: int, tail: bytes, lines: bytes = b"") -> None:
         """End the exchange. ``tail``: from the content type on; ``lines``: field lines of this answer."""

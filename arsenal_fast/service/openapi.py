@@ -17,7 +17,7 @@ Object = dict[str, Any]
 
 TITLE: Final = "Arsenal Identity Service"
 _DESCRIPTION: Final = """\
-Disposable e-mail identities, `player-123456@sports.api.yourbook.com/v1:id`: self-describing, expiring, verifiable.
+An identity is `player-123456@sports.api.yourbook.com/v1:id`; the part before `/` is a valid e-mail address.
 
 Errors are RFC 9457 `application/problem+json`; a request with bad members names every one of them in `errors`.
 Besides what each operation lists, any request can be answered 404, 408 (too slow), 414, 431 (too long), 501 or 505,
@@ -127,7 +127,7 @@ def document(base_url: str) -> Object:
         "info": {
             "title": TITLE,
             "version": __version__,
-            "summary": "Disposable, expiring, verifiable e-mail identities.",
+            "summary": "Disposable e-mail identities: self-describing, expiring, verifiable.",
             "description": _DESCRIPTION,
             "license": {"name": "MIT", "identifier": "MIT"},
         },

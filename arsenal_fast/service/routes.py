@@ -84,9 +84,7 @@ ROUTES: Final[tuple[Route, ...]] = (
             "Validate one identity or up to 1,000",
             "`valid` is the verdict to act on. A malformed identity is an answer, not an error.",
             body="ValidationRequest",
-            answers={
-                200: ("The verdict, or the verdicts in the order of the identities.", "ValidationAnswer")
-            },
+            answers={200: ("The verdict, or the verdicts in the order of the identities.", "ValidationAnswer")},
         ),
     ),
     Route(

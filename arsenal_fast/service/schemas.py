@@ -115,7 +115,8 @@ TTL: Final = {
     "minimum": MIN_TTL,
     "maximum": MAX_TTL,
     "default": DEFAULT_TTL,
-    "description": "Seconds to live, for the request that issues; a living identity keeps its own.",
+    "description": "Whole seconds to live (`3600`, not `3600.0`), for the request that issues; "
+    "a living identity keeps its own.",
 }
 
 _ISSUED_ID: Final = _text(ID_PATTERN, MAX_ID, "The identity.")

@@ -64,7 +64,7 @@ def test_rows_of_one_command_follow_each_other(redis: RedisServer) -> None:
     script = ScriptAt(redis, "limiting/gcra.lua")
     quota = Quota(3, 30)
     rows = [arguments(1, quota), arguments(1, quota), arguments(2, quota), arguments(1, quota)]
-    reply = script(T0, [CELL, "af:{0}:c:other", CELL, CELL], sum(rows, []))
+    reply = script(T0, [CELL, "af:{0}:c:other", CELL, CELL], [argument for row in rows for argument in row])
     assert reply == [0, 0, 10 * SECOND, 30 * SECOND]
 
 

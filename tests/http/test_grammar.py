@@ -46,22 +46,38 @@ REFUSED = [
     (grammar.REQUEST_LINE, [ORIGIN + b"\n", b"\r\n" + ORIGIN, b" " + ORIGIN, ORIGIN.lower()]),
     (grammar.REQUEST_LINE, [b"GET  / HTTP/1.1\r\n", b"GET /  HTTP/1.1\r\n", b"GET / HTTP/1.1 \r\n", b"GET /\r\n"]),
     (grammar.REQUEST_LINE, [b"GET\t/ HTTP/1.1\r\n", b"GET / HTTP/1.1\n", b"GET / HTTP/1.1\r", b"GET / HTTP/1.11\r\n"]),
-    (grammar.REQUEST_LINE, [b"GET * HTTP/1.1\r\n", b"GET a HTTP/1.1\r\n", b"BREW / HTTP/1.1\r\n", b"GET / HTTP/2.0\r\n"]),
-    (grammar.VERSION, [b"HTTP/1.\r\n", b"HTTP/1.x\r\n", b"http/1.1\r\n", b"HTTP/01.1\r\n", b"HTTP/1.1\n", b"HTTP/1.\xd9\xa1\r\n"]),
+    (
+        grammar.REQUEST_LINE,
+        [b"GET * HTTP/1.1\r\n", b"GET a HTTP/1.1\r\n", b"BREW / HTTP/1.1\r\n", b"GET / HTTP/2.0\r\n"],
+    ),
+    (
+        grammar.VERSION,
+        [b"HTTP/1.\r\n", b"HTTP/1.x\r\n", b"http/1.1\r\n", b"HTTP/01.1\r\n", b"HTTP/1.1\n", b"HTTP/1.\xd9\xa1\r\n"],
+    ),
     (grammar.LATER_VERSION, [b"HTTP/1.1\r\n", b"HTTP/0.9\r\n", b"HTTP/2\r\n", b"HTTP/10.0\r\n", b"HTTP/2.0\n"]),
     (grammar.ABSOLUTE_FORM, [b"", b"/", b"http:/a", b"http://", b"http:///p", b"ftp://a", b"http://a#f", b" http://a"]),
-    (grammar.HOST, [b"a b", b"a@b", b'a"b', b"<a>", b"a/b", b"a?b", b"a#b", b"a\\b", b"a,b c", b"a\n", b"a:b", b"a:1:2"]),
-    (grammar.HOST, [b"a:123456", b"%", b"%4", b"%zz", b"[", b"[]", b"[::1", b"::1", b"[::1]x", b"[v1]", b"[fe80::1%25eth0]"]),
+    (
+        grammar.HOST,
+        [b"a b", b"a@b", b'a"b', b"<a>", b"a/b", b"a?b", b"a#b", b"a\\b", b"a,b c", b"a\n", b"a:b", b"a:1:2"],
+    ),
+    (
+        grammar.HOST,
+        [b"a:123456", b"%", b"%4", b"%zz", b"[", b"[]", b"[::1", b"::1", b"[::1]x", b"[v1]", b"[fe80::1%25eth0]"],
+    ),
     (grammar.CONTENT_LENGTH, [b"", b"-1", b"+1", b" 1", b"1 ", b"1_0", b"0x1", b"1,1", b"1\n", "١".encode(), b"\xb2"]),
-    (grammar.CHUNK_LINE, [b"\r\n", b"x\r\n", b"5\n", b"5 \r\n", b" 5\r\n", b"-5\r\n", b"+5\r\n", b"0x5\r\n", b"5_0\r\n"]),
+    (
+        grammar.CHUNK_LINE,
+        [b"\r\n", b"x\r\n", b"5\n", b"5 \r\n", b" 5\r\n", b"-5\r\n", b"+5\r\n", b"0x5\r\n", b"5_0\r\n"],
+    ),
     (grammar.CHUNK_LINE, [b"1" * 17 + b"\r\n", b"5;\r\n", b"5;a b\r\n", b"5;a=\r\n", b'5;a="\r\n', b'5;a="\x01"\r\n']),
-    (grammar.CHUNK_LINE, [b"5;a\rb\r\n", b"5;\x00\r\n", b'5;a="\\\x00"\r\n', b"5;a=b c\r\n", b"5;a\x7f\r\n", b"5;a\r\r\n"]),
-]  # fmt: skip
+    (
+        grammar.CHUNK_LINE,
+        [b"5;a\rb\r\n", b"5;\x00\r\n", b'5;a="\\\x00"\r\n', b"5;a=b c\r\n", b"5;a\x7f\r\n", b"5;a\r\r\n"],
+    ),
+]
 
 
-@pytest.mark.parametrize(
-    ("pattern", "octets"), [(pattern, octets) for pattern, rows in REFUSED for octets in rows]
-)
+@pytest.mark.parametrize(("pattern", "octets"), [(pattern, octets) for pattern, rows in REFUSED for octets in rows])
 def test_refused(pattern: re.Pattern[bytes], octets: bytes) -> None:
     assert pattern.fullmatch(octets) is None
 
@@ -71,14 +87,29 @@ MATCHED = [
     (grammar.FIELD_LINE, [b"n:\r\n", b"n: \t v \t\r\n", b"n:\xff\x80\r\n", b"1:2\r\n", b"n::\r\n"]),
     (grammar.REQUEST_LINE, [ORIGIN, b"POST / HTTP/1.0\r\n", b"HEAD /? HTTP/1.9\r\n", b"GET //a??%zz HTTP/1.1\r\n"]),
     (grammar.ABSOLUTE_FORM, [b"http://a", b"HTTPS://a:1/p?q", b"http://a?q", b"http://a/?"]),
-    (grammar.HOST, [b"", b"a", b"a.", b"A-1_b.c:80", b"a:", b"127.0.0.1:65535", b"[::1]", b"[::ffff:1.2.3.4]:1", b"[v1.a:b]", b"%41"]),
-    (grammar.CHUNK_LINE, [b"0\r\n", b"fF\r\n", b"0" * 16 + b"\r\n", b"5;a\r\n", b"5 ;\ta = b;c\r\n", b'5;a="b;\\"c"\r\n']),
-]  # fmt: skip
+    (
+        grammar.HOST,
+        [
+            b"",
+            b"a",
+            b"a.",
+            b"A-1_b.c:80",
+            b"a:",
+            b"127.0.0.1:65535",
+            b"[::1]",
+            b"[::ffff:1.2.3.4]:1",
+            b"[v1.a:b]",
+            b"%41",
+        ],
+    ),
+    (
+        grammar.CHUNK_LINE,
+        [b"0\r\n", b"fF\r\n", b"0" * 16 + b"\r\n", b"5;a\r\n", b"5 ;\ta = b;c\r\n", b'5;a="b;\\"c"\r\n'],
+    ),
+]
 
 
-@pytest.mark.parametrize(
-    ("pattern", "octets"), [(pattern, octets) for pattern, rows in MATCHED for octets in rows]
-)
+@pytest.mark.parametrize(("pattern", "octets"), [(pattern, octets) for pattern, rows in MATCHED for octets in rows])
 def test_matched(pattern: re.Pattern[bytes], octets: bytes) -> None:
     assert pattern.fullmatch(octets) is not None
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from hiredis import ReplyError
 
-from arsenal_fast.redis.connection import Connection, Stream
 from arsenal_fast.redis.address import Address
+from arsenal_fast.redis.connection import Connection, Stream
 from arsenal_fast.redis.counters import Counters
 from arsenal_fast.redis.wire import Reply
 

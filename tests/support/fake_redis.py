@@ -7,13 +7,14 @@ replies in pieces, LOADING, the errors of other versions.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import hiredis
 
 Command = Sequence[bytes]
 Answer = Callable[[Command], bytes | None]
 
-HANG_UP = b"(hang up)"  # an answer that closes the connection
+HANG_UP = b"(hang up)"  # at the end of an answer: then close the connection
 
 
 def ordinary(command: Command) -> bytes | None:
@@ -21,7 +22,7 @@ def ordinary(command: Command) -> bytes | None:
     match command[0]:
         case b"EVALSHA" | b"EVAL":
             rows = int(command[2])
-            values = (len(command) - 3 - rows) // 3 if command[3].startswith(b"af:{0}:c:") else rows
+            values = 3 * rows if command[3].startswith(b"af:{0}:i:") else rows
             return b"*%d\r\n%b" % (values, b":0\r\n" * values)
         case b"MGET":
             return b"*%d\r\n%b" % (len(command) - 1, b"$-1\r\n" * (len(command) - 1))
@@ -82,8 +83,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         self._registry.add(self)
         self._fake.accepted += 1
 
@@ -92,11 +92,11 @@ class _Connection(asyncio.Protocol):
         while (command := self._reader.gets()) is not False:
             self._fake.commands.append(command)
             answer = self._fake.answer(command)
-            if answer == HANG_UP:
-                self.hang_up()
-                return
             if answer is not None:
-                self.write(answer)
+                self.write(answer.removesuffix(HANG_UP))
+                if answer.endswith(HANG_UP):
+                    self.hang_up()
+                    return
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._registry.discard(self)

@@ -45,5 +45,5 @@ class Answer(Generic[T]):
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let the loop turn until the condition holds; for states that nobody announces."""
-    while not condition():
+    while not condition():  # noqa: ASYNC110 - there is no event to wait for
         await asyncio.sleep(0.001)

@@ -94,7 +94,7 @@ class RedisServer:
 
 def _ask(connection: socket.socket, *arguments: str | bytes | int) -> object:
     reader = hiredis.Reader()
-    connection.sendall(hiredis.pack_command(arguments))
+    connection.sendall(hiredis.pack_command(arguments))  # type: ignore[arg-type]  # its stub wants one item
     while (reply := reader.gets()) is False:
         data = connection.recv(65536)
         if not data:

@@ -22,7 +22,9 @@ from arsenal_fast.server.protocol import Connection
 from arsenal_fast.service.app import Service
 from arsenal_fast.service.ports import Backend
 from arsenal_fast.service.settings import Settings
+from tests.support.stores import SwitchedStore
 
+PEER = ("203.0.113.9", 50_000)
 START = 1_763_805_600.0
 """2025-11-22T10:00:00Z"""
 
@@ -41,10 +43,14 @@ class Answer:
 
 
 class FakeTransport(asyncio.Transport):
-    """Takes everything at once; ``full`` makes the connection believe that nobody reads."""
+    """Takes everything at once. As uvloop's it does nothing more once it is closed."""
 
-    def __init__(self, peer: tuple[str, int] | str) -> None:
+    def __init__(self, peer: tuple[str, int] | str, can_half_close: bool = True) -> None:
         super().__init__({"peername": peer})
+        self.can_half_close = can_half_close
+        """False as over TLS."""
+        self.broken = False
+        """As one that has just failed: it raises, and connection_lost is yet to come."""
         self.written: list[bytes] = []
         self.eof = False
         self.closed = False
@@ -53,13 +59,18 @@ class FakeTransport(asyncio.Transport):
         self.unsent = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self.broken:
+            raise RuntimeError("the handler is closed")
         assert not self.eof, "nothing may be written after our half of the connection is shut"
+        assert not self.closed, "nothing may be written after closing"
         self.written.append(bytes(data))
 
     def can_write_eof(self) -> bool:
-        return True
+        return self.can_half_close
 
     def write_eof(self) -> None:
+        if self.broken:
+            raise RuntimeError("the handler is closed")
         self.eof = True
 
     def close(self) -> None:
@@ -89,14 +100,18 @@ class Rig:
     store: Backend | None = None
     access: list[tuple[bytes, str, int]] = field(default_factory=list)
     max_connections: int = 1000
+    short_way: bool | None = None
+    """None: as the service decides by its settings."""
+    switched: bool = False
+    """The store is ``shared``, which the test can take away."""
 
     def __post_init__(self) -> None:
         self.wall = START
         self.elapsed = 1000.0
         self.soon: list[Callable[[], None]] = []
-        self.spare = MemoryBackend(
-            now_us=lambda: round(self.elapsed * 1_000_000), now_ms=lambda: round(self.wall * 1000)
-        )
+        self.spare = self.memory()
+        self.shared = SwitchedStore(self.memory())
+        store = self.shared if self.switched else self.store
         defaults: dict[str, Any] = {
             "version": "v4.2.0",
             "domain": "sports.api.yourbook.com",
@@ -105,7 +120,7 @@ class Rig:
         }
         self.service = Service(
             Settings(**{**defaults, **self.settings}),
-            self.store or self.spare,
+            store or self.spare,
             self.spare,
             call_soon=self.soon.append,
             monotonic=lambda: self.elapsed,
@@ -113,9 +128,15 @@ class Rig:
             access_log=lambda request, client, status, _: self.access.append((request.path, client, status)),
         )
         self.service.ready = True
+        if self.short_way is not None:
+            self.service.short_way = self.short_way
         self.listener = Listener(
             self.service, limits=Limits(), timeouts=Timeouts(), max_connections=self.max_connections
         )
+
+    def memory(self) -> MemoryBackend:
+        """Return an embedded store that goes by this worker's clocks."""
+        return MemoryBackend(now_us=lambda: round(self.elapsed * 1_000_000), now_ms=lambda: round(self.wall * 1000))
 
     def tick(self) -> None:
         """Run what was asked for soon, and what that asks for, as one turn of the loop after another."""
@@ -134,8 +155,14 @@ class Rig:
         for connection in tuple(self.listener._connections):
             connection.sweep(self.elapsed)
 
-    def connect(self, peer: tuple[str, int] | str = ("203.0.113.9", 50_000)) -> Client:
-        return Client(self, peer)
+    def drain(self, *, stopped: bool = False) -> None:
+        """As a worker does on SIGTERM; ``stopped``: it listens no more."""
+        self.service.draining = True
+        self.listener.drain()
+        self.listener.stopped = stopped
+
+    def connect(self, peer: tuple[str, int] | str = PEER, *, can_half_close: bool = True) -> Client:
+        return Client(self, peer, can_half_close=can_half_close)
 
     def get(self, target: str, **headers: str) -> Answer:
         """One GET on a connection of its own."""
@@ -149,17 +176,34 @@ class Rig:
 class Client:
     """The other end of one connection."""
 
-    def __init__(self, rig: Rig, peer: tuple[str, int] | str) -> None:
+    def __init__(self, rig: Rig, peer: tuple[str, int] | str, *, can_half_close: bool = True) -> None:
         self.rig = rig
-        self.transport = FakeTransport(peer)
+        self.transport = FakeTransport(peer, can_half_close)
         self.connection = Connection(rig.listener)
         self.connection.connection_made(self.transport)
-        self._methods: list[str] = []
+
+    def deliver(self, octets: bytes) -> None:
+        """Deliver octets, in a turn of the loop that is not over."""
+        self.connection.data_received(octets)
 
     def send(self, octets: bytes) -> None:
         """Deliver octets and let the loop turn."""
-        self.connection.data_received(octets)
+        self.deliver(octets)
         self.rig.tick()
+
+    def half_close(self) -> None:
+        """Send no more; as a transport does, close unless the connection wants to go on."""
+        if not self.connection.eof_received():
+            self.transport.close()
+        self.rig.tick()
+
+    def lose(self) -> None:
+        """Be gone."""
+        self.connection.connection_lost(None)
+
+    def answers(self, *methods: str) -> list[Answer]:
+        """Return what was written since the last time: one answer for each method."""
+        return read_answers(self.take(), list(methods))
 
     @property
     def octets(self) -> bytes:
@@ -183,13 +227,22 @@ class Client:
         return read_answers(self.take(), ["POST"])[0]
 
 
-def request(method: str, target: str, body: bytes | None = None, **headers: str) -> bytes:
+def request(method: str, target: str, body: bytes | None = None, /, **headers: str) -> bytes:
     """Return the octets of a request; ``_`` in a header's name stands for ``-``."""
     lines = {"Host": "identity", **{name.replace("_", "-"): value for name, value in headers.items()}}
     if body is not None:
         lines["Content-Length"] = str(len(body))
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     return f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode() + (body or b"")
+
+
+def _combined(lines: list[tuple[str, str]]) -> dict[str, str]:
+    """One value a name; only ``Vary`` is a list that comes in several lines (RFC 9110 5.3)."""
+    headers: dict[str, str] = {}
+    for name, value in lines:
+        assert name not in headers or name == "vary", f"{name} came twice"
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
 
 
 def read_answers(octets: bytes, methods: list[str]) -> list[Answer]:
@@ -205,8 +258,7 @@ def read_answers(octets: bytes, methods: list[str]) -> list[Answer]:
             event = client.next_event()
             if isinstance(event, h11.Response):
                 status = event.status_code
-                headers = {name.decode(): value.decode() for name, value in event.headers}
-                assert len(headers) == len(event.headers), "a header came twice"
+                headers = _combined([(name.decode(), value.decode()) for name, value in event.headers])
             elif isinstance(event, h11.Data):
                 body += bytes(event.data)
             elif isinstance(event, h11.EndOfMessage):

@@ -27,6 +27,9 @@ DEFAULT_VERSION: Final = "v1"
 MAX_NAME: Final = 128
 """Characters of an environment's name; it is only handed back."""
 
+MAX_UNKNOWN: Final = 8
+"""Unknown members of an environment that are named: an answer must not be many times the request."""
+
 _PARAMETERS: Final = frozenset({"prefix", "run", "domain", "version", "ttl"})
 _BATCH: Final = {"environments": "array", "domain": "string", "version": "string", "ttl": "integer"}
 _ENVIRONMENT: Final = {"name": "string", "prefix": "string", "run": "string"}
@@ -50,10 +53,7 @@ def issue_one(service: Service, exchange: Exchange) -> None:
             faults.append({"parameter": "ttl", "detail": str(error)})
     wanted = _wanted(service, prefix, run, domain, version)
     if wanted is None:
-        faults += [
-            {"parameter": name, "detail": detail}
-            for name, detail in _part_faults(prefix, run, domain, version)
-        ]
+        faults += [{"parameter": name, "detail": detail} for name, detail in _part_faults(prefix, run, domain, version)]
     raise_faults(faults)
     assert wanted is not None
 
@@ -63,7 +63,7 @@ def issue_one(service: Service, exchange: Exchange) -> None:
             service.prepare(request, record)
         exchange.respond(200, record.tail)
 
-    service.directory.issue((wanted,), ttl, done)
+    service.directory.issue((wanted,), ttl, exchange.guard(done))
 
 
 def issue_batch(service: Service, exchange: Exchange) -> None:
@@ -78,9 +78,8 @@ def issue_batch(service: Service, exchange: Exchange) -> None:
         faults.append({"pointer": "/ttl", "detail": detail})
     names, wanted = _environments(service, body.get("environments"), domain, version, faults)
     raise_faults(faults)
-    service.directory.issue(
-        wanted, ttl, partial(_batch_answer, service, exchange, names, domain, version, ttl)
-    )
+    answer = partial(_batch_answer, service, exchange, names, domain, version, ttl)
+    service.directory.issue(wanted, ttl, exchange.guard(answer))
 
 
 def _batch_answer(
@@ -159,11 +158,8 @@ def _environment_faults(environment: object) -> list[tuple[str, str]]:
     """Return (member, sentence) for what is wrong with the shape of a row."""
     if not isinstance(environment, dict):
         return [("", "must be an object with name, prefix and run")]
-    faults = [
-        (name, "is not known; known are name, prefix, run")
-        for name in environment
-        if name not in _ENVIRONMENT
-    ]
+    unknown = [name for name in environment if name not in _ENVIRONMENT]
+    faults = [(name, "is not known; known are name, prefix, run") for name in unknown[:MAX_UNKNOWN]]
     name = environment.get("name")
     if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME:
         faults.append(("name", f"name must be a string of 1 to {MAX_NAME} characters"))

@@ -33,4 +33,4 @@ def limits(service: Service, exchange: Exchange) -> None:
     if quota is None:
         answer(b"", None, 0)
     else:
-        service.admission.look(client, answer)
+        service.admission.look(client, exchange.guard(answer))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -30,10 +30,7 @@ def validate(service: Service, exchange: Exchange) -> None:
     texts, single = _texts(body)
 
     def done(answers: Sequence[bytes]) -> None:
-        if single:
-            content = answers[0]
-        else:
-            content = b'{"results":[%b],"total":%d}' % (b",".join(answers), len(answers))
+        content = answers[0] if single else b'{"results":[%b],"total":%d}' % (b",".join(answers), len(answers))
         exchange.respond(200, tail(JSON, content, _NO_STORE))
 
     if single:
@@ -41,10 +38,12 @@ def validate(service: Service, exchange: Exchange) -> None:
         if known is not None:
             done((known.verdict + timestamp(service.now_ms()).encode("ascii") + b'"}',))
             return
-    _judge_all(service, texts, done)
+    _judge_all(service, exchange, texts, done)
 
 
-def _judge_all(service: Service, texts: Sequence[str], done: Any) -> None:
+def _judge_all(
+    service: Service, exchange: Exchange, texts: Sequence[str], done: Callable[[Sequence[bytes]], None]
+) -> None:
     subjects = [_parse(text) for text in texts]
     well_formed = [subject for subject in subjects if isinstance(subject, Identity)]
 
@@ -53,22 +52,18 @@ def _judge_all(service: Service, texts: Sequence[str], done: Any) -> None:
         life_of = iter(lives)
         done(
             [
-                _answer(
-                    text, subject, next(life_of) if isinstance(subject, Identity) else None, now_ms, readable
-                )
+                _answer(text, subject, next(life_of) if isinstance(subject, Identity) else None, now_ms, readable)
                 for text, subject in zip(texts, subjects, strict=True)
             ]
         )
 
     if well_formed:
-        service.directory.find(well_formed, found)
+        service.directory.find(well_formed, exchange.guard(found))
     else:
         found((), True)
 
 
-def _answer(
-    text: str, subject: Identity | InvalidIdentity, life: Life | None, now_ms: int, readable: bool
-) -> bytes:
+def _answer(text: str, subject: Identity | InvalidIdentity, life: Life | None, now_ms: int, readable: bool) -> bytes:
     verdict = judge(subject, life, now_ms, readable=readable)
     return orjson.dumps(
         {
@@ -111,9 +106,7 @@ def _texts(body: dict[str, Any]) -> tuple[list[str], bool]:
         return [text], True
     texts = body["identities"]
     if not isinstance(texts, list) or not 1 <= len(texts) <= MAX_ROWS:
-        raise_faults(
-            [{"pointer": "/identities", "detail": f"identities must be an array of 1 to {MAX_ROWS} strings"}]
-        )
+        raise_faults([{"pointer": "/identities", "detail": f"identities must be an array of 1 to {MAX_ROWS} strings"}])
     faults: list[Fault] = [
         {"pointer": pointer("identities", index), "detail": "must be a string"}
         for index, text in enumerate(texts)

@@ -1,0 +1,119 @@
+"""What Redis is asked: one admission command for all that a worker reads in one turn of its loop."""
+
+import os
+import re
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.support.http_client import Client, clients, request
+from tests.support.loops import run
+from tests.support.redis_server import RedisServer
+from tests.support.service import ServiceProcess
+
+pytestmark = pytest.mark.integration
+
+CONNECTIONS = 64
+ROUNDS = 50
+ENV = {"RATE_LIMIT_REQUESTS": "100000", "TRUSTED_PROXIES": "127.0.0.0/8"}
+# 1763865600.123456 [0 127.0.0.1:40000] "EVALSHA" "<sha>" "<keys>" "<key>"...; what a script calls has "lua" there.
+_COMMAND = re.compile(r'^\+[0-9.]+ \[\d+ (?!lua)[^\]]+\] "(\w+)"(.*)$', re.MULTILINE)
+_ADMISSION = re.compile(r'"af:\{0\}:c:([^"]+)"')
+
+
+class Monitor:
+    """A connection on which Redis tells of every command."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def admissions(self, marker: str) -> list[list[str]]:
+        """The clients of each admission command so far. ``marker``: sent as an ECHO, so that its line is the end."""
+        text = ""
+        while marker not in text:
+            text += self._connection.recv(1 << 20).decode()
+        cells = [_ADMISSION.findall(rest) for name, rest in _COMMAND.findall(text) if name == "EVALSHA"]
+        return [keys for keys in cells if keys]
+
+
+@contextmanager
+def monitored(redis: RedisServer) -> Iterator[Monitor]:
+    with socket.create_connection(("127.0.0.1", redis.port), timeout=10) as connection:
+        connection.sendall(b"MONITOR\r\n")
+        assert connection.recv(5) == b"+OK\r\n"
+        yield Monitor(connection)
+
+
+def evalsha_calls(redis: RedisServer) -> int:
+    reply = redis.command("INFO", "commandstats")
+    assert isinstance(reply, bytes)
+    found = re.search(rb"cmdstat_evalsha:calls=(\d+)", reply)
+    return int(found[1]) if found else 0
+
+
+@pytest.fixture
+def service(redis: RedisServer) -> Iterator[ServiceProcess]:
+    with ServiceProcess(**ENV, REDIS_URL=redis.url) as process:
+        yield process
+
+
+async def round_trip(opened: list[Client], *, pause: ServiceProcess | None = None) -> None:
+    """One request on each connection, each of a client of its own. ``pause``: so that all arrive in one turn."""
+    if pause is not None:
+        os.kill(pause.pid, signal.SIGSTOP)
+    for index, client in enumerate(opened):
+        client.send(request("GET", "/api/v1/id?prefix=player&run=1", {"X-Forwarded-For": f"198.51.100.{index}"}))
+    if pause is not None:
+        for client in opened:
+            await client.flushed()
+        os.kill(pause.pid, signal.SIGCONT)
+    assert [(await client.answer()).status for client in opened] == [200] * len(opened)
+
+
+def test_requests_that_arrive_together_are_admitted_by_one_command(redis: RedisServer, service: ServiceProcess) -> None:
+    async def scenario() -> None:
+        async with clients(service.port, CONNECTIONS) as opened:
+            await round_trip(opened)  # the identity is known and the connections are warm
+            with monitored(redis) as monitor:
+                await round_trip(opened, pause=service)
+                redis.command("ECHO", "end-of-round")
+                (cells,) = monitor.admissions("end-of-round")
+        assert sorted(cells) == sorted(f"198.51.100.{index}" for index in range(CONNECTIONS))
+
+    run(scenario())
+
+
+def test_several_requests_of_one_client_are_one_row_of_that_command(
+    redis: RedisServer, service: ServiceProcess
+) -> None:
+    pipelined = request("GET", "/api/v1/id?prefix=player&run=1") * 20
+
+    async def scenario() -> None:
+        async with clients(service.port, 1) as (client,):
+            with monitored(redis) as monitor:
+                client.send(pipelined)
+                remaining = [int((await client.answer()).headers["x-ratelimit-remaining"]) for _ in range(20)]
+                redis.command("ECHO", "end-of-pipeline")
+                commands = monitor.admissions("end-of-pipeline")
+        assert remaining == list(range(99_999, 99_979, -1))
+        assert commands == [["127.0.0.1"]]
+
+    run(scenario())
+
+
+def test_64_busy_connections_need_far_fewer_commands_than_requests(redis: RedisServer, service: ServiceProcess) -> None:
+    async def scenario() -> int:
+        async with clients(service.port, CONNECTIONS) as opened:
+            await round_trip(opened)
+            before = evalsha_calls(redis)
+            for _ in range(ROUNDS):
+                await round_trip(opened)
+            return evalsha_calls(redis) - before
+
+    calls = run(scenario(), deadline=30)
+    requests = CONNECTIONS * ROUNDS
+    print(f"{requests} requests, {calls} EVALSHA: {requests / calls:.1f} requests a command")
+    assert calls <= requests / 4

@@ -1,0 +1,372 @@
+"""Starting, stopping, replacing and refusing to start: what the people who run the service rely on."""
+
+import asyncio
+import os
+import select
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from tests.support.http_client import Client, clients, request, samples
+from tests.support.loops import run, until
+from tests.support.redis_server import RedisServer
+from tests.support.service import ServiceProcess, command, free_port
+
+pytestmark = pytest.mark.integration
+
+ID = request("GET", "/api/v1/id?prefix=player&run=1")
+READY = request("GET", "/api/health/ready")
+HEALTH = request("GET", "/api/health")
+METRICS = request("GET", "/api/metrics")
+NO_LIMIT = {"RATE_LIMIT_REQUESTS": "0", "ACCESS_LOG": "off"}
+
+
+# Stopping.
+
+
+class Balancer:
+    """Where new connections go: to the replicas that say that they are ready."""
+
+    def __init__(self, replicas: Sequence[ServiceProcess]) -> None:
+        self.ready = [service.port for service in replicas]
+        self.answers: Counter[int] = Counter()
+        self.stopped = False
+
+    async def probe(self, port: int) -> None:
+        """Ask one replica until it is not ready any more."""
+        async with clients(port, 1) as (probe,):
+            while not self.stopped:
+                answer = await probe.ask(READY)
+                if answer.status == 503:
+                    self.ready.remove(port)
+                    return
+
+    async def use(self) -> None:
+        """A client that keeps its connection until an answer says that it closes. Raises Gone for a lost request."""
+        while not self.stopped:
+            port = self.ready[0]
+            async with clients(port, 1) as (client,):
+                closing = False
+                while not closing and not self.stopped:
+                    answer = await client.ask(ID)
+                    assert answer.status == 200
+                    self.answers[port] += 1
+                    closing = answer.closes
+
+
+def test_a_rolling_restart_under_load_loses_no_request(redis: RedisServer) -> None:
+    async def scenario(old: ServiceProcess, new: ServiceProcess) -> None:
+        balancer = Balancer([old, new])
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(balancer.probe(old.port))
+            for _ in range(16):
+                tasks.create_task(balancer.use())
+            await until(lambda: balancer.answers[old.port] >= 500)
+            old.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(old.wait, 10) == 0
+            before = balancer.answers[new.port]
+            await until(lambda: balancer.answers[new.port] >= before + 200)
+            balancer.stopped = True
+        assert balancer.ready == [new.port]
+
+    env = {**NO_LIMIT, "REDIS_URL": redis.url}
+    with ServiceProcess(**env | {"DRAIN_DELAY": "0.5"}) as old, ServiceProcess(**env) as new:
+        run(scenario(old, new), deadline=20)
+
+
+def test_requests_that_wait_at_sigterm_are_answered_in_order_and_the_last_one_closes(own_redis: RedisServer) -> None:
+    requests = 20
+
+    async def scenario(service: ServiceProcess) -> None:
+        async with clients(service.port, 1) as (client,):
+            assert (await client.ask(ID)).status == 200
+            own_redis.pause()  # so that the limiter keeps them waiting
+            client.send(b"".join(request("GET", f"/api/v1/id?prefix=p&run={run_}") for run_ in range(requests)))
+            await client.flushed()
+            service.send_signal(signal.SIGTERM)
+            service.wait_for_log("draining")
+            own_redis.resume()
+            answers = [await client.answer() for _ in range(requests)]
+            assert await client.ended() == b""
+        assert [answer.status for answer in answers] == [200] * requests
+        assert [answer.json["metadata"]["run"] for answer in answers] == [str(run_) for run_ in range(requests)]
+        assert [answer.closes for answer in answers] == [False] * (requests - 1) + [True]
+
+    with ServiceProcess(REDIS_URL=own_redis.url, REDIS_TIMEOUT_MS="5000") as service:
+        run(scenario(service))
+        assert service.wait() == 0
+
+
+def test_sigterm_turns_ready_off_at_once_while_the_service_goes_on_for_drain_delay() -> None:
+    async def scenario(service: ServiceProcess) -> None:
+        async with clients(service.port, 3) as (probe, user, idle):
+            assert (await probe.ask(READY)).status == 200
+            service.send_signal(signal.SIGTERM)
+            service.wait_for_log("draining")
+            not_ready = await probe.ask(READY)
+            assert (not_ready.status, not_ready.json["status"], not_ready.closes) == (503, "draining", True)
+            answer = await user.ask(ID)
+            assert (answer.status, answer.closes) == (200, True)
+            async with clients(service.port, 1) as (late,):
+                unhealthy = await late.ask(HEALTH)
+                assert (unhealthy.status, unhealthy.json["status"]) == (503, "unhealthy")
+            async with clients(service.port, 1) as (later,):
+                assert (await later.get("/api/health/live")).status == 200
+            service.send_signal(signal.SIGTERM)  # a second one ends the delay
+            assert await idle.ended() == b""
+
+    with ServiceProcess(DRAIN_DELAY="60") as service:
+        run(scenario(service))
+        assert service.wait(10) == 0
+
+
+def test_connections_that_the_kernel_had_accepted_are_served_after_the_stop() -> None:
+    async def scenario(service: ServiceProcess) -> None:
+        os.kill(service.pid, signal.SIGSTOP)
+        async with clients(service.port, 10) as opened:  # the kernel's backlog takes them
+            for client in opened:
+                client.send(ID)
+                await client.flushed()
+            service.send_signal(signal.SIGTERM)
+            service.send_signal(signal.SIGCONT)
+            answers = [await client.answer() for client in opened]
+        assert [(answer.status, answer.closes) for answer in answers] == [(200, True)] * 10
+
+    with ServiceProcess() as service:
+        run(scenario(service))
+        assert service.wait() == 0
+
+
+def test_a_peer_that_is_stuck_is_cut_off_at_drain_seconds_and_is_no_failure() -> None:
+    async def scenario(service: ServiceProcess) -> float:
+        async with clients(service.port, 1) as (stuck,):
+            stuck.send(ID[:-2])  # the end of the head never comes
+            await stuck.flushed()
+            begun = monotonic()
+            service.send_signal(signal.SIGTERM)
+            assert await stuck.ended() == b""
+            return monotonic() - begun
+
+    with ServiceProcess(DRAIN_SECONDS="1") as service:
+        seconds = run(scenario(service))
+        assert service.wait() == 0
+        assert 0.9 <= seconds < 3.0
+        assert "cut off" in service.stderr
+
+
+def test_ctrl_c_stops_as_sigterm_does() -> None:
+    with ServiceProcess() as service:
+        service.send_signal(signal.SIGINT)
+        assert service.wait() == 0
+
+
+# Several workers.
+
+
+@pytest.fixture
+def workers(redis: RedisServer) -> Iterator[ServiceProcess]:
+    with ServiceProcess(**NO_LIMIT, WORKERS="2", REDIS_URL=redis.url) as service:
+        yield service
+
+
+def test_a_killed_worker_is_replaced_while_the_service_answers_and_the_sums_do_not_go_back(
+    workers: ServiceProcess,
+) -> None:
+    issued = 'identity_requests_total{method="GET",status="200"}'
+
+    async def scrape(wanted: int) -> float:
+        """Scrape both workers, by new connections until as many have answered."""
+        sums, last, alive = 0, 0.0, 0.0
+        while sums < wanted or alive != 2:
+            async with clients(workers.port, 1) as (client,):
+                found = samples((await client.ask(METRICS)).text)
+            assert found[issued] >= last, "a sum over workers went back"
+            last, alive, sums = found[issued], found["identity_workers"], sums + 1
+        return last
+
+    async def load(state: dict[str, bool], answered: Counter[int]) -> None:
+        """A client that connects anew when its worker is killed under it."""
+        while not state["stopped"]:
+            try:
+                async with clients(workers.port, 1) as (client,):
+                    while not state["stopped"]:
+                        answered[(await client.ask(ID)).status] += 1
+            except ConnectionError:
+                state["cut"] = True
+
+    async def scenario() -> None:
+        state, answered = {"stopped": False, "cut": False}, Counter[int]()
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(8):
+                tasks.create_task(load(state, answered))
+            await until(lambda: answered[200] > 300)
+            before = await scrape(10)
+            victims = workers.worker_pids
+            os.kill(victims[1], signal.SIGKILL)
+            await asyncio.to_thread(workers.wait_for_log, "serving on", 3)
+            after = await scrape(20)
+            state["stopped"] = True
+        assert set(answered) == {200}
+        assert after >= before
+        survivors = workers.worker_pids
+        assert survivors[0] == victims[0]
+        assert survivors[1] != victims[1]
+
+    run(scenario(), deadline=20)
+    assert workers.running
+
+
+def test_sigterm_of_the_supervisor_stops_all_workers_and_frees_the_port(workers: ServiceProcess) -> None:
+    port, pids = workers.port, workers.serving_pids
+    assert workers.stop() == 0
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", port))
+
+
+def test_workers_leave_when_their_supervisor_is_killed(workers: ServiceProcess) -> None:
+    descriptors = [os.pidfd_open(pid) for pid in workers.serving_pids]
+    workers.kill()  # and waits for the end of the log, which they hold
+    for descriptor in descriptors:
+        ended, _, _ = select.select([descriptor], [], [], 10.0)  # readable once its process has ended
+        os.close(descriptor)
+        assert ended
+
+
+# TLS.
+
+
+def make_certificate(directory: Path) -> None:
+    arguments = [
+        *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"),
+        *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
+        *("-keyout", str(directory / "tls.key"), "-out", str(directory / "tls.crt")),
+    ]
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=20)
+
+
+def trusting(directory: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(directory / "tls.crt"))
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="a certificate is made by openssl")
+@pytest.mark.parametrize("count", [1, 2], ids=["one worker", "two workers"])
+def test_a_renewed_certificate_is_used_for_new_connections(redis: RedisServer, tmp_path: Path, count: int) -> None:
+    async def serial(port: int) -> bytes:
+        async with await Client.open(port, tls=trusting(tmp_path)) as client:
+            answer = await client.ask(ID)
+            assert answer.status == 200
+            assert answer.headers["strict-transport-security"] == "max-age=31536000"
+            return client.peer_certificate()
+
+    async def scenario(service: ServiceProcess) -> None:
+        before = await serial(service.port)
+        async with await Client.open(service.port, tls=trusting(tmp_path)) as old:
+            make_certificate(tmp_path)
+            service.send_signal(signal.SIGHUP)
+            service.wait_for_log("certificate has been read again", count)
+            # New connections of either worker: a few, for the kernel deals them out.
+            assert before not in [await serial(service.port) for _ in range(4)]
+            assert (await old.ask(ID)).status == 200
+            (tmp_path / "tls.key").write_text("no key")
+            service.send_signal(signal.SIGHUP)
+            service.wait_for_log("old one stays", count)
+            assert (await serial(service.port)) != before
+
+    make_certificate(tmp_path)
+    files = {"TLS_CERT_FILE": str(tmp_path / "tls.crt"), "TLS_KEY_FILE": str(tmp_path / "tls.key")}
+    with ServiceProcess(**files, REDIS_URL=redis.url, WORKERS=str(count)) as service:
+        run(scenario(service))
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="a certificate is made by openssl")
+def test_octets_that_are_no_tls_do_not_disturb_those_that_are(tmp_path: Path) -> None:
+    async def scenario(service: ServiceProcess) -> None:
+        async with clients(service.port, 1) as (plain,):
+            plain.send(ID)
+            assert b"HTTP" not in await plain.ended()
+        async with await Client.open(service.port, tls=trusting(tmp_path)) as client:
+            assert (await client.ask(HEALTH)).json["status"] == "healthy"
+
+    make_certificate(tmp_path)
+    files = {"TLS_CERT_FILE": str(tmp_path / "tls.crt"), "TLS_KEY_FILE": str(tmp_path / "tls.key")}
+    with ServiceProcess(**files) as service:
+        run(scenario(service))
+
+
+# Refusing to start.
+
+
+@pytest.mark.parametrize("count", [1, 2], ids=["one worker", "two workers"])
+def test_a_port_in_use_is_told_in_one_sentence(redis: RedisServer, count: int) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = str(holder.getsockname()[1])
+        done = command("serve", env={"PORT": port, "WORKERS": str(count), "REDIS_URL": redis.url})
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    told = [line for line in done.stderr.splitlines() if "already in use" in line]
+    assert len(told) == 1
+    assert f"127.0.0.1 port {port}" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("env", "names"),
+    [
+        ({"PORT": "0x50"}, ["PORT"]),
+        ({"REDIS_URL": "http://redis"}, ["REDIS_URL"]),
+        ({"WORKERS": "2"}, ["WORKERS"]),
+        ({"RATE_LIMIT_REQUESTS": "-1", "CORS_ORIGIN": "https://a/"}, ["RATE_LIMIT_REQUESTS", "CORS_ORIGIN"]),
+        ({"TLS_CERT_FILE": "/nonexistent", "TLS_KEY_FILE": "/nonexistent"}, ["TLS_CERT_FILE", "TLS_KEY_FILE"]),
+        ({"NODE_ENV": "production"}, ["REDIS_URL", "CORS_ORIGIN", "API_BASE_URL", "JWT_SECRET"]),
+    ],
+    ids=",".join,
+)
+def test_a_wrong_configuration_is_refused_with_a_sentence_for_each_fault(env: dict[str, str], names: list[str]) -> None:
+    done = command("serve", env={"PORT": str(free_port()), **env})
+    assert done.returncode == 78
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert sorted(line.split()[0] for line in lines) == sorted(names)
+    assert all(line.endswith(".") for line in lines)
+
+
+def test_production_with_what_it_needs_serves(redis: RedisServer) -> None:
+    env = {
+        "NODE_ENV": "production",
+        "REDIS_URL": redis.url,
+        "JWT_SECRET": "0123456789-abcdefghij-ABCDEFGHIJ-secret",
+        "API_BASE_URL": "https://identity.api.yourbook.com",
+        "CORS_ORIGIN": "https://sports.yourbook.com",
+    }
+
+    async def scenario(service: ServiceProcess) -> None:
+        async with clients(service.port, 1) as (client,):
+            health = await client.ask(HEALTH)
+            assert (health.status, health.json["services"]["redis"]) == (200, "healthy")
+            assert (await client.ask(ID)).status == 200
+
+    with ServiceProcess(**env) as service:
+        run(scenario(service))
+        assert env["JWT_SECRET"] not in service.stderr
+        assert '"message":"serving on' in service.stderr, "production logs ECS"
+
+
+def test_a_request_to_a_stopped_service_is_refused_by_the_kernel() -> None:
+    with ServiceProcess() as service:
+        assert service.stop() == 0
+
+        async def scenario() -> None:
+            with pytest.raises(ConnectionRefusedError):
+                await Client.open(service.port)
+
+        run(scenario())

@@ -1,0 +1,79 @@
+"""``GET /api/v1/limits``: looking costs nothing, and tells the truth."""
+
+from typing import Any
+
+from arsenal_fast.limiting.quota import Quota
+from tests.support.rig import Answer, Rig, request
+
+PATH = "/api/v1/limits"
+
+
+def told(answer: Answer) -> dict[str, Any]:
+    assert answer.status == 200
+    assert answer.headers["cache-control"] == "no-store"
+    body: dict[str, Any] = answer.json
+    return body
+
+
+def test_a_fresh_client_has_its_whole_quota_however_often_it_looks() -> None:
+    rig = Rig()
+    for _ in range(200):
+        answer = rig.get(PATH)
+        assert told(answer) == {
+            "client": "203.0.113.9",
+            "policy": "default",
+            "limit": 100,
+            "window": 3600,
+            "remaining": 100,
+            "reset": 0,
+        }
+        assert answer.headers["ratelimit"] == '"default";r=100;t=0'
+        assert answer.headers["ratelimit-policy"] == '"default";q=100;w=3600'
+
+
+def test_what_remains_is_what_the_last_answer_said() -> None:
+    rig = Rig()
+    for _ in range(3):
+        used = rig.get("/api/v1/id?run=1")
+    looked = rig.get(PATH)
+    names = [name for name in used.headers if "ratelimit" in name]
+    assert len(names) == 5
+    assert {name: looked.headers[name] for name in names} == {name: used.headers[name] for name in names}
+    assert (told(looked)["remaining"], told(looked)["reset"]) == (97, 108)
+    rig.advance(36)
+    assert (told(rig.get(PATH))["remaining"], told(rig.get(PATH))["reset"]) == (98, 72)
+
+
+def test_a_look_behind_other_requests_of_the_same_packet_counts_them() -> None:
+    client = Rig().connect()
+    client.send(request("GET", "/api/v1/id?run=1") * 2 + request("GET", PATH) + request("GET", "/api/v1/id?run=1"))
+    remaining = [answer.headers["x-ratelimit-remaining"] for answer in client.answers(*["GET"] * 4)]
+    assert remaining == ["99", "98", "97", "97"]
+
+
+def test_who_has_used_everything_may_still_look() -> None:
+    rig = Rig(settings={"quota": Quota(1, 60)})
+    assert [rig.get("/api/v1/id?run=1").status for _ in range(2)] == [200, 429]
+    rig.advance(20)
+    assert (told(rig.get(PATH))["remaining"], told(rig.get(PATH))["reset"]) == (0, 40)
+
+
+def test_the_client_is_the_one_behind_the_proxy() -> None:
+    rig = Rig(settings={"trusted_proxies": ["203.0.113.0/24"]})
+    assert told(rig.get(PATH, X_Forwarded_For="2001:db8::7"))["client"] == "2001:db8::/64"
+
+
+def test_with_the_store_away_the_worker_tells_its_own_count() -> None:
+    rig = Rig(switched=True)
+    rig.get("/api/v1/id?run=1")
+    rig.shared.away = True
+    assert told(rig.get(PATH))["remaining"] == 100
+    rig.get("/api/v1/id?run=1")
+    assert told(rig.get(PATH))["remaining"] == 99
+
+
+def test_without_a_limit_there_is_nothing_to_tell() -> None:
+    answer = Rig(settings={"quota": None}).get(PATH)
+    body = told(answer)
+    assert (body["policy"], body["limit"], body["window"], body["remaining"]) == (None, None, None, None)
+    assert "x-ratelimit-limit" not in answer.headers

@@ -1,0 +1,93 @@
+"""What is rendered by hand is what ``orjson`` would write."""
+
+from typing import Any
+
+import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from arsenal_fast.errors import InvalidIdentity
+from arsenal_fast.identity.grammar import Identity, compose
+from arsenal_fast.identity.life import LAST_MOMENT, MAX_TTL, Life, timestamp
+from arsenal_fast.identity.validate import judge
+from arsenal_fast.service.records import FORMAT, KIND, Record
+
+few = settings(max_examples=30)
+
+LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,10}[A-Za-z0-9])?"
+
+
+@st.composite
+def identities(draw: st.DrawFn) -> Identity:
+    while True:
+        try:
+            return compose(
+                draw(st.from_regex(r"[A-Za-z0-9_]{1,20}", fullmatch=True)),
+                draw(st.from_regex(r"[A-Za-z0-9_-]{1,20}(\.[A-Za-z0-9_-]{1,10})?", fullmatch=True)),
+                draw(st.from_regex(rf"{LABEL}(\.{LABEL}){{0,3}}", fullmatch=True)),
+                draw(st.from_regex(r"v[0-9]{1,3}", fullmatch=True)),
+            )
+        except InvalidIdentity:
+            continue
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> Life:
+    ttl = draw(st.integers(1, MAX_TTL)) * 1000
+    generated = draw(st.integers(0, LAST_MOMENT - ttl))
+    return Life(generated, generated + ttl)
+
+
+def common(identity: Identity, life: Life) -> dict[str, Any]:
+    return {
+        "id": identity.id,
+        "email": identity.email,
+        "ttl": life.ttl // 1000,
+        "generated": timestamp(life.generated),
+        "expires": timestamp(life.expires),
+    }
+
+
+@few
+@given(identities(), lives())
+def test_the_answer_is_the_json_of_its_structure(identity: Identity, life: Life) -> None:
+    metadata = {**identity._asdict(), "type": KIND, "compatible": ["nexus", "artifactory", "jfrog"]}
+    body = orjson.dumps({**common(identity, life), "metadata": metadata})
+    head, _, rendered = Record(identity, life).tail.partition(b"\r\n\r\n")
+    assert rendered == body
+    assert b"Content-Length: %d" % len(body) in head.split(b"\r\n")
+
+
+@few
+@given(identities(), lives())
+def test_a_row_is_the_members_of_its_structure(identity: Identity, life: Life) -> None:
+    assert b"{%b}" % Record(identity, life).row == orjson.dumps(common(identity, life))
+
+
+@few
+@given(identities(), lives())
+def test_the_verdict_is_the_json_of_its_structure(identity: Identity, life: Life) -> None:
+    verdict = judge(identity, life, life.generated, readable=True)
+    body = orjson.dumps(
+        {
+            "identity": identity.id,
+            "valid": verdict.valid,
+            "status": verdict.status,
+            "reason": verdict.reason,
+            "well_formed": verdict.well_formed,
+            "rfc5322_compliant": verdict.rfc5322_compliant,
+            "metadata": {**identity._asdict(), "type": KIND, "format": FORMAT},
+            "cached": True,
+            "generated": timestamp(life.generated),
+            "expires": timestamp(life.expires),
+            "validated": timestamp(life.generated),
+        }
+    )
+    assert Record(identity, life).verdict + timestamp(life.generated).encode() + b'"}' == body
+
+
+@few
+@given(identities(), lives())
+def test_a_record_is_fresh_until_it_is_to_be_renewed(identity: Identity, life: Life) -> None:
+    record = Record(identity, life)
+    assert (record.fresh_until, record.expires) == (life.renew_at / 1000, life.expires / 1000)

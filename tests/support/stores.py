@@ -1,0 +1,83 @@
+"""Stores for the service's tests: the embedded one, behind switches.
+
+``SwitchedStore`` is a fake (it works, in memory), a spy (it writes down what it is asked) and, while
+``away``, a stub (it has no answers). What is unreal about it: nothing travels, so an answer can be held back
+and given in any order, which Redis never does.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from arsenal_fast.identity.life import Issued, IssueRow, Life
+from arsenal_fast.limiting.client import Client
+from arsenal_fast.memory import MemoryBackend
+from arsenal_fast.metrics import ROUND_TRIP_BUCKETS
+
+
+class SwitchedStore:
+    """A backend whose answers come at once, never, or when the test says so."""
+
+    def __init__(self, memory: MemoryBackend) -> None:
+        self.memory = memory
+        self.counters = memory.counters
+        self.counters.round_trip_buckets = [0] * (len(ROUND_TRIP_BUCKETS) + 1)
+        self.on_return: Callable[[], None] | None = None
+        self.limiter = self
+        self.identities = self
+        self.away = False
+        """Nothing is known: every answer is None."""
+        self.holding = False
+        """Answers wait in ``held`` until they are released."""
+        self.held: list[Callable[[], None]] = []
+        self.admissions: list[list[tuple[str, int]]] = []
+        """(client's key, quantity) of each row of each command."""
+        self.issues: list[list[IssueRow]] = []
+        self.finds: list[list[str]] = []
+
+    @property
+    def healthy(self) -> bool:
+        return not self.away
+
+    @property
+    def status(self) -> str:
+        return "unavailable" if self.away else "healthy"
+
+    def come_back(self) -> None:
+        """Be there again, and say so."""
+        self.away = False
+        if self.on_return is not None:
+            self.on_return()
+
+    def release(self, index: int = 0) -> None:
+        """Give one of the answers that are held."""
+        self.held.pop(index)()
+
+    def release_all(self) -> None:
+        """Give all answers, in their order; none is held from now on."""
+        self.holding = False
+        while self.held:
+            self.release()
+
+    def admit(
+        self, clients: Sequence[Client], quantities: Sequence[int], done: Callable[[Sequence[int] | None], None]
+    ) -> None:
+        self.admissions.append([(each.key, quantity) for each, quantity in zip(clients, quantities, strict=True)])
+        self._answer(self.memory.limiter.admit, clients, quantities, done)
+
+    def issue(self, rows: Sequence[IssueRow], done: Callable[[Sequence[Issued] | None], None]) -> None:
+        self.issues.append(list(rows))
+        self._answer(self.memory.identities.issue, rows, done)
+
+    def find(self, ids: Sequence[str], done: Callable[[Sequence[Life | None] | None], None]) -> None:
+        self.finds.append(list(ids))
+        self._answer(self.memory.identities.find, ids, done)
+
+    def _answer(self, ask: Callable[..., None], *arguments: Any) -> None:
+        *asked, done = arguments
+        answer: list[Any] = [None]
+        if not self.away:
+            ask(*asked, lambda value: answer.__setitem__(0, value))
+        if self.holding:
+            self.held.append(lambda: done(answer[0]))
+        else:
+            done(answer[0])

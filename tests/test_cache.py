@@ -1,0 +1,144 @@
+"""The bounded map, against a model that never forgets."""
+
+import gc
+import weakref
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arsenal_fast.cache import GenerationalCache
+
+CAPACITIES = st.integers(1, 4)
+KEYS = st.integers(0, 8)
+STEPS = st.lists(st.tuples(st.sampled_from(["put", "put", "get", "discard"]), KEYS), min_size=1, max_size=80)
+
+
+def run(cache: GenerationalCache[int, int], steps: list[tuple[str, int]]) -> None:
+    for step, key in steps:
+        if step == "put":
+            cache.put(key, key)
+        elif step == "discard":
+            cache.discard(key)
+        else:
+            cache.get(key)
+
+
+@given(CAPACITIES, STEPS)
+def test_what_is_remembered_is_what_was_put_last(capacity: int, steps: list[tuple[str, int]]) -> None:
+    cache: GenerationalCache[int, str] = GenerationalCache(capacity)
+    model: dict[int, str] = {}
+    for number, (step, key) in enumerate(steps):
+        if step == "put":
+            model[key] = f"value {number}"
+            cache.put(key, model[key])
+            assert cache.get(key) == model[key]
+        elif step == "discard":
+            model.pop(key, None)
+            cache.discard(key)
+            assert cache.get(key) is None
+        else:
+            assert cache.get(key) in (None, model.get(key))
+
+
+@given(CAPACITIES, STEPS, st.booleans())
+def test_an_entry_survives_capacity_insertions_after_its_last_use(
+    capacity: int, before: list[tuple[str, int]], asked_for: bool
+) -> None:
+    cache: GenerationalCache[int, int] = GenerationalCache(capacity)
+    run(cache, before)
+    cache.put(-1, -1)
+    if asked_for:
+        run(cache, [("put", 50 + key) for key in range(capacity)])
+        assert cache.get(-1) == -1  # the last use
+    run(cache, [("put", 100 + key) for key in range(capacity)])
+    assert cache.get(-1) == -1
+
+
+@given(CAPACITIES, st.integers(0, 12))
+def test_what_is_not_used_is_forgotten_after_twice_capacity_insertions(capacity: int, before: int) -> None:
+    cache: GenerationalCache[int, int] = GenerationalCache(capacity)
+    for key in range(before):
+        cache.put(key, key)
+    cache.put(-1, -1)
+    for key in range(100, 100 + 2 * capacity):
+        cache.put(key, key)
+    assert cache.get(-1) is None
+
+
+@given(CAPACITIES, STEPS)
+def test_the_entries_are_bounded_counted_and_listed_once(capacity: int, steps: list[tuple[str, int]]) -> None:
+    cache: GenerationalCache[int, int] = GenerationalCache(capacity)
+    for step in steps:
+        run(cache, [step])
+        values = list(cache.values())
+        assert len(values) == len(set(values)) == len(cache) <= 2 * capacity
+
+
+class Value:
+    """Something whose end can be seen."""
+
+
+def test_what_is_forgotten_is_let_go_little_by_little_and_soon() -> None:
+    capacity = 100
+    alive: weakref.WeakSet[Value] = weakref.WeakSet()
+    cache: GenerationalCache[int, Value] = GenerationalCache(capacity)
+    let_go = []
+    gc.disable()
+    try:
+        for key in range(10 * capacity):
+            value = Value()
+            alive.add(value)
+            before = len(alive)
+            cache.put(key, value)
+            del value
+            let_go.append(before - len(alive))
+            assert len(alive) <= 3 * capacity
+    finally:
+        gc.enable()
+    assert max(let_go) == 2, "one insertion pays for freeing two entries at most"
+
+
+def test_values_can_be_read_while_entries_come_and_go() -> None:
+    cache: GenerationalCache[int, int] = GenerationalCache(4)
+    for key in range(6):
+        cache.put(key, key)
+    seen = []
+    for value in cache.values():
+        seen.append(value)
+        cache.put(100 + value, -1)
+        cache.discard(value)
+    assert set(seen) <= {*range(6), -1}
+
+
+def test_clear_forgets_everything() -> None:
+    cache: GenerationalCache[int, int] = GenerationalCache(3)
+    for key in range(8):
+        cache.put(key, key)
+    cache.clear()
+    assert len(cache) == 0
+    assert [cache.get(key) for key in range(8)] == [None] * 8
+
+
+def test_counting_the_entries_does_not_walk_them() -> None:
+    """Every snapshot asks for the number, twice a second: with 65,536 entries a walk is 20 ms."""
+
+    class Key(int):
+        hashed = 0
+
+        def __hash__(self) -> int:
+            Key.hashed += 1
+            return int(self)
+
+    cache: GenerationalCache[Key, int] = GenerationalCache(50)
+    for number in range(99):
+        cache.put(Key(number), number)
+    Key.hashed = 0
+    assert len(cache) in range(50, 101)
+    assert Key.hashed == 0
+
+
+@pytest.mark.parametrize("capacity", [0, -1])
+def test_a_cache_of_nothing_is_refused(capacity: int) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        GenerationalCache[str, str](capacity)
