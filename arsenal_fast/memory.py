@@ -1,7 +1,8 @@
 """The embedded store (``memory://``): the ports of Redis within one process, for one worker.
 
-Rules of this file: the same answers as gcra.lua and issue.lua, which one conformance suite holds; every
-callback is made before the call returns; time comes from the callables passed in; and everything is bounded.
+Rules of this file: the same answers as the scripts of the Redis backend, which one conformance suite holds; every
+callback is made before the call returns; time comes from the callables passed in; and everything is bounded (epochs
+by their age alone: only who may revoke can set one).
 
 * What is over (a limiter cell whose tat has passed, a record after its retention) goes as others come: each
   row written looks at SWEEP of the oldest entries, so dead ones leave sooner than new ones arrive and no call
@@ -12,11 +13,15 @@ callback is made before the call returns; time comes from the callables passed i
   issuing it again begins a new life.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Final, Generic, TypeVar
 
-from arsenal_fast.identity.life import EXPIRED_RETENTION, Issued, IssueRow, Life, Outcome
+from arsenal_fast.identity import revocation
+from arsenal_fast.identity.issue import settle
+from arsenal_fast.identity.life import Found, Issued, IssueRow, Life
+from arsenal_fast.identity.revocation import EVERYTHING, LOG_LENGTH, Changes, Revoked
 from arsenal_fast.limiting.client import Client
 from arsenal_fast.limiting.gcra import strike
 
@@ -105,27 +110,55 @@ def _tat(tat: int) -> int:
     return tat
 
 
-def _retained(life: Life) -> int:
-    return life.expires + EXPIRED_RETENTION
+def _kept_until(record: Found) -> int:
+    return record.kept_until
+
+
+class ChangeLog:
+    """The revision, and what the latest changes were: an id each, or None where epochs rose."""
+
+    __slots__ = ("_ids", "revision")
+
+    def __init__(self) -> None:
+        self.revision = 0
+        self._ids: deque[str | None] = deque(maxlen=LOG_LENGTH)  # newest first
+
+    def add(self, identity: str | None, now: int) -> None:
+        """Count one change."""
+        self.revision = revocation.next_revision(self.revision, now)
+        self._ids.appendleft(identity)
+
+    def begin_anew(self, revision: int) -> None:
+        """Go on from another revision: nobody can follow how it came to it."""
+        self.revision = revision
+        self._ids.clear()
+
+    def since(self, revision: int) -> list[str] | None:
+        """The ids after a revision, newest first; None where the log does not reach it."""
+        behind = self.revision - revision
+        if not 0 <= behind <= len(self._ids):
+            return None
+        return [identity for identity in islice(self._ids, behind) if identity is not None]
 
 
 class MemoryLimiter:
     """The Limiter port; ``now_us`` is a monotonic clock in microseconds."""
 
-    __slots__ = ("_cells", "_counters", "_now_us")
+    __slots__ = ("_cells", "_counters", "_log", "_now_us")
 
-    def __init__(self, now_us: Callable[[], int], capacity: int, counters: Counters) -> None:
+    def __init__(self, now_us: Callable[[], int], capacity: int, counters: Counters, log: ChangeLog) -> None:
         self._now_us = now_us
         self._counters = counters
+        self._log = log
         self._cells: Expiring[int] = Expiring(capacity, _tat, counters)
 
     def admit(
         self,
         clients: Sequence[Client],
         quantities: Sequence[int],
-        done: Callable[[Sequence[int] | None], None],
+        done: Callable[[int, Sequence[int] | None], None],
     ) -> None:
-        """``done`` once, at once: the backlogs before each row's hits (us), in order."""
+        """``done`` once, at once: the revision, and the backlogs before each row's hits (us), in order."""
         now = self._now_us()
         backlogs = []
         for client, quantity in zip(clients, quantities, strict=True):
@@ -137,21 +170,21 @@ class MemoryLimiter:
         self._counters.commands += 1
         self._counters.rows += len(clients)
         self._counters.replies += 1
-        done(backlogs)
+        done(self._log.revision, backlogs)
 
     def __len__(self) -> int:
         return len(self._cells)
 
 
 class MemoryIdentities:
-    """The IdentityStore port; ``now_ms`` is the wall clock in milliseconds."""
+    """The IdentityStore port; ``now_ms`` is the wall clock in milliseconds. ``records`` are the revocations', too."""
 
-    __slots__ = ("_counters", "_lives", "_now_ms")
+    __slots__ = ("_counters", "_now_ms", "records")
 
     def __init__(self, now_ms: Callable[[], int], capacity: int, counters: Counters) -> None:
         self._now_ms = now_ms
         self._counters = counters
-        self._lives: Expiring[Life] = Expiring(capacity, _retained, counters)
+        self.records: Expiring[Found] = Expiring(capacity, _kept_until, counters)
 
     def issue(self, rows: Sequence[IssueRow], done: Callable[[Sequence[Issued] | None], None]) -> None:
         """``done`` once, at once: what became of each row, in order."""
@@ -160,26 +193,18 @@ class MemoryIdentities:
         self._count(len(rows))
         done(answers)
 
-    def find(self, ids: Sequence[str], done: Callable[[Sequence[Life | None] | None], None]) -> None:
-        """``done`` once, at once: each identity's last life, over or not, None where none is known."""
+    def find(self, ids: Sequence[str], done: Callable[[Sequence[Found | None] | None], None]) -> None:
+        """``done`` once, at once: each identity's record, its life over or not, None where none is known."""
         now = self._now_ms()
-        lives = [self._lives.get(identity, now) for identity in ids]
+        records = [self.records.get(identity, now) for identity in ids]
         self._count(len(ids))
-        done(lives)
+        done(records)
 
     def _issue(self, row: IssueRow, now: int) -> Issued:
-        found = self._lives.get(row.id, now)
-        if found is not None:
-            if row.fresh:
-                return Issued(Outcome.TAKEN, found)
-            if now < found.expires and (row.generated > 0 or now < found.renew_at):
-                return Issued(Outcome.FOUND, found)
-        outcome = Outcome.RENEWED if found is not None and now < found.expires else Outcome.ISSUED
-        generated = row.generated if row.generated > 0 else now
-        life = Life(generated, generated + row.ttl)
-        if now < _retained(life):
-            self._lives.put(row.id, life, now)
-        return Issued(outcome, life)
+        issued, after = settle(self.records.get(row.id, now), row, now)
+        if after is not None and now < after.kept_until:
+            self.records.put(row.id, after, now)
+        return issued
 
     def _count(self, rows: int) -> None:
         self._counters.commands += 1
@@ -188,11 +213,84 @@ class MemoryIdentities:
         self._counters.replies += 1
 
     def __len__(self) -> int:
-        return len(self._lives)
+        return len(self.records)
+
+
+class MemoryRevocations:
+    """The Revocations port; floors stand in the records, epochs and the log here."""
+
+    __slots__ = ("_counters", "_epochs", "_log", "_now_ms", "_records")
+
+    def __init__(self, now_ms: Callable[[], int], records: Expiring[Found], counters: Counters, log: ChangeLog) -> None:
+        self._now_ms = now_ms
+        self._records = records
+        self._counters = counters
+        self._log = log
+        self._epochs: dict[str, int] = {}
+
+    def revoke(self, identity: str, life: Life | None, done: Callable[[Revoked | None], None]) -> None:
+        """End every life of the identity up to now; ``life``: what the caller knows of it."""
+        now = self._now_ms()
+        revoked, after = revocation.revoke(self._records.get(identity, now), life, now)
+        if after is not None:
+            self._records.put(identity, after, now)
+            self._log.add(identity, now)
+        self._count(rows=1)
+        done(revoked)
+
+    def set_epoch(self, prefix: str | None, before: int, done: Callable[[int | None], None]) -> None:
+        """Raise an epoch, of everything without a prefix; ``before`` 0: everything up to now dies.
+
+        ``done`` gets the epoch in force, which never falls.
+        """
+        now = self._now_ms()
+        key = EVERYTHING if prefix is None else prefix
+        if self._raise({key: before}, now):
+            self._log.add(None, now)
+        self._count()
+        done(self._epochs[key])
+
+    def changes(self, since: int, done: Callable[[Changes | None], None]) -> None:
+        """What has changed since a revision, and the epochs in force."""
+        self._count()
+        done(Changes(self._log.revision, self._log.since(since), dict(self._epochs)))
+
+    def restore_epochs(self, epochs: Mapping[str, int], revision: int, done: Callable[[int | None], None]) -> None:
+        """Epochs are at least these from now on, and revisions go on above ``revision``; ``done`` gets the one in force."""
+        now = self._now_ms()
+        log = self._log
+        risen = self._raise({prefix: epoch for prefix, epoch in epochs.items() if epoch > 0}, now)
+        if log.revision <= revision:
+            log.begin_anew(max(revision + 1, now))
+        elif risen:
+            log.add(None, now)
+        self._count()
+        done(log.revision)
+
+    def _raise(self, epochs: Mapping[str, int], now: int) -> bool:
+        """Whether any rose; then those go of which nothing is left."""
+        risen = False
+        for prefix, before in epochs.items():
+            held = self._epochs.get(prefix, 0)
+            epoch = revocation.raised(held, before, now)
+            self._epochs[prefix] = epoch
+            risen = risen or epoch > held
+        if risen:
+            self._epochs = {
+                prefix: epoch
+                for prefix, epoch in self._epochs.items()
+                if prefix in epochs or not revocation.is_spent(epoch, now)
+            }
+        return risen
+
+    def _count(self, rows: int = 0) -> None:
+        self._counters.commands += 1
+        self._counters.rows += rows
+        self._counters.replies += 1
 
 
 class MemoryBackend:
-    """Both ports; never away, so ``on_return`` is never called."""
+    """All ports; never away, so ``on_return`` is never called."""
 
     status: Final = "embedded"
     healthy: Final = True
@@ -208,8 +306,10 @@ class MemoryBackend:
     ) -> None:
         self.counters = Counters()
         self.on_return: Callable[[], None] | None = None
-        self.limiter = MemoryLimiter(now_us, cells, self.counters)
+        log = ChangeLog()
+        self.limiter = MemoryLimiter(now_us, cells, self.counters, log)
         self.identities = MemoryIdentities(now_ms, identities, self.counters)
+        self.revocations = MemoryRevocations(now_ms, self.identities.records, self.counters, log)
 
     async def start(self) -> None:
         """Nothing to wait for."""

@@ -25,6 +25,7 @@ RANKS = {
     "secret": 0,
     "redis": 1,
     "memory": 1,
+    "ledger": 1,
     "jwt_keys": 1,
     "shared_counters": 1,
     "service": 2,

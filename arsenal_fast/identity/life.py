@@ -18,6 +18,7 @@ DEFAULT_TTL: Final = 3_600  # seconds
 EXPIRED_RETENTION: Final = 300_000  # ms that a record outlives its expiry, so that expired differs from unknown
 
 LAST_MOMENT: Final = 253_402_300_799_999  # ms, 9999-12-31T23:59:59.999Z: RFC 3339 has four-digit years only
+LAST_GENERATED: Final = LAST_MOMENT - MAX_TTL * 1000  # ms: what begins by then ends by LAST_MOMENT, however long it is
 
 TTL_RANGE: Final = f"ttl must be a whole number of seconds from {MIN_TTL} to {MAX_TTL}."
 
@@ -48,20 +49,57 @@ class Outcome(IntEnum):
     FOUND = 0  # a living life, unchanged
     ISSUED = 1  # none was living: a new one
     RENEWED = 2  # less than a quarter was left: a new one
-    TAKEN = 3  # the row asked for a fresh identity and this one lives: nothing changed
+    TAKEN = 3  # the row asked for a fresh identity and this one is known: nothing changed
+    PROVISIONAL = 4  # as FOUND, but whoever issued this life has not confirmed it yet
+    REVOKED = 5  # the life that the row brought is dead by a floor or an epoch, and none is living: nothing changed
+
+
+class Mode(IntEnum):
+    """What one row of an issue asks for."""
+
+    PLAIN = 0  # the living life, renewed when it is due, else a new one
+    FRESH = 1  # a new life of an identity that is not known, else TAKEN
+    ASSERT = 2  # the row's life, which was issued while the store was away, unless another is living
+    CONFIRM = 3  # the row's life, which the ledger holds, unless a newer and confirmed one is living
 
 
 class IssueRow(NamedTuple):
     """One identity to issue, ``ttl`` in ms.
 
-    ``fresh``: it must not be living yet. ``generated`` > 0 re-asserts the life (generated, generated +
-    ttl), kept unless one is living.
+    ``generated``: with ASSERT and CONFIRM the beginning of the life that the row brings, which ends ``ttl`` later.
+    ``epoch``: a life generated before it is dead (ms; the greater of the prefix's epoch and that of everything).
+    ``provisional``: what this row writes is not confirmed yet. What CONFIRM writes is confirmed in any case.
     """
 
     id: str
     ttl: int
-    fresh: bool = False
+    mode: Mode = Mode.PLAIN
     generated: int = 0
+    epoch: int = 0
+    provisional: bool = False
+
+
+class Found(NamedTuple):
+    """What a store holds of an identity: its last life, living or not.
+
+    ``floor``: every life generated at or before it is dead (ms; 0: it was never revoked by itself).
+    ``provisional``: whoever issued the life has not confirmed it yet.
+    """
+
+    life: Life
+    floor: int = 0
+    provisional: bool = False
+
+    @property
+    def kept_until(self) -> int:
+        """The ms at which a store may forget it: no life that it tells of, or that its floor has killed, matters then.
+
+        A killed life began by the floor, so none of them lasts longer than the floor and the longest TTL.
+        """
+        ends = self.life.expires
+        if self.floor:
+            ends = max(ends, self.floor + MAX_TTL * 1000)
+        return ends + EXPIRED_RETENTION
 
 
 class Issued(NamedTuple):

@@ -1,23 +1,30 @@
 -- The generic cell rate algorithm over many cells, atomically and by the clock of the store.
 --
--- KEYS  the cells, one a row; the same cell may stand in several rows
+-- KEYS  the revision of the revocations, then the cells, one a row; the same cell may stand in several rows
 -- ARGV  three a row: quantity (0 only looks), emission interval, tolerance (us)
--- reply one integer a row: the backlog before the row's hits (us)
+-- reply the revision (0 when there is none), then one integer a row: the backlog before the row's hits (us)
 --
 -- A cell holds its theoretical arrival time (tat) in us as decimal text; gcra.py has the same arithmetic in
 -- words. MGET and not GET: a cell of a wrong type then reads as missing and is overwritten, not an error.
-local call, format, floor, ceil, min = redis.call, string.format, math.floor, math.ceil, math.min
+local call, format, find, floor, ceil, min = redis.call, string.format, string.find, math.floor, math.ceil, math.min
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local cells = call('MGET', unpack(KEYS))
 local struck = {}
-local backlogs = {}
+local reply = { 0 }
 
-for row = 1, #KEYS do
-  local key = KEYS[row]
-  local quantity, interval, tolerance = ARGV[3 * row - 2] + 0, ARGV[3 * row - 1] + 0, ARGV[3 * row] + 0
-  local tat = struck[key] or tonumber(cells[row] or 0) or 0
+-- The revision travels with every admission, so that nobody has to ask whether something was revoked. At most 15
+-- digits, which a double holds to the last; garbage is none.
+local revision = cells[1]
+if revision and #revision <= 15 and find(revision, '^%d+$') then
+  reply[1] = revision + 0
+end
+
+for at = 2, #KEYS do
+  local key, last = KEYS[at], 3 * at - 3
+  local quantity, interval, tolerance = ARGV[last - 2] + 0, ARGV[last - 1] + 0, ARGV[last] + 0
+  local tat = struck[key] or tonumber(cells[at] or 0) or 0
 
   -- Clamped: the clock may have stepped back, the quota shrunk, the text be garbage. NaN fails every comparison.
   local backlog = 0
@@ -35,7 +42,7 @@ for row = 1, #KEYS do
     -- from its own, truncated millisecond: a cell never goes before its tat has passed.
     call('SET', key, format('%.0f', struck[key]), 'PX', ceil(ahead / 1000) + 1)
   end
-  backlogs[row] = backlog
+  reply[at] = backlog
 end
 
-return backlogs
+return reply

@@ -1,4 +1,4 @@
-"""Redis as the shared store: one connection, the limiter and the identities upon it.
+"""Redis as the shared store: one connection; the limiter, the identities and the revocations upon it.
 
 Usable means that Redis has just run our script with a write in it (``opening``), on the database of the URL.
 Needs Redis 6 or newer, or Valkey; no cluster redirections are followed (they count as an outage).
@@ -8,22 +8,23 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from arsenal_fast.redis import identities, limiter
+from arsenal_fast.redis import identities, limiter, revocations
 from arsenal_fast.redis.address import Address, parse_url
 from arsenal_fast.redis.connection import IDLE, Connection
 from arsenal_fast.redis.counters import Counters
 from arsenal_fast.redis.identities import RedisIdentities
-from arsenal_fast.redis.limiter import RedisLimiter
+from arsenal_fast.redis.limiter import REVISION_KEY, RedisLimiter
+from arsenal_fast.redis.revocations import RedisRevocations
 from arsenal_fast.redis.wire import pack
 
 PROBE_KEY: Final = b"af:{0}:probe"
 
 # A hit of one us on a cell of a second's tolerance: always passes, so always writes, and expires at once.
-_PROBE: Final = pack(b"EVALSHA", limiter.SCRIPT.sha, b"1", PROBE_KEY, b"1", b"1", b"1000000")
+_PROBE: Final = pack(b"EVALSHA", limiter.SCRIPT.sha, b"2", REVISION_KEY, PROBE_KEY, b"1", b"1", b"1000000")
 
 
 class RedisBackend:
-    """The Limiter and IdentityStore ports over one Redis.
+    """The Limiter, IdentityStore and Revocations ports over one Redis.
 
     ValueError with one sentence for a bad URL. ``timeout``: seconds that anybody waits for an answer.
     ``jitter``: a random number in [0, 1). ``context``: for rediss://; the default trusts the system's roots.
@@ -53,6 +54,7 @@ class RedisBackend:
         )
         self.limiter = RedisLimiter(self._connection)
         self.identities = RedisIdentities(self._connection)
+        self.revocations = RedisRevocations(self._connection)
 
     def __repr__(self) -> str:
         return f"<RedisBackend {self._address!r} {self.status}>"
@@ -98,4 +100,5 @@ def opening(address: Address) -> Sequence[bytes]:
         commands.append(pack(b"AUTH", *credentials))
     if address.database:
         commands.append(pack(b"SELECT", b"%d" % address.database))
-    return [*commands, limiter.SCRIPT.load, identities.SCRIPT.load, _PROBE]
+    loads = [limiter.SCRIPT.load, identities.SCRIPT.load, *(script.load for script in revocations.SCRIPTS)]
+    return [*commands, *loads, _PROBE]

@@ -1,19 +1,18 @@
 """The shared truth of which identities live now: issue.lua to write, MGET to read.
 
-Whatever callers submit in one tick leaves as one EVALSHA and one MGET. A record is "generated ttl" in decimal
-ms; anything else in its place counts as missing and is overwritten by the next issue. Only keys below
+Whatever callers submit in one tick leaves as one EVALSHA and one MGET. What a record looks like stands in
+record.lua; anything else in its place counts as missing and is overwritten by the next issue. Only keys below
 KEY_PREFIX are ever read or written, whatever identity is asked for.
 """
 
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Final
 
-from arsenal_fast.identity.life import LAST_MOMENT, MAX_TTL, Issued, IssueRow, Life, Outcome
+from arsenal_fast.identity.life import LAST_GENERATED, MAX_TTL, Found, Issued, IssueRow, Life, Mode, Outcome
 from arsenal_fast.redis.batcher import Batcher
 from arsenal_fast.redis.connection import Connection
-from arsenal_fast.redis.script import Script
+from arsenal_fast.redis.script import Count, Script, integers, script_text
 from arsenal_fast.redis.wire import Reply, bulk
 
 # A row of issue.lua costs Redis about two microseconds, during which it serves nobody else: a command stays
@@ -22,14 +21,24 @@ MAX_ROWS: Final = 500
 
 KEY_PREFIX: Final = b"af:{0}:i:"
 
-SCRIPT: Final = Script(Path(__file__).with_name("issue.lua").read_bytes(), values=3)
+SCRIPT: Final = Script(
+    script_text("record.lua", "issue.lua"),
+    keys=Count(0, 1),
+    arguments=Count(0, 5),
+    replies=Count(0, 3),
+    read=integers,
+)
 
-_RECORD = re.compile(rb"([0-9]+) ([0-9]+)")
+_RECORD = re.compile(rb"([0-9]+) ([0-9]+)(?: ([0-9]+)( p)?)?")
 _MAX_RECORD: Final = 64  # octets: whatever garbage is there, int() sees no long string
 _OUTCOMES: Final = {int(outcome): outcome for outcome in Outcome}
 
+_NONE: Final = bulk(b"0")  # most rows have no generated and no epoch
+_MODES: Final = {int(mode): bulk(b"%d" % mode) for mode in Mode}
+_FLAGS: Final = (bulk(b"0"), bulk(b"1"))
+
 IssueDone = Callable[[Sequence[Issued] | None], None]
-FindDone = Callable[[Sequence[Life | None] | None], None]
+FindDone = Callable[[Sequence[Found | None] | None], None]
 
 
 class RedisIdentities:
@@ -40,7 +49,7 @@ class RedisIdentities:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._issues: Batcher[IssueRow, Issued] = Batcher(self._issue, MAX_ROWS)
-        self._finds: Batcher[str, Life | None] = Batcher(self._find, MAX_ROWS)
+        self._finds: Batcher[str, Found | None] = Batcher(self._find, MAX_ROWS)
 
     def issue(self, rows: Sequence[IssueRow], done: IssueDone) -> None:
         """``done`` once: what became of each row, in order, or None for no answer."""
@@ -50,7 +59,7 @@ class RedisIdentities:
             done(None)
 
     def find(self, ids: Sequence[str], done: FindDone) -> None:
-        """``done`` once: each identity's last life, over or not, None where none is known; or None."""
+        """``done`` once: each identity's record, its life over or not, None where none is known; or None."""
         if self._connection.ready:
             self._finds.submit(ids, done)
         else:
@@ -65,7 +74,7 @@ class RedisIdentities:
         packed += [bulk(key_of(row.id)) for row in rows]
         packed += [_arguments(row) for row in rows]
 
-        def answered(values: Sequence[int] | None) -> None:
+        def answered(values: list[int] | None) -> None:
             done(None if values is None else read_issued(values))
 
         self._count(count)
@@ -98,17 +107,17 @@ def key_of(identity: str) -> bytes:
     return KEY_PREFIX + identity.removesuffix(":id").encode("utf-8", "surrogatepass")
 
 
-def read_record(record: object) -> Life | None:
-    """The life that a record tells, or None for anything that issue.lua would not have written."""
+def read_record(record: object) -> Found | None:
+    """What a record tells, or None for anything that issue.lua and revoke.lua would not have written."""
     if not isinstance(record, bytes) or len(record) > _MAX_RECORD:
         return None
     match = _RECORD.fullmatch(record)
     if match is None:
         return None
-    generated, ttl = int(match[1]), int(match[2])
-    if not 1 <= ttl <= MAX_TTL * 1000 or generated + ttl > LAST_MOMENT:
+    generated, ttl, floor = int(match[1]), int(match[2]), int(match[3] or 0)
+    if not 1 <= ttl <= MAX_TTL * 1000 or max(generated, floor) > LAST_GENERATED:
         return None
-    return Life(generated, generated + ttl)
+    return Found(Life(generated, generated + ttl), floor, match[4] is not None)
 
 
 def read_issued(values: Sequence[int]) -> list[Issued] | None:
@@ -123,4 +132,13 @@ def read_issued(values: Sequence[int]) -> list[Issued] | None:
 
 
 def _arguments(row: IssueRow) -> bytes:
-    return bulk(b"%d" % row.ttl) + (b"$1\r\n1\r\n" if row.fresh else b"$1\r\n0\r\n") + bulk(b"%d" % row.generated)
+    _, ttl, mode, generated, epoch, provisional = row
+    return b"".join(
+        (
+            bulk(b"%d" % ttl),
+            _MODES[mode],
+            bulk(b"%d" % generated) if generated else _NONE,
+            bulk(b"%d" % epoch) if epoch else _NONE,
+            _FLAGS[provisional],
+        )
+    )

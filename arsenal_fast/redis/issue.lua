@@ -1,58 +1,64 @@
 -- Issue identities: find the living life, renew it, or begin a new one; atomically and by the clock of the store.
 --
 -- KEYS  the identities, one a row; the same identity may stand in several rows
--- ARGV  three a row: ttl (ms), fresh (0 or 1), generated (ms; 0 is now, else a life to re-assert)
--- reply three integers a row: outcome (0 found, 1 issued, 2 renewed, 3 taken), generated, expires (ms)
+-- ARGV  five a row: ttl (ms), mode, generated (ms, of the life that the row brings), epoch (ms), provisional (0 or 1)
+-- reply three integers a row: outcome, generated, expires (ms)
 --
--- A record is "generated ttl", decimal, in ms. Anything else in its place is treated as missing and overwritten.
-local RETENTION = 300000 -- ms that a record outlives its expiry, so that expired can be told from unknown
-local MAX_TTL = 2592000000 -- ms
-local LAST_MOMENT = 253402300799999 -- ms, the end of the year 9999: what lies behind it can't be written as a date
+-- The same decisions as identity/issue.py, in the numbers of identity/life.py.
+local FOUND, ISSUED, RENEWED, TAKEN, PROVISIONAL, REVOKED = 0, 1, 2, 3, 4, 5
+local PLAIN, FRESH, ASSERT, CONFIRM = 0, 1, 2, 3
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local records = redis.call('MGET', unpack(KEYS))
+local texts = redis.call('MGET', unpack(KEYS))
 local written = {}
 local reply = {}
 
 for row = 1, #KEYS do
-  local key = KEYS[row]
-  local ttl, fresh, reasserted = ARGV[3 * row - 2] + 0, ARGV[3 * row - 1] == '1', ARGV[3 * row] + 0
+  local key, last = KEYS[row], 5 * row
+  local ttl, mode, generated = ARGV[last - 4] + 0, ARGV[last - 3] + 0, ARGV[last - 2] + 0
+  local epoch, provisional = ARGV[last - 1] + 0, ARGV[last] == '1'
 
-  local found = nil
-  local living = false
-  local record = written[key] or records[row]
-  local first, second = string.match(record or '', '^(%d+) (%d+)$')
-  if first then
-    local life = { generated = first + 0, ttl = second + 0 }
-    if life.ttl >= 1 and life.ttl <= MAX_TTL and life.generated + life.ttl <= LAST_MOMENT then
-      found = life
-      living = now < life.generated + life.ttl
-    end
+  local held = written[key] or read_record(texts[row])
+  local floor = held and held.floor or 0
+  local living = held and now < held.generated + held.ttl and held.generated > floor and held.generated >= epoch
+  local dead = generated <= floor or generated < epoch -- the life that the row brings
+  local same = held and held.generated == generated and held.ttl == ttl
+
+  local kept
+  if mode == PLAIN then
+    kept = living and 4 * (held.generated + held.ttl - now) >= held.ttl
+  elseif mode == ASSERT then
+    kept = living
+  elseif mode == CONFIRM then
+    kept = living and (dead or not held.provisional and (same or held.generated > generated))
   end
 
-  local outcome
-  if fresh and found then
-    outcome = 3
-  elseif not living then
-    outcome = 1
-  elseif reasserted == 0 and 4 * (found.generated + found.ttl - now) < found.ttl then
-    outcome = 2
+  local outcome, after
+  if mode == FRESH and held then
+    outcome = TAKEN
+  elseif kept then
+    outcome = held.provisional and PROVISIONAL or FOUND
+  elseif mode < ASSERT then
+    outcome = living and RENEWED or ISSUED
+    after = { generated = math.max(now, floor + 1, epoch), ttl = ttl, floor = floor, provisional = provisional }
+  elseif dead then
+    outcome = REVOKED
+    held = { generated = generated, ttl = ttl }
   else
-    outcome = 0
+    outcome = mode == CONFIRM and same and FOUND or ISSUED
+    after = { generated = generated, ttl = ttl, floor = floor, provisional = mode == ASSERT and provisional }
   end
 
-  if outcome == 1 or outcome == 2 then
-    found = { generated = reasserted > 0 and reasserted or now, ttl = ttl }
-    local px = found.generated + ttl + RETENTION - now
-    if px > 0 then
-      written[key] = string.format('%.0f %.0f', found.generated, ttl)
-      redis.call('SET', key, written[key], 'PX', string.format('%.0f', px))
+  if after then
+    held = after
+    if write_record(key, after, now) then
+      written[key] = after
     end
   end
   reply[3 * row - 2] = outcome
-  reply[3 * row - 1] = found.generated
-  reply[3 * row] = found.generated + found.ttl
+  reply[3 * row - 1] = held.generated
+  reply[3 * row] = held.generated + held.ttl
 end
 
 return reply

@@ -1,4 +1,4 @@
-"""The shared limit: one EVALSHA of gcra.lua over all rows of an admission.
+"""The shared limit: one EVALSHA of gcra.lua over all rows of an admission, which brings the revision home, too.
 
 Packing is the hot path, tens of rows a tick: a client's key and a quota's arguments for one hit are encoded
 once and kept with them, so that a row costs two items of one join.
@@ -13,7 +13,7 @@ from arsenal_fast.limiting.client import Client
 from arsenal_fast.limiting.quota import Quota
 from arsenal_fast.redis.batcher import in_pieces
 from arsenal_fast.redis.connection import Connection
-from arsenal_fast.redis.script import Script
+from arsenal_fast.redis.script import Count, Script, integers
 from arsenal_fast.redis.wire import bulk
 
 # A row costs Redis about a microsecond, during which it serves nobody else: a command stays about a
@@ -22,9 +22,19 @@ MAX_ROWS: Final = 1000
 
 KEY_PREFIX: Final = b"af:{0}:c:"  # {0}: the shard tag, one cluster slot for all cells of a command
 
-SCRIPT: Final = Script(Path(gcra.__file__).with_name("gcra.lua").read_bytes(), values=1)
+REVISION_KEY: Final = b"af:{0}:r"  # written by revocations.py
 
-Done = Callable[[Sequence[int] | None], None]
+SCRIPT: Final = Script(
+    Path(gcra.__file__).with_name("gcra.lua").read_bytes(),
+    keys=Count(1, 1),
+    arguments=Count(0, 3),
+    replies=Count(1, 1),
+    read=integers,
+)
+
+_REVISION: Final = bulk(REVISION_KEY)
+
+Done = Callable[[int, Sequence[int] | None], None]
 
 
 class RedisLimiter:
@@ -36,29 +46,51 @@ class RedisLimiter:
         self._connection = connection
 
     def admit(self, clients: Sequence[Client], quantities: Sequence[int], done: Done) -> None:
-        """``done`` once: the backlogs before each row's hits (us), in order, or None for no answer."""
-        total = len(clients)
-        if total <= MAX_ROWS:
+        """``done`` once: the revision, and the backlogs before each row's hits (us), in order.
+
+        0 and None for no answer. Without clients only the revision is asked for.
+        """
+        if len(clients) <= MAX_ROWS:
             self._strike(clients, quantities, done)
-            return
-        in_pieces(total, MAX_ROWS, lambda piece, each: self._strike(clients[piece], quantities[piece], each), done)
+        else:
+            self._strike_in_pieces(clients, quantities, done)
 
     def _strike(self, clients: Sequence[Client], quantities: Sequence[int], done: Done) -> None:
         connection = self._connection
         if not connection.ready:
-            done(None)
+            done(0, None)
             return
+
+        def answered(reply: list[int] | None) -> None:
+            if reply is None:
+                done(0, None)
+            else:
+                done(reply.pop(0), reply)
+
         rows = len(clients)
-        if rows == 0:
-            done([])
-            return
         connection.counters.rows += rows
-        SCRIPT.run(connection, rows, packed_rows(clients, quantities), done)
+        SCRIPT.run(connection, rows, packed_rows(clients, quantities), answered)
+
+    def _strike_in_pieces(self, clients: Sequence[Client], quantities: Sequence[int], done: Done) -> None:
+        revision = 0
+
+        def send(piece: slice, each: Callable[[Sequence[int] | None], None]) -> None:
+            def answered(seen: int, backlogs: Sequence[int] | None) -> None:
+                nonlocal revision
+                revision = seen  # of the piece that ran last: every piece ran after the admission was asked for
+                each(backlogs)
+
+            self._strike(clients[piece], quantities[piece], answered)
+
+        def whole(backlogs: Sequence[int] | None) -> None:
+            done(0 if backlogs is None else revision, backlogs)
+
+        in_pieces(len(clients), MAX_ROWS, send, whole)
 
 
 def packed_rows(clients: Sequence[Client], quantities: Sequence[int]) -> list[bytes]:
     """Room for the head, the keys, the arguments."""
-    packed = [b""]
+    packed = [b"", _REVISION]
     packed += [client.wire or _encode(client) for client in clients]
     packed += [
         client.quota.wire or client.quota.keep_wire(_arguments(1, client.quota))

@@ -204,8 +204,12 @@ class Connection(asyncio.Protocol):
         self._linger()
 
     def drain(self) -> None:
-        """From now on each answer closes; the short way would not say so."""
+        """From now on each answer closes; the short way would not say so, so what is on it goes the plain way."""
         self._block = None
+        for exchange in self._outbox:
+            if exchange.record is not None:
+                exchange.recall(self._monotonic())
+                exchange.record = None
 
     def abort(self) -> None:
         self._transport.abort()

@@ -112,7 +112,7 @@ class Admission:
     def look(self, client: Client, done: Callable[[bytes, int, int], None]) -> None:
         """Tell ``done(lines, remaining, reset)`` of a client without charging it."""
 
-        def told(backlogs: Sequence[int] | None) -> None:
+        def told(revision: int, backlogs: Sequence[int] | None) -> None:
             if backlogs is None:
                 self._spare.admit([client], [0], told)
                 return
@@ -128,7 +128,7 @@ class Admission:
         self._metrics.limiter_batches += 1
         self._limiter.admit(batch.clients, batch.quantities, partial(self._settle, batch))
 
-    def _settle(self, batch: _Batch, backlogs: Sequence[int] | None) -> None:
+    def _settle(self, batch: _Batch, revision: int, backlogs: Sequence[int] | None) -> None:
         if backlogs is None:
             self._settle_alone(batch)
         else:
@@ -142,7 +142,7 @@ class Admission:
                 batch.clients,
                 batch.quantities,
                 # The spare limiter's refusals end with the outage: they are not remembered beyond it.
-                lambda backlogs: self._decide(batch, list(backlogs or ()), remember=False),
+                lambda revision, backlogs: self._decide(batch, list(backlogs or ()), remember=False),
             )
         elif self._on_failure is OnFailure.OPEN:
             self._refresh()

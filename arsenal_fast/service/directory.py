@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, cast
 
 from arsenal_fast.cache import GenerationalCache
 from arsenal_fast.identity.grammar import Identity
-from arsenal_fast.identity.life import Issued, IssueRow, Life, Outcome
+from arsenal_fast.identity.life import Found, Issued, IssueRow, Life, Mode, Outcome
 from arsenal_fast.metrics import Metrics
 from arsenal_fast.service.ports import IdentityStore
 from arsenal_fast.service.records import Record
@@ -91,7 +91,8 @@ class Directory:
                 done(cast(list[Record], found))
 
         rows = [
-            IssueRow(wanted[index].identity.id, ttl * 1000, fresh=wanted[index].redraw is not None) for index in missing
+            IssueRow(wanted[index].identity.id, ttl * 1000, Mode.PLAIN if wanted[index].redraw is None else Mode.FRESH)
+            for index in missing
         ]
         self._issue(rows, settled)
 
@@ -118,12 +119,12 @@ class Directory:
             done(lives, True)
             return
 
-        def found(answers: Sequence[Life | None] | None) -> None:
+        def found(answers: Sequence[Found | None] | None) -> None:
             if answers is None:
                 done(lives, False)
                 return
-            for index, life in zip(missing, answers, strict=True):
-                lives[index] = life
+            for index, record in zip(missing, answers, strict=True):
+                lives[index] = life = None if record is None else record.life
                 if life is not None and now * 1000 < life.expires:
                     metrics.identity_lookup_hits += 1
             done(lives, True)
@@ -153,12 +154,12 @@ class Directory:
             chunk = records[-_RESTORE_ROWS:]
             del records[-_RESTORE_ROWS:]
             if chunk:
-                rows = [IssueRow(record.id, record.life.ttl, generated=record.life.generated) for record in chunk]
+                rows = [IssueRow(each.id, each.life.ttl, Mode.ASSERT, each.life.generated) for each in chunk]
                 self._store.issue(rows, lambda issued: asserted(chunk, issued))
 
         def asserted(chunk: Sequence[Record], answers: Sequence[Issued] | None) -> None:
             for record, issued in zip(chunk, answers or (), strict=False):
-                if issued.life != record.life:
+                if issued.life != record.life or issued.outcome is Outcome.REVOKED:
                     self._forget(record)
             next_chunk(answers)
 

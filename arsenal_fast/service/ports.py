@@ -4,11 +4,12 @@ Adapters match these by structure; they don't import them. A callback ``done`` i
 perhaps before the call returns; None means that the store is away, slow or sick (nobody raises for it).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from arsenal_fast.http.request import Request
-from arsenal_fast.identity.life import Issued, IssueRow, Life
+from arsenal_fast.identity.life import Found, Issued, IssueRow, Life
+from arsenal_fast.identity.revocation import Changes, Revoked
 from arsenal_fast.limiting.client import Client
 
 
@@ -19,11 +20,13 @@ class Limiter(Protocol):
         self,
         clients: Sequence[Client],
         quantities: Sequence[int],
-        done: Callable[[Sequence[int] | None], None],
+        done: Callable[[int, Sequence[int] | None], None],
     ) -> None:
-        """Charge all rows in order, atomically; ``done`` gets each row's backlog (us) *before* its hits.
+        """Charge all rows in order, atomically; ``done`` gets the revision and each row's backlog (us) *before* its hits.
 
-        A cell that is not there has backlog 0. Quantity 0 only looks.
+        A cell that is not there has backlog 0. Quantity 0 only looks; without any rows only the revision is asked
+        for. The revision is the one of the revocations at that moment, 0 where nothing was ever revoked or the
+        store has lost its memory. ``done(0, None)`` when the store is away.
         """
 
 
@@ -31,10 +34,32 @@ class IdentityStore(Protocol):
     """The shared truth of what lives now."""
 
     def issue(self, rows: Sequence[IssueRow], done: Callable[[Sequence[Issued] | None], None]) -> None:
-        """Find, renew, issue or re-assert each row, atomically per row; by the store's clock."""
+        """Find, renew, issue, re-assert or confirm each row, atomically per row; by the store's clock."""
 
-    def find(self, ids: Sequence[str], done: Callable[[Sequence[Life | None] | None], None]) -> None:
-        """Look each id up; a life may be over already, a missing one is None."""
+    def find(self, ids: Sequence[str], done: Callable[[Sequence[Found | None] | None], None]) -> None:
+        """Look each id up; a life may be over or revoked already, a missing one is None."""
+
+
+class Revocations(Protocol):
+    """The shared truth of what was revoked; all moments by the store's clock, in ms."""
+
+    def revoke(self, identity: str, life: Life | None, done: Callable[[Revoked | None], None]) -> None:
+        """End every life of an identity up to now, atomically; ``life``: what the caller knows of it."""
+
+    def set_epoch(self, prefix: str | None, before: int, done: Callable[[int | None], None]) -> None:
+        """Raise the epoch of a prefix, or of everything; ``before`` 0: whatever was issued up to now dies.
+
+        ``done`` gets the epoch that is in force: it never falls.
+        """
+
+    def changes(self, since: int, done: Callable[[Changes | None], None]) -> None:
+        """Tell what has changed since a revision."""
+
+    def restore_epochs(self, epochs: Mapping[str, int], revision: int, done: Callable[[int | None], None]) -> None:
+        """Give a store that lost its memory the epochs back; ``revision``: the last one seen of it.
+
+        ``done`` gets the revision in force, which is greater.
+        """
 
 
 class StoreCounters(Protocol):
@@ -68,6 +93,8 @@ class Backend(Protocol):
     def limiter(self) -> Limiter: ...
     @property
     def identities(self) -> IdentityStore: ...
+    @property
+    def revocations(self) -> Revocations: ...
     @property
     def healthy(self) -> bool:
         """Whether the state that should be shared is shared now."""

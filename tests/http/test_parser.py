@@ -596,6 +596,16 @@ def test_an_error_is_raised_once_and_then_nothing_more_comes() -> None:
     assert parser.idle
 
 
+def test_a_parser_is_untouched_only_in_front_of_a_message_of_which_nothing_came() -> None:
+    parser = RequestParser(Limits())
+    seen = [parser.untouched]
+    for octets in (line(b"GET / HTTP/1.1"), b"\r", b"\n", b"G", line(b"ET / HTTP/1.1")):
+        parser.feed(octets)
+        parser.next_request()
+        seen.append(parser.untouched)
+    assert seen == [True, True, False, False, False, True]
+
+
 # --- cuts ---------------------------------------------------------------------------------------------------------
 
 CORPUS = [row[1] for row in ACCEPTED] + [row[1] for row in REFUSED] + [row[1] for row in UNFINISHED]

@@ -658,7 +658,7 @@ def test_an_idle_connection_is_closed_soon_once_nothing_new_is_accepted() -> Non
     assert fresh.transport.eof
 
 
-def test_a_request_by_the_short_way_that_is_on_its_way_when_draining_begins_is_answered() -> None:
+def test_a_request_on_the_short_way_when_draining_begins_is_answered_with_close() -> None:
     rig = Rig(settings={"quota": Quota(100, 60)}, switched=True)
     client = rig.connect()
     client.send(get(1))
@@ -667,6 +667,7 @@ def test_a_request_by_the_short_way_that_is_on_its_way_when_draining_begins_is_a
     client.send(get(1))
     rig.drain(stopped=True)
     rig.shared.release_all()
-    assert runs(client.answers("GET")) == ["1"]
-    client.send(get(1))
-    assert client.answers("GET")[0].headers["connection"] == "close"
+    (answer,) = client.answers("GET")
+    assert runs([answer]) == ["1"]
+    assert answer.headers["connection"] == "close"
+    assert client.transport.eof

@@ -286,7 +286,7 @@ VALIDATING = FUZZED.connect()
 ASKING = FUZZED.connect()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(queries())
 @example(({"run": "1\n"}, "run=1%0A"))
 @example(({"run": "1", "version": "v1\n"}, "run=1&version=v1%0a"))

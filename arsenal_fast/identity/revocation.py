@@ -1,0 +1,80 @@
+"""The end of lives before their time: of one identity by its floor, of many by an epoch.
+
+Nothing here reads a clock or a store. All moments are ms since the epoch, by the clock of the store.
+
+* A life is dead when generated <= floor(id), or generated < epoch(prefix), or generated < epoch(everything).
+* A store counts what changes: the **revision** goes up by one with every revocation and every epoch that rises.
+  Who remembers lives compares it, and asks for what has changed since.
+* A store without a revision begins at its clock's ms, and not at 1: a store that has lost its memory would else
+  count a second time through numbers that somebody has seen, who would then miss what happened in between.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from arsenal_fast.identity.history import EVERYTHING
+from arsenal_fast.identity.life import EXPIRED_RETENTION, LAST_GENERATED, MAX_TTL, Found, Life
+
+LOG_LENGTH: Final = 1_000  # changes that a store remembers one by one; who is further behind forgets everything
+
+KEPT: Final = MAX_TTL * 1000 + EXPIRED_RETENTION  # ms after which no life is left that an epoch has killed
+
+__all__ = ["EVERYTHING", "KEPT", "LOG_LENGTH", "Changes", "Revoked", "is_spent", "next_revision", "raised", "revoke"]
+
+
+class Revoked(NamedTuple):
+    """What became of the revocation of one identity.
+
+    ``known``: False when nothing was known of it; then nothing has changed, and the rest says nothing.
+    ``life``: the newest life known. ``floor``: the one in force. ``already``: it was dead by it before.
+    """
+
+    known: bool
+    life: Life
+    floor: int
+    already: bool
+
+
+class Changes(NamedTuple):
+    """What has changed since a revision.
+
+    ``ids``: the identities revoked since then; None: that is not known any more, forget everything.
+    ``epochs``: all in force, by prefix; EVERYTHING is the one of everything.
+    """
+
+    revision: int
+    ids: Sequence[str] | None
+    epochs: Mapping[str, int]
+
+
+UNKNOWN: Final = Revoked(known=False, life=Life(0, 0), floor=0, already=False)
+
+
+def revoke(held: Found | None, life: Life | None, now: int) -> tuple[Revoked, Found | None]:
+    """End every life of an identity up to ``now``, and the record to write; None: nothing changes.
+
+    ``life``: what the caller knows of it; it dies, too, and is the record where the store has none.
+    """
+    if life is not None and (held is None or life.generated > held.life.generated):
+        held = Found(life, 0 if held is None else held.floor)
+    if held is None:
+        return UNKNOWN, None
+    if held.life.generated <= held.floor:
+        return Revoked(known=True, life=held.life, floor=held.floor, already=True), None
+    after = held._replace(floor=max(now, held.life.generated))
+    return Revoked(known=True, life=held.life, floor=after.floor, already=False), after
+
+
+def raised(epoch: int, before: int, now: int) -> int:
+    """The epoch that is in force after it was to be raised to ``before``; 0: everything up to now dies."""
+    return max(epoch, min(before if before > 0 else now + 1, LAST_GENERATED))
+
+
+def next_revision(revision: int, now: int) -> int:
+    """The revision after one more change; 0 is none."""
+    return revision + 1 if revision else now
+
+
+def is_spent(epoch: int, now: int) -> bool:
+    """Whether all the lives that an epoch has killed would be over, and forgotten."""
+    return epoch + KEPT <= now

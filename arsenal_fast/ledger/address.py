@@ -1,0 +1,92 @@
+"""Where the ledger is: the strict reading of DATABASE_URL.
+
+::
+
+    sqlite:///relative/path.db      sqlite:////absolute/path.db
+    postgresql://[user[:password]@][host][:port]/database[?sslmode=...]     what libpq reads
+    none
+
+A fault is a ValueError of one sentence which never quotes the URL, for pieces of a password may be in it.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
+NONE: Final = "none"
+
+_BLANK = re.compile(r"[\x00-\x20\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_PORTS = re.compile(r"(?:[0-9]{1,5})?")
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteAddress:
+    """The path of the file, relative to the working directory or absolute."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresAddress:
+    """``url`` is for libpq alone; ``host`` and ``database`` may be shown."""
+
+    host: str
+    database: str
+    url: str = field(repr=False)
+
+
+Address = SqliteAddress | PostgresAddress
+
+
+def parse_url(url: str) -> Address | None:
+    """The address that a URL names, None for ``none``; ValueError with one sentence that shows nothing of the URL."""
+    if url == NONE:
+        return None
+    if url.startswith("sqlite:"):
+        return _sqlite(url)
+    if url.startswith(("postgresql://", "postgres://")):
+        return _postgres(url)
+    raise ValueError("the database URL must begin with sqlite:/// or postgresql://, or be none.")
+
+
+def _sqlite(url: str) -> SqliteAddress:
+    if not url.startswith("sqlite:///"):
+        raise ValueError("the database URL of SQLite needs three slashes and a path: sqlite:///data/identity.db.")
+    path = url.removeprefix("sqlite:///")
+    if not path.strip("/") or path.endswith("/") or path == ":memory:":
+        raise ValueError("the database URL needs the path of a file: sqlite:///data/identity.db.")
+    if "?" in path or "#" in path or _CONTROL.search(path):
+        raise ValueError(
+            "the database URL of SQLite has a path and nothing else, without '?', '#' or control characters."
+        )
+    return SqliteAddress(path)
+
+
+def _postgres(url: str) -> PostgresAddress:
+    if _BLANK.search(url) or not url.isascii():
+        raise ValueError("the database URL holds a blank or a character that must be percent-encoded.")
+    if _ESCAPE.search(url):
+        raise ValueError("the database URL has a '%' that begins no escape; a bare one is written as %25.")
+    if "#" in url:
+        raise ValueError("the database URL has a '#', which must be written as %23.")
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValueError("the database URL has a host that can't be one.") from None
+    userinfo, _, location = parts.netloc.rpartition("@")
+    if "@" in userinfo:
+        raise ValueError("the database URL has more than one '@'; within a password it must be written as %40.")
+    host, _, port = location.rpartition(":") if _has_port(location) else (location, "", "")
+    if _PORTS.fullmatch(port) is None or (port and not 1 <= int(port) <= 65535):
+        raise ValueError("the database URL needs a port from 1 to 65535; a '/' in a password must be written as %2F.")
+    database = parts.path.removeprefix("/")
+    if not database or "/" in database:
+        raise ValueError("the database URL needs the name of one database: postgresql://host/identity.")
+    return PostgresAddress(host or "local", database, url)
+
+
+def _has_port(location: str) -> bool:
+    return ":" in location.rpartition("]")[2]

@@ -1,0 +1,264 @@
+"""The ledger as the service sees it: ports of the event loop, which never wait and never raise.
+
+Each ``done`` is called once, on the event loop, within ``timeout``, perhaps before the call returns; None means
+that the ledger is away, locked, full or slow. What was to be written is then kept and written when it returns.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from typing import Any, Final
+
+from arsenal_fast.errors import ConfigurationError
+from arsenal_fast.identity.history import AuditPage, AuditQuery, LedgerRow, Past, RevocationRow
+from arsenal_fast.identity.life import Life
+from arsenal_fast.ledger.address import Address, SqliteAddress, parse_url
+from arsenal_fast.ledger.counters import Counters
+from arsenal_fast.ledger.faults import Unfit
+from arsenal_fast.ledger.jobs import Epochs, Find, Reading, Writing
+from arsenal_fast.ledger.lanes import Lane, WriteLane
+from arsenal_fast.ledger.store import Lives, Store
+from arsenal_fast.ledger.store import Reading as AuditRead
+
+TIMEOUT: Final = 0.25  # seconds that anybody waits for the ledger
+CAPACITY: Final = 100_000  # rows that may wait: some 80 MB
+MAX_LOOKUPS: Final = 10_000  # identities that may wait to be looked up: far more than can be within the time-out
+GAP: Final = 0.004  # seconds from one commit's begin to the next one's: what a row waits for company at most
+START_SECONDS: Final = 2.0  # that ``start`` waits for the database: then the service starts without it
+CLOSE_SECONDS: Final = 5.0  # that ``close`` waits for what is still to be written
+
+
+class Ledger:
+    """The Ledger port over SQLite or PostgreSQL.
+
+    ValueError with one sentence for a bad URL, ``none`` included (``DisabledLedger`` is for that). May be made
+    before there is an event loop, and before a fork; ``start`` and everything after belong to one loop.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = TIMEOUT,
+        capacity: int = CAPACITY,
+        gap: float = GAP,
+        opening: Callable[[str], Store] | None = None,
+    ) -> None:
+        """``opening``: for tests: makes a store for ``write`` or ``read`` in place of the URL's."""
+        address = parse_url(url)
+        if address is None:
+            raise ValueError("the ledger is turned off: DATABASE_URL is none.")
+        self.counters = Counters()
+        self.on_change: Callable[[], None] | None = None
+        """Called when ``status`` or ``fault`` has changed."""
+        self._address = address
+        self._opening = opening or opener(address)
+        self._timeout = timeout
+        self._capacity = capacity
+        self._gap = gap
+        self._writing = Writing(self.counters)
+        self._write: WriteLane | None = None
+        self._read: Lane | None = None
+        self._unfit: Unfit | None = None
+        self._looked_up = 0
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<Ledger {self._address!r} {self.status}>"
+
+    @property
+    def status(self) -> str:
+        """One word: healthy, degraded (it can be read or written, but not both), unavailable."""
+        ready = [lane.ready for lane in (self._write, self._read) if lane is not None]
+        if not any(ready):
+            return "unavailable"
+        return "healthy" if all(ready) else "degraded"
+
+    @property
+    def healthy(self) -> bool:
+        return self.status == "healthy"
+
+    @property
+    def fault(self) -> str:
+        """Why it is not healthy, in words that may be shown; empty while it is."""
+        return next((lane.fault for lane in (self._write, self._read) if lane is not None and lane.fault), "")
+
+    async def start(self) -> None:
+        """Begin; waits for the first try, START_SECONDS at most. ConfigurationError if the database is unfit."""
+        self._write = WriteLane(
+            "ledger-writer",
+            opening=self._opener("write"),
+            job=self._writing,
+            timeout=self._timeout,
+            counters=self.counters,
+            changed=self._changed,
+            gap=self._gap,
+            capacity=self._capacity,
+        )
+        self._read = Lane(
+            "ledger-reader",
+            opening=self._opener("read"),
+            job=Reading(),
+            timeout=self._timeout,
+            counters=self.counters,
+            changed=self._changed,
+        )
+        self._write.thread.start()
+        self._read.thread.start()
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._write.tried.wait()
+                await self._read.tried.wait()
+        except TimeoutError:
+            return
+        if self._unfit is not None:
+            fault = self._unfit
+            await self.close(0)
+            raise ConfigurationError([f"DATABASE_URL: {fault}"])
+
+    async def close(self, patience: float = CLOSE_SECONDS) -> int:
+        """Write what waits, within ``patience`` seconds, and end; gives the number of rows that were not written."""
+        self._closed = True
+        lanes: list[Lane] = [lane for lane in (self._write, self._read) if lane is not None]
+        for lane in lanes:
+            lane.close()
+        try:
+            async with asyncio.timeout(patience):
+                for lane in lanes:
+                    await lane.done.wait()
+        except TimeoutError:
+            for lane in lanes:
+                lane.thread.abort()
+        for lane in lanes:
+            lane.end()
+        return self.counters.waiting
+
+    def record(self, rows: Sequence[LedgerRow], done: Callable[[Sequence[Life] | None], None]) -> None:
+        """Write the lives; ``done`` gets, for each, the life that holds: its own, or an older one that stands."""
+        self._submit(Lives(rows), len(rows), done)
+
+    def revoke(self, entry: RevocationRow, done: Callable[[int | None], None]) -> None:
+        """Write a revocation; ``done`` gets the ``issued_before`` in force, which may be a later one's."""
+        self._submit(entry, 1, done)
+
+    def find(self, ids: Sequence[str], done: Callable[[Sequence[Past | None] | None], None]) -> None:
+        """What is known of each identity; None in its place where nothing is."""
+        count = len(ids)
+
+        def found(pasts: Sequence[Past | None] | None) -> None:
+            self._looked_up -= count
+            done(pasts)
+
+        if self._looked_up + count > MAX_LOOKUPS and self._looked_up:
+            done(None)
+        else:
+            self._looked_up += count
+            self.counters.lookups += count
+            self._ask(Find(ids), count, found)
+
+    def epochs(self, done: Callable[[dict[str, int] | None], None]) -> None:
+        """All epochs: ``issued_before`` by prefix, that of EVERYTHING under the empty one."""
+        self._ask(Epochs(), 1, done)
+
+    def audit(self, query: AuditQuery, done: Callable[[AuditPage | None], None]) -> None:
+        """One page of events, newest first. That it was read is written down before it is handed over."""
+
+        def read(page: AuditPage | None) -> None:
+            if page is None:
+                done(None)
+                return
+            event = AuditRead(query.at, query.caller, query.request_id, query.prefix, query.run)
+            self._submit(event, 1, lambda _: done(page))
+
+        self._ask(query, 1, read)
+
+    def prune(self, before: int) -> None:
+        """Delete what is older, little by little and behind everything else. ``before``: ms, not in the future."""
+        self._writing.prune_before = before
+        if self._write is not None:
+            self._write.thread.nudge()
+
+    def _submit(self, work: Any, rows: int, done: Callable[[Any], None]) -> None:
+        if self._write is None or self._closed:
+            done(None)
+        else:
+            self._write.submit(work, rows, done)
+
+    def _ask(self, work: Any, rows: int, done: Callable[[Any], None]) -> None:
+        # A question that nobody will wait for is not worth a place in the queue.
+        if self._read is None or self._closed or not self._read.ready:
+            done(None)
+        else:
+            self._read.submit(work, rows, done)
+
+    def _opener(self, purpose: str) -> Callable[[], Store]:
+        def opened() -> Store:
+            try:
+                return self._opening(purpose)
+            except Unfit as fault:
+                self._unfit = fault
+                raise
+
+        return opened
+
+    def _changed(self) -> None:
+        if self.on_change is not None:
+            self.on_change()
+
+
+def opener(address: Address) -> Callable[[str], Store]:
+    """What opens a store of this address; ValueError where the driver is missing."""
+    if isinstance(address, SqliteAddress):
+        from arsenal_fast.ledger.sqlite import SqliteStore  # noqa: PLC0415 - only what is used is loaded
+
+        return lambda _: SqliteStore(address.path)
+    if find_spec("psycopg") is None:
+        raise ValueError(
+            "the database URL is one of PostgreSQL, but psycopg is missing: pip install 'arsenal-fast[postgresql]'."
+        )
+    from arsenal_fast.ledger.postgres import PostgresStore  # noqa: PLC0415
+
+    return lambda purpose: PostgresStore(address.url, reader=purpose == "read")
+
+
+class DisabledLedger:
+    """``DATABASE_URL=none``: nothing is written down, so a life holds as it is and nothing is known."""
+
+    status: Final = "disabled"
+    healthy: Final = True
+    fault: Final = ""
+
+    def __init__(self) -> None:
+        self.counters = Counters()
+        self.on_change: Callable[[], None] | None = None
+
+    async def start(self) -> None:
+        """Nothing to open."""
+
+    async def close(self, patience: float = CLOSE_SECONDS) -> int:
+        """Nothing waits."""
+        return 0
+
+    def record(self, rows: Sequence[LedgerRow], done: Callable[[Sequence[Life] | None], None]) -> None:
+        done([row.life for row in rows])
+
+    def revoke(self, entry: RevocationRow, done: Callable[[int | None], None]) -> None:
+        done(entry.issued_before)
+
+    def find(self, ids: Sequence[str], done: Callable[[Sequence[Past | None] | None], None]) -> None:
+        done([None] * len(ids))
+
+    def epochs(self, done: Callable[[dict[str, int] | None], None]) -> None:
+        done({})
+
+    def audit(self, query: AuditQuery, done: Callable[[AuditPage | None], None]) -> None:
+        """There is no history to read."""
+        done(None)
+
+    def prune(self, before: int) -> None:
+        """Nothing to delete."""
+
+
+def open_ledger(url: str, **options: Any) -> Ledger | DisabledLedger:
+    """The ledger that DATABASE_URL names; ValueError with one sentence."""
+    return DisabledLedger() if parse_url(url) is None else Ledger(url, **options)

@@ -1,0 +1,126 @@
+"""Backup and restore: SQLite's own backup interface, pg_dump and pg_restore; both while others are serving.
+
+A backup appears under its name when it is whole and on the disk, not before.
+"""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+from arsenal_fast.ledger.address import PostgresAddress
+from arsenal_fast.ledger.backend import opener
+from arsenal_fast.ledger.schema import POSTGRES_SCHEMA
+from arsenal_fast.ledger.tools import (
+    BUSY_PATIENCE,
+    LedgerError,
+    Progress,
+    address_of,
+    existing,
+    opened,
+    read_only,
+    told,
+)
+from arsenal_fast.ledger.verification import verify_sqlite
+
+BACKUP_PAGES: Final = 2_560  # of one step, 10 MB: between two steps the progress is told
+
+
+def backup(url: str, file: str, progress: Progress | None = None) -> None:
+    """A consistent copy as of now, while serving: an SQLite database, or PostgreSQL's custom format."""
+    where = address_of(url)
+    with told(), _whole_file(file) as temporary:
+        if isinstance(where, PostgresAddress):
+            what = ("--format=custom", "--no-owner", f"--schema={POSTGRES_SCHEMA}")
+            _run_tool(where, "pg_dump", *what, f"--file={temporary}")
+        else:
+            _copy_sqlite(existing(where), temporary, progress)
+
+
+def restore(url: str, file: str) -> None:
+    """Put a backup in the place of all that the ledger holds. Those who are serving see it as one change."""
+    where = address_of(url)
+    if not Path(file).is_file():
+        raise LedgerError("There is no such backup file.")
+    with told():
+        if isinstance(where, PostgresAddress):
+            whole = ("--clean", "--if-exists", "--no-owner", "--single-transaction", "--exit-on-error")
+            _run_tool(where, "pg_restore", *whole, file)
+        else:
+            report = verify_sqlite(file)
+            if report.faults:
+                raise LedgerError(f"The backup is not sound: {report.faults[0]}")
+            _overwrite_sqlite(where.path, file)
+        opened(where).close()  # an older backup is brought up to date
+
+
+def _copy_sqlite(path: str, copy: str, progress: Progress | None) -> None:
+    def stepped(_status: int, remaining: int, total: int) -> None:
+        if progress is not None:
+            progress(total - remaining, total)
+
+    with closing(read_only(path)) as source, closing(sqlite3.connect(copy, isolation_level=None)) as target:
+        # Within one read transaction the copy is of one moment, and no writer makes it begin again.
+        source.execute("BEGIN")
+        source.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        source.backup(target, pages=BACKUP_PAGES, progress=stepped)
+        source.execute("ROLLBACK")
+        target.execute("PRAGMA journal_mode = DELETE").fetchone()  # one file, complete by itself
+
+
+def _overwrite_sqlite(path: str, file: str) -> None:
+    deadline = time.monotonic() + BUSY_PATIENCE
+
+    def stepped(_status: int, remaining: int, _total: int) -> None:
+        if remaining and time.monotonic() > deadline:  # Python tries again for ever
+            raise LedgerError("The ledger is locked by somebody else.")
+
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with closing(read_only(file)) as source, closing(sqlite3.connect(path, isolation_level=None)) as target:
+        source.backup(target, progress=stepped)
+
+
+@contextmanager
+def _whole_file(file: str) -> Iterator[str]:
+    """A file beside it, which takes its name at the end."""
+    target = Path(file)
+    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    os.close(handle)
+    try:
+        yield temporary
+        with open(temporary, "rb") as whole:
+            os.fsync(whole.fileno())
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _run_tool(address: PostgresAddress, tool: str, *arguments: str) -> None:
+    """Run a tool of PostgreSQL. The password goes through a file that nobody else can read, not through `ps`."""
+    opener(address)
+    from psycopg import conninfo  # noqa: PLC0415 - an optional extra
+
+    binary = shutil.which(tool)
+    if binary is None:
+        raise LedgerError(f"{tool} is missing: install the client of PostgreSQL (Debian: postgresql-client).")
+    parts = conninfo.conninfo_to_dict(address.url)
+    password = str(parts.pop("password", "") or "")
+    with tempfile.NamedTemporaryFile("w", prefix="ledger-", encoding="utf-8") as passfile:
+        if password:
+            passfile.write("*:*:*:*:" + password.replace("\\", "\\\\").replace(":", "\\:") + "\n")
+            passfile.flush()
+            parts["passfile"] = passfile.name
+        target = conninfo.make_conninfo("", **parts)
+        command = [binary, "--no-password", f"--dbname={target}", *arguments]
+        done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - a list, without a shell
+    if done.returncode != 0:
+        text = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it says nothing"]
+        sentence = text[0].replace(password, "***") if password else text[0]
+        raise LedgerError(f"{tool} has failed: {sentence}.")

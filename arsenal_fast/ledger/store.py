@@ -1,0 +1,142 @@
+"""What a database must be able to do to be a ledger; ``sqlite`` and ``postgres`` match it by structure.
+
+Plain blocking calls on one connection, for one thread. Each may raise a ``faults.StoreError``: after Busy or
+Refused the store can be used again, after anything else it is closed and a new one opened. A write that raised
+may be repeated: what was written after all is not written twice.
+"""
+
+# ruff: noqa: S608 - the statements are put together of names of ours; values travel apart
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple, Protocol
+
+from arsenal_fast.identity.history import (
+    AUDIT_READ,
+    AuditEvent,
+    AuditPage,
+    AuditQuery,
+    Cursor,
+    LedgerRow,
+    Past,
+    RevocationRow,
+)
+from arsenal_fast.identity.life import MAX_TTL, Life
+
+LIVES_RETENTION: Final = MAX_TTL * 1000  # ms: a bound can kill no life once the longest one from before it is over
+PRUNE_ROWS: Final = 2_000  # rows looked at in one transaction: some ms, during which others wait to write
+
+
+class Lives(NamedTuple):
+    """Rows of one caller. ``late``: they were handed out already, while the ledger was away."""
+
+    rows: Sequence[LedgerRow]
+    late: bool = False
+
+
+class Reading(NamedTuple):
+    """Somebody reads the audit."""
+
+    at: int
+    caller: str
+    request_id: str | None
+    prefix: str | None
+    run: str | None
+
+
+Item = Lives | RevocationRow | Reading
+Answer = Sequence[Life] | int
+"""Of Lives: the life that holds, for each row. Of a revocation: the issued_before in force. Of a reading: 0."""
+
+
+class Store(Protocol):
+    """One connection to the ledger."""
+
+    def ping(self) -> None:
+        """Raise if the database can't be used."""
+
+    def write(self, items: Sequence[Item]) -> list[Answer]:
+        """Write all items in their order, in one commit, durably."""
+
+    def find(self, ids: Sequence[str]) -> list[Past | None]:
+        """Look each id up; None where nothing is known."""
+
+    def epochs(self) -> dict[str, int]:
+        """``issued_before`` of each prefix that has one, and of EVERYTHING."""
+
+    def audit(self, query: AuditQuery) -> AuditPage:
+        """One page of events, newest first."""
+
+    def pruning(self, before: int) -> Iterator[int]:
+        """Delete events before that moment, and what is known of identities that were over by then.
+
+        Each step is one short transaction and gives the number of rows that it has deleted.
+        """
+
+    def close(self) -> None:
+        """Give the connection back; never raises."""
+
+
+EVENT_COLUMNS: Final = (
+    *("kind", "at", "prefix", "run", "domain", "version", "generated", "expires", "issued_before"),
+    *("environment", "caller", "request_id"),
+)
+"""The columns of an event but for its number, in the order of AuditEvent."""
+
+Event = tuple[
+    str,
+    int,
+    str | None,
+    str | None,
+    str | None,
+    str | None,
+    int | None,
+    int | None,
+    int | None,
+    str | None,
+    str,
+    str | None,
+]
+
+
+def event_of(item: RevocationRow | Reading) -> Event:
+    """The event that an item other than Lives is."""
+    if isinstance(item, Reading):
+        return (
+            *(AUDIT_READ, item.at, item.prefix, item.run, None, None),
+            *(None, None, None, None, item.caller, item.request_id),
+        )
+    return (
+        *(item.kind, item.at, item.prefix, item.run, item.domain, item.version),
+        *(None, None, item.issued_before, None, item.caller, item.request_id),
+    )
+
+
+def revoked_id(item: RevocationRow) -> str:
+    """The identity that the row is of; only for kind ``revoked``."""
+    return f"{item.prefix}-{item.run}@{item.domain}/{item.version}:id"
+
+
+def audit_query(query: AuditQuery, table: str, mark: str) -> tuple[str, list[int | str]]:
+    """The statement of one page and one row more, and its values; ``mark`` stands for a value."""
+    columns = (
+        ("prefix = ", query.prefix),
+        ("run = ", query.run),
+        ("at >= ", query.since),
+        ("at < ", query.until),
+    )
+    conditions = [f"{column}{mark}" for column, value in columns if value is not None]
+    values: list[int | str] = [value for _, value in columns if value is not None]
+    if query.after is not None:
+        # The first is implied by the second, and lets the index begin where the page does.
+        conditions += [f"at <= {mark}", f"(at, seq) < ({mark}, {mark})"]
+        values += [query.after.at, query.after.at, query.after.seq]
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    select = f"SELECT seq, {', '.join(EVENT_COLUMNS)} FROM {table}{where}"
+    return f"{select} ORDER BY at DESC, seq DESC LIMIT {mark}", [*values, query.limit + 1]
+
+
+def page_of(rows: Sequence[tuple[object, ...]], limit: int) -> AuditPage:
+    """The page that the rows of ``audit_query`` are."""
+    events = [AuditEvent._make(row) for row in rows[:limit]]
+    more = len(rows) > limit
+    return AuditPage(events, Cursor(events[-1].at, events[-1].seq) if more else None)

@@ -1,0 +1,45 @@
+-- What has been revoked since a revision; reads only.
+--
+-- KEYS  the revision, the log, the epochs
+-- ARGV  the revision that the caller has seen
+-- reply the revision; the ids revoked since, or nil when the log does not reach back so far; the epochs, each as
+--       prefix and ms
+local revision = read_revision(KEYS[1])
+local since = ARGV[1] + 0
+
+local function is(kind, key)
+  return redis.call('TYPE', key).ok == kind
+end
+
+local function ids_since()
+  if since > revision or since < revision - LOG_LENGTH then
+    return false
+  end
+  local ids = {}
+  if since == revision then
+    return ids
+  end
+  local entries = is('list', KEYS[2]) and redis.call('LRANGE', KEYS[2], 0, revision - since - 1) or {}
+  for back = 0, revision - since - 1 do
+    local number, space, id = string.match(entries[back + 1] or '', '^(%d+)( ?)(.*)$')
+    if not number or number ~= string.format('%.0f', revision - back) then
+      return false
+    end
+    if space ~= '' then
+      ids[#ids + 1] = id
+    end
+  end
+  return ids
+end
+
+local epochs = {}
+local held = is('hash', KEYS[3]) and redis.call('HGETALL', KEYS[3]) or {}
+for at = 1, #held, 2 do
+  local epoch = read_epoch(held[at + 1])
+  if epoch > 0 then
+    epochs[#epochs + 1] = held[at]
+    epochs[#epochs + 1] = epoch
+  end
+end
+
+return { revision, ids_since(), epochs }

@@ -1,0 +1,145 @@
+"""A real PostgreSQL on a free port of 127.0.0.1, in a directory of its own, with a password.
+
+No pytest in here: benchmarks use it too. The server refuses to run as root, so root starts it as the user
+``postgres``, whom Debian's package makes. It is stopped by its own pid. POSTGRES_BIN may name the directory of
+the programs. What is unreal: ``fsync=off`` unless asked for, so it must not be judged by how fast it commits.
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+
+from tests.support.redis_server import _free_port
+
+START_TIMEOUT = 30.0  # seconds
+PASSWORD = "p:a\\s's wort%"  # every character that somebody might forget to quote
+QUOTED = "p%3Aa%5Cs%27s%20wort%25"
+
+
+class PostgresServer:
+    """Started by ``with``; the port and the data stay the same over restarts."""
+
+    def __init__(self, *settings: str, fsync: bool = False) -> None:
+        """``settings``: such as ``max_connections=20``."""
+        self._programs = _programs()
+        self._settings = [f"fsync={'on' if fsync else 'off'}", *settings]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._directory = Path(tempfile.mkdtemp(prefix="af-postgres-"))
+        self._as = _unprivileged()
+        if self._as:
+            os.chown(self._directory, *_ids(self._as["user"]))
+        self.port = _free_port()
+        self.url = f"postgresql://ledger:{QUOTED}@127.0.0.1:{self.port}/postgres"
+
+    def __enter__(self) -> Self:
+        password = self._directory / "password"
+        password.write_text(PASSWORD)
+        if self._as:
+            os.chown(password, *_ids(self._as["user"]))
+        options = ["--auth=scram-sha-256", "--username=ledger", f"--pwfile={password}", "--encoding=UTF8", "--no-sync"]
+        self._run("initdb", f"--pgdata={self._directory / 'data'}", "--locale=C", *options)
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "the server is not running"
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start, and return when it answers."""
+        settings = [f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", *self._settings]
+        command = [str(self._programs / "postgres"), "-D", str(self._directory / "data")]
+        command += [argument for setting in settings for argument in ("-c", setting)]
+        with (self._directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._directory, **self._as)
+        deadline = time.monotonic() + START_TIMEOUT
+        while True:
+            try:
+                self.execute("SELECT 1")
+            except psycopg.OperationalError:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    log_text = (self._directory / "log").read_text(errors="replace")
+                    raise RuntimeError(f"PostgreSQL does not start: {log_text[-1000:]}") from None
+                time.sleep(0.02)  # no event tells of a listening socket
+            else:
+                return
+
+    def stop(self) -> None:
+        """End at once by its own pid, cutting all connections; what was committed is there at the next start."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(signal.SIGCONT)
+            process.send_signal(signal.SIGQUIT)
+            process.wait()
+
+    def execute(self, statement: str, url: str = "") -> list[tuple[Any, ...]]:
+        """One statement over a connection of its own."""
+        with psycopg.connect(url or self.url, autocommit=True) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def new_database(self, name: str) -> str:
+        """An empty database; gives its URL."""
+        self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        self.execute(f"CREATE DATABASE {name}")
+        return self.url.removesuffix("postgres") + name
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self._programs / program), *arguments]
+        done = subprocess.run(command, capture_output=True, check=False, cwd=self._directory, **self._as)
+        if done.returncode:
+            raise RuntimeError(f"{program} has failed: {done.stderr.decode(errors='replace')[-1000:]}")
+
+
+def _programs() -> Path:
+    """The directory of the newest PostgreSQL."""
+    named = os.environ.get("POSTGRES_BIN")
+    if named:
+        return Path(named)
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if installed:
+        return installed[-1].parent
+    found = shutil.which("initdb")
+    if found is None:
+        raise RuntimeError(
+            "PostgreSQL is not there: install it (Debian: apt-get install postgresql,"
+            " or scripts/install-postgresql.sh) or set POSTGRES_BIN."
+        )
+    return Path(found).resolve().parent
+
+
+def _unprivileged() -> dict[str, Any]:
+    """How Popen drops what root has too much."""
+    if os.geteuid() != 0:
+        return {}
+    groups: Sequence[str] = []
+    return {"user": "postgres", "group": _group_of("postgres"), "extra_groups": groups}
+
+
+def _group_of(user: str) -> int:
+    return _ids(user)[1]
+
+
+def _ids(user: str) -> tuple[int, int]:
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        raise RuntimeError("There is no user postgres: install Debian's package postgresql.") from None
+    return entry.pw_uid, entry.pw_gid
