@@ -6,19 +6,22 @@ What a command needs is imported by that command, so that each starts at once.
 """
 
 import argparse
+import dataclasses
 import errno
 import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from arsenal_fast import __version__
+from arsenal_fast import __version__, token_command
 from arsenal_fast.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from arsenal_fast.config import Config
+    from arsenal_fast.jwt_keys import Keys
     from arsenal_fast.shared_counters import SharedCounters
 
 EXIT_FAILURE: Final = 1
@@ -88,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Print the effective configuration, secrets masked; exit 78 if it can't be used.",
     )
     check.set_defaults(command=_check)
+    token_command.add_parser(commands, _keys, time.time)
     openapi = commands.add_parser(
         "openapi",
         help="print the OpenAPI document of the API",
@@ -106,6 +110,14 @@ def _serve(arguments: argparse.Namespace) -> int:
     flags = {"HOST": arguments.host, "PORT": arguments.port, "WORKERS": arguments.workers}
     config = configuration.load(with_flags(os.environ, flags))
     logs.setup(config)
+    if config.jwt_secret is None:
+        # Before the forks, so that all workers sign and verify with the same one.
+        from arsenal_fast.jwt_keys import draw_secret
+
+        config = dataclasses.replace(config, jwt_secret=draw_secret())
+        logging.getLogger(__name__).warning(
+            "JWT_SECRET is not set: tokens are signed with a secret drawn now, and are worth nothing after a restart"
+        )
     for warning in config.warnings:
         logging.getLogger(__name__).warning("%s", warning)
     if config.workers == 1:
@@ -181,6 +193,19 @@ def _openapi(_arguments: argparse.Namespace) -> int:
     url = {name: os.environ[name] for name in ("API_BASE_URL", "PORT") if name in os.environ}
     print(json.dumps(document(configuration.load(url).api_base_url), indent=2))
     return 0
+
+
+def _keys() -> "Keys":
+    """The keys that tokens are made and checked with: of the configuration only their variables count."""
+    from arsenal_fast import config as configuration
+    from arsenal_fast import worker
+
+    names = (
+        *("API_BASE_URL", "PORT", "TLS_CERT_FILE", "TLS_KEY_FILE"),
+        *("JWT_SECRET", "JWT_SECRET_PREVIOUS", "JWT_PRIVATE_KEY"),
+    )
+    config = configuration.load({name: os.environ[name] for name in names if name in os.environ})
+    return worker.make_keys(config)
 
 
 def _flushed(status: int) -> int:

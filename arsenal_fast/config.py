@@ -15,6 +15,8 @@ from urllib.parse import quote
 
 from arsenal_fast import readers
 from arsenal_fast.errors import ConfigurationError
+from arsenal_fast.jwt_keys import Keys
+from arsenal_fast.ledger.address import password_of
 from arsenal_fast.redis.address import parse_url
 from arsenal_fast.secret import Secret
 from arsenal_fast.variables import MIN_SECRET, PRODUCTION, TABLE, Row, markdown_table
@@ -44,6 +46,11 @@ class Config:
     tls_key_file: str
     api_base_url: str
     jwt_secret: Secret | None
+    jwt_secret_previous: Secret | None
+    jwt_private_key: Secret | None
+    protected_prefixes: tuple[str, ...]
+    database_url: Secret
+    ledger_retention_days: int
     identity_domain: str
     identity_cache_size: int
     max_connections: int
@@ -76,10 +83,13 @@ class Config:
 
     def secrets(self) -> tuple[str, ...]:
         """The texts that nobody may see, for who has to keep them out of what it writes."""
-        secrets = [self.jwt_secret.reveal()] if self.jwt_secret else []
+        keys = (self.jwt_secret, self.jwt_secret_previous, self.jwt_private_key)
+        secrets = [key.reveal() for key in keys if key is not None]
         if not self.embedded:
             password = parse_url(self.redis_url.reveal()).password.decode("utf-8", "surrogateescape")
             secrets += [password, quote(password, safe="")] if password else []
+        if database_password := password_of(self.database_url.reveal()):
+            secrets += [database_password, quote(database_password, safe="")]
         return tuple(dict.fromkeys(secrets))
 
 
@@ -88,6 +98,9 @@ _EMPTY: Final[Mapping[str, object]] = {
     "TLS_CERT_FILE": "",
     "TLS_KEY_FILE": "",
     "JWT_SECRET": None,
+    "JWT_SECRET_PREVIOUS": None,
+    "JWT_PRIVATE_KEY": None,
+    "PROTECTED_PREFIXES": (),
 }
 """Values of what is absent and has no default."""
 
@@ -185,9 +198,10 @@ def _check_tls(values: Mapping[str, Any], _production: bool) -> Iterator[str]:
 
 
 def _check_secret(values: Mapping[str, Any], production: bool) -> Iterator[str]:
-    secret = values.get("JWT_SECRET")
-    if production and secret is not None and (fault := _weakness(secret)):
-        yield f"JWT_SECRET {fault}; take the output of `openssl rand -base64 48`."
+    for name in ("JWT_SECRET", "JWT_SECRET_PREVIOUS"):
+        secret = values.get(name)
+        if production and secret is not None and (fault := _weakness(secret)):
+            yield f"{name} {fault}; take the output of `openssl rand -base64 48`."
 
 
 def _weakness(secret: Secret) -> str | None:
@@ -199,7 +213,16 @@ def _weakness(secret: Secret) -> str | None:
     return None
 
 
-_CHECKS: Final = (_check_state, _check_quota, _check_tls, _check_secret)
+def _check_keys(values: Mapping[str, Any], production: bool) -> Iterator[str]:
+    key = values.get("JWT_PRIVATE_KEY")
+    if key is not None:
+        try:
+            Keys(Secret("-"), issuer="-", private_key_pem=key)
+        except ConfigurationError as error:
+            yield from error.faults
+
+
+_CHECKS: Final = (_check_state, _check_quota, _check_tls, _check_secret, _check_keys)
 
 
 def _doubtful(values: Mapping[str, Any], production: bool) -> Iterator[str]:

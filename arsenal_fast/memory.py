@@ -1,8 +1,8 @@
 """The embedded store (``memory://``): the ports of Redis within one process, for one worker.
 
 Rules of this file: the same answers as the scripts of the Redis backend, which one conformance suite holds; every
-callback is made before the call returns; time comes from the callables passed in; and everything is bounded (epochs
-by their age alone: only who may revoke can set one).
+callback is made before the call returns; time comes from the callables passed in; and everything is bounded (the
+epochs by the prefixes that somebody with the right to revoke has named).
 
 * What is over (a limiter cell whose tat has passed, a record after its retention) goes as others come: each
   row written looks at SWEEP of the oldest entries, so dead ones leave sooner than new ones arrive and no call
@@ -125,12 +125,15 @@ class ChangeLog:
 
     def add(self, identity: str | None, now: int) -> None:
         """Count one change."""
-        self.revision = revocation.next_revision(self.revision, now)
-        self._ids.appendleft(identity)
+        if self.revision:
+            self.revision += 1
+            self._ids.appendleft(identity)
+        else:
+            self.begin(now)
 
-    def begin_anew(self, revision: int) -> None:
-        """Go on from another revision: nobody can follow how it came to it."""
-        self.revision = revision
+    def begin(self, now: int, least: int = 0) -> None:
+        """Begin to count; nobody can follow how the log came to its revision."""
+        self.revision = revocation.first_revision(now, least)
         self._ids.clear()
 
     def since(self, revision: int) -> list[str] | None:
@@ -256,31 +259,29 @@ class MemoryRevocations:
         done(Changes(self._log.revision, self._log.since(since), dict(self._epochs)))
 
     def restore_epochs(self, epochs: Mapping[str, int], revision: int, done: Callable[[int | None], None]) -> None:
-        """Epochs are at least these from now on, and revisions go on above ``revision``; ``done`` gets the one in force."""
+        """Epochs are at least these from now on, and revisions go on above ``revision``.
+
+        ``done`` gets the revision in force.
+        """
         now = self._now_ms()
         log = self._log
         risen = self._raise({prefix: epoch for prefix, epoch in epochs.items() if epoch > 0}, now)
         if log.revision <= revision:
-            log.begin_anew(max(revision + 1, now))
+            log.begin(now, revision + 1)
         elif risen:
             log.add(None, now)
         self._count()
         done(log.revision)
 
     def _raise(self, epochs: Mapping[str, int], now: int) -> bool:
-        """Whether any rose; then those go of which nothing is left."""
+        """Whether any rose."""
         risen = False
         for prefix, before in epochs.items():
             held = self._epochs.get(prefix, 0)
             epoch = revocation.raised(held, before, now)
-            self._epochs[prefix] = epoch
-            risen = risen or epoch > held
-        if risen:
-            self._epochs = {
-                prefix: epoch
-                for prefix, epoch in self._epochs.items()
-                if prefix in epochs or not revocation.is_spent(epoch, now)
-            }
+            if epoch > held:
+                self._epochs[prefix] = epoch
+                risen = True
         return risen
 
     def _count(self, rows: int = 0) -> None:

@@ -132,6 +132,7 @@ class Metrics:
     identity_issued_without_store: Annotated[
         Counter, "Identities issued by one worker alone while the shared store was away."
     ] = 0
+    identity_revoked: Annotated[Counter, "Revocations: of one identity, of a prefix or of everything."] = 0
     identity_cache_entries: Annotated[Gauge, "Identities in the workers' memory."] = 0
 
     limiter_allowed: Annotated[Counter, "Requests that the limiter let through."] = 0
@@ -161,6 +162,11 @@ class Metrics:
     redis_script_loads: Annotated[Counter, "Scripts loaded again because Redis had lost them."] = 0
     redis_round_trips: Series = field(default_factory=_round_trips)
     store_evictions: Annotated[Counter, "Entries that the embedded store dropped for want of room."] = 0
+    ledger_waiting: Annotated[Gauge, "Rows that wait to be written to the ledger."] = 0
+    ledger_dropped: Annotated[Counter, "Rows that the ledger will never have: there was no memory left to wait in."] = 0
+    ledger_rows: Annotated[Counter, "Rows written to the ledger."] = 0
+    ledger_commits: Annotated[Counter, "Commits of the ledger, each of many rows."] = 0
+    ledger_failures: Annotated[Counter, "Tries that found the ledger locked, full or away."] = 0
     store_up: Gauge = 0
     """Workers that reach their store."""
 

@@ -13,7 +13,9 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Final
 
-from arsenal_fast.identity.grammar import domain_fault
+from arsenal_fast.identity.grammar import domain_fault, prefix_fault
+from arsenal_fast.ledger.address import PostgresAddress
+from arsenal_fast.ledger.address import parse_url as parse_database_url
 from arsenal_fast.limiting.client import ClientAddresses
 from arsenal_fast.redis.address import parse_url
 from arsenal_fast.secret import MASK, Secret
@@ -23,6 +25,8 @@ Reader = Callable[[str], object]
 MEMORY: Final = "memory://"  # the REDIS_URL that is none
 
 AUTO: Final = 0  # what workers() returns for "auto": it depends on the machine and on REDIS_URL
+
+MAX_KEY_FILE: Final = 65_536  # octets of a PEM file: eight keys have about 1 KiB
 
 _ECHO: Final = 40  # characters of a bad text that are repeated to the operator
 
@@ -217,3 +221,40 @@ def _authority(match: re.Match[str]) -> str:
     scheme, port = match["scheme"].lower(), match["port"]
     suffix = "" if port is None or port.lstrip("0") == _DEFAULT_PORTS[scheme] else f":{int(port)}"
     return f"{scheme}://{match['host'].lower()}{suffix}"
+
+
+def private_key(text: str) -> Secret:
+    """Ed25519 keys in PEM: the path of a file, or the text itself, with line ends or ``\\n`` in their place."""
+    if text.startswith(("/", "file:")):
+        path = text.removeprefix("file://").removeprefix("file:")
+        try:
+            if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe would wait
+                raise ValueError
+            with open(path, encoding="ascii", errors="replace") as file:
+                return Secret(file.read(MAX_KEY_FILE))
+        except (OSError, ValueError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or "not a file"
+            raise ValueError(f"must be the path of a PEM file that can be read: {reason}") from None
+    if "-----BEGIN" not in text:
+        raise ValueError("must be a PEM text, or the path of one that begins with / or file:; it is not shown")
+    return Secret(text.replace("\\n", "\n"))
+
+
+def protected_prefixes(text: str) -> tuple[str, ...]:
+    """Prefixes between commas."""
+    entries = tuple(dict.fromkeys(entry.strip(" ") for entry in text.split(",")))
+    for entry in entries:
+        if prefix_fault(entry):
+            raise ValueError(f"must be prefixes of A-Z a-z 0-9 _ . between commas; one is {shown(entry)}")
+    return entries
+
+
+def database_url(text: str) -> Secret:
+    """Where the ledger is."""
+    try:
+        address = parse_database_url(text)
+    except ValueError as fault:
+        raise ValueError(f"is refused: {str(fault).rstrip('.')}") from None
+    if isinstance(address, PostgresAddress):
+        return Secret(text, f"postgresql://{MASK}@{address.host}/{address.database}")
+    return Secret(text, text)

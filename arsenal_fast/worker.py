@@ -29,6 +29,9 @@ from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.http.limits import Limits
 from arsenal_fast.http.request import Request
 from arsenal_fast.identity.runs import NODES
+from arsenal_fast.jwt_keys import Keys
+from arsenal_fast.ledger.address import NONE as NO_LEDGER
+from arsenal_fast.ledger.backend import Ledger
 from arsenal_fast.limiting.quota import Quota
 from arsenal_fast.memory import MemoryBackend
 from arsenal_fast.metrics import ProcessFigures
@@ -45,6 +48,9 @@ log = logging.getLogger(__name__)
 
 PUBLISH: Final = 0.5
 """Seconds between a worker's snapshots for the others: how old their share of a scrape may be."""
+
+PRUNE: Final = 3600.0
+"""Seconds between looks for events that are older than LEDGER_RETENTION_DAYS."""
 
 TLS_CHECK: Final = 10.0
 """Seconds between looks at the certificate files; cert-manager renews weeks ahead."""
@@ -104,10 +110,13 @@ class _Worker:
             backend = RedisBackend(
                 config.redis_url.reveal(), timeout=config.redis_timeout_ms / 1000, jitter=random.random
             )
+        ledger = _ledger(config)
         service = Service(
             _settings(config),
             backend,
             spare,
+            make_keys(config),
+            ledger,
             call_soon=loop.call_soon,
             monotonic=time.monotonic,
             now=time.time,
@@ -131,17 +140,25 @@ class _Worker:
             max_connections=_max_connections(config),
         )
         await backend.start()
+        if ledger is not None:
+            await ledger.start()
+            # What was revoked by epochs holds also where the shared store has forgotten it.
+            ledger.epochs(lambda epochs: service.directory.revisions.learn_epochs(epochs or {}))
         await listener.start(self._listening, self._tls)
         service.ready = True
         _tune_garbage_collection()
         log.info("serving on %s port %d", config.host, self._listening.getsockname()[1])
         chores = [loop.create_task(self._publish(service))]
+        if ledger is not None and config.ledger_retention_days:
+            chores.append(loop.create_task(self._prune(ledger)))
         if config.tls:
             chores.append(loop.create_task(self._watch_tls()))
         await self._stop.wait()
         await self._drain(service, listener)
         for chore in chores:
             chore.cancel()
+        if ledger is not None and (left := await ledger.close()):
+            log.error("%d rows could not be written to the ledger before the end", left)
         await backend.close()
         self._write_snapshot(service)
         log.info("stopped")
@@ -188,6 +205,11 @@ class _Worker:
         except ValueError as error:
             log.error("this worker's counts can't be shared: %s", error)
 
+    async def _prune(self, ledger: Ledger) -> None:
+        while True:
+            ledger.prune(int(time.time() * 1000) - self._config.ledger_retention_days * 86_400_000)
+            await asyncio.sleep(PRUNE)
+
     # Certificates.
 
     async def _watch_tls(self) -> None:
@@ -226,10 +248,35 @@ def _settings(config: Config) -> Settings:
         cache_size=config.identity_cache_size,
         access_log=config.access_log,
         workers=config.workers,
+        protected_prefixes=frozenset(prefix.lower() for prefix in config.protected_prefixes),
         # Drawn, not configured: two workers with one number still can't hand out one run twice, for a drawn
         # run is issued as new or not at all.
         node=int.from_bytes(os.urandom(2)) % NODES,
     )
+
+
+def make_keys(config: Config) -> Keys:
+    """Return the keys that sign and verify; raises ConfigurationError where there is no secret."""
+    if config.jwt_secret is None:
+        raise ConfigurationError(["JWT_SECRET must be set."])
+    keys = Keys(
+        config.jwt_secret,
+        issuer=config.api_base_url,
+        previous=config.jwt_secret_previous,
+        private_key_pem=config.jwt_private_key,
+    )
+    keys.prepare()
+    return keys
+
+
+def _ledger(config: Config) -> Ledger | None:
+    url = config.database_url.reveal()
+    if url == NO_LEDGER:
+        return None
+    try:
+        return Ledger(url)
+    except ValueError as error:
+        raise ConfigurationError([f"DATABASE_URL: {error}"]) from None
 
 
 def _memory() -> MemoryBackend:

@@ -121,6 +121,19 @@ def test_a_good_value_is_read(name: str, text: str, value: object) -> None:
 
 
 REFUSED = {
+    "JWT_SECRET_PREVIOUS": ["a\nb", "\x7f"],
+    "JWT_PRIVATE_KEY": ["", "secret", "/nowhere/key.pem", "file:/nowhere", "/dev/null", "-----BEGIN NOTHING-----"][1:],
+    "PROTECTED_PREFIXES": ["player-1", ",", "player,,prod", "a b", "é"],
+    "DATABASE_URL": [
+        "identity.db",
+        "sqlite:",
+        "sqlite://data/x.db",
+        "sqlite:///",
+        "mysql://h/d",
+        "postgresql://",
+        "NONE",
+    ],
+    "LEDGER_RETENTION_DAYS": ["-1", "36501", "1.5", "ten"],
     "NODE_ENV": ["prod", "production ", "pröduction"],
     "HOST": ["example.org", "x86_64-conda-linux-gnu", "0.0.0.0:80", "fe80::1%eth0", "*", "0x7f.1", "127.1"],
     "PORT": ["0", "65536", "-1", "+1", " 1", "1 ", "1_0", "0x50", "1e3", "3655.0", "٣٦٥٥", "²", "tcp://1.2.3.4:1"],

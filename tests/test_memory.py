@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from arsenal_fast.identity.life import EXPIRED_RETENTION, Issued, IssueRow, Life, Outcome
+from arsenal_fast.identity.life import EXPIRED_RETENTION, MAX_TTL, Found, Issued, IssueRow, Life, Mode, Outcome
 from arsenal_fast.limiting.client import Client
 from arsenal_fast.limiting.gcra import allowed
 from arsenal_fast.limiting.quota import Quota
@@ -26,7 +26,7 @@ class Memory(MemoryBackend):
     def hit(self, key: str, quantity: int = 1, quota: Quota = QUOTA) -> int:
         """The backlog before the hits."""
         answers: list[Sequence[int] | None] = []
-        self.limiter.admit([Client(key, quota)], [quantity], answers.append)
+        self.limiter.admit([Client(key, quota)], [quantity], lambda _, backlogs: answers.append(backlogs))
         assert answers[0] is not None
         return answers[0][0]
 
@@ -37,10 +37,11 @@ class Memory(MemoryBackend):
         return answers[0][0]
 
     def find(self, identity: str) -> Life | None:
-        answers: list[Sequence[Life | None] | None] = []
+        answers: list[Sequence[Found | None] | None] = []
         self.identities.find([identity], answers.append)
         assert answers[0] is not None
-        return answers[0][0]
+        found = answers[0][0]
+        return found and found.life
 
 
 @pytest.mark.parametrize("moments", TABLE.values(), ids=list(TABLE))
@@ -79,10 +80,21 @@ def test_a_record_is_readable_until_its_retention_is_over() -> None:
     memory.issue(IssueRow(ID, 100))
     memory.ms = 1099 + EXPIRED_RETENTION
     assert memory.find(ID) == Life(1000, 1100)
-    assert memory.issue(IssueRow(ID, 100, fresh=True)).outcome is Outcome.TAKEN
+    assert memory.issue(IssueRow(ID, 100, Mode.FRESH)).outcome is Outcome.TAKEN
     memory.ms = 1100 + EXPIRED_RETENTION
     assert memory.find(ID) is None
-    assert memory.issue(IssueRow(ID, 100, fresh=True)).outcome is Outcome.ISSUED
+    assert memory.issue(IssueRow(ID, 100, Mode.FRESH)).outcome is Outcome.ISSUED
+
+
+def test_a_floor_is_kept_until_no_life_that_it_killed_could_last() -> None:
+    memory = Memory()
+    memory.ms = 1000
+    memory.issue(IssueRow(ID, 100))
+    memory.revocations.revoke(ID, None, lambda _: None)
+    memory.ms = 1000 + MAX_TTL * 1000 + EXPIRED_RETENTION - 1
+    assert memory.find(ID) == Life(1000, 1100)
+    memory.ms += 1
+    assert memory.find(ID) is None
 
 
 def test_cells_that_are_over_leave_as_others_come() -> None:
@@ -99,9 +111,10 @@ def test_cells_that_are_over_leave_as_others_come() -> None:
 
 def test_records_that_are_over_leave_as_others_come() -> None:
     memory = Memory(identities=100_000)
+    memory.ms = 1000
     for number in range(1000):
         memory.issue(IssueRow(f"old-{number}", 100))
-    memory.ms = 100 + EXPIRED_RETENTION
+    memory.ms = 1100 + EXPIRED_RETENTION
     for number in range(1000):
         memory.issue(IssueRow(f"new-{number}", 100))
     assert len(memory.identities) == 1000

@@ -5,21 +5,20 @@ Nothing here reads a clock or a store. All moments are ms since the epoch, by th
 * A life is dead when generated <= floor(id), or generated < epoch(prefix), or generated < epoch(everything).
 * A store counts what changes: the **revision** goes up by one with every revocation and every epoch that rises.
   Who remembers lives compares it, and asks for what has changed since.
-* A store without a revision begins at its clock's ms, and not at 1: a store that has lost its memory would else
-  count a second time through numbers that somebody has seen, who would then miss what happened in between.
+* A store without a revision begins at its clock's us, and not at 1: a store that has lost its memory would else
+  count a second time through numbers that somebody has seen, who would then miss what happened in between. (No store
+  makes a change a us, so the clock is always ahead of the count.)
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from arsenal_fast.identity.history import EVERYTHING
-from arsenal_fast.identity.life import EXPIRED_RETENTION, LAST_GENERATED, MAX_TTL, Found, Life
+from arsenal_fast.identity.life import LAST_GENERATED, Found, Life
+
+__all__ = ["EVERYTHING", "LOG_LENGTH", "UNKNOWN", "Changes", "Revoked", "first_revision", "raised", "revoke"]
 
 LOG_LENGTH: Final = 1_000  # changes that a store remembers one by one; who is further behind forgets everything
-
-KEPT: Final = MAX_TTL * 1000 + EXPIRED_RETENTION  # ms after which no life is left that an epoch has killed
-
-__all__ = ["EVERYTHING", "KEPT", "LOG_LENGTH", "Changes", "Revoked", "is_spent", "next_revision", "raised", "revoke"]
 
 
 class Revoked(NamedTuple):
@@ -70,11 +69,6 @@ def raised(epoch: int, before: int, now: int) -> int:
     return max(epoch, min(before if before > 0 else now + 1, LAST_GENERATED))
 
 
-def next_revision(revision: int, now: int) -> int:
-    """The revision after one more change; 0 is none."""
-    return revision + 1 if revision else now
-
-
-def is_spent(epoch: int, now: int) -> bool:
-    """Whether all the lives that an epoch has killed would be over, and forgotten."""
-    return epoch + KEPT <= now
+def first_revision(now: int, least: int = 0) -> int:
+    """Where a store without a memory begins to count, at ``now`` (ms); ``least``: one more than somebody has seen."""
+    return max(now * 1000, least)

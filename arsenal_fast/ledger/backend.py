@@ -23,7 +23,7 @@ from arsenal_fast.ledger.store import Reading as AuditRead
 TIMEOUT: Final = 0.25  # seconds that anybody waits for the ledger
 CAPACITY: Final = 100_000  # rows that may wait: some 80 MB
 MAX_LOOKUPS: Final = 10_000  # identities that may wait to be looked up: far more than can be within the time-out
-GAP: Final = 0.004  # seconds from one commit's begin to the next one's: what a row waits for company at most
+GAP: Final = 0.005  # seconds from one commit's begin to the next one's: what a row waits for company at most
 START_SECONDS: Final = 2.0  # that ``start`` waits for the database: then the service starts without it
 CLOSE_SECONDS: Final = 5.0  # that ``close`` waits for what is still to be written
 

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from math import inf
 from typing import Final, NamedTuple
 
 from arsenal_fast.limiting.quota import Quota
@@ -38,14 +39,26 @@ _V6_CLIENT: Final = (1 << 128) - (1 << 64)  # one customer's network, RFC 6177: 
 
 @dataclass(slots=True, eq=False)
 class Client:
-    """One client as the limiter knows it; compared by identity. The last four belong to the adapters."""
+    """One client as the limiter knows it; compared by identity."""
 
     key: str
     quota: Quota
-    wire: bytes | None = None  # an adapter's encoding of the key, made once
-    batch: object | None = None  # the batch in which the client has a row
-    row: int = 0  # its place there
-    denied_until: float = 0.0  # monotonic seconds; 0.0 is not denied
+    token: bool = False
+    """It came with a service token, and is that token's subject."""
+    scopes: frozenset[str] = frozenset()
+    """What its token allows it."""
+    expires: float = inf
+    """Wall clock, seconds: when its token ends."""
+
+    # What belongs to the limiter and its stores.
+    wire: bytes | None = None
+    """A store's encoding of the key, made once."""
+    batch: object | None = None
+    """The batch in which the client has a row."""
+    row: int = 0
+    """Its place there."""
+    denied_until: float = 0.0
+    """Monotonic seconds; 0.0 is not denied."""
 
 
 class _Address(NamedTuple):

@@ -14,10 +14,10 @@ local cells = call('MGET', unpack(KEYS))
 local struck = {}
 local reply = { 0 }
 
--- The revision travels with every admission, so that nobody has to ask whether something was revoked. At most 15
--- digits, which a double holds to the last; garbage is none.
+-- The revision travels with every admission, so that nobody has to ask whether something was revoked. Garbage is none,
+-- and so is what a double does not hold to the last digit: as in redis/revision.lua.
 local revision = cells[1]
-if revision and #revision <= 15 and find(revision, '^%d+$') then
+if revision and #revision <= 16 and find(revision, '^%d+$') and revision + 0 < 9007199254740992 then
   reply[1] = revision + 0
 end
 

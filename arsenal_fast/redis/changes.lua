@@ -21,11 +21,11 @@ local function ids_since()
   end
   local entries = is('list', KEYS[2]) and redis.call('LRANGE', KEYS[2], 0, revision - since - 1) or {}
   for back = 0, revision - since - 1 do
-    local number, space, id = string.match(entries[back + 1] or '', '^(%d+)( ?)(.*)$')
-    if not number or number ~= string.format('%.0f', revision - back) then
+    local number, space, id = string.match(entries[back + 1] or '', '^(%d+)(.?)(.*)$')
+    if number ~= string.format('%.0f', revision - back) or (space ~= '' and space ~= ' ') then
       return false
     end
-    if space ~= '' then
+    if space == ' ' then
       ids[#ids + 1] = id
     end
   end

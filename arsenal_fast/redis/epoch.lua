@@ -4,7 +4,7 @@
 -- ARGV  the least revision (0, or one more than somebody has seen), then two a row: prefix, the epoch (ms; 0: everything up to now dies)
 -- reply the revision, and one integer a row: the epoch that is in force
 --
--- An epoch never falls. One that has killed nothing for so long that nothing of it is left goes with the next rise.
+-- An epoch never falls.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local revision = read_revision(KEYS[1])
@@ -24,23 +24,15 @@ for at = 2, #ARGV, 2 do
 end
 
 if risen then
-  local held = redis.call('HGETALL', KEYS[3])
-  for at = 1, #held, 2 do
-    if read_epoch(held[at + 1]) + KEPT <= now then
-      redis.call('HDEL', KEYS[3], held[at])
-    end
-  end
   redis.call('PEXPIRE', KEYS[3], KEPT)
 end
 
 local least = ARGV[1] + 0
 if revision < least then
   -- The store has lost its memory: whoever has seen any revision before must find that the log does not reach it.
-  revision = math.max(least, now)
-  write_revision(KEYS[1], revision)
-  redis.call('DEL', KEYS[2])
+  revision = begin_revision(KEYS[1], KEYS[2], time, least)
 elseif risen then
-  revision = count_change(KEYS[1], KEYS[2], revision, now, nil)
+  revision = count_change(KEYS[1], KEYS[2], revision, time, nil)
 end
 table.insert(reply, 1, revision)
 return reply

@@ -22,6 +22,6 @@ local already = held.generated <= held.floor
 if not already then
   held.floor = math.max(now, held.generated)
   write_record(KEYS[1], held, now)
-  revision = count_change(KEYS[2], KEYS[3], revision, now, ARGV[1])
+  revision = count_change(KEYS[2], KEYS[3], revision, time, ARGV[1])
 end
 return { 1, held.generated, held.generated + held.ttl, held.floor, already and 1 or 0, revision }

@@ -135,7 +135,9 @@ class Connection(asyncio.Protocol):
             record = self._prepared(data[: end - 2])
             if record is not None and record.fresh_until > self._now():
                 exchange = cast(Exchange, self._last)
-                if data[end:] == block or self._fits(data, end, exchange):
+                if (not record.guarded or self._service.may_answer(record, exchange.client)) and (
+                    data[end:] == block or self._fits(data, end, exchange)
+                ):
                     exchange.octets = data
                     outbox.append(exchange)
                     self._service.begin_prepared(exchange, record)
@@ -217,6 +219,8 @@ class Connection(asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """Hold the time-outs; called about twice a second with the monotonic clock."""
         limits = self._listener.timeouts
+        if self._block is not None and self._last is not None and self._last.client.expires <= self._now():
+            self._block = None  # the token that came with these fields has ended
         if self._linger_until:
             unsent = self._transport.get_write_buffer_size() > 0
             if now >= self._linger_until + (limits.write if unsent else 0.0):
@@ -320,7 +324,7 @@ class Connection(asyncio.Protocol):
         self._block = data[block:]
         service = self._service
         forwarded_for, request_id = holes
-        if forwarded_for is not None:
+        if forwarded_for is not None and not exchange.client.token:
             exchange.client = service.client(self._peer, forwarded_for)
         if request_id is not None:
             exchange.extra = service.cors.reflected(exchange.request.fields.origin) + request_id_line(request_id)
@@ -344,7 +348,7 @@ class Connection(asyncio.Protocol):
             self._partial_since = 0.0
             self._in_body = False
             last = self._last
-            if opened and last is not None and parser.untouched and self._service.may_repeat(last.request):
+            if opened and last is not None and parser.untouched and self._service.may_repeat(last):
                 # The next request with these fields may take the short way, by the same exchange.
                 self._block = last.request.fields.block
             return

@@ -27,10 +27,19 @@ from arsenal_fast.metrics import Metrics
 from arsenal_fast.service.exchange import Exchange
 from arsenal_fast.service.ports import Limiter
 from arsenal_fast.service.problems import QUOTA_EXCEEDED, problem
+from arsenal_fast.service.revisions import Revisions
 
 log = logging.getLogger(__name__)
 
 POLICY: Final = "default"
+"""The policy of addresses."""
+
+TOKEN_POLICY: Final = "token"  # noqa: S105 a policy's name, no secret
+"""The policy of service tokens; its quota is the token's own."""
+
+MAX_QUOTAS: Final = 256
+"""Different quotas whose lines are kept: the operator mints few, and each may keep 2 MiB."""
+
 _SECOND: Final = 1_000_000
 """Microseconds: the unit of the limiter."""
 
@@ -61,7 +70,7 @@ class Admission:
     def __init__(
         self,
         *,
-        quota: Quota,
+        quota: Quota | None,
         limiter: Limiter,
         spare: Limiter,
         on_failure: OnFailure,
@@ -71,10 +80,17 @@ class Admission:
         starts: Starts,
         metrics: Metrics,
         hit: Callable[[int, float], None],
+        revisions: Revisions,
+        now: Callable[[], float],
     ) -> None:
-        """``hit(count, seconds)`` counts prepared answers; ``refresh`` moves ``starts`` to this second."""
+        """``hit(count, seconds)`` counts prepared answers; ``refresh`` moves ``starts`` to this second.
+
+        ``quota``: that of an address; None: nobody is limited, and only the revision is asked for.
+        """
         self._quota = quota
-        self._lines = LimitLines(quota, POLICY)
+        self._lines: dict[Quota, LimitLines] = {}
+        self._revisions = revisions
+        self._now = now
         self._limiter = limiter
         self._spare = spare
         self._on_failure = on_failure
@@ -92,7 +108,9 @@ class Admission:
         if client.denied_until and self._refuse_locally(exchange, client):
             return
         batch = self._batch
-        if client.batch is batch:
+        if self._quota is None:
+            row = 0
+        elif client.batch is batch:
             row = client.row
             batch.quantities[row] += 1
         else:
@@ -116,9 +134,10 @@ class Admission:
             if backlogs is None:
                 self._spare.admit([client], [0], told)
                 return
-            remaining = gcra.remaining(backlogs[0], self._quota)
+            quota = client.quota
+            remaining = gcra.remaining(backlogs[0], quota)
             reset = gcra.reset_after(backlogs[0])
-            done(self._lines.lines(remaining, reset), remaining, reset)
+            done(self._lines_of(quota).lines(remaining, reset), remaining, reset)
 
         # Behind the hits of this tick, which the same client may have sent before.
         self._call_soon(partial(self._limiter.admit, [client], [0], told))
@@ -131,11 +150,26 @@ class Admission:
     def _settle(self, batch: _Batch, revision: int, backlogs: Sequence[int] | None) -> None:
         if backlogs is None:
             self._settle_alone(batch)
-        else:
+        elif self._revisions.is_known(revision):
             self._decide(batch, list(backlogs), remember=True)
+        else:
+            # Something was revoked: what these exchanges were to be answered with may be dead.
+            self._revisions.catch_up(revision, partial(self._decide_anew, batch, list(backlogs)))
+
+    def _decide_anew(self, batch: _Batch, backlogs: list[int]) -> None:
+        now = self._now()
+        for exchange in batch.exchanges:
+            record = exchange.record
+            if record is not None and record.fresh_until <= now:
+                exchange.recall(batch.started)
+                exchange.record = None
+        self._decide(batch, backlogs, remember=True)
 
     def _settle_alone(self, batch: _Batch) -> None:
         exchanges = batch.exchanges
+        if self._quota is None:
+            self._decide(batch, [], remember=False)
+            return
         self._metrics.limiter_fallback += len(exchanges)
         if self._on_failure is OnFailure.LOCAL:
             self._spare.admit(
@@ -153,10 +187,16 @@ class Admission:
     def _decide(self, batch: _Batch, backlogs: list[int], *, remember: bool) -> None:
         """Tell every exchange its outcome; ``backlogs`` is used up."""
         self._refresh()
-        interval, tolerance = self._quota.interval, self._quota.tolerance
-        lines, start, join = self._lines.lines, self._starts.ok, b"".join
+        if self._quota is None:
+            self._settle_each(batch, self._pass_unlimited)
+            return
+        start, join = self._starts.ok, b"".join
+        quota = None
         allowed = prepared = 0
         for exchange in batch.exchanges:
+            if exchange.client.quota is not quota:
+                quota = exchange.client.quota
+                lines, interval, tolerance = self._lines_of(quota).lines, quota.interval, quota.tolerance
             row = exchange.row
             backlog = backlogs[row] + interval
             try:
@@ -208,6 +248,14 @@ class Admission:
             ),
         )
 
+    def _lines_of(self, quota: Quota) -> LimitLines:
+        lines = self._lines.get(quota)
+        if lines is None:
+            if len(self._lines) >= MAX_QUOTAS:
+                self._lines.clear()
+            lines = self._lines[quota] = LimitLines(quota, POLICY if quota is self._quota else TOKEN_POLICY)
+        return lines
+
     def _refuse_locally(self, exchange: Exchange, client: Client) -> bool:
         now = self._monotonic()
         left = client.denied_until - now
@@ -224,13 +272,13 @@ class Admission:
     def _refuse(self, exchange: Exchange, retry_after: int, *, remember: bool) -> None:
         """``retry_after``: microseconds until one hit would pass."""
         self._metrics.limiter_denied += 1
-        quota = self._quota
+        quota = exchange.client.quota
         if remember:
             exchange.client.denied_until = self._monotonic() + retry_after / _SECOND
         seconds = -(-retry_after // _SECOND)
         # What is left of the backlog follows from when the next hit would pass.
         backlog = retry_after + quota.tolerance - quota.interval
-        exchange.limits = self._lines.lines(0, gcra.reset_after(backlog))
+        exchange.limits = self._lines_of(quota).lines(0, gcra.reset_after(backlog))
         exchange.respond(
             429,
             problem(
@@ -239,7 +287,7 @@ class Admission:
                 kind=QUOTA_EXCEEDED,
                 title="Request cannot be satisfied as assigned quota has been exceeded",
                 lines=retry_after_line(seconds),
-                members={"violated-policies": [POLICY]},
+                members={"violated-policies": [POLICY if quota is self._quota else TOKEN_POLICY]},
             ),
         )
 

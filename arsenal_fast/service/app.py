@@ -16,19 +16,22 @@ from arsenal_fast.http.query import unescape
 from arsenal_fast.http.request import Fields, Request
 from arsenal_fast.http.responses import Starts
 from arsenal_fast.identity.runs import RunSequence
+from arsenal_fast.identity.token import ServiceToken
 from arsenal_fast.limiting.client import Client, ClientAddresses
 from arsenal_fast.limiting.headers import retry_after_line
 from arsenal_fast.limiting.quota import Quota
 from arsenal_fast.metrics import Metrics
+from arsenal_fast.service import access
 from arsenal_fast.service.admission import Admission
 from arsenal_fast.service.cors import Cors
 from arsenal_fast.service.directory import Directory
 from arsenal_fast.service.exchange import Exchange
-from arsenal_fast.service.ports import AccessLog, Backend
+from arsenal_fast.service.ports import AccessLog, Backend, Ledger, TokenKeys
 from arsenal_fast.service.problems import problem
 from arsenal_fast.service.records import Record
 from arsenal_fast.service.routes import allowed_methods, match
 from arsenal_fast.service.settings import Settings
+from arsenal_fast.service.verified_tokens import VerifiedTokens
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +51,9 @@ MAX_REMEMBERED_BLOCK: Final = 2048
 MAX_REMEMBERED_HOPS: Final = 128
 """Octets of an X-Forwarded-For whose client is remembered: two or three hops; longer ones are worked out anew."""
 
+TOKENS: Final = 1024
+"""Service tokens whose client is remembered."""
+
 _FREE: Final = Quota(1, 1)
 """Stands in a Client while the limiter is off; nothing reads it."""
 
@@ -60,6 +66,8 @@ class Service:
         settings: Settings,
         backend: Backend,
         spare: Backend,
+        keys: TokenKeys,
+        ledger: Ledger | None = None,
         *,
         call_soon: Callable[[Callable[[], None]], object],
         monotonic: Callable[[], float],
@@ -67,12 +75,15 @@ class Service:
         snapshots: Callable[[], Iterable[bytes]] | None = None,
         access_log: AccessLog | None = None,
     ) -> None:
-        """``spare``: the worker's own memory, for when ``backend`` is away. ``now``: wall clock, seconds.
+        """``spare``: the worker's own memory, for when ``backend`` is away; the same object where there is no
+        other. ``ledger``: None keeps none. ``now``: wall clock, seconds.
 
         ``snapshots``: the counts of the other workers, for a scrape; ``access_log``: told of every answer.
         """
         self.settings = settings
         self.backend = backend
+        self.keys = keys
+        self.ledger = ledger
         self.monotonic = monotonic
         self.now = now
         self.snapshots = snapshots or tuple
@@ -87,16 +98,19 @@ class Service:
         self.directory = Directory(
             store=backend.identities,
             spare=spare.identities,
+            revocations=backend.revocations,
+            ledger=ledger,
             capacity=settings.cache_size,
             now=now,
             metrics=self.metrics,
+            sign=keys.sign_identity,
+            protected=settings.protected_prefixes,
         )
-        # Prepared records are not looked up in the directory, which may have let them go.
-        backend.on_return = lambda: self.directory.restore(self.prepared.values())
+        backend.on_return = self.directory.restore
         self.prepared: GenerationalCache[bytes, Record] = GenerationalCache(settings.cache_size)
         """Records by the whole request line that asks for them."""
         self.admission = Admission(
-            quota=settings.quota or _FREE,
+            quota=settings.quota,
             limiter=backend.limiter,
             spare=spare.limiter,
             on_failure=settings.on_store_failure,
@@ -106,7 +120,13 @@ class Service:
             starts=self.starts,
             metrics=self.metrics,
             hit=self._count_prepared,
+            revisions=self.directory.revisions,
+            now=now,
         )
+        self._admits = settings.quota is not None or backend is not spare
+        """Whether anybody has to be asked before an answer: about the limit, or what was revoked elsewhere."""
+        self._tokens = VerifiedTokens(keys)
+        self._holders: GenerationalCache[ServiceToken, Client] = GenerationalCache(TOKENS)
         self._addresses = ClientAddresses(settings.trusted_proxies)
         self._clients: GenerationalCache[str, Client] = GenerationalCache(settings.cache_size)
         self._hops: GenerationalCache[tuple[str, bytes | None], Client] = GenerationalCache(settings.cache_size)
@@ -119,7 +139,7 @@ class Service:
     # What a connection calls.
 
     def client(self, peer: str, forwarded_for: bytes | None) -> Client:
-        """Return whom a request is charged to; one object per key while it is remembered."""
+        """Return the address that a request is charged to; one object per key while it is remembered."""
         hops = (peer, forwarded_for)
         client = self._hops.get(hops)
         if client is None:
@@ -136,9 +156,11 @@ class Service:
         """Take a request; the exchange's connection hears of the answer, now or later."""
         request = exchange.request
         exchange.extra = self.echo(request.fields)
-        if self.may_repeat(request):
+        if request.fields.authorization is not None:
+            self._identify(exchange, request.fields.authorization)
+        if self.may_repeat(exchange):
             record = self.prepared.get(b"GET %b HTTP/1.1" % request.target)
-            if record is not None and record.fresh_until > self.now():
+            if record is not None and self.may_answer(record, exchange.client):
                 self.begin_prepared(exchange, record)
                 return
         try:
@@ -149,20 +171,26 @@ class Service:
         exchange.route = route = match(request.method, path)
         if not route.limited:
             exchange.handle()
-        elif self.settings.quota is None:
-            exchange.admitted(b"")
-        else:
+        elif self._admits:
             self.admission.submit(exchange)
+        else:
+            exchange.admitted(b"")
 
-    def may_repeat(self, request: Request) -> bool:
+    def may_answer(self, record: Record, client: Client) -> bool:
+        """Whether a prepared record may be handed to this client as it is, now."""
+        return record.fresh_until > self.now() and (not record.guarded or access.ISSUE in client.scopes)
+
+    def may_repeat(self, exchange: Exchange) -> bool:
         """Whether a request like this one may be answered by a prepared record.
 
         Such an answer is logged nowhere, and says neither ``close`` nor ``keep-alive``; the request has no
         body, and a field block that is worth remembering.
         """
+        request = exchange.request
         fields = request.fields
         return (
             request.method == b"GET"
+            and exchange.refusal is None
             and self.short_way
             and request.keep_alive
             and request.minor == 1
@@ -179,7 +207,7 @@ class Service:
         """
         exchange.record = record
         exchange.route = self.prepared_route
-        if self.settings.quota is not None:
+        if self._admits:
             self.admission.submit(exchange)
             return
         self.refresh()
@@ -245,7 +273,36 @@ class Service:
         """``healthy``, ``degraded`` (serving without its shared state) or ``unhealthy`` (not to be sent traffic)."""
         if self.draining or not self.ready:
             return "unhealthy"
-        return "healthy" if self.backend.healthy else "degraded"
+        whole = self.backend.healthy and (self.ledger is None or self.ledger.healthy)
+        return "healthy" if whole else "degraded"
+
+    @property
+    def ledger_status(self) -> str:
+        """One word."""
+        return "disabled" if self.ledger is None else self.ledger.status
+
+    def _identify(self, exchange: Exchange, authorization: bytes) -> None:
+        """Charge the request to the subject of its service token, or note why the token is refused."""
+        octets = access.bearer(authorization)
+        token = None if octets is None else self._tokens.verify(octets, self.now())
+        if not isinstance(token, ServiceToken):
+            exchange.refusal = access.refused(token)
+            return
+        client = self._holders.get(token)
+        if client is None:
+            quota = self.settings.quota
+            if quota is not None:
+                # Not more than one request a microsecond, which is the limiter's grain.
+                quota = Quota(min(token.rate_limit, quota.window * 1_000_000), quota.window)
+            client = Client(
+                access.holder(token),
+                quota or _FREE,
+                token=True,
+                scopes=token.scopes,
+                expires=token.expires,
+            )
+            self._holders.put(token, client)
+        exchange.client = client
 
     def _count_prepared(self, count: int, seconds: float) -> None:
         metrics = self.metrics

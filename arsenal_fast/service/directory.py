@@ -1,22 +1,56 @@
-"""The living identities: what this worker remembers, what the shared store knows, and the way between.
+"""The living identities: what this worker remembers, what the shared store knows, what the ledger holds.
+
+The three levels have one job each. The worker's records answer at once. The store decides which life of an
+identity is the living one, for all replicas. The ledger, where there is one, is the record: a new life is
+answered only after it is written there, and where the store has lost its memory the ledger's life wins.
+
+A life that the store has just made is *provisional* there until the ledger has it; whoever finds a
+provisional life asks the ledger first, so that two replicas can't hand out two lives of one identity while
+the store's memory is being restored.
 
 Issuing never fails. With the store away the worker issues by itself from a spare store of its own memory
 (`identity_issued_without_store` counts that); when the shared store is back, everything that this worker
-knows to live is asserted there again, so that other replicas know it too.
+knows to live is asserted there again. With the ledger away rows wait in its queue, and health says so.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple, cast
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from weakref import WeakValueDictionary
 
 from arsenal_fast.cache import GenerationalCache
 from arsenal_fast.identity.grammar import Identity
+from arsenal_fast.identity.history import LedgerRow, Past, RevocationRow
 from arsenal_fast.identity.life import Found, Issued, IssueRow, Life, Mode, Outcome
+from arsenal_fast.identity.revocation import Revoked
+from arsenal_fast.identity.token import IdentityToken
 from arsenal_fast.metrics import Metrics
-from arsenal_fast.service.ports import IdentityStore
+from arsenal_fast.service.ports import IdentityStore, Ledger, Revocations
 from arsenal_fast.service.records import Record
+from arsenal_fast.service.revisions import Revisions
+
+if TYPE_CHECKING:
+    from arsenal_fast.service.exchange import Exchange
 
 _RESTORE_ROWS: Final = 200
 """Rows asserted at a time after an outage: small enough that Redis and the loop stay responsive."""
+
+
+class Asker(NamedTuple):
+    """Who asks, for the ledger: the client's key, the request's id, and the environments that a batch named."""
+
+    caller: str
+    request_id: str | None = None
+    environments: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, exchange: Exchange, environments: Sequence[str] = ()) -> Asker:
+        request_id = exchange.request.fields.request_id
+        # As in the log: what a client sends is not trusted to be text.
+        text = request_id.decode("latin-1")[:128] if request_id and request_id.isascii() else None
+        return cls(exchange.client.key, text, environments)
 
 
 class Wanted(NamedTuple):
@@ -26,27 +60,82 @@ class Wanted(NamedTuple):
     redraw: Callable[[], Identity] | None = None
 
 
+class Known(NamedTuple):
+    """What is known of one identity. ``cached``: the worker or the store knew it, not only the ledger.
+
+    ``dead_before``: every life generated before that moment (ms) was revoked.
+    """
+
+    life: Life | None
+    dead_before: int
+    cached: bool
+
+    def is_living(self, now_ms: float) -> bool:
+        """Neither over nor revoked."""
+        life = self.life
+        return life is not None and life.generated >= self.dead_before and now_ms < life.expires
+
+
+class _Issue:
+    """One call of :meth:`Directory.issue` on its way: which rows are still open."""
+
+    __slots__ = ("asker", "done", "found", "ttl", "wanted")
+
+    def __init__(
+        self,
+        wanted: list[Wanted],
+        found: list[Record | None],
+        ttl: int,
+        asker: Asker,
+        done: Callable[[Sequence[Record]], None],
+    ) -> None:
+        self.wanted = wanted
+        self.found = found
+        self.ttl = ttl
+        self.asker = asker
+        self.done = done
+
+    def finish(self) -> None:
+        self.done(cast(list[Record], self.found))
+
+
 class Directory:
-    """Finds, issues and remembers identities."""
+    """Finds, issues, revokes and remembers identities."""
 
     def __init__(
         self,
         *,
         store: IdentityStore,
         spare: IdentityStore,
+        revocations: Revocations,
+        ledger: Ledger | None,
         capacity: int,
         now: Callable[[], float],
         metrics: Metrics,
+        sign: Callable[[str, Life], str],
+        protected: Container[str] = (),
     ) -> None:
-        """``now``: wall clock, seconds since the epoch."""
+        """``now``: wall clock, seconds since the epoch. ``sign`` makes the token of a life.
+
+        ``protected``: prefixes, in lower case, whose records are guarded.
+        """
         self._store = store
         self._spare = spare
+        self._ledger = ledger
         self._now = now
         self._metrics = metrics
+        self._sign = sign
+        self._protected = protected
+        self._revocations = revocations
         self.records: GenerationalCache[str, Record] = GenerationalCache(capacity)
         """What this worker remembers, by id."""
+        self._living: WeakValueDictionary[str, Record] = WeakValueDictionary()
+        """Every record that anybody still holds, by id: prepared answers outlive their place in ``records``."""
+        self.revisions = Revisions(revocations, self._forget_ids, self.restore)
 
-    def issue(self, wanted: Sequence[Wanted], ttl: int, done: Callable[[Sequence[Record]], None]) -> None:
+    # Issuing.
+
+    def issue(self, wanted: Sequence[Wanted], ttl: int, asker: Asker, done: Callable[[Sequence[Record]], None]) -> None:
         """Hand ``done`` a living record for each wanted identity, in order. ``ttl``: seconds, for new lives."""
         now = self._now()
         get = self.records.get
@@ -61,75 +150,180 @@ class Directory:
         metrics.identity_lookups += len(found)
         metrics.identity_lookup_hits += len(found) - len(missing)
         if missing:
-            self._issue_missing(list(wanted), found, missing, ttl, done)
+            self._ask_store(_Issue(list(wanted), found, ttl, asker, done), missing)
         else:
             done(cast(list[Record], found))
 
-    def _issue_missing(
-        self,
-        wanted: list[Wanted],
-        found: list[Record | None],
-        missing: list[int],
-        ttl: int,
-        done: Callable[[Sequence[Record]], None],
-    ) -> None:
-        """Ask the store for the rows ``missing`` of ``wanted``, and again for those whose run was taken."""
+    def _ask_store(self, issue: _Issue, missing: Sequence[int]) -> None:
+        rows = [self._row(issue.wanted[index], issue.ttl) for index in missing]
 
-        def settled(issued: Sequence[Issued]) -> None:
-            taken = []
-            for index, each in zip(missing, issued, strict=True):
-                identity, redraw = wanted[index]
-                if each.outcome is Outcome.TAKEN and redraw is not None:
-                    # Another worker with the same node number drew the same run: once in a blue moon.
-                    wanted[index] = Wanted(redraw(), redraw)
-                    taken.append(index)
-                else:
-                    found[index] = self._remember(identity, each)
-            if taken:
-                self._issue_missing(wanted, found, taken, ttl, done)
+        def answered(issued: Sequence[Issued] | None) -> None:
+            if issued is not None:
+                self._settle(issue, missing, issued, self._store)
+                return
+            self._metrics.identity_issued_without_store += len(rows)
+            self._spare.issue(rows, lambda spare: self._settle(issue, missing, spare or (), self._spare))
+
+        self._store.issue(rows, answered)
+
+    def _row(self, wanted: Wanted, ttl: int) -> IssueRow:
+        identity, redraw = wanted
+        return IssueRow(
+            identity.id,
+            ttl * 1000,
+            Mode.PLAIN if redraw is None else Mode.FRESH,
+            epoch=self.revisions.epoch_of(identity.prefix),
+            provisional=self._ledger is not None,
+        )
+
+    def _settle(self, issue: _Issue, missing: Sequence[int], issued: Sequence[Issued], store: IdentityStore) -> None:
+        """Take what the store said: done, to be drawn again, or new and therefore the ledger's business."""
+        taken: list[int] = []
+        new: list[tuple[int, Issued]] = []
+        ledger = self._ledger
+        for index, each in zip(missing, issued, strict=True):
+            identity, redraw = issue.wanted[index]
+            if each.outcome is Outcome.TAKEN and redraw is not None:
+                # Another worker with the same node number drew the same run: once in a blue moon.
+                issue.wanted[index] = Wanted(redraw(), redraw)
+                taken.append(index)
+            elif ledger is None or each.outcome is Outcome.FOUND:
+                issue.found[index] = self._remember(identity, each)
             else:
-                done(cast(list[Record], found))
+                new.append((index, each))
 
-        rows = [
-            IssueRow(wanted[index].identity.id, ttl * 1000, Mode.PLAIN if wanted[index].redraw is None else Mode.FRESH)
-            for index in missing
-        ]
-        self._issue(rows, settled)
+        def settled() -> None:
+            if taken:
+                self._ask_store(issue, taken)
+            else:
+                issue.finish()
 
-    def find(self, identities: Sequence[Identity], done: Callable[[Sequence[Life | None], bool], None]) -> None:
-        """Hand ``done(lives, readable)`` the life of each identity, None where none is known.
+        if ledger is not None and new:
+            rows = [self._ledger_row(issue, index, each) for index, each in new]
+            ledger.record(rows, partial(self._recorded, issue, new, store, settled))
+        else:
+            settled()
 
-        ``readable`` is False where the store is away, so that a missing life means nothing. What this
-        worker remembers to live is answered from memory.
+    def _ledger_row(self, issue: _Issue, index: int, issued: Issued) -> LedgerRow:
+        identity, asker = issue.wanted[index].identity, issue.asker
+        return LedgerRow(
+            "renewed" if issued.outcome is Outcome.RENEWED else "issued",
+            identity.id,
+            *identity,
+            issued.life,
+            asker.environments[index] if asker.environments else None,
+            asker.caller,
+            asker.request_id,
+        )
+
+    def _recorded(
+        self,
+        issue: _Issue,
+        new: Sequence[tuple[int, Issued]],
+        store: IdentityStore,
+        settled: Callable[[], None],
+        lives: Sequence[Life] | None,
+    ) -> None:
+        """The ledger has written the new lives, or holds older ones that still stand; None: it is away."""
+        confirmed: list[IssueRow] = []
+        for position, (index, each) in enumerate(new):
+            identity = issue.wanted[index].identity
+            held = each
+            if lives is not None:
+                life = lives[position]
+                if life != each.life:
+                    held = Issued(Outcome.FOUND, life)
+                confirmed.append(self._confirmation(identity, life))
+            issue.found[index] = self._remember(identity, held)
+        if confirmed:
+            store.issue(confirmed, _ignore)
+        settled()
+
+    def _confirmation(self, identity: Identity, life: Life) -> IssueRow:
+        epoch = self.revisions.epoch_of(identity.prefix)
+        return IssueRow(identity.id, life.ttl, Mode.CONFIRM, generated=life.generated, epoch=epoch)
+
+    # Finding.
+
+    def find(
+        self,
+        identities: Sequence[Identity],
+        done: Callable[[Sequence[Known | None], bool], None],
+        *,
+        remembered: bool = True,
+    ) -> None:
+        """Hand ``done(known, readable)`` what is known of each identity, None where nothing is.
+
+        ``readable`` is False where neither the store nor the ledger could be read, so that None means
+        nothing. What this worker remembers to live is answered from memory if ``remembered``; but memory
+        does not know which earlier lives were revoked.
         """
         now = self._now()
         get = self.records.get
-        lives: list[Life | None] = []
+        known: list[Known | None] = []
         missing: list[int] = []
         for index, identity in enumerate(identities):
             record = get(identity.id)
-            alive = record is not None and now < record.expires
-            lives.append(record.life if record is not None and alive else None)
-            if not alive:
+            if remembered and record is not None and now < record.expires:
+                known.append(Known(record.life, 0, cached=True))
+            else:
+                known.append(None)
                 missing.append(index)
-        metrics = self._metrics
-        metrics.identity_lookups += len(lives)
-        metrics.identity_lookup_hits += len(lives) - len(missing)
+        self._metrics.identity_lookups += len(known)
+        self._metrics.identity_lookup_hits += len(known) - len(missing)
         if not missing:
-            done(lives, True)
+            done(known, True)
             return
 
         def found(answers: Sequence[Found | None] | None) -> None:
-            if answers is None:
-                done(lives, False)
-                return
-            for index, record in zip(missing, answers, strict=True):
-                lives[index] = life = None if record is None else record.life
-                if life is not None and now * 1000 < life.expires:
-                    metrics.identity_lookup_hits += 1
-            done(lives, True)
+            unknown = missing
+            if answers is not None:
+                unknown = []
+                for index, answer in zip(missing, answers, strict=True):
+                    if answer is None:
+                        unknown.append(index)
+                    else:
+                        known[index] = self._known(identities[index], answer.life, answer.floor, cached=True)
+            self._ask_ledger(identities, known, unknown, answers is not None, done)
 
         self._store.find([identities[index].id for index in missing], found)
+
+    def _known(self, identity: Identity, life: Life | None, floor: int, *, cached: bool) -> Known:
+        known = Known(life, max(floor + 1 if floor else 0, self.revisions.epoch_of(identity.prefix)), cached)
+        if known.is_living(self._now() * 1000):
+            self._metrics.identity_lookup_hits += 1
+        return known
+
+    def _ask_ledger(
+        self,
+        identities: Sequence[Identity],
+        known: list[Known | None],
+        unknown: Sequence[int],
+        readable: bool,
+        done: Callable[[Sequence[Known | None], bool], None],
+    ) -> None:
+        if self._ledger is None or not unknown:
+            done(known, readable)
+            return
+
+        def told(pasts: Sequence[Past | None] | None) -> None:
+            if pasts is None:
+                done(known, False)
+                return
+            lost: list[IssueRow] = []
+            for index, past in zip(unknown, pasts, strict=True):
+                if past is None:
+                    continue
+                identity = identities[index]
+                known[index] = each = self._known(identity, past.life, past.floor, cached=False)
+                if past.life is not None and each.is_living(self._now() * 1000):
+                    lost.append(self._confirmation(identity, past.life))
+            if lost:
+                # The store has lost them (evicted, flushed): tell it, so that the next one need not ask here.
+                self._store.issue(lost, _ignore)
+            done(known, True)
+
+        self._ledger.find([identities[index].id for index in unknown], told)
 
     def active(self, text: str) -> Record | None:
         """Return the record of an identity that this worker knows to live, counting the look-up if so."""
@@ -140,13 +334,70 @@ class Directory:
         self._metrics.identity_lookup_hits += 1
         return record
 
-    def restore(self, others: Iterable[Record] = ()) -> None:
-        """Assert in the shared store what this worker remembers to live (it was away, or lost its memory).
+    # Revoking.
 
-        ``others``: records that are remembered elsewhere, and here perhaps no more.
-        """
+    def revoke(
+        self,
+        identity: Identity,
+        token: IdentityToken | None,
+        asker: Asker,
+        done: Callable[[Revoked | None], None],
+    ) -> None:
+        """End all lives of an identity up to now; ``done(None)``: the store is away and nothing was done."""
+
+        def found(known: Sequence[Known | None], _readable: bool) -> None:
+            life = None if known[0] is None else known[0].life
+            if life is None and token is not None:
+                life = Life(token.generated_ms, token.expires_s * 1000)
+            self._revocations.revoke(identity.id, life, partial(self._revoked, identity, asker, done))
+
+        self.find((identity,), found)
+
+    def _revoked(
+        self,
+        identity: Identity,
+        asker: Asker,
+        done: Callable[[Revoked | None], None],
+        revoked: Revoked | None,
+    ) -> None:
+        if revoked is None or not revoked.known:
+            done(revoked)
+            return
+        self._forget_ids([identity.id])
+        self._metrics.identity_revoked += 1
+        row = RevocationRow("revoked", revoked.floor, revoked.floor + 1, asker.caller, asker.request_id, *identity)
+        self._write(row, lambda: done(revoked))
+
+    def revoke_before(self, prefix: str | None, before: int, asker: Asker, done: Callable[[int | None], None]) -> None:
+        """End all lives of a prefix, or of everything, that began before ``before`` (ms)."""
+
+        def raised(epoch: int | None) -> None:
+            if epoch is None:
+                done(None)
+                return
+            self.revisions.learn_epochs({prefix or "": epoch})
+            self._forget_ids(None)
+            self._metrics.identity_revoked += 1
+            kind: Final = "revoked_all" if prefix is None else "revoked_prefix"
+            at = int(self._now() * 1000)
+            row = RevocationRow(kind, at, before, asker.caller, asker.request_id, prefix)
+            self._write(row, lambda: done(epoch))
+
+        self._revocations.set_epoch(prefix, before, raised)
+
+    def _write(self, row: RevocationRow, done: Callable[[], None]) -> None:
+        """Write a revocation; it is in force already, so a ledger that is away does not take it back."""
+        if self._ledger is None:
+            done()
+        else:
+            self._ledger.revoke(row, lambda _: done())
+
+    # What this worker remembers.
+
+    def restore(self) -> None:
+        """Assert in the shared store what this worker remembers to live (it was away, or lost its memory)."""
         now = self._now()
-        records = [record for record in {*self.records.values(), *others} if now < record.expires]
+        records = [record for record in list(self._living.values()) if now < record.expires]
 
         def next_chunk(answers: Sequence[Issued] | None) -> None:
             if answers is None:
@@ -154,26 +405,20 @@ class Directory:
             chunk = records[-_RESTORE_ROWS:]
             del records[-_RESTORE_ROWS:]
             if chunk:
-                rows = [IssueRow(each.id, each.life.ttl, Mode.ASSERT, each.life.generated) for each in chunk]
+                rows = [self._assertion(record) for record in chunk]
                 self._store.issue(rows, lambda issued: asserted(chunk, issued))
 
         def asserted(chunk: Sequence[Record], answers: Sequence[Issued] | None) -> None:
             for record, issued in zip(chunk, answers or (), strict=False):
-                if issued.life != record.life or issued.outcome is Outcome.REVOKED:
+                if issued.life != record.life:
                     self._forget(record)
             next_chunk(answers)
 
         next_chunk(())
 
-    def _issue(self, rows: Sequence[IssueRow], done: Callable[[Sequence[Issued]], None]) -> None:
-        def answered(issued: Sequence[Issued] | None) -> None:
-            if issued is not None:
-                done(issued)
-                return
-            self._metrics.identity_issued_without_store += len(rows)
-            self._spare.issue(rows, lambda spare: done(spare or ()))
-
-        self._store.issue(rows, answered)
+    def _assertion(self, record: Record) -> IssueRow:
+        epoch = self.revisions.epoch_of(record.identity.prefix)
+        return IssueRow(record.id, record.life.ttl, Mode.ASSERT, generated=record.life.generated, epoch=epoch)
 
     def _remember(self, identity: Identity, issued: Issued) -> Record:
         outcome, life = issued
@@ -184,13 +429,31 @@ class Directory:
             metrics.identity_lookup_hits += 1
             if outcome is Outcome.RENEWED:
                 metrics.identity_renewed += 1
-        known = self.records.get(identity.id)
-        if known is not None and known.life == life and known.fresh_until:
-            return known  # one record for one life: whatever is forgotten is then forgotten everywhere
-        record = Record(identity, life)
+        record = self._living.get(identity.id)
+        if record is None or record.life != life or not record.fresh_until:
+            # One record for one life: what is forgotten is then forgotten everywhere.
+            record = Record(identity, life, self._sign, guarded=identity.prefix.lower() in self._protected)
+            self._living[record.id] = record
         self.records.put(record.id, record)
         return record
+
+    def _forget_ids(self, ids: Sequence[str] | None) -> None:
+        """Forget these identities, or all of them."""
+        if ids is None:
+            for record in list(self._living.values()):
+                self._forget(record)
+            self.records.clear()
+            return
+        for identity in ids:
+            held = self._living.get(identity)
+            if held is not None:
+                self._forget(held)
+                self.records.discard(identity)
 
     def _forget(self, record: Record) -> None:
         # Whoever still holds the record (prepared answers do) sees that it has to ask again.
         record.fresh_until = record.expires = 0.0
+
+
+def _ignore(_issued: Sequence[Issued] | None) -> None:
+    """A confirmation that did not arrive leaves the life provisional: the next to find it asks the ledger."""

@@ -41,6 +41,7 @@ class Exchange:
         "limits",
         "octets",
         "record",
+        "refusal",
         "request",
         "route",
         "row",
@@ -67,6 +68,8 @@ class Exchange:
         """What a request that was recognised is answered with."""
         self.octets = b""
         """Such a request, as it came; ``request`` is then an earlier one until :meth:`recall`."""
+        self.refusal: ProblemError | None = None
+        """Why the request is refused whatever it asks for (its token); it is charged all the same."""
         self.route: Route | None = None
         self.row = 0
 
@@ -91,6 +94,8 @@ class Exchange:
         """Call the route's handler; whatever it raises becomes an answer."""
         assert self.route is not None
         try:
+            if self.refusal is not None and self.route.limited:
+                raise self.refusal
             self.route.handler(self.service, self)
         except ProblemError as error:
             self.refuse(error)

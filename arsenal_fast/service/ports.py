@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from arsenal_fast.http.request import Request
+from arsenal_fast.identity.history import AuditPage, AuditQuery, LedgerRow, Past, RevocationRow
 from arsenal_fast.identity.life import Found, Issued, IssueRow, Life
 from arsenal_fast.identity.revocation import Changes, Revoked
+from arsenal_fast.identity.token import IdentityToken, Refusal, ServiceToken
 from arsenal_fast.limiting.client import Client
 
 
@@ -22,7 +24,7 @@ class Limiter(Protocol):
         quantities: Sequence[int],
         done: Callable[[int, Sequence[int] | None], None],
     ) -> None:
-        """Charge all rows in order, atomically; ``done`` gets the revision and each row's backlog (us) *before* its hits.
+        """Charge all rows in order, atomically; ``done`` gets the revision and each backlog (us) *before* the hits.
 
         A cell that is not there has backlog 0. Quantity 0 only looks; without any rows only the revision is asked
         for. The revision is the one of the revocations at that moment, 0 where nothing was ever revoked or the
@@ -60,6 +62,61 @@ class Revocations(Protocol):
 
         ``done`` gets the revision in force, which is greater.
         """
+
+
+class LedgerCounters(Protocol):
+    """What has happened on the way to the ledger since the start; plain numbers."""
+
+    waiting: int
+    """Rows that wait to be written now."""
+    dropped: int
+    commits: int
+    rows: int
+    failures: int
+
+
+class Ledger(Protocol):
+    """The record of what was issued and revoked."""
+
+    @property
+    def counters(self) -> LedgerCounters: ...
+
+    @property
+    def healthy(self) -> bool: ...
+
+    @property
+    def status(self) -> str:
+        """One word for the health answer."""
+
+    def record(self, rows: Sequence[LedgerRow], done: Callable[[Sequence[Life] | None], None]) -> None:
+        """Write lives; ``done`` gets for each the life that holds: its own, or an older one that still stands."""
+
+    def revoke(self, entry: RevocationRow, done: Callable[[int | None], None]) -> None:
+        """Write a revocation; ``done`` gets the ``issued_before`` in force."""
+
+    def find(self, ids: Sequence[str], done: Callable[[Sequence[Past | None] | None], None]) -> None:
+        """Look each id up; None in the place of one that is not there."""
+
+    def epochs(self, done: Callable[[Mapping[str, int] | None], None]) -> None:
+        """Tell the epochs in force."""
+
+    def audit(self, query: AuditQuery, done: Callable[[AuditPage | None], None]) -> None:
+        """Tell one page of the history, newest first."""
+
+
+class TokenKeys(Protocol):
+    """Signs and verifies tokens; ``now`` in seconds of the wall clock."""
+
+    def sign_identity(self, identity: str, life: Life) -> str: ...
+
+    def verify_identity(self, token: str, now: float) -> IdentityToken | Refusal: ...
+
+    def read_identity(self, token: str, now: float) -> IdentityToken | Refusal:
+        """As :meth:`verify_identity`, but an expired token is read too."""
+
+    def verify_service(self, token: str, now: float) -> ServiceToken | Refusal: ...
+
+    def jwks(self) -> Mapping[str, object]: ...
 
 
 class StoreCounters(Protocol):

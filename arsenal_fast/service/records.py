@@ -4,6 +4,7 @@ Rendering is done by hand for speed; that it is the JSON that ``orjson`` would w
 It can be done by hand because the grammar lets no character into an identity that JSON would escape.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from arsenal_fast.http.responses import JSON, tail
@@ -18,12 +19,32 @@ FORMAT: Final = "rfc5322-compliant"
 class Record:
     """One life of one identity in the worker's memory."""
 
-    __slots__ = ("_row", "_tail", "_verdict", "expires", "fresh_until", "id", "identity", "life")
+    __slots__ = (
+        "__weakref__",
+        "_row",
+        "_sign",
+        "_tail",
+        "_verdict",
+        "expires",
+        "fresh_until",
+        "guarded",
+        "id",
+        "identity",
+        "life",
+    )
 
-    def __init__(self, identity: Identity, life: Life) -> None:
+    def __init__(
+        self, identity: Identity, life: Life, sign: Callable[[str, Life], str], *, guarded: bool = False
+    ) -> None:
+        """``sign`` makes the identity token of a life; it is called when somebody is told of it.
+
+        ``guarded``: handed out only to callers whose token has the scope ``issue``.
+        """
         self.identity = identity
         self.id = identity.id
         self.life = life
+        self.guarded = guarded
+        self._sign = sign
         self.fresh_until = life.renew_at / 1000
         """Wall clock, seconds: from here on the store has to be asked, for it is time to renew."""
         self.expires = life.expires / 1000
@@ -70,5 +91,6 @@ class Record:
         life = self.life
         return (
             f'"email":"{self.id[: self.id.index("/")]}","ttl":{life.ttl // 1000},'
-            f'"generated":"{timestamp(life.generated)}","expires":"{timestamp(life.expires)}"'
+            f'"generated":"{timestamp(life.generated)}","expires":"{timestamp(life.expires)}",'
+            f'"token":"{self._sign(self.id, life)}"'
         )

@@ -43,9 +43,13 @@ class Revisions:
             return 0
         return max(epochs.get("", 0), epochs.get(prefix, 0))
 
-    def caught_up(self, revision: int, go: Callable[[], None]) -> None:
-        """Call ``go`` once this worker knows all that was revoked up to ``revision``; at once if it does."""
-        if revision == self.known and not self._waiting:
+    def is_known(self, revision: int) -> bool:
+        """Whether nothing was revoked that this worker does not know."""
+        return revision == self.known and not self._waiting
+
+    def catch_up(self, revision: int, go: Callable[[], None]) -> None:
+        """Call ``go`` once this worker knows all that was revoked up to ``revision``."""
+        if self.is_known(revision):
             go()
             return
         self._waiting.append(go)
@@ -69,9 +73,7 @@ class Revisions:
     def _apply(self, changes: Changes) -> None:
         lost = changes.revision < self.known
         risen = any(before > self.epochs.get(prefix, 0) for prefix, before in changes.epochs.items())
-        missing = {
-            prefix: before for prefix, before in self.epochs.items() if before > changes.epochs.get(prefix, 0)
-        }
+        missing = {prefix: before for prefix, before in self.epochs.items() if before > changes.epochs.get(prefix, 0)}
         self.learn_epochs(changes.epochs)
         if lost or missing:
             log.warning("the shared store has lost its memory of revocations: told it again")

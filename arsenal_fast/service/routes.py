@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from arsenal_fast.service.handlers import identities, limits, operations, pages, refusals, validation
+from arsenal_fast.service.handlers import audit, identities, limits, operations, pages, refusals, revocation, validation
 
 if TYPE_CHECKING:
     from arsenal_fast.service.app import Service
@@ -85,6 +85,33 @@ ROUTES: Final[tuple[Route, ...]] = (
             "`valid` is the verdict to act on. A malformed identity is an answer, not an error.",
             body="ValidationRequest",
             answers={200: ("The verdict, or the verdicts in the order of the identities.", "ValidationAnswer")},
+        ),
+    ),
+    Route(
+        "POST",
+        "/api/v1/revoke",
+        revocation.revoke,
+        limited=True,
+        operation=Operation(
+            "Revoke one identity, a prefix, or everything issued so far",
+            "One identity by its own token, or by a service token of scope `revoke`; a prefix or everything by a "
+            "service token alone. Every replica knows it by the next request. Issuing again begins a new life; "
+            "tokens of the old ones stay dead.",
+            body="RevocationRequest",
+            answers={200: ("What was revoked.", "Revocation"), 404: ("Nothing is known of the identity.", "Problem")},
+        ),
+    ),
+    Route(
+        "GET",
+        "/api/v1/audit",
+        audit.audit,
+        limited=True,
+        operation=Operation(
+            "Read the ledger",
+            "Every issue, renewal and revocation, newest first; needs a service token of scope `audit`. The cursor is "
+            "stable while rows arrive. Reading is written down, too.",
+            parameters=("prefix", "run", "since", "until", "limit", "cursor"),
+            answers={200: ("One page of events.", "Audit")},
         ),
     ),
     Route(
@@ -182,6 +209,17 @@ ROUTES: Final[tuple[Route, ...]] = (
             "Swagger UI",
             tag="documentation",
             answers={200: ("The page.", "text/html"), 304: ("It has not changed.", "")},
+        ),
+    ),
+    Route(
+        "GET",
+        "/.well-known/jwks.json",
+        operations.jwks,
+        operation=Operation(
+            "The public keys of identity tokens",
+            "Empty while tokens are signed with a shared secret.",
+            tag="documentation",
+            answers={200: ("A JWK Set (RFC 7517).", "application/json")},
         ),
     ),
     Route("GET", "/", pages.root),

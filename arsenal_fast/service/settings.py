@@ -1,7 +1,7 @@
 """What the service must be told at its start; the composition fills it in from the environment."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from arsenal_fast.limiting.quota import Quota
 from arsenal_fast.service.admission import OnFailure
@@ -31,4 +31,5 @@ class Settings:
     workers: int = 1
     node: int = 0
     """0 .. 4095, apart for workers that live at the same time; part of generated runs."""
-    services: dict[str, str] = field(default_factory=dict)
+    protected_prefixes: frozenset[str] = frozenset()
+    """Prefixes, in lower case, that only tokens of scope ``issue`` are given."""

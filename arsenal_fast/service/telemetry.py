@@ -16,7 +16,7 @@ from arsenal_fast.service.admission import POLICY
 
 if TYPE_CHECKING:
     from arsenal_fast.service.app import Service
-    from arsenal_fast.service.ports import Backend
+    from arsenal_fast.service.ports import Backend, Ledger
 
 EMBEDDED: Final = "embedded"
 """Status of a store that lives in the worker's own memory."""
@@ -31,6 +31,7 @@ def present(service: Service) -> Metrics:
     moment = Metrics(written=service.monotonic())
     moment.add(own.snapshot())
     _add_store(moment, service.backend)
+    _add_ledger(moment, service.ledger)
     _add_process(moment, own.process())
     moment.identity_cache_entries = len(service.directory.records)
     moment.request_rate = own.rate.look(moment.written, own.answered)
@@ -63,7 +64,7 @@ def health(service: Service, summed: Metrics) -> str:
 
 def services(service: Service) -> dict[str, str]:
     """Return what the service stands on, one word each."""
-    return {"database": "disabled", "redis": service.backend.status, "api": phase(service)}
+    return {"database": service.ledger_status, "redis": service.backend.status, "api": phase(service)}
 
 
 def phase(service: Service) -> str:
@@ -99,6 +100,15 @@ def document(service: Service) -> dict[str, Any]:
             "issued": summed.identity_issued,
             "renewed": summed.identity_renewed,
             "issued_without_store": summed.identity_issued_without_store,
+            "revoked": summed.identity_revoked,
+        },
+        "ledger": {
+            "status": service.ledger_status,
+            "waiting": summed.ledger_waiting,
+            "dropped": summed.ledger_dropped,
+            "rows": summed.ledger_rows,
+            "commits": summed.ledger_commits,
+            "failures": summed.ledger_failures,
         },
         "limiter": _limiter(service, summed),
         "redis": _redis(service, summed),
@@ -146,6 +156,17 @@ def _add_store(moment: Metrics, backend: Backend) -> None:
     moment.redis_script_loads += counters.script_loads
     nanoseconds = int(counters.round_trip_seconds_sum * NANOSECONDS)
     moment.redis_round_trips.plus(counters.round_trip_buckets, nanoseconds)
+
+
+def _add_ledger(moment: Metrics, ledger: Ledger | None) -> None:
+    if ledger is None:
+        return
+    counters = ledger.counters
+    moment.ledger_waiting = counters.waiting
+    moment.ledger_dropped += counters.dropped
+    moment.ledger_rows += counters.rows
+    moment.ledger_commits += counters.commits
+    moment.ledger_failures += counters.failures
 
 
 def _add_process(moment: Metrics, figures: ProcessFigures) -> None:

@@ -13,6 +13,7 @@ from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.integration
 
+REVISION = "af:{0}:r"
 CELL = "af:{0}:c:203.0.113.9"
 
 # Intervals of seconds: the real clock, by which cells expire, moves by milliseconds in these tests.
@@ -28,9 +29,9 @@ def arguments(quantity: int, quota: Quota) -> list[int]:
 def test_the_table_of_moments(redis: RedisServer, moments: list[Moment]) -> None:
     script = ScriptAt(redis, "limiting/gcra.lua")
     for now, quantity, quota, backlog, passes in moments:
-        reply = script(now, [CELL], arguments(quantity, quota))
-        assert reply == [backlog]
-        assert allowed(reply[0], quantity, quota) == passes
+        reply = script(now, [REVISION, CELL], arguments(quantity, quota))
+        assert reply == [0, backlog]
+        assert allowed(reply[1], quantity, quota) == passes
 
 
 @settings(max_examples=60, deadline=None)
@@ -42,7 +43,7 @@ def test_lua_is_python_whatever_the_sequence(redis_server: RedisServer, steps: l
     for step, quantity, quota in steps:
         now += step
         backlog, tat = strike(tat, now, quantity, quota)
-        assert script(now, [CELL], arguments(quantity, quota)) == [backlog]
+        assert script(now, [REVISION, CELL], arguments(quantity, quota)) == [0, backlog]
 
 
 @settings(max_examples=40, deadline=None)
@@ -55,7 +56,7 @@ def test_lua_passes_just_what_a_token_bucket_passes(
     bucket, now = TokenBucket(quota), T0
     for step, quantity in steps:
         now += step
-        backlog = script(now, [CELL], arguments(quantity, quota))[0]
+        backlog = script(now, [REVISION, CELL], arguments(quantity, quota))[1]
         assert allowed(backlog, quantity, quota) == sum(bucket.hit(now) for _ in range(quantity))
 
 
@@ -64,8 +65,9 @@ def test_rows_of_one_command_follow_each_other(redis: RedisServer) -> None:
     script = ScriptAt(redis, "limiting/gcra.lua")
     quota = Quota(3, 30)
     rows = [arguments(1, quota), arguments(1, quota), arguments(2, quota), arguments(1, quota)]
-    reply = script(T0, [CELL, "af:{0}:c:other", CELL, CELL], [argument for row in rows for argument in row])
-    assert reply == [0, 0, 10 * SECOND, 30 * SECOND]
+    keys = [REVISION, CELL, "af:{0}:c:other", CELL, CELL]
+    reply = script(T0, keys, [argument for row in rows for argument in row])
+    assert reply == [0, 0, 0, 10 * SECOND, 30 * SECOND]
 
 
 @pytest.mark.parametrize("garbage", ["", "x", "nan", "-nan", "-5", "1 2", "\0", "0x", "é"])
@@ -73,7 +75,7 @@ def test_a_cell_of_garbage_reads_as_missing_and_is_repaired(redis: RedisServer, 
     script = ScriptAt(redis, "limiting/gcra.lua")
     redis.command("SET", CELL, garbage)
     quota = Quota(3, 30)
-    assert [script(T0, [CELL], arguments(2, quota)) for _ in range(2)] == [[0], [20 * SECOND]]
+    assert [script(T0, [REVISION, CELL], arguments(2, quota)) for _ in range(2)] == [[0, 0], [0, 20 * SECOND]]
     assert redis.command("GET", CELL) == b"%d" % (T0 + 30 * SECOND)
 
 
@@ -82,14 +84,14 @@ def test_a_cell_ahead_of_all_reason_costs_one_window_and_no_more(redis: RedisSer
     script = ScriptAt(redis, "limiting/gcra.lua")
     redis.command("SET", CELL, garbage)
     quota = Quota(3, 30)
-    assert script(T0, [CELL], arguments(1, quota)) == [30 * SECOND]
-    assert script(T0 + 10 * SECOND, [CELL], arguments(1, quota)) == [20 * SECOND]
+    assert script(T0, [REVISION, CELL], arguments(1, quota)) == [0, 30 * SECOND]
+    assert script(T0 + 10 * SECOND, [REVISION, CELL], arguments(1, quota)) == [0, 20 * SECOND]
 
 
 def test_a_cell_of_another_type_is_repaired(redis: RedisServer) -> None:
     script = ScriptAt(redis, "limiting/gcra.lua")
     redis.command("LPUSH", CELL, "a list")
-    assert script(T0, [CELL], arguments(1, Quota(3, 30))) == [0]
+    assert script(T0, [REVISION, CELL], arguments(1, Quota(3, 30))) == [0, 0]
     assert redis.command("TYPE", CELL) == b"string"
 
 
@@ -97,7 +99,28 @@ def test_a_cell_of_another_type_is_repaired(redis: RedisServer) -> None:
 def test_a_cell_lives_just_as_long_as_it_says_anything(redis: RedisServer, quantity: int, ahead: int) -> None:
     """Never shorter than its backlog (ms), nor more than two ms longer."""
     script = ScriptAt(redis, "limiting/gcra.lua")
-    script(T0, [CELL], arguments(quantity, Quota(100, 3600)))
+    script(T0, [REVISION, CELL], arguments(quantity, Quota(100, 3600)))
     remaining = redis.command("PTTL", CELL)
     assert isinstance(remaining, int)
     assert ahead - 1000 < remaining <= ahead + 2
+
+
+@pytest.mark.parametrize("revision", [1, 1_795_341_600_000_000, 9_007_199_254_740_991])
+def test_the_revision_comes_first_to_the_last_digit(redis: RedisServer, revision: int) -> None:
+    script = ScriptAt(redis, "limiting/gcra.lua")
+    redis.command("SET", REVISION, revision)
+    assert script(T0, [REVISION, CELL], arguments(1, Quota(3, 30))) == [revision, 0]
+    assert script(T0, [REVISION], []) == [revision]
+
+
+@pytest.mark.parametrize("garbage", ["", "x", "-5", "1 2", "1.5", "1e3", "0x1", "nan", "inf", "1\n", "9007199254740992", "9" * 16, "\0"])
+def test_a_revision_of_garbage_is_none(redis: RedisServer, garbage: str) -> None:
+    script = ScriptAt(redis, "limiting/gcra.lua")
+    redis.command("SET", REVISION, garbage)
+    assert script(T0, [REVISION, CELL], arguments(1, Quota(3, 30))) == [0, 0]
+
+
+def test_a_revision_of_another_type_is_none(redis: RedisServer) -> None:
+    script = ScriptAt(redis, "limiting/gcra.lua")
+    redis.command("LPUSH", REVISION, "a list")
+    assert script(T0, [REVISION, CELL], arguments(1, Quota(3, 30))) == [0, 0]

@@ -10,7 +10,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from arsenal_fast.identity.life import EXPIRED_RETENTION, Issued, IssueRow, Life, Outcome
+from arsenal_fast.identity.life import EXPIRED_RETENTION, Found, Issued, IssueRow, Life, Mode, Outcome
+from arsenal_fast.identity.revocation import LOG_LENGTH, Changes, Revoked
 from arsenal_fast.limiting.client import Client
 from arsenal_fast.limiting.gcra import allowed
 from arsenal_fast.limiting.quota import Quota
@@ -54,9 +55,9 @@ async def started(backend: Backend) -> AsyncIterator[Backend]:
 
 async def admit(backend: Backend, clients: Sequence[Client], quantities: Sequence[int]) -> list[int]:
     """How many of each row's hits passed."""
-    answer: Answer[Sequence[int] | None] = Answer()
-    backend.limiter.admit(clients, quantities, answer)
-    backlogs = await answer.wait()
+    answer: Answer[tuple[int, Sequence[int] | None]] = Answer()
+    backend.limiter.admit(clients, quantities, lambda *values: answer(values))
+    _, backlogs = await answer.wait()
     assert backlogs is not None
     assert len(backlogs) == len(clients)
     return [
@@ -73,12 +74,59 @@ async def issue(backend: Backend, *rows: IssueRow) -> Sequence[Issued]:
     return issued
 
 
-async def find(backend: Backend, *ids: str) -> Sequence[Life | None]:
-    answer: Answer[Sequence[Life | None] | None] = Answer()
+async def look(backend: Backend, *ids: str) -> Sequence[Found | None]:
+    answer: Answer[Sequence[Found | None] | None] = Answer()
     backend.identities.find(ids, answer)
-    lives = await answer.wait()
-    assert lives is not None
-    return lives
+    records = await answer.wait()
+    assert records is not None
+    return records
+
+
+async def find(backend: Backend, *ids: str) -> Sequence[Life | None]:
+    """The lives of plain records: neither revoked nor provisional."""
+    records = await look(backend, *ids)
+    assert all(record is None or record == Found(record.life) for record in records)
+    return [record and record.life for record in records]
+
+
+async def revision_of(backend: Backend) -> int:
+    answer: Answer[tuple[int, Sequence[int] | None]] = Answer()
+    backend.limiter.admit([], [], lambda *values: answer(values))
+    revision, backlogs = await answer.wait()
+    assert backlogs == []
+    return revision
+
+
+async def revoke(backend: Backend, identity: str = ID, life: Life | None = None) -> Revoked:
+    answer: Answer[Revoked | None] = Answer()
+    backend.revocations.revoke(identity, life, answer)
+    revoked = await answer.wait()
+    assert revoked is not None
+    return revoked
+
+
+async def set_epoch(backend: Backend, prefix: str | None, before: int = 0) -> int:
+    answer: Answer[int | None] = Answer()
+    backend.revocations.set_epoch(prefix, before, answer)
+    epoch = await answer.wait()
+    assert epoch is not None
+    return epoch
+
+
+async def changes(backend: Backend, since: int) -> Changes:
+    answer: Answer[Changes | None] = Answer()
+    backend.revocations.changes(since, answer)
+    told = await answer.wait()
+    assert told is not None
+    return told
+
+
+async def restore(backend: Backend, epochs: dict[str, int], revision: int) -> int:
+    answer: Answer[int | None] = Answer()
+    backend.revocations.restore_epochs(epochs, revision, answer)
+    restored = await answer.wait()
+    assert restored is not None
+    return restored
 
 
 # The limiter
@@ -184,7 +232,7 @@ def test_a_life_is_renewed_in_its_last_quarter(backend: Open, lived: float, outc
     async def main() -> None:
         async with backend() as store:
             old = wall_ms() - int(lived * TTL)
-            await issue(store, IssueRow(ID, TTL, generated=old))
+            await issue(store, IssueRow(ID, TTL, Mode.ASSERT, old))
             after = (await issue(store, IssueRow(ID, 2 * TTL)))[0]
             assert after.outcome is outcome
             if outcome is Outcome.FOUND:
@@ -201,7 +249,7 @@ def test_an_expired_life_stays_readable_and_is_followed_by_a_new_one(backend: Op
     async def main() -> None:
         async with backend() as store:
             old = wall_ms() - TTL - EXPIRED_RETENTION // 2
-            await issue(store, IssueRow(ID, TTL, generated=old))
+            await issue(store, IssueRow(ID, TTL, Mode.ASSERT, old))
             assert await find(store, ID) == [(old, old + TTL)]
             after = (await issue(store, IssueRow(ID, TTL)))[0]
             assert after.outcome is Outcome.ISSUED
@@ -214,7 +262,7 @@ def test_a_life_is_forgotten_after_its_retention(backend: Open) -> None:
     async def main() -> None:
         async with backend() as store:
             old = wall_ms() - TTL - EXPIRED_RETENTION - 1000
-            assert await issue(store, IssueRow(ID, TTL, generated=old)) == [(Outcome.ISSUED, (old, old + TTL))]
+            assert await issue(store, IssueRow(ID, TTL, Mode.ASSERT, old)) == [(Outcome.ISSUED, (old, old + TTL))]
             assert await find(store, ID) == [None]
 
     run(main())
@@ -223,9 +271,9 @@ def test_a_life_is_forgotten_after_its_retention(backend: Open) -> None:
 def test_a_fresh_identity_is_issued_once(backend: Open) -> None:
     async def main() -> None:
         async with backend() as store:
-            first = (await issue(store, IssueRow(ID, TTL, fresh=True)))[0]
+            first = (await issue(store, IssueRow(ID, TTL, Mode.FRESH)))[0]
             assert first.outcome is Outcome.ISSUED
-            assert await issue(store, IssueRow(ID, 1000, fresh=True)) == [(Outcome.TAKEN, first.life)]
+            assert await issue(store, IssueRow(ID, 1000, Mode.FRESH)) == [(Outcome.TAKEN, first.life)]
             assert await find(store, ID) == [first.life]
 
     run(main())
@@ -235,8 +283,8 @@ def test_an_identity_that_has_lived_is_not_fresh(backend: Open) -> None:
     async def main() -> None:
         async with backend() as store:
             old = wall_ms() - TTL - 1000
-            await issue(store, IssueRow(ID, TTL, generated=old))
-            assert await issue(store, IssueRow(ID, TTL, fresh=True)) == [(Outcome.TAKEN, (old, old + TTL))]
+            await issue(store, IssueRow(ID, TTL, Mode.ASSERT, old))
+            assert await issue(store, IssueRow(ID, TTL, Mode.FRESH)) == [(Outcome.TAKEN, (old, old + TTL))]
 
     run(main())
 
@@ -249,8 +297,8 @@ def test_a_reasserted_life_is_kept_unless_one_is_living(backend: Open, lived: fl
         async with backend() as store:
             old = wall_ms() - int(lived * TTL)
             life = (old, old + TTL)
-            assert await issue(store, IssueRow(ID, TTL, generated=old)) == [(Outcome.ISSUED, life)]
-            assert await issue(store, IssueRow(ID, 2 * TTL, generated=old + 5)) == [(Outcome.FOUND, life)]
+            assert await issue(store, IssueRow(ID, TTL, Mode.ASSERT, old)) == [(Outcome.ISSUED, life)]
+            assert await issue(store, IssueRow(ID, 2 * TTL, Mode.ASSERT, old + 5)) == [(Outcome.FOUND, life)]
             assert await find(store, ID) == [life]
 
     run(main())
@@ -295,6 +343,403 @@ def test_what_was_never_issued_is_none_whatever_it_is(backend: Open) -> None:
     run(main())
 
 
+# Provisional lives
+
+
+def test_a_provisional_life_is_told_to_whoever_finds_it_until_it_is_confirmed(backend: Open) -> None:
+    async def main() -> None:
+        async with backend() as store:
+            (first,) = await issue(store, IssueRow(ID, TTL, provisional=True))
+            life = first.life
+            assert first.outcome is Outcome.ISSUED
+            assert await look(store, ID) == [Found(life, provisional=True)]
+            for row in (IssueRow(ID, TTL), IssueRow(ID, TTL, provisional=True), IssueRow(ID, 5, Mode.ASSERT, 9)):
+                assert await issue(store, row) == [(Outcome.PROVISIONAL, life)]
+            assert await issue(store, IssueRow(ID, TTL, Mode.FRESH)) == [(Outcome.TAKEN, life)]
+            confirm = IssueRow(ID, TTL, Mode.CONFIRM, life.generated)
+            for _ in range(2):
+                assert await issue(store, confirm) == [(Outcome.FOUND, life)]
+                assert await look(store, ID) == [Found(life)]
+            assert await issue(store, IssueRow(ID, TTL, provisional=True)) == [(Outcome.FOUND, life)]
+            assert await look(store, ID) == [Found(life)]
+
+    run(main())
+
+
+@pytest.mark.parametrize("mode", [Mode.PLAIN, Mode.FRESH, Mode.ASSERT])
+def test_what_a_provisional_row_writes_is_provisional(backend: Open, mode: Mode) -> None:
+    async def main() -> None:
+        async with backend() as store:
+            now = wall_ms()
+            (first,) = await issue(store, IssueRow(ID, TTL, mode, now, provisional=True))
+            assert first.outcome is Outcome.ISSUED
+            assert await look(store, ID) == [Found(first.life, provisional=True)]
+
+    run(main())
+
+
+@pytest.mark.parametrize("provisional", [False, True])
+def test_a_renewed_life_is_as_provisional_as_its_row(backend: Open, provisional: bool) -> None:
+    async def main() -> None:
+        async with backend() as store:
+            await issue(store, IssueRow(ID, TTL, Mode.ASSERT, wall_ms() - int(0.9 * TTL), provisional=not provisional))
+            (renewed,) = await issue(store, IssueRow(ID, TTL, provisional=provisional))
+            assert renewed.outcome is Outcome.RENEWED
+            assert await look(store, ID) == [Found(renewed.life, provisional=provisional)]
+
+    run(main())
+
+
+# What the store holds, relative to the life that the ledger confirms: (how much later it began in ms, its TTL,
+# provisional), and whether the ledger's life takes its place. Everything began half a TTL ago.
+CONFIRMATIONS = {
+    "nothing": (None, True),
+    "the same life, provisional": ((0, TTL, True), True),
+    "an older life": ((-1000, TTL, False), True),
+    "an older life, provisional": ((-1000, TTL, True), True),
+    "a newer life, provisional": ((1000, TTL, True), True),
+    "a newer life that is over": ((1000, 1000, False), True),
+    "a life of another length": ((0, TTL + 1, False), True),
+    "the same life": ((0, TTL, False), False),
+    "a newer life": ((1000, TTL, False), False),
+}
+
+
+@pytest.mark.parametrize(("held", "written"), CONFIRMATIONS.values(), ids=list(CONFIRMATIONS))
+def test_what_the_ledger_says_holds_unless_a_newer_and_confirmed_life_is_living(
+    backend: Open, held: tuple[int, int, bool] | None, written: bool
+) -> None:
+    async def main() -> None:
+        async with backend() as store:
+            begin = wall_ms() - TTL // 2
+            ledgers = stays = Life(begin, begin + TTL)
+            if held is not None:
+                later, ttl, provisional = held
+                (row,) = await issue(store, IssueRow(ID, ttl, Mode.ASSERT, begin + later, provisional=provisional))
+                stays = row.life
+            (confirmed,) = await issue(store, IssueRow(ID, TTL, Mode.CONFIRM, begin))
+            assert confirmed.life == (ledgers if written else stays)
+            known = held is not None and (not written or stays == ledgers)
+            assert confirmed.outcome is (Outcome.FOUND if known else Outcome.ISSUED)
+            assert await look(store, ID) == [Found(confirmed.life)]
+
+    run(main())
+
+
+# Floors
+
+
+def test_a_revoked_identity_is_dead_and_issuing_it_again_begins_a_life_after_the_floor(backend: Open) -> None:
+    async def main() -> None:
+        async with backend() as store:
+            (first,) = await issue(store, IssueRow(ID, TTL))
+            before = wall_ms()
+            revoked = await revoke(store)
+            assert revoked == (True, first.life, revoked.floor, False)
+            assert max(before, first.life.generated) <= revoked.floor <= wall_ms()
+            assert await look(store, ID) == [Found(first.life, revoked.floor)]
+            (second,) = await issue(store, IssueRow(ID, TTL))
+            assert second.outcome is Outcome.ISSUED
+            assert second.life.generated > revoked.floor
+            assert await look(store, ID) == [Found(second.life, revoked.floor)]
+            assert await issue(store, IssueRow(ID, TTL)) == [(Outcome.FOUND, second.life)]
+            again = await revoke(store)
+            assert again.floor >= second.life.generated
+            assert not again.already
+
+    run(main())
+
+
+def test_a_second_revocation_changes_nothing(backend: Open) -> None:
+    async def main() -> None:
+        async with backend() as store:
+            (first,) = await issue(store, IssueRow(ID, TTL))
+            revoked = await revoke(store)
+            revision = await revision_of(store)
+            assert await revoke(store) == (True, first.life, revoked.floor, True)
+            assert await revoke(store, life=first.life) == (True, first.life, revoked.floor, True)
+            assert await revision_of(store) == revision
+            assert await changes(store, revision) == (revision, [], {})
+
+    run(main())
+
+
+def test_an_identity_of_which_nothing_is_known_is_not_revoked(backend: Open) -> None:
+    async def main() -> None:
+        async with backend() as store:
+            assert not (await revoke(store)).known
+            assert await look(store, ID) == [None]
+            assert await revision_of(store) == 0
+
+    run(main())
+
+
+def test_a_life_that_only_the_caller_knows_is_revoked_and_kept_with_its_floor(backend: Open) -> None:
+    async def main() -> None:
+        async with backend() as store:
+            life = Life(wall_ms() - 1000, wall_ms() + TTL)
+            revoked = await revoke(store, life=life)
+            assert revoked == (True, life, revoked.floor, False)
+            assert await look(store, ID) == [Found(life, revoked.floor)]
+            (after,) = await issue(store, IssueRow(ID, TTL))
+            assert (after.outcome, after.life.generated > revoked.floor) == (Outcome.ISSUED, True)
+
+    run(main())
+
+
+def test_of_two_lives_both_die_and_the_newer_is_kept(backend: Open) -> None:
+    """A life that began in the future (the store's clock has stepped back) dies as well."""
+
+    async def main() -> None:
+        async with backend() as store:
+            now = wall_ms()
+            older, newer = Life(now - 1000, now + TTL), Life(now + NEAR, now + NEAR + TTL)
+            await issue(store, IssueRow(ID, older.ttl, Mode.ASSERT, older.generated))
+            assert await revoke(store, life=newer) == (True, newer, newer.generated, False)
+            assert await revoke(store, life=older) == (True, newer, newer.generated, True)
+            (after,) = await issue(store, IssueRow(ID, TTL))
+            assert after.life.generated == newer.generated + 1
+            assert await revoke(store) == (True, after.life, after.life.generated, False)
+
+    run(main())
+
+
+def test_an_expired_life_can_be_revoked(backend: Open) -> None:
+    async def main() -> None:
+        async with backend() as store:
+            old = wall_ms() - TTL - 1000
+            await issue(store, IssueRow(ID, TTL, Mode.ASSERT, old))
+            revoked = await revoke(store)
+            assert (revoked.known, revoked.life) == (True, (old, old + TTL))
+            assert await look(store, ID) == [Found(revoked.life, revoked.floor)]
+
+    run(main())
+
+
+def test_a_revoked_identity_is_not_fresh(backend: Open) -> None:
+    async def main() -> None:
+        async with backend() as store:
+            (first,) = await issue(store, IssueRow(ID, TTL))
+            await revoke(store)
+            assert await issue(store, IssueRow(ID, TTL, Mode.FRESH)) == [(Outcome.TAKEN, first.life)]
+
+    run(main())
+
+
+@pytest.mark.parametrize("mode", [Mode.ASSERT, Mode.CONFIRM])
+def test_no_life_from_before_a_floor_comes_back(backend: Open, mode: Mode) -> None:
+    """Neither from a worker that was cut off nor from the ledger; with a living one it is told that one."""
+
+    async def main() -> None:
+        async with backend() as store:
+            (first,) = await issue(store, IssueRow(ID, TTL))
+            floor = (await revoke(store)).floor
+            row = IssueRow(ID, TTL, mode, first.life.generated)
+            assert await issue(store, row) == [(Outcome.REVOKED, first.life)]
+            assert await issue(store, IssueRow(ID, TTL, mode, floor)) == [(Outcome.REVOKED, (floor, floor + TTL))]
+            assert await look(store, ID) == [Found(first.life, floor)]
+            (second,) = await issue(store, IssueRow(ID, TTL, provisional=True))
+            assert await issue(store, row) == [(Outcome.PROVISIONAL, second.life)]
+            assert await look(store, ID) == [Found(second.life, floor, provisional=True)]
+
+    run(main())
+
+
+@pytest.mark.parametrize("mode", [Mode.ASSERT, Mode.CONFIRM])
+def test_a_life_from_after_the_floor_is_kept_with_it(backend: Open, mode: Mode) -> None:
+    async def main() -> None:
+        async with backend() as store:
+            (first,) = await issue(store, IssueRow(ID, TTL))
+            floor = (await revoke(store)).floor
+            life = Life(floor + 1, floor + 1 + TTL)
+            assert await issue(store, IssueRow(ID, TTL, mode, life.generated)) == [(Outcome.ISSUED, life)]
+            assert await look(store, ID) == [Found(life, floor)]
+            assert first.life != life
+
+    run(main())
+
+
+def test_a_provisional_life_stays_dead_when_it_is_confirmed_too_late(backend: Open) -> None:
+    async def main() -> None:
+        async with backend() as store:
+            (first,) = await issue(store, IssueRow(ID, TTL, provisional=True))
+            await revoke(store)
+            confirm = IssueRow(ID, TTL, Mode.CONFIRM, first.life.generated)
+            assert await issue(store, confirm) == [(Outcome.REVOKED, first.life)]
+
+    run(main())
+
+
+# Epochs
+
+
+def test_a_life_from_before_the_epoch_is_dead_for_whoever_knows_the_epoch(backend: Open) -> None:
+    async def main() -> None:
+        async with backend() as store:
+            old = wall_ms() - TTL // 2
+            await issue(store, IssueRow(ID, TTL, Mode.ASSERT, old))
+            assert await issue(store, IssueRow(ID, TTL, epoch=old)) == [(Outcome.FOUND, (old, old + TTL))]
+            epoch = old + 1
+            dead = Life(old, old + TTL)
+            for mode in (Mode.ASSERT, Mode.CONFIRM):
+                assert await issue(store, IssueRow(ID, TTL, mode, old, epoch)) == [(Outcome.REVOKED, dead)]
+            assert await issue(store, IssueRow(ID, TTL, Mode.FRESH, epoch=epoch)) == [(Outcome.TAKEN, dead)]
+            (after,) = await issue(store, IssueRow(ID, TTL, epoch=epoch))
+            assert after.outcome is Outcome.ISSUED
+            assert after.life.generated >= epoch
+            assert await issue(store, IssueRow(ID, TTL, epoch=epoch)) == [(Outcome.FOUND, after.life)]
+
+    run(main())
+
+
+def test_a_new_life_begins_no_earlier_than_its_epoch(backend: Open) -> None:
+    async def main() -> None:
+        async with backend() as store:
+            epoch = wall_ms() + NEAR
+            assert await issue(store, IssueRow(ID, TTL, epoch=epoch)) == [(Outcome.ISSUED, (epoch, epoch + TTL))]
+
+    run(main())
+
+
+def test_an_epoch_of_now_kills_what_was_issued_in_this_very_millisecond(backend: Open) -> None:
+    async def main() -> None:
+        async with backend() as store:
+            for number in range(20):
+                identity = f"p-{number}@a.example/v1:id"
+                (issued,) = await issue(store, IssueRow(identity, TTL))
+                epoch = await set_epoch(store, None)
+                assert issued.life.generated < epoch
+                (after,) = await issue(store, IssueRow(identity, TTL, epoch=epoch))
+                assert (after.outcome, after.life.generated >= epoch) == (Outcome.ISSUED, True)
+
+    run(main())
+
+
+def test_an_epoch_rises_and_never_falls(backend: Open) -> None:
+    async def main() -> None:
+        async with backend() as store:
+            assert await set_epoch(store, "p", 1000) == 1000
+            revision = await revision_of(store)
+            assert await set_epoch(store, "p", 999) == 1000
+            assert await set_epoch(store, "p", 1000) == 1000
+            assert await revision_of(store) == revision
+            assert await set_epoch(store, None, 7) == 7
+            assert await set_epoch(store, "p\r\n\ud800", 8) == 8
+            assert await set_epoch(store, "p", 1001) == 1001
+            assert await revision_of(store) == revision + 3
+            assert (await changes(store, 0)).epochs == {"p": 1001, "": 7, "p\r\n\ud800": 8}
+            before = wall_ms()
+            assert before < await set_epoch(store, "p") <= wall_ms() + 1
+
+    run(main())
+
+
+# What has changed
+
+
+def test_where_nothing_was_revoked_there_is_no_revision(backend: Open) -> None:
+    async def main() -> None:
+        async with backend() as store:
+            await issue(store, IssueRow(ID, TTL))
+            assert await revision_of(store) == 0
+            assert await changes(store, 0) == (0, [], {})
+            assert await changes(store, 5) == (0, None, {})
+
+    run(main())
+
+
+def test_a_first_revision_is_none_that_a_store_before_could_have_had(backend: Open) -> None:
+    """Whoever has seen anything else, or nothing, forgets everything."""
+
+    async def main() -> None:
+        async with backend() as store:
+            before = wall_ms()
+            await revoke(store, life=Life(5, 9))
+            revision = await revision_of(store)
+            assert before <= revision // 1000 <= wall_ms()  # us
+            for since in (0, 1, revision - 1, revision + 1):
+                assert await changes(store, since) == (revision, None, {})
+
+    run(main())
+
+
+def test_every_change_counts_one_and_is_told_to_who_asks_from_any_revision(backend: Open) -> None:
+    ids = [f"p-{number}@a.example/v1:id" for number in range(5)]
+    ids += ["", " ", "p 1 2", "p\r\n\0", "\ud800", "é", "x" * 5000]
+
+    async def main() -> None:
+        async with backend() as store:
+            await set_epoch(store, None, 7)
+            first = await revision_of(store)
+            for number, identity in enumerate(ids):
+                await revoke(store, identity, Life(5, 9))
+                assert await revision_of(store) == first + number + 1
+            await set_epoch(store, "q", 8)
+            last = first + len(ids) + 1
+            for since in range(first, last):
+                told = await changes(store, since)
+                assert (told.revision, told.epochs) == (last, {"": 7, "q": 8})
+                assert told.ids is not None
+                assert sorted(told.ids) == sorted(ids[since - first :])
+            assert await changes(store, last) == (last, [], {"": 7, "q": 8})
+
+    run(main())
+
+
+def test_the_log_forgets_the_oldest_and_says_so(backend: Open) -> None:
+    async def main() -> None:
+        async with backend() as store:
+            await revoke(store, ID, Life(5, 9))
+            first = await revision_of(store)
+            answers: list[Answer[Revoked | None]] = [Answer() for _ in range(LOG_LENGTH + 1)]
+            for number, answer in enumerate(answers):
+                store.revocations.revoke(f"p-{number}@a.example/v1:id", Life(5, 9), answer)
+            for answer in answers:
+                assert await answer.wait()
+            last = first + LOG_LENGTH + 1
+            for since in (0, first - 1, first):
+                assert await changes(store, since) == (last, None, {})
+            ids = (await changes(store, first + 1)).ids
+            assert ids is not None
+            assert sorted(ids) == sorted(f"p-{number}@a.example/v1:id" for number in range(1, LOG_LENGTH + 1))
+
+    run(main())
+
+
+def test_the_revision_travels_with_every_admission_whatever_its_size(backend: Open) -> None:
+    async def main() -> None:
+        async with backend() as store:
+            await set_epoch(store, "p", 7)
+            revision = await revision_of(store)
+            for count in (1, 1000, 2500):
+                answer: Answer[tuple[int, Sequence[int] | None]] = Answer()
+                clients = [Client(f"{count} {number}", QUOTA) for number in range(count)]
+                store.limiter.admit(clients, [1] * count, lambda *values, answer=answer: answer(values))
+                assert await answer.wait() == (revision, [0] * count)
+
+    run(main())
+
+
+def test_epochs_are_restored_above_the_revision_that_was_seen(backend: Open) -> None:
+    async def main() -> None:
+        async with backend() as store:
+            seen = (wall_ms() + NEAR) * 1000  # us
+            restored = await restore(store, {"p": 7, "": 8, "q": 0}, seen)
+            assert restored > seen
+            assert await revision_of(store) == restored
+            for since in (0, seen, restored - 1):
+                assert await changes(store, since) == (restored, None, {"p": 7, "": 8})
+            # The same again, and less, is nothing new.
+            assert await restore(store, {"p": 6}, seen) == restored
+            assert await changes(store, restored) == (restored, [], {"p": 7, "": 8})
+            # More is one change, and the log goes on.
+            assert await restore(store, {"p": 9}, seen) == restored + 1
+            await revoke(store, ID, Life(5, 9))
+            assert await changes(store, restored) == (restored + 2, [ID], {"p": 9, "": 8})
+
+    run(main())
+
+
 # The backend
 
 
@@ -322,6 +767,11 @@ def test_all_backends_count_the_same_things(backend: Open) -> None:
             await admit(store, [Client("a", QUOTA), Client("b", QUOTA)], [1, 1])
             await find(store, ID)
             assert (store.counters.commands, store.counters.rows) == (before[0] + 2, before[1] + 3)
+            await revoke(store)
+            await set_epoch(store, "p")
+            await changes(store, 0)
+            await restore(store, {}, 0)
+            assert (store.counters.commands, store.counters.rows) == (before[0] + 6, before[1] + 4)
             assert store.counters.replies >= 2
 
     run(main())

@@ -106,4 +106,6 @@ def test_the_outcomes_are_the_numbers_that_the_script_answers_with() -> None:
         ("ISSUED", 1),
         ("RENEWED", 2),
         ("TAKEN", 3),
+        ("PROVISIONAL", 4),
+        ("REVOKED", 5),
     ]

@@ -1,8 +1,6 @@
 """What Redis is asked: one admission command for all that a worker reads in one turn of its loop."""
 
-import os
 import re
-import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,16 +58,16 @@ def service(redis: RedisServer) -> Iterator[ServiceProcess]:
         yield process
 
 
-async def round_trip(opened: list[Client], *, pause: ServiceProcess | None = None) -> None:
-    """One request on each connection, each of a client of its own. ``pause``: so that all arrive in one turn."""
-    if pause is not None:
-        os.kill(pause.pid, signal.SIGSTOP)
+async def round_trip(opened: list[Client], *, paused: ServiceProcess | None = None) -> None:
+    """One request on each connection, each of a client of its own. ``paused``: so that all arrive in one turn."""
+    if paused is not None:
+        paused.pause()
     for index, client in enumerate(opened):
         client.send(request("GET", "/api/v1/id?prefix=player&run=1", {"X-Forwarded-For": f"198.51.100.{index}"}))
-    if pause is not None:
+    if paused is not None:
         for client in opened:
             await client.flushed()
-        os.kill(pause.pid, signal.SIGCONT)
+        paused.resume()
     assert [(await client.answer()).status for client in opened] == [200] * len(opened)
 
 
@@ -78,7 +76,7 @@ def test_requests_that_arrive_together_are_admitted_by_one_command(redis: RedisS
         async with clients(service.port, CONNECTIONS) as opened:
             await round_trip(opened)  # the identity is known and the connections are warm
             with monitored(redis) as monitor:
-                await round_trip(opened, pause=service)
+                await round_trip(opened, paused=service)
                 redis.command("ECHO", "end-of-round")
                 (cells,) = monitor.admissions("end-of-round")
         assert sorted(cells) == sorted(f"198.51.100.{index}" for index in range(CONNECTIONS))

@@ -8,7 +8,7 @@ import resource
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from time import monotonic
@@ -112,6 +112,7 @@ def test_who_never_reads_is_cut_off_and_its_answers_are_not_heaped_up(service: S
                 for client in deaf:
                     client.stop_reading()
                     client.send(LARGE * 30)
+                await until(lambda: len(connections(service.pid)) == 1 + len(deaf))
                 worst = 0
                 while len(connections(service.pid)) > 1:
                     worst = max(worst, resident(service.pid) - before)
@@ -125,8 +126,11 @@ def test_who_never_reads_is_cut_off_and_its_answers_are_not_heaped_up(service: S
 
 def connections(pid: int) -> list[str]:
     """Sockets of the process beyond those that it has without any client."""
-    sockets = [os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()]
-    return [target for target in sockets if target.startswith("socket:")][BASE_SOCKETS:]
+    targets = []
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since it was listed
+            targets.append(os.readlink(path))
+    return [target for target in targets if target.startswith("socket:")][BASE_SOCKETS:]
 
 
 BASE_SOCKETS = 3  # the listener, and the pair by which the loop is woken; checked by the test below

@@ -1,7 +1,5 @@
 """Identities over two processes that share one Redis: issued once, the same from both, renewed for both."""
 
-import os
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -30,15 +28,14 @@ def services(redis: RedisServer, count: int, **env: str) -> Iterator[list[Servic
 
 async def together(started: Sequence[ServiceProcess], opened: Sequence[Client], targets: Sequence[str]) -> list[Answer]:
     """Requests that wait for both processes until the last is sent, so that all of them are first ones."""
-    pids = [pid for service in started for pid in service.serving_pids]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+    for service in started:
+        service.pause()
     for client, target in zip(opened, targets, strict=True):
         client.send(request("GET", target))
     for client in opened:
         await client.flushed()
-    for pid in pids:
-        os.kill(pid, signal.SIGCONT)
+    for service in started:
+        service.resume()
     answers = [await client.answer() for client in opened]
     assert {answer.status for answer in answers} == {200}
     return answers

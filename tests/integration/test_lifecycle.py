@@ -130,13 +130,13 @@ def test_sigterm_turns_ready_off_at_once_while_the_service_goes_on_for_drain_del
 
 def test_connections_that_the_kernel_had_accepted_are_served_after_the_stop() -> None:
     async def scenario(service: ServiceProcess) -> None:
-        os.kill(service.pid, signal.SIGSTOP)
+        service.pause()
         async with clients(service.port, 10) as opened:  # the kernel's backlog takes them
             for client in opened:
                 client.send(ID)
                 await client.flushed()
             service.send_signal(signal.SIGTERM)
-            service.send_signal(signal.SIGCONT)
+            service.resume()
             assert [(await client.answer()).status for client in opened] == [200] * 10
             assert [await client.ended() for client in opened] == [b""] * 10
 

@@ -6,10 +6,12 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
-from arsenal_fast.identity.life import Issued, IssueRow, Life
+from arsenal_fast.identity.life import Found, Issued, IssueRow, Life
+from arsenal_fast.identity.revocation import UNKNOWN, Changes, Revoked
 from arsenal_fast.limiting.client import Client
 from arsenal_fast.limiting.quota import Quota
 from arsenal_fast.redis.backend import RedisBackend
@@ -35,7 +37,7 @@ async def connected(fake: FakeRedis, url: str = "", seconds: float = TIMEOUT) ->
 
 def admit(backend: RedisBackend) -> Answer[Sequence[int] | None]:
     answer: Answer[Sequence[int] | None] = Answer()
-    backend.limiter.admit(CLIENTS, [1, 1], answer)
+    backend.limiter.admit(CLIENTS, [1, 1], lambda _, backlogs: answer(backlogs))
     return answer
 
 
@@ -45,8 +47,8 @@ def issue(backend: RedisBackend) -> Answer[Sequence[Issued] | None]:
     return answer
 
 
-def find(backend: RedisBackend, *ids: str) -> Answer[Sequence[Life | None] | None]:
-    answer: Answer[Sequence[Life | None] | None] = Answer()
+def find(backend: RedisBackend, *ids: str) -> Answer[Sequence[Found | None] | None]:
+    answer: Answer[Sequence[Found | None] | None] = Answer()
     backend.identities.find(ids, answer)
     return answer
 
@@ -61,10 +63,10 @@ def test_the_opening_ends_with_a_write_and_then_redis_is_healthy() -> None:
             url = fake.url.replace("redis://", "redis://me:hunter2@") + "/3"
             async with connected(fake, url) as backend:
                 assert (backend.healthy, backend.status) == (True, "healthy")
-                assert fake.names() == [b"AUTH", b"SELECT", b"SCRIPT", b"SCRIPT", b"EVALSHA"]
+                assert fake.names() == [b"AUTH", b"SELECT", *[b"SCRIPT"] * 5, b"EVALSHA"]
                 assert fake.commands[0] == [b"AUTH", b"me", b"hunter2"]
                 assert fake.commands[1] == [b"SELECT", b"3"]
-                assert fake.commands[-1][3:] == [b"af:{0}:probe", b"1", b"1", b"1000000"]
+                assert fake.commands[-1][3:] == [b"af:{0}:r", b"af:{0}:probe", b"1", b"1", b"1000000"]
 
     run(main())
 
@@ -77,10 +79,47 @@ def test_one_admission_is_one_command() -> None:
             command = fake.commands[0]
             assert len(fake.commands) == 1
             assert command[0] == b"EVALSHA"
-            assert command[2:5] == [b"2", b"af:{0}:c:203.0.113.9", b"af:{0}:c:203.0.113.10"]
-            assert command[5:] == [b"1", b"1000000", b"10000000"] * 2
+            assert command[2:6] == [b"3", b"af:{0}:r", b"af:{0}:c:203.0.113.9", b"af:{0}:c:203.0.113.10"]
+            assert command[6:] == [b"1", b"1000000", b"10000000"] * 2
 
     run(main())
+
+
+def test_an_admission_brings_the_revision_home() -> None:
+    answers: list[tuple[int, Sequence[int] | None]] = []
+
+    async def main() -> None:
+        async with FakeRedis() as fake, connected(fake) as backend:
+            fake.answer = lambda command: b"*3\r\n:9\r\n:7\r\n:8\r\n"
+            backend.limiter.admit(CLIENTS, [1, 1], lambda *answer: answers.append(answer))
+            await until(lambda: len(answers) == 1)
+            fake.answer = lambda command: b"-ERR no\r\n"
+            backend.limiter.admit(CLIENTS, [1, 1], lambda *answer: answers.append(answer))
+            await until(lambda: len(answers) == 2)
+            fake.answer = lambda command: b"*1\r\n:10\r\n"
+            backend.limiter.admit([], [], lambda *answer: answers.append(answer))
+            await until(lambda: len(answers) == 3)
+            assert fake.commands[-1][2:] == [b"1", b"af:{0}:r"]
+
+    run(main())
+    assert answers == [(9, [7, 8]), (0, None), (10, [])]
+
+
+def test_of_an_admission_in_pieces_the_revision_is_that_of_the_last_one() -> None:
+    answers: list[tuple[int, Sequence[int] | None]] = []
+
+    def counting(command: Command) -> bytes | None:
+        keys = int(command[2])
+        return b"*%d\r\n:%d\r\n%b" % (keys, keys, b":0\r\n" * (keys - 1))
+
+    async def main() -> None:
+        async with FakeRedis() as fake, connected(fake) as backend:
+            fake.answer = counting
+            backend.limiter.admit(CLIENTS * 600, [1] * 1200, lambda *answer: answers.append(answer))
+            await until(lambda: len(answers) == 1)
+
+    run(main())
+    assert answers == [(201, [0] * 1200)]
 
 
 def test_what_is_asked_in_one_tick_leaves_as_one_command() -> None:
@@ -194,7 +233,7 @@ def test_a_command_without_reply_ends_the_connection_for_all_within_the_timeout(
 def test_a_reply_that_nothing_asked_for_is_given_to_nobody() -> None:
     async def main() -> None:
         async with FakeRedis() as fake, connected(fake) as backend:
-            fake.answer = lambda command: b"*2\r\n:1\r\n:2\r\n*2\r\n:3\r\n:4\r\n"
+            fake.answer = lambda command: b"*3\r\n:0\r\n:1\r\n:2\r\n*3\r\n:0\r\n:3\r\n:4\r\n"
             assert await admit(backend).wait() == [1, 2]
             fake.answer = ordinary
             await until(lambda: fake.accepted == 2 and backend.healthy)
@@ -206,15 +245,16 @@ def test_a_reply_that_nothing_asked_for_is_given_to_nobody() -> None:
 @pytest.mark.parametrize(
     "reply",
     [
-        b"*1\r\n:0\r\n",
-        b"*3\r\n:0\r\n:0\r\n:0\r\n",
+        b"*2\r\n:0\r\n:0\r\n",
+        b"*4\r\n:0\r\n:0\r\n:0\r\n:0\r\n",
         b":0\r\n",
         b"$-1\r\n",
         b"*-1\r\n",
-        b"*2\r\n:0\r\n$1\r\n0\r\n",
-        b"*2\r\n:0\r\n-ERR no\r\n",
-        b"*2\r\n:0\r\n$-1\r\n",
-        b"*2\r\n:0\r\n*1\r\n:0\r\n",
+        b"*3\r\n:0\r\n:0\r\n$1\r\n0\r\n",
+        b"*3\r\n$1\r\n0\r\n:0\r\n:0\r\n",
+        b"*3\r\n:0\r\n:0\r\n-ERR no\r\n",
+        b"*3\r\n:0\r\n:0\r\n$-1\r\n",
+        b"*3\r\n:0\r\n:0\r\n*1\r\n:0\r\n",
         b"+OK\r\n",
         b"-ERR something else\r\n",
         b"-WRONGTYPE Operation against a key\r\n",
@@ -226,7 +266,7 @@ def test_a_reply_of_the_wrong_shape_is_none_and_the_connection_lives(reply: byte
         async with FakeRedis() as fake, connected(fake) as backend:
             fake.answer = lambda command: reply
             assert await admit(backend).wait() is None
-            assert await find(backend, *"abcd").wait() is None
+            assert await find(backend, *"abcdefg").wait() is None
             fake.answer = ordinary
             assert await admit(backend).wait() == [0, 0]
             assert fake.accepted == 1
@@ -238,7 +278,7 @@ def test_a_reply_of_the_wrong_shape_is_none_and_the_connection_lives(reply: byte
     "reply",
     [
         b"*3\r\n:-1\r\n:1\r\n:2\r\n",  # no such outcome
-        b"*3\r\n:4\r\n:1\r\n:2\r\n",
+        b"*3\r\n:6\r\n:1\r\n:2\r\n",
         b"*1\r\n:1\r\n",
         b"*6\r\n" + b":1\r\n" * 6,
         b"*3\r\n:1\r\n:1\r\n$1\r\n2\r\n",
@@ -252,6 +292,100 @@ def test_an_issue_with_a_reply_of_the_wrong_shape_is_none(reply: bytes) -> None:
             fake.answer = ordinary
             assert await issue(backend).wait() == [(0, (0, 0))]
             assert fake.accepted == 1
+
+    run(main())
+
+
+def revocations(backend: RedisBackend) -> list[Answer[Any]]:
+    """One call of each kind."""
+    answers: list[Answer[Any]] = [Answer() for _ in range(4)]
+    store = backend.revocations
+    store.revoke(ID, Life(5, 9), answers[0])
+    store.set_epoch("p", 7, answers[1])
+    store.changes(3, answers[2])
+    store.restore_epochs({"p": 7, "q": 0, "": 8}, 3, answers[3])
+    return answers
+
+
+def test_a_revocation_is_one_command_over_the_shared_keys() -> None:
+    keys = [b"af:{0}:r", b"af:{0}:l", b"af:{0}:e"]
+
+    async def main() -> None:
+        async with FakeRedis() as fake, connected(fake) as backend:
+            fake.commands.clear()
+            answers = [await answer.wait() for answer in revocations(backend)]
+            assert answers == [UNKNOWN, 0, Changes(0, [], {}), 0]
+            assert [command[2:] for command in fake.commands] == [
+                [b"3", b"af:{0}:i:player-1@a.example/v1", *keys[:2], ID.encode(), b"5", b"4"],
+                [b"3", *keys, b"0", b"p", b"7"],
+                [b"3", *keys, b"3"],
+                [b"3", *keys, b"4", b"p", b"7", b"", b"8"],
+            ]
+
+    run(main())
+
+
+def test_without_a_connection_nothing_is_revoked_and_callers_are_told_at_once() -> None:
+    async def main() -> None:
+        async with FakeRedis(lambda command: HANG_UP) as fake, connected(fake) as backend:
+            assert [answer.calls for answer in revocations(backend)] == [[None]] * 4
+
+    run(main())
+
+
+def test_scripts_of_revocations_that_are_lost_are_sent_again_as_text() -> None:
+    def forgetful(command: Command) -> bytes | None:
+        return b"-NOSCRIPT No matching script.\r\n" if command[0] == b"EVALSHA" else ordinary(command)
+
+    async def main() -> None:
+        async with FakeRedis() as fake, connected(fake) as backend:
+            fake.answer = forgetful
+            assert [await answer.wait() for answer in revocations(backend)] == [UNKNOWN, 0, Changes(0, [], {}), 0]
+            assert backend.counters.script_loads == 4
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"+OK\r\n",
+        b"$-1\r\n",
+        b"-ERR something else\r\n",
+        b"*1\r\n:0\r\n",
+        b"*5\r\n" + b":1\r\n" * 5,
+        b"*3\r\n:1\r\n*1\r\n:1\r\n*0\r\n",
+        b"*3\r\n:1\r\n*0\r\n$-1\r\n",
+        b"*3\r\n:1\r\n*0\r\n*1\r\n$1\r\na\r\n",
+        b"*3\r\n:1\r\n*0\r\n*2\r\n$1\r\na\r\n$-1\r\n",
+        b"*3\r\n:1\r\n*0\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n",
+        b"*3\r\n:1\r\n*1\r\n$1\r\n\xff\r\n*0\r\n",
+        b"*3\r\n:1\r\n*1\r\n-ERR no\r\n*0\r\n",
+    ],
+)
+def test_a_revocation_with_a_reply_of_the_wrong_shape_is_none(reply: bytes) -> None:
+    async def main() -> None:
+        async with FakeRedis() as fake, connected(fake) as backend:
+            fake.answer = lambda command: reply
+            assert [await answer.wait() for answer in revocations(backend)] == [None] * 4
+            fake.answer = ordinary
+            assert await admit(backend).wait() == [0, 0]
+            assert fake.accepted == 1
+
+    run(main())
+
+
+def test_a_revocation_is_told_as_the_script_replies_it() -> None:
+    async def main() -> None:
+        async with FakeRedis() as fake, connected(fake) as backend:
+            answer: Answer[Revoked | None] = Answer()
+            fake.answer = lambda command: b"*6\r\n:1\r\n:5\r\n:9\r\n:7\r\n:1\r\n:3\r\n"
+            backend.revocations.revoke(ID, None, answer)
+            assert await answer.wait() == (True, Life(5, 9), 7, True)
+            changes: Answer[Changes | None] = Answer()
+            fake.answer = lambda command: b"*3\r\n:3\r\n$-1\r\n*2\r\n$0\r\n\r\n:8\r\n"
+            backend.revocations.changes(1, changes)
+            assert await changes.wait() == (3, None, {"": 8})
 
     run(main())
 
@@ -333,7 +467,7 @@ def test_a_reply_that_waited_while_we_stood_still_is_taken() -> None:
 
     def slow(command: Command) -> bytes | None:
         time.sleep(2 * TIMEOUT)
-        return b"*2\r\n:7\r\n:8\r\n"
+        return b"*3\r\n:0\r\n:7\r\n:8\r\n"
 
     async def main() -> None:
         async with FakeRedis() as fake, connected(fake) as backend:
@@ -416,7 +550,7 @@ def test_a_connection_that_fails_over_and_over_is_not_renewed_without_pause() ->
 def test_a_callback_that_fails_harms_no_other() -> None:
     failures: list[object] = []
 
-    def failing(answers: object) -> None:
+    def failing(*answers: object) -> None:
         raise RuntimeError("a caller's fault")
 
     async def main() -> None:

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from arsenal_fast.identity.life import Issued, IssueRow, Life, Outcome
+from arsenal_fast.identity.life import Found, Issued, IssueRow, Life, Mode, Outcome
+from arsenal_fast.identity.revocation import Changes, Revoked
 from arsenal_fast.limiting.client import Client
 from arsenal_fast.limiting.gcra import allowed
 from arsenal_fast.limiting.quota import Quota
@@ -39,7 +40,7 @@ async def backends(url: str, count: int = 1, idle: float = 1.0) -> AsyncIterator
 
 def admit(backend: RedisBackend, key: str = SHARED, quantity: int = 1) -> Answer[Sequence[int] | None]:
     answer: Answer[Sequence[int] | None] = Answer()
-    backend.limiter.admit([Client(key, QUOTA)], [quantity], answer)
+    backend.limiter.admit([Client(key, QUOTA)], [quantity], lambda _, backlogs: answer(backlogs))
     return answer
 
 
@@ -57,6 +58,34 @@ async def issued(backend: RedisBackend, *rows: IssueRow) -> Sequence[Issued] | N
     answer: Answer[Sequence[Issued] | None] = Answer()
     backend.identities.issue(rows, answer)
     return await answer.wait()
+
+
+async def revoked(backend: RedisBackend, identity: str) -> Revoked | None:
+    answer: Answer[Revoked | None] = Answer()
+    backend.revocations.revoke(identity, None, answer)
+    return await answer.wait()
+
+
+async def epoch_set(backend: RedisBackend, prefix: str | None) -> int | None:
+    answer: Answer[int | None] = Answer()
+    backend.revocations.set_epoch(prefix, 0, answer)
+    return await answer.wait()
+
+
+async def changes(backend: RedisBackend, since: int) -> Changes:
+    answer: Answer[Changes | None] = Answer()
+    backend.revocations.changes(since, answer)
+    told = await answer.wait()
+    assert told is not None
+    return told
+
+
+async def revision_of(backend: RedisBackend) -> int:
+    answer: Answer[tuple[int, Sequence[int] | None]] = Answer()
+    backend.limiter.admit([], [], lambda *values: answer(values))
+    revision, backlogs = await answer.wait()
+    assert backlogs == []
+    return revision
 
 
 # Exactness
@@ -116,10 +145,11 @@ def test_a_limiter_cell_takes_at_most_120_bytes(redis: RedisServer, key: str) ->
     assert 0 < usage <= 120
 
 
-def test_an_identity_takes_at_most_200_bytes(redis: RedisServer) -> None:
+@pytest.mark.parametrize("provisional", [False, True])
+def test_an_identity_takes_at_most_200_bytes(redis: RedisServer, provisional: bool) -> None:
     async def main() -> None:
         async with backends(redis.url) as (backend,):
-            await issued(backend, IssueRow(ID, 2_592_000_000))
+            await issued(backend, IssueRow(ID, 2_592_000_000, provisional=provisional))
 
     run(main())
     usage = redis.command("MEMORY", "USAGE", "af:{0}:i:" + ID.removesuffix(":id"))
@@ -131,12 +161,20 @@ def test_every_key_expires(redis: RedisServer) -> None:
     async def main() -> None:
         async with backends(redis.url) as (backend,):
             await admit(backend).wait()
-            await issued(backend, IssueRow(ID, 1), IssueRow("p-2@a.example/v1:id", 1000, fresh=True))
+            await issued(
+                backend,
+                IssueRow(ID, 1),
+                IssueRow("p-3@a.example/v1:id", 1000),
+                IssueRow("p-2@a.example/v1:id", 1000, Mode.FRESH, provisional=True),
+            )
+            assert await revoked(backend, ID)
+            assert await epoch_set(backend, "p")
 
     run(main())
     keys = redis.command("KEYS", "*")
     assert isinstance(keys, list)
-    assert len(keys) >= 3
+    assert {b"af:{0}:r", b"af:{0}:e", b"af:{0}:l"} < set(keys)
+    assert len(keys) >= 7
     for key in keys:
         assert key.startswith(b"af:{0}:")
         # -2: gone already, as the opening's probe, which lives two ms.
@@ -310,18 +348,18 @@ def test_no_answer_ever_belongs_to_another_question(own_redis: RedisServer) -> N
         async with backends(own_redis.url) as (backend,):
             now = time.time_ns() // 1_000_000
             rows = [
-                IssueRow(identity, 3_600_000 + number, generated=now - number) for number, identity in enumerate(ids)
+                IssueRow(identity, 3_600_000 + number, Mode.ASSERT, now - number) for number, identity in enumerate(ids)
             ]
             assert await issued(backend, *rows)
             answered = missed = 0
 
-            def check(number: int) -> Callable[[Sequence[Life | None] | None], None]:
-                def done(lives: Sequence[Life | None] | None) -> None:
+            def check(number: int) -> Callable[[Sequence[Found | None] | None], None]:
+                def done(lives: Sequence[Found | None] | None) -> None:
                     nonlocal answered, missed
                     if lives is None:
                         missed += 1
                     else:
-                        assert lives == [(now - number, now + 3_600_000)]
+                        assert lives == [Found(Life(now - number, now + 3_600_000))]
                         answered += 1
 
                 return done
@@ -384,12 +422,46 @@ def test_cells_and_records_of_another_type_are_repaired(redis: RedisServer) -> N
             redis.command("LPUSH", "af:{0}:c:" + SHARED, "a list")
             redis.command("HSET", "af:{0}:i:" + ID.removesuffix(":id"), "a", "hash")
             assert await passed([admit(backend) for _ in range(150)]) == 100
-            answer: Answer[Sequence[Life | None] | None] = Answer()
+            answer: Answer[Sequence[Found | None] | None] = Answer()
             backend.identities.find([ID], answer)
             assert await answer.wait() == [None]
             rows = await issued(backend, IssueRow(ID, 1000))
             assert rows is not None
             assert rows[0].outcome is Outcome.ISSUED
+
+    run(main())
+
+
+def test_a_redis_that_lost_its_memory_begins_no_revision_that_anybody_has_seen(redis: RedisServer) -> None:
+    """Two workers: what one of them tells Redis again makes the other forget, and nothing dead comes back."""
+
+    async def main() -> None:
+        async with backends(redis.url, 2) as (one, other):
+            await issued(one, IssueRow(ID, 1000))
+            await epoch_set(one, "p")
+            assert await revoked(one, ID)
+            seen = await revision_of(one)
+            redis.flush()
+            assert await revision_of(other) == 0
+            assert await changes(other, seen) == (0, None, {})
+            answer: Answer[int | None] = Answer()
+            one.revocations.restore_epochs({"p": 7, "": 8}, seen, answer)
+            restored = await answer.wait()
+            assert restored is not None
+            assert restored > seen
+            assert await revision_of(other) == restored
+            for known in (0, seen - 1, seen, restored - 1):
+                assert await changes(other, known) == (restored, None, {"p": 7, "": 8})
+            # Whoever comes second with the same tells nothing new.
+            again: Answer[int | None] = Answer()
+            other.revocations.restore_epochs({"p": 6, "": 8}, seen, again)
+            assert await again.wait() == restored
+            # Without being told: it still goes on above everything.
+            redis.flush()
+            await issued(one, IssueRow(ID, 1000))
+            assert await revoked(one, ID)
+            assert await revision_of(one) > seen
+            assert (await changes(other, seen)).ids is None
 
     run(main())
 

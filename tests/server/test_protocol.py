@@ -285,6 +285,17 @@ def test_a_client_that_half_closes_gets_more_answers_than_are_taken_at_a_time() 
     assert client.transport.closed
 
 
+def test_a_client_that_half_closes_behind_a_long_pipeline_of_quick_requests_gets_every_answer() -> None:
+    rig, client = held()
+    count = 2000
+    client.send(get(0) * MAX_UNANSWERED + LIVE * count)
+    client.half_close()
+    rig.shared.release_all()
+    rig.tick()
+    assert client.take().count(b"HTTP/1.1 200 OK\r\n") == MAX_UNANSWERED + count
+    assert client.transport.closed
+
+
 def test_over_tls_a_client_that_half_closes_is_closed() -> None:
     rig = Rig(settings=UNLIMITED, switched=True)
     rig.shared.holding = True

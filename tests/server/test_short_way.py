@@ -232,6 +232,14 @@ def get(target: str = "/api/v1/id?prefix=player&run=1", fields: str = "") -> Pac
     return Packet(0, [f"GET {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n".encode()])
 
 
+def steps(*parts: Packet | Event | Script, times: int = 1) -> Script:
+    """The parts one after another, the whole of it several times."""
+    flat: Script = []
+    for part in parts:
+        flat += part if isinstance(part, list) else [part]
+    return flat * times
+
+
 XFF_1, XFF_2, XFF_3 = (f"X-Forwarded-For: 198.51.100.{host}\r\n" for host in (1, 2, 3))
 LIMITS = "/api/v1/limits"
 
@@ -247,27 +255,25 @@ def test_both_ways_give_the_same_octets(script: Script, quota: Quota | None, on_
 ORIGIN_A, ORIGIN_B = (f"Origin: {origin}\r\n" for origin in ORIGINS)
 ID_1, ID_2 = "X-Request-Id: 1\r\n", "X-Request-Id: 2\r\n"
 TRACE_1, TRACE_2 = "traceparent: 1\r\n", "traceparent: 2\r\n"
-CHUNKED = "Transfer-Encoding: chunked\r\n"
+CHUNKED, LENGTH = "Transfer-Encoding: chunked\r\n", "Content-Length: 2\r\n"
 
 # Where the two ways have differed once, or nearly: name -> (script, quota).
 CASES: dict[str, tuple[Script, Quota | None]] = {
     "a body in chunks is waited for, also an empty one": (
-        [
-            Packet(0, [b"".join(get(fields=CHUNKED).pieces) + b"0\r\n\r\n"]),
-            get(fields=CHUNKED),
-            Packet(0, [b"0\r\n\r\n"]),
-            get(fields=CHUNKED),
-            Packet(0, [b"0\r\n\r\n"]),
-        ],
+        steps(
+            Packet(0, [get(fields=CHUNKED).pieces[0] + b"0\r\n\r\n"]),
+            steps(get(fields=CHUNKED), Packet(0, [b"0\r\n\r\n"]), times=2),
+        ),
         None,
     ),
     "a body is waited for": (
-        [Packet(0, [get(fields="Content-Length: 2\r\n").pieces[0] + b"{}"])]
-        + [get(fields="Content-Length: 2\r\n"), Packet(0, [b"{}"])] * 2,
+        steps(
+            Packet(0, [get(fields=LENGTH).pieces[0] + b"{}"]), steps(get(fields=LENGTH), Packet(0, [b"{}"]), times=2)
+        ),
         None,
     ),
     "one empty line before each request is one, and a CR alone is none": (
-        [
+        steps(
             get(),
             Packet(0, [get().pieces[0] + b"\r\n"]),
             get(),
@@ -277,49 +283,57 @@ CASES: dict[str, tuple[Script, Quota | None]] = {
             get(),
             Packet(0, [b"\r"]),
             get(),
-        ],
+        ),
         None,
     ),
     "a client is charged for itself after another one on the same connection": (
-        [get(fields=XFF_1), get(fields=XFF_2), get(LIMITS, XFF_1), get(fields=XFF_1), get(fields=XFF_2)],
+        steps(get(fields=XFF_1), get(fields=XFF_2), get(LIMITS, XFF_1), get(fields=XFF_1), get(fields=XFF_2)),
         Quota(9, 60),
     ),
     "the fields of an earlier shape don't mix with those of the last request": (
-        [get(fields=ORIGIN_A + ID_1), get(fields=ORIGIN_A + ID_2), get(LIMITS, ORIGIN_B + ID_1)]
-        + [get(fields=ORIGIN_B + ID_1), get(fields=ORIGIN_A + ID_1), get(fields=ORIGIN_A + ID_2)],
+        steps(
+            *(get(fields=ORIGIN_A + request_id) for request_id in (ID_1, ID_2)),
+            get(LIMITS, ORIGIN_B + ID_1),
+            get(fields=ORIGIN_B + ID_1),
+            *(get(fields=ORIGIN_A + request_id) for request_id in (ID_1, ID_2)),
+        ),
         None,
     ),
     "who came without an address is charged as the proxy again": (
-        [get(fields=TRACE_1), get(fields=TRACE_2), get(fields=XFF_1), get(fields=TRACE_1), get(fields=TRACE_2)],
+        steps(*(get(fields=fields) for fields in (TRACE_1, TRACE_2, XFF_1, TRACE_1, TRACE_2))),
         Quota(9, 60),
     ),
     "after a pause the last client is forgotten": (
-        [get(fields=XFF_1), get(fields=XFF_2), Event("pause", 0), Event("resume", 0), get(fields=XFF_1)],
+        steps(get(fields=XFF_1), get(fields=XFF_2), Event("pause", 0), Event("resume", 0), get(fields=XFF_1)),
         Quota(9, 60),
     ),
     "a field section that has grown too long is refused": (
-        [get(fields=ID_1), get(fields=ID_2), get(fields=f"X-Request-Id: {'x' * 17_000}\r\n")],
+        steps(get(fields=ID_1), get(fields=ID_2), get(fields=f"X-Request-Id: {'x' * 17_000}\r\n")),
         None,
     ),
     "an HTTP/1.0 request between others closes": (
-        [get(), get(), Packet(0, [b"GET /api/v1/id?prefix=player&run=1 HTTP/1.0\r\n\r\n"]), get()],
+        steps(get(), get(), Packet(0, [b"GET /api/v1/id?prefix=player&run=1 HTTP/1.0\r\n\r\n"]), get()),
         None,
     ),
     "a life is renewed in time": (
-        [get(), get(), *[Event("advance", 0.25), Event("advance", 2700), get(), get()] * 2],
+        steps(get(), get(), steps(Event("advance", 0.25), Event("advance", 2700), get(), get(), times=2)),
         None,
     ),
-    "a refusal ends in time": ([*[get()] * 3, *[Event("advance", 0.5), get()] * 9], Quota(2, 4)),
+    "a refusal ends in time": (steps(get(), get(), get(), steps(Event("advance", 0.5), get(), times=9)), Quota(2, 4)),
     "a refused request is logged by its own path": (
-        [get(), get("/api/health/live"), get(), get("/api/health/live"), get(), get()],
+        steps(get(), steps(get("/api/health/live"), get(), times=2), get()),
         Quota(2, 60),
     ),
-    "draining says close to a request that is on its way, and to the next one": (
-        [get(), get(), Event("drain"), get(), get()],
-        None,
+    "draining says close to the next request": (steps(get(), get(), Event("drain"), get(), get()), None),
+    "draining says close to a request that is on its way": (
+        steps(get(), Event("hold", True), get(), Event("drain"), Event("hold", False), get()),
+        Quota(100, 60),
     ),
     "a store that comes back late finds the requests of a connection in order": (
-        [get(), Event("hold", True), get(), get(), get("/api/v1/id?prefix=player&run=9"), get(), Event("hold", False)],
+        steps(
+            *(get(), Event("hold", True), get(), get(), get("/api/v1/id?prefix=player&run=9"), get()),
+            Event("hold", False),
+        ),
         Quota(100, 60),
     ),
 }

@@ -156,6 +156,17 @@ def test_a_denied_client_is_not_asked_for_again_until_its_time_has_come_and_then
     assert len(rig.shared.admissions) == commands + 1, "the first denial of the tick was remembered at once"
 
 
+@pytest.mark.parametrize("uptime", [0.0, 0.1, 12_345.678, 98_765_432.1])
+def test_a_refusal_from_memory_tells_the_same_as_the_one_of_the_store_at_that_moment(uptime: float) -> None:
+    rig = Rig(settings={"quota": Quota(5, 1)})
+    rig.elapsed += uptime
+    client = rig.connect()
+    by_store, *by_memory = [told(answer) for answer in ask(client, 6)[5:] + ask(client) + ask(client)]
+    assert by_store == (429, 0, 1, 1)
+    assert by_memory == [by_store] * 2
+    assert rig.service.metrics.limiter_denied_locally == 2
+
+
 def test_being_refused_does_not_prolong_the_wait() -> None:
     rig = Rig(settings={"quota": Quota(1, 10)})
     client = rig.connect()
@@ -292,7 +303,7 @@ def test_a_connection_that_fails_keeps_the_answer_from_nobody_else(
         client.deliver(ONE)
     clients[0].transport.broken = True
     clients[1].lose()
-    clients[2].transport.write = lambda data: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+    clients[2].transport.write = lambda data: 1 / 0  # type: ignore[method-assign,assignment]
     rig.tick()
     assert clients[2].transport.aborted
     assert "ZeroDivisionError" in caplog.text

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from arsenal_fast.identity.grammar import Identity
-from arsenal_fast.identity.life import Issued, IssueRow, Life
+from arsenal_fast.identity.life import Issued, IssueRow, Life, Mode
 from arsenal_fast.metrics import Metrics
 from arsenal_fast.service.directory import Directory, Wanted
 from arsenal_fast.service.records import Record
@@ -151,7 +151,7 @@ def test_when_the_store_is_back_it_is_told_of_every_life_in_small_commands(count
     rows = [row for rows in bench.store.issues for row in rows]
     assert max(len(rows) for rows in bench.store.issues) <= 200
     assert sorted(rows) == sorted(
-        IssueRow(record.id, record.life.ttl, generated=record.life.generated) for record in records
+        IssueRow(record.id, record.life.ttl, Mode.ASSERT, record.life.generated) for record in records
     )
     other = Bench(store=bench.store)
     other.rig.advance(1)

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from arsenal_fast.identity.grammar import parse
-from arsenal_fast.identity.life import TTL_RANGE
+from arsenal_fast.identity.life import TTL_RANGE, Mode
 from arsenal_fast.service.app import MAX_PREPARED_TARGET
 from tests.support.rig import Answer, Rig, request
 
@@ -144,7 +144,7 @@ def test_without_a_run_every_answer_is_unique_and_none_is_kept_by_its_request_li
     assert runs == sorted(runs, key=int), "they are ordered by time"
     assert all(0 < int(run) < 2**63 for run in runs)
     assert len(rig.service.prepared) == 0
-    assert all(row.fresh for rows in rig.shared.issues for row in rows)
+    assert all(row.mode is Mode.FRESH for rows in rig.shared.issues for row in rows)
 
 
 def test_a_drawn_run_that_is_taken_is_drawn_again() -> None:
@@ -333,7 +333,7 @@ def test_a_failure_while_answering_is_a_500_also_when_the_store_answers_late(cap
     rig.shared.holding = True
     client = rig.connect()
     client.send(request("GET", TARGET) + request("GET", "/api/health/live"))
-    rig.service.prepare = lambda request, record: 1 / 0  # type: ignore[method-assign,assignment,misc]
+    rig.service.prepare = lambda request, record: 1 / 0  # type: ignore[method-assign,assignment]
     rig.shared.release_all()
     failed, alive = client.answers("GET", "GET")
     assert (failed.status, alive.status) == (500, 200)

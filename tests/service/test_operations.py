@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from arsenal_fast.metrics import BUCKETS, STALE_AFTER, Metrics, ProcessFigures, Series, merge
 from arsenal_fast.redis.counters import Counters
 from arsenal_fast.service import telemetry
-from arsenal_fast.service.ports import IdentityStore, Limiter
+from arsenal_fast.service.ports import IdentityStore, Limiter, Revocations
 from arsenal_fast.service.routes import NOT_ALLOWED, NOT_FOUND, OPTIONS, ROUTES
 from arsenal_fast.service.telemetry import quantile
 from arsenal_fast.supervisor import SNAPSHOT_SIZE
@@ -26,6 +26,7 @@ class SharedStore:
         self.on_return: Callable[[], None] | None = None
         self.limiter: Limiter = own.limiter
         self.identities: IdentityStore = own.identities
+        self.revocations: Revocations = own.revocations
         self.counters = Counters()
         self.healthy = True
 

@@ -1,8 +1,8 @@
 """A fake Redis: it speaks RESP2 over a real socket, and says what a test tells it to say.
 
-Unreal about it: it keeps no data, runs no script (every cell is idle, no identity is known) and accepts any
-SCRIPT LOAD, AUTH and SELECT. Good for what a real Redis can't be made to show: garbage, silence after accepting,
-replies in pieces, LOADING, the errors of other versions.
+Unreal about it: it keeps no data, runs no script (it knows them by their keys; every cell is idle, no identity is
+known, nothing was ever revoked) and accepts any SCRIPT LOAD, AUTH and SELECT. Good for what a real Redis can't be
+made to show: garbage, silence after accepting, replies in pieces, LOADING, the errors of other versions.
 """
 
 import asyncio
@@ -21,14 +21,25 @@ def ordinary(command: Command) -> bytes | None:
     """What a healthy and empty Redis would answer."""
     match command[0]:
         case b"EVALSHA" | b"EVAL":
-            rows = int(command[2])
-            values = 3 * rows if command[3].startswith(b"af:{0}:i:") else rows
-            return b"*%d\r\n%b" % (values, b":0\r\n" * values)
+            return run(command[3 : 3 + int(command[2])], command[3 + int(command[2]) :])
         case b"MGET":
             return b"*%d\r\n%b" % (len(command) - 1, b"$-1\r\n" * (len(command) - 1))
         case b"PING":
             return b"+PONG\r\n"
     return b"+OK\r\n"
+
+
+def run(keys: Sequence[bytes], arguments: Sequence[bytes]) -> bytes:
+    """What a script of such keys would reply; an admission has a revision and its cells."""
+    if keys[1:] == [b"af:{0}:r", b"af:{0}:l"]:  # revoke.lua
+        values = 6
+    elif keys == [b"af:{0}:r", b"af:{0}:l", b"af:{0}:e"]:
+        if len(arguments) == 1:  # changes.lua
+            return b"*3\r\n:0\r\n*0\r\n*0\r\n"
+        values = 1 + len(arguments) // 2
+    else:
+        values = 3 * len(keys) if keys[0].startswith(b"af:{0}:i:") else len(keys)
+    return b"*%d\r\n%b" % (values, b":0\r\n" * values)
 
 
 class FakeRedis:

@@ -1,6 +1,6 @@
 """The project's Lua scripts in a real Redis, with the moment as an argument.
 
-The call of TIME is replaced in the text by the last two arguments; everything else is the script as shipped.
+The call of TIME is replaced in the text by the moment; everything else is the script as shipped.
 Unreal about it: keys still expire by the real clock, so a test keeps its spans far from the real TTLs.
 """
 
@@ -14,16 +14,16 @@ TIME = "redis.call('TIME')"
 
 
 class ScriptAt:
-    """One script, run at moments of the caller's choice (us)."""
+    """One script, of one file or several, run at moments of the caller's choice (us)."""
 
-    def __init__(self, server: RedisServer, path: str) -> None:
-        text = (Path(arsenal_fast.__file__).parent / path).read_text()
-        assert text.count(TIME) == 1, "the script reads the clock once, as " + TIME
-        self._text = text.replace(TIME, "{ARGV[#ARGV - 1], ARGV[#ARGV]}")
+    def __init__(self, server: RedisServer, *paths: str) -> None:
+        self._text = "".join((Path(arsenal_fast.__file__).parent / path).read_text() for path in paths)
+        assert self._text.count(TIME) == 1, "the script reads the clock once, as " + TIME
         self._server = server
 
-    def __call__(self, now: int, keys: Sequence[str], arguments: Sequence[int]) -> list[int]:
+    def __call__(self, now: int, keys: Sequence[str], arguments: Sequence[int | str]) -> list[int]:
         seconds, microseconds = divmod(now, 1_000_000)
-        reply = self._server.command("EVAL", self._text, len(keys), *keys, *arguments, seconds, microseconds)
+        text = self._text.replace(TIME, f"{{'{seconds}', '{microseconds}'}}")
+        reply = self._server.command("EVAL", text, len(keys), *keys, *arguments)
         assert isinstance(reply, list), reply
         return reply

@@ -15,12 +15,14 @@ from typing import Any
 import h11
 
 from arsenal_fast.http.limits import Limits
+from arsenal_fast.jwt_keys import Keys
 from arsenal_fast.limiting.quota import Quota
 from arsenal_fast.memory import MemoryBackend
+from arsenal_fast.secret import Secret
 from arsenal_fast.server.listener import Listener, Timeouts
 from arsenal_fast.server.protocol import Connection
 from arsenal_fast.service.app import Service
-from arsenal_fast.service.ports import Backend
+from arsenal_fast.service.ports import Backend, Ledger
 from arsenal_fast.service.settings import Settings
 from tests.support.stores import SwitchedStore
 
@@ -98,6 +100,7 @@ class Rig:
 
     settings: dict[str, Any] = field(default_factory=dict)
     store: Backend | None = None
+    ledger: Ledger | None = None
     access: list[tuple[bytes, str, int]] = field(default_factory=list)
     max_connections: int = 1000
     short_way: bool | None = None
@@ -108,6 +111,7 @@ class Rig:
     def __post_init__(self) -> None:
         self.wall = START
         self.elapsed = 1000.0
+        self.keys = Keys(Secret("a secret of the tests, 32 octets long"), issuer="http://localhost:3655")
         self.soon: list[Callable[[], None]] = []
         self.spare = self.memory()
         self.shared = SwitchedStore(self.memory())
@@ -122,6 +126,8 @@ class Rig:
             Settings(**{**defaults, **self.settings}),
             store or self.spare,
             self.spare,
+            self.keys,
+            self.ledger,
             call_soon=self.soon.append,
             monotonic=lambda: self.elapsed,
             now=lambda: self.wall,

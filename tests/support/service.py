@@ -14,11 +14,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
 START_TIMEOUT = 15.0  # seconds
 STOP_TIMEOUT = 30.0  # seconds; DRAIN_SECONDS is 25
+_LAST_WORDS = 4000  # characters of the log in a failure
 _INHERITED = ("PATH", "HOME", "LANG", "SSL_CERT_FILE", "TMPDIR", "VIRTUAL_ENV")
 
 PROGRAM = (sys.executable, "-m", "arsenal_fast")
@@ -45,8 +47,8 @@ class ServiceProcess:
     ) -> None:
         status = self.stop()
         if error is None:  # what went wrong inside is the better report
-            assert status in (0, None), f"the service left with {status}: {self.stderr}"
-            assert "Traceback" not in self.stderr, f"the service logged an exception: {self.stderr}"
+            assert status in (0, None), f"the service left with {status}: {self.last_words}"
+            assert "Traceback" not in self.stderr, f"the service logged an exception: {self.last_words}"
 
     @property
     def pid(self) -> int:
@@ -75,11 +77,16 @@ class ServiceProcess:
         """All that the service wrote to stdout and stderr so far."""
         return "" if self._log is None else self._log.text()
 
+    @property
+    def last_words(self) -> str:
+        """The end of ``stderr``, for a failure's report."""
+        return self.stderr[-_LAST_WORDS:]
+
     def wait_for_log(self, pattern: str, count: int = 1, timeout: float = START_TIMEOUT) -> None:
         """Return once the log has so many matches; AssertionError after the time-out or when the log has ended."""
         assert self._log is not None, "the service was never started"
         if not self._log.wait(lambda text: len(re.findall(pattern, text)) >= count, timeout):
-            raise AssertionError(f"the log does not say {pattern!r} {count} times: {self.stderr}")
+            raise AssertionError(f"the log does not say {pattern!r} {count} times: {self.last_words}")
 
     def start(self) -> None:
         """Start, and return when every worker says that it serves."""
@@ -91,12 +98,24 @@ class ServiceProcess:
         except BaseException as error:
             status = self._process.poll()
             self.kill()
-            raise RuntimeError(f"the service does not start (exit status {status}): {self.stderr}") from error
+            raise RuntimeError(f"the service does not start (exit status {status}): {self.last_words}") from error
 
     def send_signal(self, number: signal.Signals) -> None:
         """To the process that was started."""
         assert self._process is not None, "the service is not running"
         self._process.send_signal(number)
+
+    def pause(self) -> None:
+        """SIGSTOP to whoever answers requests; what comes then waits in the kernel. Returns when they stand still."""
+        for pid in self.serving_pids:
+            os.kill(pid, signal.SIGSTOP)
+            while _state(pid) != "T":
+                time.sleep(0.001)  # no event tells of the stop of another process's child
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        for pid in self.serving_pids:
+            os.kill(pid, signal.SIGCONT)
 
     def wait(self, timeout: float = STOP_TIMEOUT) -> int:
         """The exit status, once it has left."""
@@ -156,6 +175,11 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _state(pid: int) -> str:
+    """The letter of proc(5): T is stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 class _Log:

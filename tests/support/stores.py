@@ -5,10 +5,11 @@
 and given in any order, which Redis never does.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from arsenal_fast.identity.life import Issued, IssueRow, Life
+from arsenal_fast.identity.life import Found, Issued, IssueRow, Life
+from arsenal_fast.identity.revocation import Changes, Revoked
 from arsenal_fast.limiting.client import Client
 from arsenal_fast.memory import MemoryBackend
 from arsenal_fast.metrics import ROUND_TRIP_BUCKETS
@@ -24,6 +25,7 @@ class SwitchedStore:
         self.on_return: Callable[[], None] | None = None
         self.limiter = self
         self.identities = self
+        self.revocations = self
         self.away = False
         """Nothing is known: every answer is None."""
         self.holding = False
@@ -59,25 +61,37 @@ class SwitchedStore:
             self.release()
 
     def admit(
-        self, clients: Sequence[Client], quantities: Sequence[int], done: Callable[[Sequence[int] | None], None]
+        self, clients: Sequence[Client], quantities: Sequence[int], done: Callable[[int, Sequence[int] | None], None]
     ) -> None:
         self.admissions.append([(each.key, quantity) for each, quantity in zip(clients, quantities, strict=True)])
-        self._answer(self.memory.limiter.admit, clients, quantities, done)
+        self._answer(self.memory.limiter.admit, clients, quantities, done, nothing=(0, None))
 
     def issue(self, rows: Sequence[IssueRow], done: Callable[[Sequence[Issued] | None], None]) -> None:
         self.issues.append(list(rows))
         self._answer(self.memory.identities.issue, rows, done)
 
-    def find(self, ids: Sequence[str], done: Callable[[Sequence[Life | None] | None], None]) -> None:
+    def find(self, ids: Sequence[str], done: Callable[[Sequence[Found | None] | None], None]) -> None:
         self.finds.append(list(ids))
         self._answer(self.memory.identities.find, ids, done)
 
-    def _answer(self, ask: Callable[..., None], *arguments: Any) -> None:
+    def revoke(self, identity: str, life: Life | None, done: Callable[[Revoked | None], None]) -> None:
+        self._answer(self.memory.revocations.revoke, identity, life, done)
+
+    def set_epoch(self, prefix: str | None, before: int, done: Callable[[int | None], None]) -> None:
+        self._answer(self.memory.revocations.set_epoch, prefix, before, done)
+
+    def changes(self, since: int, done: Callable[[Changes | None], None]) -> None:
+        self._answer(self.memory.revocations.changes, since, done)
+
+    def restore_epochs(self, epochs: Mapping[str, int], revision: int, done: Callable[[int | None], None]) -> None:
+        self._answer(self.memory.revocations.restore_epochs, epochs, revision, done)
+
+    def _answer(self, ask: Callable[..., None], *arguments: Any, nothing: tuple[Any, ...] = (None,)) -> None:
         *asked, done = arguments
-        answer: list[Any] = [None]
+        answer = [nothing]
         if not self.away:
-            ask(*asked, lambda value: answer.__setitem__(0, value))
+            ask(*asked, lambda *values: answer.__setitem__(0, values))
         if self.holding:
-            self.held.append(lambda: done(answer[0]))
+            self.held.append(lambda: done(*answer[0]))
         else:
-            done(answer[0])
+            done(*answer[0])

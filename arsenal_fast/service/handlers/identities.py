@@ -14,8 +14,9 @@ from arsenal_fast.http.responses import JSON, tail
 from arsenal_fast.identity import grammar
 from arsenal_fast.identity.grammar import Identity
 from arsenal_fast.identity.life import DEFAULT_TTL, parse_ttl, timestamp, ttl_fault
+from arsenal_fast.service import access
 from arsenal_fast.service.body import MAX_ROWS, pointer, raise_faults, read_object
-from arsenal_fast.service.directory import Wanted
+from arsenal_fast.service.directory import Asker, Wanted
 
 if TYPE_CHECKING:
     from arsenal_fast.service.app import Service
@@ -56,6 +57,7 @@ def issue_one(service: Service, exchange: Exchange) -> None:
         faults += [{"parameter": name, "detail": detail} for name, detail in _part_faults(prefix, run, domain, version)]
     raise_faults(faults)
     assert wanted is not None
+    _demand(service, exchange, (wanted,))
 
     def done(records: Sequence[Record]) -> None:
         record = records[0]
@@ -63,7 +65,7 @@ def issue_one(service: Service, exchange: Exchange) -> None:
             service.prepare(request, record)
         exchange.respond(200, record.tail)
 
-    service.directory.issue((wanted,), ttl, exchange.guard(done))
+    service.directory.issue((wanted,), ttl, Asker.of(exchange), exchange.guard(done))
 
 
 def issue_batch(service: Service, exchange: Exchange) -> None:
@@ -78,8 +80,16 @@ def issue_batch(service: Service, exchange: Exchange) -> None:
         faults.append({"pointer": "/ttl", "detail": detail})
     names, wanted = _environments(service, body.get("environments"), domain, version, faults)
     raise_faults(faults)
+    _demand(service, exchange, wanted)
     answer = partial(_batch_answer, service, exchange, names, domain, version, ttl)
-    service.directory.issue(wanted, ttl, exchange.guard(answer))
+    service.directory.issue(wanted, ttl, Asker.of(exchange, names), exchange.guard(answer))
+
+
+def _demand(service: Service, exchange: Exchange, wanted: Sequence[Wanted]) -> None:
+    """Raise AccessError where a prefix is protected and the caller's token does not allow it."""
+    protected = service.settings.protected_prefixes
+    if protected and any(identity.prefix.lower() in protected for identity, _ in wanted):
+        access.demand(exchange.client, access.ISSUE, "An identity with a protected prefix")
 
 
 def _batch_answer(

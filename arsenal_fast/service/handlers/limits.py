@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from arsenal_fast.http.responses import JSON, tail
-from arsenal_fast.service.admission import POLICY
+from arsenal_fast.service.admission import POLICY, TOKEN_POLICY
 
 if TYPE_CHECKING:
     from arsenal_fast.service.app import Service
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def limits(service: Service, exchange: Exchange) -> None:
-    quota = service.settings.quota
     client = exchange.client
+    quota = client.quota if service.settings.quota else None
 
     def answer(lines: bytes, remaining: int | None, reset: int) -> None:
         exchange.limits = lines
         body = {
             "client": client.key,
-            "policy": POLICY if quota else None,
+            "policy": (TOKEN_POLICY if client.token else POLICY) if quota else None,
             "limit": quota.limit if quota else None,
             "window": quota.window if quota else None,
             "remaining": remaining,

@@ -81,3 +81,8 @@ def telemetry(service: Service, exchange: Exchange) -> None:
 
 def _probe(exchange: Exchange, status: int, word: str) -> None:
     exchange.respond(status, tail(JSON, orjson.dumps({"status": word}), _NO_STORE))
+
+
+def jwks(service: Service, exchange: Exchange) -> None:
+    """Answer with the public keys; others may keep them for five minutes."""
+    exchange.respond(200, tail(JSON, orjson.dumps(service.keys.jwks()), b"Cache-Control: public, max-age=300\r\n"))

@@ -88,7 +88,9 @@ def _revoke_identity(service: Service, exchange: Exchange, body: dict[str, Any])
         if revoked is None:
             _away(exchange)
         elif not revoked.known:
-            exchange.respond(404, problem(404, "This service has no record of the identity: there is nothing to revoke."))
+            exchange.respond(
+                404, problem(404, "This service has no record of the identity: there is nothing to revoke.")
+            )
         else:
             answer = {
                 "identity": identity.id,

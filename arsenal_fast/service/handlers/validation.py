@@ -11,22 +11,27 @@ from arsenal_fast.errors import Fault, InvalidIdentity, ProblemError
 from arsenal_fast.http.responses import JSON, tail
 from arsenal_fast.identity import grammar
 from arsenal_fast.identity.grammar import Identity
-from arsenal_fast.identity.life import Life, timestamp
+from arsenal_fast.identity.life import timestamp
+from arsenal_fast.identity.token import IdentityToken, Refusal
 from arsenal_fast.identity.validate import judge
 from arsenal_fast.service.body import MAX_ROWS, pointer, raise_faults, read_object
+from arsenal_fast.service.directory import Known
 from arsenal_fast.service.records import FORMAT, KIND
 
 if TYPE_CHECKING:
     from arsenal_fast.service.app import Service
     from arsenal_fast.service.exchange import Exchange
 
-_MEMBERS: Final = {"identity": "string", "identities": "array"}
+_MEMBERS: Final = {"identity": "string", "token": "string", "identities": "array"}
 _NO_STORE: Final = b"Cache-Control: no-store\r\n"
 
 
 def validate(service: Service, exchange: Exchange) -> None:
     """Answer with the verdict on what was sent."""
     body = read_object(exchange.request, _MEMBERS)
+    if "token" in body:
+        _validate_token(service, exchange, body)
+        return
     texts, single = _texts(body)
 
     def done(answers: Sequence[bytes]) -> None:
@@ -47,12 +52,12 @@ def _judge_all(
     subjects = [_parse(text) for text in texts]
     well_formed = [subject for subject in subjects if isinstance(subject, Identity)]
 
-    def found(lives: Sequence[Life | None], readable: bool) -> None:
+    def found(known: Sequence[Known | None], readable: bool) -> None:
         now_ms = service.now_ms()
-        life_of = iter(lives)
+        known_of = iter(known)
         done(
             [
-                _answer(text, subject, next(life_of) if isinstance(subject, Identity) else None, now_ms, readable)
+                _answer(text, subject, next(known_of) if isinstance(subject, Identity) else None, now_ms, readable)
                 for text, subject in zip(texts, subjects, strict=True)
             ]
         )
@@ -63,8 +68,47 @@ def _judge_all(
         found((), True)
 
 
-def _answer(text: str, subject: Identity | InvalidIdentity, life: Life | None, now_ms: int, readable: bool) -> bytes:
-    verdict = judge(subject, life, now_ms, readable=readable)
+def _validate_token(service: Service, exchange: Exchange, body: dict[str, Any]) -> None:
+    """A token, with or without the identity that it is said to be of."""
+    faults: list[Fault] = [
+        {"pointer": f"/{name}", "detail": f"{name} must be a string"}
+        for name in ("identity", "token")
+        if name in body and not isinstance(body[name], str)
+    ]
+    if "identities" in body:
+        faults.append({"pointer": "/identities", "detail": "can't be sent together with a token"})
+    raise_faults(faults)
+    token = service.keys.read_identity(body["token"], service.now())
+    text = body.get("identity") or (token.id if isinstance(token, IdentityToken) else None)
+    subject = InvalidIdentity(token.sentence) if text is None and isinstance(token, Refusal) else _parse(text or "")
+
+    def found(known: Sequence[Known | None], readable: bool) -> None:
+        content = _answer(text, subject, known[0] if known else None, service.now_ms(), readable, token, service)
+        exchange.respond(200, tail(JSON, content, _NO_STORE))
+
+    if isinstance(subject, Identity):
+        # A token of another life than the one remembered may be of one that was revoked.
+        record = service.directory.records.get(subject.id)
+        same = isinstance(token, IdentityToken) and record is not None and record.life.generated == token.generated_ms
+        service.directory.find((subject,), exchange.guard(found), remembered=same)
+    else:
+        found((), True)
+
+
+def _answer(
+    text: str | None,
+    subject: Identity | InvalidIdentity,
+    known: Known | None,
+    now_ms: int,
+    readable: bool,
+    token: IdentityToken | Refusal | None = None,
+    service: Service | None = None,
+) -> bytes:
+    life = None if known is None else known.life
+    dead_before = 0 if known is None else known.dead_before
+    if known is None and service is not None and isinstance(subject, Identity):
+        dead_before = service.directory.revisions.epoch_of(subject.prefix)
+    verdict = judge(subject, life, now_ms, readable=readable, dead_before=dead_before, token=token)
     return orjson.dumps(
         {
             "identity": text,
@@ -76,7 +120,7 @@ def _answer(text: str, subject: Identity | InvalidIdentity, life: Life | None, n
             "metadata": None
             if isinstance(subject, InvalidIdentity)
             else {**subject._asdict(), "type": KIND, "format": FORMAT},
-            "cached": life is not None,
+            "cached": known is not None and known.cached,
             "generated": None if life is None else timestamp(life.generated),
             "expires": None if life is None else timestamp(life.expires),
             "validated": timestamp(now_ms),
@@ -96,8 +140,8 @@ def _texts(body: dict[str, Any]) -> tuple[list[str], bool]:
     if len(body) != 1:
         raise ProblemError(
             400,
-            "Send either identity or identities.",
-            [{"pointer": "", "detail": "must have exactly one of identity, identities"}],
+            "Send identity, token, both of them, or identities.",
+            [{"pointer": "", "detail": "must have identity, token, both of them, or identities"}],
         )
     if "identity" in body:
         text = body["identity"]

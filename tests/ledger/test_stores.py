@@ -1,0 +1,329 @@
+"""What both databases promise the ledger's threads: one suite, passed by SQLite and by a real PostgreSQL."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from arsenal_fast.identity.history import EVERYTHING, AuditQuery, Cursor, LedgerRow, Past
+from arsenal_fast.identity.life import MAX_TTL, Life
+from arsenal_fast.ledger.address import parse_url
+from arsenal_fast.ledger.backend import opener
+from arsenal_fast.ledger.faults import Busy, Refused
+from arsenal_fast.ledger.store import Item, Lives, Reading, Store
+from tests.ledger.moments import CASES, Case
+from tests.support.ledger import HOUR, T0, id_of, revoked, revoked_all, revoked_prefix, row
+
+
+def opened(url: str, purpose: str = "write") -> Store:
+    address = parse_url(url)
+    assert address is not None
+    return opener(address)(purpose)
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    with closing(opened(url)) as store:
+        yield store
+
+
+def put(store: Store, *rows: LedgerRow, late: bool = False) -> list[Life]:
+    (lives,) = store.write([Lives(rows, late)])
+    assert not isinstance(lives, int)
+    return list(lives)
+
+
+def kinds(store: Store, **filters: Any) -> list[str]:
+    query = AuditQuery(T0, "me", limit=1000)._replace(**filters)
+    return [event.kind for event in store.audit(query).events]
+
+
+# What is known of identities
+
+
+def test_nothing_is_known_at_first(store: Store) -> None:
+    store.ping()
+    assert store.find([id_of(1), id_of(2)]) == [None, None]
+    assert store.epochs() == {}
+    assert store.audit(AuditQuery(T0, "me")).events == []
+
+
+def test_a_life_is_found_as_it_was_written(store: Store) -> None:
+    assert put(store, row(1), row(2, T0 + 5, 60_000)) == [Life(T0, T0 + HOUR), Life(T0 + 5, T0 + 60_005)]
+    assert store.find([id_of(2), id_of(3), id_of(1), id_of(2)]) == [
+        Past(Life(T0 + 5, T0 + 60_005), 0),
+        None,
+        Past(Life(T0, T0 + HOUR), 0),
+        Past(Life(T0 + 5, T0 + 60_005), 0),
+    ]
+
+
+def test_what_one_connection_has_written_another_one_finds(store: Store, url: str) -> None:
+    put(store, row(1))
+    with closing(opened(url, "read")) as other:
+        assert other.find([id_of(1)]) == [Past(Life(T0, T0 + HOUR), 0)]
+
+
+def test_thousands_of_identities_are_written_and_found_in_order(store: Store) -> None:
+    rows = [row(number, T0 + number) for number in range(2_345)]
+    assert put(store, *rows) == [each.life for each in rows]
+    assert store.find([each.id for each in reversed(rows)]) == [Past(each.life, 0) for each in reversed(rows)]
+
+
+def test_nothing_is_asked_and_nothing_is_written(store: Store) -> None:
+    assert store.find([]) == []
+    assert store.write([]) == []
+    assert put(store) == []
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_new_life_is_settled_with_what_is_held(store: Store, case: Case) -> None:
+    if case.held is not None:
+        if case.held.life is not None:
+            put(store, row(1)._replace(life=case.held.life))
+        if case.held.floor:
+            store.write([revoked(1, case.held.floor)])
+    if case.epoch:
+        store.write([revoked_prefix("player", case.epoch), revoked_prefix("other", T0 + 10_000)])
+    before = kinds(store, run="1")
+    assert put(store, row(1)._replace(life=case.life), late=case.late) == [case.answer]
+    (past,) = store.find([id_of(1)])
+    assert past == Past(case.newest, case.held.floor if case.held else 0)
+    assert len(kinds(store, run="1")) == len(before) + case.event
+    assert put(store, row(1)._replace(life=case.life), late=case.late) == [case.answer]
+    assert len(kinds(store, run="1")) == len(before) + case.event, "a repeated write adds nothing"
+
+
+def test_the_epoch_of_everything_ends_lives_of_every_prefix(store: Store) -> None:
+    put(store, row(1), row(1, prefix="other"))
+    assert store.write([revoked_all(T0 + 1)]) == [T0 + 1]
+    lives = put(store, row(1, T0 + 9), row(1, T0 + 9, prefix="other"))
+    assert lives == [Life(T0 + 9, T0 + 9 + HOUR)] * 2
+
+
+def test_of_several_rows_of_one_identity_the_first_counts(store: Store) -> None:
+    first = row(1, T0 + 1)
+    assert put(store, first, row(2), row(1, T0 + 2), row(1, T0 + 3)) == [
+        first.life,
+        row(2).life,
+        first.life,
+        first.life,
+    ]
+    assert kinds(store) == ["issued", "issued"]
+
+
+def test_the_order_counts_within_a_group(store: Store) -> None:
+    answers = store.write([Lives([row(1)]), revoked(1, T0 + 5), Lives([row(1, T0 + 6)]), Lives([row(1, T0 + 7)])])
+    again = Life(T0 + 6, T0 + 6 + HOUR)
+    assert answers == [[row(1).life], T0 + 6, [again], [again]]
+    assert store.find([id_of(1)]) == [Past(again, T0 + 5)]
+
+
+def test_an_epoch_counts_from_its_place_in_a_group(store: Store) -> None:
+    put(store, row(1))
+    answers = store.write([Lives([row(1, T0 + 1)]), revoked_prefix("player", T0 + 2), Lives([row(1, T0 + 3)])])
+    assert answers == [[row(1).life], T0 + 2, [Life(T0 + 3, T0 + 3 + HOUR)]]
+
+
+def test_a_renewal_takes_the_place_of_the_life_that_is_nearly_over(store: Store) -> None:
+    put(store, row(1))
+    renewed = row(1, T0 + HOUR - 5, kind="renewed")
+    assert put(store, renewed) == [renewed.life]
+    assert store.find([id_of(1)]) == [Past(renewed.life, 0)]
+    assert kinds(store) == ["renewed", "issued"]
+
+
+def test_of_two_writers_at_once_both_are_told_the_same_life(store: Store, url: str) -> None:
+    def write(number: int) -> list[Life]:
+        with closing(opened(url)) as own:
+            while True:
+                try:
+                    return put(own, *(row(run, T0 + number) for run in order[number % 2]))
+                except Busy:
+                    pass  # as the threads do
+
+    runs = list(range(50))
+    order = [runs, runs[::-1]]  # the worst for locks
+    with ThreadPoolExecutor(4) as pool:
+        told = list(pool.map(write, range(4)))
+    for number in range(4):
+        if number % 2:
+            told[number].reverse()
+    assert told[0] == told[1] == told[2] == told[3]
+    assert [past.life for past in store.find([id_of(run) for run in runs]) if past] == told[0]
+    assert kinds(store) == ["issued"] * 50
+
+
+# Revocations
+
+
+def test_a_floor_rises_and_never_falls(store: Store) -> None:
+    put(store, row(1))
+    assert store.write([revoked(1, T0 + 5)]) == [T0 + 6]
+    assert store.write([revoked(1, T0 + 3, at=T0 + 1)]) == [T0 + 6]
+    assert store.find([id_of(1)]) == [Past(row(1).life, T0 + 5)]
+
+
+def test_an_identity_can_be_revoked_before_it_is_known(store: Store) -> None:
+    assert store.write([revoked(1, T0 + 5)]) == [T0 + 6]
+    assert store.find([id_of(1)]) == [Past(None, T0 + 5)]
+
+
+def test_an_epoch_rises_and_never_falls(store: Store) -> None:
+    for before, in_force in [(T0 + 5, T0 + 5), (T0 + 3, T0 + 5), (T0 + 7, T0 + 7)]:
+        assert store.write([revoked_prefix("player", before, at=before)]) == [in_force]
+    store.write([revoked_all(T0)])
+    assert store.epochs() == {"player": T0 + 7, EVERYTHING: T0}
+
+
+def test_a_revocation_that_is_written_again_is_one_event(store: Store) -> None:
+    rows: list[Item] = [
+        revoked(1, T0),
+        revoked_prefix("player", T0),
+        revoked_all(T0),
+        Reading(T0, "me", None, None, None),
+    ]
+    store.write(rows)
+    store.write(rows)
+    assert sorted(kinds(store)) == ["audit_read", "revoked", "revoked_all", "revoked_prefix"]
+
+
+# What can't be written
+
+
+@pytest.mark.parametrize("text", ["\udc80", "a\ud800b"])
+def test_a_row_that_can_never_be_written_is_refused_and_the_store_lives_on(store: Store, text: str) -> None:
+    with pytest.raises(Refused):
+        put(store, row(1), row(2, environment=text))
+    assert store.find([id_of(1)]) == [None], "a group is written whole or not at all"
+    assert put(store, row(1)) == [row(1).life]
+
+
+def test_a_number_that_is_too_long_is_refused(store: Store) -> None:
+    with pytest.raises(Refused):
+        put(store, row(1, 1 << 70))
+    store.ping()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "'; DROP TABLE lives; --", '"\\u0000"', "\\u0000", "a\tb\r\nc", "ü€😀", "%s ? $1", "x" * 9999]
+)
+def test_every_other_text_comes_back_as_it_was(store: Store, text: str) -> None:
+    put(store, row(1, environment=text, caller=text, request_id=text))
+    (event,) = store.audit(AuditQuery(T0, "me")).events
+    assert (event.environment, event.caller, event.request_id) == (text, text, text)
+
+
+def test_a_nul_is_written_or_replaced_but_loses_no_row(store: Store) -> None:
+    assert put(store, row(1, environment="a\0b\\u0000")) == [row(1).life]
+    (event,) = store.audit(AuditQuery(T0, "me")).events
+    assert event.environment in {"a\0b\\u0000", "a\N{REPLACEMENT CHARACTER}b\\u0000"}
+
+
+# The audit
+
+
+def test_an_event_tells_all_that_is_known(store: Store) -> None:
+    put(store, row("r.1", T0 + 1, 60_000, kind="renewed", environment="prod", request_id="q-7"))
+    store.write([revoked("r.1", T0 + 2, at=T0 + 2)])
+    store.write([revoked_prefix("player", T0 + 2, at=T0 + 3), revoked_all(T0 + 3, at=T0 + 4)])
+    store.write([Reading(T0 + 5, "auditor", "q-8", "player", None)])
+    parts = {"prefix": "player", "run": "r.1", "domain": "sports.api.yourbook.com", "version": "v1"}
+    none = dict.fromkeys(
+        ["prefix", "run", "domain", "version", "generated", "expires", "issued_before", "environment", "request_id"]
+    )
+    told = [event._asdict() for event in store.audit(AuditQuery(T0, "me")).events]
+    assert [event.pop("seq") for event in told] == sorted(range(1, 6), reverse=True)
+    assert told == [
+        none | {"kind": "audit_read", "at": T0 + 5, "caller": "auditor", "request_id": "q-8", "prefix": "player"},
+        none | {"kind": "revoked_all", "at": T0 + 4, "issued_before": T0 + 3, "caller": "ops"},
+        none | {"kind": "revoked_prefix", "at": T0 + 3, "issued_before": T0 + 2, "caller": "ops", "prefix": "player"},
+        none | parts | {"kind": "revoked", "at": T0 + 2, "issued_before": T0 + 3, "caller": "ops", "request_id": "r-1"},
+        none
+        | parts
+        | {"kind": "renewed", "at": T0 + 1, "generated": T0 + 1, "expires": T0 + 60_001, "environment": "prod"}
+        | {"caller": "203.0.113.9", "request_id": "q-7"},
+    ]
+
+
+FILTERS: list[tuple[dict[str, Any], list[int]]] = [
+    ({}, [7, 6, 5, 4, 3, 2, 1, 0]),
+    ({"prefix": "player"}, [6, 4, 2, 0]),
+    ({"prefix": "playe"}, []),
+    ({"run": "3"}, [3]),
+    ({"prefix": "other", "run": "3"}, [3]),
+    ({"prefix": "player", "run": "3"}, []),
+    ({"since": T0 + 3}, [7, 6, 5, 4, 3]),
+    ({"until": T0 + 3}, [2, 1, 0]),
+    ({"since": T0 + 2, "until": T0 + 5}, [4, 3, 2]),
+    ({"prefix": "other", "since": T0 + 2, "until": T0 + 6}, [5, 3]),
+    ({"prefix": "%"}, []),
+    ({"limit": 2}, [7, 6]),
+]
+
+
+@pytest.mark.parametrize(("filters", "runs"), FILTERS, ids=str)
+def test_the_audit_is_filtered_and_newest_first(store: Store, filters: dict[str, Any], runs: list[int]) -> None:
+    put(store, *(row(number, T0 + number, prefix="other" if number % 2 else "player") for number in range(8)))
+    page = store.audit(AuditQuery(T0, "me")._replace(**filters))
+    assert [int(event.run or "") for event in page.events] == runs
+    assert (page.after is not None) is ("limit" in filters)
+
+
+@pytest.mark.parametrize("filters", [{}, {"prefix": "player"}, {"run": "1"}, {"prefix": "player", "run": "1"}], ids=str)
+def test_no_event_is_missed_or_told_twice_while_rows_arrive(store: Store, filters: dict[str, Any]) -> None:
+    """Of several of one moment, too; and what was written late, with an old moment, shifts nothing."""
+    for number in range(20):
+        put(store, row(1, T0 + number // 4)._replace(version=f"v{number}", id=f"x{number}"))
+    wanted = [event.seq for event in store.audit(AuditQuery(T0, "me", limit=1000)._replace(**filters)).events]
+    told: list[int] = []
+    after: Cursor | None = None
+    while True:
+        page = store.audit(AuditQuery(T0, "me", limit=3, after=after)._replace(**filters))
+        told += [event.seq for event in page.events]
+        after = page.after
+        if after is None:
+            break
+        put(store, row(1, T0 + 100 + len(told))._replace(version=f"w{len(told)}", id=f"y{len(told)}"))
+    assert told == wanted
+
+
+def test_the_last_page_has_no_next_one(store: Store) -> None:
+    put(store, *(row(number, T0 + number) for number in range(4)))
+    first = store.audit(AuditQuery(T0, "me", limit=2))
+    last = store.audit(AuditQuery(T0, "me", limit=2, after=first.after))
+    assert first.after == Cursor(T0 + 2, first.events[-1].seq)
+    assert last.after is None
+
+
+# Pruning
+
+DAY = 86_400_000
+
+
+def test_what_is_over_is_pruned_and_what_lives_stays(store: Store) -> None:
+    put(store, row("old", T0 - 2 * DAY), row("long", T0 - 2 * DAY, 10 * DAY), row("new", T0))
+    assert sum(store.pruning(T0 - DAY)) == 3
+    assert kinds(store) == ["issued"]
+    assert [past is not None for past in store.find([id_of("old"), id_of("long"), id_of("new")])] == [False, True, True]
+
+
+def test_a_bound_stays_until_no_life_from_before_it_can_be_left(store: Store) -> None:
+    before = T0 - DAY
+    safe = before - MAX_TTL * 1000
+    store.write([revoked("kept", safe, at=safe), revoked("spent", safe - 1, at=safe)])
+    store.write([revoked_prefix("kept", safe, at=safe), revoked_prefix("spent", safe - 1, at=safe)])
+    assert sum(store.pruning(before)) == 6
+    assert store.find([id_of("kept"), id_of("spent")]) == [Past(None, safe), None]
+    assert store.epochs() == {"kept": safe}
+
+
+def test_pruning_goes_in_steps_and_ends(store: Store) -> None:
+    put(store, *(row(number, T0 - 2 * DAY) for number in range(4_500)))
+    steps = list(store.pruning(T0 - DAY))
+    assert sum(steps) == 9_000
+    assert max(steps) <= 2_000
+    assert sum(store.pruning(T0 - DAY)) == 0
+    assert store.find([id_of(0)]) == [None]
