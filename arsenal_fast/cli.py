@@ -92,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.set_defaults(command=_check)
     token_command.add_parser(commands, _keys, time.time)
+    _add_ledger(commands)
     openapi = commands.add_parser(
         "openapi",
         help="print the OpenAPI document of the API",
@@ -193,6 +194,19 @@ def _openapi(_arguments: argparse.Namespace) -> int:
     url = {name: os.environ[name] for name in ("API_BASE_URL", "PORT") if name in os.environ}
     print(json.dumps(document(configuration.load(url).api_base_url), indent=2))
     return 0
+
+
+def _add_ledger(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    from arsenal_fast import ledger_command
+
+    ledger_command.add_parser(commands, _database_url, time.time)
+
+
+def _database_url() -> str:
+    from arsenal_fast import config as configuration
+
+    given = {name: os.environ[name] for name in ("DATABASE_URL",) if name in os.environ}
+    return configuration.load(given).database_url.reveal()
 
 
 def _keys() -> "Keys":

@@ -168,7 +168,10 @@ def test_a_start_that_fails_is_a_sentence_and_no_traceback(
     sentence: str,
     worker: Callable[[Serve], None],
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("JWT_SECRET", "x" * 32)  # without one a warning comes first
+
     def serve(config: Config, slot: int, counters: SharedCounters) -> int:
         raise error
 

@@ -37,6 +37,7 @@ RANKS = {
     "supervisor": 4,
     "worker": 4,
     "cli": 4,
+    "ledger_command": 4,
     "token_command": 4,
     "__main__": 4,
 }

@@ -161,6 +161,15 @@ class StoreThread:
         self._post(self._listener.ended)
 
     def _try(self, group: Sequence[Entry]) -> StoreError | None:
+        used = self._store is not None
+        fault = self._attempt(group)
+        if fault is None or not used or isinstance(fault, Busy):
+            return fault
+        # Perhaps only the connection had gone, while nobody looked: nobody needs to know of that.
+        self._drop_store(fault)
+        return self._attempt(group)
+
+    def _attempt(self, group: Sequence[Entry]) -> StoreError | None:
         try:
             if self._store is None:
                 self._store = self._opening()

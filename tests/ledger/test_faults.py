@@ -5,7 +5,7 @@ import os
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,13 @@ def test_a_full_database_delays_rows_and_loses_none(sqlite_url: str) -> None:
     assert verify(sqlite_url).faults == []
 
 
+def fill(ballast: Path) -> None:
+    """Leave no octet free on the file's disk."""
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 2 MB of its own."""
@@ -131,9 +138,7 @@ def test_a_full_disk_delays_rows_and_loses_none(small_disk: Path) -> None:
     async def main() -> None:
         async with running(Ledger(url, timeout=PATIENT)) as ledger:
             assert await record(ledger, row("first")) == [row("first").life]
-            with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
-                while True:
-                    file.write(b"x" * 4096)
+            fill(ballast)
             number = 0
             while await record(ledger, *(row(f"{number}.{part}") for part in range(100))) is not None:
                 number += 1
@@ -177,7 +182,7 @@ def test_a_damaged_file_is_an_outage_that_says_so(sqlite_url: str) -> None:
         async with running(Ledger(sqlite_url)) as ledger:
             assert (ledger.status, ledger.fault) == ("unavailable", "The file of the ledger is no SQLite database.")
             await writes_whatever_waits(ledger, 10)
-            path.unlink()
+            path.unlink()  # noqa: ASYNC240 - nothing else runs
             await nothing_is_lost(ledger, 10)
 
     run(main())
@@ -270,16 +275,14 @@ def test_a_connection_that_is_cut_in_the_middle_is_made_again(own_postgres: Post
     [
         (("ledger:", "ledger:wrong"), "PostgreSQL refuses the user or the password."),
         (("/postgres", "/nowhere"), "PostgreSQL has no such database, user or table."),
-        (("127.0.0.1:", "127.0.0.1:1"), "PostgreSQL can't be reached."),
+        (("127.0.0.1:", "127.0.0.2:"), "PostgreSQL can't be reached."),
     ],
-    ids=["password", "database", "port"],
+    ids=["password", "database", "host"],
 )
 def test_an_outage_says_why_and_shows_no_secret(
     postgres_server: PostgresServer, change: tuple[str, str], sentence: str
 ) -> None:
     url = postgres_server.url.replace(*change)
-    if change[0].endswith(":") and "1" in change[1][-1:]:
-        url = f"postgresql://ledger:secret@127.0.0.1:{1}/postgres"  # nobody listens there
 
     async def main() -> None:
         async with running(Ledger(url)) as ledger:

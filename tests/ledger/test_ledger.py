@@ -285,6 +285,19 @@ def test_a_row_that_can_never_be_written_takes_no_other_with_it() -> None:
     run(main())
 
 
+def test_a_connection_that_broke_while_nobody_looked_is_made_again_unnoticed() -> None:
+    async def main() -> None:
+        store = ScriptedStore()
+        async with scripted(store) as ledger:
+            for ask_once in (lambda: record(ledger, row(1)), lambda: find(ledger, id_of(1))):
+                store.faults_once = Unavailable("broken")
+                assert await ask_once() is not None
+            assert (ledger.counters.failures, ledger.healthy) == (0, True)
+            assert (store.opened, store.closed) == (4, 2)
+
+    run(main())
+
+
 def test_a_fault_of_ours_is_an_outage_that_says_so() -> None:
     async def main() -> None:
         store = ScriptedStore()

@@ -19,6 +19,8 @@ class ScriptedStore:
     def __init__(self) -> None:
         self.fault: StoreError | Exception | None = None
         """Raised by everything, ``open`` included."""
+        self.faults_once: StoreError | None = None
+        """Raised by the next call alone."""
         self.poison = ""
         """A caller whose rows are refused."""
         self.gate = threading.Event()
@@ -83,6 +85,9 @@ class ScriptedStore:
         return answers
 
     def _pass(self) -> None:
+        fault, self.faults_once = self.faults_once, None
+        if fault is not None:
+            raise fault
         if self.fault is not None:
             raise self.fault
         self.begun.set()
