@@ -45,12 +45,16 @@ format: $(VENV)/.test-stamp ## put the source into its form
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: $(VENV)/.test-stamp redis ## CPU per request against the floor; writes PERF.md
-	$(BIN)/python -m bench
+bench: $(VENV)/.test-stamp redis ## CPU per request against the floor, kept in bench/results
+	$(BIN)/python -m bench --extras
 
 .PHONY: perf
-perf: $(VENV)/.test-stamp ## the micro-benchmarks (pytest-benchmark)
-	$(BIN)/pytest --benchmark-enable --benchmark-only
+perf: $(VENV)/.test-stamp ## write PERF.md from the newest results of make bench
+	$(BIN)/python -m bench.report
+
+.PHONY: micro
+micro: $(VENV)/.test-stamp ## micro-benchmarks of the stages of a request (pytest-benchmark)
+	$(BIN)/pytest bench --benchmark-enable --benchmark-only
 
 .PHONY: fuzz
 fuzz: $(VENV)/.test-stamp ## the property tests with 10,000 examples each; FUZZ_EXAMPLES=n for another number

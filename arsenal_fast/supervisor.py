@@ -52,8 +52,8 @@ FIRST_PAUSE: Final = 0.1
 MAX_PAUSE: Final = 5.0
 """Seconds before the second young death in a row is replaced, and at most; doubling in between."""
 
-STOP_MARGIN: Final = 3.0
-"""Seconds a worker may take to stop beyond DRAIN_DELAY and DRAIN_SECONDS before it is killed."""
+STOP_MARGIN: Final = 6.0
+"""Seconds a worker may take to stop beyond DRAIN_SECONDS (its ledger is flushed then) before it is killed."""
 
 EXIT_CRASH: Final = 70  # EX_SOFTWARE: serve raised
 
@@ -161,7 +161,7 @@ class _Supervisor:
     def _stop(self, reason: str) -> None:
         if self._kill_at is None:
             log.info("stopping: %s", reason)
-            allowed = self._config.drain_delay + self._config.drain_seconds + STOP_MARGIN
+            allowed = self._config.drain_seconds + STOP_MARGIN
             self._kill_at = time.monotonic() + allowed
         self._send(signal.SIGTERM)
 

@@ -202,7 +202,7 @@ TABLE: Final = (
         "DRAIN_SECONDS",
         readers.seconds(0, 300),
         "25",
-        "Seconds after that in which accepted requests are answered, at most.",
+        "Seconds from SIGTERM in which all accepted requests are answered, DRAIN_DELAY included, at most.",
         "0 to 300",
     ),
     Row(

@@ -169,15 +169,16 @@ class _Worker:
         config = self._config
         loop = asyncio.get_running_loop()
         log.info("draining")
+        deadline = loop.time() + config.drain_seconds
         service.draining = True
         listener.drain()
         if config.drain_delay:
             # A second signal ends the wait: the operator means it.
             self._stop.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(config.drain_delay):
+                async with asyncio.timeout(min(config.drain_delay, config.drain_seconds)):
                     await self._stop.wait()
-        clean = await listener.stop(loop.time() + config.drain_seconds)
+        clean = await listener.stop(deadline)
         if not clean:
             log.warning("some connections did not end within DRAIN_SECONDS and were cut off")
 

@@ -76,9 +76,9 @@ class Writing:
 
 def _item(entry: Entry) -> Item:
     work: Item = entry.work
-    if isinstance(work, Lives):
-        entry.late = work.late or entry.told
-        return work._replace(late=entry.late)
+    if entry.told and isinstance(work, Lives):
+        entry.late = True
+        return Lives(work.rows, late=True)
     return work
 
 

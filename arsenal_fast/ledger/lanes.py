@@ -54,7 +54,7 @@ class Lane:
         self._timer: asyncio.TimerHandle | None = None
         self.thread = StoreThread(name, opening=opening, job=job, listener=self, post=self._post, gap=gap)
 
-    def submit(self, work: Any, rows: int, done: Callable[[Any], None]) -> Entry:
+    def submit(self, work: Any, rows: int, done: Callable[[Any], None]) -> None:
         """Queue the work; ``done`` once: the answer in time, or None."""
         entry = Entry(work, rows, done, self._loop.time() + self._timeout)
         if self.ready:
@@ -66,7 +66,6 @@ class Lane:
         self.thread.submit(entry)
         if entry.told:
             done(None)
-        return entry
 
     def close(self) -> None:
         """No more work comes."""
@@ -82,14 +81,22 @@ class Lane:
     # The thread's reports.
 
     def served(self, group: Sequence[Entry], answers: Sequence[Any], left: int) -> None:
+        waiting = self._waiting
         for entry, answer in zip(group, answers, strict=True):
-            self._settle(entry, answer)
-        while self._waiting and self._waiting[0].told:
-            self._waiting.popleft()
+            if entry.told:
+                self.too_late(entry, answer)
+            else:
+                entry.told = True
+                self._tell(entry, answer)
+            if waiting and waiting[0].told:
+                waiting.popleft()
         self.tried.set()
         # While a backlog is worked off, whoever joined at its end would wait in vain.
         if not self.ready and left < MAX_ROWS:
             self._set_ready("")
+
+    def too_late(self, entry: Entry, answer: Any) -> None:
+        """Called for work that was done after somebody was told None."""
 
     def failed(self, group: Sequence[Entry], fault: StoreError) -> None:
         self.counters.failures += 1
@@ -103,11 +110,6 @@ class Lane:
         self.tried.set()
         self.done.set()
 
-    def _settle(self, entry: Entry, answer: Any) -> None:
-        if not entry.told:
-            entry.told = True
-            self._tell(entry, answer)
-
     def _tell(self, entry: Entry, answer: Any) -> None:
         try:
             entry.done(answer)
@@ -119,7 +121,9 @@ class Lane:
     def _tell_all_none(self) -> None:
         waiting, self._waiting = self._waiting, deque()
         for entry in waiting:
-            self._settle(entry, None)
+            if not entry.told:
+                entry.told = True
+                self._tell(entry, None)
 
     def _expire(self) -> None:
         self._timer = None
@@ -155,18 +159,11 @@ class WriteLane(Lane):
         super().__init__(name, **others)
         self._capacity = capacity
 
-    def submit(self, work: Any, rows: int, done: Callable[[Any], None]) -> Entry:
-        self._count(rows)
-        return super().submit(work, rows, done)
-
-    def _count(self, rows: int) -> None:
-        counters = self.counters
-        counters.waiting += rows
-        if counters.waiting > self._capacity:
-            for entry in self.thread.drop_oldest(counters.waiting - self._capacity):
-                counters.waiting -= entry.rows
-                counters.dropped += entry.rows
-                self._settle(entry, None)
+    def submit(self, work: Any, rows: int, done: Callable[[Any], None]) -> None:
+        self.counters.waiting += rows
+        super().submit(work, rows, done)
+        if self.counters.waiting > self._capacity:
+            self._drop_oldest()
 
     def served(self, group: Sequence[Entry], answers: Sequence[Any], left: int) -> None:
         if group:
@@ -176,16 +173,24 @@ class WriteLane(Lane):
             self.counters.waiting -= rows
         super().served(group, answers, left)
 
-    def _settle(self, entry: Entry, answer: Any) -> None:
-        if entry.told and answer is not None and not entry.late and isinstance(entry.work, Lives):
+    def too_late(self, entry: Entry, answer: Any) -> None:
+        if answer is not None and not entry.late and isinstance(entry.work, Lives):
             self._repeat(entry.work, answer)
-        super()._settle(entry, answer)
+
+    def _drop_oldest(self) -> None:
+        counters = self.counters
+        for entry in self.thread.drop_oldest(counters.waiting - self._capacity):
+            counters.waiting -= entry.rows
+            counters.dropped += entry.rows
+            if not entry.told:
+                entry.told = True
+                self._tell(entry, None)
 
     def _repeat(self, work: Lives, answer: Any) -> None:
         """Write what was handed out in the end, after all: its caller was told None while the commit was under way."""
         rows = [row for row, life in zip(work.rows, answer, strict=True) if life != row.life]
         if rows:
-            self._count(len(rows))
+            self.counters.waiting += len(rows)
             entry = Entry(Lives(rows, late=True), len(rows), forget, 0.0)
             entry.told = True
             self.thread.submit(entry)

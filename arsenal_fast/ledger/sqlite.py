@@ -214,7 +214,7 @@ class _Group:
         self._events: list[int | str | None] = []
 
     def write(self, items: Sequence[Item]) -> list[Answer]:
-        self._known = self._find(list(_ids(items)))
+        self._known = self._find(_ids(items))
         answers: list[Answer] = [self._lives(item) if isinstance(item, Lives) else self._other(item) for item in items]
         _insert(self._execute, _INSERT_EVENTS, _PLACE, len(EVENT_COLUMNS), self._events)
         lives: list[int | str | None] = []
@@ -318,12 +318,14 @@ def _version(connection: sqlite3.Connection) -> int:
     return int(row[0])
 
 
-def _ids(items: Sequence[Item]) -> Iterator[str]:
+def _ids(items: Sequence[Item]) -> list[str]:
+    ids: list[str] = []
     for item in items:
         if isinstance(item, Lives):
-            yield from (row.id for row in item.rows)
+            ids += [row[1] for row in item.rows]
         elif isinstance(item, RevocationRow) and item.kind == "revoked":
-            yield revoked_id(item)
+            ids.append(revoked_id(item))
+    return ids
 
 
 def _insert(

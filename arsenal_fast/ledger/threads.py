@@ -1,7 +1,9 @@
 """A thread with a store: it takes what waits, serves it as one group, and posts the outcome to the event loop.
 
-One lock, held for moments only: nobody calls anything while holding it, and the event loop never waits for a
-thread. So nothing can deadlock. A thread without work waits on the condition: it wakes for work, for the end,
+The queue is a deque, whose ends are safe to use from both sides without a lock. There is one lock, that of the
+condition on which a thread without work waits; nobody calls anything while holding it, and the event loop never
+waits for a thread. So nothing can deadlock. Nor is a wake-up lost: the thread says that it is idle and then looks
+at the queue, the others put something in and then look whether it is idle. A thread wakes for work, for the end,
 and every PING seconds to see whether the database is still there.
 
 The groups make themselves: what arrives during one commit is the next one's group. Commits begin at least
@@ -62,7 +64,7 @@ class Listener(Protocol):
     """Whom the thread tells, on the event loop."""
 
     def served(self, group: Sequence[Entry], answers: Sequence[Any], left: int) -> None:
-        """The group is done; ``left`` rows wait. An empty group: the store is there."""
+        """The group is done; ``left`` entries wait. An empty group: the store is there."""
 
     def failed(self, group: Sequence[Entry], fault: StoreError) -> None:
         """The store can't be used now."""
@@ -91,7 +93,7 @@ class StoreThread:
         self._post = post
         self._gap = gap
         self._queue: deque[Entry] = deque()
-        self._queued = 0  # rows
+        self._idle = False
         self._closing = False
         self._condition = threading.Condition()
         self._aborted = threading.Event()
@@ -104,32 +106,27 @@ class StoreThread:
 
     def submit(self, entry: Entry) -> None:
         """Put an entry at the end of the queue."""
-        with self._condition:
-            self._queue.append(entry)
-            self._queued += entry.rows
-            self._condition.notify()
+        self._queue.append(entry)
+        if self._idle:
+            self.nudge()
 
     def nudge(self) -> None:
-        """Let the job's ``rest`` be called soon."""
+        """Wake the thread if it is idle: for work, or to let the job's ``rest`` be called."""
         with self._condition:
             self._condition.notify()
 
     def drop_oldest(self, rows: int) -> list[Entry]:
         """Take the oldest entries out of the queue, at least so many rows of them."""
         dropped = []
-        with self._condition:
-            while rows > 0 and self._queue:
-                entry = self._queue.popleft()
-                self._queued -= entry.rows
-                rows -= entry.rows
-                dropped.append(entry)
+        while rows > 0 and (entry := self._pop()) is not None:
+            rows -= entry.rows
+            dropped.append(entry)
         return dropped
 
     def close(self) -> None:
         """Serve what waits, then end."""
-        with self._condition:
-            self._closing = True
-            self._condition.notify()
+        self._closing = True
+        self.nudge()
 
     def abort(self) -> None:
         """End after the try that is under way, whatever waits."""
@@ -183,7 +180,7 @@ class StoreThread:
         except Exception as error:
             # A fault of ours. Without its thread the ledger would be silent; like this it says that it is ill.
             return Unavailable(f"The ledger has failed in a way that nobody foresaw ({type(error).__name__}).")
-        self._post(self._listener.served, group, answers, self._queued)
+        self._post(self._listener.served, group, answers, len(self._queue))
         return None
 
     def _drop_store(self, fault: StoreError) -> None:
@@ -197,21 +194,26 @@ class StoreThread:
             time.sleep(left)
 
     def _ends(self) -> bool:
-        with self._condition:
-            return self._closing and not self._queue
+        return self._closing and not self._queue
+
+    def _pop(self) -> Entry | None:
+        try:
+            return self._queue.popleft()
+        except IndexError:  # the other side was quicker
+            return None
 
     def _take(self, pause: float) -> list[Entry] | None:
         """The next group; an empty one when none came for so long; None at the end."""
         with self._condition:
+            self._idle = True
             if not self._queue and not self._closing:
                 self._condition.wait(pause)
-            if not self._queue:
-                return None if self._closing else []
-            group = []
-            rows = 0
-            while self._queue and rows < MAX_ROWS:
-                entry = self._queue.popleft()
-                rows += entry.rows
-                group.append(entry)
-            self._queued -= rows
-            return group
+            self._idle = False
+        if self._ends():
+            return None
+        group = []
+        rows = 0
+        while rows < MAX_ROWS and (entry := self._pop()) is not None:
+            rows += entry.rows
+            group.append(entry)
+        return group

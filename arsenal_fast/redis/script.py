@@ -8,10 +8,12 @@ deadline of the first command.
 from collections.abc import Callable
 from hashlib import sha1
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from arsenal_fast.redis.connection import Connection
 from arsenal_fast.redis.wire import Reply, bulk, is_noscript, pack
+
+MAX_HEADS: Final = 1_000  # beginnings of commands that are kept, some 100 octets each
 
 Answer = TypeVar("Answer")
 
@@ -22,6 +24,9 @@ class Count(NamedTuple):
     fixed: int
     each: int
 
+    def of(self, rows: int) -> int:
+        return self.fixed + self.each * rows
+
 
 class Script(Generic[Answer]):
     """One script's text, its shape, and the two ways to name it in a command.
@@ -29,7 +34,7 @@ class Script(Generic[Answer]):
     ``read(reply, count)``: the answer in a reply of ``count`` items, or None when it is none.
     """
 
-    __slots__ = ("_arguments", "_by_digest", "_by_text", "_keys", "_replies", "load", "read", "sha")
+    __slots__ = ("_by_digest", "_by_text", "_heads", "_items", "_keys", "load", "read", "replies", "sha")
 
     def __init__(
         self, text: bytes, *, keys: Count, arguments: Count, replies: Count, read: Callable[[Reply, int], Answer | None]
@@ -38,26 +43,32 @@ class Script(Generic[Answer]):
         self.sha = sha1(text, usedforsecurity=False).hexdigest().encode()
         self.load = pack(b"SCRIPT", b"LOAD", text)
         self._keys = keys
-        self._arguments = Count(3 + keys.fixed + arguments.fixed, keys.each + arguments.each)
-        self._replies = replies
+        self._items = Count(3 + keys.fixed + arguments.fixed, keys.each + arguments.each)
+        self.replies = replies
         self._by_digest = bulk(b"EVALSHA") + bulk(self.sha)
         self._by_text = bulk(b"EVAL") + bulk(text)
+        self._heads: dict[int, bytes] = {}  # by the number of rows: they come again and again
 
     def command(self, rows: int, packed: list[bytes], *, by_text: bool = False) -> bytes:
         """Fills packed[0]; the rest are bulks: the keys and then the arguments."""
-        name = self._by_text if by_text else self._by_digest
-        fixed, each = self._keys
-        digits = b"%d" % (fixed + each * rows)
-        fixed, each = self._arguments
-        packed[0] = b"*%d\r\n%b$%d\r\n%b\r\n" % (fixed + each * rows, name, len(digits), digits)
+        packed[0] = self._head(rows, self._by_text) if by_text else self._heads.get(rows) or self._keep_head(rows)
         return b"".join(packed)
+
+    def _keep_head(self, rows: int) -> bytes:
+        head = self._head(rows, self._by_digest)
+        if len(self._heads) < MAX_HEADS:
+            self._heads[rows] = head
+        return head
+
+    def _head(self, rows: int, name: bytes) -> bytes:
+        keys = bulk(b"%d" % self._keys.of(rows))
+        return b"*%d\r\n%b%b" % (self._items.of(rows), name, keys)
 
     def run(
         self, connection: Connection, rows: int, packed: list[bytes], done: Callable[[Answer | None], None]
     ) -> None:
         """``done`` gets the answer, or None; called at once if there is no connection."""
-        fixed, each = self._replies
-        call = _Call(self, connection, rows, packed, fixed + each * rows, done)
+        call = _Call(self, connection, rows, packed, done)
         call.deadline = connection.send(self.command(rows, packed), call)
 
 
@@ -74,7 +85,7 @@ def integers(reply: Reply, count: int) -> list[int] | None:
 
 
 class _Call(Generic[Answer]):
-    __slots__ = ("connection", "count", "deadline", "done", "packed", "rows", "script")
+    __slots__ = ("connection", "deadline", "done", "packed", "rows", "script")
 
     def __init__(
         self,
@@ -82,19 +93,18 @@ class _Call(Generic[Answer]):
         connection: Connection,
         rows: int,
         packed: list[bytes],
-        count: int,
         done: Callable[[Answer | None], None],
     ) -> None:
         self.script = script
         self.connection = connection
         self.rows = rows
         self.packed = packed
-        self.count = count
         self.done = done
         self.deadline = 0.0
 
     def __call__(self, reply: Reply) -> None:
-        answer = self.script.read(reply, self.count)
+        fixed, each = self.script.replies
+        answer = self.script.read(reply, fixed + each * self.rows)
         if answer is None and is_noscript(reply):
             self._repair()
         else:
@@ -106,4 +116,4 @@ class _Call(Generic[Answer]):
         self.connection.send(command, self._repaired, self.deadline)
 
     def _repaired(self, reply: Reply) -> None:
-        self.done(self.script.read(reply, self.count))
+        self.done(self.script.read(reply, self.script.replies.of(self.rows)))

@@ -22,7 +22,7 @@ from weakref import WeakValueDictionary
 
 from arsenal_fast.cache import GenerationalCache
 from arsenal_fast.identity.grammar import Identity
-from arsenal_fast.identity.history import LedgerRow, Past, RevocationRow
+from arsenal_fast.identity.history import LedgerRow, Past, RevocationRow, stands
 from arsenal_fast.identity.life import Found, Issued, IssueRow, Life, Mode, Outcome
 from arsenal_fast.identity.revocation import Revoked
 from arsenal_fast.identity.token import IdentityToken
@@ -276,33 +276,39 @@ class Directory:
             return
 
         def found(answers: Sequence[Found | None] | None) -> None:
-            unknown = missing
+            uncertain = missing
             if answers is not None:
-                unknown = []
+                uncertain = []
                 for index, answer in zip(missing, answers, strict=True):
-                    if answer is None:
-                        unknown.append(index)
-                    else:
+                    if answer is not None:
                         known[index] = self._known(identities[index], answer.life, answer.floor, cached=True)
-            self._ask_ledger(identities, known, unknown, answers is not None, done)
+                    if answer is None or answer.provisional:
+                        uncertain.append(index)
+            self._ask_ledger(identities, known, uncertain, answers is not None, counted)
+
+        def counted(known: Sequence[Known | None], readable: bool) -> None:
+            now_ms = self._now() * 1000
+            for index in missing:
+                each = known[index]
+                if each is not None and each.is_living(now_ms):
+                    self._metrics.identity_lookup_hits += 1
+            done(known, readable)
 
         self._store.find([identities[index].id for index in missing], found)
 
     def _known(self, identity: Identity, life: Life | None, floor: int, *, cached: bool) -> Known:
-        known = Known(life, max(floor + 1 if floor else 0, self.revisions.epoch_of(identity.prefix)), cached)
-        if known.is_living(self._now() * 1000):
-            self._metrics.identity_lookup_hits += 1
-        return known
+        return Known(life, max(floor + 1 if floor else 0, self.revisions.epoch_of(identity.prefix)), cached)
 
     def _ask_ledger(
         self,
         identities: Sequence[Identity],
         known: list[Known | None],
-        unknown: Sequence[int],
+        uncertain: Sequence[int],
         readable: bool,
         done: Callable[[Sequence[Known | None], bool], None],
     ) -> None:
-        if self._ledger is None or not unknown:
+        """Complete ``known`` where the store has nothing, or a life that is not sure to be the one that holds."""
+        if self._ledger is None or not uncertain:
             done(known, readable)
             return
 
@@ -311,11 +317,14 @@ class Directory:
                 done(known, False)
                 return
             lost: list[IssueRow] = []
-            for index, past in zip(unknown, pasts, strict=True):
-                if past is None:
+            for index, past in zip(uncertain, pasts, strict=True):
+                identity, held = identities[index], known[index]
+                if past is None or (held is not None and not self._rules(identity, past, held)):
                     continue
-                identity = identities[index]
-                known[index] = each = self._known(identity, past.life, past.floor, cached=False)
+                each = self._known(identity, past.life, past.floor, cached=held is not None)
+                if held is not None and held.dead_before > each.dead_before:
+                    each = each._replace(dead_before=held.dead_before)
+                known[index] = each
                 if past.life is not None and each.is_living(self._now() * 1000):
                     lost.append(self._confirmation(identity, past.life))
             if lost:
@@ -323,7 +332,19 @@ class Directory:
                 self._store.issue(lost, _ignore)
             done(known, True)
 
-        self._ledger.find([identities[index].id for index in unknown], told)
+        self._ledger.find([identities[index].id for index in uncertain], told)
+
+    def _rules(self, identity: Identity, past: Past, held: Known) -> bool:
+        """Whether the ledger's life is the one that holds, and not the store's provisional one.
+
+        If not, the provisional life is on its way to the ledger, and was handed out perhaps: while the ledger
+        was away.
+        """
+        if past.life is None or held.life is None:
+            return held.life is None
+        proposed = held.life.generated
+        epoch = self.revisions.epoch_of(identity.prefix)
+        return past.life.generated >= proposed or stands(past, epoch, proposed)
 
     def active(self, text: str) -> Record | None:
         """Return the record of an identity that this worker knows to live, counting the look-up if so."""

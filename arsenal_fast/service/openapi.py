@@ -1,8 +1,8 @@
 """The OpenAPI 3.1 document, a rendering of the table of routes.
 
 A row says what is its own; what follows from how the service works (problems that every row can answer
-with, rate-limit headers below ``/api/v1/``, limits of bodies) is added here, by rule. Nothing is said of
-a single path: that would belong to its row.
+with, rate-limit headers below ``/api/v1/``, limits of bodies, what service tokens do) is added here, by rule.
+Nothing is said of a single path: that would belong to its row.
 """
 
 from http import HTTPStatus
@@ -24,10 +24,13 @@ Besides what each operation lists, any request can be answered 404, 408 (too slo
 with the same kind of body. `GET` rows answer `HEAD`, all paths answer `OPTIONS`.
 
 Everything below `/api/v1/` is charged to the caller's rate limit and says in its header fields what is left;
-the rest is free. An `X-Request-Id` of up to 128 visible characters is sent back.
+the rest is free. A service token (`Authorization: Bearer`) is charged to its own limit in place of the address's.
+A bad one is refused with 401 wherever requests are charged, and charged to the address.
+
+An `X-Request-Id` of up to 128 visible characters is sent back.
 """
 _TAGS: Final = {
-    "identities": "Issue and validate.",
+    "identities": "Issue, validate, revoke, and read what has happened.",
     "operations": "For probes, scrapers and the people who run it; free of charge.",
     "documentation": "This document and its page; free of charge.",
 }
@@ -67,6 +70,11 @@ HEADERS: Final[dict[str, Object]] = {
         "description": "The request's own `X-Request-Id`; absent where none came.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 128},
     },
+    "WWW-Authenticate": {
+        "description": "What would do (RFC 6750). Absent from a 403 that another service token would not change.",
+        "schema": {"type": "string", "pattern": '^Bearer realm="[a-z-]+"(, [a-z_]+="[^"]+")*$'},
+        "example": 'Bearer realm="arsenal-identity", error="insufficient_scope", scope="audit"',
+    },
     "Allow": {
         "description": "Methods that the path answers to.",
         "schema": {"type": "string"},
@@ -92,6 +100,12 @@ _RATE_LIMIT: Final = (
 
 _PROBLEMS: Final[dict[int, tuple[str, str, tuple[str, ...]]]] = {
     400: ("The request is malformed, or members of it are.", "The request has 1 fault; nothing was done.", ()),
+    401: (
+        "The service token is bad, or one is needed and none came.",
+        "The token has expired.",
+        ("WWW-Authenticate",),
+    ),
+    403: ("The service token lacks the scope.", "The audit needs the scope audit.", ("WWW-Authenticate",)),
     405: ("The path does not answer to this method.", "This path answers to GET, HEAD, OPTIONS only.", ("Allow",)),
     413: ("The body is over 1 MiB.", "The body has more than 1048576 octets.", ()),
     415: ("The body is not JSON by its `Content-Type`.", "The body must be application/json.", ("Accept",)),
@@ -103,6 +117,18 @@ _PROBLEMS: Final[dict[int, tuple[str, str, tuple[str, ...]]]] = {
     503: ("The service can't take the request now.", "There are too many connections; try again.", ("Retry-After",)),
 }
 """Status -> (description, example of a detail, header fields)."""
+
+SCHEME: Final = "serviceToken"
+_SECURITY_SCHEMES: Final[dict[str, Object]] = {
+    SCHEME: {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A service token, minted by `arsenal-fast token`: a rate limit of its own, and what its scope "
+        "allows of `issue` (protected prefixes), `revoke` (others' identities, whole prefixes) and `audit`. "
+        "Identity tokens are none.",
+    }
+}
 
 _LINKS: Final[dict[str, Object]] = {
     "issue_one": {
@@ -135,7 +161,7 @@ def document(base_url: str) -> Object:
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "security": [],
         "paths": paths,
-        "components": {"schemas": SCHEMAS, "headers": HEADERS},
+        "components": {"schemas": SCHEMAS, "headers": HEADERS, "securitySchemes": _SECURITY_SCHEMES},
     }
 
 
@@ -144,6 +170,8 @@ def _operation(route: Route, operation: Operation) -> Object:
     rendered: Object = {"operationId": name, "tags": [operation.tag], "summary": operation.summary}
     if operation.description:
         rendered["description"] = operation.description
+    if _knows_tokens(route):
+        rendered["security"] = _security(operation)
     if operation.parameters:
         rendered["parameters"] = [PARAMETERS[parameter] for parameter in operation.parameters]
     if operation.body is not None:
@@ -160,6 +188,16 @@ def _operation(route: Route, operation: Operation) -> Object:
     return rendered
 
 
+def _knows_tokens(route: Route) -> bool:
+    return route.path.encode("ascii").startswith(API)
+
+
+def _security(operation: Operation) -> list[Object]:
+    """A service token with the row's scope, or, unless the row is for them only, none."""
+    with_token = {SCHEME: [] if operation.scope is None else [operation.scope]}
+    return [with_token] if operation.by_token_only else [{}, with_token]
+
+
 def _answer(route: Route, operation: Operation, status: int, description: str, content: str) -> Object:
     """``content``: names of schemas or media types, comma apart; empty where there is no body."""
     revalidated = ("ETag",) if HTTPStatus.NOT_MODIFIED in operation.answers else ()
@@ -167,7 +205,7 @@ def _answer(route: Route, operation: Operation, status: int, description: str, c
     if content:
         answer["content"] = {}
         for name in content.split(", "):
-            answer["content"].update(_content(name))
+            answer["content"].update(_problem(status, description) if name == "Problem" else _content(name))
     return answer
 
 
@@ -177,9 +215,16 @@ def _content(name: str) -> Object:
     return {name: {"schema": {"type": "object" if name.endswith("json") else "string"}}}
 
 
+def _problem(status: int, detail: str) -> Object:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"application/problem+json": {"schema": schema, "example": _example(status, detail)}}
+
+
 def _shared_problems(route: Route, operation: Operation) -> tuple[int, ...]:
     return (
         400,
+        *((401,) if route.limited else ()),
+        *((403,) if operation.scope is not None else ()),
         405,
         *((413, 415) if operation.body is not None else ()),
         *((429,) if route.limited else ()),
@@ -192,10 +237,7 @@ def _add_problem(answers: dict[str, Object], route: Route, status: int) -> None:
     description, detail, headers = _PROBLEMS[status]
     answer = answers.setdefault(str(status), {"description": description, "content": {}})
     answer["headers"] = _headers(route, headers)
-    answer["content"]["application/problem+json"] = {
-        "schema": {"$ref": "#/components/schemas/Problem"},
-        "example": _example(status, detail),
-    }
+    answer["content"].update(_problem(status, detail))
 
 
 def _example(status: int, detail: str) -> Object:

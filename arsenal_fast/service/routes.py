@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from arsenal_fast.service import access
 from arsenal_fast.service.handlers import audit, identities, limits, operations, pages, refusals, revocation, validation
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ class Operation:
     """Schema of the JSON request body."""
     answers: Mapping[int, tuple[str, str]] = field(default_factory=dict)
     """Status -> (description, names of schemas or media types, comma apart; empty where there is no body)."""
+    scope: str | None = None
+    """What a service token must allow, where the request needs one; None: it never does."""
+    by_token_only: bool = False
+    """Whether every request needs a service token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +62,9 @@ ROUTES: Final[tuple[Route, ...]] = (
             "Get one identity",
             "Issues the identity, or returns the living one: the same `generated` and `expires` from every "
             "replica until less than a quarter of its TTL is left, then it is renewed. Without `run` a new, "
-            "unique, time-ordered run is made.",
+            "unique, time-ordered run is made. A protected prefix needs a service token of scope `issue`.",
             parameters=("prefix", "run", "domain", "version", "ttl"),
+            scope=access.ISSUE,
             answers={200: ("The identity.", "Identity")},
         ),
     ),
@@ -70,8 +76,9 @@ ROUTES: Final[tuple[Route, ...]] = (
         operation=Operation(
             "Get up to 1,000 identities",
             "All or nothing: one bad row and nothing is issued, and every bad row is named. A batch is one "
-            "request for the rate limit.",
+            "request for the rate limit. Protected prefixes need a service token of scope `issue`.",
             body="BatchRequest",
+            scope=access.ISSUE,
             answers={200: ("The identities, in the order of the environments.", "Batch")},
         ),
     ),
@@ -81,8 +88,9 @@ ROUTES: Final[tuple[Route, ...]] = (
         validation.validate,
         limited=True,
         operation=Operation(
-            "Validate one identity or up to 1,000",
-            "`valid` is the verdict to act on. A malformed identity is an answer, not an error.",
+            "Validate an identity, its token, both, or up to 1,000 identities",
+            "`valid` is the verdict to act on. A malformed identity and a bad token are answers, not errors. A token "
+            "of an earlier life that was merely renewed is good until it expires.",
             body="ValidationRequest",
             answers={200: ("The verdict, or the verdicts in the order of the identities.", "ValidationAnswer")},
         ),
@@ -98,7 +106,13 @@ ROUTES: Final[tuple[Route, ...]] = (
             "service token alone. Every replica knows it by the next request. Issuing again begins a new life; "
             "tokens of the old ones stay dead.",
             body="RevocationRequest",
-            answers={200: ("What was revoked.", "Revocation"), 404: ("Nothing is known of the identity.", "Problem")},
+            scope=access.REVOKE,
+            answers={
+                200: ("What was revoked; it is in force.", "Revocation"),
+                403: ("The service token lacks the scope, or the identity's token is none of its own.", "Problem"),
+                404: ("There is no record of the identity.", "Problem"),
+                503: ("The shared state is away, so nothing was revoked; or the service is too busy.", "Problem"),
+            },
         ),
     ),
     Route(
@@ -111,7 +125,12 @@ ROUTES: Final[tuple[Route, ...]] = (
             "Every issue, renewal and revocation, newest first; needs a service token of scope `audit`. The cursor is "
             "stable while rows arrive. Reading is written down, too.",
             parameters=("prefix", "run", "since", "until", "limit", "cursor"),
-            answers={200: ("One page of events.", "Audit")},
+            scope=access.AUDIT,
+            by_token_only=True,
+            answers={
+                200: ("One page of events.", "Audit"),
+                503: ("The ledger can't be read now, or there is none; or the service is too busy.", "Problem"),
+            },
         ),
     ),
     Route(
@@ -120,7 +139,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         limits.limits,
         operation=Operation(
             "See the caller's rate limit",
-            "Costs nothing.",
+            "Costs nothing. With a service token, its own limit; a bad token counts as none here.",
             answers={200: ("The policy, what remains, and when it is whole again.", "Limits")},
         ),
     ),
@@ -219,7 +238,7 @@ ROUTES: Final[tuple[Route, ...]] = (
             "The public keys of identity tokens",
             "Empty while tokens are signed with a shared secret.",
             tag="documentation",
-            answers={200: ("A JWK Set (RFC 7517).", "application/json")},
+            answers={200: ("The keys.", "KeySet")},
         ),
     ),
     Route("GET", "/", pages.root),

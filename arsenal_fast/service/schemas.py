@@ -11,9 +11,12 @@ that a member may be added without breaking a client. Examples are those of the 
 from typing import Any, Final
 
 from arsenal_fast.identity.grammar import MAX_DOMAIN, MAX_ID, MAX_LOCAL, MAX_PART
+from arsenal_fast.identity.history import KINDS, MAX_PAGE
 from arsenal_fast.identity.life import DEFAULT_TTL, MAX_TTL, MIN_TTL
+from arsenal_fast.identity.token import MAX_TOKEN
 from arsenal_fast.identity.validate import Status
 from arsenal_fast.service.body import MAX_ROWS
+from arsenal_fast.service.handlers.audit import DEFAULT_LIMIT
 from arsenal_fast.service.handlers.identities import DEFAULT_PREFIX, DEFAULT_VERSION, MAX_NAME
 from arsenal_fast.service.records import FORMAT, KIND
 
@@ -33,15 +36,30 @@ ISSUED_DOMAIN_PATTERN: Final = rf"^({_LOWER_LABEL}\.)*{_LOWER_LABEL}$"
 """What is handed out: folded to lower case."""
 EMAIL_PATTERN: Final = rf"^{_PREFIX}-{_RUN}@{ISSUED_DOMAIN_PATTERN[1:]}"
 ID_PATTERN: Final = rf"{EMAIL_PATTERN[:-1]}/{_VERSION}:id$"
+ASKED_ID_PATTERN: Final = rf"^{_PREFIX}-{_RUN}@{DOMAIN_PATTERN[1:-1]}/{_VERSION}:id$"
+"""What is asked about: the domain in any case."""
 TIMESTAMP_PATTERN: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"
+MOMENT_PATTERN: Final = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
+)
+"""What is taken as a moment; one that is on no calendar or clock is refused all the same."""
+JWT_PATTERN: Final = r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$"
+CURSOR_PATTERN: Final = "^[0-9]{1,18}-[0-9]{1,18}$"
 
 _DOMAIN: Final = "sports.api.yourbook.com"
 _EMAIL: Final = f"player-123456@{_DOMAIN}"
 _ID: Final = f"{_EMAIL}/v1:id"
 _GENERATED: Final = "2026-11-22T10:00:00.000Z"
 _EXPIRES: Final = "2026-11-22T11:00:00.000Z"
+_REVOKED: Final = "2026-11-22T10:20:00.000Z"
+_JWT: Final = (
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
+    ".eyJzdWIiOiJwbGF5ZXItMTIzNDU2QHNwb3J0cy5hcGkueW91cmJvb2suY29tL3YxOmlkIn0"
+    ".Rf2ErwuB9JhGQoVGDdF0yAKKTqNdlmqeF4yTjzBQ3dk"
+)
+_CURSOR: Final = "1795341600000-4711"
 _PARTS: Final = {"prefix": "player", "run": "123456", "domain": _DOMAIN, "version": "v1"}
-_LIFE: Final = {"ttl": DEFAULT_TTL, "generated": _GENERATED, "expires": _EXPIRES}
+_LIFE: Final = {"ttl": DEFAULT_TTL, "generated": _GENERATED, "expires": _EXPIRES, "token": _JWT}
 
 
 def _ref(name: str) -> Schema:
@@ -93,6 +111,15 @@ def _timestamp(description: str) -> Schema:
     }
 
 
+def _moment(description: str) -> Schema:
+    return {
+        "type": "string",
+        "format": "date-time",
+        "pattern": MOMENT_PATTERN,
+        "description": f"{description} RFC 3339, with `Z` or an offset, at most microseconds.",
+    }
+
+
 _TOGETHER: Final = f"Prefix and run, with the `-` between them, have at most {MAX_LOCAL} characters."
 
 PREFIX: Final = _text(
@@ -140,7 +167,24 @@ _ISSUED_LIFE: Final = {
     },
     "generated": _timestamp("When it was issued or renewed."),
     "expires": _timestamp("When it ends, unless it is renewed; at least a quarter of its TTL ahead."),
+    "token": _text(
+        JWT_PATTERN,
+        MAX_TOKEN,
+        "Identity token of this life, a JWT: `iss`, `sub` (the identity), `iat`, `exp`, `jti`. "
+        "Who holds it passes for whoever was given the identity, and may revoke it.",
+    ),
 }
+
+LIMIT: Final = {
+    "type": "integer",
+    "minimum": 1,
+    "maximum": MAX_PAGE,
+    "default": DEFAULT_LIMIT,
+    "description": "Events of a page, at most.",
+}
+_SINCE: Final = _moment("Events of this moment and later.")
+_UNTIL: Final = _moment("Events before this moment.")
+_AFTER: Final = _text(CURSOR_PATTERN, 37, "The `cursor` of the page before: the next page begins there.")
 
 PARAMETERS: Final[dict[str, Schema]] = {
     name: {
@@ -156,10 +200,24 @@ PARAMETERS: Final[dict[str, Schema]] = {
         ("domain", DOMAIN, _DOMAIN),
         ("version", VERSION, "v1"),
         ("ttl", TTL, DEFAULT_TTL),
+        ("since", _SINCE, _GENERATED),
+        ("until", _UNTIL, _EXPIRES),
+        ("limit", LIMIT, DEFAULT_LIMIT),
+        ("cursor", _AFTER, _CURSOR),
     )
 }
 """Query parameters by the name that rows use, as OpenAPI parameter objects."""
 
+_DATABASE: Final = _word(
+    "The ledger. `degraded`: it can be read or written, but not both. `disabled`: `DATABASE_URL` is `none`.",
+    "healthy",
+    "degraded",
+    "unavailable",
+    "disabled",
+)
+_REDIS: Final = _word(
+    "The shared state. `embedded`: in the process, without Redis.", "healthy", "unavailable", "embedded"
+)
 _HEALTH: Final = {
     "status": _word(
         "`degraded`: serving, but a dependency is away. `unhealthy`: starting or draining.",
@@ -168,7 +226,11 @@ _HEALTH: Final = {
         "unhealthy",
     ),
     "services": _object(
-        {name: {"type": "string", "pattern": "^[a-z]+$"} for name in ("database", "redis", "api")},
+        {
+            "database": _DATABASE,
+            "redis": _REDIS,
+            "api": _word("Where the service is in its life.", "starting", "healthy", "draining"),
+        },
         description="One word for each.",
     ),
     "uptime": _count("Seconds since the start."),
@@ -187,6 +249,23 @@ _VERDICT_EXAMPLE: Final = {
     "expires": _EXPIRES,
     "validated": "2026-11-22T10:15:00.000Z",
 }
+_EVENT_EXAMPLE: Final = {
+    "sequence": 4711,
+    "event": "issued",
+    "at": _GENERATED,
+    "identity": _ID,
+    **_PARTS,
+    "generated": _GENERATED,
+    "expires": _EXPIRES,
+    "issued_before": None,
+    "environment": "prod",
+    "caller": "sub:sports-book",
+    "request_id": "deploy-7",
+}
+_REVOCATION_EXAMPLES: Final = [
+    {"identity": _ID, "status": "revoked", "already": False, "generated": _GENERATED, "revoked": _REVOKED},
+    {"prefix": "player", "status": "revoked", "issued_before": _REVOKED},
+]
 _PROBLEM_EXAMPLE: Final = {
     "type": "about:blank",
     "title": "Bad Request",
@@ -194,6 +273,20 @@ _PROBLEM_EXAMPLE: Final = {
     "detail": "The request has 1 fault; nothing was done.",
     "errors": [{"pointer": "/environments/3/prefix", "detail": "prefix must be 1 to 62 of A-Z a-z 0-9 _ . ..."}],
 }
+
+_ASKED: Final = {"type": "string", "description": "Any text; its verdict is the answer."}
+_ASKED_TOKEN: Final = {
+    "type": "string",
+    "description": "Any text; good is the token of the identity: ours, in force, and of no life that was revoked.",
+}
+_REVOKED_ID: Final = _text(ASKED_ID_PATTERN, MAX_ID, "The identity; its domain in any case.")
+_OWN_TOKEN: Final = {
+    "type": "string",
+    "description": "The identity's own token: who holds it may end the identity. Without it a service token has to.",
+}
+_REVOKED_PREFIX: Final = _text(PREFIX_PATTERN, MAX_PART, "The prefix, in its own case.")
+_BEFORE: Final = _moment("Every life that began before this moment ends; from 1970 until now.")
+_REVOKED_STATUS: Final = {"const": "revoked"}
 
 SCHEMAS: Final[dict[str, Schema]] = {
     "Identity": _object(
@@ -287,28 +380,41 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "ValidationRequest": {
         "oneOf": [
+            _object({"identity": _ASKED}, additionalProperties=False, title="An identity"),
+            _object({"token": _ASKED_TOKEN}, additionalProperties=False, title="A token"),
             _object(
-                {"identity": {"type": "string", "description": "Any text; its verdict is the answer."}},
+                {"identity": _ASKED, "token": _ASKED_TOKEN},
                 additionalProperties=False,
-                title="One",
+                title="An identity and its token",
             ),
             _object(
                 {"identities": _array({"type": "string"}, "Any texts; each gets its verdict.")},
                 additionalProperties=False,
-                title="Many",
+                title="Many identities",
             ),
         ],
-        "examples": [{"identity": _ID}, {"identities": [_ID, "not an identity"]}],
+        "examples": [
+            {"identity": _ID},
+            {"token": _JWT},
+            {"identity": _ID, "token": _JWT},
+            {"identities": [_ID, "not an identity"]},
+        ],
     },
     "Verdict": _object(
         {
-            "identity": {"type": "string", "description": "The text that was asked about."},
+            "identity": {
+                "type": ["string", "null"],
+                "description": "The text that was asked about, or the identity of the token that came alone; "
+                "null where that can't be read.",
+            },
             "valid": {
                 "type": "boolean",
                 "description": "The verdict to act on: true only where `status` is `active`.",
             },
             "status": _word(
-                "`unknown`: well formed, but not on record. `unverifiable`: the shared state is away.",
+                "`malformed`: no identity, or a token that is none of ours or of another identity. `unknown`: well "
+                "formed, but not on record. `unverifiable`: what is on record can't be read, or is not enough to "
+                "check the token with.",
                 *Status,
             ),
             "reason": {"type": "string", "minLength": 1, "description": "One plain sentence."},
@@ -338,15 +444,129 @@ SCHEMAS: Final[dict[str, Schema]] = {
         ],
         "examples": [_VERDICT_EXAMPLE],
     },
+    "RevocationRequest": {
+        "oneOf": [
+            _object({"identity": _REVOKED_ID}, additionalProperties=False, title="An identity"),
+            _object(
+                {"identity": _REVOKED_ID, "token": _OWN_TOKEN},
+                additionalProperties=False,
+                title="An identity, by its own token",
+            ),
+            _object(
+                {"prefix": _REVOKED_PREFIX, "issued_before": _BEFORE}, additionalProperties=False, title="A prefix"
+            ),
+            _object({"issued_before": _BEFORE}, additionalProperties=False, title="Everything"),
+        ],
+        "examples": [
+            {"identity": _ID},
+            {"identity": _ID, "token": _JWT},
+            {"prefix": "player", "issued_before": _GENERATED},
+            {"issued_before": _GENERATED},
+        ],
+    },
+    "Revocation": {
+        "oneOf": [
+            _object(
+                {
+                    "identity": _ISSUED_ID,
+                    "status": _REVOKED_STATUS,
+                    "already": {"type": "boolean", "description": "It was revoked before; nothing has changed."},
+                    "generated": _timestamp("When the newest life that is known began."),
+                    "revoked": _timestamp("Every life that began at or before this moment is dead."),
+                },
+                title="An identity",
+            ),
+            _object(
+                {
+                    "prefix": _nullable(_text(PREFIX_PATTERN, MAX_PART, "Null: everything.")),
+                    "status": _REVOKED_STATUS,
+                    "issued_before": _timestamp(
+                        "Every life that began before this moment is dead. It never falls: where a later one was in "
+                        "force already, that one."
+                    ),
+                },
+                title="A prefix, or everything",
+            ),
+        ],
+        "examples": _REVOCATION_EXAMPLES,
+    },
+    "Audit": _object(
+        {
+            "events": {
+                "type": "array",
+                "items": _ref("Event"),
+                "maxItems": MAX_PAGE,
+                "description": "Newest first.",
+            },
+            "total": _count("How many events this page has.", maximum=MAX_PAGE),
+            "cursor": _nullable(_text(CURSOR_PATTERN, 37, "Where the next page begins; null: this is the last one.")),
+        },
+        examples=[{"events": [_EVENT_EXAMPLE], "total": 1, "cursor": _CURSOR}],
+    ),
+    "Event": _object(
+        {
+            "sequence": _count("Number of the event; not without gaps.", minimum=1),
+            "event": _word("What has happened; `audit_read` is somebody's reading of the ledger.", *KINDS),
+            "at": _timestamp("When: of a life its `generated`."),
+            "identity": _nullable({**_ISSUED_ID, "description": "Null where the event is not of one identity."}),
+            "prefix": _nullable(_text(PREFIX_PATTERN, MAX_PART, "Of the identity, or what was revoked or asked for.")),
+            "run": _nullable(_text(RUN_PATTERN, MAX_PART, "Of the identity, or what was asked for.")),
+            "domain": _nullable(_ISSUED_DOMAIN),
+            "version": _nullable(_text(VERSION_PATTERN, 4, "Version of the identity.")),
+            "generated": _nullable(_timestamp("When the life began.")),
+            "expires": _nullable(_timestamp("When it ends.")),
+            "issued_before": _nullable(_timestamp("Of a revocation: lives that began before are dead.")),
+            "environment": {"type": ["string", "null"], "description": "The name that a batch gave it."},
+            "caller": {"type": "string", "minLength": 1, "description": "Who asked, as in `client` of the limits."},
+            "request_id": {"type": ["string", "null"], "maxLength": 128, "description": "Its `X-Request-Id`."},
+        },
+        description="What does not apply is null.",
+        examples=[_EVENT_EXAMPLE],
+    ),
+    "KeySet": _object(
+        {
+            "keys": {
+                "type": "array",
+                "items": _object(
+                    {
+                        "kty": {"const": "OKP"},
+                        "crv": {"const": "Ed25519"},
+                        "x": {"type": "string", "description": "The public key (RFC 8037)."},
+                        "kid": {"type": "string", "description": "As in a token's header; its RFC 7638 thumbprint."},
+                        "use": {"const": "sig"},
+                        "alg": {"const": "EdDSA"},
+                    }
+                ),
+                "description": "Empty while identity tokens are signed with the secret.",
+            }
+        },
+        description="A JWK Set (RFC 7517).",
+        examples=[
+            {
+                "keys": [
+                    {
+                        "crv": "Ed25519",
+                        "kty": "OKP",
+                        "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+                        "kid": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+                        "use": "sig",
+                        "alg": "EdDSA",
+                    }
+                ]
+            }
+        ],
+    ),
     "Limits": _object(
         {
             "client": {
                 "type": "string",
-                "description": "Who is charged: an IPv4 address or an IPv6 /64 network.",
+                "description": "Who is charged: an IPv4 address, an IPv6 /64 network, or `sub:` and the subject of a "
+                "service token.",
             },
             "policy": {
                 "type": ["string", "null"],
-                "description": "Name in `RateLimit-Policy`; null: no limit.",
+                "description": "Name in `RateLimit-Policy`: `default`, or `token` with a service token's own limit; "
+                "null: no limit.",
             },
             "limit": _nullable(_count("Requests in a window; null: no limit.", minimum=1)),
             "window": _nullable(_count("Seconds of the window.", minimum=1)),
@@ -413,6 +633,17 @@ SCHEMAS: Final[dict[str, Schema]] = {
                     "issued": _count("New lives."),
                     "renewed": _count("Lives renewed in their last quarter."),
                     "issued_without_store": _count("Issued by one worker alone while the shared store was away."),
+                    "revoked": _count("Revocations: of one identity, of a prefix or of everything."),
+                }
+            ),
+            "ledger": _object(
+                {
+                    "status": _DATABASE,
+                    "waiting": _count("Rows that wait to be written now; more than a few: it is away or slow."),
+                    "dropped": _count("Rows that it will never have: there was no memory left to wait in."),
+                    "rows": _count("Rows written."),
+                    "commits": _count("Commits, each of many rows."),
+                    "failures": _count("Tries that found it locked, full or away."),
                 }
             ),
             "limiter": _object(
@@ -429,7 +660,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             ),
             "redis": _object(
                 {
-                    "status": {"type": "string", "pattern": "^[a-z]+$", "description": "One word."},
+                    "status": _REDIS,
                     "commands": _count("Commands sent."),
                     "rows_per_command": _nullable(_number("Limiter cells and identities that one command carried.")),
                     "timeouts": _count("Times that no answer came in time."),

@@ -11,7 +11,7 @@ import pytest
 from tests.support.http_client import Answer, Client, clients, request, samples
 from tests.support.loops import run
 from tests.support.redis_server import RedisServer
-from tests.support.service import ServiceProcess
+from tests.support.service import REPLICA, ServiceProcess
 
 pytestmark = pytest.mark.integration
 
@@ -22,7 +22,7 @@ TTL = 3_600_000  # ms
 @contextmanager
 def services(redis: RedisServer, count: int, **env: str) -> Iterator[list[ServiceProcess]]:
     with ExitStack() as stack:
-        env = {"RATE_LIMIT_REQUESTS": "0", "REDIS_URL": redis.url, **env}
+        env = {**REPLICA, "RATE_LIMIT_REQUESTS": "0", "REDIS_URL": redis.url, **env}
         yield [stack.enter_context(ServiceProcess(**env)) for _ in range(count)]
 
 

@@ -1,11 +1,15 @@
 """The running service keeps every promise of its own document, for requests that schemathesis makes up.
 
 Each operation gets the examples of the document, the edges of its schemas (valid and not), and a bounded
-number of random requests. What is checked of each answer: no 5xx, documented status, type, body and header
-fields, invalid requests refused, valid ones not, methods that are not there refused with ``Allow``.
+number of random requests; once from an address, and once with a service token of every scope. What is checked of
+each answer: no 5xx, documented status, type, body and header fields, invalid requests refused, valid ones not,
+methods that are not there refused with ``Allow``; that what needs a token is refused without one and with a bad
+one. The ledger is a real one, in a file.
 """
 
+import time
 from collections.abc import Iterator
+from math import inf
 from typing import Any
 
 import pytest
@@ -24,15 +28,18 @@ from schemathesis.config import (
 )
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from arsenal_fast.identity.grammar import local_fault
+from arsenal_fast.identity.grammar import MAX_LOCAL, local_fault
 from arsenal_fast.service.handlers.identities import DEFAULT_PREFIX
+from arsenal_fast.service.handlers.revocation import moment
 from arsenal_fast.service.openapi import document
-from tests.support.service import ServiceProcess
+from tests.support.service import ServiceProcess, command
 
 pytestmark = pytest.mark.integration
 
 EXAMPLES = 60
 """Random requests for each operation, on top of the examples and edges."""
+
+SECRET = "a secret of the tests, 32 octets long"
 
 QUOTA = 1_000_000
 """So many that nobody is limited, and the rate-limit header fields are there to be checked."""
@@ -55,10 +62,22 @@ schema = schemathesis.openapi.from_dict(
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[ServiceProcess]:
-    with ServiceProcess(RATE_LIMIT_REQUESTS=str(QUOTA), ACCESS_LOG="off") as running:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    ledger = f"sqlite:///{tmp_path_factory.mktemp('ledger')}/identity.db"
+    env = {"RATE_LIMIT_REQUESTS": str(QUOTA), "JWT_SECRET": SECRET, "PROTECTED_PREFIXES": "vip"}
+    with ServiceProcess(**env, DATABASE_URL=ledger, ACCESS_LOG="off") as running:
         yield running
         assert "Traceback" not in running.stderr
+        assert requests.get(f"{running.url}/api/health", timeout=5).json()["status"] == "healthy"
+
+
+@pytest.fixture(scope="module")
+def bearer(service: ServiceProcess) -> dict[str, str]:
+    """The field of a service token that allows everything, minted as an operator does."""
+    wanted = ("--subject", "schemathesis", "--scope", "issue,revoke,audit", "--rate-limit", str(QUOTA), "--days", "1")
+    minted = command("token", *wanted, env={"JWT_SECRET": SECRET, "PORT": str(service.port)})
+    assert minted.returncode == 0, minted.stderr
+    return {"Authorization": f"Bearer {minted.stdout.strip()}"}
 
 
 @pytest.fixture(scope="module")
@@ -81,17 +100,59 @@ def test_the_service_does_as_its_document_says(
     case.call_and_validate(base_url=service.url, session=session, timeout=5, excluded_checks=excluded)
 
 
+@schema.parametrize()
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+def test_the_service_does_as_its_document_says_for_who_has_a_service_token(
+    case: Case[Any], service: ServiceProcess, session: requests.Session, bearer: dict[str, str]
+) -> None:
+    excluded: list[CheckFunction] = [positive_data_acceptance] if beyond_json_schema(case) else []
+    answer = case.call_and_validate(
+        base_url=service.url, session=session, timeout=5, excluded_checks=excluded, headers=dict(bearer)
+    )
+    # Some cases are those of a client that forgets the field.
+    if answer.request.headers.get("Authorization") == bearer["Authorization"] and not wrong_token(case):
+        assert answer.status_code not in (401, 403), "a token of every scope was refused"
+
+
+def wrong_token(case: Case[Any]) -> bool:
+    """Whether the case has its own bad token: that of an identity, in a body to revoke it by."""
+    return isinstance(case.body, dict) and "token" in case.body
+
+
 def beyond_json_schema(case: Case[Any]) -> bool:
     """Whether the case breaks a rule that JSON Schema can't say.
 
-    A prefix and a run, each of them good, may be too long together; and to JSON Schema 60.0 is an integer.
+    A prefix and a run, each of them good, may be too long together; to JSON Schema 60.0 is an integer; and a moment
+    of the right form may be on no calendar, or in the future where it must not be.
     """
     body = case.body if isinstance(case.body, dict) else {}
     if isinstance(body.get("ttl"), float):
         return True
+    if not all(is_moment(member) for member in moments(case.query or {}, body)):
+        return True
+    if is_too_long(body.get("identity")):
+        return True
     environments = body.get("environments")
     rows = [case.query or {}, *(environments if isinstance(environments, list) else ())]
     return any(isinstance(row, dict) and local_fault(*parts(row)) is not None for row in rows)
+
+
+def moments(query: dict[str, Any], body: dict[str, Any]) -> list[tuple[str, float]]:
+    """What is said of moments, with the last one that is taken."""
+    asked = [(str(query[name]), inf) for name in ("since", "until") if name in query]
+    return asked + ([(str(body["issued_before"]), time.time() * 1000)] if "issued_before" in body else [])
+
+
+def is_moment(said: tuple[str, float]) -> bool:
+    text, latest = said
+    try:
+        return (0 if latest < inf else -inf) < moment(text) <= latest
+    except ValueError:
+        return False
+
+
+def is_too_long(identity: object) -> bool:
+    return isinstance(identity, str) and len(identity.partition("@")[0]) > MAX_LOCAL
 
 
 def parts(row: dict[str, object]) -> tuple[str, str]:

@@ -20,10 +20,12 @@ from arsenal_fast.service.app import Service
 from arsenal_fast.service.settings import Settings
 from tests.support.loops import run, until
 from tests.support.rig import Rig, read_answers, request
+from tests.support.tokens import hs256_keys
 
 LIVE = request("GET", "/api/health/live")
 ID = request("GET", "/api/v1/id?run=1")
 BIG = request("GET", "/api/docs/swagger-ui-bundle.js")
+KEYS = hs256_keys()
 SHED = 503
 
 
@@ -63,6 +65,7 @@ async def serving(
         Settings(**{"version": "v0", "domain": "x.example", "base_url": "http://x", "quota": None, **settings}),
         memory,
         memory,
+        KEYS,
         call_soon=asyncio.get_running_loop().call_soon,
         monotonic=time.monotonic,
         now=time.time,

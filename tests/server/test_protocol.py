@@ -24,7 +24,7 @@ def runs(answers: list[Answer]) -> list[str]:
 def held() -> tuple[Rig, Client]:
     """A worker whose store answers when the test says so, and a client of it."""
     rig = Rig(settings=UNLIMITED, switched=True)
-    rig.shared.holding = True
+    rig.shared.holding = rig.shared.admitting = True
     return rig, rig.connect()
 
 
@@ -298,7 +298,7 @@ def test_a_client_that_half_closes_behind_a_long_pipeline_of_quick_requests_gets
 
 def test_over_tls_a_client_that_half_closes_is_closed() -> None:
     rig = Rig(settings=UNLIMITED, switched=True)
-    rig.shared.holding = True
+    rig.shared.holding = rig.shared.admitting = True
     client = rig.connect(can_half_close=False)
     client.send(get(0))
     client.half_close()

@@ -27,7 +27,8 @@ def pointers(answer: Answer) -> list[str]:
 
 
 def test_the_answer_has_an_identity_for_each_environment_in_order() -> None:
-    answer = Rig().post(PATH, batch(row(name="dev", run="1"), row(name="prod", run="2"), ttl=60, version="v2"))
+    rig = Rig()
+    answer = rig.post(PATH, batch(row(name="dev", run="1"), row(name="prod", run="2"), ttl=60, version="v2"))
     assert answer.status == 200
     assert answer.headers["cache-control"] == "no-store"
     moments = {"ttl": 60, "generated": "2025-11-22T10:00:00.000Z", "expires": "2025-11-22T10:01:00.000Z"}
@@ -38,6 +39,7 @@ def test_the_answer_has_an_identity_for_each_environment_in_order() -> None:
                 "id": f"player-{run}@sports.api.yourbook.com/v2:id",
                 "email": f"player-{run}@sports.api.yourbook.com",
                 **moments,
+                "token": rig.token(f"player-{run}@sports.api.yourbook.com/v2:id", ttl=60),
             }
             for name, run in (("dev", "1"), ("prod", "2"))
         ],

@@ -22,7 +22,8 @@ def life(answer: Answer) -> tuple[str, str]:
 
 
 def test_the_answer_is_the_one_of_the_guide() -> None:
-    answer = Rig().get(TARGET)
+    rig = Rig()
+    answer = rig.get(TARGET)
     assert answer.status == 200
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["cache-control"] == "no-store"
@@ -32,6 +33,7 @@ def test_the_answer_is_the_one_of_the_guide() -> None:
         "ttl": 3600,
         "generated": "2025-11-22T10:00:00.000Z",
         "expires": "2025-11-22T11:00:00.000Z",
+        "token": rig.token("player-123456@sports.api.yourbook.com/v1:id"),
         "metadata": {
             "prefix": "player",
             "run": "123456",
@@ -84,7 +86,7 @@ def test_an_identity_keeps_its_life_until_less_than_a_quarter_is_left(
 
 def test_of_many_first_requests_at_once_all_get_one_life() -> None:
     rig = Rig(settings=UNLIMITED, switched=True)
-    rig.shared.holding = True
+    rig.shared.holding = rig.shared.admitting = True
     clients = [rig.connect() for _ in range(20)]
     for client in clients:
         client.send(request("GET", TARGET))
@@ -330,7 +332,7 @@ def test_without_the_limiter_the_answers_are_the_same_but_for_its_lines() -> Non
 
 def test_a_failure_while_answering_is_a_500_also_when_the_store_answers_late(caplog: pytest.LogCaptureFixture) -> None:
     rig = Rig(settings=UNLIMITED, switched=True)
-    rig.shared.holding = True
+    rig.shared.holding = rig.shared.admitting = True
     client = rig.connect()
     client.send(request("GET", TARGET) + request("GET", "/api/health/live"))
     rig.service.prepare = lambda request, record: 1 / 0  # type: ignore[method-assign,assignment]

@@ -11,8 +11,11 @@ from arsenal_fast.identity.grammar import Identity, compose
 from arsenal_fast.identity.life import LAST_MOMENT, MAX_TTL, Life, timestamp
 from arsenal_fast.identity.validate import judge
 from arsenal_fast.service.records import FORMAT, KIND, Record
+from tests.support.tokens import hs256_keys
 
 few = settings(max_examples=30)
+
+KEYS = hs256_keys()
 
 LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,10}[A-Za-z0-9])?"
 
@@ -45,6 +48,7 @@ def common(identity: Identity, life: Life) -> dict[str, Any]:
         "ttl": life.ttl // 1000,
         "generated": timestamp(life.generated),
         "expires": timestamp(life.expires),
+        "token": KEYS.sign_identity(identity.id, life),
     }
 
 
@@ -53,7 +57,7 @@ def common(identity: Identity, life: Life) -> dict[str, Any]:
 def test_the_answer_is_the_json_of_its_structure(identity: Identity, life: Life) -> None:
     metadata = {**identity._asdict(), "type": KIND, "compatible": ["nexus", "artifactory", "jfrog"]}
     body = orjson.dumps({**common(identity, life), "metadata": metadata})
-    head, _, rendered = Record(identity, life).tail.partition(b"\r\n\r\n")
+    head, _, rendered = Record(identity, life, KEYS.sign_identity).tail.partition(b"\r\n\r\n")
     assert rendered == body
     assert b"Content-Length: %d" % len(body) in head.split(b"\r\n")
 
@@ -61,7 +65,7 @@ def test_the_answer_is_the_json_of_its_structure(identity: Identity, life: Life)
 @few
 @given(identities(), lives())
 def test_a_row_is_the_members_of_its_structure(identity: Identity, life: Life) -> None:
-    assert b"{%b}" % Record(identity, life).row == orjson.dumps(common(identity, life))
+    assert b"{%b}" % Record(identity, life, KEYS.sign_identity).row == orjson.dumps(common(identity, life))
 
 
 @few
@@ -83,11 +87,11 @@ def test_the_verdict_is_the_json_of_its_structure(identity: Identity, life: Life
             "validated": timestamp(life.generated),
         }
     )
-    assert Record(identity, life).verdict + timestamp(life.generated).encode() + b'"}' == body
+    assert Record(identity, life, KEYS.sign_identity).verdict + timestamp(life.generated).encode() + b'"}' == body
 
 
 @few
 @given(identities(), lives())
 def test_a_record_is_fresh_until_it_is_to_be_renewed(identity: Identity, life: Life) -> None:
-    record = Record(identity, life)
+    record = Record(identity, life, KEYS.sign_identity)
     assert (record.fresh_until, record.expires) == (life.renew_at / 1000, life.expires / 1000)

@@ -75,6 +75,11 @@ class Client:
         self._sent = perf_counter()
         self._writer.write(octets)
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether nothing can be sent any more; what has come can still be read."""
+        return self._writer.is_closing()
+
     async def flushed(self) -> None:
         """Wait until all that was sent is in the kernel's hands."""
         async with asyncio.timeout(PATIENCE):

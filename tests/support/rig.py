@@ -15,6 +15,7 @@ from typing import Any
 import h11
 
 from arsenal_fast.http.limits import Limits
+from arsenal_fast.identity.life import Life
 from arsenal_fast.jwt_keys import Keys
 from arsenal_fast.limiting.quota import Quota
 from arsenal_fast.memory import MemoryBackend
@@ -169,6 +170,15 @@ class Rig:
 
     def connect(self, peer: tuple[str, int] | str = PEER, *, can_half_close: bool = True) -> Client:
         return Client(self, peer, can_half_close=can_half_close)
+
+    def token(self, identity: str, ttl: int = 3600) -> str:
+        """Return the token of a life that begins now; ``ttl`` in seconds."""
+        now_ms = round(self.wall * 1000)
+        return self.keys.sign_identity(identity, Life(now_ms, now_ms + ttl * 1000))
+
+    def bearer(self, *scopes: str, subject: str = "sports-book", rate_limit: int = 1000, days: int = 1) -> str:
+        """Return an Authorization with a fresh service token."""
+        return f"Bearer {self.keys.mint_service(subject, scopes, rate_limit, days, self.wall)}"
 
     def get(self, target: str, **headers: str) -> Answer:
         """One GET on a connection of its own."""

@@ -23,6 +23,12 @@ STOP_TIMEOUT = 30.0  # seconds; DRAIN_SECONDS is 25
 _LAST_WORDS = 4000  # characters of the log in a failure
 _INHERITED = ("PATH", "HOME", "LANG", "SSL_CERT_FILE", "TMPDIR", "VIRTUAL_ENV")
 
+REPLICA = {
+    "API_BASE_URL": "https://identity.api.yourbook.com",
+    "JWT_SECRET": "a-secret-of-the-tests-and-of-nobody-else",
+}
+"""What replicas of one service have in common, so that a token of one is a token of all."""
+
 PROGRAM = (sys.executable, "-m", "arsenal_fast")
 
 
@@ -151,7 +157,8 @@ class ServiceProcess:
 def environment(**env: str) -> dict[str, str]:
     """The variables for a process of ours: these, and of the shell's only what any program needs."""
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    return {**inherited, "HOST": "127.0.0.1", **env}
+    # No ledger unless a test asks for one: its default is a file below the current directory, kept over runs.
+    return {**inherited, "HOST": "127.0.0.1", "DATABASE_URL": "none", **env}
 
 
 def command(

@@ -30,6 +30,8 @@ class SwitchedStore:
         """Nothing is known: every answer is None."""
         self.holding = False
         """Answers wait in ``held`` until they are released."""
+        self.admitting = False
+        """Admissions are answered at once also while other answers are held."""
         self.held: list[Callable[[], None]] = []
         self.admissions: list[list[tuple[str, int]]] = []
         """(client's key, quantity) of each row of each command."""
@@ -64,7 +66,9 @@ class SwitchedStore:
         self, clients: Sequence[Client], quantities: Sequence[int], done: Callable[[int, Sequence[int] | None], None]
     ) -> None:
         self.admissions.append([(each.key, quantity) for each, quantity in zip(clients, quantities, strict=True)])
+        holding, self.holding = self.holding, self.holding and not self.admitting
         self._answer(self.memory.limiter.admit, clients, quantities, done, nothing=(0, None))
+        self.holding = holding
 
     def issue(self, rows: Sequence[IssueRow], done: Callable[[Sequence[Issued] | None], None]) -> None:
         self.issues.append(list(rows))

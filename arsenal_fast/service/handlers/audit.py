@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_DEFAULT_LIMIT: Final = 100
+DEFAULT_LIMIT: Final = 100
+"""Events of a page that asks for no number."""
 _PARAMETERS: Final = frozenset({"prefix", "run", "since", "until", "limit", "cursor"})
 _LIMIT: Final = re.compile(r"[1-9][0-9]{0,3}").fullmatch
 _NO_STORE: Final = b"Cache-Control: no-store\r\n"
@@ -82,7 +83,7 @@ def _query(service: Service, exchange: Exchange) -> AuditQuery:
         run=read("run", _checked(grammar.run_fault), None),
         since=read("since", moment, None),
         until=read("until", moment, None),
-        limit=read("limit", _limit, _DEFAULT_LIMIT),
+        limit=read("limit", _limit, DEFAULT_LIMIT),
         after=read("cursor", parse_cursor, None),
     )
     raise_faults(faults)

@@ -1,0 +1,52 @@
+"""Floors, epochs and the beginning of revisions, by the millisecond."""
+
+import pytest
+
+from arsenal_fast.identity.life import LAST_GENERATED, Found, Life
+from arsenal_fast.identity.revocation import UNKNOWN, Revoked, first_revision, raised, revoke
+
+LIFE = Life(1000, 1100)
+NEWER = Life(1050, 1150)
+
+# (held, known to the caller, now, what is told, what is written)
+REVOCATIONS: dict[str, tuple[Found | None, Life | None, int, Revoked, Found | None]] = {
+    "nothing is known": (None, None, 1000, UNKNOWN, None),
+    "of now": (Found(LIFE), None, 1020, Revoked(True, LIFE, 1020, False), Found(LIFE, 1020)),
+    "at its first moment": (Found(LIFE), None, 1000, Revoked(True, LIFE, 1000, False), Found(LIFE, 1000)),
+    "before its first moment": (Found(LIFE), None, 990, Revoked(True, LIFE, 1000, False), Found(LIFE, 1000)),
+    "of a life that is over": (Found(LIFE), None, 1200, Revoked(True, LIFE, 1200, False), Found(LIFE, 1200)),
+    "of a dead one": (Found(LIFE, 1000), None, 1020, Revoked(True, LIFE, 1000, True), None),
+    "of one after a floor": (Found(LIFE, 999), None, 1020, Revoked(True, LIFE, 1020, False), Found(LIFE, 1020)),
+    "that only the caller knows": (None, LIFE, 1020, Revoked(True, LIFE, 1020, False), Found(LIFE, 1020)),
+    "the caller knows a newer": (Found(LIFE, 1000), NEWER, 1020, Revoked(True, NEWER, 1050, False), Found(NEWER, 1050)),
+    "the caller knows an older": (Found(NEWER), LIFE, 1020, Revoked(True, NEWER, 1050, False), Found(NEWER, 1050)),
+    "a provisional one": (Found(LIFE, 0, True), None, 1020, Revoked(True, LIFE, 1020, False), Found(LIFE, 1020, True)),
+}
+
+
+@pytest.mark.parametrize(("held", "life", "now", "told", "written"), REVOCATIONS.values(), ids=list(REVOCATIONS))
+def test_a_revocation(held: Found | None, life: Life | None, now: int, told: Revoked, written: Found | None) -> None:
+    assert revoke(held, life, now) == (told, written)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "before", "now", "after"),
+    [
+        (0, 0, 5000, 5001),
+        (0, 7, 5000, 7),
+        (8, 7, 5000, 8),
+        (5001, 0, 5000, 5001),
+        (6000, 0, 5000, 6000),
+        (0, 10**18, 5000, LAST_GENERATED),
+    ],
+)
+def test_an_epoch_rises_to_what_was_asked_for_or_to_just_after_now(
+    epoch: int, before: int, now: int, after: int
+) -> None:
+    assert raised(epoch, before, now) == after
+
+
+def test_a_revision_begins_at_the_clock_and_above_what_was_seen() -> None:
+    assert first_revision(5) == 5000
+    assert first_revision(5, 4000) == 5000
+    assert first_revision(5, 5001) == 5001

@@ -1,0 +1,120 @@
+"""Clients that ask for new identities as fast as they are served, and keep what they were handed.
+
+An identity counts as handed out once its whole answer has come and h11 has read it: what a client could act
+upon. A client whose connection is cut waits until it is told that its service is back, and goes on.
+"""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import count
+from time import perf_counter
+from typing import Final, NamedTuple
+
+import orjson
+
+from tests.support.http_client import Answer, Client, post, request
+
+MOST: Final = 5_000  # new identities a second: what the service is judged at; a machine may be slower
+AHEAD: Final = 4  # requests for one identity that are sent before the first is answered
+ROWS: Final = 20  # identities of a batch
+
+ONE: Final = request("GET", "/api/v1/id?prefix=load")
+BATCH: Final = post("/api/v1/identities", {"environments": [{"name": str(row), "prefix": "load"} for row in range(ROWS)]})
+
+
+class Life(NamedTuple):
+    """What a client was told, in ms since the epoch."""
+
+    generated: int
+    expires: int
+
+
+class Issuing:
+    """What all clients were handed. Nobody names a run, so nothing may be handed out twice."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self.handed: dict[str, Life] = {}
+        self.twice: list[str] = []
+        self.statuses: Counter[int] = Counter()
+        self.cut = 0
+        """Requests that had no whole answer when their connection ended."""
+        self.worst = 0.0
+        """Seconds that an answer took at most."""
+        self.stopped = False
+        self._interval = 1 / most
+        self._due = 0.0
+
+    async def more(self, identities: int) -> None:
+        """Wait until so many more were handed out."""
+        wanted = len(self.handed) + identities
+        while len(self.handed) < wanted:  # noqa: ASYNC110 - there is no event for a number of answers
+            await asyncio.sleep(0.001)
+
+    async def singles(self, endpoint: "Endpoint") -> None:
+        """Ask for one identity at a time, AHEAD of the answers, until it is all over."""
+        await self._use(endpoint, ONE, AHEAD, 1)
+
+    async def batches(self, endpoint: "Endpoint") -> None:
+        """Ask for ROWS identities at a time."""
+        await self._use(endpoint, BATCH, 1, ROWS)
+
+    async def _use(self, endpoint: "Endpoint", octets: bytes, ahead: int, rows: int) -> None:
+        method = octets[: octets.index(b" ")].decode()
+        while not self.stopped:
+            await endpoint.up.wait()
+            under_way = 0
+            try:
+                async with await Client.open(endpoint.port) as client:
+                    while under_way or not (self.stopped or client.is_cut):
+                        if under_way < ahead and not (self.stopped or client.is_cut):
+                            client.send(octets)
+                            under_way += 1
+                            await self._turn(rows)
+                        else:
+                            answer = await client.answer(method)
+                            under_way -= 1
+                            endpoint.received += self._take(answer)
+            except ConnectionError:
+                self.cut += under_way
+                if not endpoint.may_end:
+                    raise
+
+    async def _turn(self, identities: int) -> None:
+        """Keep the pace: what is asked for too early waits until it is due."""
+        now = perf_counter()
+        self._due = max(self._due, now) + identities * self._interval
+        if self._due - now > 0.005:  # shorter than a timer is good for
+            await asyncio.sleep(self._due - now)
+
+    def _take(self, answer: Answer) -> int:
+        self.statuses[answer.status] += 1
+        self.worst = max(self.worst, answer.seconds)
+        if answer.status != 200:
+            return 0
+        body = orjson.loads(answer.body)
+        rows = body["identities"] if "identities" in body else [body]
+        for row in rows:
+            if row["id"] in self.handed:
+                self.twice.append(row["id"])
+            self.handed[row["id"]] = Life(moment(row["generated"]), moment(row["expires"]))
+        return len(rows)
+
+
+class Endpoint:
+    """Where some clients ask. ``up`` is cleared while nobody listens; ``received``: identities from there."""
+
+    def __init__(self, port: int, *, may_end: bool = False) -> None:
+        """``may_end``: its connections may be cut."""
+        self.port = port
+        self.may_end = may_end
+        self.up = asyncio.Event()
+        self.up.set()
+        self.received = 0
+
+
+def moment(text: str) -> int:
+    """RFC 3339 as ms since the epoch."""
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
