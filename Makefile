@@ -8,6 +8,7 @@ SHELL := /bin/sh
 
 VENV := .venv
 BIN := $(VENV)/bin
+PROOFS := $(addprefix tests/integration/test_,$(addsuffix .py,nothing_lost flushall ledger_faults coherence rotation))
 
 # The first of these that is new enough. Not evaluated before a target needs it.
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 python; do \
@@ -32,6 +33,11 @@ unit: $(VENV)/.test-stamp ## the tests that need neither Redis nor a started ser
 .PHONY: integration
 integration: $(VENV)/.test-stamp redis ## the tests with a real Redis and real sockets
 	$(BIN)/pytest -m integration
+
+.PHONY: prove-ledger
+prove-ledger: $(VENV)/.test-stamp redis ## 20 kills on each database, a lock of 10 s, 10,000 revocations over two replicas
+	@scripts/install-postgresql.sh
+	LEDGER_KILLS=20 LEDGER_LOCK_SECONDS=10 COHERENCE_TRIES=10000 $(BIN)/pytest -s $(PROOFS)
 
 .PHONY: lint
 lint: $(VENV)/.test-stamp ## ruff (rules and format) and mypy --strict

@@ -19,6 +19,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
 import uvloop
@@ -99,8 +100,10 @@ class _Worker:
     async def run(self) -> int:
         config = self._config
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+        if config.workers == 1:
+            # Of several, each would see Ctrl-C twice: from the terminal, and as the supervisor's SIGTERM.
+            loop.add_signal_handler(signal.SIGINT, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload_tls)
         backend: MemoryBackend | RedisBackend
         spare = _memory()
@@ -142,8 +145,8 @@ class _Worker:
         await backend.start()
         if ledger is not None:
             await ledger.start()
-            # What was revoked by epochs holds also where the shared store has forgotten it.
-            ledger.epochs(lambda epochs: service.directory.revisions.learn_epochs(epochs or {}))
+            ledger.on_change = partial(_ledger_changed, service, ledger)
+            _ledger_changed(service, ledger)
         await listener.start(self._listening, self._tls)
         service.ready = True
         _tune_garbage_collection()
@@ -254,6 +257,15 @@ def _settings(config: Config) -> Settings:
         # run is issued as new or not at all.
         node=int.from_bytes(os.urandom(2)) % NODES,
     )
+
+
+def _ledger_changed(service: Service, ledger: Ledger) -> None:
+    """Say so; and learn what was revoked by epochs, which holds also where the shared store has forgotten it."""
+    if ledger.healthy:
+        log.info("the ledger is healthy")
+        ledger.epochs(lambda epochs: service.directory.learn_epochs(epochs or {}))
+    else:
+        log.warning("the ledger is %s: %s", ledger.status, ledger.fault or "no word from it yet")
 
 
 def make_keys(config: Config) -> Keys:

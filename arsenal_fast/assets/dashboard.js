@@ -16,6 +16,9 @@ const STATES = {
 };
 const WELL = new Set(["healthy", "embedded"]); // words of a service that is as it should be
 const ASIDE = new Set(["disabled"]); // and of one that is not wanted
+const FAIR = new Set(["degraded"]); // and of one that does a part of its work
+const LABELS = { api: "API", database: "Ledger", redis: "Redis" };
+const SYMBOLS = { healthy: "✓", aside: "○", fair: "!", away: "✕" };
 
 const $ = (id) => document.getElementById(id);
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
@@ -73,18 +76,29 @@ function showStatus(state, sentence) {
   document.title = `${word}: Arsenal Identity Service`;
 }
 
+function kind(word) {
+  return WELL.has(word) ? "healthy" : ASIDE.has(word) ? "aside" : FAIR.has(word) ? "fair" : "away";
+}
+
 function showServices(services) {
   const rows = Object.entries(services).map(([name, word]) => {
     const row = document.createElement("li");
     const label = document.createElement("span");
     const state = document.createElement("span");
-    label.textContent = name === "api" ? "API" : name[0].toUpperCase() + name.slice(1);
-    state.dataset.status = WELL.has(word) ? "healthy" : ASIDE.has(word) ? "aside" : "away";
-    state.textContent = `${{ healthy: "✓", aside: "○", away: "✕" }[state.dataset.status]} ${word}`;
+    label.textContent = LABELS[name] ?? name;
+    state.dataset.status = kind(word);
+    state.textContent = `${SYMBOLS[state.dataset.status]} ${word}`;
     row.append(label, state);
     return row;
   });
   $("services").replaceChildren(...rows);
+}
+
+function showLedger({ waiting, dropped }) {
+  const parts = [];
+  if (waiting) parts.push(`${count(waiting)} ${waiting === 1 ? "row waits" : "rows wait"} to be written`);
+  if (dropped) parts.push(`${count(dropped)} ${dropped === 1 ? "was" : "were"} dropped`);
+  put("backlog", parts.length ? `Ledger: ${parts.join(", ")}.` : "");
 }
 
 function showHealth(health) {
@@ -94,7 +108,7 @@ function showHealth(health) {
   put("uptime", duration(health.uptime));
 }
 
-function showTelemetry({ requests, latency, cache, limiter, connections, workers }) {
+function showTelemetry({ requests, latency, cache, ledger, limiter, connections, workers }) {
   remember(requests);
   const first = looks[0];
   put("rate", perSecond(requests.rate));
@@ -105,6 +119,7 @@ function showTelemetry({ requests, latency, cache, limiter, connections, workers
   put("hits", share(cache.hits, cache.lookups));
   put("connections", count(connections.open));
   put("workers", count(workers));
+  showLedger(ledger);
   showLimiter(limiter);
   drawTrend();
 }

@@ -47,8 +47,9 @@ def tail(content_type: bytes, body: bytes, lines: bytes = b"") -> bytes:
 
 
 def without_body(answer: bytes) -> bytes:
-    """Return what HEAD gets: the same head (RFC 9110 9.3.2)."""
-    return answer[: answer.index(b"\r\n\r\n") + 4]
+    """Return what HEAD gets of an answer or of its tail: the same field lines (RFC 9110 9.3.2)."""
+    end = answer.find(b"\r\n\r\n")
+    return answer if end < 0 else answer[: end + 4]
 
 
 class Starts:

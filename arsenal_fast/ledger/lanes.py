@@ -100,9 +100,11 @@ class Lane:
 
     def failed(self, group: Sequence[Entry], fault: StoreError) -> None:
         self.counters.failures += 1
-        self.tried.set()
-        if isinstance(fault, Busy) and self.ready:
-            return  # somebody else's commit; those who wait have their deadlines
+        if isinstance(fault, Busy):
+            if self.ready:
+                return  # somebody else's commit; those who wait have their deadlines
+        else:
+            self.tried.set()  # at the start many open one database: whoever is not the first tries again
         self._set_ready(str(fault) or SLOW)
         self._tell_all_none()
 

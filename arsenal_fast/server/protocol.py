@@ -161,18 +161,21 @@ class Connection(asyncio.Protocol):
 
     # What the service calls.
 
-    def answered(self, exchange: object, answer: bytes) -> None:
-        """Write the answer once all earlier ones are written."""
+    def answered(self, exchange: object, answer: bytes, rest: bytes = b"") -> None:
+        """Write the answer, and the rest of it, once all earlier ones are written."""
         outbox = self._outbox
         if not outbox:
             return  # the client has gone
         if outbox[0] is not exchange:
-            cast(Exchange, exchange).answer = answer
+            waiting = cast(Exchange, exchange)
+            waiting.answer, waiting.rest = answer, rest
             return
         while True:
             first = outbox.popleft()
             try:
                 self._transport.write(answer)
+                if rest:
+                    self._transport.write(rest)
             except RuntimeError:
                 return  # the transport has just failed; connection_lost is on its way
             if first.close:
@@ -180,10 +183,10 @@ class Connection(asyncio.Protocol):
                 return
             if not outbox:
                 break
-            following = outbox[0].answer
-            if following is None:
+            following = outbox[0]
+            if following.answer is None:
                 break
-            answer = following
+            answer, rest = following.answer, following.rest
         if self._stalled or self._eof or self._continue_owed:
             self._resume()
 

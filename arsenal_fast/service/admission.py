@@ -55,12 +55,14 @@ class OnFailure(StrEnum):
 class _Batch:
     """The admissions of one tick."""
 
-    __slots__ = ("clients", "exchanges", "quantities", "started")
+    __slots__ = ("clients", "exchanges", "quantities", "revision", "started")
 
     def __init__(self) -> None:
         self.clients: list[Client] = []
         self.quantities: list[int] = []
         self.exchanges: list[Exchange] = []
+        self.revision = 0
+        """The one known when the first exchange came: what they hold of this worker's memory is as old as that."""
         self.started = 0.0
 
 
@@ -88,7 +90,9 @@ class Admission:
         ``quota``: that of an address; None: nobody is limited, and only the revision is asked for.
         """
         self._quota = quota
+        self._default = None if quota is None else LimitLines(quota, POLICY)
         self._lines: dict[Quota, LimitLines] = {}
+        """Of tokens, one of which may have the very quota of an address."""
         self._revisions = revisions
         self._now = now
         self._limiter = limiter
@@ -124,6 +128,7 @@ class Admission:
         exchanges = batch.exchanges
         if not exchanges:
             batch.started = self._monotonic()
+            batch.revision = self._revisions.known
             self._call_soon(self._flush)
         exchanges.append(exchange)
 
@@ -150,11 +155,14 @@ class Admission:
     def _settle(self, batch: _Batch, revision: int, backlogs: Sequence[int] | None) -> None:
         if backlogs is None:
             self._settle_alone(batch)
-        elif self._revisions.is_known(revision):
-            self._decide(batch, list(backlogs), remember=True)
-        else:
+        elif not self._revisions.is_known(revision):
             # Something was revoked: what these exchanges were to be answered with may be dead.
             self._revisions.catch_up(revision, partial(self._decide_anew, batch, list(backlogs)))
+        elif revision == batch.revision:
+            self._decide(batch, list(backlogs), remember=True)
+        else:
+            # An earlier batch has brought it home, after these exchanges were given what they are answered with.
+            self._decide_anew(batch, list(backlogs))
 
     def _decide_anew(self, batch: _Batch, backlogs: list[int]) -> None:
         now = self._now()
@@ -249,11 +257,13 @@ class Admission:
         )
 
     def _lines_of(self, quota: Quota) -> LimitLines:
+        if quota is self._quota and self._default is not None:
+            return self._default
         lines = self._lines.get(quota)
         if lines is None:
             if len(self._lines) >= MAX_QUOTAS:
                 self._lines.clear()
-            lines = self._lines[quota] = LimitLines(quota, POLICY if quota is self._quota else TOKEN_POLICY)
+            lines = self._lines[quota] = LimitLines(quota, TOKEN_POLICY)
         return lines
 
     def _refuse_locally(self, exchange: Exchange, client: Client) -> bool:

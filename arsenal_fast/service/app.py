@@ -29,7 +29,7 @@ from arsenal_fast.service.exchange import Exchange
 from arsenal_fast.service.ports import AccessLog, Backend, Ledger, TokenKeys
 from arsenal_fast.service.problems import problem
 from arsenal_fast.service.records import Record
-from arsenal_fast.service.routes import allowed_methods, match
+from arsenal_fast.service.routes import API, allowed_methods, match
 from arsenal_fast.service.settings import Settings
 from arsenal_fast.service.verified_tokens import VerifiedTokens
 
@@ -169,7 +169,9 @@ class Service:
             exchange.respond(400, problem(400, f"The path can't be read: {error}."))
             return
         exchange.route = route = match(request.method, path)
-        if not route.limited:
+        if exchange.refusal is not None and not path.startswith(API):
+            exchange.refusal = None  # probes and pages ask for no token
+        if not route.limited and exchange.refusal is None:
             exchange.handle()
         elif self._admits:
             self.admission.submit(exchange)

@@ -9,13 +9,14 @@ provisional life asks the ledger first, so that two replicas can't hand out two 
 the store's memory is being restored.
 
 Issuing never fails. With the store away the worker issues by itself from a spare store of its own memory
-(`identity_issued_without_store` counts that); when the shared store is back, everything that this worker
-knows to live is asserted there again. With the ledger away rows wait in its queue, and health says so.
+(`identity_issued_without_store` counts that); when the shared store is back, the ledger says what lives, and
+without a ledger this worker asserts there what it knows to live. With the ledger away rows wait in its queue,
+and health says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 from weakref import WeakValueDictionary
@@ -29,7 +30,7 @@ from arsenal_fast.identity.token import IdentityToken
 from arsenal_fast.metrics import Metrics
 from arsenal_fast.service.ports import IdentityStore, Ledger, Revocations
 from arsenal_fast.service.records import Record
-from arsenal_fast.service.revisions import Revisions
+from arsenal_fast.service.revisions import Recall, Revisions
 
 if TYPE_CHECKING:
     from arsenal_fast.service.exchange import Exchange
@@ -131,7 +132,10 @@ class Directory:
         """What this worker remembers, by id."""
         self._living: WeakValueDictionary[str, Record] = WeakValueDictionary()
         """Every record that anybody still holds, by id: prepared answers outlive their place in ``records``."""
-        self.revisions = Revisions(revocations, self._forget_ids, self.restore)
+        self._forgotten = 0
+        """How often something was forgotten, for it was revoked."""
+        recall: Recall = _no_epochs if ledger is None else ledger.epochs
+        self.revisions = Revisions(revocations, self._forget_ids, self.restore, recall)
 
     # Issuing.
 
@@ -200,7 +204,7 @@ class Directory:
 
         if ledger is not None and new:
             rows = [self._ledger_row(issue, index, each) for index, each in new]
-            ledger.record(rows, partial(self._recorded, issue, new, store, settled))
+            ledger.record(rows, partial(self._recorded, issue, new, store, settled, self._forgotten))
         else:
             settled()
 
@@ -222,9 +226,14 @@ class Directory:
         new: Sequence[tuple[int, Issued]],
         store: IdentityStore,
         settled: Callable[[], None],
+        forgotten: int,
         lives: Sequence[Life] | None,
     ) -> None:
-        """The ledger has written the new lives, or holds older ones that still stand; None: it is away."""
+        """The ledger has written the new lives, or holds older ones that still stand; None: it is away.
+
+        ``forgotten``: how often something had been forgotten when the ledger was asked. If something was since,
+        it may have been one of these, which were not remembered yet: then they are handed out, but not kept.
+        """
         confirmed: list[IssueRow] = []
         for position, (index, each) in enumerate(new):
             identity = issue.wanted[index].identity
@@ -234,7 +243,10 @@ class Directory:
                 if life != each.life:
                     held = Issued(Outcome.FOUND, life)
                 confirmed.append(self._confirmation(identity, life))
-            issue.found[index] = self._remember(identity, held)
+            issue.found[index] = record = self._remember(identity, held)
+            if forgotten != self._forgotten:
+                self.records.discard(record.id)
+                self._forget(record)
         if confirmed:
             store.issue(confirmed, _ignore)
         settled()
@@ -367,12 +379,19 @@ class Directory:
         """End all lives of an identity up to now; ``done(None)``: the store is away and nothing was done."""
 
         def found(known: Sequence[Known | None], _readable: bool) -> None:
-            life = None if known[0] is None else known[0].life
-            if life is None and token is not None:
-                life = Life(token.generated_ms, token.expires_s * 1000)
+            held = known[0]
+            life = None if held is None else held.life
+            if token is not None:
+                own = Life(token.generated_ms, token.expires_s * 1000)
+                if held is not None and own.generated < held.dead_before:
+                    # The token of a life that was revoked has no say about the one that came after it.
+                    done(Revoked(known=True, life=own, floor=held.dead_before - 1, already=True))
+                    return
+                life = life or own
             self._revocations.revoke(identity.id, life, partial(self._revoked, identity, asker, done))
 
-        self.find((identity,), found)
+        # What is remembered here does not tell which earlier lives were revoked.
+        self.find((identity,), found, remembered=token is None)
 
     def _revoked(
         self,
@@ -413,10 +432,24 @@ class Directory:
         else:
             self._ledger.revoke(row, lambda _: done())
 
+    def learn_epochs(self, epochs: Mapping[str, int]) -> None:
+        """Take epochs from the ledger; where one has risen, nothing that is remembered can be trusted."""
+        before = dict(self.revisions.epochs)
+        self.revisions.learn_epochs(epochs)
+        if self.revisions.epochs != before:
+            self._forget_ids(None)
+
     # What this worker remembers.
 
     def restore(self) -> None:
-        """Assert in the shared store what this worker remembers to live (it was away, or lost its memory)."""
+        """The shared store was away, or has lost its memory: make what this worker remembers hold again.
+
+        A ledger that answers knows better, for it has also heard of what was revoked meanwhile: then all is
+        forgotten here, and asked for again. Else what is remembered to live is asserted in the store.
+        """
+        if self._ledger is not None and self._ledger.healthy:
+            self._forget_ids(None)
+            return
         now = self._now()
         records = [record for record in list(self._living.values()) if now < record.expires]
 
@@ -439,7 +472,9 @@ class Directory:
 
     def _assertion(self, record: Record) -> IssueRow:
         epoch = self.revisions.epoch_of(record.identity.prefix)
-        return IssueRow(record.id, record.life.ttl, Mode.ASSERT, generated=record.life.generated, epoch=epoch)
+        life = record.life
+        provisional = self._ledger is not None
+        return IssueRow(record.id, life.ttl, Mode.ASSERT, life.generated, epoch, provisional)
 
     def _remember(self, identity: Identity, issued: Issued) -> Record:
         outcome, life = issued
@@ -460,6 +495,7 @@ class Directory:
 
     def _forget_ids(self, ids: Sequence[str] | None) -> None:
         """Forget these identities, or all of them."""
+        self._forgotten += 1
         if ids is None:
             for record in list(self._living.values()):
                 self._forget(record)
@@ -474,6 +510,11 @@ class Directory:
     def _forget(self, record: Record) -> None:
         # Whoever still holds the record (prepared answers do) sees that it has to ask again.
         record.fresh_until = record.expires = 0.0
+
+
+def _no_epochs(done: Callable[[Mapping[str, int] | None], None]) -> None:
+    """There is no ledger to remember any."""
+    done({})
 
 
 def _ignore(_issued: Sequence[Issued] | None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING, Final, ParamSpec
 
 from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.parser import Limits, RequestParser
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from arsenal_fast.service.routes import Route
 
 log = logging.getLogger(__name__)
+
+SHARED_TAIL: Final = 65_536
+"""Octets from which a tail is handed over as it is: a page's script is the same object for everybody, and
+joined it would be copied for every client that reads slowly."""
 
 P = ParamSpec("P")
 
@@ -43,6 +47,7 @@ class Exchange:
         "record",
         "refusal",
         "request",
+        "rest",
         "route",
         "row",
         "service",
@@ -64,6 +69,8 @@ class Exchange:
         self.limits = b""
         """Rate-limit lines, once the limiter has spoken."""
         self.answer: bytes | None = None
+        """Kept by the connection while earlier answers are missing; ``rest`` is what follows it."""
+        self.rest = b""
         self.record: Record | None = None
         """What a request that was recognised is answered with."""
         self.octets = b""
@@ -94,7 +101,7 @@ class Exchange:
         """Call the route's handler; whatever it raises becomes an answer."""
         assert self.route is not None
         try:
-            if self.refusal is not None and (self.route.limited or self.route.path.startswith("/api/v1/")):
+            if self.refusal is not None:
                 raise self.refusal
             self.route.handler(self.service, self)
         except ProblemError as error:
@@ -134,8 +141,13 @@ class Exchange:
             lines += b"Connection: close\r\n"
         elif request.minor == 0:
             lines += b"Connection: keep-alive\r\n"
-        answer = b"".join((service.starts.start(status), self.limits, self.extra, lines, tail))
-        if request.method == b"HEAD":
-            answer = without_body(answer)
         service.ended(self, status, seconds)
-        self.connection.answered(self, answer)
+        if request.method == b"HEAD":
+            tail = without_body(tail)
+        if len(tail) > SHARED_TAIL:
+            head = b"".join((service.starts.start(status), self.limits, self.extra, lines))
+            self.connection.answered(self, head, tail)
+        else:
+            self.connection.answered(
+                self, b"".join((service.starts.start(status), self.limits, self.extra, lines, tail))
+            )

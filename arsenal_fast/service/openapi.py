@@ -25,7 +25,7 @@ with the same kind of body. `GET` rows answer `HEAD`, all paths answer `OPTIONS`
 
 Everything below `/api/v1/` is charged to the caller's rate limit and says in its header fields what is left;
 the rest is free. A service token (`Authorization: Bearer`) is charged to its own limit in place of the address's.
-A bad one is refused with 401 wherever requests are charged, and charged to the address.
+A bad one is refused with 401, at the expense of the address.
 
 An `X-Request-Id` of up to 128 visible characters is sent back.
 """
@@ -223,7 +223,7 @@ def _problem(status: int, detail: str) -> Object:
 def _shared_problems(route: Route, operation: Operation) -> tuple[int, ...]:
     return (
         400,
-        *((401,) if route.limited else ()),
+        *((401,) if _knows_tokens(route) else ()),
         *((403,) if operation.scope is not None else ()),
         405,
         *((413, 415) if operation.body is not None else ()),

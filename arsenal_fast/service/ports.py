@@ -164,8 +164,8 @@ class Backend(Protocol):
 class Connection(Protocol):
     """The client's side of an exchange."""
 
-    def answered(self, exchange: object, answer: bytes) -> None:
-        """Take the whole answer of an exchange; it leaves in the order of the requests."""
+    def answered(self, exchange: object, answer: bytes, rest: bytes = b"") -> None:
+        """Take the whole answer of an exchange, perhaps in two pieces; it leaves in the order of the requests."""
 
     def is_last(self, exchange: object) -> bool:
         """Whether no later request was taken; if so, none will be."""

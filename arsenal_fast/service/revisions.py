@@ -4,15 +4,27 @@ Every admission brings the store's revision home, for nothing: the script that c
 While the revision is the one we know, nothing was revoked since, and what this worker remembers holds. When
 it is another, the answers of that batch wait for one more round trip that tells what changed. So there is no
 window in which a revoked identity is answered as living, and no traffic while nothing is revoked.
+
+A store without a revision, or with a lower one than before, has lost its memory, and with it perhaps what this
+worker had not heard yet. The ledger tells the epochs again before any answer leaves, and the store is told to
+count on; so the revision is 0 only where a memory was lost, or before the first request of all.
 """
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final
 
 from arsenal_fast.identity.revocation import Changes
 from arsenal_fast.service.ports import Revocations
 
 log = logging.getLogger(__name__)
+
+NOTHING: Final = -1
+"""The revision of who knows nothing: no store's."""
+
+Recall = Callable[[Callable[[Mapping[str, int] | None], None]], None]
+"""Asks for all epochs ever set; None: they can't be read now."""
 
 
 class Revisions:
@@ -26,12 +38,14 @@ class Revisions:
         revocations: Revocations,
         forget: Callable[[list[str] | None], None],
         restore: Callable[[], None],
+        recall: Recall,
     ) -> None:
-        """``restore``: the store has lost its memory; tell it what this worker knows to live."""
+        """``restore``: the store has lost its memory; see to it that what this worker remembers still holds."""
         self._revocations = revocations
         self._forget = forget
         self._restore = restore
-        self.known = 0
+        self._recall = recall
+        self.known = NOTHING
         self.epochs: dict[str, int] = {}
         """``issued_before`` in ms by prefix; "" is everything."""
         self._waiting: list[Callable[[], None]] = []
@@ -54,7 +68,7 @@ class Revisions:
             return
         self._waiting.append(go)
         if len(self._waiting) == 1:
-            self._revocations.changes(self.known, self._learn)
+            self._revocations.changes(max(self.known, 0), self._learn)
 
     def learn_epochs(self, epochs: Mapping[str, int]) -> None:
         """Take epochs from elsewhere (the ledger, at the start); they only rise."""
@@ -64,26 +78,44 @@ class Revisions:
 
     def _learn(self, changes: Changes | None) -> None:
         # None: the store went away in between. What it can't tell holds as it is known, and health says so.
+        if changes is not None and (changes.revision == 0 or changes.revision < self.known):
+            self._recall(partial(self._relearn, changes))
+            return
         if changes is not None:
             self._apply(changes)
+        self._release()
+
+    def _release(self) -> None:
         waiting, self._waiting = self._waiting, []
         for go in waiting:
             go()
 
     def _apply(self, changes: Changes) -> None:
-        lost = changes.revision < self.known
         risen = any(before > self.epochs.get(prefix, 0) for prefix, before in changes.epochs.items())
-        missing = {prefix: before for prefix, before in self.epochs.items() if before > changes.epochs.get(prefix, 0)}
+        missing = any(before > changes.epochs.get(prefix, 0) for prefix, before in self.epochs.items())
         self.learn_epochs(changes.epochs)
-        if lost or missing:
-            log.warning("the shared store has lost its memory of revocations: told it again")
-            self._revocations.restore_epochs(self.epochs, max(self.known, changes.revision), self._restored)
+        if missing:  # the store has lost its memory, and another worker was the first to notice
+            self._tell(changes)
             self._restore()
-        if risen or (changes.ids is None and not lost):
+        if risen or changes.ids is None:
             self._forget(None)
         elif changes.ids:
             self._forget(list(changes.ids))
         self.known = changes.revision
 
-    def _restored(self, _revision: object) -> None:
+    def _relearn(self, changes: Changes, recalled: Mapping[str, int] | None) -> None:
+        """The store has lost its memory, or never had one."""
+        if self.known != NOTHING:
+            log.warning("the shared store has lost its memory of revocations: told it again")
+        self.learn_epochs(changes.epochs)
+        self.learn_epochs(recalled or {})
+        self._tell(changes)
+        self._restore()
+        self.known = changes.revision or NOTHING
+        self._release()
+
+    def _tell(self, changes: Changes) -> None:
+        self._revocations.restore_epochs(self.epochs, max(self.known, changes.revision), self._told)
+
+    def _told(self, _revision: object) -> None:
         """Nothing to do: the next admission brings the new revision home."""

@@ -139,7 +139,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         limits.limits,
         operation=Operation(
             "See the caller's rate limit",
-            "Costs nothing. With a service token, its own limit; a bad token counts as none here.",
+            "Costs nothing. With a service token, its own limit.",
             answers={200: ("The policy, what remains, and when it is whole again.", "Limits")},
         ),
     ),

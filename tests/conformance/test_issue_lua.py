@@ -335,8 +335,10 @@ def test_a_revision_of_another_type_begins_anew(scripts: Scripts, kind: str) -> 
     spoil(scripts.server, REVISION, kind)
     scripts.revoke(ROW.id, Life(5, 9))
     assert scripts.changes(0).revision == R0
+    scripts.revoke(NAMES[0], Life(5, 9))
     spoil(scripts.server, REVISION, kind)
     assert scripts.restore_epochs({}, 9) == R0
+    assert scripts.server.command("EXISTS", LOG) == 0
 
 
 @pytest.mark.integration

@@ -1,4 +1,4 @@
-"""Databases for services: a file in a directory of the test's own, a real PostgreSQL; both in turn as ``ledger_url``."""
+"""Databases for services: a file in a directory of the test's own, a real PostgreSQL, and each in turn."""
 
 from collections.abc import Iterator
 from pathlib import Path

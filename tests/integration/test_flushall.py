@@ -9,18 +9,17 @@ side of a FLUSHALL their requests fall on, there is one life.
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Any, Final
 
 import pytest
 
-from tests.support.http_client import Client, clients, post, request
+from tests.support.http_client import Client, clients
 from tests.support.loops import run, until
 from tests.support.redis_server import RedisServer
-from tests.support.service import ServiceProcess, command
+from tests.support.service import ServiceProcess
 
 pytestmark = pytest.mark.integration
 
@@ -28,15 +27,14 @@ FLUSHES: Final = 40
 BETWEEN: Final = 60  # answers between two of them
 CONNECTIONS: Final = 24
 FRONT: Final = 12  # of the newest identities, all of which are asked for by many at once
-DOMAIN: Final = "sports.api.yourbook.com"
-SECRET: Final = "a secret of forty octets that nobody has"
-ENV: Final = {"RATE_LIMIT_REQUESTS": "1000000", "JWT_SECRET": SECRET, "API_BASE_URL": "http://127.0.0.1"}
+ENV: Final = {
+    "RATE_LIMIT_REQUESTS": "1000000",
+    "JWT_SECRET": "a secret of forty octets that nobody has",
+    "API_BASE_URL": "http://127.0.0.1",
+    "IDENTITY_CACHE_SIZE": "20",
+}
 
 Told = tuple[str, str]
-
-
-def named(number: int) -> str:
-    return f"player-{number}@{DOMAIN}/v1:id"
 
 
 @dataclass
@@ -47,13 +45,16 @@ class Watch:
     """``generated`` and ``expires`` of each identity, as they were first heard of."""
     faults: list[str] = field(default_factory=list)
     kinds: Counter[str] = field(default_factory=Counter)
-    newest: Iterator[int] = field(default_factory=count)
     front: int = FRONT
     stopped: bool = False
 
     @property
     def answered(self) -> int:
         return self.kinds.total()
+
+    async def more(self, answers: int) -> None:
+        wanted = self.answered + answers
+        await until(lambda: self.answered >= wanted)
 
     def hear(self, kind: str, rows: Sequence[Any]) -> None:
         for row in rows:
@@ -113,7 +114,7 @@ def test_flushall_under_load_changes_no_living_identity(own_redis: RedisServer, 
                     answer = await client.post("/api/v1/validate", {"identities": ids[start : start + 1000]})
                     watch.hear("validate all", answer.json["results"])
 
-    env = {**ENV, "REDIS_URL": own_redis.url, "DATABASE_URL": sqlite_url, "IDENTITY_CACHE_SIZE": "20"}
+    env = {**ENV, "REDIS_URL": own_redis.url, "DATABASE_URL": sqlite_url}
     with ExitStack() as stack:
         services = [stack.enter_context(ServiceProcess(**env)) for _ in range(2)]
         run(scenario([service.port for service in services]), deadline=60)

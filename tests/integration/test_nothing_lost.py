@@ -55,7 +55,9 @@ async def load_and_kills(services: list[ServiceProcess], under: Issuing) -> None
         await under.more(SERVED)
         under.stopped = True
     seconds = perf_counter() - begun
-    print(f"\n{KILLS} kills; {len(under.handed)} identities received whole, {len(under.handed) / seconds:.0f} a second;")
+    print(
+        f"\n{KILLS} kills; {len(under.handed)} identities received whole, {len(under.handed) / seconds:.0f} a second;"
+    )
     print(f"{under.cut} requests cut off; the slowest answer after {under.worst * 1000:.0f} ms")
 
 

@@ -440,6 +440,24 @@ def test_the_ledger_starts_without_its_database_and_says_so() -> None:
     run(main())
 
 
+def test_a_start_waits_for_others_who_open_the_database_too() -> None:
+    async def main() -> None:
+        store = ScriptedStore()
+        faults = [Busy("locked")] * 6
+
+        def opening(purpose: str) -> ScriptedStore:
+            if faults:
+                raise faults.pop()
+            return store.open(purpose)
+
+        ledger = Ledger("sqlite:///unused.db", opening=opening)
+        await ledger.start()
+        assert ledger.healthy
+        await ledger.close()
+
+    run(main())
+
+
 def test_a_database_that_is_unfit_is_no_start() -> None:
     async def main() -> None:
         store = ScriptedStore()

@@ -14,11 +14,27 @@ from hypothesis import strategies as st
 from arsenal_fast.limiting.quota import Quota
 from arsenal_fast.metrics import COUNTERS
 from arsenal_fast.service.admission import OnFailure
-from tests.support.rig import Client, Rig
+from tests.support.rig import KEYS, START, Client, Rig
 
 ORIGINS = ("https://a.example", "https://b.example")
-SETTINGS: dict[str, Any] = {"origins": ORIGINS, "trusted_proxies": ["10.0.0.0/8"]}
+SETTINGS: dict[str, Any] = {
+    "origins": ORIGINS,
+    "trusted_proxies": ["10.0.0.0/8"],
+    "protected_prefixes": frozenset({"vip"}),
+}
 PROXY = ("10.0.0.1", 40_000)
+ID = "player-1@sports.api.yourbook.com/v1:id"
+
+
+def bearer(subject: str, scope: str, rate_limit: int, left: float = 86_400) -> str:
+    """An Authorization line whose token ends ``left`` seconds after the start."""
+    return f"Authorization: Bearer {KEYS.mint_service(subject, [scope], rate_limit, 1, START - 86_400 + left)}\r\n"
+
+
+SHOP, BOT = bearer("shop", "issue", 1000), bearer("bot", "audit", 5)
+ENDING, ENDED = bearer("shop", "issue", 1000, left=60), bearer("shop", "issue", 1000, left=0)
+ENDS = START + 60
+FORGED = SHOP[:-7] + "AAAAA\r\n"
 
 LINES = [
     *["GET /api/v1/id?prefix=player&run=1 HTTP/1.1"] * 6,
@@ -26,6 +42,8 @@ LINES = [
     "GET /api/v1/id?run=1&prefix=player HTTP/1.1",
     "GET http://h/api/v1/id?prefix=player&run=1 HTTP/1.1",
     "GET /api/v1/%69d?prefix=player&run=1 HTTP/1.1",
+    *["GET /api/v1/id?prefix=vip&run=1 HTTP/1.1"] * 3,
+    "GET /api/v1/id?prefix=VIP&run=1 HTTP/1.1",
     "GET /api/v1/id?prefix=player&run=1 HTTP/1.0",
     "GET /api/v1/id?prefix=player&run=1 HTTP/1.7",
     "HEAD /api/v1/id?prefix=player&run=1 HTTP/1.1",
@@ -43,6 +61,15 @@ FIELDS = [
     *["User-Agent: x\r\n"] * 6,
     *["X-Forwarded-For: 198.51.100.1\r\nX-Request-Id: r1\r\n"] * 2,
     *["X-Forwarded-For: 198.51.100.2\r\nX-Request-Id: r2\r\n"] * 2,
+    *[SHOP] * 3,
+    BOT,
+    ENDING,
+    ENDED,
+    FORGED,
+    "Authorization: Basic dXNlcjpwYXNz\r\n",
+    f"{SHOP}{BOT}",
+    *[f"{SHOP}X-Forwarded-For: 198.51.100.{host}\r\nX-Request-Id: s{host}\r\n" for host in (1, 2)],
+    *[f"X-Forwarded-For: 198.51.100.{host}\r\n{BOT}X-Request-Id: b{host}\r\n" for host in (1, 2)],
     "X-Forwarded-For: 198.51.100.1, 10.0.0.9\r\nX-Request-Id: r 3\r\n",
     "X-Forwarded-For: \r\nX-Request-Id: \r\n",
     "X-Forwarded-For: 198.51.100.2\r\nX-Forwarded-For: 198.51.100.1\r\nX-Request-Id: r4\r\n",
@@ -123,6 +150,7 @@ events = st.one_of(
     st.builds(Event, st.sampled_from(["away", "hold"]), st.booleans()),
     st.builds(Event, st.sampled_from(["pause", "resume", "half-close", "lose"]), st.integers(0, 1)),
     st.builds(Event, st.sampled_from(["sweep", "drain"])),
+    st.builds(Event, st.just("revoke"), st.sampled_from([ID, ID.replace("player", "vip"), "player", None])),
 )
 
 scripts = st.lists(st.one_of(packets(), packets(), packets(), packets(), packets(), events), min_size=2, max_size=14)
@@ -176,7 +204,10 @@ class Worker:
     def _advance(self, seconds: float) -> None:
         # Nothing is on its way meanwhile: the short way judges an identity's age before admission, the plain one after.
         self._hold(False)
+        ends = self.rig.wall < ENDS <= self.rig.wall + seconds
         self.rig.advance(seconds)
+        if ends:
+            self.rig.sweep()  # which is when the short way learns that a token has ended, half a second later at most
 
     def _away(self, away: bool) -> None:
         if away:
@@ -212,6 +243,14 @@ class Worker:
     def _sweep(self, _: object) -> None:
         self.rig.sweep()
 
+    def _revoke(self, what: str | None) -> None:
+        """Another worker revokes an identity, a prefix or everything."""
+        revocations = self.rig.shared.memory.revocations
+        if what is not None and "@" in what:
+            revocations.revoke(what, None, lambda revoked: None)
+        else:
+            revocations.set_epoch(what, 0, lambda epoch: None)
+
     def _drain(self, _: object) -> None:
         self.rig.drain()
 
@@ -242,6 +281,7 @@ def steps(*parts: Packet | Event | Script, times: int = 1) -> Script:
 
 XFF_1, XFF_2, XFF_3 = (f"X-Forwarded-For: 198.51.100.{host}\r\n" for host in (1, 2, 3))
 LIMITS = "/api/v1/limits"
+VIP = "/api/v1/id?prefix=vip&run=1"
 
 
 @settings(max_examples=100, deadline=None)
@@ -328,6 +368,38 @@ CASES: dict[str, tuple[Script, Quota | None]] = {
     "draining says close to a request that is on its way": (
         steps(get(), Event("hold", True), get(), Event("drain"), Event("hold", False), get()),
         Quota(100, 60),
+    ),
+    "a token is charged for itself, also after another one and after none": (
+        steps(*(get(fields=fields) for fields in (SHOP, SHOP, BOT, BOT, "", SHOP, "", "", FORGED, FORGED)), times=2),
+        Quota(9, 60),
+    ),
+    "a token is charged whatever address it comes from": (
+        steps(*(get(fields=fields + SHOP) for fields in (XFF_1, XFF_2, XFF_3)), get(fields=XFF_1), times=2),
+        Quota(3, 60),
+    ),
+    "a token that ends is refused from then on": (
+        steps(steps(get(fields=ENDING), times=3), Event("advance", 60), steps(get(fields=ENDING), times=3)),
+        Quota(9, 60),
+    ),
+    "a protected prefix is for those with the scope": (
+        steps(*(get(VIP, fields) for fields in ("", SHOP, SHOP, BOT, BOT, "", "", SHOP, FORGED, ENDED)), times=2),
+        Quota(50, 60),
+    ),
+    "what was revoked elsewhere is issued anew": (
+        steps(
+            steps(get(), times=3),
+            steps(Event("advance", 0.25), Event("revoke", ID), steps(get(), times=3)),
+            steps(Event("advance", 0.25), Event("revoke", "player"), steps(get(), times=3)),
+            steps(Event("advance", 0.25), Event("revoke", None), steps(get(), times=3)),
+        ),
+        None,
+    ),
+    "what was revoked while the request was on its way is issued anew": (
+        steps(
+            *(get(), get(), Event("advance", 1), Event("hold", True), get(), Event("revoke", ID), get(), get()),
+            *(Event("hold", False), get()),
+        ),
+        Quota(50, 60),
     ),
     "a store that comes back late finds the requests of a connection in order": (
         steps(

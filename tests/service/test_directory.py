@@ -7,8 +7,9 @@ import pytest
 from arsenal_fast.identity.grammar import Identity
 from arsenal_fast.identity.life import Issued, IssueRow, Life, Mode
 from arsenal_fast.metrics import Metrics
-from arsenal_fast.service.directory import Directory, Wanted
+from arsenal_fast.service.directory import Asker, Directory, Known, Wanted
 from arsenal_fast.service.records import Record
+from tests.support.ledgers import SwitchedLedger
 from tests.support.rig import START, Rig, request
 from tests.support.stores import SwitchedStore
 
@@ -19,34 +20,51 @@ def identity(run: int) -> Identity:
     return Identity("player", str(run), DOMAIN, "v1")
 
 
+ASKER = Asker("203.0.113.9")
+
+
 class Bench:
     """A directory over a store that can be switched, and the worker's clock."""
 
-    def __init__(self, capacity: int = 1000, store: SwitchedStore | None = None) -> None:
+    def __init__(
+        self, capacity: int = 1000, store: SwitchedStore | None = None, ledger: SwitchedLedger | None = None
+    ) -> None:
         self.rig = Rig()
         self.store = store or SwitchedStore(self.rig.memory())
+        self.ledger = ledger
         self.metrics = Metrics()
         self.directory = Directory(
             store=self.store,
             spare=self.rig.memory().identities,
+            revocations=self.store,
+            ledger=ledger,
             capacity=capacity,
             now=lambda: self.rig.wall,
             metrics=self.metrics,
+            sign=self.rig.keys.sign_identity,
         )
 
-    def issue(self, *runs: int, ttl: int = 60) -> list[Record]:
+    def ask(self, *runs: int, ttl: int = 60, asker: Asker = ASKER) -> list[Sequence[Record]]:
+        """Issue, and return where the answer will be."""
         answers: list[Sequence[Record]] = []
-        self.directory.issue([Wanted(identity(run)) for run in runs], ttl, answers.append)
-        (records,) = answers
+        self.directory.issue([Wanted(identity(run)) for run in runs], ttl, asker, answers.append)
+        return answers
+
+    def issue(self, *runs: int, ttl: int = 60) -> list[Record]:
+        (records,) = self.ask(*runs, ttl=ttl)
         return list(records)
 
-    def find(self, *runs: int) -> tuple[list[Life | None], bool]:
-        answers: list[tuple[list[Life | None], bool]] = []
+    def known(self, *runs: int) -> tuple[list[Known | None], bool]:
+        answers: list[tuple[list[Known | None], bool]] = []
         self.directory.find(
-            [identity(run) for run in runs], lambda lives, readable: answers.append((list(lives), readable))
+            [identity(run) for run in runs], lambda known, readable: answers.append((list(known), readable))
         )
         (answer,) = answers
         return answer
+
+    def find(self, *runs: int) -> tuple[list[Life | None], bool]:
+        known, readable = self.known(*runs)
+        return [None if each is None else each.life for each in known], readable
 
     def hits(self) -> tuple[int, int]:
         """Look-ups and hits since the last time."""
@@ -101,7 +119,7 @@ def test_a_run_that_is_taken_is_drawn_again_and_the_others_of_the_batch_keep_the
     draws = iter([identity(2), identity(3), identity(4)])
     answers: list[Sequence[Record]] = []
     wanted = [Wanted(identity(9)), Wanted(identity(1), lambda: next(draws)), Wanted(identity(5), lambda: identity(6))]
-    bench.directory.issue(wanted, 60, answers.append)
+    bench.directory.issue(wanted, 60, ASKER, answers.append)
     assert [record.identity.run for record in answers[0]] == ["9", "4", "5"]
     assert [[row.id for row in rows] for rows in bench.store.issues[2:]] == [[identity(run).id] for run in (2, 3, 4)]
 
@@ -111,7 +129,7 @@ def test_a_life_has_one_record_however_many_asked_for_it_at_once() -> None:
     bench.store.holding = True
     answers: list[Sequence[Record]] = []
     for _ in range(3):
-        bench.directory.issue([Wanted(identity(1))], 60, answers.append)
+        bench.directory.issue([Wanted(identity(1))], 60, ASKER, answers.append)
     bench.store.release_all()
     assert len({id(records[0]) for records in answers}) == 1
 
@@ -209,7 +227,7 @@ def test_an_identity_that_lives_in_prepared_answers_alone_is_told_to_the_store_t
     client = rig.connect()
     first = client.get("/api/v1/id?run=hot").json
     for run in range(100):  # look-ups that push it out of the directory, and never out of the prepared answers
-        rig.service.directory.issue([Wanted(identity(run))], 60, lambda records: None)
+        rig.service.directory.issue([Wanted(identity(run))], 60, ASKER, lambda records: None)
         assert client.get("/api/v1/id?run=hot").json == first
     assert rig.service.directory.records.get(first["id"]) is None
     rig.shared.memory = rig.memory()  # the store has lost everything

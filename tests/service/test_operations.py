@@ -292,7 +292,8 @@ def test_telemetry_tells_everything_in_one_document() -> None:
         "requests": {"total": 5, "by_status": {"200": 4, "404": 1}, "errors": 0, "rate": None},
         "latency": {"p50": 0.25, "p90": 0.45, "p99": 0.495},
         "cache": {"lookups": 4, "hits": 3, "ratio": 0.75, "entries": 1},
-        "identities": {"issued": 1, "renewed": 0, "issued_without_store": 0},
+        "identities": {"issued": 1, "renewed": 0, "issued_without_store": 0, "revoked": 0},
+        "ledger": {"status": "disabled", "waiting": 0, "dropped": 0, "rows": 0, "commits": 0, "failures": 0},
         "limiter": {
             "policy": "default",
             "limit": 100,

@@ -173,6 +173,7 @@ def test_the_dashboard_reads_only_what_health_and_telemetry_have() -> None:
         rig.get("/api/health").json.keys()
     )
     assert {"rate", "errors", "total"} <= telemetry["requests"].keys()
+    assert {"waiting", "dropped"} <= telemetry["ledger"].keys()
     assert {"policy", "limit", "window", "allowed", "denied", "fallback"} <= telemetry["limiter"].keys()
 
 
@@ -264,3 +265,29 @@ CONDITIONS = [
 @pytest.mark.parametrize(("condition", "same"), CONDITIONS)
 def test_a_condition_names_the_tag_or_it_does_not(condition: bytes, same: bool) -> None:
     assert matches(condition, b'"a"') is same
+
+
+def test_a_large_answer_is_one_object_for_all_clients_and_is_not_copied() -> None:
+    rig = Rig()
+    written = []
+    for _ in range(2):
+        client = rig.connect()
+        client.send(request("GET", "/api/docs/swagger-ui-bundle.js"))
+        written.append(client.transport.written[-1])
+        [answer] = read_answers(client.take(), ["GET"])
+        assert int(answer.headers["content-length"]) == len(answer.body) > 1_000_000
+    assert written[0] is written[1]
+
+
+def test_a_large_answer_keeps_its_place_in_the_order() -> None:
+    client = Rig().connect()
+    paths = ["/api/health/live", "/api/docs/swagger-ui-bundle.js", "/api/health/live", "/api/docs/swagger-ui.css"]
+    client.send(b"".join(request("GET", path) for path in paths))
+    answers = read_answers(client.take(), ["GET"] * 4)
+    assert [len(answer.body) > 100_000 for answer in answers] == [False, True, False, True]
+
+
+def test_head_of_a_large_answer_has_its_length_and_no_content() -> None:
+    answer = Rig().connect().get("/api/docs/swagger-ui-bundle.js", method="HEAD")
+    assert int(answer.headers["content-length"]) > 1_000_000
+    assert answer.body == b""

@@ -5,11 +5,8 @@ upon. A client whose connection is cut waits until it is told that its service i
 """
 
 import asyncio
-import json
 from collections import Counter
-from collections.abc import Iterator
 from datetime import datetime
-from itertools import count
 from time import perf_counter
 from typing import Final, NamedTuple
 
@@ -22,7 +19,9 @@ AHEAD: Final = 4  # requests for one identity that are sent before the first is 
 ROWS: Final = 20  # identities of a batch
 
 ONE: Final = request("GET", "/api/v1/id?prefix=load")
-BATCH: Final = post("/api/v1/identities", {"environments": [{"name": str(row), "prefix": "load"} for row in range(ROWS)]})
+BATCH: Final = post(
+    "/api/v1/identities", {"environments": [{"name": str(row), "prefix": "load"} for row in range(ROWS)]}
+)
 
 
 class Life(NamedTuple):
@@ -95,7 +94,7 @@ class Issuing:
         if answer.status != 200:
             return 0
         body = orjson.loads(answer.body)
-        rows = body["identities"] if "identities" in body else [body]
+        rows = body.get("identities", [body])
         for row in rows:
             if row["id"] in self.handed:
                 self.twice.append(row["id"])

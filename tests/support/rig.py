@@ -30,6 +30,7 @@ from tests.support.stores import SwitchedStore
 PEER = ("203.0.113.9", 50_000)
 START = 1_763_805_600.0
 """2025-11-22T10:00:00Z"""
+KEYS = Keys(Secret("a secret of the tests, 32 octets long"), issuer="http://localhost:3655")
 
 
 @dataclass
@@ -112,7 +113,7 @@ class Rig:
     def __post_init__(self) -> None:
         self.wall = START
         self.elapsed = 1000.0
-        self.keys = Keys(Secret("a secret of the tests, 32 octets long"), issuer="http://localhost:3655")
+        self.keys = KEYS
         self.soon: list[Callable[[], None]] = []
         self.spare = self.memory()
         self.shared = SwitchedStore(self.memory())

@@ -31,7 +31,7 @@ class SwitchedStore:
         self.holding = False
         """Answers wait in ``held`` until they are released."""
         self.admitting = False
-        """Admissions are answered at once also while other answers are held."""
+        """What an admission asks (the backlogs, what was revoked) is answered at once also while ``holding``."""
         self.held: list[Callable[[], None]] = []
         self.admissions: list[list[tuple[str, int]]] = []
         """(client's key, quantity) of each row of each command."""
@@ -66,9 +66,8 @@ class SwitchedStore:
         self, clients: Sequence[Client], quantities: Sequence[int], done: Callable[[int, Sequence[int] | None], None]
     ) -> None:
         self.admissions.append([(each.key, quantity) for each, quantity in zip(clients, quantities, strict=True)])
-        holding, self.holding = self.holding, self.holding and not self.admitting
-        self._answer(self.memory.limiter.admit, clients, quantities, done, nothing=(0, None))
-        self.holding = holding
+        admit = self.memory.limiter.admit
+        self._answer(admit, clients, quantities, done, nothing=(0, None), at_once=self.admitting)
 
     def issue(self, rows: Sequence[IssueRow], done: Callable[[Sequence[Issued] | None], None]) -> None:
         self.issues.append(list(rows))
@@ -85,17 +84,20 @@ class SwitchedStore:
         self._answer(self.memory.revocations.set_epoch, prefix, before, done)
 
     def changes(self, since: int, done: Callable[[Changes | None], None]) -> None:
-        self._answer(self.memory.revocations.changes, since, done)
+        self._answer(self.memory.revocations.changes, since, done, at_once=self.admitting)
 
     def restore_epochs(self, epochs: Mapping[str, int], revision: int, done: Callable[[int | None], None]) -> None:
-        self._answer(self.memory.revocations.restore_epochs, epochs, revision, done)
+        restore = self.memory.revocations.restore_epochs
+        self._answer(restore, epochs, revision, done, at_once=self.admitting)
 
-    def _answer(self, ask: Callable[..., None], *arguments: Any, nothing: tuple[Any, ...] = (None,)) -> None:
+    def _answer(
+        self, ask: Callable[..., None], *arguments: Any, nothing: tuple[Any, ...] = (None,), at_once: bool = False
+    ) -> None:
         *asked, done = arguments
         answer = [nothing]
         if not self.away:
             ask(*asked, lambda *values: answer.__setitem__(0, values))
-        if self.holding:
+        if not at_once and (self.holding or self.held):
             self.held.append(lambda: done(*answer[0]))
         else:
             done(*answer[0])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -56,7 +56,7 @@ def moment(text: str) -> int:
         if _MOMENT(text) is None:
             raise ValueError
         at = datetime.fromisoformat(text.upper())
-        return int((at - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+        return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
     except (ValueError, OverflowError):
         raise ValueError("must be an RFC 3339 date-time such as 2026-11-22T10:00:00.000Z") from None
 

@@ -79,7 +79,9 @@ def _validate_token(service: Service, exchange: Exchange, body: dict[str, Any]) 
         faults.append({"pointer": "/identities", "detail": "can't be sent together with a token"})
     raise_faults(faults)
     token = service.keys.read_identity(body["token"], service.now())
-    text = body.get("identity") or (token.id if isinstance(token, IdentityToken) else None)
+    text: str | None = body.get("identity")
+    if text is None and isinstance(token, IdentityToken):
+        text = token.id
     subject = InvalidIdentity(token.sentence) if text is None and isinstance(token, Refusal) else _parse(text or "")
 
     def found(known: Sequence[Known | None], readable: bool) -> None:
