@@ -23,7 +23,7 @@ run: $(VENV)/.run-stamp ## install what is missing and serve on port 3655 until 
 	@exec $(BIN)/arsenal-fast serve
 
 .PHONY: test
-test: lint redis ## everything that must be green: ruff, mypy --strict, all tests
+test: lint redis postgresql ## everything that must be green: ruff, mypy --strict, all tests
 	$(BIN)/pytest
 
 .PHONY: unit
@@ -31,7 +31,7 @@ unit: $(VENV)/.test-stamp ## the tests that need neither Redis nor a started ser
 	$(BIN)/pytest -m "not integration"
 
 .PHONY: integration
-integration: $(VENV)/.test-stamp redis ## the tests with a real Redis and real sockets
+integration: $(VENV)/.test-stamp redis postgresql ## the tests with a real Redis, PostgreSQL and sockets
 	$(BIN)/pytest -m integration
 
 .PHONY: prove-ledger
@@ -78,6 +78,10 @@ clean: ## remove what the other targets made
 .PHONY: redis
 redis:
 	@scripts/install-redis.sh
+
+.PHONY: postgresql
+postgresql:
+	@scripts/install-postgresql.sh
 
 # A stamp is newer than pyproject.toml once its dependencies are in; a second call is then quick.
 $(VENV)/.run-stamp: pyproject.toml | $(BIN)/python

@@ -152,7 +152,7 @@ class _Worker:
         _tune_garbage_collection()
         log.info("serving on %s port %d", config.host, self._listening.getsockname()[1])
         chores = [loop.create_task(self._publish(service))]
-        if ledger is not None and config.ledger_retention_days:
+        if ledger is not None and config.ledger_retention_days and self._slot == 0:
             chores.append(loop.create_task(self._prune(ledger)))
         if config.tls:
             chores.append(loop.create_task(self._watch_tls()))

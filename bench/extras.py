@@ -36,7 +36,7 @@ def start_up(server: Server, directory: Path) -> Extra:
     with running_redis(directory) as redis_port:
         for _ in range(STARTS):
             port, log = free_port(), directory / f"{server.name}.log"
-            command, environment = server.filled(port=port, redis_port=redis_port, redis_db=0)
+            command, environment = server.filled(port=port, redis_port=redis_port, redis_db=0, scratch=directory)
             began = time.monotonic()
             with started(command, environment, SERVER_CORE, log) as process:
                 ready = wait_until(partial(is_ready, port, server.ready), process, log)

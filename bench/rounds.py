@@ -72,7 +72,7 @@ def running_redis(directory: Path) -> Iterator[int]:
 def running_server(server: Server, directory: Path, **words: object) -> Iterator[Running]:
     """A server that is ready, on the core for servers."""
     port, log = free_port(), directory / f"{server.name}.log"
-    command, environment = server.filled(port=port, **words)
+    command, environment = server.filled(port=port, scratch=directory / server.name, **words)
     with started(command, environment, SERVER_CORE, log) as process:
         wait_until(lambda: is_ready(port, server.ready), process, log)
         try:

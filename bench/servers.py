@@ -1,9 +1,9 @@
 """Who is measured, as data. A new server is a new row: nothing else knows its name.
 
 Words in braces are filled in at the start: ``{python}``, ``{bench}`` (this directory), ``{port}``,
-``{redis_port}``, ``{redis_db}`` (each server its own), ``{answer}`` (the floor's file). Every server must
-listen on 127.0.0.1:{port}, answer ``ready`` with 200 once it can serve, limit by client in Redis without
-denying anyone, and end on SIGTERM.
+``{redis_port}``, ``{redis_db}`` (each server its own), ``{answer}`` (the floor's file), ``{scratch}`` (a path
+of the server's own, deleted at the end). Every server must listen on 127.0.0.1:{port}, answer ``ready`` with
+200 once it can serve, limit by client in Redis without denying anyone, and end on SIGTERM.
 """
 
 import shutil
@@ -56,6 +56,8 @@ SERVICE = Server(
         "TRUSTED_PROXIES": "127.0.0.1/32",
         "ACCESS_LOG": "off",
         "WORKERS": "1",
+        "JWT_SECRET": "the secret of the benchmark, 32 octets",
+        "DATABASE_URL": "none",
         **UNREACHED_LIMIT,
     },
     cell_keys="af:{0}:c:*",

@@ -35,6 +35,9 @@ from arsenal_fast.service.revisions import Recall, Revisions
 if TYPE_CHECKING:
     from arsenal_fast.service.exchange import Exchange
 
+_TRIES: Final = 20
+"""Times that a life is proposed to a ledger that has not heard of a revocation yet: each lasts a commit, some ms."""
+
 _RESTORE_ROWS: Final = 200
 """Rows asserted at a time after an outage: small enough that Redis and the loop stay responsive."""
 
@@ -78,9 +81,9 @@ class Known(NamedTuple):
 
 
 class _Issue:
-    """One call of :meth:`Directory.issue` on its way: which rows are still open."""
+    """One call of :meth:`Directory.issue` on its way: which rows are still open, and how often some were refused."""
 
-    __slots__ = ("asker", "done", "found", "ttl", "wanted")
+    __slots__ = ("asker", "done", "found", "tries", "ttl", "wanted")
 
     def __init__(
         self,
@@ -92,6 +95,7 @@ class _Issue:
     ) -> None:
         self.wanted = wanted
         self.found = found
+        self.tries = 0
         self.ttl = ttl
         self.asker = asker
         self.done = done
@@ -181,8 +185,8 @@ class Directory:
         )
 
     def _settle(self, issue: _Issue, missing: Sequence[int], issued: Sequence[Issued], store: IdentityStore) -> None:
-        """Take what the store said: done, to be drawn again, or new and therefore the ledger's business."""
-        taken: list[int] = []
+        """Take what the store said: done, to be asked for again, or new and therefore the ledger's business."""
+        again: list[int] = []
         new: list[tuple[int, Issued]] = []
         ledger = self._ledger
         for index, each in zip(missing, issued, strict=True):
@@ -190,23 +194,23 @@ class Directory:
             if each.outcome is Outcome.TAKEN and redraw is not None:
                 # Another worker with the same node number drew the same run: once in a blue moon.
                 issue.wanted[index] = Wanted(redraw(), redraw)
-                taken.append(index)
+                again.append(index)
             elif ledger is None or each.outcome is Outcome.FOUND:
                 issue.found[index] = self._remember(identity, each)
             else:
                 new.append((index, each))
 
-        def settled() -> None:
-            if taken:
-                self._ask_store(issue, taken)
-            else:
-                issue.finish()
-
         if ledger is not None and new:
             rows = [self._ledger_row(issue, index, each) for index, each in new]
-            ledger.record(rows, partial(self._recorded, issue, new, store, settled, self._forgotten))
+            ledger.record(rows, partial(self._recorded, issue, new, store, again, self._forgotten))
         else:
-            settled()
+            self._go_on(issue, again)
+
+    def _go_on(self, issue: _Issue, again: Sequence[int]) -> None:
+        if again:
+            self._ask_store(issue, again)
+        else:
+            issue.finish()
 
     def _ledger_row(self, issue: _Issue, index: int, issued: Issued) -> LedgerRow:
         identity, asker = issue.wanted[index].identity, issue.asker
@@ -225,31 +229,67 @@ class Directory:
         issue: _Issue,
         new: Sequence[tuple[int, Issued]],
         store: IdentityStore,
-        settled: Callable[[], None],
+        again: list[int],
         forgotten: int,
         lives: Sequence[Life] | None,
     ) -> None:
-        """The ledger has written the new lives, or holds older ones that still stand; None: it is away.
-
-        ``forgotten``: how often something had been forgotten when the ledger was asked. If something was since,
-        it may have been one of these, which were not remembered yet: then they are handed out, but not kept.
-        """
+        """The ledger has written the new lives, or holds older ones that still stand; None: it is away."""
         confirmed: list[IssueRow] = []
+        older: list[tuple[int, Issued]] = []
+        rows: list[IssueRow] = []
         for position, (index, each) in enumerate(new):
             identity = issue.wanted[index].identity
-            held = each
-            if lives is not None:
-                life = lives[position]
-                if life != each.life:
-                    held = Issued(Outcome.FOUND, life)
-                confirmed.append(self._confirmation(identity, life))
-            issue.found[index] = record = self._remember(identity, held)
-            if forgotten != self._forgotten:
-                self.records.discard(record.id)
-                self._forget(record)
+            if lives is None or lives[position] == each.life:
+                self._keep(issue, index, each, forgotten)
+                if lives is not None:
+                    confirmed.append(self._confirmation(identity, each.life))
+            else:
+                older.append((index, each))
+                rows.append(self._confirmation(identity, lives[position]))
         if confirmed:
             store.issue(confirmed, _ignore)
-        settled()
+        if older:
+            store.issue(rows, partial(self._stood, issue, older, rows, again, forgotten))
+        else:
+            self._go_on(issue, again)
+
+    def _stood(
+        self,
+        issue: _Issue,
+        older: Sequence[tuple[int, Issued]],
+        rows: Sequence[IssueRow],
+        again: list[int],
+        forgotten: int,
+        answers: Sequence[Issued] | None,
+    ) -> None:
+        """The store has taken the ledger's older lives, but for those that it knows to be dead.
+
+        Those were revoked a moment ago, and the ledger has yet to hear of it: ask again until it has.
+        """
+        issue.tries += 1
+        for position, (index, each) in enumerate(older):
+            row = rows[position]
+            held = Issued(Outcome.FOUND, Life(row.generated, row.generated + row.ttl))
+            if answers is not None:
+                held = answers[position]
+                if held.outcome in (Outcome.PROVISIONAL, Outcome.REVOKED):
+                    if issue.tries < _TRIES:
+                        again.append(index)
+                        continue
+                    held = each
+            self._keep(issue, index, Issued(Outcome.FOUND, held.life), forgotten)
+        self._go_on(issue, again)
+
+    def _keep(self, issue: _Issue, index: int, issued: Issued, forgotten: int) -> None:
+        """Hand out a life for which the ledger was asked, and remember it.
+
+        ``forgotten``: how often something had been forgotten when the ledger was asked. If something was since,
+        it may have been this, which was not remembered yet: then it is handed out, but not kept.
+        """
+        issue.found[index] = record = self._remember(issue.wanted[index].identity, issued)
+        if forgotten != self._forgotten:
+            self.records.discard(record.id)
+            self._forget(record)
 
     def _confirmation(self, identity: Identity, life: Life) -> IssueRow:
         epoch = self.revisions.epoch_of(identity.prefix)
@@ -262,13 +302,13 @@ class Directory:
         identities: Sequence[Identity],
         done: Callable[[Sequence[Known | None], bool], None],
         *,
-        remembered: bool = True,
+        claimed: int | None = None,
     ) -> None:
         """Hand ``done(known, readable)`` what is known of each identity, None where nothing is.
 
         ``readable`` is False where neither the store nor the ledger could be read, so that None means
-        nothing. What this worker remembers to live is answered from memory if ``remembered``; but memory
-        does not know which earlier lives were revoked.
+        nothing. ``claimed``: when the life began (ms) whose token came along. Whoever knows a later life may
+        have forgotten that the claimed one was revoked: then memory does not answer, and the ledger is asked, too.
         """
         now = self._now()
         get = self.records.get
@@ -276,7 +316,7 @@ class Directory:
         missing: list[int] = []
         for index, identity in enumerate(identities):
             record = get(identity.id)
-            if remembered and record is not None and now < record.expires:
+            if record is not None and now < record.expires and claimed in (None, record.life.generated):
                 known.append(Known(record.life, 0, cached=True))
             else:
                 known.append(None)
@@ -289,14 +329,17 @@ class Directory:
 
         def found(answers: Sequence[Found | None] | None) -> None:
             uncertain = missing
+            proposed: set[int] = set()
             if answers is not None:
                 uncertain = []
                 for index, answer in zip(missing, answers, strict=True):
                     if answer is not None:
                         known[index] = self._known(identities[index], answer.life, answer.floor, cached=True)
-                    if answer is None or answer.provisional:
+                        if answer.provisional:
+                            proposed.add(index)
+                    if answer is None or answer.provisional or claimed not in (None, answer.life.generated):
                         uncertain.append(index)
-            self._ask_ledger(identities, known, uncertain, answers is not None, counted)
+            self._ask_ledger(identities, known, uncertain, proposed, answers is not None, counted)
 
         def counted(known: Sequence[Known | None], readable: bool) -> None:
             now_ms = self._now() * 1000
@@ -316,10 +359,11 @@ class Directory:
         identities: Sequence[Identity],
         known: list[Known | None],
         uncertain: Sequence[int],
+        proposed: Container[int],
         readable: bool,
         done: Callable[[Sequence[Known | None], bool], None],
     ) -> None:
-        """Complete ``known`` where the store has nothing, or a life that is not sure to be the one that holds."""
+        """Complete ``known`` where the store has nothing, a life that is merely proposed, or a later one."""
         if self._ledger is None or not uncertain:
             done(known, readable)
             return
@@ -331,12 +375,14 @@ class Directory:
             lost: list[IssueRow] = []
             for index, past in zip(uncertain, pasts, strict=True):
                 identity, held = identities[index], known[index]
-                if past is None or (held is not None and not self._rules(identity, past, held)):
+                if past is None:
                     continue
-                each = self._known(identity, past.life, past.floor, cached=held is not None)
-                if held is not None and held.dead_before > each.dead_before:
-                    each = each._replace(dead_before=held.dead_before)
-                known[index] = each
+                known[index] = each = self._known(identity, past.life, past.floor, cached=held is not None)
+                if held is not None:
+                    known[index] = each = each._replace(dead_before=max(each.dead_before, held.dead_before))
+                    if index not in proposed or not self._rules(identity, past, held):
+                        known[index] = each._replace(life=held.life)
+                        continue
                 if past.life is not None and each.is_living(self._now() * 1000):
                     lost.append(self._confirmation(identity, past.life))
             if lost:
@@ -390,8 +436,7 @@ class Directory:
                 life = life or own
             self._revocations.revoke(identity.id, life, partial(self._revoked, identity, asker, done))
 
-        # What is remembered here does not tell which earlier lives were revoked.
-        self.find((identity,), found, remembered=token is None)
+        self.find((identity,), found, claimed=None if token is None else token.generated_ms)
 
     def _revoked(
         self,
@@ -404,8 +449,12 @@ class Directory:
             done(revoked)
             return
         self._forget_ids([identity.id])
-        self._metrics.identity_revoked += 1
-        row = RevocationRow("revoked", revoked.floor, revoked.floor + 1, asker.caller, asker.request_id, *identity)
+        at = revoked.floor
+        if revoked.already:
+            at = int(self._now() * 1000)  # somebody has asked once more, and that is an event of this moment
+        else:
+            self._metrics.identity_revoked += 1
+        row = RevocationRow("revoked", at, revoked.floor + 1, asker.caller, asker.request_id, *identity)
         self._write(row, lambda: done(revoked))
 
     def revoke_before(self, prefix: str | None, before: int, asker: Asker, done: Callable[[int | None], None]) -> None:
@@ -464,7 +513,7 @@ class Directory:
 
         def asserted(chunk: Sequence[Record], answers: Sequence[Issued] | None) -> None:
             for record, issued in zip(chunk, answers or (), strict=False):
-                if issued.life != record.life:
+                if issued.outcome is Outcome.REVOKED or issued.life != record.life:
                     self._forget(record)
             next_chunk(answers)
 
@@ -487,7 +536,9 @@ class Directory:
                 metrics.identity_renewed += 1
         record = self._living.get(identity.id)
         if record is None or record.life != life or not record.fresh_until:
-            # One record for one life: what is forgotten is then forgotten everywhere.
+            # One record for one life, one life for one identity: what is forgotten is then forgotten everywhere.
+            if record is not None:
+                self._forget(record)
             record = Record(identity, life, self._sign, guarded=identity.prefix.lower() in self._protected)
             self._living[record.id] = record
         self.records.put(record.id, record)

@@ -2,7 +2,8 @@
 
 Each try issues an identity, has both replicas remember it (so that the second one would answer from its memory),
 revokes it on one, and asks the other one thing: a validation, a validation of the dead life's token, the octets
-that it has answered from memory a moment ago, or a batch. Several tries run at a time, over identities that live
+that it has answered from memory a moment ago (once, or over several connections one after the other, while the
+first of them makes it hear of the revocation), or a batch. Several tries run at a time, over identities that live
 again and again, under a load of others. COHERENCE_TRIES is their number; ``make prove-ledger`` takes 10,000.
 """
 
@@ -31,6 +32,7 @@ pytestmark = pytest.mark.integration
 
 TRIES: Final = int(os.environ.get("COHERENCE_TRIES", "500"))
 LANES: Final = 8  # tries at a time
+CROWD: Final = 6  # connections that ask the same thing one after the other
 LOAD: Final = 4  # connections of the load
 DOMAIN: Final = "sports.api.yourbook.com"
 ENV: Final = {
@@ -83,14 +85,16 @@ class Tries:
     async def lane(self, pair: Pair, number: int) -> None:
         """One try after the other, on connections of its own to both replicas."""
         chance = random.Random(number)
-        async with clients(pair.ports, 2) as opened:
+        async with clients(pair.ports, 2 * CROWD) as opened:
             for index in self.left:
                 # One of few identities in every second try, so that it lives again; else a new one.
                 run_ = f"{number}.{index % 3}" if index % 2 else f"{number}.new.{index}"
-                one, other = chance.sample(opened, 2)
-                await self.attempt(pair, one, other, run_, chance)
+                side = chance.randrange(2)
+                await self.attempt(pair, opened[1 - side], opened[side::2], run_, chance)
 
-    async def attempt(self, pair: Pair, one: Client, other: Client, run_: str, chance: random.Random) -> None:
+    async def attempt(self, pair: Pair, one: Client, crowd: Sequence[Client], run_: str, chance: random.Random) -> None:
+        """Revoke by ``one``, ask by the ``crowd``, whose connections all are to the other replica."""
+        other = crowd[0]
         octets = request("GET", f"/api/v1/id?prefix=player&run={run_}")
         living = (await one.ask(octets)).json
         for _ in range(2):  # the second one is answered from memory
@@ -98,7 +102,7 @@ class Tries:
             assert (same["generated"], same["token"]) == (living["generated"], living["token"])
         revoked = await pair.revoke(one, living["id"])
         assert (revoked.status, revoked.json["generated"]) == (200, living["generated"])
-        match question := chance.choice(["validate", "validate many", "token", "GET", "batch"]):
+        match question := chance.choice(["validate", "validate many", "token", "GET", "GET crowd", "batch"]):
             case "validate":
                 told = (await other.post("/api/v1/validate", {"identity": living["id"]})).json["status"]
                 fine = told == "revoked"
@@ -111,6 +115,12 @@ class Tries:
                 fine = told == "revoked"
             case "GET":
                 told = (await other.ask(octets)).json["generated"]
+                fine = told > revoked.json["revoked"]
+            case "GET crowd":
+                for client in crowd:
+                    client.send(octets)
+                    await asyncio.sleep(0)  # each of them is a packet, and perhaps a tick, of its own
+                told = min([(await client.answer()).json["generated"] for client in crowd])
                 fine = told > revoked.json["revoked"]
             case _:
                 rows = [{"name": "a", "prefix": "player", "run": run_}]

@@ -58,7 +58,7 @@ def audit(service: Service, exchange: Exchange) -> None:
         }
         exchange.respond(200, tail(JSON, orjson.dumps(body), _NO_STORE))
 
-    ledger.audit(query, done)
+    ledger.audit(query, exchange.guard(done))
 
 
 def _query(service: Service, exchange: Exchange) -> AuditQuery:

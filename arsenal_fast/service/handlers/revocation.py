@@ -101,7 +101,7 @@ def _revoke_identity(service: Service, exchange: Exchange, body: dict[str, Any])
             }
             exchange.respond(200, tail(JSON, orjson.dumps(answer), _NO_STORE))
 
-    service.directory.revoke(identity, token, Asker.of(exchange), done)
+    service.directory.revoke(identity, token, Asker.of(exchange), exchange.guard(done))
 
 
 def _own_token(service: Service, identity: Identity, text: str) -> IdentityToken:
@@ -136,7 +136,7 @@ def _revoke_epoch(service: Service, exchange: Exchange, body: dict[str, Any]) ->
         answer = {"prefix": prefix, "status": "revoked", "issued_before": timestamp(epoch)}
         exchange.respond(200, tail(JSON, orjson.dumps(answer), _NO_STORE))
 
-    service.directory.revoke_before(prefix, before, Asker.of(exchange), done)
+    service.directory.revoke_before(prefix, before, Asker.of(exchange), exchange.guard(done))
 
 
 def _away(exchange: Exchange) -> None:

@@ -89,10 +89,8 @@ def _validate_token(service: Service, exchange: Exchange, body: dict[str, Any]) 
         exchange.respond(200, tail(JSON, content, _NO_STORE))
 
     if isinstance(subject, Identity):
-        # A token of another life than the one remembered may be of one that was revoked.
-        record = service.directory.records.get(subject.id)
-        same = isinstance(token, IdentityToken) and record is not None and record.life.generated == token.generated_ms
-        service.directory.find((subject,), exchange.guard(found), remembered=same)
+        claimed = token.generated_ms if isinstance(token, IdentityToken) else None
+        service.directory.find((subject,), exchange.guard(found), claimed=claimed)
     else:
         found((), True)
 
