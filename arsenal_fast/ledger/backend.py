@@ -211,7 +211,7 @@ def opener(address: Address) -> Callable[[str], Store]:
     if isinstance(address, SqliteAddress):
         from arsenal_fast.ledger.sqlite import SqliteStore  # noqa: PLC0415 - only what is used is loaded
 
-        return lambda _: SqliteStore(address.path)
+        return lambda purpose: SqliteStore(address.path, writer=purpose == "write")
     if find_spec("psycopg") is None:
         raise ValueError(
             "the database URL is one of PostgreSQL, but psycopg is missing: pip install 'arsenal-fast[postgresql]'."

@@ -7,6 +7,7 @@
 * A group crosses into SQLite a few times, not once per row: each crossing gives up the interpreter's lock,
   and a busy event loop would take its time to hand it back. Hence statements with many rows of values,
   and answers folded into one JSON text.
+* A writer looks for its turn every POLL seconds, and not as SQLite does it: see ``_begin``.
 * The file is looked at before each commit: rows never go into one that was replaced or unlinked.
 """
 
@@ -41,7 +42,8 @@ from arsenal_fast.ledger.store import (
     revoked_id,
 )
 
-BUSY_MS: Final = 50  # SQLite's own wait for another writer; what takes longer is tried again by our thread
+BUSY_MS: Final = 50  # the wait for another process's lock; what takes longer is tried again by our thread
+POLL: Final = 0.0005  # seconds between two tries of a writer, see _begin
 CHECKPOINT_PAGES: Final = 4_000  # 16 MB of WAL between two checkpoints: each copies a page once, however often written
 WAL_LIMIT: Final = 64 << 20  # octets that an emptied WAL may keep on the disk
 AUDIT_SECONDS: Final = 0.5  # a question that takes longer is given up: look-ups wait behind it
@@ -69,8 +71,11 @@ _LIFE_EVENT: Final = (
 class SqliteStore:
     """The ``Store`` over one connection; belongs to the thread that made it."""
 
-    def __init__(self, path: str, *, durable: bool = True) -> None:
-        """Open the file, make it if need be, and bring its schema up to date. ``durable``: see above."""
+    def __init__(self, path: str, *, durable: bool = True, writer: bool = False) -> None:
+        """Open the file, make it if need be, and bring its schema up to date.
+
+        ``durable``: see above. ``writer``: it takes turns with the writers of other processes, commit after commit.
+        """
         self._path = path
         with _translated():
             _make_file(path)
@@ -78,6 +83,8 @@ class SqliteStore:
             self._connection = sqlite3.connect(path, isolation_level=None, cached_statements=256)
             try:
                 self._prepare(durable)
+                if writer:
+                    self._connection.execute("PRAGMA busy_timeout = 0")
             except BaseException:
                 self._connection.close()
                 raise
@@ -183,7 +190,7 @@ class SqliteStore:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
+        self._begin()
         try:
             yield
             connection.execute("COMMIT")
@@ -191,6 +198,23 @@ class SqliteStore:
             if connection.in_transaction:  # a full disk has ended it already
                 connection.execute("ROLLBACK")
             raise
+
+    def _begin(self) -> None:
+        """Take the file's lock for writing; raises within BUSY_MS where another process keeps it.
+
+        SQLite's own wait looks ever more rarely, in the end every 50 ms. Another process, whose commits follow
+        each other with hardly a gap, is then always ahead, and this one starves for as long as both are busy.
+        """
+        deadline = time.monotonic() + BUSY_MS / 1000
+        while True:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if not isinstance(_fault(error), Busy) or time.monotonic() > deadline:
+                    raise
+                time.sleep(POLL)
+            else:
+                return
 
     @contextmanager
     def _time_limit(self, seconds: float) -> Iterator[None]:

@@ -164,13 +164,14 @@ class Directory:
 
     def _ask_store(self, issue: _Issue, missing: Sequence[int]) -> None:
         rows = [self._row(issue.wanted[index], issue.ttl) for index in missing]
+        forgotten = self._forgotten
 
         def answered(issued: Sequence[Issued] | None) -> None:
             if issued is not None:
-                self._settle(issue, missing, issued, self._store)
+                self._settle(issue, missing, self._store, forgotten, issued)
                 return
             self._metrics.identity_issued_without_store += len(rows)
-            self._spare.issue(rows, lambda spare: self._settle(issue, missing, spare or (), self._spare))
+            self._spare.issue(rows, lambda spare: self._settle(issue, missing, self._spare, forgotten, spare or ()))
 
         self._store.issue(rows, answered)
 
@@ -184,7 +185,9 @@ class Directory:
             provisional=self._ledger is not None,
         )
 
-    def _settle(self, issue: _Issue, missing: Sequence[int], issued: Sequence[Issued], store: IdentityStore) -> None:
+    def _settle(
+        self, issue: _Issue, missing: Sequence[int], store: IdentityStore, forgotten: int, issued: Sequence[Issued]
+    ) -> None:
         """Take what the store said: done, to be asked for again, or new and therefore the ledger's business."""
         again: list[int] = []
         new: list[tuple[int, Issued]] = []
@@ -196,13 +199,13 @@ class Directory:
                 issue.wanted[index] = Wanted(redraw(), redraw)
                 again.append(index)
             elif ledger is None or each.outcome is Outcome.FOUND:
-                issue.found[index] = self._remember(identity, each)
+                self._keep(issue, index, each, forgotten)
             else:
                 new.append((index, each))
 
         if ledger is not None and new:
             rows = [self._ledger_row(issue, index, each) for index, each in new]
-            ledger.record(rows, partial(self._recorded, issue, new, store, again, self._forgotten))
+            ledger.record(rows, partial(self._recorded, issue, new, store, again, forgotten))
         else:
             self._go_on(issue, again)
 
@@ -281,9 +284,9 @@ class Directory:
         self._go_on(issue, again)
 
     def _keep(self, issue: _Issue, index: int, issued: Issued, forgotten: int) -> None:
-        """Hand out a life for which the ledger was asked, and remember it.
+        """Hand out a life, and remember it.
 
-        ``forgotten``: how often something had been forgotten when the ledger was asked. If something was since,
+        ``forgotten``: how often something had been forgotten when the store was asked. If something was since,
         it may have been this, which was not remembered yet: then it is handed out, but not kept.
         """
         issue.found[index] = record = self._remember(issue.wanted[index].identity, issued)

@@ -5,6 +5,7 @@ import pytest
 from arsenal_fast.errors import InvalidIdentity
 from arsenal_fast.identity.grammar import parse
 from arsenal_fast.identity.life import Life
+from arsenal_fast.identity.token import IdentityToken, Refusal
 from arsenal_fast.identity.validate import REASONS, Status, judge
 
 IDENTITY = parse("player-1@book.com/v1:id")
@@ -34,6 +35,67 @@ def test_a_well_formed_identity_is_judged_by_what_is_known(
 ) -> None:
     verdict = judge(IDENTITY, life, now, readable=readable)
     assert verdict == (status, status is Status.ACTIVE, REASONS[status], True, True)
+
+
+# A token's (generated, expires in seconds), and the life and what is dead, as far as they are known.
+OWN, EARLIER = IdentityToken(IDENTITY.id, 1_000, 5), IdentityToken(IDENTITY.id, 500, 4)
+ELSE = IdentityToken("other-1@book.com/v1:id", 1_000, 5)
+OVER, ALONE, NO_RECORD, ANOTHER = (
+    "The token has expired.",
+    "The token is of this service and has not expired; the shared state can't be read just now.",
+    "The token is of this service, but there is no record of the identity to check it with.",
+    "The token is of another identity.",
+)
+
+
+@pytest.mark.parametrize(
+    ("token", "life", "now", "dead_before", "readable", "status", "reason"),
+    [
+        (None, LIFE, 2_000, 1_000, True, Status.ACTIVE, None),
+        (None, LIFE, 2_000, 1_001, True, Status.REVOKED, None),
+        (None, LIFE, 2_000, 1_001, False, Status.REVOKED, None),
+        (None, LIFE, 9_000, 1_001, True, Status.REVOKED, None),  # revoked says more than expired
+        (None, None, 2_000, 1_001, True, Status.UNKNOWN, None),
+        (OWN, LIFE, 2_000, 0, True, Status.ACTIVE, None),
+        (OWN, LIFE, 4_999, 1_000, True, Status.ACTIVE, None),
+        (OWN, LIFE, 5_000, 0, True, Status.EXPIRED, OVER),
+        (OWN, LIFE, 2_000, 1_001, True, Status.REVOKED, None),
+        (OWN, LIFE, 9_000, 1_001, True, Status.REVOKED, None),
+        (OWN, None, 2_000, 0, True, Status.UNVERIFIABLE, NO_RECORD),
+        (OWN, None, 2_000, 0, False, Status.ACTIVE, ALONE),
+        (OWN, None, 5_000, 0, False, Status.EXPIRED, OVER),
+        (OWN, None, 2_000, 1_001, False, Status.REVOKED, None),
+        (EARLIER, LIFE, 2_000, 0, True, Status.ACTIVE, None),
+        (EARLIER, LIFE, 2_000, 500, True, Status.ACTIVE, None),
+        (EARLIER, LIFE, 2_000, 501, True, Status.REVOKED, None),
+        (EARLIER, LIFE, 4_000, 0, True, Status.EXPIRED, OVER),
+        (EARLIER, LIFE, 3_999, 0, True, Status.ACTIVE, None),
+        (OWN, Life(1_000, 1_500), 2_000, 0, True, Status.EXPIRED, None),  # the life is shorter than its token says
+        (ELSE, LIFE, 2_000, 0, True, Status.MALFORMED, ANOTHER),
+        (ELSE, None, 2_000, 0, False, Status.MALFORMED, ANOTHER),
+        (ELSE, LIFE, 2_000, 9_999, True, Status.MALFORMED, ANOTHER),
+        *((refusal, LIFE, 2_000, 0, True, Status.MALFORMED, refusal.sentence) for refusal in Refusal),
+        (Refusal.SIGNATURE, None, 2_000, 0, False, Status.MALFORMED, Refusal.SIGNATURE.sentence),
+    ],
+)
+def test_a_token_is_judged_by_what_it_says_and_by_what_is_known(
+    token: IdentityToken | Refusal | None,
+    life: Life | None,
+    now: int,
+    dead_before: int,
+    readable: bool,
+    status: Status,
+    reason: str | None,
+) -> None:
+    verdict = judge(IDENTITY, life, now, readable=readable, dead_before=dead_before, token=token)
+    assert verdict == (status, status is Status.ACTIVE, reason or REASONS[status], True, True)
+
+
+def test_a_good_token_makes_no_identity_of_what_is_none() -> None:
+    with pytest.raises(InvalidIdentity) as caught:
+        parse("player-1@book.com")
+    verdict = judge(caught.value, LIFE, 2_000, readable=True, token=OWN)
+    assert verdict == (Status.MALFORMED, False, str(caught.value), False, False)
 
 
 @pytest.mark.parametrize("readable", [True, False])

@@ -2,7 +2,10 @@
 
 Two processes share a Redis and a ledger. In each round one of them is killed while it hands out new identities,
 at another moment of its work each time, and started again; the other one goes on. What was handed out is then
-looked up in the database itself. LEDGER_KILLS is the number of rounds; ``make prove-ledger`` takes 20.
+looked up in the database itself. The promise ends where the ledger does not answer within its time-out: then the
+service goes on without, and says that it is degraded. A run in which it said so is run again.
+
+LEDGER_KILLS is the number of rounds; ``make prove-ledger`` takes 20.
 """
 
 import asyncio
@@ -19,6 +22,7 @@ from tests.support.issuing import Endpoint, Issuing
 from tests.support.loops import run, until
 from tests.support.redis_server import RedisServer
 from tests.support.service import ServiceProcess
+from tests.support.stalls import StalledError, on_a_machine_that_moves
 
 pytestmark = pytest.mark.integration
 
@@ -26,6 +30,7 @@ KILLS: Final = int(os.environ.get("LEDGER_KILLS", "4"))
 SINGLES: Final = 6  # connections to each process
 BATCHES: Final = 3
 SERVED: Final = 700  # identities that a process hands out before it is killed,
+DEGRADED: Final = "the ledger is degraded: The ledger does not answer in time."
 STEP: Final = 137  # so many more in each round,
 MOST: Final = 2_000  # and then from the beginning
 
@@ -37,8 +42,14 @@ async def kill_at_work(service: ServiceProcess, endpoint: Endpoint, under: Issui
     endpoint.up.clear()
     service.kill()
     await until(lambda: under.cut > cut)
+    judge_ledger(service)
     await asyncio.to_thread(service.start)
     endpoint.up.set()
+
+
+def judge_ledger(service: ServiceProcess) -> None:
+    if DEGRADED in service.stderr:
+        raise StalledError(service.last_words)
 
 
 async def load_and_kills(services: list[ServiceProcess], under: Issuing) -> None:
@@ -64,11 +75,22 @@ async def load_and_kills(services: list[ServiceProcess], under: Issuing) -> None
 def test_every_identity_that_a_client_received_before_a_kill_is_in_the_ledger(
     redis: RedisServer, ledger_url: str
 ) -> None:
+    on_a_machine_that_moves(lambda: kill_again_and_again(redis, ledger_url))
+
+
+def kill_again_and_again(redis: RedisServer, ledger_url: str) -> None:
     under = Issuing()
     env = {"RATE_LIMIT_REQUESTS": "0", "REDIS_URL": redis.url, "DATABASE_URL": ledger_url}
     with ExitStack() as stack:
         services = [stack.enter_context(ServiceProcess(**env)) for _ in range(2)]
-        run(load_and_kills(services, under), deadline=30 + 10 * KILLS)
+        try:
+            run(load_and_kills(services, under), deadline=30 + 10 * KILLS)
+        except ExceptionGroup as group:
+            if group.subgroup(StalledError):
+                raise StalledError(str(group.exceptions[0])) from None
+            raise
+        for service in services:
+            judge_ledger(service)
     written = ledger_rows.lives(ledger_url)
     events = ledger_rows.history(ledger_url)
     missing = [

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arsenal_fast.limiting.quota import Quota
@@ -190,6 +190,10 @@ STORIES: dict[str, list[tuple[Any, ...]]] = {
     "the ledger writes while it is revoked": [
         *[("pass", 1), ("revoke", 0, "one"), ("hold", 0, False, True), ("ask", 0, "get"), ("pass", 1)],
         *[("revoke", 1, "one"), ("ask", 0, "validate"), ("ledger", 0), ("ledger", 0), ("ask", 0, "get")],
+    ],
+    "an identity is asked for by who raises the epoch, before it knows that it has": [
+        *[("hold", 1, True, True), ("pass", 2), ("revoke", 1, "all"), ("store", 1), ("ask", 1, "get")],
+        *[("release", 1), ("ask", 1, "get")],
     ],
     "the ledger hears of the revocation late": [
         *[("pass", 2), ("hold", 0, False, True), ("revoke", 0, "one"), ("hold", 1, False, True), ("ask", 1, "get")],

@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from arsenal_fast.identity.grammar import Identity
-from arsenal_fast.identity.life import Issued, IssueRow, Life, Mode
+from arsenal_fast.identity.life import Found, Issued, IssueRow, Life, Mode
 from arsenal_fast.metrics import Metrics
 from arsenal_fast.service.directory import Asker, Directory, Known, Wanted
 from arsenal_fast.service.records import Record
-from tests.support.ledgers import SwitchedLedger
+from tests.support.ledgers import Book, SwitchedLedger
 from tests.support.rig import START, Rig, request
 from tests.support.stores import SwitchedStore
 
@@ -255,3 +257,380 @@ def test_a_prepared_answer_goes_when_its_record_is_forgotten() -> None:
     for spelling in (target, f"{target}&prefix=unknown"):
         client.send(request("GET", spelling))
         assert client.answers("GET")[0].json == theirs
+
+
+# The ledger
+
+
+def kept(bench: Bench) -> SwitchedLedger:
+    """The ledger of a bench that has one."""
+    assert bench.ledger is not None
+    return bench.ledger
+
+
+def with_ledger(book: Book | None = None, store: SwitchedStore | None = None) -> Bench:
+    return Bench(store=store, ledger=SwitchedLedger(book))
+
+
+def test_a_new_life_is_handed_out_when_the_ledger_has_it_and_not_before() -> None:
+    bench = with_ledger()
+    kept(bench).holding = True
+    answers = bench.ask(1)
+    assert answers == []
+    kept(bench).release()
+    assert answers == [], "committed, and not told yet"
+    kept(bench).release()
+    assert [record.id for record in answers[0]] == [identity(1).id]
+    assert kept(bench).book.pasts[identity(1).id].life == answers[0][0].life
+
+
+def test_what_lives_here_or_in_the_store_never_waits_for_the_ledger() -> None:
+    bench = with_ledger()
+    first = bench.issue(1)
+    other = with_ledger(kept(bench).book, bench.store)
+    for ledger in (kept(bench), kept(other)):
+        ledger.holding = True
+    assert bench.issue(1) == first
+    assert other.issue(1)[0].life == first[0].life
+    assert bench.find(1) == other.find(1) == ([first[0].life], True)
+    assert (kept(other).recorded, kept(other).finds) == ([], [])
+
+
+def test_in_a_batch_only_the_new_ones_are_written_down() -> None:
+    bench = with_ledger()
+    bench.issue(2)
+    assert [record.identity for record in bench.issue(1, 2, 3)] == [identity(run) for run in (1, 2, 3)]
+    assert [[row.id for row in rows] for rows in kept(bench).recorded] == [
+        [identity(2).id],
+        [identity(1).id, identity(3).id],
+    ]
+
+
+def test_an_identity_twice_in_a_batch_is_one_event() -> None:
+    bench = with_ledger()
+    first, second = bench.issue(1, 1)
+    assert first.life == second.life
+    assert [event.kind for event in kept(bench).book.events] == ["issued"]
+    assert bench.store.memory.identities.records.get(identity(1).id, int(START * 1000)) == Found(first.life)
+
+
+def test_a_row_says_who_asked_under_which_id_for_which_environment() -> None:
+    bench = with_ledger()
+    bench.ask(1, 2, asker=Asker("sub:ci", "r-1", ("dev", "prod")))
+    bench.ask(3, asker=Asker("203.0.113.9"))
+    bench.rig.advance(50)
+    bench.ask(1, asker=Asker("2001:db8::/64", "r-2"))
+    rows = [row for rows in kept(bench).recorded for row in rows]
+    assert [(row.kind, row.id, row.environment, row.caller, row.request_id) for row in rows] == [
+        ("issued", identity(1).id, "dev", "sub:ci", "r-1"),
+        ("issued", identity(2).id, "prod", "sub:ci", "r-1"),
+        ("issued", identity(3).id, None, "203.0.113.9", None),
+        ("renewed", identity(1).id, None, "2001:db8::/64", "r-2"),
+    ]
+    assert rows[0][2:7] == ("player", "1", DOMAIN, "v1", Life(int(START * 1000), int(START * 1000) + 60_000))
+
+
+REQUEST_IDS = [
+    ({"X_Request_Id": "r-1"}, "r-1"),
+    ({"X_Request_Id": "x" * 200}, "x" * 128),
+    ({"X_Request_Id": ""}, None),
+    ({}, None),
+]
+
+
+@pytest.mark.parametrize(("headers", "request_id"), REQUEST_IDS)
+def test_requests_are_written_down_with_their_client_and_id(headers: dict[str, str], request_id: str | None) -> None:
+    ledger = SwitchedLedger()
+    rig = Rig(ledger=ledger)
+    rig.get("/api/v1/id?run=1", **headers)
+    body = {"environments": [{"name": "dev", "run": "2"}, {"name": "\u00e9", "run": "3"}]}
+    rig.post("/api/v1/identities", body, Authorization=rig.bearer(subject="ci"), **headers)
+    rows = [row for rows in ledger.recorded for row in rows]
+    assert [(row.run, row.environment, row.caller, row.request_id) for row in rows] == [
+        ("1", None, "203.0.113.9", request_id),
+        ("2", "dev", "sub:ci", request_id),
+        ("3", "\u00e9", "sub:ci", request_id),
+    ]
+
+
+def test_a_request_id_that_is_no_text_is_not_written_down() -> None:
+    ledger = SwitchedLedger()
+    client = Rig(ledger=ledger).connect()
+    client.send(b"GET /api/v1/id?run=1 HTTP/1.1\r\nHost: a\r\nX-Request-Id: \xe9\xff\r\n\r\n")
+    assert client.answers("GET")[0].status == 200
+    assert ledger.recorded[0][0].request_id is None
+
+
+def flushed(bench: Bench) -> None:
+    bench.store.memory = bench.rig.memory()
+
+
+def held_in_store(bench: Bench, run: int) -> Found | None:
+    """The store's record."""
+    answers: list[Sequence[Found | None] | None] = []
+    bench.store.memory.identities.find([identity(run).id], answers.append)
+    assert answers[0] is not None
+    return answers[0][0]
+
+
+def test_a_life_is_provisional_in_the_store_until_the_ledger_has_it() -> None:
+    bench = with_ledger()
+    kept(bench).holding = True
+    bench.ask(1)
+    held = held_in_store(bench, 1)
+    assert held is not None
+    assert held.provisional
+    kept(bench).release_all()
+    held = held_in_store(bench, 1)
+    assert held is not None
+    assert not held.provisional
+
+
+def test_who_finds_a_provisional_life_asks_the_ledger_too() -> None:
+    bench = with_ledger()
+    other = with_ledger(kept(bench).book, bench.store)
+    kept(bench).holding = True
+    mine = bench.ask(1)
+    theirs = other.issue(1)
+    kept(bench).release_all()
+    assert theirs[0].life == mine[0][0].life
+    assert [row.kind for rows in kept(other).recorded for row in rows] == ["issued"]
+    assert [event.kind for event in kept(bench).book.events] == ["issued"], "written once"
+
+
+def test_the_older_life_of_the_ledger_wins_and_the_store_is_told() -> None:
+    bench = with_ledger()
+    first = bench.issue(1)[0]
+    flushed(bench)
+    bench.rig.advance(5)
+    other = with_ledger(kept(bench).book, bench.store)
+    other.rig.advance(5)
+    assert other.issue(1)[0].life == first.life
+    assert held_in_store(bench, 1) == Found(first.life)
+    assert (other.metrics.identity_issued, other.metrics.identity_lookup_hits) == (0, 1)
+    third = Bench(store=bench.store)
+    assert third.issue(1)[0].life == first.life, "found in the store"
+
+
+def test_a_life_that_is_due_does_not_win() -> None:
+    bench = with_ledger()
+    first = bench.issue(1)[0]
+    flushed(bench)
+    bench.rig.advance(50)
+    second = bench.issue(1)[0]
+    assert second.life.generated == first.life.generated + 50_000
+    assert [event.kind for event in kept(bench).book.events] == ["issued", "issued"]
+
+
+def test_with_the_ledger_away_issuing_goes_on_and_is_written_down_at_its_return() -> None:
+    bench = with_ledger()
+    ledger = kept(bench)
+    ledger.away = True
+    records = bench.issue(1, 2)
+    assert [record.identity for record in records] == [identity(1), identity(2)]
+    assert bench.issue(1, 2) == records
+    held = held_in_store(bench, 1)
+    assert held is not None
+    assert held.provisional
+    assert ledger.counters.waiting == 2
+    other = with_ledger(ledger.book, bench.store)
+    kept(other).away = True
+    assert other.issue(1)[0].life == records[0].life
+    ledger.come_back()
+    assert ledger.book.pasts[identity(1).id].life == records[0].life
+    kept(other).away = False
+    flushed(bench)
+    third = with_ledger(ledger.book, bench.store)
+    third.rig.advance(5)
+    assert [record.life for record in third.issue(1, 2)] == [record.life for record in records]
+
+
+def test_with_the_store_away_the_ledger_still_keeps_workers_to_one_life() -> None:
+    bench = with_ledger()
+    other = with_ledger(kept(bench).book, bench.store)
+    bench.store.away = True
+    mine = bench.issue(1)[0]
+    other.rig.advance(5)
+    bench.rig.advance(5)
+    assert other.issue(1)[0].life == mine.life
+    assert other.find(1) == bench.find(1) == ([mine.life], True)
+
+
+def test_a_store_that_goes_away_before_it_has_taken_the_older_life_delays_nobody() -> None:
+    bench = with_ledger()
+    first = bench.issue(1)[0]
+    flushed(bench)
+    other = with_ledger(kept(bench).book, bench.store)
+    kept(other).holding = True
+    answers = other.ask(1)
+    bench.store.away = True
+    kept(other).release_all()
+    assert answers[0][0].life == first.life
+
+
+# Finding
+
+
+def test_a_life_that_the_store_has_lost_is_found_in_the_ledger_and_put_back() -> None:
+    bench = with_ledger()
+    life = bench.issue(1)[0].life
+    bench.hits()
+    other = with_ledger(kept(bench).book, bench.store)
+    flushed(bench)
+    other.rig.advance(5)
+    assert other.known(1, 2) == ([Known(life, 0, cached=False), None], True)
+    assert other.hits() == (2, 1)
+    assert kept(other).finds == [[identity(1).id, identity(2).id]]
+    assert held_in_store(other, 1) == Found(life)
+    assert other.known(1) == ([Known(life, 0, cached=True)], True), "the store knows it again"
+    assert len(kept(other).finds) == 1
+
+
+def test_a_life_that_is_over_or_revoked_is_told_and_not_put_back() -> None:
+    bench = with_ledger()
+    life = bench.issue(1, 2)[0].life
+    revoked: list[object] = []
+    bench.directory.revoke(identity(2), None, ASKER, revoked.append)
+    flushed(bench)
+    other = with_ledger(kept(bench).book, bench.store)
+    other.rig.advance(60)
+    known, readable = other.known(1, 2)
+    assert readable
+    assert known == [Known(life, 0, cached=False), Known(life, life.generated + 1, cached=False)]
+    assert (held_in_store(other, 1), held_in_store(other, 2)) == (None, None)
+    assert other.hits() == (2, 0)
+
+
+# Store away, ledger away -> what is known of an identity of another worker, and of one that nobody asked for.
+READABLE = [
+    (False, False, True, True),
+    (True, False, True, True),
+    (False, True, True, False),
+    (True, True, False, False),
+]
+
+
+@pytest.mark.parametrize(("store_away", "ledger_away", "known", "readable"), READABLE)
+def test_what_can_be_read_is_read(store_away: bool, ledger_away: bool, known: bool, readable: bool) -> None:
+    bench = with_ledger()
+    life = bench.issue(1)[0].life
+    other = with_ledger(kept(bench).book, bench.store)
+    bench.store.away, kept(other).away = store_away, ledger_away
+    assert other.find(1, 2) == ([life if known else None, None], readable)
+
+
+def test_a_proposed_life_is_not_told_while_the_ledger_holds_another() -> None:
+    bench = with_ledger()
+    life = bench.issue(1)[0].life
+    flushed(bench)
+    bench.rig.advance(5)
+    other = with_ledger(kept(bench).book, bench.store)
+    other.rig.advance(5)
+    kept(other).holding = True
+    answers = other.ask(1)
+    third = with_ledger(kept(bench).book, bench.store)
+    third.rig.advance(5)
+    assert third.find(1) == ([life], True)
+    kept(other).release_all()
+    assert answers[0][0].life == life
+
+
+# What is remembered
+
+
+def test_a_record_that_another_life_replaces_is_forgotten_wherever_it_is_held() -> None:
+    bench = Bench()
+    old = bench.issue(1)[0]
+    bench.directory.records.clear()
+    flushed(bench)
+    bench.rig.advance(5)
+    new = bench.issue(1)[0]
+    assert new.life != old.life
+    assert (old.fresh_until, old.expires) == (0, 0)
+    assert bench.issue(1) == [new]
+
+
+def test_what_was_revoked_in_an_outage_is_not_asserted_and_not_remembered() -> None:
+    other = Bench()
+    bench = Bench(store=other.store)
+    record = bench.issue(1)[0]
+    revoked: list[object] = []
+    other.rig.advance(1)
+    other.directory.revoke(identity(1), None, ASKER, revoked.append)
+    bench.directory.restore()
+    assert (record.fresh_until, record.expires) == (0, 0)
+    assert bench.issue(1)[0].life.generated > record.life.generated
+
+
+# Two workers, and a store that loses its memory
+
+
+class Handed:
+    """Two workers over one store and one ledger; every life of one identity that was handed out."""
+
+    def __init__(self) -> None:
+        book, store = Book(), SwitchedStore(Rig().memory())
+        self.benches = [Bench(store=SwitchedStore(store.memory), ledger=SwitchedLedger(book)) for _ in range(2)]
+        self.flush()
+        self.answers: list[list[Sequence[Record]]] = []
+
+    def flush(self) -> None:
+        memory = self.benches[0].rig.memory()
+        for bench in self.benches:
+            bench.store.memory = memory
+
+    def take(self, step: str, worker: int) -> None:
+        bench = self.benches[worker]
+        ledger = kept(bench)
+        match step:
+            case "ask":
+                self.answers.append(bench.ask(1))
+            case "hold":
+                bench.store.holding = ledger.holding = True
+            case "store":
+                if bench.store.held:
+                    bench.store.release()
+            case "ledger":
+                if ledger.writes or ledger.reads:
+                    ledger.release()
+            case "forget":
+                bench.directory.restore()
+            case "flush":
+                self.flush()
+            case "pass":
+                for each in self.benches:
+                    each.rig.advance(0.5)
+
+    def finish(self) -> None:
+        busy = True
+        while busy:
+            for bench in self.benches:
+                bench.store.release_all()
+                kept(bench).release_all()
+            busy = any(bench.store.held for bench in self.benches)
+
+    def lives(self) -> set[Life]:
+        assert all(len(answers) == 1 for answers in self.answers), "everybody was answered, and once"
+        return {answers[0][0].life for answers in self.answers}
+
+
+steps = st.tuples(
+    st.sampled_from(["ask", "ask", "ask", "hold", "store", "store", "ledger", "ledger", "flush", "forget", "pass"]),
+    st.integers(0, 1),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(steps, min_size=3, max_size=30))
+def test_two_workers_never_hand_out_two_lives_of_one_identity_whatever_the_store_forgets(
+    story: list[tuple[str, int]],
+) -> None:
+    """All of it takes less time than three quarters of a life."""
+    handed = Handed()
+    for step, worker in story:
+        handed.take(step, worker)
+    handed.finish()
+    for worker in (0, 1):
+        handed.take("ask", worker)
+    handed.finish()
+    assert len(handed.lives()) == 1

@@ -1,0 +1,28 @@
+"""Scenarios that a machine which stands still can spoil.
+
+Some promises end where a dependency does not answer within its time-out, and say so. On a machine that has other
+things to do a time-out may pass without anything having failed. Then the scenario says nothing of the service, and
+is run again; the last run's word stands. It must be recognisable by something else than by its result.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+RUNS: Final = 3
+
+
+class StalledError(Exception):
+    """The machine stood still."""
+
+
+def on_a_machine_that_moves(scenario: Callable[[], None]) -> None:
+    """Run it, and again where it was spoilt, RUNS times at most."""
+    for left in reversed(range(RUNS)):
+        try:
+            scenario()
+        except StalledError as error:
+            print(f"\nspoilt: {error}")
+            if not left:
+                raise
+        else:
+            return
