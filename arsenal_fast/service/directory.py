@@ -193,7 +193,7 @@ class Directory:
         new: list[tuple[int, Issued]] = []
         ledger = self._ledger
         for index, each in zip(missing, issued, strict=True):
-            identity, redraw = issue.wanted[index]
+            redraw = issue.wanted[index].redraw
             if each.outcome is Outcome.TAKEN and redraw is not None:
                 # Another worker with the same node number drew the same run: once in a blue moon.
                 issue.wanted[index] = Wanted(redraw(), redraw)
@@ -332,17 +332,14 @@ class Directory:
 
         def found(answers: Sequence[Found | None] | None) -> None:
             uncertain = missing
-            proposed: set[int] = set()
             if answers is not None:
                 uncertain = []
                 for index, answer in zip(missing, answers, strict=True):
                     if answer is not None:
                         known[index] = self._known(identities[index], answer.life, answer.floor, cached=True)
-                        if answer.provisional:
-                            proposed.add(index)
                     if answer is None or answer.provisional or claimed not in (None, answer.life.generated):
                         uncertain.append(index)
-            self._ask_ledger(identities, known, uncertain, proposed, answers is not None, counted)
+            self._ask_ledger(identities, known, uncertain, answers is not None, counted)
 
         def counted(known: Sequence[Known | None], readable: bool) -> None:
             now_ms = self._now() * 1000
@@ -362,7 +359,6 @@ class Directory:
         identities: Sequence[Identity],
         known: list[Known | None],
         uncertain: Sequence[int],
-        proposed: Container[int],
         readable: bool,
         done: Callable[[Sequence[Known | None], bool], None],
     ) -> None:
@@ -383,7 +379,7 @@ class Directory:
                 known[index] = each = self._known(identity, past.life, past.floor, cached=held is not None)
                 if held is not None:
                     known[index] = each = each._replace(dead_before=max(each.dead_before, held.dead_before))
-                    if index not in proposed or not self._rules(identity, past, held):
+                    if not self._rules(identity, past, held):
                         known[index] = each._replace(life=held.life)
                         continue
                 if past.life is not None and each.is_living(self._now() * 1000):

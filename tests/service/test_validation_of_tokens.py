@@ -167,9 +167,7 @@ BAD: list[tuple[str, str]] = [
 
 @pytest.mark.parametrize("arrange", [nothing, issued, revoked, away(nothing), away(issued)])
 @pytest.mark.parametrize(("token", "sentence"), BAD)
-def test_a_bad_token_makes_the_whole_of_it_malformed(
-    token: str, sentence: str, arrange: Callable[[Rig], None]
-) -> None:
+def test_a_bad_token_makes_the_whole_of_it_malformed(token: str, sentence: str, arrange: Callable[[Rig], None]) -> None:
     rig = Rig(settings=UNLIMITED, switched=True)
     arrange(rig)
     verdict = rig.post(PATH, {"identity": ID, "token": token}).json
