@@ -30,7 +30,7 @@ Recall = Callable[[Callable[[Mapping[str, int] | None], None]], None]
 class Revisions:
     """The newest revision that this worker has caught up with, and the epochs in force.
 
-    ``forget(ids, prefixes)`` drops what is remembered of revoked identities; None is everything.
+    ``forget(ids)`` drops what is remembered of revoked identities; None is everything.
     """
 
     def __init__(
