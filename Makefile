@@ -16,7 +16,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 python;
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: $(VENV)/.run-stamp ## install what is missing and serve on port 3655 until Ctrl-C
@@ -24,15 +24,20 @@ run: $(VENV)/.run-stamp ## install what is missing and serve on port 3655 until 
 
 .PHONY: test
 test: lint redis postgresql ## everything that must be green: ruff, mypy --strict, all tests
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not deploy"
 
 .PHONY: unit
 unit: $(VENV)/.test-stamp ## the tests that need neither Redis nor a started service
-	$(BIN)/pytest -m "not integration"
+	$(BIN)/pytest -m "not integration and not deploy"
 
 .PHONY: integration
 integration: $(VENV)/.test-stamp redis postgresql ## the tests with a real Redis, PostgreSQL and sockets
-	$(BIN)/pytest -m integration
+	$(BIN)/pytest -m "integration and not deploy"
+
+.PHONY: verify-deploy
+verify-deploy: $(VENV)/.test-stamp redis postgresql ## image, manifests, alerts, dashboards, backup, upgrade: by the real tools
+	@scripts/install-deploy-tools.sh
+	$(BIN)/pytest -m deploy tests/deploy
 
 .PHONY: prove-ledger
 prove-ledger: $(VENV)/.test-stamp redis ## 20 kills on each database, a lock of 10 s, 10,000 revocations over two replicas

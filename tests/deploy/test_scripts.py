@@ -1,0 +1,16 @@
+"""The shell scripts of the repository."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = sorted(ROOT.glob("scripts/*.sh"))
+
+
+@pytest.mark.deploy("shell scripts have no known trap", tool="shellcheck")
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_shellcheck_finds_nothing(script: Path) -> None:
+    found = subprocess.run(["shellcheck", "--severity=style", script], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout
