@@ -53,7 +53,7 @@ _LAST_SECOND: Final = LAST_MOMENT // 1000
 
 # RFC 4648 section 5 without padding (RFC 7515 section 2), in its one canonical form: section 3.5 has the spare
 # bits of the last character zero. A verifier that ignores them takes several texts for one token.
-_OCTETS: Final = r"(?:[A-Za-z0-9_-]{4})*+(?:[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048]|[A-Za-z0-9_-][AQgw])?+"
+_OCTETS: Final = r"(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048]|[A-Za-z0-9_-][AQgw])?"
 # RFC 7515 section 7.1. No signature at all has the right shape: then the algorithm is refused.
 _compact = re.compile(rf"(?=[^.]{{1,{MAX_HEADER}}}+\.[^.]){_OCTETS}\.{_OCTETS}\.{_OCTETS}").fullmatch
 # It becomes part of the store's keys and of log lines.

@@ -148,7 +148,7 @@ def _gzip(body: bytes) -> bytes:
 
 # RFC 9110 12.5.3: #( codings [ weight ] ), weight = OWS ";" OWS "q=" qvalue
 _CODING: Final = re.compile(
-    rb"[ \t]*+(\*|[!#$%&'*+.^_`|~0-9A-Za-z-]++)[ \t]*+(?:;[ \t]*+[qQ]=([01](?:\.[0-9]{0,3}+)?+)[ \t]*+)?+"
+    rb"[ \t]*+(\*|[!#$%&'*+.^_`|~0-9A-Za-z-]++)[ \t]*+(?:;[ \t]*+[qQ]=([01](?:\.[0-9]{0,3}+)?)[ \t]*+)?"
 )
 
 
