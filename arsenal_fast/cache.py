@@ -9,7 +9,7 @@ Forgetting is spread out: a dropped generation is emptied two entries at each in
 request pays for freeing a hundred thousand of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -19,12 +19,14 @@ V = TypeVar("V")
 class GenerationalCache(Generic[K, V]):
     """At most ``2 * capacity`` living entries, and a dropped generation that is being emptied."""
 
-    __slots__ = ("_capacity", "_dying", "_old", "young")
+    __slots__ = ("_capacity", "_dying", "_old", "_retire", "young")
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, retire: Callable[[V], None] | None = None) -> None:
+        """``retire`` is told of every value that is forgotten for want of room, when that is done."""
         if capacity < 1:
             raise ValueError("capacity must be at least 1")
         self._capacity = capacity
+        self._retire = retire
         self.young: dict[K, V] = {}
         """The young generation; a caller in a hurry may look here first, and never writes to it."""
         self._old: dict[K, V] = {}
@@ -49,13 +51,25 @@ class GenerationalCache(Generic[K, V]):
         if self._dying:
             self._forget_two()
 
+    def peek(self, key: K) -> V | None:
+        """Return what is held under the key without keeping it young, also where it is being forgotten; or None."""
+        for generation in (self.young, self._old, self._dying):
+            value = generation.get(key)
+            if value is not None:
+                return value
+        return None
+
     def discard(self, key: K) -> None:
         """Forget the entry if it is there."""
         self.young.pop(key, None)
         self._old.pop(key, None)
+        self._dying.pop(key, None)
 
     def clear(self) -> None:
         """Forget everything, at once."""
+        if self._retire is not None:
+            for value in self.held():
+                self._retire(value)
         self.young.clear()
         self._old.clear()
         self._dying.clear()
@@ -66,17 +80,25 @@ class GenerationalCache(Generic[K, V]):
         yield from young
         yield from old
 
+    def held(self) -> Iterator[V]:
+        """Yield the living entries and those that are being forgotten."""
+        yield from self.values()
+        yield from tuple(self._dying.values())
+
     def __len__(self) -> int:
         return len(self.young) + len(self._old)
 
     def _turn(self) -> None:
         # `young` is replaced, not emptied: a reader who holds the old dictionary sees no change.
+        while self._dying:
+            self._forget_two()
         self._dying = self._old
         self._old = self.young
         self.young = {}
 
     def _forget_two(self) -> None:
-        dying = self._dying
-        dying.popitem()
-        if dying:
-            dying.popitem()
+        dying, retire = self._dying, self._retire
+        for _ in range(min(2, len(dying))):
+            _, value = dying.popitem()
+            if retire is not None:
+                retire(value)

@@ -88,6 +88,7 @@ class Keys:
         if len(self._known_headers) != len(pem_keys):
             raise ConfigurationError(["JWT_PRIVATE_KEY has the same key twice."])
         self._jwks = {"keys": [key.jwk for key in pem_keys]}
+        self._sign_secret = tokens.hs256(self._secrets[0])
         self._identity_start, self._sign = self._signer(pem_keys)
         self._library: _Library | None = None
 
@@ -96,8 +97,7 @@ class Keys:
         if pem_keys:
             assert pem_keys[0].private is not None
             return pem_keys[0].header + b".", pem_keys[0].private.sign
-        key = self._secrets[0]
-        return self._secret_header + b".", lambda signing_input: tokens.sign_hs256(key, signing_input)
+        return self._secret_header + b".", self._sign_secret
 
     def sign_identity(self, identity: str, life: Life) -> str:
         """The token of this life; ``identity`` is the id of a valid one."""
@@ -122,8 +122,7 @@ class Keys:
         token = ServiceToken(subject, frozenset(scopes), rate_limit, issued + days * _SECONDS_A_DAY)
         payload = tokens.service_payload(self.issuer, token, issued, jti or secrets.token_urlsafe(16))
         signing_input = self._secret_header + b"." + tokens.encode(payload)
-        signature = tokens.sign_hs256(self._secrets[0], signing_input)
-        return (signing_input + b"." + tokens.encode(signature)).decode("ascii")
+        return (signing_input + b"." + tokens.encode(self._sign_secret(signing_input))).decode("ascii")
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
         """The JWK Set (RFC 7517 section 5) of the Ed25519 keys; without one it is empty."""

@@ -42,12 +42,23 @@ class Fields:
 
     def copy(self, block: bytes) -> "Fields":
         """Another one that differs in its block alone; spelled out, for it is on the way of a request."""
+        return self.varied(self.forwarded_for, self.request_id, self.traceparent, self.content_length, block)
+
+    def varied(
+        self,
+        forwarded_for: bytes | None,
+        request_id: bytes | None,
+        traceparent: bytes | None,
+        content_length: int | None,
+        block: bytes | None = None,
+    ) -> "Fields":
+        """Another one that differs in what changes from request to request."""
         return Fields(
-            block,
+            self.block if block is None else block,
             self.host,
             self.connection_close,
             self.connection_keep_alive,
-            self.content_length,
+            content_length,
             self.chunked,
             self.expect_continue,
             self.content_type,
@@ -55,9 +66,9 @@ class Fields:
             self.accept_encoding,
             self.authorization,
             self.origin,
-            self.request_id,
-            self.forwarded_for,
-            self.traceparent,
+            request_id,
+            forwarded_for,
+            traceparent,
             self.if_none_match,
             self.request_method,
             self.request_headers,

@@ -1,78 +1,174 @@
-"""A field block with holes: what a proxy repeats, and where each of its requests says something else.
+"""What the requests of a connection have in common, as one pattern over a whole message.
 
-A client's own connection repeats its field block octet for octet; a proxy's repeats all but a few values
-(the client's address, a request id, a trace context). A shape is such a block cut at those values. A block
-that fits it has the same fields, name by name and in the same order, with other values in the holes, so
-that nothing needs to be parsed again. What may stand in a hole is narrower than what HTTP allows there:
-visible ASCII and inner blanks. All else doesn't fit, and is judged by the parser.
+A client's own connection repeats its field block octet for octet; a proxy's repeats all but a few values (the client's
+address, a request id, a trace context, the length of a body). A *shape* is a valid block cut at those values, the
+*holes*. A message that fits it has the same fields, name by name and in the same order, with other values in the holes,
+so nothing of it needs to be parsed again: one match proves the request line, every line and where the message ends.
+What may stand in a hole is narrower than what HTTP allows there (visible ASCII and inner spaces). All else doesn't
+fit, and is judged by the parser; a test holds that both ways read the same.
+
+A pattern costs a millisecond to compile. So shapes are shared by all connections of a worker, and none is compiled
+before its block has come ``WORTHWHILE`` times.
 """
 
 import re
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Final
 
-from arsenal_fast.http.request import Fields
+from arsenal_fast.http.grammar import METHOD_AND_TARGET
+from arsenal_fast.http.limits import Limits
+from arsenal_fast.http.request import Fields, Request
+
+WORTHWHILE: Final = 16
+"""Blocks of one shape after which more are expected; by then their sender has cost as much as the compiling will."""
+
+REMEMBERED: Final = 256
+"""Shapes kept, and candidates counted: as many kinds of clients and proxies as a worker has before it."""
+
+MAX_HEAD: Final = 4096
+"""Octets of a head that may fit; whatever is longer is rare, and may be over a limit."""
+
+MAX_BLOCK: Final = 2048
+"""Octets of a block that is made a shape of; browsers with many cookies have more."""
 
 # Fields whose values change from request to request; all others have to be equal.
 _HOLES: Final = re.compile(
-    rb"(?:^|(?<=\n))(?:(x-forwarded-for)|(x-request-id)|x-real-ip|forwarded|via|traceparent|tracestate"
-    rb"|x-b3-[a-z]{1,12}|x-correlation-id|x-amzn-trace-id|x-cloud-trace-context|cf-ray|cf-connecting-ip"
+    rb"(?:^|(?<=\n))(?:(x-forwarded-for)|(x-request-id)|(traceparent)|(content-length)|x-real-ip|forwarded|via"
+    rb"|tracestate|x-b3-[a-z]{1,12}|x-correlation-id|x-amzn-trace-id|x-cloud-trace-context|cf-ray|cf-connecting-ip"
     rb"|x-envoy-[a-z-]{1,32}):[ \t]*([\x21-\x7e](?:[\x20\x21-\x7e]*[\x21-\x7e])?)(?=\r\n)",
     re.IGNORECASE,
 )
-_VALUE: Final = re.compile(rb"[\x21-\x7e](?:[\x20-\x7e]*+(?<=[\x21-\x7e]))?+").fullmatch
+_FORWARDED_FOR, _REQUEST_ID, _TRACEPARENT, _CONTENT_LENGTH = range(4)
+"""The roles of holes that somebody reads: the groups of _HOLES, from 0."""
+_ROLES: Final = 4
+_UNREAD: Final = -1
 
-_OTHER: Final = 0
-_FORWARDED_FOR: Final = 1
-_REQUEST_ID: Final = 2
+_LINE: Final = rb"(" + METHOD_AND_TARGET + rb" HTTP/1\.1)\r\n"
+_LINE_GROUPS: Final = 5  # line, method, target, path, query
+_VALUE: Final = rb"[\x21-\x7e]++(?: ++[\x21-\x7e]++)*"
+_VALUE_OF: Final = {
+    _REQUEST_ID: rb"[\x21-\x7e]{1,128}+",  # one that is echoed
+    _CONTENT_LENGTH: rb"0|[1-9][0-9]{0,8}+",
+}
+
+Match = tuple[bytes, bytes, bytes, bytes, bytes | None, bytes, bytes, bytes, bytes, bytes]
+"""line, method, target, path, query, X-Forwarded-For, X-Request-Id, traceparent, Content-Length, body.
+
+Of the fields, those that the shape does not have are empty.
+"""
 
 
-class Holes(NamedTuple):
-    """The values of a fitting block that somebody reads; None where the shape has no such field."""
+class Shape:
+    """The shape of one block, with the fields that all of its requests have.
 
-    forwarded_for: bytes | None
-    request_id: bytes | None
+    ``fixed``: where there is no hole, what a message consists of behind its request line, so that comparing is enough;
+    ``cut`` is where it begins, counted from the end. None where there are holes, and ``match`` is to be asked.
+    """
 
+    __slots__ = ("_fields", "_groups", "_max_body", "_pattern", "cut", "fixed")
 
-class BlockShape:
-    """The shape of one valid block. ``holes`` is how many values may differ; without any it is of no use."""
+    def __init__(self, fields: Fields, parts: tuple[bytes, ...], roles: tuple[int, ...], limits: Limits) -> None:
+        """``parts``: the block between its holes; ``roles``: one of each hole."""
+        self._fields = fields
+        self._max_body = limits.body
+        self.fixed = b"\r\n" + fields.block if not roles else None
+        self.cut = -2 - len(fields.block)
+        pattern = [_LINE, re.escape(parts[0])]
+        group_of: dict[int, int] = {}
+        for role, part in zip(roles, parts[1:], strict=True):
+            value = _VALUE_OF.get(role, _VALUE)
+            if role != _UNREAD:
+                group_of[role] = _LINE_GROUPS + 1 + len(group_of)
+            pattern.append((b"(?:%b)" if role == _UNREAD else b"(%b)") % value + re.escape(part))
+        nothing = _LINE_GROUPS + 1 + len(group_of)
+        pattern.append(rb"()(.*+)" if _CONTENT_LENGTH in group_of else rb"()()")
+        self._groups = (
+            *range(1, _LINE_GROUPS + 1),
+            *(group_of.get(role, nothing) for role in range(_ROLES)),
+            nothing + 1,
+        )
+        self._pattern: Callable[[bytes], re.Match[bytes] | None] = (
+            re.compile(b"".join(pattern), re.DOTALL).fullmatch if roles else _never
+        )
 
-    __slots__ = ("_end", "_parts", "holes")
-
-    def __init__(self, fields: Fields) -> None:
-        block = fields.block
-        parts: list[tuple[bytes, int]] = []
-        position = 0
-        roles: list[int] = []
-        for hole in _HOLES.finditer(block):
-            role = _FORWARDED_FOR if hole[1] else _REQUEST_ID if hole[2] else _OTHER
-            parts.append((block[position : hole.start(3)], role))
-            roles.append(role)
-            position = hole.end(3)
-        if roles.count(_FORWARDED_FOR) != (fields.forwarded_for is not None) or roles.count(_REQUEST_ID) != (
-            fields.request_id is not None
-        ):
-            # Lines that are joined or cancel each other, and values that no hole takes: the parser's work.
-            parts = []
-        self._parts = tuple(parts)
-        self._end = block[position:]
-        self.holes = len(parts)
-
-    def match(self, data: bytes, start: int) -> Holes | None:
-        """Return what stands in the holes if ``data`` from ``start`` to its end fits; else None."""
-        position = start
-        forwarded_for = request_id = None
-        for literal, role in self._parts:
-            if not data.startswith(literal, position):
-                return None
-            position += len(literal)
-            end = data.find(b"\r", position)
-            if _VALUE(data, position, end) is None:
-                return None
-            if role == _FORWARDED_FOR:
-                forwarded_for = data[position:end]
-            elif role == _REQUEST_ID:
-                request_id = data[position:end]
-            position = end
-        if not position > start or data[position:] != self._end:
+    def match(self, data: bytes) -> Match | None:
+        """What stands in the holes if ``data`` is exactly one message of this shape."""
+        found = self._pattern(data)
+        if found is None:
             return None
-        return Holes(forwarded_for, request_id)
+        match: Match = found.group(*self._groups)
+        body = match[-1]
+        if match[8]:
+            if int(match[8]) != len(body) or len(body) > self._max_body or len(data) - len(body) > MAX_HEAD:
+                return None
+        elif len(data) > MAX_HEAD:
+            return None
+        return match
+
+    def request(self, match: Match) -> Request:
+        """The request that the parser would have made of the message."""
+        _, method, target, path, query, forwarded_for, request_id, traceparent, content_length, body = match
+        fields = self._fields.varied(
+            forwarded_for or None, request_id or None, traceparent or None, len(body) if content_length else None
+        )
+        return Request(method, target, path, query or b"", 1, fields, body, True)
+
+
+def _never(_data: bytes) -> None:
+    return None
+
+
+class Shapes:
+    """The shapes of a worker's connections."""
+
+    def __init__(self, limits: Limits, worthwhile: int = WORTHWHILE) -> None:
+        self._limits = limits
+        self._worthwhile = worthwhile
+        self._shapes: dict[tuple[bytes, ...], Shape] = {}
+        self._seen: dict[tuple[bytes, ...], int] = {}
+
+    def of(self, request: Request) -> Shape | None:
+        """The shape of a valid request, once it is worthwhile; None also for what has none."""
+        fields = request.fields
+        block = fields.block
+        if not request.keep_alive or not request.minor or fields.chunked or fields.expect_continue:
+            return None  # where such a message ends, or who waits for what, is the parser's business
+        if len(block) > MAX_BLOCK or not request.target.startswith(b"/"):
+            return None  # an absolute-form says more than its fields
+        parts: list[bytes] = []
+        roles: list[int] = []
+        position = 0
+        for hole in _HOLES.finditer(block):
+            roles.append(next((role for role in range(_ROLES) if hole[1 + role]), _UNREAD))
+            parts.append(block[position : hole.start(_ROLES + 1)])
+            position = hole.end(_ROLES + 1)
+        parts.append(block[position:])
+        if not _is_read_by_line(fields, roles):
+            return None
+        if not roles:
+            return Shape(fields, tuple(parts), (), self._limits)
+        return self._shared(fields, tuple(parts), tuple(roles))
+
+    def _shared(self, fields: Fields, parts: tuple[bytes, ...], roles: tuple[int, ...]) -> Shape | None:
+        shape = self._shapes.get(parts)
+        if shape is not None:
+            return shape
+        seen = self._seen.pop(parts, 0) + 1
+        if seen < self._worthwhile:
+            if len(self._seen) >= REMEMBERED:
+                self._seen.clear()
+            self._seen[parts] = seen
+            return None
+        if len(self._shapes) >= REMEMBERED:
+            self._shapes.clear()
+        shape = self._shapes[parts] = Shape(fields, parts, roles, self._limits)
+        return shape
+
+
+def _is_read_by_line(fields: Fields, roles: list[int]) -> bool:
+    """Whether what was read of the fields with a role is what stands in one hole each.
+
+    Not where lines are joined or cancel each other, or a value is none that a hole takes: the parser's work.
+    """
+    read = (fields.forwarded_for, fields.request_id, fields.traceparent, fields.content_length)
+    return all(roles.count(role) == (value is not None) for role, value in enumerate(read))

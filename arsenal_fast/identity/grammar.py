@@ -91,6 +91,14 @@ def parse(text: str) -> Identity:
     return Identity(prefix, run, domain.lower(), version)
 
 
+def split(identity: str) -> Identity:
+    """The parts of an id that is known to be valid and in lower case where that matters; nothing is checked."""
+    local, _, rest = identity.partition("@")
+    prefix, _, run = local.partition("-")
+    domain, _, version = rest.partition("/")
+    return Identity(prefix, run, domain, version[:-3])
+
+
 def compose(prefix: str, run: str, domain: str, version: str) -> Identity:
     """The identity of these parts; raises InvalidIdentity with the sentence of the first part at fault."""
     match = _identity(f"{prefix}-{run}@{domain}/{version}:id")

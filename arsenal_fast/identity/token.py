@@ -14,11 +14,13 @@ Rules of this file: it never verifies a signature and is never asked before one 
 and ``shape_fault``, which say so. A refusal is a value with one sentence, which never repeats the token.
 """
 
-import hmac
 import json
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
+from binascii import b2a_base64
+from collections.abc import Callable
 from enum import Enum
+from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from arsenal_fast.errors import ArsenalError, InvalidIdentity
@@ -50,6 +52,8 @@ IDENTITY_CLAIMS: Final = ("iss", "sub", "iat", "exp", "jti")
 SERVICE_CLAIMS: Final = (*IDENTITY_CLAIMS, "aud", "scope", "rate_limit")
 
 _LAST_SECOND: Final = LAST_MOMENT // 1000
+_BLOCK: Final = 64  # octets of a block of SHA-256
+_TO_URL: Final = bytes.maketrans(b"+/", b"-_")  # RFC 4648 section 5
 
 # RFC 4648 section 5 without padding (RFC 7515 section 2), in its one canonical form: section 3.5 has the spare
 # bits of the last character zero. A verifier that ignores them takes several texts for one token.
@@ -122,7 +126,7 @@ class Peek(NamedTuple):
 
 def encode(octets: bytes) -> bytes:
     """One part of a token: base64url without padding."""
-    return urlsafe_b64encode(octets).rstrip(b"=")
+    return b2a_base64(octets, newline=False).translate(_TO_URL).rstrip(b"=")
 
 
 def decode(part: str) -> bytes:
@@ -169,9 +173,24 @@ def service_payload(issuer: str, token: ServiceToken, issued: int, jti: str) -> 
     return json.dumps(claims, separators=(",", ":")).encode("ascii")
 
 
-def sign_hs256(key: bytes, signing_input: bytes) -> bytes:
-    """HMAC with SHA-256 (RFC 7518 section 3.2)."""
-    return hmac.digest(key, signing_input, "sha256")
+def hs256(key: bytes) -> Callable[[bytes], bytes]:
+    """What signs with HMAC and SHA-256 (RFC 7518 section 3.2).
+
+    The two hashes have taken the padded key already, as RFC 2104 section 4 proposes: a signature then costs half of
+    what ``hmac.digest`` does, which finds the algorithm and pads the key anew each time. A test holds that they agree.
+    """
+    padded = (sha256(key).digest() if len(key) > _BLOCK else key).ljust(_BLOCK, b"\0")
+    inner = sha256(bytes(octet ^ 0x36 for octet in padded)).copy
+    outer = sha256(bytes(octet ^ 0x5C for octet in padded)).copy
+
+    def sign(signing_input: bytes) -> bytes:
+        message = inner()
+        message.update(signing_input)
+        signature = outer()
+        signature.update(message.digest())
+        return signature.digest()
+
+    return sign
 
 
 # Reading.

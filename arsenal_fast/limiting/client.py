@@ -90,6 +90,10 @@ def _address(text: str) -> _Address | None:
     return None
 
 
+def _of_peer(peer: str) -> _Address | None:
+    return _address(peer) or _address(peer.partition("%")[0])  # the kernel may add a zone id
+
+
 def _ipv4(text: str) -> _Address | None:
     try:
         a, b, c, d = text.split(".")
@@ -122,9 +126,16 @@ class ClientAddresses:
         self._v6 = _by_mask(network for network in networks if isinstance(network, IPv6Network))
         self._anyone = bool(networks)
 
+    def trusts(self, peer: str) -> bool:
+        """Whether X-Forwarded-For is believed of this peer."""
+        if not self._anyone:
+            return False
+        address = _of_peer(peer)
+        return address is not None and self._trusts(address)
+
     def key(self, peer: str, forwarded_for: bytes | None) -> str:
         """``peer`` as the kernel tells it, "" for a unix socket; X-Forwarded-For with its lines joined."""
-        client = _address(peer) or _address(peer.partition("%")[0])  # the kernel may add a zone id
+        client = _of_peer(peer)
         if client is None:
             return LOCAL
         if forwarded_for is None or not self._anyone or not self._trusts(client):

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from arsenal_fast.http.parser import Limits
+from arsenal_fast.http.shape import Shapes
 from arsenal_fast.server.protocol import Connection
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class Listener:
     ) -> None:
         self.service = service
         self.limits = limits
+        self.shapes = Shapes(limits)
+        """What the requests of this worker's connections look like."""
         self.timeouts = timeouts
         self.stopped = False
         """Set once nothing new is accepted."""

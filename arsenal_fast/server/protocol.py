@@ -3,10 +3,10 @@
 The only file that touches a client's transport. All framing is the parser's, all meaning the service's;
 what is decided here is *when*: when to read on, when to write, when to close.
 
-A keep-alive client repeats its header fields octet for octet, a proxy all but a few values, and both often
-repeat request lines. So a request whose fields equal the last ones (or fit their shape) and whose line was
-answered before needs no parsing: it is a look-up and a comparison, and the same exchange is used again. A
-test holds that this gives the answers of the plain way.
+A keep-alive client repeats its header fields octet for octet, a proxy all but a few values. So a request that fits
+the shape of the last one needs no parsing; and one that was answered before (by its line, or by its body) needs no
+handler either: it takes the *short way*, a comparison, a look-up and its admission, and the same exchange is used
+again. A test holds that this gives the answers of the plain way.
 
 Closing is lingering (RFC 9112 9.6): our side is shut, what still comes is read and dropped for a moment,
 then the socket is closed; otherwise a reset could destroy the answer on its way.
@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Final, cast
 from arsenal_fast.errors import MessageError
 from arsenal_fast.http.parser import RequestParser
 from arsenal_fast.http.responses import CONTINUE
-from arsenal_fast.http.shape import BlockShape
-from arsenal_fast.service.app import MAX_REMEMBERED_BLOCK, request_id_line
+from arsenal_fast.service.app import VALIDATE_PATH
 from arsenal_fast.service.exchange import Exchange
 
 if TYPE_CHECKING:
-    from arsenal_fast.http.request import Request
+    from arsenal_fast.http.shape import Match, Shape
     from arsenal_fast.server.listener import Listener
+    from arsenal_fast.service.records import Record
 
 MAX_UNANSWERED: Final = 32
 """Requests of one connection that may wait for their answer; then we stop reading (nginx and Envoy: 100)."""
@@ -43,8 +43,8 @@ IDLE_GRACE: Final = 1.0
 """Seconds without a request after which a draining server closes a connection that is kept alive."""
 
 
-SHAPES: Final = 4
-"""Field blocks in a row in which we look for a shape before this connection is believed to have none."""
+SHAPES: Final = 32
+"""Requests in a row whose shape is looked for before this connection is believed to have none."""
 
 
 class Connection(asyncio.Protocol):
@@ -53,23 +53,22 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_active",
         "_advancing",
-        "_block",
         "_closing",
         "_continue_owed",
         "_dropped",
         "_eof",
+        "_forwarded",
         "_idle_since",
         "_in_body",
         "_last",
         "_linger_until",
         "_listener",
         "_monotonic",
-        "_now",
         "_outbox",
         "_parser",
         "_partial_since",
         "_peer",
-        "_prepared",
+        "_reflected",
         "_served",
         "_service",
         "_shape",
@@ -82,19 +81,20 @@ class Connection(asyncio.Protocol):
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._service = service = listener.service
-        self._prepared = service.prepared.get
-        self._now = service.now
         self._monotonic = service.monotonic
         self._parser = RequestParser(listener.limits)
         self._outbox: deque[Exchange] = deque()
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._peer = ""
-        self._block: bytes | None = None
-        """Field block of the last request, while one with the same block may take the short way."""
         self._last: Exchange | None = None
         """The newest exchange; the short way uses it again."""
-        self._shape: BlockShape | None = None
+        self._shape: Shape | None = None
+        """That of the last request, while one that fits it needs no parsing."""
         self._shapes_left = SHAPES
+        self._forwarded = False
+        """The client of a request of this shape is told by its X-Forwarded-For."""
+        self._reflected = b""
+        """Lines that the origin of a request of this shape causes."""
         self._closing = False
         """No further request is taken."""
         self._advancing = False
@@ -122,32 +122,37 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._closing = True
-        self._block = None
+        self._shape = None
         self._outbox.clear()
         self._listener.closed(self)
 
     def data_received(self, data: bytes) -> None:
         self._active = True
-        block = self._block
-        outbox = self._outbox
-        if block is not None and not outbox:
-            end = data.find(b"\r\n") + 2
-            record = self._prepared(data[: end - 2])
-            if record is not None and record.fresh_until > self._now():
-                exchange = cast(Exchange, self._last)
-                if (not record.guarded or self._service.may_answer(record, exchange.client)) and (
-                    data[end:] == block or self._fits(data, end, exchange)
-                ):
-                    exchange.octets = data
-                    outbox.append(exchange)
-                    self._service.begin_prepared(exchange, record)
+        shape = self._shape
+        if shape is not None and not self._outbox:
+            if shape.fixed is None:
+                match = shape.match(data)
+                if match is not None:
+                    self._take(shape, match, data)
                     return
+            elif data.endswith(shape.fixed):
+                line = data[: shape.cut]
+                prepared = self._service.prepared
+                record = prepared.young.get(line) or prepared.get(line)
+                if record is not None:
+                    exchange = cast(Exchange, self._last)
+                    if not record.guarded or self._service.may_answer(record, exchange.client):
+                        exchange.octets = data
+                        exchange.validates = False
+                        self._outbox.append(exchange)
+                        self._service.begin_prepared(exchange, record)
+                        return
         self._receive(data)
 
     def eof_received(self) -> bool:
         """Answer what was asked before the client half-closed, then close (RFC 9112 9.6)."""
         self._eof = True
-        self._block = None
+        self._shape = None
         # TLS has no half-closed state here, and its transport warns whoever asks for one.
         return bool(self._outbox) and not self._linger_until and self._transport.can_write_eof()
 
@@ -210,11 +215,10 @@ class Connection(asyncio.Protocol):
 
     def drain(self) -> None:
         """From now on each answer closes; the short way would not say so, so what is on it goes the plain way."""
-        self._block = None
+        self._shape = None
         for exchange in self._outbox:
             if exchange.record is not None:
                 exchange.recall(self._monotonic())
-                exchange.record = None
 
     def abort(self) -> None:
         self._transport.abort()
@@ -222,8 +226,8 @@ class Connection(asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """Hold the time-outs; called about twice a second with the monotonic clock."""
         limits = self._listener.timeouts
-        if self._block is not None and self._last is not None and self._last.client.expires <= self._now():
-            self._block = None  # the token that came with these fields has ended
+        if self._shape is not None and self._last is not None and self._last.client.expires <= self._service.now():
+            self._shape = None  # the token that came with these fields has ended
         if self._linger_until:
             unsent = self._transport.get_write_buffer_size() > 0
             if now >= self._linger_until + (limits.write if unsent else 0.0):
@@ -288,8 +292,8 @@ class Connection(asyncio.Protocol):
     def _advance(self) -> None:
         """Open an exchange for every request that is complete, as far as there is room."""
         self._advancing = True
-        self._block = None
-        parser, outbox = self._parser, self._outbox
+        self._shape = None
+        service, parser, outbox = self._service, self._parser, self._outbox
         opened = False
         try:
             while not self._closing:
@@ -301,7 +305,8 @@ class Connection(asyncio.Protocol):
                 if request is None:
                     break
                 opened = True
-                self._open(request)
+                client = service.client(self._peer, request.fields.forwarded_for)
+                self._open(Exchange(service, self, request, client, self._monotonic()))
         except MessageError as error:
             self._refuse(error.status, error.detail)
         finally:
@@ -309,40 +314,45 @@ class Connection(asyncio.Protocol):
         if not self._closing:
             self._after_advance(opened)
 
-    def _fits(self, data: bytes, block: int, exchange: Exchange) -> bool:
-        """Whether the fields are the last ones but for who asks and under which id; ``exchange`` then knows."""
-        shape = self._shape
-        if len(data) - block > MAX_REMEMBERED_BLOCK:
-            return False  # perhaps longer than a field section may be
-        if shape is None:
-            if not self._shapes_left:
-                return False
-            self._shapes_left -= 1
-            shape = self._shape = BlockShape(exchange.request.fields)
-        holes = shape.match(data, block)
-        if holes is None:
-            self._shape = None
-            return False
-        self._shapes_left = SHAPES
-        self._block = data[block:]
+    def _take(self, shape: Shape, match: Match, data: bytes) -> None:
+        """Take a message of the shape of the last one."""
         service = self._service
-        forwarded_for, request_id = holes
-        if forwarded_for is not None and not exchange.client.token:
-            exchange.client = service.client(self._peer, forwarded_for)
-        if request_id is not None:
-            exchange.extra = service.cors.reflected(exchange.request.fields.origin) + request_id_line(request_id)
-        return True
+        line, method, _, path, _, forwarded_for, request_id, _, _, body = match
+        exchange = cast(Exchange, self._last)
+        client = exchange.client
+        if self._forwarded:
+            client = service.forwarded.young.get(forwarded_for) or service.client(self._peer, forwarded_for)
+        record: Record | None = None
+        if method == b"GET":
+            record = service.prepared.young.get(line) or service.prepared.get(line)
+            if record is not None and record.guarded and not service.may_answer(record, client):
+                record = None
+        elif body and path == VALIDATE_PATH and method == b"POST":
+            record = service.verdicts.young.get(body) or service.verdicts.get(body)
+        if record is None:
+            if client.token:  # it is read again, and charged to the address where it is refused
+                client = service.client(self._peer, forwarded_for or None)
+            opened = Exchange(service, self, shape.request(match), client, self._monotonic())
+            self._open(opened)
+            if opened.refusal is None and not self._closing and not service.draining:
+                self._shape = shape
+            return
+        exchange.client = client
+        # The shape lets pass only a request id that is echoed.
+        exchange.extra = self._reflected + b"X-Request-Id: %b\r\n" % request_id if request_id else self._reflected
+        exchange.octets = data
+        exchange.validates = method == b"POST"
+        self._outbox.append(exchange)
+        service.begin_prepared(exchange, record)
 
-    def _open(self, request: Request) -> None:
-        service = self._service
-        client = service.client(self._peer, request.fields.forwarded_for)
-        exchange = self._last = Exchange(service, self, request, client, self._monotonic())
-        self._shape = None  # it was of another request's fields
+    def _open(self, exchange: Exchange) -> None:
+        self._last = exchange
         self._served = True
         self._outbox.append(exchange)
         if exchange.close:
             self._closing = True
-        service.begin(exchange)
+        self._shape = None  # until it is known that the next request may look like this one
+        self._service.begin(exchange)
 
     def _after_advance(self, opened: bool) -> None:
         """``opened``: a request was complete, so what is left in the parser is of a new one."""
@@ -351,9 +361,14 @@ class Connection(asyncio.Protocol):
             self._partial_since = 0.0
             self._in_body = False
             last = self._last
-            if opened and last is not None and parser.untouched and self._service.may_repeat(last):
-                # The next request with these fields may take the short way, by the same exchange.
-                self._block = last.request.fields.block
+            if (
+                opened
+                and last is not None
+                and parser.untouched
+                and self._shapes_left
+                and self._service.may_repeat(last)
+            ):
+                self._look_for_shape(last)
             return
         if opened or not self._partial_since or self._in_body is not parser.in_body:
             self._in_body = parser.in_body
@@ -363,6 +378,22 @@ class Connection(asyncio.Protocol):
         if self._continue_owed and not self._outbox:
             self._continue_owed = False
             self._write(CONTINUE)
+
+    def _look_for_shape(self, last: Exchange) -> None:
+        """See whether requests like the last one can be told without parsing them."""
+        service = self._service
+        if not service.may_repeat(last):
+            return
+        shape = self._shape = self._listener.shapes.of(last.request)
+        if shape is None:
+            self._shapes_left -= 1
+            return
+        self._shapes_left = SHAPES
+        fields = last.request.fields
+        self._forwarded = (
+            fields.forwarded_for is not None and not last.client.token and self._service.trusts(self._peer)
+        )
+        self._reflected = self._service.cors.reflected(fields.origin)
 
     def _refuse(self, status: int, detail: str) -> None:
         """Answer octets that are no request, after all earlier answers, and close."""
@@ -381,7 +412,7 @@ class Connection(asyncio.Protocol):
 
     def _linger(self) -> None:
         self._closing = True
-        self._block = None
+        self._shape = None
         self._outbox.clear()
         transport = self._transport
         if self._eof or not transport.can_write_eof():

@@ -27,6 +27,7 @@ from arsenal_fast.metrics import Metrics
 from arsenal_fast.service.exchange import Exchange
 from arsenal_fast.service.ports import Limiter
 from arsenal_fast.service.problems import QUOTA_EXCEEDED, problem
+from arsenal_fast.service.records import verdict_end
 from arsenal_fast.service.revisions import Revisions
 
 log = logging.getLogger(__name__)
@@ -55,14 +56,12 @@ class OnFailure(StrEnum):
 class _Batch:
     """The admissions of one tick."""
 
-    __slots__ = ("clients", "exchanges", "quantities", "revision", "started")
+    __slots__ = ("clients", "exchanges", "quantities", "started")
 
     def __init__(self) -> None:
         self.clients: list[Client] = []
         self.quantities: list[int] = []
         self.exchanges: list[Exchange] = []
-        self.revision = 0
-        """The one known when the first exchange came: what they hold of this worker's memory is as old as that."""
         self.started = 0.0
 
 
@@ -81,11 +80,11 @@ class Admission:
         refresh: Callable[[], None],
         starts: Starts,
         metrics: Metrics,
-        hit: Callable[[int, float], None],
+        hit: Callable[[int, int, float], None],
         revisions: Revisions,
         now: Callable[[], float],
     ) -> None:
-        """``hit(count, seconds)`` counts prepared answers; ``refresh`` moves ``starts`` to this second.
+        """``hit(issues, verdicts, seconds)`` counts prepared answers; ``refresh`` moves ``starts`` to this second.
 
         ``quota``: that of an address; None: nobody is limited, and only the revision is asked for.
         """
@@ -128,7 +127,6 @@ class Admission:
         exchanges = batch.exchanges
         if not exchanges:
             batch.started = self._monotonic()
-            batch.revision = self._revisions.known
             self._call_soon(self._flush)
         exchanges.append(exchange)
 
@@ -157,21 +155,9 @@ class Admission:
             self._settle_alone(batch)
         elif not self._revisions.is_known(revision):
             # Something was revoked: what these exchanges were to be answered with may be dead.
-            self._revisions.catch_up(revision, partial(self._decide_anew, batch, list(backlogs)))
-        elif revision == batch.revision:
-            self._decide(batch, list(backlogs), remember=True)
+            self._revisions.catch_up(revision, partial(self._decide, batch, list(backlogs), remember=True))
         else:
-            # An earlier batch has brought it home, after these exchanges were given what they are answered with.
-            self._decide_anew(batch, list(backlogs))
-
-    def _decide_anew(self, batch: _Batch, backlogs: list[int]) -> None:
-        now = self._now()
-        for exchange in batch.exchanges:
-            record = exchange.record
-            if record is not None and record.fresh_until <= now:
-                exchange.recall(batch.started)
-                exchange.record = None
-        self._decide(batch, backlogs, remember=True)
+            self._decide(batch, list(backlogs), remember=True)
 
     def _settle_alone(self, batch: _Batch) -> None:
         exchanges = batch.exchanges
@@ -198,35 +184,55 @@ class Admission:
         if self._quota is None:
             self._settle_each(batch, self._pass_unlimited)
             return
+        now = self._now()
         start, join = self._starts.ok, b"".join
+        stamp = b""
         quota = None
-        allowed = prepared = 0
+        denied = issues = verdicts = 0
         for exchange in batch.exchanges:
             if exchange.client.quota is not quota:
                 quota = exchange.client.quota
-                lines, interval, tolerance = self._lines_of(quota).lines, quota.interval, quota.tolerance
+                lines, interval, tolerance = self._lines_of(quota), quota.interval, quota.tolerance
+                after_idle = lines.after_idle
             row = exchange.row
             backlog = backlogs[row] + interval
+            record = exchange.record
             try:
                 if backlog > tolerance:
-                    if exchange.record is not None:
+                    denied += 1
+                    if record is not None:
                         exchange.recall(batch.started)
                     self._refuse(exchange, backlog - tolerance, remember=remember)
                     continue
                 backlogs[row] = backlog
-                allowed += 1
-                limits = lines((tolerance - backlog) // interval, -(-backlog // _SECOND))
-                record = exchange.record
+                # Most clients are idle when they ask.
+                limits = (
+                    after_idle
+                    if backlog == interval
+                    else lines.lines((tolerance - backlog) // interval, -(-backlog // _SECOND))
+                )
                 if record is None:
                     exchange.admitted(limits)
+                elif exchange.validates:
+                    if record.expires <= now:
+                        exchange.recall(batch.started)
+                        exchange.admitted(limits)
+                        continue
+                    verdicts += 1
+                    stamp = stamp or verdict_end(now)
+                    exchange.connection.answered(exchange, join((start, limits, exchange.extra, record.verdict, stamp)))
+                elif record.fresh_until <= now:
+                    # It became due, or was forgotten for a revocation that this batch has brought home.
+                    exchange.recall(batch.started)
+                    exchange.admitted(limits)
                 else:
-                    prepared += 1
+                    issues += 1
                     exchange.connection.answered(exchange, join((start, limits, exchange.extra, record.tail)))
             except Exception:
                 _give_up(exchange)
-        self._metrics.limiter_allowed += allowed
-        if prepared:
-            self._hit(prepared, self._monotonic() - batch.started)
+        self._metrics.limiter_allowed += len(batch.exchanges) - denied
+        if issues or verdicts:
+            self._hit(issues, verdicts, self._monotonic() - batch.started)
 
     def _settle_each(self, batch: _Batch, settle: Callable[[Exchange, float], None]) -> None:
         """End a batch that no limiter has judged; ``settle`` takes the batch's start, too."""
@@ -236,13 +242,23 @@ class Admission:
             except Exception:
                 _give_up(exchange)
 
+    def pass_unlimited(self, exchange: Exchange) -> None:
+        """Answer an exchange that nobody limits and no store has to be asked about."""
+        self._refresh()
+        self._pass_unlimited(exchange, self._monotonic())
+
     def _pass_unlimited(self, exchange: Exchange, started: float) -> None:
         record = exchange.record
+        now = self._now()
+        if record is not None and (record.expires if exchange.validates else record.fresh_until) <= now:
+            exchange.recall(started)
+            record = None
         if record is None:
             exchange.admitted(b"")
             return
-        exchange.connection.answered(exchange, b"".join((self._starts.ok, exchange.extra, record.tail)))
-        self._hit(1, self._monotonic() - started)
+        tail = record.verdict + verdict_end(now) if exchange.validates else record.tail
+        exchange.connection.answered(exchange, b"".join((self._starts.ok, exchange.extra, tail)))
+        self._hit(not exchange.validates, exchange.validates, self._monotonic() - started)
 
     def _refuse_unlimited(self, exchange: Exchange, started: float) -> None:
         if exchange.record is not None:

@@ -29,14 +29,15 @@ from arsenal_fast.service.exchange import Exchange
 from arsenal_fast.service.ports import AccessLog, Backend, Ledger, TokenKeys
 from arsenal_fast.service.problems import problem
 from arsenal_fast.service.records import Record
-from arsenal_fast.service.routes import API, allowed_methods, match
+from arsenal_fast.service.routes import API, Route, allowed_methods, match
 from arsenal_fast.service.settings import Settings
 from arsenal_fast.service.verified_tokens import VerifiedTokens
 
 log = logging.getLogger(__name__)
 
-PREPARED_PATH: Final = "/api/v1/id"
-"""The path whose repeated requests are answered by their octets."""
+ISSUE_PATH: Final = b"/api/v1/id"
+VALIDATE_PATH: Final = b"/api/v1/validate"
+"""The paths whose repeated requests are answered by their octets: by their line, and by their body."""
 
 _REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}+").fullmatch
 """What is echoed: visible ASCII, so that it can end no line, and not too long."""
@@ -45,8 +46,8 @@ MAX_PREPARED_TARGET: Final = 1024
 """Octets of a request target that is remembered. An identity has 325 at most; what is longer has escapes that are not
 needed or parameters that mean nothing, and may be 8 KiB, 131,072 times."""
 
-MAX_REMEMBERED_BLOCK: Final = 2048
-"""Octets of a field block that a connection remembers; browsers with many cookies have more."""
+MAX_PREPARED_BODY: Final = 512
+"""Octets of a body that is remembered: an identity has 325 at most, and around it stand 16."""
 
 MAX_REMEMBERED_HOPS: Final = 128
 """Octets of an X-Forwarded-For whose client is remembered: two or three hops; longer ones are worked out anew."""
@@ -109,6 +110,8 @@ class Service:
         backend.on_return = self.directory.restore
         self.prepared: GenerationalCache[bytes, Record] = GenerationalCache(settings.cache_size)
         """Records by the whole request line that asks for them."""
+        self.verdicts: GenerationalCache[bytes, Record] = GenerationalCache(settings.cache_size)
+        """Records by the whole body that asks whether they live."""
         self.admission = Admission(
             quota=settings.quota,
             limiter=backend.limiter,
@@ -129,47 +132,53 @@ class Service:
         self._holders: GenerationalCache[ServiceToken, Client] = GenerationalCache(TOKENS)
         self._addresses = ClientAddresses(settings.trusted_proxies)
         self._clients: GenerationalCache[str, Client] = GenerationalCache(settings.cache_size)
-        self._hops: GenerationalCache[tuple[str, bytes | None], Client] = GenerationalCache(settings.cache_size)
+        self.forwarded: GenerationalCache[bytes, Client] = GenerationalCache(settings.cache_size)
+        """Clients by the X-Forwarded-For with which a trusted peer tells of them."""
         self._runs = RunSequence(settings.node)
         self._access_log = access_log
         self.short_way = settings.access_log != "all"
         """Whether requests may be recognised by their octets."""
-        self.prepared_route = match(b"GET", PREPARED_PATH.encode("ascii"))
 
     # What a connection calls.
 
+    def trusts(self, peer: str) -> bool:
+        """Whether the peer's X-Forwarded-For is believed."""
+        return self._addresses.trusts(peer)
+
     def client(self, peer: str, forwarded_for: bytes | None) -> Client:
         """Return the address that a request is charged to; one object per key while it is remembered."""
-        hops = (peer, forwarded_for)
-        client = self._hops.get(hops)
+        if forwarded_for is not None and self._addresses.trusts(peer):
+            return self.forwarded.get(forwarded_for) or self._forwarded_client(peer, forwarded_for)
+        return self._client(self._addresses.key(peer, None))
+
+    def _forwarded_client(self, peer: str, forwarded_for: bytes) -> Client:
+        key = self._addresses.key(peer, forwarded_for)
+        client = self._client(key)
+        # Where the peer itself is charged, the field says nothing of value; and another peer's would mean another.
+        if len(forwarded_for) <= MAX_REMEMBERED_HOPS and key != self._addresses.key(peer, None):
+            self.forwarded.put(forwarded_for, client)
+        return client
+
+    def _client(self, key: str) -> Client:
+        client = self._clients.get(key)
         if client is None:
-            key = self._addresses.key(peer, forwarded_for)
-            client = self._clients.get(key)
-            if client is None:
-                client = Client(key, self.settings.quota or _FREE)
-                self._clients.put(key, client)
-            if forwarded_for is None or len(forwarded_for) <= MAX_REMEMBERED_HOPS:
-                self._hops.put(hops, client)
+            client = Client(key, self.settings.quota or _FREE)
+            self._clients.put(key, client)
         return client
 
     def begin(self, exchange: Exchange) -> None:
         """Take a request; the exchange's connection hears of the answer, now or later."""
         request = exchange.request
-        exchange.extra = self.echo(request.fields)
-        if request.fields.authorization is not None:
-            self._identify(exchange, request.fields.authorization)
-        if self.may_repeat(exchange):
-            record = self.prepared.get(b"GET %b HTTP/1.1" % request.target)
-            if record is not None and self.may_answer(record, exchange.client):
-                self.begin_prepared(exchange, record)
-                return
+        fields = request.fields
+        exchange.extra = self.echo(fields)
+        if fields.authorization is not None:
+            self._identify(exchange, fields.authorization)
         try:
-            path = _decoded(request.path)
+            exchange.route = route = self.route_of(request)
         except ValueError as error:
             exchange.respond(400, problem(400, f"The path can't be read: {error}."))
             return
-        exchange.route = route = match(request.method, path)
-        if exchange.refusal is not None and not path.startswith(API):
+        if exchange.refusal is not None and not _decoded(request.path).startswith(API):
             exchange.refusal = None  # probes and pages ask for no token
         if not route.limited and exchange.refusal is None:
             exchange.handle()
@@ -178,43 +187,32 @@ class Service:
         else:
             exchange.admitted(b"")
 
+    def route_of(self, request: Request) -> Route:
+        """The row that answers a request; raises ValueError where its path can't be read."""
+        path = request.path
+        return match(request.method, _decoded(path) if b"%" in path else path)
+
     def may_answer(self, record: Record, client: Client) -> bool:
-        """Whether a prepared record may be handed to this client as it is, now."""
-        return record.fresh_until > self.now() and (not record.guarded or access.ISSUE in client.scopes)
+        """Whether a record may be handed to this client."""
+        return not record.guarded or access.ISSUE in client.scopes
 
     def may_repeat(self, exchange: Exchange) -> bool:
-        """Whether a request like this one may be answered by a prepared record.
+        """Whether requests that look like this one may be told by their octets.
 
-        Such an answer is logged nowhere, and says neither ``close`` nor ``keep-alive``; the request has no
-        body, and a field block that is worth remembering.
+        Such a request may be answered by a record, which is logged nowhere and does not say ``close``.
         """
-        request = exchange.request
-        fields = request.fields
-        return (
-            request.method == b"GET"
-            and exchange.refusal is None
-            and self.short_way
-            and request.keep_alive
-            and request.minor == 1
-            and fields.content_length is None
-            and not fields.chunked
-            and len(fields.block) <= MAX_REMEMBERED_BLOCK
-            and not self.draining
-        )
+        return exchange.refusal is None and self.short_way and not self.draining
 
     def begin_prepared(self, exchange: Exchange, record: Record) -> None:
         """Take a request that was recognised by its octets; only its admission is left to do.
 
-        The exchange may be one that was answered before, on the same connection and with the same fields.
+        The exchange is one that was answered before, on the same connection and with fields of the same shape.
         """
         exchange.record = record
-        exchange.route = self.prepared_route
         if self._admits:
             self.admission.submit(exchange)
-            return
-        self.refresh()
-        exchange.connection.answered(exchange, b"".join((self.starts.ok, exchange.extra, record.tail)))
-        self._count_prepared(1, 0.0)
+        else:
+            self.admission.pass_unlimited(exchange)
 
     def echo(self, fields: Fields) -> bytes:
         """Return the lines that a request's own fields cause."""
@@ -256,6 +254,11 @@ class Service:
         """Remember that the very octets of this request line are answered by ``record``."""
         if request.method == b"GET" and request.minor == 1 and len(request.target) <= MAX_PREPARED_TARGET:
             self.prepared.put(b"GET %b HTTP/1.1" % request.target, record)
+
+    def prepare_verdict(self, request: Request, record: Record) -> None:
+        """Remember that the very octets of this body ask for the verdict on ``record``."""
+        if len(request.body) <= MAX_PREPARED_BODY:
+            self.verdicts.put(request.body, record)
 
     def ended(self, exchange: Exchange, status: int, seconds: float) -> None:
         """Count an answer and log it."""
@@ -306,13 +309,18 @@ class Service:
             self._holders.put(token, client)
         exchange.client = client
 
-    def _count_prepared(self, count: int, seconds: float) -> None:
+    def _count_prepared(self, issues: int, verdicts: int, seconds: float) -> None:
         metrics = self.metrics
-        metrics.identity_lookups += count
-        metrics.identity_lookup_hits += count
-        metrics.observe(PREPARED_PATH, "GET", 200, seconds, count)
+        metrics.identity_lookups += issues + verdicts
+        metrics.identity_lookup_hits += issues + verdicts
+        if issues:
+            metrics.observe(_ISSUE_ROUTE, "GET", 200, seconds, issues)
+        if verdicts:
+            metrics.observe(_VALIDATE_ROUTE, "POST", 200, seconds, verdicts)
 
 
+_ISSUE_ROUTE: Final = ISSUE_PATH.decode("ascii")
+_VALIDATE_ROUTE: Final = VALIDATE_PATH.decode("ascii")
 _METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"})
 
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
-from weakref import WeakValueDictionary
 
 from arsenal_fast.cache import GenerationalCache
 from arsenal_fast.identity.grammar import Identity
@@ -132,10 +131,8 @@ class Directory:
         self._sign = sign
         self._protected = protected
         self._revocations = revocations
-        self.records: GenerationalCache[str, Record] = GenerationalCache(capacity)
-        """What this worker remembers, by id."""
-        self._living: WeakValueDictionary[str, Record] = WeakValueDictionary()
-        """Every record that anybody still holds, by id: prepared answers outlive their place in ``records``."""
+        self.records: GenerationalCache[str, Record] = GenerationalCache(capacity, Record.forget)
+        """What this worker remembers, by id. A record that falls out of it holds no longer, whoever has it."""
         self._forgotten = 0
         """How often something was forgotten, for it was revoked."""
         recall: Recall = _no_epochs if ledger is None else ledger.epochs
@@ -292,7 +289,7 @@ class Directory:
         issue.found[index] = record = self._remember(issue.wanted[index].identity, issued)
         if forgotten != self._forgotten:
             self.records.discard(record.id)
-            self._forget(record)
+            record.forget()
 
     def _confirmation(self, identity: Identity, life: Life) -> IssueRow:
         epoch = self.revisions.epoch_of(identity.prefix)
@@ -499,7 +496,7 @@ class Directory:
             self._forget_ids(None)
             return
         now = self._now()
-        records = [record for record in list(self._living.values()) if now < record.expires]
+        records = [record for record in self.records.held() if now < record.expires]
 
         def next_chunk(answers: Sequence[Issued] | None) -> None:
             if answers is None:
@@ -513,7 +510,7 @@ class Directory:
         def asserted(chunk: Sequence[Record], answers: Sequence[Issued] | None) -> None:
             for record, issued in zip(chunk, answers or (), strict=False):
                 if issued.outcome is Outcome.REVOKED or issued.life != record.life:
-                    self._forget(record)
+                    record.forget()
             next_chunk(answers)
 
         next_chunk(())
@@ -533,33 +530,27 @@ class Directory:
             metrics.identity_lookup_hits += 1
             if outcome is Outcome.RENEWED:
                 metrics.identity_renewed += 1
-        record = self._living.get(identity.id)
+        text = identity.id
+        record = self.records.peek(text)
         if record is None or record.life != life or not record.fresh_until:
             # One record for one life, one life for one identity: what is forgotten is then forgotten everywhere.
             if record is not None:
-                self._forget(record)
-            record = Record(identity, life, self._sign, guarded=identity.prefix.lower() in self._protected)
-            self._living[record.id] = record
-        self.records.put(record.id, record)
+                record.forget()
+            record = Record(text, life, self._sign, guarded=identity.prefix.lower() in self._protected)
+        self.records.put(text, record)
         return record
 
     def _forget_ids(self, ids: Sequence[str] | None) -> None:
         """Forget these identities, or all of them."""
         self._forgotten += 1
         if ids is None:
-            for record in list(self._living.values()):
-                self._forget(record)
             self.records.clear()
             return
         for identity in ids:
-            held = self._living.get(identity)
+            held = self.records.peek(identity)
             if held is not None:
-                self._forget(held)
+                held.forget()
                 self.records.discard(identity)
-
-    def _forget(self, record: Record) -> None:
-        # Whoever still holds the record (prepared answers do) sees that it has to ask again.
-        record.fresh_until = record.expires = 0.0
 
 
 def _no_epochs(done: Callable[[Mapping[str, int] | None], None]) -> None:

@@ -52,6 +52,7 @@ class Exchange:
         "row",
         "service",
         "started",
+        "validates",
     )
 
     def __init__(
@@ -72,7 +73,8 @@ class Exchange:
         """Kept by the connection while earlier answers are missing; ``rest`` is what follows it."""
         self.rest = b""
         self.record: Record | None = None
-        """What a request that was recognised is answered with."""
+        """What a request that was recognised is answered with; ``validates`` says as what."""
+        self.validates = False
         self.octets = b""
         """Such a request, as it came; ``request`` is then an earlier one until :meth:`recall`."""
         self.refusal: ProblemError | None = None
@@ -81,9 +83,10 @@ class Exchange:
         self.row = 0
 
     def recall(self, started: float) -> None:
-        """Make ``request`` the one that this exchange is for: it will be refused, and that is logged."""
+        """Make ``request`` the one that this exchange is for: it can't be answered with the record after all."""
         self.started = started
         self.limits = b""
+        self.record = None
         if self.octets:
             parser = RequestParser(Limits())
             parser.feed(self.octets)
@@ -91,6 +94,7 @@ class Exchange:
             assert request is not None, "what was recognised is a whole request"
             self.request = request
             self.octets = b""
+        self.route = self.service.route_of(self.request)
 
     def admitted(self, limits: bytes) -> None:
         """Go on to the handler; the limiter has let the request through."""

@@ -1,91 +1,101 @@
-"""An identity that this worker knows to live, with its answers rendered once.
+"""An identity that this worker knows to live, with its answers rendered once they are asked for again.
 
 Rendering is done by hand for speed; that it is the JSON that ``orjson`` would write is held by a test.
 It can be done by hand because the grammar lets no character into an identity that JSON would escape.
+
+A record that is asked for once holds little: most identities are issued, and never asked for again here.
 """
 
 from collections.abc import Callable
 from typing import Final
 
-from arsenal_fast.http.responses import JSON, tail
-from arsenal_fast.identity.grammar import Identity
+from arsenal_fast.http.responses import JSON
+from arsenal_fast.identity.grammar import Identity, split
 from arsenal_fast.identity.life import Life, timestamp
 from arsenal_fast.identity.validate import REASONS, Status
 
 KIND: Final = "disposable-identity"
 FORMAT: Final = "rfc5322-compliant"
 
+_NO_STORE: Final = f"Cache-Control: no-store\r\nContent-Type: {JSON.decode()}\r\nContent-Length: "
+_END: Final = '"}'
+_STAMP: Final = len(timestamp(0) + _END)
+
 
 class Record:
     """One life of one identity in the worker's memory."""
 
-    __slots__ = (
-        "__weakref__",
-        "_row",
-        "_sign",
-        "_tail",
-        "_verdict",
-        "expires",
-        "fresh_until",
-        "guarded",
-        "id",
-        "identity",
-        "life",
-    )
+    __slots__ = ("_sign", "asked", "expires", "fresh_until", "guarded", "id", "life", "row", "tail", "verdict")
 
-    def __init__(
-        self, identity: Identity, life: Life, sign: Callable[[str, Life], str], *, guarded: bool = False
-    ) -> None:
-        """``sign`` makes the identity token of a life; it is called when somebody is told of it.
+    def __init__(self, identity: str, life: Life, sign: Callable[[str, Life], str], *, guarded: bool = False) -> None:
+        """``identity``: the id of a valid one. ``sign`` makes the identity token of a life.
 
         ``guarded``: handed out only to callers whose token has the scope ``issue``.
         """
-        self.identity = identity
-        self.id = identity.id
+        self.id = identity
         self.life = life
         self.guarded = guarded
         self._sign = sign
         self.fresh_until = life.renew_at / 1000
         """Wall clock, seconds: from here on the store has to be asked, for it is time to renew."""
         self.expires = life.expires / 1000
-        self._tail: bytes | None = None
-        self._row: bytes | None = None
-        self._verdict: bytes | None = None
+        self.asked = False
+        """Whether somebody was handed it by this worker: then it is worth while to keep what is rendered."""
+        self.tail = b""
+        """The end of the answer to ``GET /api/v1/id``; empty until ``render_tail`` and ``asked``."""
+        self.row = b""
+        self.verdict = b""
+        """The answer to a validation from its own lines on, up to the moment that ``verdict_end`` writes."""
 
     @property
-    def tail(self) -> bytes:
-        """The end of the answer to ``GET /api/v1/id``."""
-        if self._tail is None:
-            prefix, run, domain, version = self.identity
+    def identity(self) -> Identity:
+        """The four parts."""
+        return split(self.id)
+
+    def forget(self) -> None:
+        """Whoever still holds the record (prepared answers do) sees that it has to ask again."""
+        self.fresh_until = self.expires = 0.0
+
+    def answer(self) -> bytes:
+        """Return ``tail``, rendered; it is kept from the second time on."""
+        if self.tail:
+            return self.tail
+        prefix, run, domain, version = split(self.id)
+        body = (
+            f'{{"id":"{self.id}",{self._middle()},'
+            f'"metadata":{{"prefix":"{prefix}","run":"{run}","domain":"{domain}","version":"{version}",'
+            f'"type":"{KIND}","compatible":["nexus","artifactory","jfrog"]}}}}'
+        )
+        tail = f"{_NO_STORE}{len(body)}\r\n\r\n{body}".encode("ascii")
+        if self.asked:
+            self.tail = tail
+        self.asked = True
+        return tail
+
+    def batch_row(self) -> bytes:
+        """Return ``row``: the members in a batch answer, without the environment's name and braces."""
+        if self.row:
+            return self.row
+        row = f'"id":"{self.id}",{self._middle()}'.encode("ascii")
+        if self.asked:
+            self.row = row
+        self.asked = True
+        return row
+
+    def validation(self) -> bytes:
+        """Return ``verdict``, rendered."""
+        if not self.verdict:
+            prefix, run, domain, version = split(self.id)
             body = (
-                f'{{"id":"{self.id}",{self._middle()},'
-                f'"metadata":{{"prefix":"{prefix}","run":"{run}","domain":"{domain}","version":"{version}",'
-                f'"type":"{KIND}","compatible":["nexus","artifactory","jfrog"]}}}}'
-            )
-            self._tail = tail(JSON, body.encode("ascii"), b"Cache-Control: no-store\r\n")
-        return self._tail
-
-    @property
-    def row(self) -> bytes:
-        """The members of this identity in a batch answer, without the environment's name and braces."""
-        if self._row is None:
-            self._row = f'"id":"{self.id}",{self._middle()}'.encode("ascii")
-        return self._row
-
-    @property
-    def verdict(self) -> bytes:
-        """The answer of a validation while the identity lives, up to the moment of validation."""
-        if self._verdict is None:
-            prefix, run, domain, version = self.identity
-            self._verdict = (
                 f'{{"identity":"{self.id}","valid":true,"status":"active","reason":"{REASONS[Status.ACTIVE]}",'
                 f'"well_formed":true,"rfc5322_compliant":true,'
                 f'"metadata":{{"prefix":"{prefix}","run":"{run}","domain":"{domain}","version":"{version}",'
                 f'"type":"{KIND}","format":"{FORMAT}"}},"cached":true,'
                 f'"generated":"{timestamp(self.life.generated)}","expires":"{timestamp(self.life.expires)}",'
                 f'"validated":"'
-            ).encode("ascii")
-        return self._verdict
+            )
+            self.verdict = f"{_NO_STORE}{len(body) + _STAMP}\r\n\r\n{body}".encode("ascii")
+        return self.verdict
 
     def _middle(self) -> str:
         life = self.life
@@ -94,3 +104,8 @@ class Record:
             f'"generated":"{timestamp(life.generated)}","expires":"{timestamp(life.expires)}",'
             f'"token":"{self._sign(self.id, life)}"'
         )
+
+
+def verdict_end(now: float) -> bytes:
+    """Return what stands behind a ``verdict`` that is given at ``now`` (seconds)."""
+    return (timestamp(int(now * 1000)) + _END).encode("ascii")

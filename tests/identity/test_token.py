@@ -1,5 +1,6 @@
 """What tokens say, how they are written, and what is refused before and after a signature was verified."""
 
+import hmac
 import json
 from typing import Any
 
@@ -23,8 +24,14 @@ RFC_SIGNATURE = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 
 
 def test_the_signature_is_that_of_the_rfcs_example() -> None:
-    signature = tokens.sign_hs256(tokens.decode(RFC_KEY), RFC_INPUT.encode())
+    signature = tokens.hs256(tokens.decode(RFC_KEY))(RFC_INPUT.encode())
     assert tokens.encode(signature).decode() == RFC_SIGNATURE
+
+
+@given(st.binary(max_size=200), st.lists(st.binary(max_size=300), min_size=1, max_size=3))
+def test_a_signature_is_the_hmac_of_the_library_however_often_one_was_made(key: bytes, inputs: list[bytes]) -> None:
+    sign = tokens.hs256(key)
+    assert [sign(each) for each in inputs] == [hmac.digest(key, each, "sha256") for each in inputs]
 
 
 def test_the_rfcs_example_has_the_shape_of_a_token() -> None:

@@ -309,21 +309,21 @@ def test_a_token_that_comes_again_is_recognised_and_another_one_is_read() -> Non
     rig = Rig()
     keys, client = spied(rig), rig.connect()
     one, other = good(rate_limit=10), good(subject="bot", rate_limit=20)
-    seen = [client.get(ID, Authorization=each) for each in (one, one, one, other, other, one)]
+    seen = [client.get(ID, Authorization=each) for each in (one, one, one, one, one, other, other, one)]
     assert keys == ["sub:sports-book", "sub:sports-book", "sub:bot"]
-    assert [remaining(answer) for answer in seen] == [9, 8, 7, 19, 18, 6]
-    policies = [answer.headers["ratelimit-policy"] for answer in seen[2:4]]
+    assert [remaining(answer) for answer in seen] == [9, 8, 7, 6, 5, 19, 18, 4]
+    policies = [answer.headers["ratelimit-policy"] for answer in seen[4:6]]
     assert policies == ['"token";q=10;w=3600', '"token";q=20;w=3600']
 
 
 def test_behind_a_proxy_the_token_is_charged_and_not_the_address_it_came_from() -> None:
     rig = Rig(settings={"trusted_proxies": ["203.0.113.0/24"]}, switched=True)
     keys, client, mine = spied(rig), rig.connect(), good()
-    for host in range(4):
+    for host in range(20):
         client.get(ID, Authorization=mine, X_Forwarded_For=f"198.51.100.{host}")
     assert keys
     assert set(keys) == {"sub:sports-book"}
-    assert rig.shared.admissions == [[("sub:sports-book", 1)]] * 4
+    assert rig.shared.admissions == [[("sub:sports-book", 1)]] * 20
     client.get(ID, X_Forwarded_For="198.51.100.1")
     assert rig.shared.admissions[-1] == [("198.51.100.1", 1)]
 
@@ -339,7 +339,7 @@ def test_a_bad_token_never_opens_the_short_way() -> None:
 def ending(rig: Rig) -> tuple[Client, str]:
     """A client on the short way with a token that ends in a minute."""
     client, mine = rig.connect(), good(begun=START - DAY + 60)
-    for _ in range(2):
+    for _ in range(3):
         assert client.get(ID, Authorization=mine).status == 200
     return client, mine
 
@@ -351,7 +351,7 @@ def test_when_the_token_ends_the_next_sweep_closes_the_short_way() -> None:
     rig.advance(59.5)
     rig.sweep()
     assert client.get(ID, Authorization=mine).status == 200
-    assert len(keys) == 2
+    assert len(keys) == 1
     rig.advance(0.5)
     rig.sweep()
     answer = client.get(ID, Authorization=mine)

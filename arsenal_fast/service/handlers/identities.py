@@ -61,9 +61,10 @@ def issue_one(service: Service, exchange: Exchange) -> None:
 
     def done(records: Sequence[Record]) -> None:
         record = records[0]
-        if run is not None:
+        answer = record.answer()
+        if record.tail and run is not None:
             service.prepare(request, record)
-        exchange.respond(200, record.tail)
+        exchange.respond(200, answer)
 
     service.directory.issue((wanted,), ttl, Asker.of(exchange), exchange.guard(done))
 
@@ -103,7 +104,7 @@ def _batch_answer(
 ) -> None:
     rows = b",".join(
         [
-            b'{"environment":%b,%b}' % (orjson.dumps(name), record.row)
+            b'{"environment":%b,%b}' % (orjson.dumps(name), record.batch_row())
             for name, record in zip(names, records, strict=True)
         ]
     )

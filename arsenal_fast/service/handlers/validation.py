@@ -16,7 +16,7 @@ from arsenal_fast.identity.token import IdentityToken, Refusal
 from arsenal_fast.identity.validate import judge
 from arsenal_fast.service.body import MAX_ROWS, pointer, raise_faults, read_object
 from arsenal_fast.service.directory import Known
-from arsenal_fast.service.records import FORMAT, KIND
+from arsenal_fast.service.records import FORMAT, KIND, verdict_end
 
 if TYPE_CHECKING:
     from arsenal_fast.service.app import Service
@@ -39,9 +39,11 @@ def validate(service: Service, exchange: Exchange) -> None:
         exchange.respond(200, tail(JSON, content, _NO_STORE))
 
     if single:
-        known = service.directory.active(texts[0])
-        if known is not None:
-            done((known.verdict + timestamp(service.now_ms()).encode("ascii") + b'"}',))
+        record = service.directory.active(texts[0])
+        if record is not None:
+            verdict = record.validation()
+            service.prepare_verdict(exchange.request, record)
+            exchange.respond(200, verdict + verdict_end(service.now()))
             return
     _judge_all(service, exchange, texts, done)
 
