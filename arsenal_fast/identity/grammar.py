@@ -35,18 +35,18 @@ MAX_ID: Final = MAX_LOCAL + len("@") + MAX_DOMAIN + len("/v999:id")
 # No possessive groups here: up to Python 3.11.4 one that holds a possessive run goes wrong (gh-101955). Nothing walks
 # back all the same, for a group never begins with what may stand behind it.
 # RFC 5322 section 3.2.3 dot-atom-text, cut at the first "-" and limited to what we hand out.
-_PREFIX: Final = r"[A-Za-z0-9_]++(?:\.[A-Za-z0-9_]++)*\.?+"
-_RUN: Final = r"\.?+[A-Za-z0-9_-]++(?:\.[A-Za-z0-9_-]++)*"
+PREFIX: Final = r"[A-Za-z0-9_]++(?:\.[A-Za-z0-9_]++)*\.?+"
+RUN: Final = r"\.?+[A-Za-z0-9_-]++(?:\.[A-Za-z0-9_-]++)*"
 # RFC 1123 section 2.1: a label is letters, digits and inner hyphens, 63 octets at most.
 _LABEL: Final = r"(?!-)[A-Za-z0-9-]{1,63}+(?<!-)"
 _DOMAIN: Final = rf"(?:{_LABEL}\.)*{_LABEL}"
 _VERSION: Final = r"v[0-9]{1,3}"
 
 _identity = re.compile(
-    rf"(?=[^@]{{1,{MAX_LOCAL}}}+@[^/]{{1,{MAX_DOMAIN}}}+/)({_PREFIX})-({_RUN})@({_DOMAIN})/({_VERSION}):id"
+    rf"(?=[^@]{{1,{MAX_LOCAL}}}+@[^/]{{1,{MAX_DOMAIN}}}+/)({PREFIX})-({RUN})@({_DOMAIN})/({_VERSION}):id"
 ).fullmatch
-_prefix = re.compile(_PREFIX).fullmatch
-_run = re.compile(_RUN).fullmatch
+_prefix = re.compile(PREFIX).fullmatch
+_run = re.compile(RUN).fullmatch
 _domain = re.compile(_DOMAIN).fullmatch
 _version = re.compile(_VERSION).fullmatch
 

@@ -8,7 +8,6 @@ serializer is this file alone. Every time is in seconds from now, so that no clo
 import re
 from typing import Final
 
-from arsenal_fast.limiting.gcra import whole_seconds
 from arsenal_fast.limiting.quota import Quota
 
 # 100 requests an hour have 3,600 pairs of remaining and reset, one for each second that a backlog can last.
@@ -21,7 +20,7 @@ _SF_STRING = re.compile(r"[\x20-\x7E]*")
 class LimitLines:
     """The lines of one policy; keeps those it made, and starts anew when it keeps _MEMO_SIZE of them."""
 
-    __slots__ = ("_head", "_kept", "_memo", "_middle", "after_idle")
+    __slots__ = ("_head", "_kept", "_middle", "made")
 
     def __init__(self, quota: Quota, name: str) -> None:
         """Raises ValueError where the name is no sf-string. A quota's numbers have fewer than 15 digits."""
@@ -29,15 +28,14 @@ class LimitLines:
         policy = f"RateLimit-Policy: {item};q={quota.limit};w={quota.window}\r\n"
         self._head = f"X-RateLimit-Limit: {quota.limit}\r\nX-RateLimit-Remaining: ".encode("ascii")
         self._middle = f"\r\n{policy}RateLimit: {item};r=".encode("ascii")
-        self._memo: dict[int, dict[int, bytes]] = {}
+        self.made: dict[int, dict[int, bytes]] = {}
+        """What was made so far, by remaining and reset; for a caller who has many to look up."""
         self._kept = 0
-        self.after_idle = self.lines(quota.limit - 1, whole_seconds(quota.interval))
-        """The lines of the first hit of a client that had its whole quota: the most common ones."""
 
     def lines(self, remaining: int, reset: int) -> bytes:
         """All five lines, each with its CRLF; whole again in ``reset`` seconds, rounded up."""
         try:
-            return self._memo[remaining][reset]
+            return self.made[remaining][reset]
         except KeyError:
             return self._make(remaining, reset)
 
@@ -51,9 +49,9 @@ class LimitLines:
             reset,
         )
         if self._kept >= _MEMO_SIZE:
-            self._memo.clear()
+            self.made.clear()
             self._kept = 0
-        self._memo.setdefault(remaining, {})[reset] = lines
+        self.made.setdefault(remaining, {})[reset] = lines
         self._kept += 1
         return lines
 

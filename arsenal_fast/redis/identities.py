@@ -1,8 +1,8 @@
 """The shared truth of which identities live now: issue.lua to write, MGET to read.
 
-Whatever callers submit in one tick leaves as one EVALSHA and one MGET. What a record looks like stands in
-record.lua; anything else in its place counts as missing and is overwritten by the next issue. Only keys below
-KEY_PREFIX are ever read or written, whatever identity is asked for.
+What is asked for in one call leaves as one EVALSHA, and what is looked up in one tick as one MGET. What a record looks
+like stands in record.lua; anything else in its place counts as missing and is overwritten by the next issue. Only keys
+below KEY_PREFIX are ever read or written, whatever identity is asked for.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from arsenal_fast.identity.life import LAST_GENERATED, MAX_TTL, Found, Issued, IssueRow, Life, Mode, Outcome
-from arsenal_fast.redis.batcher import Batcher
+from arsenal_fast.redis.batcher import Batcher, in_pieces
 from arsenal_fast.redis.connection import Connection
 from arsenal_fast.redis.script import Count, Script, integers, script_text
 from arsenal_fast.redis.wire import Reply, bulk
@@ -44,17 +44,16 @@ FindDone = Callable[[Sequence[Found | None] | None], None]
 class RedisIdentities:
     """The IdentityStore port over Redis; ``generated`` comes by the clock of Redis."""
 
-    __slots__ = ("_connection", "_finds", "_issues")
+    __slots__ = ("_connection", "_finds")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._issues: Batcher[IssueRow, Issued] = Batcher(self._issue, MAX_ROWS)
         self._finds: Batcher[str, Found | None] = Batcher(self._find, MAX_ROWS)
 
     def issue(self, rows: Sequence[IssueRow], done: IssueDone) -> None:
         """``done`` once: what became of each row, in order, or None for no answer."""
         if self._connection.ready:
-            self._issues.submit(rows, done)
+            in_pieces(len(rows), MAX_ROWS, lambda piece, answered: self._issue(rows[piece], answered), done)
         else:
             done(None)
 

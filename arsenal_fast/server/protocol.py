@@ -86,8 +86,8 @@ class Connection(asyncio.Protocol):
         self._outbox: deque[Exchange] = deque()
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._peer = ""
-        self._last: Exchange | None = None
-        """The newest exchange; the short way uses it again."""
+        self._last: Exchange = cast(Exchange, None)
+        """The newest exchange, once there was one; the short way uses it again."""
         self._shape: Shape | None = None
         """That of the last request, while one that fits it needs no parsing."""
         self._shapes_left = SHAPES
@@ -137,15 +137,17 @@ class Connection(asyncio.Protocol):
                     return
             elif data.endswith(shape.fixed):
                 line = data[: shape.cut]
-                prepared = self._service.prepared
+                service = self._service
+                prepared = service.prepared
                 record = prepared.young.get(line) or prepared.get(line)
                 if record is not None:
-                    exchange = cast(Exchange, self._last)
-                    if not record.guarded or self._service.may_answer(record, exchange.client):
+                    exchange = self._last
+                    if not record.guarded or service.may_answer(record, exchange.client):
                         exchange.octets = data
+                        exchange.record = record
                         exchange.validates = False
                         self._outbox.append(exchange)
-                        self._service.begin_prepared(exchange, record)
+                        service.admit_prepared(exchange)
                         return
         self._receive(data)
 
@@ -171,12 +173,13 @@ class Connection(asyncio.Protocol):
         outbox = self._outbox
         if not outbox:
             return  # the client has gone
-        if outbox[0] is not exchange:
+        first = outbox[0]
+        if first is not exchange:
             waiting = cast(Exchange, exchange)
             waiting.answer, waiting.rest = answer, rest
             return
         while True:
-            first = outbox.popleft()
+            outbox.popleft()
             try:
                 self._transport.write(answer)
                 if rest:
@@ -188,10 +191,10 @@ class Connection(asyncio.Protocol):
                 return
             if not outbox:
                 break
-            following = outbox[0]
-            if following.answer is None:
+            first = outbox[0]
+            if first.answer is None:
                 break
-            answer, rest = following.answer, following.rest
+            answer, rest = first.answer, first.rest
         if self._stalled or self._eof or self._continue_owed:
             self._resume()
 
@@ -226,7 +229,7 @@ class Connection(asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """Hold the time-outs; called about twice a second with the monotonic clock."""
         limits = self._listener.timeouts
-        if self._shape is not None and self._last is not None and self._last.client.expires <= self._service.now():
+        if self._shape is not None and self._last.client.expires <= self._service.now():
             self._shape = None  # the token that came with these fields has ended
         if self._linger_until:
             unsent = self._transport.get_write_buffer_size() > 0
@@ -318,7 +321,7 @@ class Connection(asyncio.Protocol):
         """Take a message of the shape of the last one."""
         service = self._service
         line, method, _, path, _, forwarded_for, request_id, _, _, body = match
-        exchange = cast(Exchange, self._last)
+        exchange = self._last
         client = exchange.client
         if self._forwarded:
             client = service.forwarded.young.get(forwarded_for) or service.client(self._peer, forwarded_for)
@@ -341,9 +344,10 @@ class Connection(asyncio.Protocol):
         # The shape lets pass only a request id that is echoed.
         exchange.extra = self._reflected + b"X-Request-Id: %b\r\n" % request_id if request_id else self._reflected
         exchange.octets = data
+        exchange.record = record
         exchange.validates = method == b"POST"
         self._outbox.append(exchange)
-        service.begin_prepared(exchange, record)
+        service.admit_prepared(exchange)
 
     def _open(self, exchange: Exchange) -> None:
         self._last = exchange
@@ -360,15 +364,8 @@ class Connection(asyncio.Protocol):
         if parser.idle:
             self._partial_since = 0.0
             self._in_body = False
-            last = self._last
-            if (
-                opened
-                and last is not None
-                and parser.untouched
-                and self._shapes_left
-                and self._service.may_repeat(last)
-            ):
-                self._look_for_shape(last)
+            if opened and parser.untouched and self._shapes_left and self._service.may_repeat(self._last):
+                self._look_for_shape(self._last)
             return
         if opened or not self._partial_since or self._in_body is not parser.in_body:
             self._in_body = parser.in_body
@@ -381,9 +378,6 @@ class Connection(asyncio.Protocol):
 
     def _look_for_shape(self, last: Exchange) -> None:
         """See whether requests like the last one can be told without parsing them."""
-        service = self._service
-        if not service.may_repeat(last):
-            return
         shape = self._shape = self._listener.shapes.of(last.request)
         if shape is None:
             self._shapes_left -= 1

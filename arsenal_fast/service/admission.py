@@ -178,7 +178,7 @@ class Admission:
         else:
             self._settle_each(batch, self._refuse_unlimited)
 
-    def _decide(self, batch: _Batch, backlogs: list[int], *, remember: bool) -> None:
+    def _decide(self, batch: _Batch, backlogs: list[int], *, remember: bool) -> None:  # noqa: PLR0912  the hot loop
         """Tell every exchange its outcome; ``backlogs`` is used up."""
         self._refresh()
         if self._quota is None:
@@ -193,7 +193,7 @@ class Admission:
             if exchange.client.quota is not quota:
                 quota = exchange.client.quota
                 lines, interval, tolerance = self._lines_of(quota), quota.interval, quota.tolerance
-                after_idle = lines.after_idle
+                made = lines.made
             row = exchange.row
             backlog = backlogs[row] + interval
             record = exchange.record
@@ -205,12 +205,11 @@ class Admission:
                     self._refuse(exchange, backlog - tolerance, remember=remember)
                     continue
                 backlogs[row] = backlog
-                # Most clients are idle when they ask.
-                limits = (
-                    after_idle
-                    if backlog == interval
-                    else lines.lines((tolerance - backlog) // interval, -(-backlog // _SECOND))
-                )
+                remaining, reset = (tolerance - backlog) // interval, -(-backlog // _SECOND)
+                try:  # LimitLines.lines, unrolled: nearly always they were made before
+                    limits = made[remaining][reset]
+                except KeyError:
+                    limits = lines.lines(remaining, reset)
                 if record is None:
                     exchange.admitted(limits)
                 elif exchange.validates:

@@ -102,6 +102,7 @@ class Service:
             revocations=backend.revocations,
             ledger=ledger,
             capacity=settings.cache_size,
+            call_soon=call_soon,
             now=now,
             metrics=self.metrics,
             sign=keys.sign_identity,
@@ -128,6 +129,11 @@ class Service:
         )
         self._admits = settings.quota is not None or backend is not spare
         """Whether anybody has to be asked before an answer: about the limit, or what was revoked elsewhere."""
+        self.admit_prepared = self.admission.submit if self._admits else self.admission.pass_unlimited
+        """Takes an exchange with a record to answer with, whose request was recognised by its octets.
+
+        The exchange is one that was answered before, on the same connection and with fields of the same shape.
+        """
         self._tokens = VerifiedTokens(keys)
         self._holders: GenerationalCache[ServiceToken, Client] = GenerationalCache(TOKENS)
         self._addresses = ClientAddresses(settings.trusted_proxies)
@@ -202,17 +208,6 @@ class Service:
         Such a request may be answered by a record, which is logged nowhere and does not say ``close``.
         """
         return exchange.refusal is None and self.short_way and not self.draining
-
-    def begin_prepared(self, exchange: Exchange, record: Record) -> None:
-        """Take a request that was recognised by its octets; only its admission is left to do.
-
-        The exchange is one that was answered before, on the same connection and with fields of the same shape.
-        """
-        exchange.record = record
-        if self._admits:
-            self.admission.submit(exchange)
-        else:
-            self.admission.pass_unlimited(exchange)
 
     def echo(self, fields: Fields) -> bytes:
         """Return the lines that a request's own fields cause."""

@@ -89,7 +89,7 @@ def test_the_memory_is_bounded() -> None:
     for remaining in range(3 * headers._MEMO_SIZE):
         kept.lines(remaining, remaining % 7)
         if remaining % 512 == 0:
-            assert sum(map(len, kept._memo.values())) <= headers._MEMO_SIZE
+            assert sum(map(len, kept.made.values())) <= headers._MEMO_SIZE
 
 
 @pytest.mark.parametrize(("seconds", "line"), [(1, b"Retry-After: 1\r\n"), (3600, b"Retry-After: 3600\r\n")])

@@ -448,13 +448,13 @@ def test_the_short_way_is_taken_where_it_can_be(short_way: bool) -> None:
     worker = Worker(short_way, Quota(100, 60), OnFailure.LOCAL)
     service = worker.rig.service
     begun: list[bool] = []
-    begin_prepared = service.begin_prepared
+    admit_prepared = service.admit_prepared
 
-    def spy(exchange: Any, record: Any) -> None:
+    def spy(exchange: Any) -> None:
         begun.append(bool(exchange.octets))
-        begin_prepared(exchange, record)
+        admit_prepared(exchange)
 
-    service.begin_prepared = spy  # type: ignore[method-assign]
+    service.admit_prepared = spy
     # The first answer is not kept, and forgotten with all else when the store begins to count revisions; the third one
     # is kept; and fields of another shape are read once.
     for fields in ("", "", "", "", "", ID_1, ID_2, ID_1, XFF_1 + ID_1, XFF_2 + ID_2, XFF_3 + ID_1):

@@ -294,14 +294,14 @@ def test_two_authorizations_are_no_request() -> None:
 def spied(rig: Rig) -> list[str]:
     """The keys of the clients whose requests were recognised by their octets."""
     keys: list[str] = []
-    begin_prepared = rig.service.begin_prepared
+    admit_prepared = rig.service.admit_prepared
 
-    def spy(exchange: Any, record: Any) -> None:
+    def spy(exchange: Any) -> None:
         if exchange.octets:
             keys.append(exchange.client.key)
-        begin_prepared(exchange, record)
+        admit_prepared(exchange)
 
-    rig.service.begin_prepared = spy  # type: ignore[method-assign]
+    rig.service.admit_prepared = spy
     return keys
 
 

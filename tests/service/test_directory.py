@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from arsenal_fast.identity.grammar import Identity
 from arsenal_fast.identity.life import Found, Issued, IssueRow, Life, Mode
 from arsenal_fast.metrics import Metrics
-from arsenal_fast.service.directory import Asker, Directory, Known, Wanted
+from arsenal_fast.service.directory import Directory, Known
+from arsenal_fast.service.issuing import Asker
 from arsenal_fast.service.records import Record
 from tests.support.ledgers import Book, SwitchedLedger
 from tests.support.rig import START, Rig, request
@@ -41,6 +42,7 @@ class Bench:
             revocations=self.store,
             ledger=ledger,
             capacity=capacity,
+            call_soon=lambda flush: flush(),
             now=lambda: self.rig.wall,
             metrics=self.metrics,
             sign=self.rig.keys.sign_identity,
@@ -49,7 +51,7 @@ class Bench:
     def ask(self, *runs: int, ttl: int = 60, asker: Asker = ASKER) -> list[Sequence[Record]]:
         """Issue, and return where the answer will be."""
         answers: list[Sequence[Record]] = []
-        self.directory.issue([Wanted(identity(run)) for run in runs], ttl, asker, answers.append)
+        self.directory.issue([identity(run).id for run in runs], ttl, lambda: asker, answers.append)
         return answers
 
     def issue(self, *runs: int, ttl: int = 60) -> list[Record]:
@@ -120,8 +122,9 @@ def test_a_run_that_is_taken_is_drawn_again_and_the_others_of_the_batch_keep_the
     bench.issue(1, 2, 3)
     draws = iter([identity(2), identity(3), identity(4)])
     answers: list[Sequence[Record]] = []
-    wanted = [Wanted(identity(9)), Wanted(identity(1), lambda: next(draws)), Wanted(identity(5), lambda: identity(6))]
-    bench.directory.issue(wanted, 60, ASKER, answers.append)
+    wanted = [identity(9).id, identity(1).id, identity(5).id]
+    redraws = {1: lambda: next(draws).id, 2: lambda: identity(6).id}
+    bench.directory.issue(wanted, 60, lambda: ASKER, answers.append, redraws)
     assert [record.identity.run for record in answers[0]] == ["9", "4", "5"]
     assert [[row.id for row in rows] for rows in bench.store.issues[2:]] == [[identity(run).id] for run in (2, 3, 4)]
 
@@ -131,7 +134,7 @@ def test_a_life_has_one_record_however_many_asked_for_it_at_once() -> None:
     bench.store.holding = True
     answers: list[Sequence[Record]] = []
     for _ in range(3):
-        bench.directory.issue([Wanted(identity(1))], 60, ASKER, answers.append)
+        bench.directory.issue([identity(1).id], 60, lambda: ASKER, answers.append)
     bench.store.release_all()
     assert len({id(records[0]) for records in answers}) == 1
 
@@ -229,7 +232,7 @@ def test_an_identity_that_is_answered_from_prepared_answers_is_told_to_the_store
     client = rig.connect()
     first = client.get("/api/v1/id?run=hot").json
     for run in range(100):  # look-ups that push it out of the directory again and again
-        rig.service.directory.issue([Wanted(identity(run))], 60, ASKER, lambda records: None)
+        rig.service.directory.issue([identity(run).id], 60, lambda: ASKER, lambda records: None)
         assert client.get("/api/v1/id?run=hot").json == first
     rig.shared.memory = rig.memory()  # the store has lost everything
     rig.shared.come_back()

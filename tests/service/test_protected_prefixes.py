@@ -72,8 +72,8 @@ def test_an_answer_prepared_for_who_may_is_not_given_to_who_may_not(prefix: str,
     for _ in range(3):
         assert client.get(target(prefix), Authorization=mine).status == 200
     prepared: list[bool] = []
-    begin_prepared = rig.service.begin_prepared
-    rig.service.begin_prepared = lambda *each: (prepared.append(True), begin_prepared(*each))[1]  # type: ignore[func-returns-value,method-assign]
+    admit_prepared = rig.service.admit_prepared
+    rig.service.admit_prepared = lambda exchange: (prepared.append(True), admit_prepared(exchange))[1]  # type: ignore[func-returns-value]
     for again in (client, rig.connect()):
         assert again.get(target(prefix)).status == 401
         assert again.get(target(prefix)).status == 401

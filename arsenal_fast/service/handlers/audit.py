@@ -20,8 +20,8 @@ from arsenal_fast.identity.life import timestamp
 from arsenal_fast.limiting.headers import retry_after_line
 from arsenal_fast.service import access
 from arsenal_fast.service.body import raise_faults
-from arsenal_fast.service.directory import Asker
 from arsenal_fast.service.handlers.revocation import moment
+from arsenal_fast.service.issuing import Asker
 from arsenal_fast.service.problems import problem
 
 if TYPE_CHECKING:

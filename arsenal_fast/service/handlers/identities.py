@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -12,11 +13,10 @@ from arsenal_fast.errors import Fault, InvalidIdentity
 from arsenal_fast.http.query import parse_query
 from arsenal_fast.http.responses import JSON, tail
 from arsenal_fast.identity import grammar
-from arsenal_fast.identity.grammar import Identity
 from arsenal_fast.identity.life import DEFAULT_TTL, parse_ttl, timestamp, ttl_fault
 from arsenal_fast.service import access
 from arsenal_fast.service.body import MAX_ROWS, pointer, raise_faults, read_object
-from arsenal_fast.service.directory import Asker, Wanted
+from arsenal_fast.service.issuing import Asker, Redraws
 
 if TYPE_CHECKING:
     from arsenal_fast.service.app import Service
@@ -31,6 +31,11 @@ MAX_NAME: Final = 128
 MAX_UNKNOWN: Final = 8
 """Unknown members of an environment that are named: an answer must not be many times the request."""
 
+_PLAIN: Final = re.compile(f"prefix=({grammar.PREFIX})&run=({grammar.RUN})".encode("ascii")).fullmatch
+"""The query of nearly all requests: valid as it is, if the two are not too long together."""
+
+_MAX_PLAIN: Final = len("prefix=&run=") + grammar.MAX_LOCAL - len("-")
+
 _PARAMETERS: Final = frozenset({"prefix", "run", "domain", "version", "ttl"})
 _BATCH: Final = {"environments": "array", "domain": "string", "version": "string", "ttl": "integer"}
 _ENVIRONMENT: Final = {"name": "string", "prefix": "string", "run": "string"}
@@ -40,7 +45,32 @@ _NO_STORE: Final = b"Cache-Control: no-store\r\n"
 def issue_one(service: Service, exchange: Exchange) -> None:
     """Answer with the living identity, issuing or renewing it where needed."""
     request = exchange.request
-    given = parse_query(request.query, _PARAMETERS)
+    plain = _PLAIN(request.query)
+    redraws: Redraws = {}
+    ttl = DEFAULT_TTL
+    if plain is not None and len(plain[0]) <= _MAX_PLAIN:
+        prefix, run = plain.groups()
+        text = f"{prefix.decode('ascii')}-{run.decode('ascii')}@{service.settings.domain}/{DEFAULT_VERSION}:id"
+    else:
+        text, draw, ttl = _asked_for(service, request.query)
+        if draw is not None:
+            redraws = {0: draw}
+    ids = [text]
+    _demand(service, exchange, ids)
+
+    def done(records: Sequence[Record]) -> None:
+        record = records[0]
+        answer = record.answer()
+        if record.tail and not redraws:
+            service.prepare(request, record)
+        exchange.respond(200, answer)
+
+    service.directory.issue(ids, ttl, partial(Asker.of, exchange), exchange.guard(done), redraws)
+
+
+def _asked_for(service: Service, query: bytes) -> tuple[str, Callable[[], str] | None, int]:
+    """Return the id, what draws another one where no run is given, and the ttl; raises ProblemError 400."""
+    given = parse_query(query, _PARAMETERS)
     faults: list[Fault] = []
     prefix = given.get("prefix", DEFAULT_PREFIX)
     run = given.get("run")
@@ -57,16 +87,7 @@ def issue_one(service: Service, exchange: Exchange) -> None:
         faults += [{"parameter": name, "detail": detail} for name, detail in _part_faults(prefix, run, domain, version)]
     raise_faults(faults)
     assert wanted is not None
-    _demand(service, exchange, (wanted,))
-
-    def done(records: Sequence[Record]) -> None:
-        record = records[0]
-        answer = record.answer()
-        if record.tail and run is not None:
-            service.prepare(request, record)
-        exchange.respond(200, answer)
-
-    service.directory.issue((wanted,), ttl, Asker.of(exchange), exchange.guard(done))
+    return (*wanted, ttl)
 
 
 def issue_batch(service: Service, exchange: Exchange) -> None:
@@ -79,17 +100,17 @@ def issue_batch(service: Service, exchange: Exchange) -> None:
     detail = ttl_fault(ttl)
     if detail is not None:
         faults.append({"pointer": "/ttl", "detail": detail})
-    names, wanted = _environments(service, body.get("environments"), domain, version, faults)
+    names, ids, redraws = _environments(service, body.get("environments"), domain, version, faults)
     raise_faults(faults)
-    _demand(service, exchange, wanted)
+    _demand(service, exchange, ids)
     answer = partial(_batch_answer, service, exchange, names, domain, version, ttl)
-    service.directory.issue(wanted, ttl, Asker.of(exchange, names), exchange.guard(answer))
+    service.directory.issue(ids, ttl, partial(Asker.of, exchange, names), exchange.guard(answer), redraws)
 
 
-def _demand(service: Service, exchange: Exchange, wanted: Sequence[Wanted]) -> None:
+def _demand(service: Service, exchange: Exchange, ids: Sequence[str]) -> None:
     """Raise AccessError where a prefix is protected and the caller's token does not allow it."""
     protected = service.settings.protected_prefixes
-    if protected and any(identity.prefix.lower() in protected for identity, _ in wanted):
+    if protected and any(grammar.split(identity).prefix.lower() in protected for identity in ids):
         access.demand(exchange.client, access.ISSUE, "An identity with a protected prefix")
 
 
@@ -136,9 +157,11 @@ def _text(
 
 def _environments(
     service: Service, environments: object, domain: str, version: str, faults: list[Fault]
-) -> tuple[list[str], list[Wanted]]:
+) -> tuple[list[str], list[str], dict[int, Callable[[], str]]]:
+    """Return names, ids, and what draws another id for the rows without a run; and add to the faults."""
     names: list[str] = []
-    wanted: list[Wanted] = []
+    ids: list[str] = []
+    redraws: dict[int, Callable[[], str]] = {}
     if not isinstance(environments, list) or not 1 <= len(environments) <= MAX_ROWS:
         faults.append(
             {
@@ -146,8 +169,18 @@ def _environments(
                 "detail": f"environments must be an array of 1 to {MAX_ROWS} objects",
             }
         )
-        return names, wanted
+        return names, ids, redraws
+    living = service.directory.records.young
+    ending = f"@{domain.lower()}/{version}:id"
     for index, environment in enumerate(environments):
+        match environment:
+            case {"name": str(name), "prefix": str(prefix), "run": str(run)} if len(environment) == 3:
+                # What lives here is valid, and of these parts if the prefix ends at the first "-".
+                text = f"{prefix}-{run}{ending}"
+                if text in living and "-" not in prefix and 1 <= len(name) <= MAX_NAME:
+                    names.append(name)
+                    ids.append(text)
+                    continue
         row_faults = _environment_faults(environment)
         if not row_faults:
             prefix, run = environment.get("prefix", DEFAULT_PREFIX), environment.get("run")
@@ -156,13 +189,16 @@ def _environments(
                 # The domain and the version are sound by now: they have their own faults.
                 row_faults = _part_faults(prefix, run, domain, version)
             else:
+                text, draw = row
+                if draw is not None:
+                    redraws[len(ids)] = draw
                 names.append(environment["name"])
-                wanted.append(row)
+                ids.append(text)
         faults += [
             {"pointer": pointer("environments", index, *((name,) if name else ())), "detail": detail}
             for name, detail in row_faults
         ]
-    return names, wanted
+    return names, ids, redraws
 
 
 def _environment_faults(environment: object) -> list[tuple[str, str]]:
@@ -182,16 +218,18 @@ def _environment_faults(environment: object) -> list[tuple[str, str]]:
     return faults
 
 
-def _wanted(service: Service, prefix: str, run: str | None, domain: str, version: str) -> Wanted | None:
-    """Return what to issue, or None where a part is at fault."""
+def _wanted(
+    service: Service, prefix: str, run: str | None, domain: str, version: str
+) -> tuple[str, Callable[[], str] | None] | None:
+    """Return the id to issue, with what draws another one where no run is given; None where a part is at fault."""
     try:
         if run is not None:
-            return Wanted(grammar.compose(prefix, run, domain, version))
+            return grammar.compose(prefix, run, domain, version).id, None
 
-        def draw() -> Identity:
-            return grammar.compose(prefix, service.next_run(), domain, version)
+        def draw() -> str:
+            return grammar.compose(prefix, service.next_run(), domain, version).id
 
-        return Wanted(draw(), draw)
+        return draw(), draw
     except InvalidIdentity:
         return None
 

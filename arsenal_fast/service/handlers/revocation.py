@@ -24,7 +24,7 @@ from arsenal_fast.identity.token import IdentityToken, Refusal
 from arsenal_fast.limiting.headers import retry_after_line
 from arsenal_fast.service import access
 from arsenal_fast.service.body import raise_faults, read_object
-from arsenal_fast.service.directory import Asker
+from arsenal_fast.service.issuing import Asker
 from arsenal_fast.service.problems import problem
 
 if TYPE_CHECKING:
