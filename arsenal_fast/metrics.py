@@ -192,10 +192,9 @@ class Metrics:
 
     def observe(self, route: str, method: str, status: int, seconds: float, count: int = 1) -> None:
         """Count answers and their latency."""
-        key = (route, method, status)
-        series = self.series.get(key)
+        series = self.series.get((route, method, status))
         if series is None:
-            series = self.series[key] = Series()
+            series = self.series[route, method, status] = Series()
         series.observe(seconds, count)
 
     @property

@@ -58,12 +58,13 @@ class Starts:
     ``ok`` is the start of a 200, kept at hand for the hot path.
     """
 
-    __slots__ = ("_common", "_date", "_memo", "_second", "ok")
+    __slots__ = ("_common", "_date", "_memo", "ok", "second")
 
     def __init__(self, common: bytes) -> None:
         """``common``: the lines of every answer, each ended by CRLF."""
         self._common = common
-        self._second = -1
+        self.second = -1
+        """That of the Date, since the epoch."""
         self._memo: dict[int, bytes] = {}
         self._date = b""
         self.ok = b""
@@ -71,9 +72,9 @@ class Starts:
 
     def at(self, second: int) -> None:
         """Move to another second of the wall clock."""
-        if second == self._second:
+        if second == self.second:
             return
-        self._second = second
+        self.second = second
         self._date = b"Date: " + http_date(second) + b"\r\n"
         self._memo.clear()
         self.ok = self.start(HTTPStatus.OK)

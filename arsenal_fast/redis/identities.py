@@ -33,9 +33,8 @@ _RECORD = re.compile(rb"([0-9]+) ([0-9]+)(?: ([0-9]+)( p)?)?")
 _MAX_RECORD: Final = 64  # octets: whatever garbage is there, int() sees no long string
 _OUTCOMES: Final = {int(outcome): outcome for outcome in Outcome}
 
-_NONE: Final = bulk(b"0")  # most rows have no generated and no epoch
-_MODES: Final = {int(mode): bulk(b"%d" % mode) for mode in Mode}
-_FLAGS: Final = (bulk(b"0"), bulk(b"1"))
+_MAX_MADE: Final = 1_000  # different arguments that are kept packed
+_made_arguments: dict[tuple[object, ...], bytes] = {}
 
 IssueDone = Callable[[Sequence[Issued] | None], None]
 FindDone = Callable[[Sequence[Found | None] | None], None]
@@ -71,7 +70,8 @@ class RedisIdentities:
             return
         packed = [b""]
         packed += [bulk(key_of(row.id)) for row in rows]
-        packed += [_arguments(row) for row in rows]
+        made = _made_arguments
+        packed += [made.get(row[1:]) or _arguments(*row[1:]) for row in rows]
 
         def answered(values: list[int] | None) -> None:
             done(None if values is None else read_issued(values))
@@ -130,14 +130,18 @@ def read_issued(values: Sequence[int]) -> list[Issued] | None:
         return None
 
 
-def _arguments(row: IssueRow) -> bytes:
-    _, ttl, mode, generated, epoch, provisional = row
-    return b"".join(
+def _arguments(ttl: int, mode: Mode, generated: int, epoch: int, provisional: bool) -> bytes:
+    packed = b"".join(
         (
             bulk(b"%d" % ttl),
-            _MODES[mode],
-            bulk(b"%d" % generated) if generated else _NONE,
-            bulk(b"%d" % epoch) if epoch else _NONE,
-            _FLAGS[provisional],
+            bulk(b"%d" % mode),
+            bulk(b"%d" % generated),
+            bulk(b"%d" % epoch),
+            bulk(b"%d" % provisional),
         )
     )
+    if not generated:  # most rows bring no life of their own, and have the same few arguments
+        if len(_made_arguments) >= _MAX_MADE:
+            _made_arguments.clear()
+        _made_arguments[ttl, mode, generated, epoch, provisional] = packed
+    return packed

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from arsenal_fast.cache import GenerationalCache
+from arsenal_fast.http.grammar import METHODS
 from arsenal_fast.http.query import unescape
 from arsenal_fast.http.request import Fields, Request
 from arsenal_fast.http.responses import Starts
@@ -231,7 +232,9 @@ class Service:
 
     def refresh(self) -> None:
         """Bring the Date of the answers up to the second."""
-        self.starts.at(int(self.now()))
+        second = int(self.now())
+        if second != self.starts.second:
+            self.starts.at(second)
 
     def now_ms(self) -> int:
         """Return the wall clock in milliseconds."""
@@ -258,13 +261,8 @@ class Service:
     def ended(self, exchange: Exchange, status: int, seconds: float) -> None:
         """Count an answer and log it."""
         route = exchange.route
-        method = exchange.request.method
-        self.metrics.observe(
-            "(unmatched)" if route is None else route.path,
-            method.decode("ascii") if method in _METHODS else "OTHER",
-            status,
-            seconds,
-        )
+        method = _METHODS.get(exchange.request.method, "OTHER")
+        self.metrics.observe("(unmatched)" if route is None else route.path, method, status, seconds)
         if self._access_log is not None:
             self._access_log(exchange.request, exchange.client.key, status, seconds)
 
@@ -316,7 +314,7 @@ class Service:
 
 _ISSUE_ROUTE: Final = ISSUE_PATH.decode("ascii")
 _VALIDATE_ROUTE: Final = VALIDATE_PATH.decode("ascii")
-_METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"})
+_METHODS: Final = {method: method.decode("ascii") for method in METHODS}
 
 
 def _decoded(path: bytes) -> bytes:

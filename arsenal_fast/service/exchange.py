@@ -137,7 +137,6 @@ class Exchange:
     def respond(self, status: int, tail: bytes, lines: bytes = b"") -> None:
         """End the exchange. ``tail``: from the content type on; ``lines``: field lines of this answer."""
         service, request = self.service, self.request
-        seconds = service.monotonic() - self.started
         service.refresh()
         if service.draining and self.connection.is_last(self):
             self.close = True
@@ -145,7 +144,7 @@ class Exchange:
             lines += b"Connection: close\r\n"
         elif request.minor == 0:
             lines += b"Connection: keep-alive\r\n"
-        service.ended(self, status, seconds)
+        service.ended(self, status, service.monotonic() - self.started)
         if request.method == b"HEAD":
             tail = without_body(tail)
         if len(tail) > SHARED_TAIL:

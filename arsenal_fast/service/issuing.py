@@ -123,14 +123,14 @@ class Issuing:
         ``ttl``: seconds, for new lives. ``asker`` is called where the ledger wants to know.
         """
         now = self._now()
-        get = self._remembered.records.get
-        found: list[Record | None] = []
-        missing: list[int] = []
-        for index, identity in enumerate(ids):
-            record = get(identity)
-            if record is None or record.fresh_until <= now or index in redraws:
-                missing.append(index)
-            found.append(record)
+        records = self._remembered.records
+        young = records.young.get
+        found = [young(identity) or records.get(identity) for identity in ids]
+        missing = [
+            index
+            for index, record in enumerate(found)
+            if record is None or record.fresh_until <= now or index in redraws
+        ]
         metrics = self._metrics
         metrics.identity_lookups += len(found)
         metrics.identity_lookup_hits += len(found) - len(missing)

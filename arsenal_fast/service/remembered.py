@@ -51,14 +51,15 @@ class Remembered:
 
     def remember(self, identity: str, life: Life) -> Record:
         """Return the one record of this life of a valid id."""
-        record = self.records.peek(identity)
+        records = self.records
+        record = records.young.get(identity) or records.peek(identity)
         if record is None or record.life != life or not record.fresh_until:
             # One record for one life, one life for one identity: what is forgotten is then forgotten everywhere.
             if record is not None:
                 record.forget()
             guarded = bool(self._protected) and split(identity).prefix.lower() in self._protected
             record = Record(identity, life, self._sign, guarded=guarded)
-        self.records.put(identity, record)
+        records.put(identity, record)
         return record
 
     def forget(self, ids: Sequence[str] | None) -> None:

@@ -125,7 +125,7 @@ def _batch_answer(
 ) -> None:
     rows = b",".join(
         [
-            b'{"environment":%b,%b}' % (orjson.dumps(name), record.batch_row())
+            b'{"environment":%b,%b}' % (orjson.dumps(name), record.row or record.batch_row())
             for name, record in zip(names, records, strict=True)
         ]
     )
@@ -173,14 +173,17 @@ def _environments(
     living = service.directory.records.young
     ending = f"@{domain.lower()}/{version}:id"
     for index, environment in enumerate(environments):
-        match environment:
-            case {"name": str(name), "prefix": str(prefix), "run": str(run)} if len(environment) == 3:
-                # What lives here is valid, and of these parts if the prefix ends at the first "-".
-                text = f"{prefix}-{run}{ending}"
-                if text in living and "-" not in prefix and 1 <= len(name) <= MAX_NAME:
-                    names.append(name)
-                    ids.append(text)
-                    continue
+        try:
+            name, prefix = environment["name"], environment["prefix"]
+            text = prefix + "-" + environment["run"] + ending
+        except (KeyError, TypeError):
+            pass  # something is left out, or at fault
+        else:
+            # What lives here is valid, and of these parts if the prefix ends at the first "-".
+            if text in living and "-" not in prefix and len(environment) == 3 and _is_name(name):
+                names.append(name)
+                ids.append(text)
+                continue
         row_faults = _environment_faults(environment)
         if not row_faults:
             prefix, run = environment.get("prefix", DEFAULT_PREFIX), environment.get("run")
@@ -201,14 +204,17 @@ def _environments(
     return names, ids, redraws
 
 
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and 0 < len(name) <= MAX_NAME
+
+
 def _environment_faults(environment: object) -> list[tuple[str, str]]:
     """Return (member, sentence) for what is wrong with the shape of a row."""
     if not isinstance(environment, dict):
         return [("", "must be an object with name, prefix and run")]
     unknown = [name for name in environment if name not in _ENVIRONMENT]
     faults = [(name, "is not known; known are name, prefix, run") for name in unknown[:MAX_UNKNOWN]]
-    name = environment.get("name")
-    if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME:
+    if not _is_name(environment.get("name")):
         faults.append(("name", f"name must be a string of 1 to {MAX_NAME} characters"))
     faults += [
         (member, f"{member} must be a string")
