@@ -142,3 +142,26 @@ def test_counting_the_entries_does_not_walk_them() -> None:
 def test_a_cache_of_nothing_is_refused(capacity: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         GenerationalCache[str, str](capacity)
+
+
+def test_who_wants_to_know_is_told_of_each_value_that_is_forgotten_once() -> None:
+    retired: list[int] = []
+    cache: GenerationalCache[int, int] = GenerationalCache(4, retired.append)
+    for key in range(1, 101):
+        cache.put(key, key)
+    held = set(cache.held())
+    assert sorted([*retired, *held]) == list(range(1, 101))
+    assert len(held) <= 12
+    cache.clear()
+    assert sorted(retired) == list(range(1, 101))
+    assert not list(cache.held())
+
+
+def test_a_value_can_be_seen_until_it_is_forgotten_without_keeping_it() -> None:
+    retired: list[int] = []
+    cache: GenerationalCache[int, int] = GenerationalCache(4, retired.append)
+    for key in range(1, 30):
+        cache.put(key, key)
+        assert [each for each in range(1, key + 1) if cache.peek(each) is None] == sorted(retired)
+    cache.discard(29)
+    assert cache.peek(29) is None

@@ -8,6 +8,7 @@ serializer is this file alone. Every time is in seconds from now, so that no clo
 import re
 from typing import Final
 
+from arsenal_fast.limiting.gcra import whole_seconds
 from arsenal_fast.limiting.quota import Quota
 
 # 100 requests an hour have 3,600 pairs of remaining and reset, one for each second that a backlog can last.
@@ -20,7 +21,7 @@ _SF_STRING = re.compile(r"[\x20-\x7E]*")
 class LimitLines:
     """The lines of one policy; keeps those it made, and starts anew when it keeps _MEMO_SIZE of them."""
 
-    __slots__ = ("_head", "_kept", "_middle", "made")
+    __slots__ = ("_head", "_interval", "_kept", "_made", "_middle", "_tolerance", "by_backlog")
 
     def __init__(self, quota: Quota, name: str) -> None:
         """Raises ValueError where the name is no sf-string. A quota's numbers have fewer than 15 digits."""
@@ -28,16 +29,27 @@ class LimitLines:
         policy = f"RateLimit-Policy: {item};q={quota.limit};w={quota.window}\r\n"
         self._head = f"X-RateLimit-Limit: {quota.limit}\r\nX-RateLimit-Remaining: ".encode("ascii")
         self._middle = f"\r\n{policy}RateLimit: {item};r=".encode("ascii")
-        self.made: dict[int, dict[int, bytes]] = {}
-        """What was made so far, by remaining and reset; for a caller who has many to look up."""
+        self._interval = quota.interval
+        self._tolerance = quota.tolerance
+        self._made: dict[int, dict[int, bytes]] = {}
         self._kept = 0
+        self.by_backlog: dict[int, bytes] = {}
+        """What ``after`` has told, for a caller who asks often: most clients were idle, so their backlogs are few."""
 
     def lines(self, remaining: int, reset: int) -> bytes:
         """All five lines, each with its CRLF; whole again in ``reset`` seconds, rounded up."""
         try:
-            return self.made[remaining][reset]
+            return self._made[remaining][reset]
         except KeyError:
             return self._make(remaining, reset)
+
+    def after(self, backlog: int) -> bytes:
+        """The lines for a hit that has passed and left this backlog (us)."""
+        lines = self.lines((self._tolerance - backlog) // self._interval, whole_seconds(backlog))
+        if len(self.by_backlog) >= _MEMO_SIZE:
+            self.by_backlog.clear()
+        self.by_backlog[backlog] = lines
+        return lines
 
     def _make(self, remaining: int, reset: int) -> bytes:
         lines = b"%b%d\r\nX-RateLimit-Reset: %d%b%d;t=%d\r\n" % (
@@ -49,9 +61,9 @@ class LimitLines:
             reset,
         )
         if self._kept >= _MEMO_SIZE:
-            self.made.clear()
+            self._made.clear()
             self._kept = 0
-        self.made.setdefault(remaining, {})[reset] = lines
+        self._made.setdefault(remaining, {})[reset] = lines
         self._kept += 1
         return lines
 

@@ -198,6 +198,18 @@ class Connection(asyncio.Protocol):
         if self._stalled or self._eof or self._continue_owed:
             self._resume()
 
+    def answered_prepared(self, exchange: object, answer: bytes) -> None:
+        """As ``answered``, in few steps where nothing else waits: an exchange with a record does not close."""
+        outbox = self._outbox
+        if len(outbox) == 1 and outbox[0] is exchange and not self._eof:
+            outbox.clear()
+            try:  # _write, without the context manager, which costs more than the rest of this
+                self._transport.write(answer)
+            except RuntimeError:
+                return
+        else:
+            self.answered(exchange, answer)
+
     def is_last(self, exchange: object) -> bool:
         """Say whether the answer to ``exchange`` ends the connection, if the service wants it to end.
 

@@ -178,7 +178,7 @@ class Admission:
         else:
             self._settle_each(batch, self._refuse_unlimited)
 
-    def _decide(self, batch: _Batch, backlogs: list[int], *, remember: bool) -> None:  # noqa: PLR0912  the hot loop
+    def _decide(self, batch: _Batch, backlogs: list[int], *, remember: bool) -> None:
         """Tell every exchange its outcome; ``backlogs`` is used up."""
         self._refresh()
         if self._quota is None:
@@ -193,7 +193,7 @@ class Admission:
             if exchange.client.quota is not quota:
                 quota = exchange.client.quota
                 lines, interval, tolerance = self._lines_of(quota), quota.interval, quota.tolerance
-                made = lines.made
+                told = lines.by_backlog.get
             row = exchange.row
             backlog = backlogs[row] + interval
             record = exchange.record
@@ -205,11 +205,7 @@ class Admission:
                     self._refuse(exchange, backlog - tolerance, remember=remember)
                     continue
                 backlogs[row] = backlog
-                remaining, reset = (tolerance - backlog) // interval, -(-backlog // _SECOND)
-                try:  # LimitLines.lines, unrolled: nearly always they were made before
-                    limits = made[remaining][reset]
-                except KeyError:
-                    limits = lines.lines(remaining, reset)
+                limits = told(backlog) or lines.after(backlog)
                 if record is None:
                     exchange.admitted(limits)
                 elif exchange.validates:
@@ -219,14 +215,16 @@ class Admission:
                         continue
                     verdicts += 1
                     stamp = stamp or verdict_end(now)
-                    exchange.connection.answered(exchange, join((start, limits, exchange.extra, record.verdict, stamp)))
+                    answer = join((start, limits, exchange.extra, record.verdict, stamp))
+                    exchange.connection.answered_prepared(exchange, answer)
                 elif record.fresh_until <= now:
                     # It became due, or was forgotten for a revocation that this batch has brought home.
                     exchange.recall(batch.started)
                     exchange.admitted(limits)
                 else:
                     issues += 1
-                    exchange.connection.answered(exchange, join((start, limits, exchange.extra, record.tail)))
+                    answer = join((start, limits, exchange.extra, record.tail))
+                    exchange.connection.answered_prepared(exchange, answer)
             except Exception:
                 _give_up(exchange)
         self._metrics.limiter_allowed += len(batch.exchanges) - denied

@@ -119,15 +119,22 @@ class Directory:
             done(known, True)
             return
 
+        forgotten = self.remembered.forgotten
+
         def found(answers: Sequence[Found | None] | None) -> None:
             uncertain = missing
             if answers is not None:
                 uncertain = []
+                now_ms = self._now() * 1000
                 for index, answer in zip(missing, answers, strict=True):
                     if answer is not None:
-                        known[index] = self._known(identities[index], answer.life, answer.floor, cached=True)
+                        identity = identities[index]
+                        known[index] = each = self._known(identity, answer.life, answer.floor, cached=True)
                     if answer is None or answer.provisional or claimed not in (None, answer.life.generated):
                         uncertain.append(index)
+                    elif each.is_living(now_ms) and forgotten == self.remembered.forgotten:
+                        # Nothing was revoked since the store was asked: it may be asked for again, here.
+                        self.remembered.remember(identity.id, answer.life)
             self._ask_ledger(identities, known, uncertain, answers is not None, counted)
 
         def counted(known: Sequence[Known | None], readable: bool) -> None:

@@ -167,6 +167,9 @@ class Connection(Protocol):
     def answered(self, exchange: object, answer: bytes, rest: bytes = b"") -> None:
         """Take the whole answer of an exchange, perhaps in two pieces; it leaves in the order of the requests."""
 
+    def answered_prepared(self, exchange: object, answer: bytes) -> None:
+        """As ``answered``, for an exchange that was recognised by its octets: nearly always the only one."""
+
     def is_last(self, exchange: object) -> bool:
         """Whether no later request was taken; if so, none will be."""
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from arsenal_fast.limiting import headers
+from arsenal_fast.limiting import gcra, headers
 from arsenal_fast.limiting.headers import LimitLines, limit_lines, retry_after_line
 from arsenal_fast.limiting.quota import MAX_WINDOW, Quota
 
@@ -89,9 +89,19 @@ def test_the_memory_is_bounded() -> None:
     for remaining in range(3 * headers._MEMO_SIZE):
         kept.lines(remaining, remaining % 7)
         if remaining % 512 == 0:
-            assert sum(map(len, kept.made.values())) <= headers._MEMO_SIZE
+            assert sum(map(len, kept._made.values())) <= headers._MEMO_SIZE
 
 
 @pytest.mark.parametrize(("seconds", "line"), [(1, b"Retry-After: 1\r\n"), (3600, b"Retry-After: 3600\r\n")])
 def test_retry_after_is_in_whole_seconds(seconds: int, line: bytes) -> None:
     assert retry_after_line(seconds) == line
+
+
+@given(st.integers(1, 200), st.integers(1, 7200), st.integers(0, 300))
+def test_the_lines_after_a_hit_say_what_is_left_of_the_quota(limit: int, window: int, hits: int) -> None:
+    quota = Quota(limit, window)
+    lines = LimitLines(quota, "default")
+    backlog = min(hits, limit) * quota.interval
+    for _ in range(2):
+        assert lines.after(backlog) == lines.lines(gcra.remaining(backlog, quota), gcra.reset_after(backlog))
+    assert lines.by_backlog == {backlog: lines.after(backlog)}

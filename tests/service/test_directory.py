@@ -636,3 +636,39 @@ def test_two_workers_never_hand_out_two_lives_of_one_identity_whatever_the_store
         handed.take("ask", worker)
     handed.finish()
     assert len(handed.lives()) == 1
+
+
+def test_what_was_found_in_the_store_to_live_is_remembered() -> None:
+    other = Bench()
+    bench = Bench(store=other.store)
+    record = other.issue(1)[0]
+    assert bench.find(1) == ([record.life], True)
+    assert bench.find(1) == ([record.life], True)
+    assert len(bench.store.finds) == 1
+    kept = bench.directory.records.peek(identity(1).id)
+    assert kept is not None
+    assert kept.life == record.life
+
+
+def test_what_was_found_while_something_was_revoked_is_told_and_not_remembered() -> None:
+    other = Bench()
+    bench = Bench(store=other.store)
+    record = other.issue(1)[0]
+    bench.store.holding = True
+    answers: list[Sequence[Known | None]] = []
+    bench.directory.find([identity(1)], lambda known, _: answers.append(known))
+    bench.directory.remembered.forget(["somebody else's"])
+    bench.store.release_all()
+    (known,) = answers[0]
+    assert known is not None
+    assert known.life == record.life
+    assert bench.directory.records.peek(identity(1).id) is None
+
+
+def test_what_was_found_dead_is_not_remembered() -> None:
+    other = Bench()
+    bench = Bench(store=other.store)
+    other.issue(1, ttl=10)
+    bench.rig.advance(11)
+    bench.find(1)
+    assert bench.directory.records.peek(identity(1).id) is None
