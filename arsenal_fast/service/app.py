@@ -138,8 +138,9 @@ class Service:
         self._tokens = VerifiedTokens(keys)
         self._holders: GenerationalCache[ServiceToken, Client] = GenerationalCache(TOKENS)
         self._addresses = ClientAddresses(settings.trusted_proxies)
-        self._clients: GenerationalCache[str, Client] = GenerationalCache(settings.cache_size)
-        self.forwarded: GenerationalCache[bytes, Client] = GenerationalCache(settings.cache_size)
+        clients = -(-settings.cache_size // 2)
+        self._clients: GenerationalCache[str, Client] = GenerationalCache(clients)
+        self.forwarded: GenerationalCache[bytes, Client] = GenerationalCache(clients)
         """Clients by the X-Forwarded-For with which a trusted peer tells of them."""
         self._runs = RunSequence(settings.node)
         self._access_log = access_log
@@ -153,17 +154,22 @@ class Service:
         return self._addresses.trusts(peer)
 
     def client(self, peer: str, forwarded_for: bytes | None) -> Client:
-        """Return the address that a request is charged to; one object per key while it is remembered."""
+        """Return the address that a request is charged to.
+
+        One object per key, or per X-Forwarded-For of a trusted peer, while it is remembered: two objects of one key
+        share its cell, and only what is denied is remembered twice.
+        """
         if forwarded_for is not None and self._addresses.trusts(peer):
             return self.forwarded.get(forwarded_for) or self._forwarded_client(peer, forwarded_for)
         return self._client(self._addresses.key(peer, None))
 
     def _forwarded_client(self, peer: str, forwarded_for: bytes) -> Client:
         key = self._addresses.key(peer, forwarded_for)
-        client = self._client(key)
         # Where the peer itself is charged, the field says nothing of value; and another peer's would mean another.
-        if len(forwarded_for) <= MAX_REMEMBERED_HOPS and key != self._addresses.key(peer, None):
-            self.forwarded.put(forwarded_for, client)
+        if len(forwarded_for) > MAX_REMEMBERED_HOPS or key == self._addresses.key(peer, None):
+            return self._client(key)
+        client = Client(key, self.settings.quota or _FREE)
+        self.forwarded.put(forwarded_for, client)
         return client
 
     def _client(self, key: str) -> Client:

@@ -129,7 +129,7 @@ class Issuing:
         missing = [
             index
             for index, record in enumerate(found)
-            if record is None or record.fresh_until <= now or index in redraws
+            if record is None or record.fresh_until <= now or (redraws and index in redraws)
         ]
         metrics = self._metrics
         metrics.identity_lookups += len(found)

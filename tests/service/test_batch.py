@@ -154,3 +154,34 @@ def test_the_answer_to_many_unknown_members_is_no_longer_than_the_request() -> N
     answer = Rig().post(PATH, batch(row(**members)))
     assert pointers(answer) == [f"/environments/0/m{number}" for number in range(MAX_UNKNOWN)]
     assert len(Rig().post(PATH, batch(ROW, **members)).json["errors"]) == MAX_ROWS
+
+
+@pytest.mark.parametrize(
+    ("faulty", "pointer"),
+    [
+        ({"name": "a", "prefix": "player-1", "run": "2"}, "/environments/0/prefix"),
+        ({"name": "", "prefix": "player", "run": "1-2"}, "/environments/0/name"),
+        ({"name": "x" * (MAX_NAME + 1), "prefix": "player", "run": "1-2"}, "/environments/0/name"),
+        ({"name": 7, "prefix": "player", "run": "1-2"}, "/environments/0/name"),
+        ({"name": ["a"], "prefix": "player", "run": "1-2"}, "/environments/0/name"),
+        ({"name": "a", "prefix": "player", "run": "1-2", "x": 1}, "/environments/0/x"),
+        ({"name": "a", "prefix": "player", "run": 12}, "/environments/0/run"),
+        ({"name": "a", "prefix": 7, "run": "1-2"}, "/environments/0/prefix"),
+        (["name", "prefix", "run"], "/environments/0"),
+        ("name", "/environments/0"),
+        (None, "/environments/0"),
+    ],
+)
+def test_a_faulty_row_is_refused_also_where_what_it_spells_lives_already(faulty: object, pointer: str) -> None:
+    """player-1 with the run 2 would be the identity of player with the run 1-2, if it were one."""
+    rig = Rig()
+    living = row(run="1-2")
+    for _ in range(2):
+        assert rig.post(PATH, batch(living, living)).status == 200
+    assert pointers(rig.post(PATH, batch(faulty, living))) == [pointer]
+
+
+def test_a_row_in_another_case_of_the_domain_is_the_one_that_lives() -> None:
+    rig = Rig()
+    first = rig.post(PATH, batch(ROW, domain="x.example")).json["identities"]
+    assert rig.post(PATH, batch(ROW, domain="X.Example")).json["identities"] == first

@@ -170,20 +170,10 @@ def _environments(
             }
         )
         return names, ids, redraws
-    living = service.directory.records.young
-    ending = f"@{domain.lower()}/{version}:id"
+    known = _all_living(service, environments, f"@{domain.lower()}/{version}:id")
+    if known is not None:
+        return (*known, redraws)
     for index, environment in enumerate(environments):
-        try:
-            name, prefix = environment["name"], environment["prefix"]
-            text = prefix + "-" + environment["run"] + ending
-        except (KeyError, TypeError):
-            pass  # something is left out, or at fault
-        else:
-            # What lives here is valid, and of these parts if the prefix ends at the first "-".
-            if text in living and "-" not in prefix and len(environment) == 3 and _is_name(name):
-                names.append(name)
-                ids.append(text)
-                continue
         row_faults = _environment_faults(environment)
         if not row_faults:
             prefix, run = environment.get("prefix", DEFAULT_PREFIX), environment.get("run")
@@ -202,6 +192,29 @@ def _environments(
             for name, detail in row_faults
         ]
     return names, ids, redraws
+
+
+def _all_living(service: Service, environments: list[Any], ending: str) -> tuple[list[str], list[str]] | None:
+    """Return names and ids if each row has the three members and its identity lives here; else they are to be judged.
+
+    What lives here is valid, and is of these very parts if the prefix ends at the first "-".
+    """
+    try:
+        names = [environment["name"] for environment in environments]
+        prefixes = [environment["prefix"] for environment in environments]
+        ids = [environment["prefix"] + "-" + environment["run"] + ending for environment in environments]
+        if (
+            service.directory.records.young.keys() >= set(ids)
+            and "-" not in "".join(prefixes)
+            and set(map(type, names)) == {str}
+            and all(names)
+            and max(map(len, names)) <= MAX_NAME
+            and sum(map(len, environments)) == 3 * len(environments)
+        ):
+            return names, ids
+    except (KeyError, TypeError):
+        pass  # something is left out, or is at fault
+    return None
 
 
 def _is_name(name: object) -> bool:
