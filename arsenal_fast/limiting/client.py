@@ -53,8 +53,8 @@ class Client:
     # What belongs to the limiter and its stores.
     wire: bytes | None = None
     """A store's encoding of the key, made once."""
-    batch: object | None = None
-    """The batch in which the client has a row."""
+    batch: int = 0
+    """The number of the batch in which the client has a row: its number, for a client outlives what it points to."""
     row: int = 0
     """Its place there."""
     denied_until: float = 0.0

@@ -56,9 +56,10 @@ class OnFailure(StrEnum):
 class _Batch:
     """The admissions of one tick."""
 
-    __slots__ = ("clients", "exchanges", "quantities", "started")
+    __slots__ = ("clients", "exchanges", "number", "quantities", "started")
 
-    def __init__(self) -> None:
+    def __init__(self, number: int) -> None:
+        self.number = number
         self.clients: list[Client] = []
         self.quantities: list[int] = []
         self.exchanges: list[Exchange] = []
@@ -103,7 +104,7 @@ class Admission:
         self._starts = starts
         self._metrics = metrics
         self._hit = hit
-        self._batch = _Batch()
+        self._batch = _Batch(1)
 
     def submit(self, exchange: Exchange) -> None:
         """Charge the exchange's client one hit; the exchange goes on, or is refused, later in this tick or after."""
@@ -113,12 +114,12 @@ class Admission:
         batch = self._batch
         if self._quota is None:
             row = 0
-        elif client.batch is batch:
+        elif client.batch == batch.number:
             row = client.row
             batch.quantities[row] += 1
         else:
             row = len(batch.clients)
-            client.batch = batch
+            client.batch = batch.number
             client.row = row
             batch.clients.append(client)
             batch.quantities.append(1)
@@ -146,7 +147,8 @@ class Admission:
         self._call_soon(partial(self._limiter.admit, [client], [0], told))
 
     def _flush(self) -> None:
-        batch, self._batch = self._batch, _Batch()
+        batch = self._batch
+        self._batch = _Batch(batch.number + 1)
         self._metrics.limiter_batches += 1
         self._limiter.admit(batch.clients, batch.quantities, partial(self._settle, batch))
 

@@ -223,7 +223,7 @@ def test_a_bad_entry_of_the_trusted_proxies_is_named(entry: str) -> None:
 def test_a_client_starts_undecided_and_is_compared_by_identity() -> None:
     quota = Quota(100, 3600)
     one, other = Client("203.0.113.9", quota), Client("203.0.113.9", quota)
-    assert (one.wire, one.batch, one.row, one.denied_until) == (None, None, 0, 0.0)
+    assert (one.wire, one.batch, one.row, one.denied_until) == (None, 0, 0, 0.0)
     assert one != other
     assert len({one, other}) == 2
 

@@ -1,5 +1,6 @@
 """Who passes, and what each client is told; the store's arithmetic is checked by a model of brute force."""
 
+import gc
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 from arsenal_fast.limiting.quota import Quota
 from arsenal_fast.service.admission import OnFailure
-from tests.support.rig import Answer, Client, Rig, request
+from arsenal_fast.service.exchange import Exchange
+from tests.support.rig import PEER, Answer, Client, Rig, request
 
 TARGET = "/api/v1/id?prefix=player&run=1"
 ONE = request("GET", TARGET)
@@ -309,3 +311,19 @@ def test_a_connection_that_fails_keeps_the_answer_from_nobody_else(
     assert "ZeroDivisionError" in caplog.text
     expected = 503 if away and mode is OnFailure.CLOSED else 200
     assert [client.answers("GET")[0].status for client in clients[3:]] == [expected] * 2
+
+
+def test_what_was_answered_is_freed_at_once_and_leaves_nothing_for_the_garbage_collector() -> None:
+    """A client is remembered: what it pointed to would live as long as it does, and a cycle until a collection."""
+    rig = Rig(settings={"trusted_proxies": [f"{PEER[0]}/32"]})
+    client = rig.connect()
+    gc.collect()
+    gc.disable()
+    try:
+        before = sum(isinstance(each, Exchange) for each in gc.get_objects())
+        for run in range(50):
+            client.get(f"/api/v1/id?prefix=player&run={run}", X_Forwarded_For=f"198.51.100.{run}")
+        kept = sum(isinstance(each, Exchange) for each in gc.get_objects())
+    finally:
+        gc.enable()
+    assert kept <= before + 1, "the connection's last one"
