@@ -140,16 +140,23 @@ class ClientAddresses:
             return LOCAL
         if forwarded_for is None or not self._anyone or not self._trusts(client):
             return client.key
-        hops = forwarded_for.rsplit(b",", MAX_HOPS)[-MAX_HOPS:]
-        for hop in reversed(hops):
+        return self.forwarded_key(forwarded_for) or client.key
+
+    def forwarded_key(self, forwarded_for: bytes) -> str | None:
+        """The key of the client that a trusted peer tells of; None where that peer has to answer for it."""
+        client = None
+        for hop in reversed(forwarded_for.rsplit(b",", MAX_HOPS)[-MAX_HOPS:]):
             entry = hop.strip(b" \t")
-            address = _address(entry.decode("latin-1")) if len(entry) <= _MAX_ENTRY else None
+            if len(entry) > _MAX_ENTRY:
+                break
+            text = entry.decode("latin-1")
+            address = _ipv4(text) or _address(text)
             if address is None:
                 break
             client = address
             if not self._trusts(client):
                 break
-        return client.key
+        return None if client is None else client.key
 
     def _trusts(self, address: _Address) -> bool:
         number = address.number

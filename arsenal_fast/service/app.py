@@ -138,9 +138,8 @@ class Service:
         self._tokens = VerifiedTokens(keys)
         self._holders: GenerationalCache[ServiceToken, Client] = GenerationalCache(TOKENS)
         self._addresses = ClientAddresses(settings.trusted_proxies)
-        clients = -(-settings.cache_size // 2)
-        self._clients: GenerationalCache[str, Client] = GenerationalCache(clients)
-        self.forwarded: GenerationalCache[bytes, Client] = GenerationalCache(clients)
+        self._clients: GenerationalCache[str, Client] = GenerationalCache(settings.cache_size)
+        self.forwarded: GenerationalCache[bytes, Client] = GenerationalCache(settings.cache_size)
         """Clients by the X-Forwarded-For with which a trusted peer tells of them."""
         self._runs = RunSequence(settings.node)
         self._access_log = access_log
@@ -164,9 +163,11 @@ class Service:
         return self._client(self._addresses.key(peer, None))
 
     def _forwarded_client(self, peer: str, forwarded_for: bytes) -> Client:
-        key = self._addresses.key(peer, forwarded_for)
+        key = self._addresses.forwarded_key(forwarded_for)
         # Where the peer itself is charged, the field says nothing of value; and another peer's would mean another.
-        if len(forwarded_for) > MAX_REMEMBERED_HOPS or key == self._addresses.key(peer, None):
+        if key is None:
+            return self._client(self._addresses.key(peer, None))
+        if len(forwarded_for) > MAX_REMEMBERED_HOPS:
             return self._client(key)
         client = Client(key, self.settings.quota or _FREE)
         self.forwarded.put(forwarded_for, client)
