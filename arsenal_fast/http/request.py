@@ -15,7 +15,8 @@ class Fields:
     """
 
     block: bytes = b"\r\n"
-    """The raw octets behind the request line's CRLF, up to and including the empty line's CRLF."""
+    """The raw octets behind the request line's CRLF, up to and including the empty line's CRLF; empty where the message
+    was told by its shape, and nobody needs them."""
     host: bytes | None = None
     """uri-host [":" port], checked; of an absolute-form its authority (RFC 9112 3.2.2). Empty is legal."""
     connection_close: bool = False
@@ -50,11 +51,11 @@ class Fields:
         request_id: bytes | None,
         traceparent: bytes | None,
         content_length: int | None,
-        block: bytes | None = None,
+        block: bytes,
     ) -> "Fields":
         """Another one that differs in what changes from request to request."""
         return Fields(
-            self.block if block is None else block,
+            block,
             self.host,
             self.connection_close,
             self.connection_keep_alive,

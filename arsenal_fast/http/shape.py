@@ -51,11 +51,9 @@ _VALUE_OF: Final = {
     _CONTENT_LENGTH: rb"0|[1-9][0-9]{0,8}+",
 }
 
-Match = tuple[bytes, bytes, bytes, bytes, bytes | None, bytes, bytes, bytes, bytes, bytes]
-"""line, method, target, path, query, X-Forwarded-For, X-Request-Id, traceparent, Content-Length, body.
-
-Of the fields, those that the shape does not have are empty.
-"""
+Fit = tuple[bytes, bytes, bytes, bytes, re.Match[bytes]]
+"""What a message that fits has for everybody to see: its line (without CRLF), X-Forwarded-For, X-Request-Id and body,
+each empty where there is none; and the match, of which ``Shape.request`` makes the whole request."""
 
 
 class Shape:
@@ -65,7 +63,7 @@ class Shape:
     ``cut`` is where it begins, counted from the end. None where there are holes, and ``match`` is to be asked.
     """
 
-    __slots__ = ("_fields", "_groups", "_max_body", "_pattern", "cut", "fixed")
+    __slots__ = ("_fields", "_has_length", "_max_body", "_pattern", "_seen", "_traceparent", "cut", "fixed")
 
     def __init__(self, fields: Fields, parts: tuple[bytes, ...], roles: tuple[int, ...], limits: Limits) -> None:
         """``parts``: the block between its holes; ``roles``: one of each hole."""
@@ -82,34 +80,37 @@ class Shape:
             pattern.append((b"(?:%b)" if role == _UNREAD else b"(%b)") % value + re.escape(part))
         nothing = _LINE_GROUPS + 1 + len(group_of)
         pattern.append(rb"()(.*+)" if _CONTENT_LENGTH in group_of else rb"()()")
-        self._groups = (
-            *range(1, _LINE_GROUPS + 1),
-            *(group_of.get(role, nothing) for role in range(_ROLES)),
+        self._seen = (
+            1,
+            group_of.get(_FORWARDED_FOR, nothing),
+            group_of.get(_REQUEST_ID, nothing),
+            group_of.get(_CONTENT_LENGTH, nothing),
             nothing + 1,
         )
+        self._traceparent = group_of.get(_TRACEPARENT, nothing)
+        self._has_length = _CONTENT_LENGTH in group_of
         self._pattern: Callable[[bytes], re.Match[bytes] | None] = (
             re.compile(b"".join(pattern), re.DOTALL).fullmatch if roles else _never
         )
 
-    def match(self, data: bytes) -> Match | None:
-        """What stands in the holes if ``data`` is exactly one message of this shape."""
+    def match(self, data: bytes) -> Fit | None:
+        """What ``data`` says if it is exactly one message of this shape."""
         found = self._pattern(data)
         if found is None:
             return None
-        match: Match = found.group(*self._groups)
-        body = match[-1]
-        if match[8]:
-            if int(match[8]) != len(body) or len(body) > self._max_body or len(data) - len(body) > MAX_HEAD:
-                return None
-        elif len(data) > MAX_HEAD:
+        line, forwarded_for, request_id, length, body = found.group(*self._seen)
+        if length and (int(length) != len(body) or len(body) > self._max_body):
             return None
-        return match
+        if len(data) - len(body) > MAX_HEAD:
+            return None
+        return line, forwarded_for, request_id, body, found
 
-    def request(self, match: Match) -> Request:
-        """The request that the parser would have made of the message."""
-        _, method, target, path, query, forwarded_for, request_id, traceparent, content_length, body = match
+    def request(self, fit: Fit) -> Request:
+        """The request that the parser would have made of the message, but for the octets of the block."""
+        _, forwarded_for, request_id, body, found = fit
+        method, target, path, query, traceparent = found.group(2, 3, 4, 5, self._traceparent)
         fields = self._fields.varied(
-            forwarded_for or None, request_id or None, traceparent or None, len(body) if content_length else None
+            forwarded_for or None, request_id or None, traceparent or None, len(body) if self._has_length else None, b""
         )
         return Request(method, target, path, query or b"", 1, fields, body, True)
 

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Final, cast
 from arsenal_fast.errors import MessageError
 from arsenal_fast.http.parser import RequestParser
 from arsenal_fast.http.responses import CONTINUE
-from arsenal_fast.service.app import VALIDATE_PATH
+from arsenal_fast.service.app import VALIDATE_LINE
 from arsenal_fast.service.exchange import Exchange
 
 if TYPE_CHECKING:
-    from arsenal_fast.http.shape import Match, Shape
+    from arsenal_fast.http.shape import Fit, Shape
     from arsenal_fast.server.listener import Listener
     from arsenal_fast.service.records import Record
 
@@ -131,9 +131,9 @@ class Connection(asyncio.Protocol):
         shape = self._shape
         if shape is not None and not self._outbox:
             if shape.fixed is None:
-                match = shape.match(data)
-                if match is not None:
-                    self._take(shape, match, data)
+                fit = shape.match(data)
+                if fit is not None:
+                    self._take(shape, fit, data)
                     return
             elif data.endswith(shape.fixed):
                 line = data[: shape.cut]
@@ -329,25 +329,25 @@ class Connection(asyncio.Protocol):
         if not self._closing:
             self._after_advance(opened)
 
-    def _take(self, shape: Shape, match: Match, data: bytes) -> None:
+    def _take(self, shape: Shape, fit: Fit, data: bytes) -> None:
         """Take a message of the shape of the last one."""
         service = self._service
-        line, method, _, path, _, forwarded_for, request_id, _, _, body = match
+        line, forwarded_for, request_id, body, _ = fit
         exchange = self._last
         client = exchange.client
         if self._forwarded:
             client = service.forwarded.young.get(forwarded_for) or service.client(self._peer, forwarded_for)
         record: Record | None = None
-        if method == b"GET":
+        if not body:
             record = service.prepared.young.get(line) or service.prepared.get(line)
             if record is not None and record.guarded and not service.may_answer(record, client):
                 record = None
-        elif body and path == VALIDATE_PATH and method == b"POST":
+        elif line == VALIDATE_LINE:
             record = service.verdicts.young.get(body) or service.verdicts.get(body)
         if record is None:
             if client.token:  # it is read again, and charged to the address where it is refused
                 client = service.client(self._peer, forwarded_for or None)
-            opened = Exchange(service, self, shape.request(match), client, self._monotonic())
+            opened = Exchange(service, self, shape.request(fit), client, self._monotonic())
             self._open(opened)
             if opened.refusal is None and not self._closing and not service.draining:
                 self._shape = shape
@@ -357,7 +357,7 @@ class Connection(asyncio.Protocol):
         exchange.extra = self._reflected + b"X-Request-Id: %b\r\n" % request_id if request_id else self._reflected
         exchange.octets = data
         exchange.record = record
-        exchange.validates = method == b"POST"
+        exchange.validates = bool(body)
         self._outbox.append(exchange)
         service.admit_prepared(exchange)
 

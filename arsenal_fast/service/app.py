@@ -40,6 +40,8 @@ ISSUE_PATH: Final = b"/api/v1/id"
 VALIDATE_PATH: Final = b"/api/v1/validate"
 """The paths whose repeated requests are answered by their octets: by their line, and by their body."""
 
+VALIDATE_LINE: Final = b"POST %b HTTP/1.1" % VALIDATE_PATH
+
 _REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}+").fullmatch
 """What is echoed: visible ASCII, so that it can end no line, and not too long."""
 
