@@ -175,8 +175,8 @@ TABLE: Final = (
     Row(
         "IDENTITY_CACHE_SIZE",
         readers.whole(1, 16_777_216),
-        "65536",
-        "Answers that a worker keeps rendered, about 1 KiB each.",
+        "32768",
+        "Identities that a worker remembers; in all it takes 30 MB, and 1 to 7 KiB for each.",
         "1 to 16777216",
     ),
     Row(

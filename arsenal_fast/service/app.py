@@ -140,8 +140,9 @@ class Service:
         self._tokens = VerifiedTokens(keys)
         self._holders: GenerationalCache[ServiceToken, Client] = GenerationalCache(TOKENS)
         self._addresses = ClientAddresses(settings.trusted_proxies)
-        self._clients: GenerationalCache[str, Client] = GenerationalCache(settings.cache_size)
-        self.forwarded: GenerationalCache[bytes, Client] = GenerationalCache(settings.cache_size)
+        # Clients are small, and there are more of them than identities that are asked for again.
+        self._clients: GenerationalCache[str, Client] = GenerationalCache(2 * settings.cache_size)
+        self.forwarded: GenerationalCache[bytes, Client] = GenerationalCache(2 * settings.cache_size)
         """Clients by the X-Forwarded-For with which a trusted peer tells of them."""
         self._runs = RunSequence(settings.node)
         self._access_log = access_log

@@ -24,7 +24,7 @@ class Settings:
     """CORS origins, or ``("*",)``."""
     trusted_proxies: Sequence[str] = ()
     """CIDRs whose ``X-Forwarded-For`` is believed."""
-    cache_size: int = 65_536
+    cache_size: int = 32_768
     """Entries of each of the worker's caches (identities, prepared answers, clients)."""
     access_log: str = "errors"
     """``off``, ``errors`` (status 400 and above) or ``all``."""
