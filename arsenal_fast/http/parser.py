@@ -4,10 +4,10 @@ Feed what came, then take requests until there is none. A fault is raised in its
 complete requests before it, and is the end: nothing behind it, or behind a request that ends the connection, is read.
 
 Where the time goes. Nearly always one feed is one whole message without a body. It is taken over without a copy, its
-request line is one match, and its field block is equal to the last one (one comparison), or equal but for the values
-that a proxy changes (``template.py``), or one match that proves it valid and finds its end. Whatever doesn't fit that
-goes to ``HeadScanner``, which judges octet by octet, raises the faults, and alone knows the rarer forms. All these ways
-may differ in cost alone, and tests hold them together.
+request line is one match, and its field block is equal to the last one (one comparison) or one match that proves it
+valid and finds its end. Whatever doesn't fit that goes to ``HeadScanner``, which judges octet by octet, raises the
+faults, and alone knows the rarer forms. All these ways may differ in cost alone, and tests hold them together.
+(What a proxy repeats but for a few values need not come here at all: ``shape.py``.)
 """
 
 from enum import Enum, auto
@@ -20,7 +20,6 @@ from arsenal_fast.http.grammar import REQUEST_LINE, field_block
 from arsenal_fast.http.head import MORE, HeadScanner
 from arsenal_fast.http.limits import Limits
 from arsenal_fast.http.request import Fields, Request
-from arsenal_fast.http.template import BlockTemplate, learn
 
 __all__ = ["Limits", "RequestParser"]
 
@@ -52,7 +51,6 @@ class RequestParser:
 
     __slots__ = (
         "_body",
-        "_changes",
         "_chunks",
         "_continue",
         "_data",
@@ -65,7 +63,6 @@ class RequestParser:
         "_position",
         "_request",
         "_scanner",
-        "_template",
     )
 
     def __init__(self, limits: Limits) -> None:
@@ -78,8 +75,6 @@ class RequestParser:
         # The last block and the minor version it was admitted with.
         self._fields: Fields | None = None
         self._minor = -1
-        self._changes = 0
-        self._template: BlockTemplate | None = None
         # Of the unfinished message.
         self._scanner: HeadScanner | None = None
         self._request: Request | None = None
@@ -150,25 +145,16 @@ class RequestParser:
         block = line.end()
         fields = self._fields
         if fields is None or minor != self._minor or not data.startswith(fields.block, block):
-            fields = self._match_template(data, block, minor)
-            if fields is None:
-                matched = self._field_block.match(data, block)
-                if matched is None or matched.end() - block > self._limits.head:
-                    return self._start_scan()
-                fields = self._read_fields(data, block, matched.end(), minor)
+            matched = self._field_block.match(data, block)
+            if matched is None or matched.end() - block > self._limits.head:
+                return self._start_scan()
+            fields = self._read_fields(data, block, matched.end(), minor)
         block_end = block + len(fields.block)
         keep_alive = not fields.connection_close and (minor == 1 or fields.connection_keep_alive)
         request = Request(method, target, path, query, minor, fields, b"", keep_alive)
         if fields.content_length or fields.chunked:
             return self._start_body(request, block_end)
         return self._complete(request, block_end)
-
-    def _match_template(self, data: bytes, block: int, minor: int) -> Fields | None:
-        template = self._template
-        if template is None or minor != template.minor:
-            return None
-        fields = template.match(data, block)
-        return fields if fields is not None and len(fields.block) <= self._limits.head else None
 
     def _read_fields(self, data: bytes, block: int, block_end: int, minor: int) -> Fields:
         """The fields of a valid block, admitted for this version and remembered."""
@@ -180,17 +166,9 @@ class RequestParser:
         if fields.content_length is not None and fields.content_length > self._limits.body:
             raise self._body_too_long()
         if block_end - block <= _REMEMBERED_OCTETS:
-            self._remember(fields, minor)
+            self._fields = fields
+            self._minor = minor
         return fields
-
-    def _remember(self, fields: Fields, minor: int) -> None:
-        """Keeps what the next block may repeat. Learning costs as much as parsing, so it is tried ever more rarely."""
-        if self._fields is not None and minor == self._minor:
-            self._changes += 1
-            if self._changes & (self._changes - 1) == 0:
-                self._template = learn(self._fields, fields, minor, self._template) or self._template
-        self._fields = fields
-        self._minor = minor
 
     def _body_too_long(self) -> MessageError:
         return MessageError(413, f"The body is longer than {self._limits.body} octets.")
@@ -303,5 +281,5 @@ class RequestParser:
         self._phase = _ENDED
         self._data = b""
         self._position = 0
-        self._fields = self._template = self._scanner = self._request = self._body = self._chunks = None
+        self._fields = self._scanner = self._request = self._body = self._chunks = None
         self._continue = False

@@ -41,10 +41,6 @@ class Fields:
     request_headers: bytes | None = None
     """Access-Control-Request-Headers."""
 
-    def copy(self, block: bytes) -> "Fields":
-        """Another one that differs in its block alone; spelled out, for it is on the way of a request."""
-        return self.varied(self.forwarded_for, self.request_id, self.traceparent, self.content_length, block)
-
     def varied(
         self,
         forwarded_for: bytes | None,
@@ -53,7 +49,7 @@ class Fields:
         content_length: int | None,
         block: bytes,
     ) -> "Fields":
-        """Another one that differs in what changes from request to request."""
+        """Another one that differs in what changes from request to request; spelled out, for it is on their way."""
         return Fields(
             block,
             self.host,
