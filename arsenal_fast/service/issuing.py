@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from arsenal_fast.identity.grammar import split
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 Redraws = Mapping[int, Callable[[], str]]
 """What makes another id in the place of one that must be new and is not, by its index in the order."""
+
+_FRESH_UNTIL: Final = attrgetter("fresh_until")
 
 _NO_REDRAWS: Final[Redraws] = {}
 
@@ -124,13 +127,15 @@ class Issuing:
         """
         now = self._now()
         records = self._remembered.records
-        young = records.young.get
-        found = [young(identity) or records.get(identity) for identity in ids]
-        missing = [
-            index
-            for index, record in enumerate(found)
-            if record is None or record.fresh_until <= now or (redraws and index in redraws)
-        ]
+        found: list[Record | None] = list(map(records.young.get, ids))
+        missing: list[int] = []
+        if redraws or None in found or min(map(_FRESH_UNTIL, found)) <= now:
+            found = list(map(records.get, ids))
+            missing = [
+                index
+                for index, record in enumerate(found)
+                if record is None or record.fresh_until <= now or index in redraws
+            ]
         metrics = self._metrics
         metrics.identity_lookups += len(found)
         metrics.identity_lookup_hits += len(found) - len(missing)

@@ -89,7 +89,7 @@ def test_the_verdict_is_the_json_of_its_structure(identity: Identity, life: Life
         }
     )
     verdict_start = Record(identity.id, life, KEYS.sign_identity).validation()
-    head, _, rendered = (verdict_start + verdict_end(life.generated / 1000)).partition(b"\r\n\r\n")
+    head, _, rendered = (verdict_start + verdict_end((life.generated + 0.5) / 1000)).partition(b"\r\n\r\n")
     assert rendered == body
     assert b"Content-Length: %d" % len(body) in head.split(b"\r\n")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -39,6 +40,10 @@ _MAX_PLAIN: Final = len("prefix=&run=") + grammar.MAX_LOCAL - len("-")
 _PARAMETERS: Final = frozenset({"prefix", "run", "domain", "version", "ttl"})
 _BATCH: Final = {"environments": "array", "domain": "string", "version": "string", "ttl": "integer"}
 _ENVIRONMENT: Final = {"name": "string", "prefix": "string", "run": "string"}
+_NAME: Final = itemgetter("name")
+_PREFIX: Final = itemgetter("prefix")
+_PARTS: Final = itemgetter("prefix", "run")
+_ROW: Final = attrgetter("row")
 _NO_STORE: Final = b"Cache-Control: no-store\r\n"
 
 
@@ -123,14 +128,12 @@ def _batch_answer(
     ttl: int,
     records: Sequence[Record],
 ) -> None:
-    rows = b",".join(
-        [
-            b'{"environment":%b,%b}' % (orjson.dumps(name), record.row or record.batch_row())
-            for name, record in zip(names, records, strict=True)
-        ]
-    )
+    rows = list(map(_ROW, records))
+    if not all(rows):
+        rows = [record.batch_row() for record in records]
+    rows_with_names = b",".join(map(b'{"environment":%b,%b}'.__mod__, zip(map(orjson.dumps, names), rows, strict=True)))
     body = b'{"identities":[%b],"total":%d,"domain":"%b","version":"%b","ttl":%d,"generated":"%b"}' % (
-        rows,
+        rows_with_names,
         len(records),
         domain.lower().encode("ascii"),
         version.encode("ascii"),
@@ -199,13 +202,13 @@ def _all_living(service: Service, environments: list[Any], ending: str) -> tuple
 
     What lives here is valid, and is of these very parts if the prefix ends at the first "-".
     """
+    # Tens of rows: what can be done without a step of the interpreter for each is done so.
     try:
-        names = [environment["name"] for environment in environments]
-        prefixes = [environment["prefix"] for environment in environments]
-        ids = [environment["prefix"] + "-" + environment["run"] + ending for environment in environments]
+        names = list(map(_NAME, environments))
+        ids = [local + ending for local in map("-".join, map(_PARTS, environments))]
         if (
             service.directory.records.young.keys() >= set(ids)
-            and "-" not in "".join(prefixes)
+            and "-" not in "".join(map(_PREFIX, environments))
             and set(map(type, names)) == {str}
             and all(names)
             and max(map(len, names)) <= MAX_NAME
