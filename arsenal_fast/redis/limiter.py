@@ -16,8 +16,8 @@ from arsenal_fast.redis.connection import Connection
 from arsenal_fast.redis.script import Count, Script, integers
 from arsenal_fast.redis.wire import bulk
 
-# A row costs Redis about a microsecond, during which it serves nobody else: a command stays about a
-# millisecond. (Lua's unpack() ends at some 8,000 as well.) The pieces are each atomic, not together.
+# A row costs Redis about three microseconds, during which it serves nobody else: a command stays about three
+# milliseconds. (Lua's unpack() ends at some 8,000 as well.) The pieces are each atomic, not together.
 MAX_ROWS: Final = 1000
 
 KEY_PREFIX: Final = b"af:{0}:c:"  # {0}: the shard tag, one cluster slot for all cells of a command
