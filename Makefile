@@ -56,8 +56,12 @@ format: $(VENV)/.test-stamp ## put the source into its form
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: $(VENV)/.test-stamp redis ## CPU per request against the floor, kept in bench/results
+bench: peers redis ## CPU per request against the floor and the rivals, kept in bench/results
 	$(BIN)/python -m bench --extras
+
+.PHONY: peers
+peers: $(VENV)/.test-stamp ## build the rivals of make bench; one that can't be built says why
+	@$(BIN)/python -m bench.peers.build
 
 .PHONY: perf
 perf: $(VENV)/.test-stamp ## write PERF.md from the newest results of make bench
@@ -78,6 +82,7 @@ wheel: $(VENV)/.test-stamp ## build dist/*.whl
 .PHONY: clean
 clean: ## remove what the other targets made
 	rm -rf $(VENV) build dist *.egg-info .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache .schemathesis
+	rm -rf bench/peers/.build bench/peers/javascript/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: redis

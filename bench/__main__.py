@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from bench import BenchError, extras
-from bench.peers import PEERS
+from bench.peers import PEERS, versions
 from bench.processes import require_tools
 from bench.results import DIRECTORY, METHOD, Extra, Results, Sample, machine, summarize
 from bench.rounds import Plan, run
@@ -53,11 +53,11 @@ def servers(chosen: argparse.Namespace) -> list[Server]:
     found = [service]
     for peer in PEERS:
         if peer.name in chosen.peers:
-            missing = peer.missing_program()
-            if missing is None:
+            reason = peer.left_out()
+            if reason is None:
                 found.append(peer)
             else:
-                print(f"{peer.name}: left out, {missing} is not installed")
+                print(f"{peer.name}: left out: {reason}")
     return found
 
 
@@ -103,7 +103,7 @@ def benchmark(chosen: argparse.Namespace) -> None:
     samples = run(Plan(fleet, wanted, chosen.rounds, chosen.seconds), tell)
     figures: list[Extra] = extras.measure_all(fleet[0]) if chosen.extras else []
     method = METHOD.format(seconds=chosen.seconds, rounds=chosen.rounds)
-    results = Results(taken, chosen.rounds, chosen.seconds, method, machine(), samples, figures)
+    results = Results(taken, chosen.rounds, chosen.seconds, method, {**machine(), **versions(fleet)}, samples, figures)
     print_summary(results)
     path = place(chosen, taken)
     if path is not None:

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import BenchError
+import redis
+
+from bench import BenchError, duties
 from bench.load import Load, exchange, is_ready, run_wrk, seed
 from bench.processes import (
     LOAD_CORE,
@@ -99,6 +101,18 @@ def measure(running: Running, script: Path, seconds: int) -> tuple[Load, CpuSpen
     return load, cpu, max(0.0, busy - cpu.microseconds)
 
 
+def check(plan: Plan, fleet: Sequence[Running], redis_port: int, serials: Iterator[int]) -> None:
+    """Raises BenchError unless each server does what it is measured for."""
+    with ExitStack() as stack:
+        candidates = []
+        for database, running in enumerate(fleet):
+            store = stack.enter_context(redis.Redis(port=redis_port, db=database))
+            candidates.append(duties.Candidate(running.server, running.port, store))
+        for number, workload in enumerate(plan.workloads):
+            able = [one for one in candidates if workload.name in one.server.workloads]
+            duties.check(able, workload.sample(fleet[0].suffix, next(serials)), number)
+
+
 def one_round(plan: Plan, number: int, serials: Iterator[int]) -> Iterator[Sample]:
     """All figures of one round, as they come."""
     with ExitStack() as stack:
@@ -109,6 +123,7 @@ def one_round(plan: Plan, number: int, serials: Iterator[int]) -> Iterator[Sampl
             words = {"redis_port": redis_port, "redis_db": database}
             running = stack.enter_context(running_server(server, directory, **words))
             fleet.append(Running(server, running.pid, running.port, seed(running.port)))
+        check(plan, fleet, redis_port, serials)
         for turn, workload in enumerate(plan.workloads):
             service = fleet[0]
             answer = directory / "answer"

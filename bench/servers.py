@@ -3,9 +3,10 @@
 Words in braces are filled in at the start: ``{python}``, ``{bench}`` (this directory), ``{port}``,
 ``{redis_port}``, ``{redis_db}`` (each server its own), ``{answer}`` (the floor's file), ``{scratch}`` (a path
 of the server's own, deleted at the end). Every server must listen on 127.0.0.1:{port}, answer ``ready`` with
-200 once it can serve, limit by client in Redis without denying anyone, and end on SIGTERM.
+200 once it can serve, limit by client in Redis without denying anyone, and end on SIGTERM. ``duties.py`` asks it.
 """
 
+import importlib.util
 import shutil
 import sys
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from bench.workloads import WORKLOADS
 
+BENCH = Path(__file__).parent
 EVERY_WORKLOAD = frozenset(workload.name for workload in WORKLOADS)
 
 
@@ -27,16 +29,24 @@ class Server:
     ready: str = "/api/health/ready"
     workloads: frozenset[str] = EVERY_WORKLOAD
     programs: tuple[str, ...] = ()  # looked for on the PATH; one missing leaves the server out
+    packages: tuple[str, ...] = ()  # of this Python; likewise
+    made: str = ""  # a file that `make peers` makes; likewise
     cell_keys: str = ""  # Redis pattern of its limiter cells
     identity_keys: str = ""  # Redis pattern of its identities
 
-    def missing_program(self) -> str | None:
-        """The first needed program that this machine has not, or None."""
-        return next((program for program in self.programs if shutil.which(program) is None), None)
+    def left_out(self) -> str | None:
+        """Why this machine can't run it, in a few words; None when it can."""
+        absent = [program for program in self.programs if shutil.which(program) is None]
+        absent += [package for package in self.packages if importlib.util.find_spec(package) is None]
+        if absent:
+            return f"{absent[0]} is not installed"
+        if self.made and not Path(self.made.format(bench=BENCH)).exists():
+            return "it is not built: run make peers"
+        return None
 
     def filled(self, **words: object) -> tuple[list[str], dict[str, str]]:
         """The command line and the environment to start with."""
-        known = {"python": sys.executable, "bench": str(Path(__file__).parent), **words}
+        known = {"python": sys.executable, "bench": str(BENCH), **words}
         command = [part.format_map(known) for part in self.command]
         return command, {name: value.format_map(known) for name, value in self.environment.items()}
 

@@ -1,8 +1,23 @@
-"""Other servers with the same duties, to measure beside the service: one ``Server`` row each."""
+"""Other servers with the same duties, to measure beside the service: one ``Server`` row each.
 
+The four rivals are written for speed by the book of their ecosystem, with one core in mind. Each counts the client and
+looks the identity up in Redis in one pipeline, and signs a token once for each identity. They do less than the service:
+a fixed window in place of an exact rate, one domain, version and ttl, no ledger, revocation, metrics, time-outs, CORS
+policy or behaviour without Redis. So what they cost is the least of what they would.
+"""
+
+import json
+import re
+from collections.abc import Iterable
 from dataclasses import replace
+from importlib.metadata import version
 
-from bench.servers import SERVICE, Server
+from bench.results import said_by
+from bench.servers import BENCH, EVERY_WORKLOAD, SERVICE, UNREACHED_LIMIT, Server
+
+HERE = BENCH / "peers"
+BUILT = HERE / ".build"  # what `make peers` makes
+JAVASCRIPT = HERE / "javascript"
 
 # What the ledger costs where it is asked: a new identity is answered after its commit.
 WITH_LEDGER = replace(
@@ -12,4 +27,81 @@ WITH_LEDGER = replace(
     workloads=frozenset({"issuing"}),
 )
 
-PEERS: tuple[Server, ...] = (WITH_LEDGER,)
+RIVAL = Server(
+    name="",
+    command=(),
+    environment={
+        "PORT": "{port}",
+        "REDIS_URL": "redis://127.0.0.1:{redis_port}/{redis_db}",
+        "JWT_SECRET": SERVICE.environment["JWT_SECRET"],
+        "NODE_ENV": "production",
+        "GOMAXPROCS": "1",
+        **UNREACHED_LIMIT,
+    },
+    workloads=EVERY_WORKLOAD,
+    cell_keys="rl:*",
+    identity_keys="id:*",
+)
+BUN = replace(
+    RIVAL,
+    name="bun",
+    command=("{bench}/peers/.build/bun", "{bench}/peers/javascript/bun.mjs"),
+    programs=("npm",),
+    made="{bench}/peers/.build/bun",
+)
+FASTHTTP = replace(
+    RIVAL,
+    name="fasthttp",
+    command=("{bench}/peers/.build/fasthttp",),
+    programs=("go",),
+    made="{bench}/peers/.build/fasthttp",
+)
+NODE = replace(
+    RIVAL,
+    name="node",
+    command=("node", "{bench}/peers/javascript/node.mjs"),
+    programs=("node",),
+    made="{bench}/peers/javascript/node_modules/ioredis",
+)
+UVICORN_OPTIONS = (
+    "--host=127.0.0.1 --loop=uvloop --http=httptools --ws=none --workers=1 --log-level=warning"
+    " --no-access-log --no-server-header --no-proxy-headers"
+)
+FASTAPI = replace(
+    RIVAL,
+    name="fastapi",
+    command=(
+        *("{python}", "-m", "uvicorn", "--app-dir", "{bench}/peers", "--port", "{port}"),
+        *UVICORN_OPTIONS.split(),
+        "fastapi_server:app",
+    ),
+    packages=("fastapi", "uvicorn", "httptools"),
+)
+
+PEERS: tuple[Server, ...] = (WITH_LEDGER, BUN, FASTHTTP, NODE, FASTAPI)
+
+
+def versions(servers: Iterable[Server]) -> dict[str, str]:
+    """What the measured rivals run on, by their names."""
+    known = {BUN.name: bun_version, FASTHTTP.name: go_versions, NODE.name: node_versions, FASTAPI.name: python_versions}
+    return {server.name: known[server.name]() for server in servers if server.name in known}
+
+
+def bun_version() -> str:
+    return f"Bun {said_by(str(BUILT / 'bun'), '--version').strip()}"
+
+
+def node_versions() -> str:
+    ioredis = json.loads((JAVASCRIPT / "node_modules/ioredis/package.json").read_text())["version"]
+    return f"Node {said_by('node', '--version').strip().removeprefix('v')}, ioredis {ioredis}"
+
+
+def go_versions() -> str:
+    """Of the compiler and of the sources that Debian packages."""
+    go = re.findall(r"go(\d[\d.]*)", said_by("go", "version"))[0]
+    return f"Go {go}, {(BUILT / 'fasthttp.versions').read_text().strip()}"
+
+
+def python_versions() -> str:
+    names = ("fastapi", "uvicorn", "httptools", "redis")
+    return ", ".join(f"{name} {version(name)}" for name in names)

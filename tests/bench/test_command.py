@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,9 +26,17 @@ def test_the_service_is_given_a_limit_of_at_least_a_microsecond_a_request() -> N
     assert window * 1_000_000 // requests >= 1
 
 
-def test_a_server_whose_program_is_missing_says_which() -> None:
-    assert Server("peer", ("x",), programs=("sh", "no-such-runtime")).missing_program() == "no-such-runtime"
-    assert Server("peer", ("x",), programs=("sh",)).missing_program() is None
+@pytest.mark.parametrize(
+    ("needs", "reason"),
+    [
+        ({"programs": ("sh", "no-such-runtime")}, "no-such-runtime is not installed"),
+        ({"packages": ("json", "no_such_package")}, "no_such_package is not installed"),
+        ({"made": "{bench}/no-such-file"}, "it is not built: run make peers"),
+        ({"programs": ("sh",), "packages": ("json",), "made": "{bench}/servers.py"}, None),
+    ],
+)
+def test_a_server_that_lacks_something_says_what(needs: dict[str, Any], reason: str | None) -> None:
+    assert Server("peer", ("x",), **needs).left_out() == reason
 
 
 @pytest.mark.parametrize(
