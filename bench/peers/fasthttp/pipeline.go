@@ -27,7 +27,8 @@ type reply struct {
 }
 
 // pipeline lets all requests share one connection: redigo allows one goroutine to Send and Flush while another
-// Receives. What is asked while others are being served goes out in one write, and comes back in few reads.
+// Receives. What is asked while others are being served goes out in one write, and comes back in few reads:
+// it takes far less CPU time than a pool with a connection for each request.
 type pipeline struct {
 	connection redis.Conn
 	asked      chan *call

@@ -6,11 +6,13 @@ import { FIXED_HEADERS, Refusal, makeService, problem } from "./service.mjs";
 
 const redis = new RedisClient(process.env.REDIS_URL);
 const service = makeService(redis);
+const FIXED = new Headers(FIXED_HEADERS); // copying one costs less than making one of an object
 
 function respond({ body, remaining, reset }) {
-  return new Response(body, {
-    headers: { ...FIXED_HEADERS, "X-RateLimit-Remaining": `${remaining}`, "X-RateLimit-Reset": `${reset}` },
-  });
+  const headers = new Headers(FIXED);
+  headers.set("X-RateLimit-Remaining", `${remaining}`);
+  headers.set("X-RateLimit-Reset", `${reset}`);
+  return new Response(body, { headers });
 }
 
 function refuse(fault) {
@@ -21,26 +23,30 @@ function refuse(fault) {
 
 const forwarded = (request) => request.headers.get("x-forwarded-for");
 
+/** A route's handler of an operation that takes a request and gives the service's answer. */
+const route = (operation) => async (request) => {
+  try {
+    return respond(await operation(request));
+  } catch (fault) {
+    return refuse(fault);
+  }
+};
+
 const server = Bun.serve({
   hostname: "127.0.0.1",
   port: process.env.PORT,
   routes: {
-    "/api/v1/id": { GET: (request) => service.id(request.url, forwarded(request)).then(respond, refuse) },
+    "/api/v1/id": { GET: route((request) => service.id(request.url, forwarded(request))) },
     "/api/v1/identities": {
-      POST: (request) =>
-        request
-          .json()
-          .then((document) => service.identities(document, forwarded(request)))
-          .then(respond, refuse),
+      POST: route(async (request) => service.identities(await request.json(), forwarded(request))),
     },
     "/api/v1/validate": {
-      POST: (request) =>
-        request
-          .json()
-          .then((document) => service.validate(document, forwarded(request)))
-          .then(respond, refuse),
+      POST: route(async (request) => service.validate(await request.json(), forwarded(request))),
     },
-    "/api/health/ready": async () => Response.json({ status: await redis.ping() === "PONG" ? "ready" : "starting" }),
+    "/api/health/ready": async () => {
+      await redis.ping();
+      return Response.json({ status: "ready" });
+    },
   },
   fetch: () => new Response(null, { status: 404 }),
 });

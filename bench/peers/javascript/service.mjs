@@ -46,13 +46,11 @@ export const problem = (refusal) => JSON.stringify({ status: refusal.status, det
 
 /** The operations over a Redis client with promises; each gives `{ body, remaining, reset }` or throws a Refusal. */
 export function makeService(redis) {
-  /** Count the client; give what is left of its window, or refuse. `now` in milliseconds. */
-  async function admit(cell, counting, now) {
-    const count = await counting;
-    if (count === 1) await redis.expire(cell, WINDOW);
+  /** The answer of a client that was counted; a refusal when it was once too often. `now` in milliseconds. */
+  function answer(body, count, now) {
     const reset = WINDOW - (Math.floor(now / 1000) % WINDOW);
     if (count > LIMIT) throw new Refusal(429, `Try again in ${reset} s.`);
-    return { remaining: LIMIT - count, reset };
+    return { body, remaining: LIMIT - count, reset };
   }
 
   /** Keep a new record unless another request was first; give the one that stands. */
@@ -67,27 +65,27 @@ export function makeService(redis) {
       const cell = cellOf(forwarded, now);
       const [prefix, run] = pairOf(url);
       const id = identityOf(prefix, run);
-      const counting = redis.incr(cell);
-      const finding = redis.get(`id:${id}`);
-      const [allowance, found] = await Promise.all([admit(cell, counting, now), finding]);
+      const [count, found] = await Promise.all([redis.incr(cell), redis.get(`id:${id}`)]);
+      if (count === 1) await redis.expire(cell, WINDOW);
       const kept = found ?? (await issue(id, now));
-      return { body: identityBody(id, prefix, run, kept), ...allowance };
+      return answer(identityBody(id, prefix, run, kept), count, now);
     },
 
     async identities(document, forwarded) {
       const rows = document?.environments;
-      if (!Array.isArray(rows) || rows.length < 1 || rows.length > MAX_ROWS) throw new Refusal(400, "1 to 1,000 environments.");
+      if (!Array.isArray(rows) || rows.length < 1 || rows.length > MAX_ROWS) {
+        throw new Refusal(400, "1 to 1,000 environments.");
+      }
       const now = Date.now();
       const cell = cellOf(forwarded, now);
       const ids = rows.map((row) => identityOf(row?.prefix, row?.run));
-      const counting = redis.incr(cell);
-      const finding = redis.mget(...ids.map((id) => `id:${id}`));
-      const [allowance, found] = await Promise.all([admit(cell, counting, now), finding]);
+      const [count, found] = await Promise.all([redis.incr(cell), redis.mget(...ids.map((id) => `id:${id}`))]);
+      if (count === 1) await redis.expire(cell, WINDOW);
       const kept = found.includes(null) ? await Promise.all(found.map((one, at) => one ?? issue(ids[at], now))) : found;
       const parts = kept.map((one, at) => rowBody(rows[at].name, ids[at], one));
       const tail = `"total":${rows.length},"domain":"${DOMAIN}","version":"${VERSION}","ttl":${TTL}`;
       const body = `{"identities":[${parts.join(",")}],${tail},"generated":"${new Date(now).toISOString()}"}`;
-      return { body, ...allowance };
+      return answer(body, count, now);
     },
 
     async validate(document, forwarded) {
@@ -96,10 +94,9 @@ export function makeService(redis) {
       const now = Date.now();
       const cell = cellOf(forwarded, now);
       const parts = IDENTITY.exec(identity);
-      const counting = redis.incr(cell);
-      const finding = parts && redis.get(`id:${identity}`);
-      const [allowance, found] = await Promise.all([admit(cell, counting, now), finding]);
-      return { body: verdictBody(identity, parts, found, new Date(now).toISOString()), ...allowance };
+      const [count, found] = await Promise.all([redis.incr(cell), parts && redis.get(`id:${identity}`)]);
+      if (count === 1) await redis.expire(cell, WINDOW);
+      return answer(verdictBody(identity, parts, found, new Date(now).toISOString()), count, now);
     },
   };
 }
