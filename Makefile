@@ -71,6 +71,14 @@ perf: $(VENV)/.test-stamp ## write PERF.md from the newest results of make bench
 micro: $(VENV)/.test-stamp ## micro-benchmarks of the stages of a request (pytest-benchmark)
 	$(BIN)/pytest bench --benchmark-enable --benchmark-only
 
+.PHONY: loadtest
+loadtest: $(VENV)/.loadtest-stamp redis ## the guide's whole mix from 5,000 Locust users; verdict, build/loadtest/report.html
+	$(BIN)/python -m loadtest $(LOADTEST)
+
+.PHONY: loadtest-short
+loadtest-short: $(VENV)/.loadtest-stamp redis ## a tenth of it for a few seconds, as CI does
+	$(BIN)/python -m loadtest --users 500 --scale 0.1 --seconds 10 --output build/loadtest-short
+
 .PHONY: fuzz
 fuzz: $(VENV)/.test-stamp ## the property tests with 10,000 examples each; FUZZ_EXAMPLES=n for another number
 	$(BIN)/python -m pytest -p fuzz.profile --hypothesis-profile=fuzz -m "hypothesis and not integration"
@@ -101,6 +109,11 @@ $(VENV)/.run-stamp: pyproject.toml | $(BIN)/python
 $(VENV)/.test-stamp: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@ $(VENV)/.run-stamp
+
+$(VENV)/.loadtest-stamp: pyproject.toml | $(VENV)/.run-stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[loadtest]'
+	@scripts/install-wrk.sh
+	@touch $@
 
 $(BIN)/python:
 	@scripts/make-venv.sh '$(PYTHON)' $(VENV)
