@@ -15,6 +15,7 @@ The rules of this file:
   ratio is below one by a known amount: whatever is missing beyond that, the service has forgotten.
 """
 
+import gc
 import itertools
 import json
 import logging
@@ -86,6 +87,10 @@ def is_open(_pool: ConnectionPool, connection: Any) -> bool:
 
 
 ConnectionPool._is_socket_alive = is_open
+
+# Thousands of users are many objects that stay. Looking at them at the usual pace was a quarter of the generator's
+# CPU time (198 us a request with 5,000 users, 148 us this way).
+gc.set_threshold(200_000, 50, 50)
 
 
 def new_run() -> str:

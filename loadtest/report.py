@@ -171,8 +171,8 @@ def method(plan: Plan) -> str:
         f"{plan.users:,} Locust users, paced to offer {HEADROOM - 1:.0%} more than the rates; 4 % of them are browsers "
         "and 2 % users of a bot, whose requests come on top. "
         f"They come within {plan.ramp_seconds:.0f} s; {plan.seconds:g} s count (shaded). ",
-        "The service has core 0 for itself, with Redis, ledger (SQLite), limiter, metrics and all time-outs on. "
-        "Redis, the prober and Locust have core 1, where Locust is SCHED_IDLE. ",
+        "The service has its ledger (SQLite), limiter, metrics and time-outs on, and shares core 0 with Redis and the "
+        "prober; the generators have core 1. ",
         f"The prober asks {plan.probes:g} times a second at fixed moments, and counts from the moment that was due. ",
     ]
     if plan.wrk_share:

@@ -1,12 +1,11 @@
 """Start everything, let the users come, read both sides while they are there, stop everything.
 
-Core 0 is the service's alone. Everything else has core 1, and there Locust and wrk are SCHED_IDLE: they get what Redis
-and the prober leave over, so that a busy generator delays itself and nobody else.
+The service, Redis and the prober have core 0, the generators have core 1: a busy generator delays itself and nobody
+else.
 """
 
 import http.client
 import json
-import shutil
 import subprocess
 import sys
 import time
@@ -44,7 +43,6 @@ SAMPLE_SECONDS = 2.0  # from one reading to the next
 COMING_SECONDS = 20.0  # more than the ramp, until all users must be connected
 LEAVING_SECONDS = 30.0  # for Locust to take its users away and write its report
 ORIGIN = "https://sports.yourbook.com"
-LEAST_PRIORITY = ("chrt", "--idle", "0")
 SERVICE_ENVIRONMENT = {
     "NODE_ENV": "production",
     "DRAIN_DELAY": "0",  # nobody balances in front of it
@@ -105,7 +103,7 @@ def locust_command(output: Path) -> list[str]:
     if not program.exists():
         raise BenchError("Locust is not installed: make loadtest does it, or pip install -e '.[loadtest]'.")
     report = ["--html", str(output / "locust.html"), "--json-file", str(output / "locust")]
-    return [*LEAST_PRIORITY, str(program), "-f", str(ROOT / "loadtest/locustfile.py"), "--headless", *report]
+    return [str(program), "-f", str(ROOT / "loadtest/locustfile.py"), "--headless", *report]
 
 
 def locust_environment(plan: Plan, port: int, token: str) -> dict[str, str]:
@@ -142,7 +140,7 @@ def service_and_redis(directory: Path) -> Iterator[tuple[Fleet, dict[str, str]]]
     with ExitStack() as stack:
         redis_port, port = free_port(), free_port()
         log = directory / "redis.log"
-        redis = stack.enter_context(started(redis_command(redis_port), {}, LOAD_CORE, log))
+        redis = stack.enter_context(started(redis_command(redis_port), {}, SERVER_CORE, log))
         wait_until(lambda: "Ready to accept" in log.read_text(errors="replace"), redis, log)
         command, environment = SERVICE.filled(port=port, redis_port=redis_port, redis_db=0)
         environment |= {**SERVICE_ENVIRONMENT, "DATABASE_URL": f"sqlite:///{directory}/identity.db"}
@@ -200,8 +198,6 @@ def read_locust(path: Path, since: float, until: float) -> tuple[dict[str, float
 def measure(plan: Plan) -> tuple[Measured, History]:
     """One whole run. Raises BenchError when it can't be carried out; a bad figure is no such thing."""
     require_tools()
-    if shutil.which(LEAST_PRIORITY[0]) is None:
-        raise BenchError("Missing programs; install the packages: util-linux.")
     plan.output.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         directory = Path(stack.enter_context(TemporaryDirectory(prefix="loadtest-")))
@@ -209,7 +205,7 @@ def measure(plan: Plan) -> tuple[Measured, History]:
         suffix = seed(fleet.port)
         probes_log = directory / "prober.log"
         ask = [sys.executable, "-m", "loadtest.prober", str(fleet.port), repr(plan.probes), suffix]
-        asker = stack.enter_context(started(ask, {"PYTHONPATH": str(ROOT)}, LOAD_CORE, probes_log))
+        asker = stack.enter_context(started(ask, {"PYTHONPATH": str(ROOT)}, SERVER_CORE, probes_log))
         fleet.pids["prober"] = asker.pid
 
         say(f"{plan.users} users come within {plan.ramp_seconds:.0f} s")
@@ -222,7 +218,7 @@ def measure(plan: Plan) -> tuple[Measured, History]:
         if plan.wrk_share:
             script = filler.write_script(plan.wrk_rates, suffix, directory)
             command = filler.command(fleet.port, script, plan.shape_seconds)
-            wrk = stack.enter_context(started([*LEAST_PRIORITY, *command], {}, LOAD_CORE, wrk_log))
+            wrk = stack.enter_context(started(command, {}, LOAD_CORE, wrk_log))
             fleet.pids["wrk"] = wrk.pid
 
         history = watch(fleet, plan, users, locust_log)
