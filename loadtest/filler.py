@@ -13,9 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench import BenchError
+from loadtest.plan import WRK_CONNECTIONS
 from loadtest.requests import PLACE, mix
-
-CONNECTIONS = 128  # at 2,000 requests a second each has 64 ms for one
 
 LUA = """\
 local ffi = require("ffi")
@@ -73,7 +72,7 @@ def write_script(rates: Mapping[str, float], suffix: str, directory: Path) -> Pa
 
 
 def command(port: int, script: Path, seconds: float) -> list[str]:
-    return ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:.0f}s", "-s", str(script), f"http://127.0.0.1:{port}/"]
+    return ["wrk", "-t1", f"-c{WRK_CONNECTIONS}", f"-d{seconds:.0f}s", "-s", str(script), f"http://127.0.0.1:{port}/"]
 
 
 def parse_result(output: str) -> tuple[dict[str, float], int]:

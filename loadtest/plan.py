@@ -11,6 +11,8 @@ ROUTES = {"id": "/api/v1/id", "batch": "/api/v1/identities", "validate": "/api/v
 BATCH_ROWS = 10
 HEADROOM = 1.02  # paced generators can only lose: 2 % more are offered than must be reached
 
+WRK_CONNECTIONS = 128  # at 2,000 requests a second each has 64 ms for one
+
 SPAWN_RATE = 250  # users per second while they come
 SETTLE = 4.0  # seconds from the last user's coming to the first counted request, and from the last one to the end
 RAMP_SHARE = 0.3  # of the steady shape: SHAPES["steady"] of the locustfile
@@ -48,6 +50,11 @@ class Plan:
     def wrk_rates(self) -> dict[str, float]:
         """What wrk offers, with the headroom; empty when it has no part."""
         return {kind: HEADROOM * rate * self.wrk_share for kind, rate in self.rates.items()} if self.wrk_share else {}
+
+    @property
+    def other_connections(self) -> int:
+        """Those that are no user's: the prober's, the one that asks for the count, and wrk's."""
+        return 2 + (WRK_CONNECTIONS if self.wrk_share else 0)
 
     @property
     def shape_seconds(self) -> float:

@@ -60,10 +60,13 @@ class Connection:
                 self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return self._exchange(self._socket, request)
         except (OSError, BenchError):
-            if self._socket is not None:
-                self._socket.close()
-            self._socket = None
+            self.close()
             return False
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = None
 
     @staticmethod
     def _exchange(connection: socket.socket, request: bytes) -> bool:

@@ -35,7 +35,7 @@ def milliseconds(seconds: float) -> str:
 
 
 def percent(share: float) -> str:
-    return f"{share:.4%}".rstrip("0").rstrip(".%") + "%"
+    return f"{share * 100:g}%"
 
 
 class Times:
@@ -95,7 +95,7 @@ def charts(plan: Plan, run: Measured, history: History) -> list[Chart]:
         quantiles.append(Line(f"p{share * 100:g}", [(at, value) for at, value in points if 0 < value < inf]))
     probes: dict[str, list[Point]] = {kind: [] for kind in ROUTES}
     for probe in history.probes:
-        if probe.seconds is not None:
+        if probe.seconds is not None and probe.due >= times.begin:
             probes[probe.kind].append((probe.due - times.begin, probe.seconds))
     probed = Counter(probe.seconds for probe in run.probes if probe.seconds is not None)
     within = "seconds since the first user"
@@ -131,13 +131,13 @@ def charts(plan: Plan, run: Measured, history: History) -> list[Chart]:
             y_labels=milliseconds,
         ),
         Chart(
-            "Requests that took longer, while it counted (Locust: the whole run, its own queue included)",
+            "Share of the requests that took longer",
             "ms",
             "share",
             [
                 Line("service", slower_than_bounds(run.interval.latencies(ROUTES.values()))),
                 Line("prober", slower(probed)),
-                Line("Locust", slower(run.locust_latencies)),
+                Line("Locust, whole run, its own queue included", slower(run.locust_latencies)),
             ],
             [(0.01, "p99")],
             log_x=True,

@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench import BenchError
-from bench.load import is_ready, seed
+from bench.load import is_ready
 from bench.processes import (
     LOAD_CORE,
     SERVER_CORE,
@@ -33,13 +33,15 @@ from bench.processes import (
     wait_until,
 )
 from bench.servers import SERVICE
+from bench.workloads import IDENTITIES, pair
 from loadtest import filler, prober
 from loadtest.exposition import Interval, Reading, parse
-from loadtest.plan import SETTLE, Plan
+from loadtest.plan import ROUTES, SETTLE, Plan
 from loadtest.verdict import Measured
 
 ROOT = Path(__file__).parent.parent
 SAMPLE_SECONDS = 2.0  # from one reading to the next
+SEED_ROWS = 1000  # the most that a batch may have
 COMING_SECONDS = 20.0  # more than the ramp, until all users must be connected
 LEAVING_SECONDS = 30.0  # for Locust to take its users away and write its report
 ORIGIN = "https://sports.yourbook.com"
@@ -96,6 +98,29 @@ def scrape(port: int) -> Reading:
         raise BenchError(f"The service does not answer /api/metrics: {fault!r}.") from fault
     finally:
         connection.close()
+
+
+def seed(port: int) -> str:
+    """Issue the identities that the prober and wrk ask for, 1,000 at a time: each answer waits for the ledger's
+    commit. Return what follows "prefix-run" in them.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5.0)
+    identity = ""
+    try:
+        for start in range(0, IDENTITIES, SEED_ROWS):
+            pairs = [pair(index) for index in range(start, min(start + SEED_ROWS, IDENTITIES))]
+            rows = [{"name": run, "prefix": prefix, "run": run} for prefix, run in pairs]
+            connection.request(
+                "POST", ROUTES["batch"], json.dumps({"environments": rows}), {"Content-Type": "application/json"}
+            )
+            response = connection.getresponse()
+            body = response.read()
+            if response.status != 200:
+                raise BenchError(f"Seeding: expected a 200, got {response.status}: {body[:200]!r}.")
+            identity = json.loads(body)["identities"][-1]["id"]
+    finally:
+        connection.close()
+    return identity.removeprefix("-".join(pair(IDENTITIES - 1)))
 
 
 def locust_command(output: Path) -> list[str]:
@@ -163,7 +188,7 @@ def watch(fleet: Fleet, plan: Plan, locust: "subprocess.Popen[bytes]", log: Path
 
     history.samples.append(fleet.look())
     limit = time.monotonic() + plan.ramp_seconds + COMING_SECONDS
-    while history.samples[-1].reading.plain.get("identity_connections_open", 0) < plan.users:
+    while history.samples[-1].reading.plain.get("identity_connections_open", 0) < plan.users + plan.other_connections:
         if time.monotonic() > limit:
             break  # the verdict has a row for it
         look_until(time.monotonic() + SAMPLE_SECONDS)

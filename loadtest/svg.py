@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 WIDTH, HEIGHT = 720, 300
-LEFT, RIGHT, TOP, BOTTOM = 64, 12, 34, 44
+LEFT, RIGHT, TOP, BOTTOM = 76, 24, 34, 44
 COLOURS = ("#2563eb", "#dc2626", "#059669", "#d97706", "#7c3aed", "#0891b2")
 
 Point = tuple[float, float]
@@ -43,7 +43,7 @@ class Chart:
         ys = [y for line in self.lines for _, y in line.points] + [y for y, _ in self.limits]
         if not xs:
             return f"<p>{escape(self.title)}: nothing was measured.</p>"
-        across = Axis.over(xs, self.log_x, LEFT, WIDTH - RIGHT)
+        across = Axis.over(xs if self.log_x else [0.0, *xs, *(self.counted or ())], self.log_x, LEFT, WIDTH - RIGHT)
         up = Axis.over(ys if self.log_y else [0.0, *ys], self.log_y, HEIGHT - BOTTOM, TOP)
         parts = [
             f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(self.title)}">',
@@ -77,7 +77,7 @@ class Chart:
         for y, words in self.limits:
             at = up.at(y)
             found.append(f'<line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
-            found.append(_words(words, WIDTH - RIGHT, at - 4, "end"))
+            found.append(_words(words, LEFT + 6, at - 4, "start"))
         return found
 
     def _legend(self) -> list[str]:

@@ -116,7 +116,8 @@ def rows(plan: Plan, run: Measured) -> list[Row]:
     """All rows of the verdict."""
     limits = plan.thresholds
     interval = run.interval
-    users = int(min(reading.plain.get("identity_connections_open", 0) for reading in (interval.before, interval.after)))
+    connections = min(each.plain.get("identity_connections_open", 0) for each in (interval.before, interval.after))
+    users = int(connections) - plan.other_connections
     charged = interval.grown("identity_limiter_allowed_total")
     answered = sum(interval.answers(route) for route in ROUTES.values())
     cores = run.cores.get("service", inf)
