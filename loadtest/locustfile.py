@@ -21,6 +21,7 @@ import json
 import logging
 import os
 import random
+import re
 import time
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -71,6 +72,8 @@ PERIOD = USERS * (1 - BOTS - BROWSERS) / (HEADROOM * sum(RATES.values()))  # sec
 # A run of an earlier process must not be known to the service: "new" means new.
 TAG = f"{time.time_ns() // 1_000_000_000:x}{random.SystemRandom().getrandbits(24):06x}"
 ADDRESSES = random.SystemRandom().getrandbits(17)  # where this process begins in 198.18.0.0/15 (RFC 2544)
+
+STATUS = re.compile(rb'"status":"[a-z]+"')
 
 users = itertools.count()
 runs = itertools.count()
@@ -150,7 +153,8 @@ class ServiceUser(FastHttpUser):
     def check(self, name: str, response: Any, expected: bytes) -> None:
         """A 2xx with the wrong content is one more failure; any other status has been counted already."""
         if response.status_code == 200 and expected not in response.content:
-            self.report(name, f"no {expected!r} in the answer")
+            status = STATUS.search(response.content)  # of a validation: few words, so that few kinds are counted
+            self.report(name, f"no {expected!r} in the answer" + (f" but {status[0]!r}" if status else ""))
 
     def report(self, name: str, fault: str) -> None:
         self.environment.events.request.fire(

@@ -14,6 +14,7 @@ HEADROOM = 1.02  # paced generators can only lose: 2 % more are offered than mus
 WRK_CONNECTIONS = 128  # at 2,000 requests a second each has 64 ms for one
 
 SPAWN_RATE = 250  # users per second while they come
+LATE = 6.0  # seconds that the users may be late; then it counts without those who are missing
 SETTLE = 4.0  # seconds from the last user's coming to the first counted request, and from the last one to the end
 RAMP_SHARE = 0.3  # of the steady shape: SHAPES["steady"] of the locustfile
 OUTPUT = Path("build/loadtest")
@@ -59,7 +60,7 @@ class Plan:
     @property
     def shape_seconds(self) -> float:
         """The length of Locust's steady shape: its ramp must be no steeper than SPAWN_RATE."""
-        held = self.seconds + 2 * SETTLE
+        held = LATE + self.seconds + 2 * SETTLE
         return max(held / (1 - RAMP_SHARE), self.users / SPAWN_RATE / RAMP_SHARE)
 
     @property

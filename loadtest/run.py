@@ -36,13 +36,12 @@ from bench.servers import SERVICE
 from bench.workloads import IDENTITIES, pair
 from loadtest import filler, prober
 from loadtest.exposition import Interval, Reading, parse
-from loadtest.plan import ROUTES, SETTLE, Plan
+from loadtest.plan import LATE, ROUTES, SETTLE, Plan
 from loadtest.verdict import Measured
 
 ROOT = Path(__file__).parent.parent
 SAMPLE_SECONDS = 2.0  # from one reading to the next
 SEED_ROWS = 1000  # the most that a batch may have
-COMING_SECONDS = 20.0  # more than the ramp, until all users must be connected
 LEAVING_SECONDS = 30.0  # for Locust to take its users away and write its report
 ORIGIN = "https://sports.yourbook.com"
 SERVICE_ENVIRONMENT = {
@@ -187,7 +186,7 @@ def watch(fleet: Fleet, plan: Plan, locust: "subprocess.Popen[bytes]", log: Path
             history.samples.append(fleet.look())
 
     history.samples.append(fleet.look())
-    limit = time.monotonic() + plan.ramp_seconds + COMING_SECONDS
+    limit = time.monotonic() + plan.ramp_seconds + LATE
     while history.samples[-1].reading.plain.get("identity_connections_open", 0) < plan.users + plan.other_connections:
         if time.monotonic() > limit:
             break  # the verdict has a row for it

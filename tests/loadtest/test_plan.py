@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadtest.plan import RATES, SETTLE, SPAWN_RATE, Plan, parse_arguments
+from loadtest.plan import LATE, RATES, SETTLE, SPAWN_RATE, Plan, parse_arguments
 
 
 def test_a_run_without_arguments_is_the_guide_s_whole_mix_from_locust() -> None:
@@ -22,7 +22,7 @@ def test_all_users_are_there_for_the_seconds_that_count_and_come_no_faster_than_
     users: int, seconds: float
 ) -> None:
     plan = Plan(users=users, seconds=seconds)
-    assert plan.shape_seconds - plan.ramp_seconds >= seconds + 2 * SETTLE - 1e-9
+    assert plan.shape_seconds - plan.ramp_seconds >= LATE + seconds + 2 * SETTLE - 1e-9
     assert users / plan.ramp_seconds <= SPAWN_RATE + 1e-9
 
 
