@@ -42,6 +42,8 @@ class Counters:
         "disconnects",
         "evictions",
         "failures",
+        "memory_limit",
+        "memory_used",
         "outages",
         "replies",
         "round_trip_buckets",
@@ -55,7 +57,7 @@ class Counters:
     def __init__(self) -> None:
         self.batches = self.commands = self.rows = self.replies = self.evictions = 0
         self.connects = self.disconnects = self.failures = self.outages = self.timeouts = 0
-        self.round_trips = self.script_loads = 0
+        self.round_trips = self.script_loads = self.memory_used = self.memory_limit = 0
         self.round_trip_seconds_sum = 0.0
         self.round_trip_buckets: list[int] = []
 

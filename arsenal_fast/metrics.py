@@ -45,6 +45,8 @@ class Kind(Enum):
     """Counts up; stays in the sum for ever."""
     GAUGE = "gauge"
     """Is so now; leaves the sum with its worker."""
+    TIMING = "timing"
+    """A histogram of seconds; stays in the sum as a counter does."""
 
 
 Counter: TypeAlias = Annotated[int, Kind.COUNTER]
@@ -72,6 +74,9 @@ class Series:
         """Add a series of the same buckets; ValueError where it has others."""
         self.counts = [mine + theirs for mine, theirs in zip(self.counts, counts, strict=True)]
         self.nanoseconds += nanoseconds
+
+
+Timing: TypeAlias = Annotated[Series, Kind.TIMING]
 
 
 def _round_trips() -> Series:
@@ -160,13 +165,24 @@ class Metrics:
     redis_outages: Annotated[Counter, "Error replies by which Redis was taken to be away."] = 0
     redis_failures: Annotated[Counter, "Error replies that were no outage."] = 0
     redis_script_loads: Annotated[Counter, "Scripts loaded again because Redis had lost them."] = 0
-    redis_round_trips: Series = field(default_factory=_round_trips)
-    store_evictions: Annotated[Counter, "Entries that the embedded store dropped for want of room."] = 0
+    redis_round_trip: Annotated[Timing, "Time from a command to its reply."] = field(default_factory=_round_trips)
+    redis_memory_used_bytes: Annotated[Gauge, "Octets that Redis says its data take; 0 while it says nothing."] = 0
+    redis_memory_limit_bytes: Annotated[Gauge, "Octets that Redis may take (maxmemory); 0 without a bound."] = 0
+    store_evictions: Annotated[
+        Counter, "Entries that the store, Redis or the embedded one, has dropped for want of room."
+    ] = 0
     ledger_waiting: Annotated[Gauge, "Rows that wait to be written to the ledger."] = 0
     ledger_dropped: Annotated[Counter, "Rows that the ledger will never have: there was no memory left to wait in."] = 0
+    ledger_refused: Annotated[Counter, "Rows that the ledger will never have: the database took all but them."] = 0
     ledger_rows: Annotated[Counter, "Rows written to the ledger."] = 0
     ledger_commits: Annotated[Counter, "Commits of the ledger, each of many rows."] = 0
+    ledger_commit: Annotated[Timing, "Time that writing a group of rows to the ledger took."] = field(
+        default_factory=Series
+    )
     ledger_failures: Annotated[Counter, "Tries that found the ledger locked, full or away."] = 0
+    ledger_timeouts: Annotated[Counter, "Times that the ledger did not answer in time."] = 0
+    ledger_up: Gauge = 0
+    """Workers whose ledger can be read and written."""
     store_up: Gauge = 0
     """Workers that reach their store."""
 
@@ -180,6 +196,13 @@ class Metrics:
     gc_collections_2: Counter = 0
 
     workers: Annotated[Gauge, "Workers that are alive."] = 0
+    worker_restarts: Annotated[Counter, "Workers that took the place of one that had died."] = 0
+    event_loop_lag: Annotated[Timing, "How late the event loop came round to a timer, ten times a second."] = field(
+        default_factory=Series
+    )
+    gc_pause: Annotated[Timing, "Time that a run of the garbage collector took; nothing else runs then."] = field(
+        default_factory=Series
+    )
     request_rate: float | None = None
     """Answers a second, of late; None where no worker has looked twice."""
 
@@ -215,9 +238,12 @@ class Metrics:
         """Look-ups that found a living record, over all; None where there was none."""
         return self.identity_lookup_hits / self.identity_lookups if self.identity_lookups else None
 
+    def timings(self) -> Iterable[tuple[str, Series]]:
+        """Yield the histograms by name."""
+        return ((name, getattr(self, name)) for name in TIMINGS)
+
     def snapshot(self) -> bytes:
         """Return the counts as JSON, for :meth:`add` and :func:`merge`."""
-        trips = self.redis_round_trips
         return orjson.dumps(
             {
                 "written": self.written,
@@ -225,7 +251,7 @@ class Metrics:
                 "gauges": {name: getattr(self, name) for name in GAUGES},
                 "started": self.process_started,
                 "rate": self.request_rate,
-                "round_trips": (trips.counts, trips.nanoseconds),
+                "timings": {name: (each.counts, each.nanoseconds) for name, each in self.timings()},
                 "series": [(*key, each.counts, each.nanoseconds) for key, each in self.series.items()],
             }
         )
@@ -237,7 +263,8 @@ class Metrics:
     def add_decoded(self, data: dict[str, Any], *, gauges: bool) -> None:
         """As :meth:`add`, for a snapshot that was read already."""
         self._add_all(data["counters"])
-        self.redis_round_trips.plus(*data["round_trips"])
+        for name, series in self.timings():
+            series.plus(*data["timings"][name])
         for route, method, status, counts, nanoseconds in data["series"]:
             self.series.setdefault((route, method, status), Series()).plus(counts, nanoseconds)
         if gauges:
@@ -268,6 +295,7 @@ def _numbers(kind: Kind) -> dict[str, str | None]:
 
 COUNTERS: Final = _numbers(Kind.COUNTER)
 GAUGES: Final = _numbers(Kind.GAUGE)
+TIMINGS: Final = _numbers(Kind.TIMING)
 
 
 def merge(snapshots: Iterable[bytes], now: float) -> Metrics:

@@ -24,7 +24,7 @@ from typing import Final
 
 import uvloop
 
-from arsenal_fast import __version__, logs
+from arsenal_fast import __version__, logs, pauses
 from arsenal_fast.config import Config
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.http.limits import Limits
@@ -49,6 +49,9 @@ log = logging.getLogger(__name__)
 
 PUBLISH: Final = 0.5
 """Seconds between a worker's snapshots for the others: how old their share of a scrape may be."""
+
+LOOK: Final = 5.0
+"""Seconds between looks at how Redis itself is."""
 
 PRUNE: Final = 3600.0
 """Seconds between looks for events that are older than LEDGER_RETENTION_DAYS."""
@@ -132,6 +135,7 @@ class _Worker:
         inherited = self._counters.read(self._slot)
         if inherited:
             service.metrics.add(inherited, gauges=False)
+            service.metrics.worker_restarts += 1
         listener = Listener(
             service,
             limits=Limits(),
@@ -152,7 +156,13 @@ class _Worker:
         service.ready = True
         _tune_garbage_collection()
         log.info("serving on %s port %d", config.host, self._listening.getsockname()[1])
-        chores = [loop.create_task(self._publish(service))]
+        unwatch = pauses.watch_garbage_collector(service.metrics.gc_pause)
+        chores = [
+            loop.create_task(self._publish(service)),
+            loop.create_task(pauses.probe_event_loop(service.metrics.event_loop_lag)),
+        ]
+        if isinstance(backend, RedisBackend) and self._slot == 0:
+            chores.append(loop.create_task(_look_at(backend)))
         if ledger is not None and config.ledger_retention_days and self._slot == 0:
             chores.append(loop.create_task(self._prune(ledger)))
         if config.tls:
@@ -161,6 +171,7 @@ class _Worker:
         await self._drain(service, listener)
         for chore in chores:
             chore.cancel()
+        unwatch()
         if ledger is not None and (left := await ledger.close()):
             log.error("%d rows could not be written to the ledger before the end", left)
         await backend.close()
@@ -281,6 +292,13 @@ def make_keys(config: Config) -> Keys:
     )
     keys.prepare()
     return keys
+
+
+async def _look_at(backend: RedisBackend) -> None:
+    """Only one worker does: what Redis says of itself must not be added up."""
+    while True:
+        await asyncio.sleep(LOOK)
+        backend.vitals.look()
 
 
 def _ledger(config: Config) -> Ledger | None:

@@ -14,6 +14,7 @@ from arsenal_fast.metrics import (
     NANOSECONDS,
     ROUND_TRIP_BUCKETS,
     STALE_AFTER,
+    TIMINGS,
     Metrics,
     Rate,
     Series,
@@ -116,10 +117,21 @@ def workers(draw: st.DrawFn) -> Metrics:
     counts = metrics(**draw(NUMBERS))
     for observation in draw(OBSERVATIONS):
         counts.observe(*observation)
-    counts.redis_round_trips.plus(
+    counts.redis_round_trip.plus(
         draw(st.lists(st.integers(0, 99), min_size=10, max_size=10)), draw(st.integers(0, 2**50))
     )
     return counts
+
+
+def test_every_histogram_of_the_class_is_summed_and_exported() -> None:
+    series = {name for name, value in metrics_values(metrics()).items() if isinstance(value, Series)}
+    assert series == TIMINGS.keys()
+    assert all(TIMINGS.values()), "each has a help"
+    counts = metrics()
+    for index, (_, each) in enumerate(counts.timings()):
+        each.observe(0.001, index + 1)
+    total = merge([counts.snapshot(), counts.snapshot()], NOW)
+    assert [each.count for _, each in total.timings()] == [2, 4, 6, 8]
 
 
 @given(workers())

@@ -36,6 +36,7 @@ RANKS = {
     "logs": 4,
     "supervisor": 4,
     "worker": 4,
+    "pauses": 4,
     "cli": 4,
     "ledger_command": 4,
     "token_command": 4,

@@ -29,7 +29,9 @@ class Writing:
 
     def serve(self, store: Store, group: Sequence[Entry]) -> list[Any]:
         items = [_item(entry) for entry in group]
+        began = time.monotonic()
         answers = self._write(store, items)
+        self._counters.commit_times.observe(time.monotonic() - began)
         if self._prunes() and time.monotonic() - self._pruned > PRUNE_PATIENCE:
             with suppress(StoreError):  # the group is written; the next one will see for itself
                 self._prune(store)

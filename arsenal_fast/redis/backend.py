@@ -8,13 +8,14 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from arsenal_fast.redis import identities, limiter, revocations
+from arsenal_fast.redis import identities, limiter, revocations, vitals
 from arsenal_fast.redis.address import Address, parse_url
 from arsenal_fast.redis.connection import IDLE, Connection
 from arsenal_fast.redis.counters import Counters
 from arsenal_fast.redis.identities import RedisIdentities
 from arsenal_fast.redis.limiter import REVISION_KEY, RedisLimiter
 from arsenal_fast.redis.revocations import RedisRevocations
+from arsenal_fast.redis.vitals import RedisVitals
 from arsenal_fast.redis.wire import pack
 
 PROBE_KEY: Final = b"af:{0}:probe"
@@ -55,6 +56,7 @@ class RedisBackend:
         self.limiter = RedisLimiter(self._connection)
         self.identities = RedisIdentities(self._connection)
         self.revocations = RedisRevocations(self._connection)
+        self.vitals = RedisVitals(self._connection)
 
     def __repr__(self) -> str:
         return f"<RedisBackend {self._address!r} {self.status}>"
@@ -100,5 +102,5 @@ def opening(address: Address) -> Sequence[bytes]:
         commands.append(pack(b"AUTH", *credentials))
     if address.database:
         commands.append(pack(b"SELECT", b"%d" % address.database))
-    loads = [limiter.SCRIPT.load, identities.SCRIPT.load, *(script.load for script in revocations.SCRIPTS)]
-    return [*commands, *loads, _PROBE]
+    scripts = (limiter.SCRIPT, identities.SCRIPT, *revocations.SCRIPTS, vitals.SCRIPT)
+    return [*commands, *(script.load for script in scripts), _PROBE]

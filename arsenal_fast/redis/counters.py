@@ -8,9 +8,10 @@ ROUND_TRIP_BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 
 
 class Counters:
-    """Totals since the start; none of them ever goes back.
+    """Totals since the start, none of which ever goes back, but for the two of memory.
 
     ``rows``: limiter cells and identities sent. ``failures``: error replies that were no outage.
+    ``evictions``, ``memory_used``, ``memory_limit`` (octets, as of now; 0: none or unknown): what Redis says of itself.
     ``round_trip_buckets[i]``: replies within ROUND_TRIP_BOUNDS[i], above the bound before; the last: slower.
     """
 
@@ -21,6 +22,8 @@ class Counters:
         "disconnects",
         "evictions",
         "failures",
+        "memory_limit",
+        "memory_used",
         "outages",
         "replies",
         "round_trip_buckets",
@@ -42,7 +45,7 @@ class Counters:
         self.outages = 0
         self.failures = 0
         self.script_loads = 0
-        self.evictions = 0  # of the memory backend; Redis counts its own
+        self.evictions = self.memory_used = self.memory_limit = 0
         self.round_trips = 0
         self.round_trip_seconds_sum = 0.0
         self.round_trip_buckets = [0] * (len(ROUND_TRIP_BOUNDS) + 1)

@@ -21,7 +21,7 @@ from aioprometheus.collectors import Collector, Counter, Gauge, Histogram, Regis
 from aioprometheus.formats.text import TextFormatter
 from aioprometheus.mypy_types import HistogramDictType, LabelsType, MetricTupleType
 
-from arsenal_fast.metrics import BUCKETS, COUNTERS, GAUGES, NANOSECONDS, ROUND_TRIP_BUCKETS, Metrics, Series
+from arsenal_fast.metrics import BUCKETS, COUNTERS, GAUGES, NANOSECONDS, TIMINGS, Metrics, Series
 from arsenal_fast.service.negotiation import quality
 
 TEXT: Final = b"text/plain; version=0.0.4; charset=utf-8"
@@ -32,9 +32,21 @@ HEALTH: Final = ("healthy", "degraded", "unhealthy")
 SEEDED: Final = tuple((method, status) for method in ("GET", "POST") for status in ("200", "5xx"))
 """Requests that are shown before the first has come: `rate()` does not see the step from nothing to one."""
 
+CLASSES: Final = ("2xx", "3xx", "4xx", "5xx")
+
+_API: Final = "/api/v1/"  # as routes.API (a test), which can't be imported here: routes come after handlers
+
 _UNITS: Final = ("seconds", "bytes", "ratio")
 
 _LE: Final = {bound: str(bound) for bound in BUCKETS} | {float("inf"): "+Inf"}
+
+
+def family(name: str) -> str:
+    """Return the name under which a line of Metrics with a help is exported."""
+    prefixed = name if name.startswith("identity_") else f"identity_{name}"
+    if name in TIMINGS:
+        return f"{prefixed}_seconds"
+    return f"{prefixed}_total" if name in COUNTERS else prefixed
 
 
 def render(registry: Registry, accept: bytes) -> tuple[bytes, bytes]:
@@ -45,24 +57,37 @@ def render(registry: Registry, accept: bytes) -> tuple[bytes, bytes]:
     return TEXT, _Text().marshall(registry)
 
 
-def collect(total: Metrics, *, version: str, health: str, shared: bool) -> Registry:
-    """Return collectors that hold ``total``. ``shared``: there is a Redis, so its being up or not is shown."""
+def collect(
+    total: Metrics, *, version: str, health: str, shared: bool, recorded: bool = False, workers: int = 1
+) -> Registry:
+    """Return collectors that hold ``total``.
+
+    ``shared``: there is a Redis, ``recorded``: there is a ledger, so its being up or not is shown. ``workers``: as
+    many as there should be.
+    """
     registry = Registry()
     _numbers(registry, total)
+    _timings(registry, total)
     _service(registry, total, version, health)
     _requests(registry, total)
-    _redis(registry, total, shared)
-    _process(registry, total)
+    _dependencies(registry, total, shared, recorded)
+    _process(registry, total, workers)
     return registry
 
 
 def _numbers(registry: Registry, total: Metrics) -> None:
     """Add the lines of Metrics that have a help."""
-    for kind, names, suffix in ((Counter, COUNTERS, "_total"), (Gauge, GAUGES, "")):
+    for kind, names in ((Counter, COUNTERS), (Gauge, GAUGES)):
         for name, text in names.items():
             if text is not None:
-                family = name if name.startswith("identity_") else f"identity_{name}"
-                kind(family + suffix, text, registry=registry).set({}, getattr(total, name))
+                kind(family(name), text, registry=registry).set({}, getattr(total, name))
+
+
+def _timings(registry: Registry, total: Metrics) -> None:
+    for name, series in total.timings():
+        text = TIMINGS[name] or ""
+        bounds = BUCKETS[: len(series.counts) - 1]
+        Histogram(family(name), text, registry=registry, buckets=bounds).set_value({}, _filled(series, bounds))
 
 
 def _service(registry: Registry, total: Metrics, version: str, health: str) -> None:
@@ -89,6 +114,13 @@ def _requests(registry: Registry, total: Metrics) -> None:
     counts = dict.fromkeys(SEEDED, 0) | total.requests()
     for (method, status), count in sorted(counts.items()):
         requests.set({"method": method, "status": status}, count)
+    api = Counter(
+        "identity_api_requests_total",
+        "Requests below /api/v1, by class of status; a connection that was answered 503 at once counts as one.",
+        registry=registry,
+    )
+    for status_class, count in _api_requests(total).items():
+        api.set({"class": status_class}, count)
     durations = Histogram(
         "http_server_request_duration_seconds",
         "Time from the whole request to its answer.",
@@ -100,20 +132,17 @@ def _requests(registry: Registry, total: Metrics) -> None:
         durations.set_value(labels, _filled(series, BUCKETS))
 
 
-def _redis(registry: Registry, total: Metrics, shared: bool) -> None:
-    Histogram(
-        "identity_redis_round_trip_seconds",
-        "Time from a command to its reply.",
-        registry=registry,
-        buckets=ROUND_TRIP_BUCKETS,
-    ).set_value({}, _filled(total.redis_round_trips, ROUND_TRIP_BUCKETS))
-    if shared:
-        Gauge("identity_redis_up", "1 while every worker reaches Redis.", registry=registry).set(
-            {}, int(total.store_up >= total.workers)
-        )
+def _dependencies(registry: Registry, total: Metrics, shared: bool, recorded: bool) -> None:
+    for there, name, text, reaching in (
+        (shared, "identity_redis_up", "1 while every worker reaches Redis.", total.store_up),
+        (recorded, "identity_ledger_up", "1 while every worker can use the ledger.", total.ledger_up),
+    ):
+        if there:
+            Gauge(name, text, registry=registry).set({}, int(reaching >= total.workers))
 
 
-def _process(registry: Registry, total: Metrics) -> None:
+def _process(registry: Registry, total: Metrics, workers: int) -> None:
+    Gauge("identity_workers_configured", "Workers that there should be.", registry=registry).set({}, workers)
     Counter("process_cpu_seconds_total", "User and system CPU time of the workers in seconds.", registry=registry).set(
         {}, total.process_cpu_nanoseconds / NANOSECONDS
     )
@@ -135,6 +164,15 @@ def _process(registry: Registry, total: Metrics) -> None:
         ),
     ):
         Gauge(name, text, registry=registry).set({}, value)
+
+
+def _api_requests(total: Metrics) -> dict[str, int]:
+    """Return what the service level is about: neither probes nor pages. Each class is there from the start."""
+    counts = dict.fromkeys(CLASSES, 0)
+    for (route, _, status), series in total.series.items():
+        if route.startswith(_API) or route == "(shed)":
+            counts[f"{status // 100}xx"] += series.count
+    return counts
 
 
 def _filled(series: Series, bounds: Sequence[float]) -> histogram.Histogram:

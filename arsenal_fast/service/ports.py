@@ -13,6 +13,7 @@ from arsenal_fast.identity.life import Found, Issued, IssueRow, Life
 from arsenal_fast.identity.revocation import Changes, Revoked
 from arsenal_fast.identity.token import IdentityToken, Refusal, ServiceToken
 from arsenal_fast.limiting.client import Client
+from arsenal_fast.metrics import Series
 
 
 class Limiter(Protocol):
@@ -70,9 +71,12 @@ class LedgerCounters(Protocol):
     waiting: int
     """Rows that wait to be written now."""
     dropped: int
+    refused: int
     commits: int
+    commit_times: Series
     rows: int
     failures: int
+    timeouts: int
 
 
 class Ledger(Protocol):
@@ -133,6 +137,9 @@ class StoreCounters(Protocol):
     failures: int
     script_loads: int
     evictions: int
+    memory_used: int
+    memory_limit: int
+    """Octets, as of now; 0: none, or unknown."""
     round_trip_seconds_sum: float
     round_trip_buckets: list[int]
     """Replies within each of :data:`arsenal_fast.metrics.ROUND_TRIP_BUCKETS`, not cumulative; the last: slower."""

@@ -56,10 +56,9 @@ def total(service: Service) -> Metrics:
 
 
 def health(service: Service, summed: Metrics) -> str:
-    """Return the service's status, ``degraded`` also where only another worker has lost the store."""
-    if service.status == "healthy" and summed.store_up < summed.workers:
-        return "degraded"
-    return service.status
+    """Return the service's status, ``degraded`` also where only another worker has lost the store or the ledger."""
+    lost = summed.store_up < summed.workers or (service.ledger is not None and summed.ledger_up < summed.workers)
+    return "degraded" if lost and service.status == "healthy" else service.status
 
 
 def services(service: Service) -> dict[str, str]:
@@ -142,6 +141,8 @@ def _add_store(moment: Metrics, backend: Backend) -> None:
     counters = backend.counters
     moment.store_up = int(backend.healthy)
     moment.store_evictions += counters.evictions
+    moment.redis_memory_used_bytes = counters.memory_used
+    moment.redis_memory_limit_bytes = counters.memory_limit
     if backend.status == EMBEDDED:
         return  # its rows and commands never left the process: there is no Redis to speak of
     moment.redis_commands += counters.commands
@@ -155,15 +156,19 @@ def _add_store(moment: Metrics, backend: Backend) -> None:
     moment.redis_failures += counters.failures
     moment.redis_script_loads += counters.script_loads
     nanoseconds = int(counters.round_trip_seconds_sum * NANOSECONDS)
-    moment.redis_round_trips.plus(counters.round_trip_buckets, nanoseconds)
+    moment.redis_round_trip.plus(counters.round_trip_buckets, nanoseconds)
 
 
 def _add_ledger(moment: Metrics, ledger: Ledger | None) -> None:
     if ledger is None:
         return
     counters = ledger.counters
+    moment.ledger_up = int(ledger.healthy)
     moment.ledger_waiting = counters.waiting
     moment.ledger_dropped += counters.dropped
+    moment.ledger_refused += counters.refused
+    moment.ledger_commit.plus(counters.commit_times.counts, counters.commit_times.nanoseconds)
+    moment.ledger_timeouts += counters.timeouts
     moment.ledger_rows += counters.rows
     moment.ledger_commits += counters.commits
     moment.ledger_failures += counters.failures
@@ -213,7 +218,7 @@ def _limiter(service: Service, summed: Metrics) -> dict[str, Any]:
 
 
 def _redis(service: Service, summed: Metrics) -> dict[str, Any]:
-    trips = summed.redis_round_trips
+    trips = summed.redis_round_trip
     mean = trips.nanoseconds / NANOSECONDS / trips.count if trips.count else None
     commands = summed.redis_commands
     return {

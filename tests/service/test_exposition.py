@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from arsenal_fast.metrics import BUCKETS, COUNTERS, GAUGES, Metrics
+from arsenal_fast.metrics import BUCKETS, COUNTERS, GAUGES, TIMINGS, Metrics
 from arsenal_fast.service import exposition
 from arsenal_fast.service.exposition import OPENMETRICS, TEXT, collect, render
-from arsenal_fast.service.routes import NOT_FOUND, OPTIONS, ROUTES
+from arsenal_fast.service.routes import API, NOT_FOUND, OPTIONS, ROUTES
 
 read_openmetrics: Callable[[str], Iterable[Any]] = openmetrics_parser.text_string_to_metric_families
 
@@ -34,7 +34,9 @@ def busy() -> Metrics:
         for method, status in (("GET", 200), ("GET", 503), ("POST", 429), ("OTHER", 404)):
             total.observe(route, method, status, 0.0004, 3)
             total.observe(route, method, status, 70.0)
-    total.redis_round_trips.plus(range(10), 123_456_789)
+    total.redis_round_trip.plus(range(10), 123_456_789)
+    for series in (total.event_loop_lag, total.gc_pause, total.ledger_commit):
+        series.observe(0.002)
     return total
 
 
@@ -131,6 +133,25 @@ def test_every_number_of_the_metrics_is_exported_under_its_name() -> None:
                 "_total" if name in COUNTERS else ""
             )
             assert value(found, family) == getattr(total, name)
+    for name in TIMINGS:
+        assert value(found, f"identity_{name}_seconds_count") == getattr(total, name).count > 0
+
+
+def test_requests_of_the_api_are_counted_by_class_and_probes_are_not() -> None:
+    total = Metrics()
+    for route, status in (
+        *(("/api/v1/id", 200), ("/api/v1/id", 429), ("/api/v1/audit", 503), ("(shed)", 503)),
+        *(("/api/health/ready", 503), ("/api/metrics", 200), ("(unmatched)", 404), ("(malformed)", 400)),
+    ):
+        total.observe(route, "GET", status, 0.0, 2)
+    found = text_samples(exposed(total))
+    counts = {name: value(found, "identity_api_requests_total", **{"class": name}) for name in exposition.CLASSES}
+    assert counts == {"2xx": 2, "3xx": 0, "4xx": 2, "5xx": 4}
+    assert exposition._API.encode() == API
+
+
+def test_the_workers_that_there_should_be_are_told() -> None:
+    assert value(text_samples(exposed(Metrics(), workers=4)), "identity_workers_configured") == 4
 
 
 def test_numbers_with_a_rendering_of_their_own() -> None:
@@ -152,6 +173,7 @@ def test_numbers_with_a_rendering_of_their_own() -> None:
         "gc_collections_1",
         "gc_collections_2",
         "store_up",
+        "ledger_up",
     }, "a new number without a help needs a line in the exposition and one here"
 
 
@@ -191,6 +213,14 @@ def test_redis_is_up_while_every_worker_reaches_it(
 ) -> None:
     found = text_samples(exposed(Metrics(workers=workers, store_up=reaching), shared=shared))
     assert found.get(("identity_redis_up", frozenset())) == expected
+
+
+@pytest.mark.parametrize(("workers", "using", "recorded", "expected"), REDIS_ROWS)
+def test_the_ledger_is_up_while_every_worker_can_use_it(
+    workers: int, using: int, recorded: bool, expected: int | None
+) -> None:
+    found = text_samples(exposed(Metrics(workers=workers, ledger_up=using), recorded=recorded))
+    assert found.get(("identity_ledger_up", frozenset())) == expected
 
 
 @pytest.mark.parametrize("state", exposition.HEALTH)

@@ -220,7 +220,7 @@ def test_what_the_store_counted_flows_into_every_snapshot() -> None:
     for _ in range(2):  # looking does not add
         total = telemetry.total(rig.service)
         assert (total.redis_commands, total.redis_rows, total.redis_timeouts) == (7, 70, 2)
-        assert (total.redis_round_trips.count, total.redis_round_trips.nanoseconds) == (2, 20_400_000)
+        assert (total.redis_round_trip.count, total.redis_round_trip.nanoseconds) == (2, 20_400_000)
     answer = rig.get("/api/metrics")
     assert exposed(answer, "identity_redis_commands_total") == 7
     assert exposed(answer, "identity_redis_round_trip_seconds_bucket", le="0.0005") == 1
@@ -236,6 +236,8 @@ def test_every_count_of_the_store_is_taken_once() -> None:
     for index, name in enumerate(names):
         if name == "evictions":
             assert taken.store_evictions == 2**index
+        elif name.startswith("memory_"):
+            assert getattr(taken, f"redis_{name}_bytes") == 2**index
         elif name != "round_trips":  # the sum of the buckets
             assert getattr(taken, f"redis_{name}") == 2**index
 

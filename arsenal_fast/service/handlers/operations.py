@@ -69,6 +69,8 @@ def metrics(service: Service, exchange: Exchange) -> None:
         version=service.settings.version,
         health=told.health(service, total),
         shared=service.backend.status != told.EMBEDDED,
+        recorded=service.ledger is not None,
+        workers=service.settings.workers,
     )
     content_type, body = exposition.render(registry, exchange.request.fields.accept)
     exchange.respond(200, tail(content_type, body, _BY_ACCEPT))

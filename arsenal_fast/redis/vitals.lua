@@ -1,0 +1,15 @@
+-- How Redis itself is, in one round trip.
+--
+-- reply evicted keys, octets used, octets allowed (0: no bound); nothing where it may not be told
+--
+-- pcall, for a user without the right to INFO is told nothing and keeps the connection: NOPERM would mean an outage.
+local stats, memory = redis.pcall('INFO', 'stats'), redis.pcall('INFO', 'memory')
+if type(stats) ~= 'string' or type(memory) ~= 'string' then
+  return {}
+end
+
+local function figure(text, name)
+  return tonumber(string.match(text, '\n' .. name .. ':(%d+)')) or 0
+end
+
+return { figure(stats, 'evicted_keys'), figure(memory, 'used_memory'), figure(memory, 'maxmemory') }
