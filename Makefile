@@ -55,6 +55,10 @@ format: $(VENV)/.test-stamp ## put the source into its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: dashboard
+dashboard: $(VENV)/.test-stamp ## write the Grafana dashboard from deploy/grafana/panels.py
+	$(BIN)/python -m deploy.grafana.build
+
 .PHONY: bench
 bench: peers redis ## CPU per request against the floor and the rivals, kept in bench/results
 	$(BIN)/python -m bench --extras

@@ -14,5 +14,9 @@ need() {
 }
 
 need shellcheck shellcheck
+need prometheus prometheus
+need promtool prometheus
+need prometheus-alertmanager prometheus-alertmanager
+need amtool prometheus-alertmanager
 
 exit "$missing"

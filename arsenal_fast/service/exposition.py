@@ -75,6 +75,19 @@ def collect(
     return registry
 
 
+def markdown_table() -> str:
+    """Return all metrics for docs/monitoring.md: name, labels, kind, help."""
+    total = Metrics(process_started=1.0)
+    total.observe(_API, "GET", 200, 0.0)
+    registry = collect(total, version="", health=HEALTH[0], shared=True, recorded=True)
+    lines = ["| Metric | Kind | What it is |", "|---|---|---|"]
+    for name, collector in sorted(registry.collectors.items()):
+        labels, _ = collector.get_all()[0]
+        shown = f"{name}{{{','.join(labels)}}}" if labels else name
+        lines.append(f"| `{shown}` | {collector.kind.name} | {collector.doc} |")
+    return "\n".join(lines)
+
+
 def _numbers(registry: Registry, total: Metrics) -> None:
     """Add the lines of Metrics that have a help."""
     for kind, names in ((Counter, COUNTERS), (Gauge, GAUGES)):

@@ -103,6 +103,7 @@ def test_metrics_are_the_sum_over_workers_also_when_one_is_killed(own_redis: Red
             if victim not in workers and len(workers) == 3 and value(samples, "identity_workers") == 3:
                 break
         assert set(seen) == {60}
+        wait_until(service, lambda samples: value(samples, "identity_worker_restarts_total") == 1)
         get(service, "/api/v1/id?prefix=player&run=1")
         wait_until(service, lambda samples: issued(samples) == 61)
 

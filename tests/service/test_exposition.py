@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from arsenal_fast.metrics import BUCKETS, COUNTERS, GAUGES, TIMINGS, Metrics
 from arsenal_fast.service import exposition
-from arsenal_fast.service.exposition import OPENMETRICS, TEXT, collect, render
+from arsenal_fast.service.exposition import OPENMETRICS, TEXT, collect, markdown_table, render
 from arsenal_fast.service.routes import API, NOT_FOUND, OPTIONS, ROUTES
 
 read_openmetrics: Callable[[str], Iterable[Any]] = openmetrics_parser.text_string_to_metric_families
@@ -235,6 +236,12 @@ def test_the_build_says_its_version() -> None:
     (labels,) = [dict(labels) for name, labels in found if name == "identity_build_info"]
     assert labels["version"] == "v4.2.0"
     assert re.fullmatch(r"3\.\d+\.\d+\S*", labels["python"])
+
+
+def test_the_metrics_table_of_the_documentation_is_the_one_of_the_code() -> None:
+    """It is `python -c "from arsenal_fast.service.exposition import markdown_table; print(markdown_table())"`."""
+    text = (Path(__file__).parents[2] / "docs/monitoring.md").read_text(encoding="utf-8")
+    assert f"\n\n{markdown_table()}\n" in text
 
 
 def test_no_label_value_needs_escaping() -> None:
