@@ -39,6 +39,8 @@ def test_a_row_is_answered_when_it_is_written(url: str) -> None:
             assert await record(ledger, row(1), row(2)) == [row(1).life, row(2).life]
             assert await find(ledger, id_of(2), id_of(3)) == [Past(row(2).life, 0), None]
             assert (ledger.counters.rows, ledger.counters.commits, ledger.counters.waiting) == (2, 1, 0)
+            assert ledger.counters.commit_times.count == 1
+            assert ledger.counters.commit_times.nanoseconds > 0
 
     run(main())
 

@@ -13,6 +13,7 @@ from arsenal_fast.service.ports import IdentityStore, Limiter, Revocations
 from arsenal_fast.service.routes import NOT_ALLOWED, NOT_FOUND, OPTIONS, ROUTES
 from arsenal_fast.service.telemetry import quantile
 from arsenal_fast.supervisor import SNAPSHOT_SIZE
+from tests.support.ledgers import SwitchedLedger
 from tests.support.rig import Answer, Rig
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -258,6 +259,23 @@ def test_one_worker_without_redis_makes_the_metrics_degraded() -> None:
     assert exposed(answer, "identity_redis_up") == 0
     assert exposed(answer, "identity_health", status="degraded") == 1
     assert here.get("/api/telemetry").json["status"] == "degraded"
+
+
+def test_one_worker_without_its_ledger_makes_the_metrics_degraded() -> None:
+    lost = SwitchedLedger()
+    lost.away = True
+    here, there = Rig(ledger=SwitchedLedger()), Rig(ledger=lost)
+    assert exposed(here.get("/api/metrics"), "identity_ledger_up") == 1
+    here.service.snapshots = lambda: [telemetry.snapshot(there.service)]
+    answer = here.get("/api/metrics")
+    assert exposed(answer, "identity_ledger_up") == 0
+    assert exposed(answer, "identity_health", status="degraded") == 1
+
+
+def test_without_a_ledger_nothing_is_said_of_one() -> None:
+    answer = Rig().get("/api/metrics")
+    assert b"identity_ledger_up" not in answer.body
+    assert exposed(answer, "identity_health", status="healthy") == 1
 
 
 def test_the_figures_of_the_processes_add_up_and_the_start_is_the_earliest() -> None:
