@@ -18,5 +18,9 @@ need prometheus prometheus
 need promtool prometheus
 need prometheus-alertmanager prometheus-alertmanager
 need amtool prometheus-alertmanager
+need haproxy haproxy
+need jq jq
+need node nodejs
+need npm npm
 
 exit "$missing"

@@ -18,6 +18,12 @@ def lives(url: str) -> dict[str, Life]:
     return {identity: Life(*life) for identity, *life in _rows(url, _LIVES)}
 
 
+def schema_version(url: str) -> int:
+    """The version of its tables."""
+    ((version,),) = _rows(url, "SELECT value FROM {schema}meta WHERE name = 'version'")
+    return int(version)
+
+
 def history(url: str) -> set[tuple[str, Life]]:
     """Every life that was ever written down."""
     return {(identity, Life(*life)) for identity, *life in _rows(url, _EVENTS)}
