@@ -1,41 +1,25 @@
 """The examples of the guide's integrations, tried with the real libraries against a running service."""
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from tests.support import npm
 from tests.support.http_client import clients
 from tests.support.loops import run
-from tests.support.service import REPLICA, ServiceProcess, command, environment
+from tests.support.service import REPLICA, ServiceProcess, command
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
-PATIENCE: Final = 240.0  # seconds: a cold cache of npm
 
 
 @pytest.fixture(scope="module")
 def packages() -> Path:
     """The examples with what their lock file names; scripts of packages are not run."""
-    npm("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
+    npm.install(EXAMPLES)
     return EXAMPLES
-
-
-def npm(*arguments: str, **env: str) -> str:
-    """What it says, when it has gone well."""
-    done = subprocess.run(
-        ["npm", *arguments],
-        cwd=EXAMPLES,
-        env=environment(**env),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert done.returncode == 0, f"npm {' '.join(arguments)}: {done.stdout[-4000:]}{done.stderr[-4000:]}"
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +52,7 @@ def exhausted() -> Iterator[ServiceProcess]:
 
 @pytest.mark.deploy("the guide's TypeScript is typed", tool="tsc --strict")
 def test_the_examples_are_well_typed(packages: Path) -> None:
-    npm("run", "check")
+    npm.npm(packages, "run", "check")
 
 
 @pytest.mark.deploy("the guide's backend, hook and bot work against the service", tool="Node, vitest")
@@ -76,7 +60,8 @@ def test_the_examples_are_well_typed(packages: Path) -> None:
 def test_an_example_works_against_the_service(
     packages: Path, service: ServiceProcess, exhausted: ServiceProcess, service_token: str, example: str
 ) -> None:
-    report = npm(
+    report = npm.npm(
+        packages,
         *("run", "--silent", "test", "--", "--reporter=json", f"test/{example}.test"),
         IDENTITY_SERVICE=service.url,
         IDENTITY_SERVICE_EXHAUSTED=exhausted.url,

