@@ -15,12 +15,12 @@ def install(directory: Path) -> None:
     npm(directory, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
 
 
-def npm(directory: Path, *arguments: str, program: str = "npm", **env: str) -> str:
-    """What it writes to stdout, when it has gone well. ``program``: npx, for a program of a package."""
-    if shutil.which(program) is None:
-        raise RuntimeError(f"{program} is not there: install it (Debian: apt-get install npm).")
+def npm(directory: Path, *arguments: str, **env: str) -> str:
+    """What it writes to stdout, when it has gone well."""
+    if shutil.which("npm") is None:
+        raise RuntimeError("npm is not there: install it (Debian: apt-get install npm).")
     done = subprocess.run(
-        [program, *arguments],
+        ["npm", *arguments],
         cwd=directory,
         env=environment(**env),
         capture_output=True,
@@ -28,5 +28,5 @@ def npm(directory: Path, *arguments: str, program: str = "npm", **env: str) -> s
         timeout=PATIENCE,
         check=False,
     )
-    assert done.returncode == 0, f"{program} {' '.join(arguments)}: {done.stdout[-4000:]}{done.stderr[-4000:]}"
+    assert done.returncode == 0, f"npm {' '.join(arguments)}: {done.stdout[-4000:]}{done.stderr[-4000:]}"
     return done.stdout
