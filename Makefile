@@ -87,6 +87,10 @@ loadtest-short: $(VENV)/.loadtest-stamp redis ## a tenth of it for a few seconds
 fuzz: $(VENV)/.test-stamp ## the property tests with 10,000 examples each; FUZZ_EXAMPLES=n for another number
 	$(BIN)/python -m pytest -p fuzz.profile --hypothesis-profile=fuzz -m "hypothesis and not integration"
 
+.PHONY: soak
+soak: $(VENV)/.test-stamp redis ## an hour of traffic, every answer checked, nothing may grow; SOAK_SECONDS=n for another time
+	SOAK_SECONDS=$${SOAK_SECONDS:-3600} $(BIN)/pytest tests/integration/test_soak.py
+
 .PHONY: wheel
 wheel: $(VENV)/.test-stamp ## build dist/*.whl
 	$(BIN)/python -m build --wheel

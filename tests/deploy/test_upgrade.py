@@ -1,12 +1,10 @@
 """An upgrade that nobody notices, rehearsed with two releases behind HAProxy, as docs/operations.md describes it.
 
-Clients keep their connections, ask again and again for identities of theirs and validate what they were handed. Each
-answer must be a good one, of the identity that was asked for and with the nonce that was sent; an identity must keep
-its life and its token, whichever release answers. The balancer counts for itself.
+Clients keep their connections, ask again and again for identities of theirs, validate what they were handed, and check
+every answer (tests/support/users.py). The balancer counts for itself.
 """
 
 import asyncio
-import itertools
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -17,13 +15,14 @@ from typing import Any, Final
 import pytest
 
 from tests.support import ledger_rows
-from tests.support.haproxy import SERVED_BY, HAProxy
-from tests.support.http_client import Client, Gone, clients
-from tests.support.loops import run, until
+from tests.support.haproxy import HAProxy
+from tests.support.http_client import clients
+from tests.support.loops import run
 from tests.support.postgres_server import PostgresServer
 from tests.support.redis_server import RedisServer
 from tests.support.releases import Release, two_releases
 from tests.support.service import REPLICA, ServiceProcess
+from tests.support.users import Users
 
 CONNECTIONS: Final = 8
 REPLICAS: Final = 3
@@ -51,75 +50,6 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> tuple[Release, Release
     return old, new
 
 
-class Users:
-    """So many clients, each on one connection for as long as it is let; what they were told, and what went wrong."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._nonces = itertools.count()
-        self.known: dict[str, tuple[str, str, str]] = {}
-        """Generated, expires and token of each identity."""
-        self.answers: Counter[str] = Counter()
-        """By the replica that has answered."""
-        self.failures: list[str] = []
-        self.stopped = False
-
-    async def use(self, number: int) -> None:
-        """In turn a new identity and an old one again, each validated; until stopped."""
-        turns = itertools.count()
-        while not self.stopped:
-            async with clients(self._port, 1) as (client,):
-                for turn in turns:
-                    mine = turn // 2 if turn % 2 == 0 else turn // 4
-                    identity = await self._issued(client, f"{number}.{mine}")
-                    if identity is None or not await self._validated(client, identity) or self.stopped:
-                        break  # a failure was noted; go on with a new connection
-
-    async def _issued(self, client: Client, run_: str) -> str | None:
-        answer = await self._ask(client, "GET", f"/api/v1/id?prefix=player&run={run_}", None)
-        if answer is None:
-            return None
-        told = (answer["generated"], answer["expires"], answer["token"])
-        if answer["id"] != f"player-{run_}@sports.api.yourbook.com/v1:id":
-            self.failures.append(f"asked for {run_}, got {answer['id']}")
-        elif self.known.setdefault(answer["id"], told) != told:
-            self.failures.append(f"{answer['id']} has another life: {told}, not {self.known[answer['id']]}")
-        return str(answer["id"])
-
-    async def _validated(self, client: Client, identity: str) -> bool:
-        question = {"identity": identity, "token": self.known[identity][2]}
-        answer = await self._ask(client, "POST", "/api/v1/validate", question)
-        if answer is None:
-            return False
-        if (answer["identity"], answer["valid"]) != (identity, True):
-            self.failures.append(f"{identity} is {answer['status']}: {answer['reason']}")
-        return True
-
-    async def _ask(self, client: Client, method: str, target: str, body: object) -> Any:
-        """The JSON of a good answer; None where there is none, which is noted."""
-        nonce = f"n-{next(self._nonces)}"
-        try:
-            if method == "GET":
-                answer = await client.get(target, X_Request_Id=nonce)
-            else:
-                answer = await client.post(target, body, X_Request_Id=nonce)
-        except (Gone, TimeoutError) as error:
-            self.failures.append(f"{method} {target}: {error or 'no answer'}")
-            return None
-        if not 200 <= answer.status < 300:
-            self.failures.append(f"{method} {target}: {answer.status} {answer.text[:200]}")
-            return None
-        if (echoed := answer.headers.get("x-request-id")) != nonce:
-            self.failures.append(f"{method} {target}: the answer is that of {echoed}, not of {nonce}")
-        self.answers[answer.headers[SERVED_BY.lower()]] += 1
-        return answer.json
-
-    async def served_by(self, *services: ServiceProcess, count: int = SERVED) -> None:
-        """Wait until each of them has answered so many more."""
-        goals = {str(service.port): self.answers[str(service.port)] + count for service in services}
-        await until(lambda: all(self.answers[port] >= goal for port, goal in goals.items()))
-
-
 @asynccontextmanager
 async def load(balancer: HAProxy) -> AsyncIterator[Users]:
     """Users who work all the while; at the end no request of theirs may have failed."""
@@ -131,7 +61,7 @@ async def load(balancer: HAProxy) -> AsyncIterator[Users]:
             yield users
         finally:
             users.stopped = True
-    assert users.failures == [], f"{len(users.failures)} of {users.answers.total()} requests have failed"
+    assert not users.verdict, users.verdict
     assert set(balancer.failures().values()) == {0}, balancer.failures()
 
 
@@ -145,7 +75,7 @@ async def roll(balancer: HAProxy, users: Users, old: ServiceProcess, new: Servic
     """One step of a rolling update with maxSurge 1 and maxUnavailable 0: the new one first, then the old one leaves."""
     await asyncio.to_thread(new.start)
     await seen(lambda: new.port in balancer.up())
-    await users.served_by(new)
+    await users.served_by(new, count=SERVED)
     old.send_signal(signal.SIGTERM)
     assert await asyncio.to_thread(old.wait) == 0
     assert "Traceback" not in old.stderr, old.last_words
@@ -187,12 +117,12 @@ def test_a_rolling_upgrade_loses_no_request_and_no_identity(
         await seen(lambda: balancer.up() == {service.port for service in before})
         assert ledger_rows.schema_version(url) == old.schema
         async with load(balancer) as users:
-            await users.served_by(*before)
+            await users.served_by(*before, count=SERVED)
             assert (await health(balancer.port))["version"] == old.version
             for leaving, coming in zip(before, after, strict=True):
                 await roll(balancer, users, leaving, coming)
                 assert ledger_rows.schema_version(url) == new.schema, "migrated by the first, while the old ones write"
-            await users.served_by(*after)
+            await users.served_by(*after, count=SERVED)
         told = await health(balancer.port)
         assert (told["version"], told["status"]) == (new.version, "healthy")
         # Redis has lost everything: what is known now was migrated.
@@ -233,22 +163,22 @@ def test_a_blue_green_upgrade_and_both_ways_back_lose_no_request_and_no_identity
 
         async def switch(users: Users, pool: str, services: list[ServiceProcess]) -> None:
             balancer.switch(pool)
-            await users.served_by(*services)
+            await users.served_by(*services, count=SERVED)
             assert (await health(balancer.port))["version"] == (new if services is green else old).version
 
         await start(blue)
         async with load(balancer) as users:
-            await users.served_by(*blue)
+            await users.served_by(*blue, count=SERVED)
             await asyncio.to_thread(old.command, "ledger", "backup", backup, env={"DATABASE_URL": url})
             await start(green)
             assert [(await health(service.port))["version"] for service in green] == [new.version] * len(green)
             assert ledger_rows.schema_version(url) == new.schema, "migrated while blue writes"
-            await users.served_by(*blue)
+            await users.served_by(*blue, count=SERVED)
             await switch(users, "green", green)
             await switch(users, "blue", blue)  # the way back while blue is still there
             await switch(users, "green", green)
             await leave(blue)
-            await users.served_by(*green)
+            await users.served_by(*green, count=SERVED)
             # The way back when blue has gone: not with the migrated ledger, but with the backup beside it.
             refused = await asyncio.to_thread(old.refusal, env={**ENV, **env})
             assert f"schema version {new.schema}" in refused
@@ -256,7 +186,7 @@ def test_a_blue_green_upgrade_and_both_ways_back_lose_no_request_and_no_identity
             await start(again)
             await switch(users, "again", again)
             await leave(green)
-            await users.served_by(*again)
+            await users.served_by(*again, count=SERVED)
         assert await verdicts(again[0].port, list(users.known)) == {"active": len(users.known)}
         assert ledger_rows.schema_version(restored) == old.schema
 
