@@ -9,7 +9,7 @@ import pytest
 from arsenal_fast.service.routes import ROUTES
 from arsenal_fast.variables import TABLE
 
-ROOT: Final = Path(__file__).parents[1]
+ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = (ROOT / "docs" / "guide-coverage.md").read_text()
 
 GUIDE: Final = {
