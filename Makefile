@@ -23,7 +23,7 @@ run: $(VENV)/.run-stamp ## install what is missing and serve on port 3655 until 
 	@exec $(BIN)/arsenal-fast serve
 
 .PHONY: test
-test: lint redis postgresql ## everything that must be green: ruff, mypy --strict, all tests
+test: lint redis postgresql wrk ## everything that must be green: ruff, mypy --strict, all tests
 	$(BIN)/pytest -m "not deploy"
 
 .PHONY: unit
@@ -31,7 +31,7 @@ unit: $(VENV)/.test-stamp ## the tests that need neither Redis nor a started ser
 	$(BIN)/pytest -m "not integration and not deploy"
 
 .PHONY: integration
-integration: $(VENV)/.test-stamp redis postgresql ## the tests with a real Redis, PostgreSQL and sockets
+integration: $(VENV)/.test-stamp redis postgresql wrk ## the tests with a real Redis, PostgreSQL and sockets
 	$(BIN)/pytest -m "integration and not deploy"
 
 .PHONY: verify-deploy
@@ -60,7 +60,7 @@ dashboard: $(VENV)/.test-stamp ## write the Grafana dashboard from deploy/grafan
 	$(BIN)/python -m deploy.grafana.build
 
 .PHONY: bench
-bench: peers redis ## CPU per request against the floor and the rivals, kept in bench/results
+bench: peers redis wrk ## CPU per request against the floor and the rivals, kept in bench/results
 	$(BIN)/python -m bench --extras
 
 .PHONY: peers
@@ -76,11 +76,11 @@ micro: $(VENV)/.test-stamp ## micro-benchmarks of the stages of a request (pytes
 	$(BIN)/pytest bench --benchmark-enable --benchmark-only
 
 .PHONY: loadtest
-loadtest: $(VENV)/.loadtest-stamp redis ## the guide's whole mix from 5,000 Locust users; verdict, build/loadtest/report.html
+loadtest: $(VENV)/.loadtest-stamp redis wrk ## the guide's whole mix from 5,000 Locust users; verdict, build/loadtest/report.html
 	$(BIN)/python -m loadtest $(LOADTEST)
 
 .PHONY: loadtest-short
-loadtest-short: $(VENV)/.loadtest-stamp redis ## a tenth of it for a few seconds, as CI does
+loadtest-short: $(VENV)/.loadtest-stamp redis wrk ## a tenth of it for a few seconds, as CI does
 	$(BIN)/python -m loadtest --users 500 --scale 0.1 --seconds 10 --output build/loadtest-short
 
 .PHONY: fuzz
@@ -109,6 +109,10 @@ redis:
 postgresql:
 	@scripts/install-postgresql.sh
 
+.PHONY: wrk
+wrk:
+	@scripts/install-wrk.sh
+
 # A stamp is newer than pyproject.toml once its dependencies are in; a second call is then quick.
 $(VENV)/.run-stamp: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
@@ -120,7 +124,6 @@ $(VENV)/.test-stamp: pyproject.toml | $(BIN)/python
 
 $(VENV)/.loadtest-stamp: pyproject.toml | $(VENV)/.run-stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[loadtest]'
-	@scripts/install-wrk.sh
 	@touch $@
 
 $(BIN)/python:

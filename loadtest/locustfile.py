@@ -121,7 +121,7 @@ class ServiceUser(FastHttpUser):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        # The service sets none, and looking for some would cost a fifth of a request.
+        # The service sets none: nothing is to be looked for in each answer.
         self.client.client.cookiejar = None
         self.run_name = new_run()
         self.turn = next(users)  # so that not all of them do the rare thing at once
