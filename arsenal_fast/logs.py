@@ -6,10 +6,13 @@ Elastic Common Schema or as plain text. Rules of this file:
 
 * one event is one line, whatever is in it: control characters are escaped in both forms, a traceback in text
   form is indented, so that nothing a client sends can look like a line of ours;
-* the configuration's secrets are blotted out of every line, wherever they came from;
+* the configuration's secrets are blotted out of every line, wherever they came from, and so is whatever looks
+  like a token: a client may have put its own into a path or a request id;
 * a message that repeats (an outage says the same thing thousands of times) is written BURST times in a
   WINDOW; then one line says how many were left out;
 * to log never raises: a full disk or a closed pipe is not the service's end.
+
+The lines of answered requests are made in ``access_log.py``.
 """
 
 import json
@@ -33,9 +36,11 @@ ACCESS: Final = "arsenal_fast.access"
 BURST: Final = 5
 WINDOW: Final = 10.0  # seconds
 MAX_KEYS: Final = 256  # different messages watched at a time; more than the source has
-MAX_VALUE: Final = 2048  # characters of one client-chosen value: a request target may have 8192
 
 _MIN_SECRET: Final = 4  # to blot out shorter ones would blot out half of every line
+
+# A JWT, whole or cut: base64url of '{"' (RFC 7515 section 3.1), and up to two further parts.
+_JWT: Final = r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,2}"
 
 
 class Repeats:
@@ -174,7 +179,7 @@ def _timestamp(created: float) -> str:
 
 
 def _blotter(secrets: Sequence[str]) -> Callable[[str], str]:
-    """Replaces the secrets, also where JSON or ``escaped`` has written them in another form."""
+    """Replaces tokens and the secrets, these also where JSON or ``escaped`` has written them in another form."""
     plain = {
         form
         for secret in secrets
@@ -182,17 +187,20 @@ def _blotter(secrets: Sequence[str]) -> Callable[[str], str]:
         for form in (secret, repr(secret)[1:-1], escaped(secret))
     }
     forms = plain | {json.dumps(form)[1:-1] for form in plain}
-    if not forms:
-        return lambda text: text
-    pattern = re.compile("|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)))
+    secret = [re.escape(form) for form in sorted(forms, key=len, reverse=True)]
+    pattern = re.compile("|".join((*secret, _JWT)))
     return lambda text: pattern.sub(MASK, text)
+
+
+def formatter(config: "Config") -> logging.Formatter:
+    """Return what makes a record a line, as LOG_FORMAT says."""
+    return (EcsFormatter if config.log_format == "ecs" else TextFormatter)(config.secrets())
 
 
 def setup(config: "Config", stream: TextIO | None = None) -> None:
     """Give the root logger our one handler, in place of all others. May be called again."""
     handler = StderrHandler(stream or sys.stderr)
-    formatter = EcsFormatter if config.log_format == "ecs" else TextFormatter
-    handler.setFormatter(formatter(config.secrets()))
+    handler.setFormatter(formatter(config))
     root = logging.getLogger()
     for other in root.handlers[:]:
         root.removeHandler(other)
@@ -200,65 +208,3 @@ def setup(config: "Config", stream: TextIO | None = None) -> None:
             other.close()
     root.addHandler(handler)
     root.setLevel(config.log_level.upper())
-    _access.setLevel(logging.INFO)  # ACCESS_LOG alone decides about it
-
-
-# The access log.
-
-AccessLog = Callable[..., None]
-
-_access = logging.getLogger(ACCESS)
-
-# W3C Trace Context section 3.2.2: version, trace-id, parent-id, flags; lower-case hexadecimal.
-_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?", re.DOTALL)
-
-
-def wants_access(access_log: str, status: int) -> bool:
-    """Whether a request answered with ``status`` has a line, where ACCESS_LOG is ``access_log``."""
-    return access_log == "all" or (access_log == "errors" and status >= 400)
-
-
-def access(
-    access_log: str,
-    *,
-    method: bytes,
-    path: bytes,
-    status: int,
-    duration: int,
-    client: str,
-    request_id: bytes | None = None,
-    traceparent: bytes | None = None,
-) -> None:
-    """One line for one answered request, if ``access_log`` wants it. ``duration`` is in ns.
-
-    With "errors" the lines of one method and status are bounded like any message that repeats; with "all"
-    each is written.
-    """
-    if not wants_access(access_log, status):
-        return
-    fields = {
-        "http.request.method": _text(method),
-        "url.path": _text(path),
-        "http.response.status_code": status,
-        "event.duration": duration,
-        "client.address": client,
-    }
-    if request_id is not None:
-        fields["http.request.id"] = _text(request_id)
-    if (trace := trace_id(traceparent)) is not None:
-        fields["trace.id"] = trace
-    # Known methods only, so that a client can't make up messages without end.
-    message = f"{_text(method) if len(method) <= 7 and method.isalpha() else 'other'} {status}"
-    _access.info(message, extra={"fields": fields, "each": access_log == "all"})
-
-
-def trace_id(traceparent: bytes | None) -> str | None:
-    """The trace-id of a ``traceparent`` field, or None where it is absent or invalid."""
-    if traceparent is None or (match := _TRACEPARENT.fullmatch(traceparent)) is None:
-        return None
-    trace, parent = match.groups()
-    return None if trace == b"0" * 32 or parent == b"0" * 16 else trace.decode("ascii")
-
-
-def _text(octets: bytes) -> str:
-    return octets[:MAX_VALUE].decode("utf-8", "backslashreplace")

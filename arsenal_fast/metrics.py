@@ -191,6 +191,8 @@ class Metrics:
     process_open_descriptors: Gauge = 0
     process_started: float = 0.0
     """The earliest start of a living worker; 0 where none is known."""
+    certificate_expires: float = 0.0
+    """When the first of the workers' certificates ends, seconds since the epoch; 0 without TLS."""
     gc_collections_0: Counter = 0
     gc_collections_1: Counter = 0
     gc_collections_2: Counter = 0
@@ -250,6 +252,7 @@ class Metrics:
                 "counters": {name: getattr(self, name) for name in COUNTERS},
                 "gauges": {name: getattr(self, name) for name in GAUGES},
                 "started": self.process_started,
+                "certificate": self.certificate_expires,
                 "rate": self.request_rate,
                 "timings": {name: (each.counts, each.nanoseconds) for name, each in self.timings()},
                 "series": [(*key, each.counts, each.nanoseconds) for key, each in self.series.items()],
@@ -270,6 +273,8 @@ class Metrics:
         if gauges:
             self._add_all(data["gauges"])
             self._add_moment(data["started"], data["rate"])
+            if expires := data["certificate"]:
+                self.certificate_expires = min(expires, self.certificate_expires or expires)
 
     def _add_all(self, numbers: dict[str, int]) -> None:
         for name, number in numbers.items():

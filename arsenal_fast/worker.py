@@ -24,11 +24,11 @@ from typing import Final
 
 import uvloop
 
-from arsenal_fast import __version__, logs, pauses
+from arsenal_fast import __version__, access_log, certificates, logs, pauses
+from arsenal_fast.access_log import AccessLog, LineWriter
 from arsenal_fast.config import Config
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.http.limits import Limits
-from arsenal_fast.http.request import Request
 from arsenal_fast.identity.runs import NODES
 from arsenal_fast.jwt_keys import Keys
 from arsenal_fast.ledger.address import NONE as NO_LEDGER
@@ -41,7 +41,6 @@ from arsenal_fast.server.listener import SPARE_DESCRIPTORS, Listener, Timeouts
 from arsenal_fast.service import telemetry
 from arsenal_fast.service.admission import OnFailure
 from arsenal_fast.service.app import Service
-from arsenal_fast.service.ports import AccessLog
 from arsenal_fast.service.settings import Settings
 from arsenal_fast.shared_counters import SharedCounters
 
@@ -70,7 +69,7 @@ def serve(config: Config, slot: int, counters: SharedCounters) -> int:
     Raises ConfigurationError for what can't be used, OSError where the port can't be bound.
     """
     # Before the loop: a fault in it is the operator's, and told before anything has started.
-    tls = _tls_context(config)
+    tls = tls_context(config)
     listening = _bind(config)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_Worker(config, slot, counters, listening, tls).run())
@@ -78,7 +77,7 @@ def serve(config: Config, slot: int, counters: SharedCounters) -> int:
 
 def rehearse(config: Config) -> None:
     """Raise what :func:`serve` would raise at its start; so that who forks workers tells it once, not each of them."""
-    _tls_context(config)
+    tls_context(config)
     _bind(config).close()
 
 
@@ -108,7 +107,6 @@ class _Worker:
         if config.workers == 1:
             # Of several, each would see Ctrl-C twice: from the terminal, and as the supervisor's SIGTERM.
             loop.add_signal_handler(signal.SIGINT, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._reload_tls)
         backend: MemoryBackend | RedisBackend
         spare = _memory()
         if config.embedded:
@@ -118,6 +116,7 @@ class _Worker:
                 config.redis_url.reveal(), timeout=config.redis_timeout_ms / 1000, jitter=random.random
             )
         ledger = _ledger(config)
+        access = _access_log(config)
         service = Service(
             _settings(config),
             backend,
@@ -128,9 +127,11 @@ class _Worker:
             monotonic=time.monotonic,
             now=time.time,
             snapshots=lambda: self._others(service),
-            access_log=_access_log(config),
+            access_log=access,
         )
+        loop.add_signal_handler(signal.SIGHUP, self._reload_tls, service)
         service.metrics.process = _process_figures
+        service.metrics.certificate_expires = _certificate_expires(config)
         # A predecessor in this slot has counted; what it counted goes on.
         inherited = self._counters.read(self._slot)
         if inherited:
@@ -166,7 +167,7 @@ class _Worker:
         if ledger is not None and config.ledger_retention_days and self._slot == 0:
             chores.append(loop.create_task(self._prune(ledger)))
         if config.tls:
-            chores.append(loop.create_task(self._watch_tls()))
+            chores.append(loop.create_task(self._watch_tls(service)))
         await self._stop.wait()
         await self._drain(service, listener)
         for chore in chores:
@@ -176,6 +177,8 @@ class _Worker:
             log.error("%d rows could not be written to the ledger before the end", left)
         await backend.close()
         self._write_snapshot(service)
+        if access is not None:
+            access.close()
         log.info("stopped")
         # Also where a peer had to be cut off: being stuck is its failure, not ours.
         return 0
@@ -228,13 +231,13 @@ class _Worker:
 
     # Certificates.
 
-    async def _watch_tls(self) -> None:
+    async def _watch_tls(self, service: Service) -> None:
         while True:
             await asyncio.sleep(TLS_CHECK)
             if _modified(self._config) != self._tls_seen:
-                self._reload_tls()
+                self._reload_tls(service)
 
-    def _reload_tls(self) -> None:
+    def _reload_tls(self, service: Service) -> None:
         """Use renewed certificate files for the connections to come; keep the old pair where they are bad."""
         if self._tls is None:
             return
@@ -242,11 +245,12 @@ class _Worker:
         seen = _modified(config)
         try:
             # A context of its own first: loading a bad pair into the one in use would leave it half changed.
-            _tls_context(config)
+            tls_context(config)
             self._tls.load_cert_chain(config.tls_cert_file, config.tls_key_file)
         except (ConfigurationError, OSError) as error:
             log.error("the renewed certificate can't be used, the old one stays: %s", error)
         else:
+            service.metrics.certificate_expires = _certificate_expires(config)
             log.info("the certificate has been read again")
         self._tls_seen = seen
 
@@ -336,26 +340,9 @@ def _process_figures() -> ProcessFigures:
 
 
 def _access_log(config: Config) -> AccessLog | None:
-    wanted = config.access_log
-    if wanted == "off":
+    if config.access_log == "off":
         return None
-
-    def write(request: Request, client: str, status: int, seconds: float) -> None:
-        if wanted == "errors" and status < 400:
-            return
-        fields = request.fields
-        logs.access(
-            wanted,
-            method=request.method,
-            path=request.path,
-            status=status,
-            duration=int(seconds * 1e9),
-            client=client,
-            request_id=fields.request_id,
-            traceparent=fields.traceparent,
-        )
-
-    return write
+    return AccessLog(config.access_log, logs.formatter(config), LineWriter(access_log.to_stderr))
 
 
 def _bind(config: Config) -> socket.socket:
@@ -378,7 +365,8 @@ def _bind(config: Config) -> socket.socket:
     return listening
 
 
-def _tls_context(config: Config) -> ssl.SSLContext | None:
+def tls_context(config: Config) -> ssl.SSLContext | None:
+    """Return what TLS is spoken with, None without it; raises ConfigurationError where the pair can't be used."""
     if not config.tls:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -390,6 +378,17 @@ def _tls_context(config: Config) -> ssl.SSLContext | None:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or "unreadable"
         raise ConfigurationError([f"TLS_CERT_FILE and TLS_KEY_FILE can't be used together: {reason}."]) from None
     return context
+
+
+def _certificate_expires(config: Config) -> float:
+    """Return when the certificate ends, for the metric; 0 without TLS, or where the file tells no such moment."""
+    if not config.tls:
+        return 0.0
+    try:
+        return certificates.validity(config.tls_cert_file).not_after
+    except (OSError, ValueError) as error:
+        log.warning("when the certificate ends is not known: %s", error)
+        return 0.0
 
 
 def _modified(config: Config) -> tuple[int, ...]:

@@ -203,6 +203,13 @@ def test_the_start_of_the_sum_is_the_earliest_that_is_known() -> None:
     assert merge(starts, NOW).process_started == 100.0
 
 
+def test_the_certificate_of_the_sum_is_the_one_that_ends_first_of_the_living_workers() -> None:
+    ends = [metrics(certificate_expires=moment).snapshot() for moment in (300.0, 0.0, 200.0)]
+    dead = Metrics(written=NOW - STALE_AFTER - 1, certificate_expires=100.0).snapshot()
+    assert merge([*ends, dead], NOW).certificate_expires == 200.0
+    assert merge(ends[1:2], NOW).certificate_expires == 0.0
+
+
 def test_rates_add_up_over_the_workers_that_know_theirs() -> None:
     rates = [metrics(request_rate=rate).snapshot() for rate in (None, 1.5, 2.0)]
     assert merge(rates, NOW).request_rate == 3.5

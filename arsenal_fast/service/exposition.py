@@ -116,6 +116,12 @@ def _service(registry: Registry, total: Metrics, version: str, health: str) -> N
     states = Gauge("identity_health", "1 for the state that the service is in.", registry=registry)
     for state in HEALTH:
         states.set({"status": state}, int(state == health))
+    if total.certificate_expires:
+        Gauge(
+            "identity_tls_certificate_expiry_timestamp_seconds",
+            "When the TLS certificate in use ends, since the epoch in seconds; absent without TLS.",
+            registry=registry,
+        ).set({}, total.certificate_expires)
 
 
 def _requests(registry: Registry, total: Metrics) -> None:

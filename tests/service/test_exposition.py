@@ -313,3 +313,12 @@ def test_promtool_finds_nothing_to_complain_about(total: Metrics) -> None:
         ["promtool", "check", "metrics"], input=exposed(total), capture_output=True, timeout=30, check=False
     )
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+
+
+def test_the_end_of_the_certificate_is_told_only_where_there_is_one() -> None:
+    name = "identity_tls_certificate_expiry_timestamp_seconds"
+    total = busy()
+    assert name.encode() not in exposed(total)
+    total.certificate_expires = 1_798_761_600.0
+    assert value(text_samples(exposed(total)), name) == 1_798_761_600.0
+    assert value(samples(read_openmetrics(exposed(total, WANTS_OPENMETRICS).decode())), name) == 1_798_761_600.0

@@ -1,0 +1,58 @@
+"""Real certificates, signed by themselves, with the times that a test wants."""
+
+from datetime import datetime
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import NameOID
+
+
+class Pair(NamedTuple):
+    """PEM files."""
+
+    certificate: Path
+    key: Path
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """As the service is told of them."""
+        return {"TLS_CERT_FILE": str(self.certificate), "TLS_KEY_FILE": str(self.key)}
+
+
+_Key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
+
+
+def make_pair(directory: Path, not_before: datetime, not_after: datetime, *, kind: str = "ec") -> Pair:
+    """A certificate for localhost; ``kind`` of key: ec, ed25519, rsa. An older pair in the directory is replaced."""
+    directory.mkdir(parents=True, exist_ok=True)
+    key = _key(kind)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    names: list[x509.GeneralName] = [x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(not_before)
+        .not_valid_after(not_after)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(key, None if kind == "ed25519" else hashes.SHA256())
+    )
+    pair = Pair(directory / "tls.crt", directory / "tls.key")
+    pem = serialization.Encoding.PEM
+    pair.certificate.write_bytes(certificate.public_bytes(pem))
+    pair.key.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    return pair
+
+
+def _key(kind: str) -> _Key:
+    if kind == "ec":
+        return ec.generate_private_key(ec.SECP256R1())
+    if kind == "ed25519":
+        return ed25519.Ed25519PrivateKey.generate()
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
