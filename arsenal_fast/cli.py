@@ -1,4 +1,4 @@
-"""The command line: ``arsenal-fast serve | check | openapi``.
+"""The command line: ``arsenal-fast serve | check | doctor | token | ledger | openapi``.
 
 What a person reads goes to stdout, what went wrong to stderr: one sentence a line, no traceback. Exit status:
 0 done, 1 could not (the port is taken), 2 wrong usage, 78 wrong configuration (EX_CONFIG), 130 interrupted.
@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from arsenal_fast import __version__, token_command
+from arsenal_fast.doctor import command as doctor_command
 from arsenal_fast.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ examples:
   arsenal-fast serve --port 8080                        a flag stands above its variable
   REDIS_URL=redis://localhost WORKERS=4 arsenal-fast serve
   NODE_ENV=production arsenal-fast check                what is still missing?
+  arsenal-fast doctor                                   would it run well here?
   arsenal-fast openapi > openapi.json
 
 The configuration comes from the environment: `arsenal-fast check` lists the variables with what they are now,
@@ -91,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Print the effective configuration, secrets masked; exit 78 if it can't be used.",
     )
     check.set_defaults(command=_check)
+    doctor_command.add_parser(commands, _configuration, time.time)
     token_command.add_parser(commands, _keys, time.time)
     _add_ledger(commands)
     openapi = commands.add_parser(
@@ -182,6 +185,12 @@ def _check(_arguments: argparse.Namespace) -> int:
     for warning in config.warnings:
         print(f"warning: {warning}")
     return 0
+
+
+def _configuration() -> "Config":
+    from arsenal_fast import config as configuration
+
+    return configuration.load(os.environ)
 
 
 def _openapi(_arguments: argparse.Namespace) -> int:

@@ -42,6 +42,7 @@ RANKS = {
     "pauses": 4,
     "cli": 4,
     "ledger_command": 4,
+    "doctor": 4,
     "token_command": 4,
     "__main__": 4,
 }
