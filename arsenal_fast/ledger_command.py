@@ -6,8 +6,11 @@ caller brings the URL. The ledger is imported by the command that is given: the 
 """
 
 import argparse
+import shutil
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
@@ -44,11 +47,11 @@ def add_parser(
     verbs = parser.add_subparsers(title="commands", metavar="")
 
     backup = verbs.add_parser("backup", help="write a consistent copy (SQLite file, or pg_dump's custom format)")
-    backup.add_argument("file", metavar="FILE")
+    backup.add_argument("file", metavar="FILE", help="where to; - is stdout")
     backup.set_defaults(command=lambda given: _told(lambda: _backup(url(), given.file)))
 
     restore = verbs.add_parser("restore", help="put a backup in the place of all that the ledger holds")
-    restore.add_argument("file", metavar="FILE")
+    restore.add_argument("file", metavar="FILE", help="where from; - is stdin")
     restore.set_defaults(command=lambda given: _told(lambda: _restore(url(), given.file)))
 
     export = verbs.add_parser("export", help="write all events as CSV or JSON lines")
@@ -89,13 +92,42 @@ def _told(run: Callable[[], int | None]) -> int:
 def _backup(url: str, file: str) -> None:
     from arsenal_fast.ledger.maintenance import backup
 
-    backup(url, file, _progress())
+    if file != "-":
+        backup(url, file, _progress())
+        return
+    with _passing(url) as passing:
+        backup(url, passing, _progress())
+        with open(passing, "rb") as whole:
+            shutil.copyfileobj(whole, sys.stdout.buffer)
 
 
 def _restore(url: str, file: str) -> None:
     from arsenal_fast.ledger.maintenance import restore
 
-    restore(url, file)
+    if file != "-":
+        restore(url, file)
+        return
+    with _passing(url) as passing:
+        with open(passing, "wb") as whole:
+            shutil.copyfileobj(sys.stdin.buffer, whole)
+        restore(url, passing)
+
+
+@contextmanager
+def _passing(url: str) -> Iterator[str]:
+    """The name of a file for what comes from stdin or goes to stdout, gone at the end.
+
+    It is made beside an SQLite ledger: in a container that may be the only place that can be written and has room.
+    """
+    from arsenal_fast.ledger.address import SqliteAddress
+    from arsenal_fast.ledger.tools import address_of
+
+    address = address_of(url)
+    beside = Path(address.path).parent if isinstance(address, SqliteAddress) else None
+    with tempfile.TemporaryDirectory(
+        prefix=".passing-", dir=beside if beside is not None and beside.is_dir() else None
+    ) as directory:
+        yield str(Path(directory) / "ledger")
 
 
 def _export(url: str, given: argparse.Namespace) -> None:

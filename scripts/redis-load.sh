@@ -1,0 +1,78 @@
+#!/bin/sh
+# Put an RDB file, read from stdin, in the place of all that a Redis holds. Runs where that Redis runs (in its
+# container); the arguments are redis-cli's options for it.
+#
+# That Redis goes on running and takes the file over from a second, short-lived one, as a replica from its primary. So
+# neither its directory nor its append-only file is touched, and nobody restarts it. While it does so it refuses writes;
+# the service then goes on by itself, as in any outage. Not for a Redis that Sentinel watches: that would step in.
+set -eu
+
+WAIT=${WAIT:-300} # seconds, for loading and for handing over
+
+: "${REDISCLI_AUTH:=${REDIS_PASSWORD:-}}"
+if [ -n "$REDISCLI_AUTH" ]; then export REDISCLI_AUTH; else unset REDISCLI_AUTH; fi
+
+options=$*
+# shellcheck disable=SC2086 # options are words
+target() { redis-cli $options "$@"; }
+setting() { target --raw CONFIG GET "$1" | tail -n 1; }
+
+fail() {
+	echo "redis-load: $*" >&2
+	exit 1
+}
+
+[ "$(target PING)" = PONG ] || fail "Redis does not answer"
+
+# /tmp of a container may be read-only; where Redis keeps its own files there is room.
+directory=$(mktemp -d "${TMPDIR:-/tmp}/redis-load.XXXXXX" 2>/dev/null) ||
+	directory=$(mktemp -d "$(setting dir)/redis-load.XXXXXX") || fail "there is no directory to write to"
+source=
+handing_over=
+clean_up() {
+	[ -z "$handing_over" ] || target REPLICAOF NO ONE >/dev/null || true
+	[ -z "$source" ] || kill "$source" 2>/dev/null || true
+	rm -rf "$directory"
+}
+trap clean_up EXIT
+trap 'exit 1' HUP INT TERM
+
+cat >"$directory/dump.rdb"
+[ "$(head -c 5 "$directory/dump.rdb")" = REDIS ] || fail "what came is no RDB file"
+
+# A Redis that has a masterauth uses it with this one, too. The configuration goes through stdin, not through `ps`.
+password=$(setting masterauth)
+port=$((20000 + $$ % 20000))
+{
+	printf 'port %s\nbind 127.0.0.1\ndir "%s"\nlogfile "%s/log"\n' "$port" "$directory" "$directory"
+	printf 'save ""\nappendonly no\ndaemonize no\nrepl-diskless-sync yes\nrepl-diskless-sync-delay 0\n'
+	[ -z "$password" ] || printf 'requirepass "%s"\n' "$password"
+} >"$directory/conf"
+redis-server - <"$directory/conf" >"$directory/out" 2>&1 &
+source=$!
+
+# until_true CONDITION...: within WAIT seconds, while the second Redis lives.
+until_true() {
+	tries=$((WAIT * 5))
+	until "$@"; do
+		kill -0 "$source" 2>/dev/null ||
+			fail "the file can't be loaded: $(tail -n 1 "$directory/log" 2>/dev/null || cat "$directory/out")"
+		tries=$((tries - 1))
+		[ "$tries" -gt 0 ] || fail "it took longer than $WAIT s"
+		sleep 0.2
+	done
+}
+has_loaded() {
+	[ "$(REDISCLI_AUTH=$password redis-cli -h 127.0.0.1 -p "$port" PING 2>/dev/null)" = PONG ]
+}
+has_taken_over() {
+	target INFO replication | grep -q '^master_link_status:up' && target INFO replication | grep -q '^master_sync_in_progress:0'
+}
+
+until_true has_loaded
+handing_over=yes
+target REPLICAOF 127.0.0.1 "$port" >/dev/null
+until_true has_taken_over
+[ "$(target REPLICAOF NO ONE)" = OK ] || fail "Redis stays a replica: send it REPLICAOF NO ONE"
+handing_over=
+target INFO keyspace | tr -d '\r' | sed -n 's/^\(db[0-9]*\):keys=\([0-9]*\).*/restored: \2 keys in \1/p' >&2
