@@ -22,5 +22,7 @@ need haproxy haproxy
 need jq jq
 need node nodejs
 need npm npm
+need redis-cli redis-tools
+need pg_dump postgresql-client
 
 exit "$missing"

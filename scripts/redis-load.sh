@@ -42,21 +42,22 @@ cat >"$directory/dump.rdb"
 
 # A Redis that has a masterauth uses it with this one, too. The configuration goes through stdin, not through `ps`.
 password=$(setting masterauth)
-port=$((20000 + $$ % 20000))
-{
-	printf 'port %s\nbind 127.0.0.1\ndir "%s"\nlogfile "%s/log"\n' "$port" "$directory" "$directory"
-	printf 'save ""\nappendonly no\ndaemonize no\nrepl-diskless-sync yes\nrepl-diskless-sync-delay 0\n'
-	[ -z "$password" ] || printf 'requirepass "%s"\n' "$password"
-} >"$directory/conf"
-redis-server - <"$directory/conf" >"$directory/out" 2>&1 &
-source=$!
+start_source() {
+	{
+		printf 'port %s\nbind 127.0.0.1\ndir "%s"\nlogfile "%s/log"\n' "$port" "$directory" "$directory"
+		printf 'save ""\nappendonly no\ndaemonize no\nrepl-diskless-sync yes\nrepl-diskless-sync-delay 0\n'
+		[ -z "$password" ] || printf 'requirepass "%s"\n' "$password"
+	} >"$directory/conf"
+	redis-server - <"$directory/conf" >"$directory/out" 2>&1 &
+	source=$!
+}
+last_words() { tail -n 1 "$directory/log" 2>/dev/null || cat "$directory/out"; }
 
-# until_true CONDITION...: within WAIT seconds, while the second Redis lives.
+# until_true CONDITION: within WAIT seconds; 1 where the second Redis has ended before.
 until_true() {
 	tries=$((WAIT * 5))
-	until "$@"; do
-		kill -0 "$source" 2>/dev/null ||
-			fail "the file can't be loaded: $(tail -n 1 "$directory/log" 2>/dev/null || cat "$directory/out")"
+	until "$1"; do
+		kill -0 "$source" 2>/dev/null || return 1
 		tries=$((tries - 1))
 		[ "$tries" -gt 0 ] || fail "it took longer than $WAIT s"
 		sleep 0.2
@@ -66,13 +67,27 @@ has_loaded() {
 	[ "$(REDISCLI_AUTH=$password redis-cli -h 127.0.0.1 -p "$port" PING 2>/dev/null)" = PONG ]
 }
 has_taken_over() {
-	target INFO replication | grep -q '^master_link_status:up' && target INFO replication | grep -q '^master_sync_in_progress:0'
+	[ "$(target INFO replication | grep -c '^master_link_status:up\|^master_sync_in_progress:0')" -eq 2 ]
+}
+# The append-only file is written anew, in the background: until then a restart would find the old one.
+is_on_the_disk() {
+	[ "$(target INFO persistence | grep -c '^aof_rewrite_in_progress:0\|^aof_rewrite_scheduled:0')" -eq 2 ]
 }
 
-until_true has_loaded
+# Below the ports that the kernel deals out; another one where somebody listens there.
+attempt=0
+port=$((20000 + $$ % 10000))
+start_source
+until until_true has_loaded; do
+	case $(last_words) in *'Failed listening'*) attempt=$((attempt + 1)) ;; *) attempt=10 ;; esac
+	[ "$attempt" -lt 10 ] || fail "the file can't be loaded: $(last_words)"
+	port=$((20000 + (port + 997) % 10000))
+	start_source
+done
 handing_over=yes
 target REPLICAOF 127.0.0.1 "$port" >/dev/null
-until_true has_taken_over
+until_true has_taken_over || fail "the second Redis has ended: $(last_words)"
 [ "$(target REPLICAOF NO ONE)" = OK ] || fail "Redis stays a replica: send it REPLICAOF NO ONE"
 handing_over=
+until_true is_on_the_disk || fail "the append-only file may be an old one: send Redis BGREWRITEAOF"
 target INFO keyspace | tr -d '\r' | sed -n 's/^\(db[0-9]*\):keys=\([0-9]*\).*/restored: \2 keys in \1/p' >&2

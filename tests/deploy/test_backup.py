@@ -42,6 +42,7 @@ place=$4; shift 4
 if [[ $* == "get statefulset,deployment -o name" ]]; then
     printf 'deployment.apps/identity-service\\nstatefulset.apps/redis-master\\n'; exit
 fi
+[[ "$1 $2" == "exec -i" ]] || set -- exec -i "${@:2}" </dev/null # without -i there is no stdin
 [[ "$1 $2 $4" == "exec -i --" ]] || exit 64
 case $3 in
 statefulset.apps/redis-master) place=redis ;;
@@ -99,6 +100,12 @@ class World:
     def run(self, script: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
         command = [str(SCRIPTS / script), *arguments]
         return subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=60, check=False)
+
+    def shell(self, commands: str, directory: Path) -> "subprocess.CompletedProcess[str]":
+        command = ["bash", "-euo", "pipefail", "-c", commands]
+        return subprocess.run(
+            command, env=self._env, cwd=directory, capture_output=True, text=True, timeout=60, check=False
+        )
 
     def backup(self, *parts: str) -> Path:
         done = self.run("backup.sh", self._place, str(self.backups), *parts)
@@ -356,3 +363,32 @@ def test_what_is_not_meant_is_refused(world: World, arguments: tuple[str, ...], 
     done = world.run("restore.sh", *(backup if each == "BACKUP" else each for each in arguments))
     assert done.returncode == 1
     assert text in done.stderr
+
+
+@CHECK
+@pytest.mark.integration
+def test_the_local_commands_of_the_page_run_as_they_stand(world: World, tmp_path: Path) -> None:
+    page = (SCRIPTS.parent / "docs" / "backup.md").read_text()
+    commands = page.split("```bash\n")[1].split("```")[0]
+    assert commands.count("local") == 3
+    (tmp_path / "scripts").symlink_to(SCRIPTS)
+    done = world.shell(commands, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "the ledger is sound" in done.stdout
+
+
+@CHECK
+@pytest.mark.integration
+def test_the_pages_command_for_a_ledger_in_kubernetes_writes_one(
+    redis: LockedRedis, sqlite_url: str, tmp_path: Path
+) -> None:
+    world = World(redis, sqlite_url, "kubectl", tmp_path)
+    with world.service() as service:
+        issue(service, iter(range(3)), lambda answers: len(answers) == 3)
+    page = (SCRIPTS.parent / "docs" / "backup.md").read_text()
+    (command,) = [line for line in page.splitlines() if "ledger backup -" in line]
+    (tmp_path / "backups").mkdir()
+    done = world.shell(command, tmp_path)
+    assert done.returncode == 0, done.stderr
+    (copy,) = (tmp_path / "backups").iterdir()
+    assert "3 identities" in world.shell(f"DATABASE_URL=sqlite:///{copy} arsenal-fast ledger verify", tmp_path).stdout
