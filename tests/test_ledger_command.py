@@ -1,6 +1,12 @@
 """The ledger on the command line: what it prints, what it refuses, how it ends."""
 
+import io
 import json
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -92,3 +98,24 @@ def test_without_a_ledger_there_is_nothing_to_do(
     monkeypatch.setenv("DATABASE_URL", "none")
     assert main(["ledger", "verify"]) == 1
     assert "DATABASE_URL is none" in capsys.readouterr().err
+
+
+def test_a_backup_goes_through_a_pipe_there_and_back(ledger: Path) -> None:
+    env = {"DATABASE_URL": f"sqlite:///{ledger}", "PATH": os.environ["PATH"]}
+    command = [sys.executable, "-m", "arsenal_fast", "ledger"]
+    written = subprocess.run([*command, "backup", "-"], env=env, capture_output=True, check=True)
+    assert written.stdout.startswith(b"SQLite format 3\0")
+    ledger.unlink()
+    subprocess.run([*command, "restore", "-"], env=env, input=written.stdout, check=True)
+    with closing(sqlite3.connect(ledger)) as file:
+        assert file.execute("SELECT id FROM lives").fetchall() == [(ID,)]
+    assert [file.name for file in ledger.parent.iterdir() if not file.name.startswith(ledger.name)] == []
+
+
+def test_what_comes_through_a_pipe_and_is_no_backup_changes_nothing(
+    ledger: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"no backup")))
+    assert main(["ledger", "restore", "-"]) == 1
+    assert capsys.readouterr().err.startswith("arsenal-fast: ")
+    assert main(["ledger", "verify"]) == 0
