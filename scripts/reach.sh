@@ -8,7 +8,8 @@
 #   compose  docker compose exec; COMPOSE, REDIS and SERVICE name others than "docker compose", redis, identity-service
 #   kubectl  kubectl exec; KUBECTL, REDIS and SERVICE name others than "kubectl", redis-master (a StatefulSet or a
 #            Deployment) and deployment/identity-service
-# In a container Redis listens on REDIS_PORT (6379), and REDIS_PASSWORD or REDISCLI_AUTH of its own environment opens it.
+# In a container Redis listens on REDIS_PORT (6379), and REDISCLI_AUTH, REDIS_PASSWORD or REDIS_URL of its own
+# environment opens it.
 
 # shellcheck disable=SC2034 # used by those who source this
 

@@ -9,7 +9,11 @@ set -eu
 
 WAIT=${WAIT:-300} # seconds, for loading and for handing over
 
-: "${REDISCLI_AUTH:=${REDIS_PASSWORD:-}}"
+# The password: from the environment of whoever runs Redis. Of REDIS_URL it is taken as it stands, without escapes.
+userinfo=${REDIS_URL:-}
+userinfo=${userinfo#*://}
+case $userinfo in *@*) userinfo=${userinfo%@*} ;; *) userinfo=: ;; esac
+: "${REDISCLI_AUTH:=${REDIS_PASSWORD:-${userinfo#*:}}}"
 if [ -n "$REDISCLI_AUTH" ]; then export REDISCLI_AUTH; else unset REDISCLI_AUTH; fi
 
 options=$*
@@ -29,8 +33,11 @@ directory=$(mktemp -d "${TMPDIR:-/tmp}/redis-load.XXXXXX" 2>/dev/null) ||
 	directory=$(mktemp -d "$(setting dir)/redis-load.XXXXXX") || fail "there is no directory to write to"
 source=
 handing_over=
+# A Redis that keeps nothing on its disk would keep the file that it has taken over, and load it at a later restart.
+sync_files=$(setting rdb-del-sync-files)
 clean_up() {
 	[ -z "$handing_over" ] || target REPLICAOF NO ONE >/dev/null || true
+	[ -z "$sync_files" ] || target CONFIG SET rdb-del-sync-files "$sync_files" >/dev/null || true
 	[ -z "$source" ] || kill "$source" 2>/dev/null || true
 	rm -rf "$directory"
 }
@@ -85,6 +92,7 @@ until until_true has_loaded; do
 	start_source
 done
 handing_over=yes
+target CONFIG SET rdb-del-sync-files yes >/dev/null
 target REPLICAOF 127.0.0.1 "$port" >/dev/null
 until_true has_taken_over || fail "the second Redis has ended: $(last_words)"
 [ "$(target REPLICAOF NO ONE)" = OK ] || fail "Redis stays a replica: send it REPLICAOF NO ONE"

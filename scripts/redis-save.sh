@@ -6,7 +6,11 @@
 # file's end may stand the 40 octets by which the end was marked; who loads the file does not read them.
 set -eu
 
-: "${REDISCLI_AUTH:=${REDIS_PASSWORD:-}}"
+# The password: from the environment of whoever runs Redis. Of REDIS_URL it is taken as it stands, without escapes.
+userinfo=${REDIS_URL:-}
+userinfo=${userinfo#*://}
+case $userinfo in *@*) userinfo=${userinfo%@*} ;; *) userinfo=: ;; esac
+: "${REDISCLI_AUTH:=${REDIS_PASSWORD:-${userinfo#*:}}}"
 if [ -n "$REDISCLI_AUTH" ]; then export REDISCLI_AUTH; else unset REDISCLI_AUTH; fi
 
 exec redis-cli "$@" --rdb -

@@ -257,6 +257,8 @@ def test_each_part_of_a_backup_is_enough_by_itself(redis: LockedRedis, sqlite_ur
         holds_all(service, before)
     world.redis.kill()
     world.redis.start()
+    assert redis.command("DBSIZE") == 0  # this one keeps nothing on its disk, what was restored neither
+    assert redis.command("CONFIG", "GET", "rdb-del-sync-files") == [b"rdb-del-sync-files", b"no"]
     world.restore(backup, "ledger")
     with world.service() as service:
         holds_all(service, before)
@@ -296,6 +298,26 @@ def test_an_append_only_file_has_what_was_restored(redis: LockedRedis, sqlite_ur
     assert redis.command("DEBUG", "LOADAOF") == b"OK"
     with world.service(DATABASE_URL="none") as service:
         holds_all(service, before)
+
+
+@CHECK
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"REDISCLI_AUTH": "w0rd"},
+        {"REDIS_PASSWORD": "w0rd"},
+        {"REDIS_URL": "redis://:w0rd@redis:6379/1"},
+        {"REDIS_URL": "redis://arsenal:w0rd@redis"},
+    ],
+)
+def test_the_password_comes_from_the_environment_of_redis(variables: dict[str, str]) -> None:
+    with RedisServer("--requirepass", "w0rd") as server:
+        command = [str(SCRIPTS / "redis-save.sh"), "-p", str(server.port)]
+        done = subprocess.run(
+            command, env={"PATH": os.environ["PATH"], **variables}, capture_output=True, timeout=20, check=False
+        )
+    assert done.stdout.startswith(b"REDIS"), done.stderr
 
 
 # What must not be taken for done.
