@@ -1,4 +1,4 @@
-"""The command line: ``arsenal-fast serve | check | doctor | token | ledger | openapi``.
+"""The command line: ``arsenal-fast serve | check | doctor | health | token | ledger | openapi``.
 
 What a person reads goes to stdout, what went wrong to stderr: one sentence a line, no traceback. Exit status:
 0 done, 1 could not (the port is taken), 2 wrong usage, 78 wrong configuration (EX_CONFIG), 130 interrupted.
@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from arsenal_fast import __version__, token_command
+from arsenal_fast import __version__, health_command, token_command
 from arsenal_fast.doctor import command as doctor_command
 from arsenal_fast.errors import ConfigurationError
 
@@ -94,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.set_defaults(command=_check)
     doctor_command.add_parser(commands, _configuration, time.time)
+    health_command.add_parser(commands, _listening)
     token_command.add_parser(commands, _keys, time.time)
     _add_ledger(commands)
     openapi = commands.add_parser(
@@ -216,6 +217,14 @@ def _database_url() -> str:
 
     given = {name: os.environ[name] for name in ("DATABASE_URL",) if name in os.environ}
     return configuration.load(given).database_url.reveal()
+
+
+def _listening() -> "Config":
+    """Where the service listens: of the configuration only these variables count."""
+    from arsenal_fast import config as configuration
+
+    names = ("HOST", "PORT", "TLS_CERT_FILE", "TLS_KEY_FILE")
+    return configuration.load({name: os.environ[name] for name in names if name in os.environ})
 
 
 def _keys() -> "Keys":

@@ -41,6 +41,7 @@ RANKS = {
     "worker": 4,
     "pauses": 4,
     "cli": 4,
+    "health_command": 4,
     "ledger_command": 4,
     "doctor": 4,
     "token_command": 4,
