@@ -39,6 +39,19 @@ verify-deploy: $(VENV)/.test-stamp redis postgresql ## image, manifests, alerts,
 	@scripts/install-deploy-tools.sh
 	$(BIN)/pytest -m deploy tests/deploy
 
+.PHONY: image-test
+image-test: $(VENV)/.test-stamp redis ## build the image, start the service from it, call it, stop it
+	@scripts/install-deploy-tools.sh
+	$(BIN)/pytest -m deploy tests/deploy/test_image.py tests/deploy/test_lock.py
+
+.PHONY: lock
+lock: $(VENV)/.test-stamp ## pin the newest dependencies of the image, with hashes, in requirements/*.lock
+	scripts/lock.sh $(BIN)
+
+.PHONY: sbom
+sbom: $(VENV)/.test-stamp ## write the image's bill of materials to dist/sbom.cdx.json (CycloneDX)
+	scripts/sbom.sh $(BIN) dist/sbom.cdx.json
+
 .PHONY: prove-ledger
 prove-ledger: $(VENV)/.test-stamp redis ## 20 kills on each database, a lock of 10 s, 10,000 revocations over two replicas
 	@scripts/install-postgresql.sh

@@ -24,5 +24,9 @@ need node nodejs
 need npm npm
 need redis-cli redis-tools
 need pg_dump postgresql-client
+need buildah buildah
+need debootstrap debootstrap
+need docker-compose docker-compose
+need caddy caddy
 
 exit "$missing"

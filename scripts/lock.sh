@@ -1,0 +1,21 @@
+#!/bin/sh
+# Pin what the image is made of, with the hashes of all files of each release: requirements/runtime.lock is what the
+# service imports (with the extras for PostgreSQL and Ed25519), requirements/build.lock what builds its wheel.
+# Takes the newest that pyproject.toml allows; for any platform and any Python from 3.11 on.
+# usage: lock.sh BIN (the directory that has python and uv)
+set -eu
+
+cd "$(dirname "$0")/.."
+bin=$1
+
+# pin LOCK INPUT [OPTION...]
+pin() {
+	lock=$1
+	shift
+	"$bin/uv" pip compile --quiet --no-config --upgrade --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --output-file "$lock" "$@"
+}
+
+pin requirements/runtime.lock pyproject.toml --extra postgresql --extra eddsa
+"$bin/python" -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' |
+	pin requirements/build.lock -
