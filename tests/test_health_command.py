@@ -86,7 +86,7 @@ def test_the_running_service_is_found_where_it_listens(host: str) -> None:
 def test_a_service_with_tls_is_asked_by_tls(tmp_path: Path) -> None:
     certificate, key = tmp_path / "tls.crt", tmp_path / "tls.key"
     made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    named = ["-subj", "/CN=identity.api.yourbook.com", "-keyout", key, "-out", certificate]
+    named: list[str | Path] = ["-subj", "/CN=identity.api.yourbook.com", "-keyout", key, "-out", certificate]
     subprocess.run([*made, *named], check=True, capture_output=True)
     tls = {"TLS_CERT_FILE": str(certificate), "TLS_KEY_FILE": str(key)}
     with ServiceProcess(**tls) as service:

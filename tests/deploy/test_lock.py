@@ -70,9 +70,17 @@ def test_a_lock_names_no_place_to_download_from(lock: Path) -> None:
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("python", PYTHONS)
 def test_no_compiler_is_needed_on_any_supported_python_and_platform(python: str, platform: str, tmp_path: Path) -> None:
-    install = [BIN / "uv", "pip", "install", "--no-config", "--dry-run", "--require-hashes", "--no-deps"]
+    install: list[str | Path] = [
+        BIN / "uv",
+        "pip",
+        "install",
+        "--no-config",
+        "--dry-run",
+        "--require-hashes",
+        "--no-deps",
+    ]
     wheels = ["--only-binary", ":all:", "--no-binary", "quantile-python"]
-    where = ["--target", tmp_path / "none", "--python-version", python, "--python-platform", platform]
+    where: list[str | Path] = ["--target", tmp_path / "none", "--python-version", python, "--python-platform", platform]
     done = subprocess.run([*install, *wheels, *where, "-r", LOCKS[0]], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
