@@ -26,7 +26,7 @@ need redis-cli redis-tools
 need pg_dump postgresql-client
 need buildah buildah
 need debootstrap debootstrap
-need docker-compose docker-compose
+need busybox busybox
 need caddy caddy
 
 exit "$missing"

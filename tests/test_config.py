@@ -11,6 +11,7 @@ from arsenal_fast import config as configuration
 from arsenal_fast import readers
 from arsenal_fast.config import Config, Secret, cpus_of_quota, load, markdown_table, rows
 from arsenal_fast.errors import ConfigurationError
+from arsenal_fast.redis.address import parse_url
 from arsenal_fast.variables import TABLE
 
 ROOT = Path(__file__).parent.parent
@@ -420,7 +421,9 @@ def test_the_example_file_unchanged_is_refused_in_production_for_its_secret() ->
 def test_the_example_file_with_a_real_secret_loads_without_a_warning() -> None:
     config = load({**example(), "JWT_SECRET": KEY})
     assert config.warnings == ()
-    assert config.redis_url.reveal() == "redis://redis:6379/1"
+    address = parse_url(config.redis_url.reveal())
+    assert (address.host, address.port, address.database) == ("redis", 6379, 1)
+    assert address.password.startswith(b"change-me"), "deploy/redis/run.sh refuses it"
 
 
 def test_the_example_file_has_each_variable_once_with_its_true_default() -> None:
