@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -144,6 +145,15 @@ def test_the_service_accepts_what_compose_gives_it(stack: dict[str, Any]) -> Non
     assert config.warnings == ()
     assert config.production
     assert set(given) <= {row.name for row in TABLE}
+
+
+def test_what_compose_alone_reads_is_documented_and_no_misspelling_to_the_service() -> None:
+    names = set(re.findall(r"\$\{([A-Z_]+)", (ROOT / "docker-compose.yml").read_text(encoding="utf-8")))
+    own = names - {row.name for row in TABLE}
+    assert own
+    page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    assert [name for name in sorted(own) if f"`{name}=" not in page] == []
+    assert load(dict.fromkeys(own, "x")).warnings == ()
 
 
 @parsed

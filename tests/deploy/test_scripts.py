@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = sorted(ROOT.glob("scripts/*.sh"))
+SCRIPTS = sorted([*ROOT.glob("scripts/*.sh"), *ROOT.glob("deploy/**/*.sh")])
 
 
 @pytest.mark.deploy("shell scripts have no known trap", tool="shellcheck")
