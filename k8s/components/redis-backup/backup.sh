@@ -1,0 +1,13 @@
+#!/bin/sh
+# A dump of Redis as of now. Nobody waits for it: redis-cli asks for the data as a replica would, where SAVE would
+# stand in everybody's way. It takes its name when it is whole and proven; REDISCLI_AUTH has the password.
+set -eu
+
+directory=${BACKUPS:-/backups}
+file=$directory/redis-$(date +%Y%m%d).rdb
+
+redis-cli -h "${REDIS_HOST:-redis-master}" -p "${REDIS_PORT:-6379}" --rdb "$file.part"
+redis-check-rdb "$file.part"
+sync
+mv "$file.part" "$file"
+find "$directory" -name 'redis-*.rdb' -mtime "+${KEEP_DAYS:-14}" -exec rm -f {} +
