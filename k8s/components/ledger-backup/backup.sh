@@ -5,9 +5,10 @@ set -eu
 
 directory=${BACKUPS:-/backups}
 file=$directory/identity-$(date +%Y%m%d).dump
+unfinished=$directory/unfinished
 
-pg_dump --dbname="$DATABASE_URL" --no-password --format=custom --no-owner --schema=arsenal_ledger --file="$file.part"
-pg_restore --list "$file.part" >/dev/null
+pg_dump --dbname="$DATABASE_URL" --no-password --format=custom --no-owner --schema=arsenal_ledger --file="$unfinished"
+pg_restore --list "$unfinished" >/dev/null
 sync
-mv "$file.part" "$file"
+mv "$unfinished" "$file"
 find "$directory" -name 'identity-*.dump' -mtime "+${KEEP_DAYS:-14}" -exec rm -f {} +

@@ -5,9 +5,10 @@ set -eu
 
 directory=${BACKUPS:-/backups}
 file=$directory/redis-$(date +%Y%m%d).rdb
+unfinished=$directory/unfinished
 
-redis-cli -h "${REDIS_HOST:-redis-master}" -p "${REDIS_PORT:-6379}" --rdb "$file.part"
-redis-check-rdb "$file.part"
+redis-cli -h "${REDIS_HOST:-redis-master}" -p "${REDIS_PORT:-6379}" --rdb "$unfinished"
+redis-check-rdb "$unfinished"
 sync
-mv "$file.part" "$file"
+mv "$unfinished" "$file"
 find "$directory" -name 'redis-*.rdb' -mtime "+${KEEP_DAYS:-14}" -exec rm -f {} +
