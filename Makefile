@@ -52,6 +52,10 @@ lock: $(VENV)/.test-stamp ## pin the newest dependencies of the image, with hash
 sbom: $(VENV)/.test-stamp ## write the image's bill of materials to dist/sbom.cdx.json (CycloneDX)
 	scripts/sbom.sh $(BIN) dist/sbom.cdx.json
 
+.PHONY: kube-rules
+kube-rules: $(VENV)/.test-stamp ## write the PrometheusRule of k8s/ from the alerts in deploy/prometheus
+	$(BIN)/python scripts/render-prometheus-rule.py
+
 .PHONY: prove-ledger
 prove-ledger: $(VENV)/.test-stamp redis ## 20 kills on each database, a lock of 10 s, 10,000 revocations over two replicas
 	@scripts/install-postgresql.sh

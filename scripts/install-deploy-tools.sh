@@ -28,5 +28,6 @@ need buildah buildah
 need debootstrap debootstrap
 need busybox busybox
 need caddy caddy
+"$(dirname "$0")/install-kubectl.sh" || missing=1
 
 exit "$missing"

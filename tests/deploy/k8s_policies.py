@@ -5,7 +5,7 @@ object: ``test_k8s_policies.py`` breaks something for each of them.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -85,6 +85,11 @@ def ports(manifests: Manifests) -> Iterator[str]:
                 yield f"{name_of(service)} leads to port {port['targetPort']}, which no pod has"
     if offered.get("identity-service") != {"http": 80}:
         yield f"http://identity-service is not at port 80: {offered.get('identity-service')}"
+    yield from _ways_in(manifests, offered)
+
+
+def _ways_in(manifests: Manifests, offered: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+    """``offered``: the name of a Service -> its ports by name."""
     for ingress in manifests.of("Ingress"):
         for rule in ingress["spec"]["rules"]:
             for path in rule["http"]["paths"]:
@@ -190,7 +195,7 @@ def redis(manifests: Manifests) -> Iterator[str]:
     limit = quantity(container["resources"]["limits"]["memory"])
     # A fork for a snapshot copies every page that changes meanwhile: at worst all.
     if not 0 < 2 * maxmemory < limit:
-        yield f"maxmemory {maxmemory // MIB} MiB, twice while a snapshot is written, in a limit of {limit / MIB:.0f} MiB"
+        yield f"twice maxmemory ({maxmemory // MIB} MiB), while a snapshot is written, exceeds {limit / MIB:.0f} MiB"
     mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
     claims = [claim["metadata"]["name"] for claim in manifests.get(pod.owner)["spec"].get("volumeClaimTemplates", [])]
     if [mounted.get(name) for name in claims] != ["/data"]:

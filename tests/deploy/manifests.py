@@ -176,7 +176,7 @@ def quantity(text: str | int) -> float:
 
 
 def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """Whether a label selector (matchLabels, matchExpressions of In and Exists) takes these labels; an empty one does."""
+    """Whether a label selector takes these labels, as an empty one does; of matchExpressions In and Exists."""
     for key, value in selector.get("matchLabels", {}).items():
         if labels.get(key) != value:
             return False
@@ -205,8 +205,12 @@ def reachable(manifests: Manifests, source: Peer, target: Peer, port: int | str,
     Policies bind the pods of their own namespace only; a pod that no policy selects is open (the API's rules).
     """
     policies = manifests.of("NetworkPolicy")
-    leaves = source.external or source.namespace is not None or _passes(policies, "egress", source, target, port, protocol)
-    enters = target.external or target.namespace is not None or _passes(policies, "ingress", target, source, port, protocol)
+    leaves = (
+        source.external or source.namespace is not None or _passes(policies, "egress", source, target, port, protocol)
+    )
+    enters = (
+        target.external or target.namespace is not None or _passes(policies, "ingress", target, source, port, protocol)
+    )
     return leaves and enters
 
 

@@ -115,7 +115,9 @@ def test_an_overlay_keeps_the_policy(overlay: str, policy: Policy) -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "overlay", "name", "path", "value"), MUTATIONS, ids=lambda part: str(part) if part is not REMOVED else "-"
+    ("policy", "overlay", "name", "path", "value"),
+    MUTATIONS,
+    ids=lambda part: str(part) if part is not REMOVED else "-",
 )
 def test_a_policy_objects_to_what_it_is_for(policy: str, overlay: str, name: str, path: str, value: object) -> None:
     assert list(BY_NAME[policy](built(overlay).changed(name, path, value))) != []
