@@ -1,9 +1,11 @@
 """The manifests of every overlay keep every policy, and every policy objects to what it is for."""
 
+import re
+
 import pytest
 
 from tests.deploy.k8s_policies import POLICIES, Policy
-from tests.deploy.manifests import OVERLAYS, REMOVED, Manifests, Peer, built, reachable
+from tests.deploy.manifests import OVERLAYS, REMOVED, ROOT, Manifests, Peer, built, reachable
 
 pytestmark = pytest.mark.deploy("Kubernetes: policies on the built manifests", tool="kubectl kustomize")
 
@@ -135,3 +137,14 @@ def test_the_load_test_keeps_the_policies_of_any_pod_and_may_call_the_service_al
     pods = {name: Peer(pod.labels) for name in ("identity-loadtest", "identity-service") if (pod := together.pod(name))}
     assert reachable(together, pods["identity-loadtest"], pods["identity-service"], 3655)
     assert not reachable(together, pods["identity-loadtest"], Peer(external=True), 443)
+
+
+def test_the_pod_runs_as_the_user_of_the_image() -> None:
+    dockerfile = ROOT / "Dockerfile"
+    if not dockerfile.exists():
+        pytest.skip("there is no Dockerfile to compare with")
+    users = re.findall(r"^USER (\d+):(\d+)$", dockerfile.read_text(encoding="utf-8"), re.MULTILINE)
+    pod = built("production").pod("identity-service")
+    assert pod is not None
+    context = pod.spec["securityContext"]
+    assert users[-1] == (str(context["runAsUser"]), str(context["runAsGroup"]))
