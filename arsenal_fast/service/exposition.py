@@ -77,7 +77,7 @@ def collect(
 
 def markdown_table() -> str:
     """Return all metrics for docs/monitoring.md: name, labels, kind, help."""
-    total = Metrics(process_started=1.0)
+    total = Metrics(process_started=1.0, certificate_expires=1.0)
     total.observe(_API, "GET", 200, 0.0)
     registry = collect(total, version="", health=HEALTH[0], shared=True, recorded=True)
     lines = ["| Metric | Kind | What it is |", "|---|---|---|"]

@@ -1,6 +1,7 @@
 """The real Prometheus beside the running service: every question of the dashboard has an answer, alerts fire.
 
-It reads the configuration of the repository, but for the address, the intervals and how long an alert waits.
+It reads the configuration of the repository, but for the address, the intervals and how long an alert waits. The
+service speaks TLS, for only then it tells of its certificate.
 """
 
 import http.client
@@ -9,6 +10,7 @@ import math
 import os
 import re
 import signal
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +24,7 @@ import yaml
 
 from deploy.grafana.build import expression
 from deploy.grafana.panels import ROWS
+from tests.support.certificates import good_pair
 from tests.support.daemons import Alertmanager, Prometheus, wait_for
 from tests.support.redis_server import RedisServer
 from tests.support.service import REPLICA, ServiceProcess
@@ -44,9 +47,6 @@ EMPTY_WHILE_WELL = {
 }
 """Panels that may be empty, and of what; both are full once Redis has gone and somebody revokes."""
 
-NEEDS_TLS = {"identity_tls_certificate_expiry_timestamp_seconds"}
-"""Shown only by a service that has a certificate of its own."""
-
 METRIC = re.compile(r"(?<!:)\b(?:identity|http|process|python)_[a-z0-9_]+|\bup\b")
 
 
@@ -68,7 +68,7 @@ def filled(query: str) -> str:
     return text
 
 
-def configuration(service: ServiceProcess, directory: Path) -> str:
+def configuration(service: ServiceProcess, certificate: Path, directory: Path) -> str:
     """The repository's, with alerts that wait for a moment only, in a hurry."""
     told: dict[str, Any] = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())
     rules = yaml.safe_load(RULES.read_text())
@@ -83,6 +83,7 @@ def configuration(service: ServiceProcess, directory: Path) -> str:
     (job,) = [each for each in told["scrape_configs"] if each["job_name"] == "identity-service"]
     assert job["static_configs"] == [{"targets": ["identity-service:3655"]}]
     job["static_configs"] = [{"targets": [f"127.0.0.1:{service.port}"]}]
+    job |= {"scheme": "https", "tls_config": {"ca_file": str(certificate)}}
     told["scrape_configs"] = [job]
     return yaml.safe_dump(told)
 
@@ -90,8 +91,9 @@ def configuration(service: ServiceProcess, directory: Path) -> str:
 class Traffic:
     """What clients do all day, some hundred times a second, until the end of ``with``."""
 
-    def __init__(self, service: ServiceProcess) -> None:
+    def __init__(self, service: ServiceProcess, tls: ssl.SSLContext) -> None:
         self._service = service
+        self._tls = tls
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
 
@@ -112,7 +114,7 @@ class Traffic:
                 continue  # the service is being killed
 
     def _round(self, number: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._service.port, timeout=5)
+        connection = http.client.HTTPSConnection("127.0.0.1", self._service.port, timeout=5, context=self._tls)
         # A polite client of its own each time, and a greedy one.
         polite = {"X-Forwarded-For": f"198.51.{number // 250 % 250}.{number % 250 + 1}"}
         greedy = {"X-Forwarded-For": "203.0.113.1"}
@@ -141,18 +143,20 @@ class Scene:
 
 @contextmanager
 def scene(directory: Path, workers: int = 1) -> Iterator[Scene]:
+    pair = good_pair(directory / "tls")
     with (
         RedisServer() as redis,
         ServiceProcess(
             **REPLICA,
+            **pair.variables,
             WORKERS=str(workers),
             REDIS_URL=redis.url,
             RATE_LIMIT_REQUESTS=str(LIMIT),
             TRUSTED_PROXIES="127.0.0.1",
             DATABASE_URL=f"sqlite:///{directory / 'identity.db'}",
         ) as service,
-        Prometheus(directory, configuration(service, directory)) as prometheus,
-        Traffic(service),
+        Prometheus(directory, configuration(service, pair.certificate, directory)) as prometheus,
+        Traffic(service, pair.trusting),
     ):
         yield Scene(redis, service, prometheus)
 
@@ -195,7 +199,7 @@ def test_every_question_of_dashboard_and_rules_is_answered_by_the_running_servic
 
         rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
         metrics = {name for rule in rules for name in METRIC.findall(rule["expr"])}
-        assert {name for name in metrics - NEEDS_TLS if not prometheus.query(name)} == set()
+        assert {name for name in metrics if not prometheus.query(name)} == set()
 
         at.redis.kill()
         wait_for_answers(prometheus, late)

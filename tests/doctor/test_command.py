@@ -2,7 +2,6 @@
 
 import json
 import re
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from arsenal_fast.cli import main
 from arsenal_fast.doctor.finding import Level
 from tests.doctor.conftest import GOOD
-from tests.support.certificates import make_pair
+from tests.support.certificates import good_pair
 from tests.support.redis_server import RedisServer
 from tests.support.service import command
 
@@ -30,11 +29,9 @@ def good_redis() -> RedisServer:
 @pytest.fixture
 def production(good_redis: RedisServer, tmp_path: Path) -> dict[str, str]:
     """Variables of a service that would run well."""
-    start = datetime.now(UTC) - timedelta(days=1)
-    pair = make_pair(tmp_path / "tls", start, start + timedelta(days=90))
     return {
         **GOOD,
-        **pair.variables,
+        **good_pair(tmp_path / "tls").variables,
         "REDIS_URL": f"redis://:q8Zt1vX0aJ@127.0.0.1:{good_redis.port}/0",
         "DATABASE_URL": f"sqlite:///{tmp_path}/data/identity.db",
     }

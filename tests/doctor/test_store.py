@@ -3,7 +3,6 @@
 import socket
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,7 +12,7 @@ import redis
 from arsenal_fast.doctor import store
 from arsenal_fast.doctor.finding import Finding, Level
 from tests.doctor.conftest import Configured
-from tests.support.certificates import make_pair
+from tests.support.certificates import good_pair
 from tests.support.redis_server import RedisServer
 from tests.support.service import free_port
 
@@ -143,8 +142,7 @@ def test_tls_where_none_is_spoken_fails(configured: Configured, own_redis: Redis
 def test_a_certificate_is_trusted_as_far_as_the_system_trusts_it(
     configured: Configured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start = datetime.now(UTC) - timedelta(days=1)
-    pair, port = make_pair(tmp_path, start, start + timedelta(days=9)), free_port()
+    pair, port = good_pair(tmp_path), free_port()
     options = ("--tls-port", str(port), "--tls-auth-clients", "no")
     files = ("--tls-cert-file", str(pair.certificate), "--tls-key-file", str(pair.key))
     with RedisServer(*options, *files):

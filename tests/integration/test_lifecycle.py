@@ -3,11 +3,8 @@
 import asyncio
 import os
 import select
-import shutil
 import signal
 import socket
-import ssl
-import subprocess
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +12,7 @@ from time import monotonic
 
 import pytest
 
+from tests.support.certificates import good_pair
 from tests.support.http_client import Client, clients, request, samples
 from tests.support.loops import run, until
 from tests.support.redis_server import RedisServer
@@ -244,24 +242,10 @@ def test_workers_leave_when_their_supervisor_is_killed(workers: ServiceProcess) 
 # TLS.
 
 
-def make_certificate(directory: Path) -> None:
-    arguments = [
-        *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"),
-        *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
-        *("-keyout", str(directory / "tls.key"), "-out", str(directory / "tls.crt")),
-    ]
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=20)
-
-
-def trusting(directory: Path) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=str(directory / "tls.crt"))
-
-
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="a certificate is made by openssl")
 @pytest.mark.parametrize("count", [1, 2], ids=["one worker", "two workers"])
 def test_a_renewed_certificate_is_used_for_new_connections(redis: RedisServer, tmp_path: Path, count: int) -> None:
     async def serial(port: int) -> bytes:
-        async with await Client.open(port, tls=trusting(tmp_path)) as client:
+        async with await Client.open(port, tls=pair.trusting) as client:
             answer = await client.ask(ID)
             assert answer.status == 200
             assert answer.headers["strict-transport-security"] == "max-age=31536000"
@@ -269,36 +253,33 @@ def test_a_renewed_certificate_is_used_for_new_connections(redis: RedisServer, t
 
     async def scenario(service: ServiceProcess) -> None:
         before = await serial(service.port)
-        async with await Client.open(service.port, tls=trusting(tmp_path)) as old:
-            make_certificate(tmp_path)
+        async with await Client.open(service.port, tls=pair.trusting) as old:
+            good_pair(tmp_path)
             service.send_signal(signal.SIGHUP)
             service.wait_for_log("certificate has been read again", count)
             # New connections of either worker: a few, for the kernel deals them out.
             assert before not in [await serial(service.port) for _ in range(4)]
             assert (await old.ask(ID)).status == 200
-            (tmp_path / "tls.key").write_text("no key")
+            pair.key.write_text("no key")
             service.send_signal(signal.SIGHUP)
             service.wait_for_log("old one stays", count)
             assert (await serial(service.port)) != before
 
-    make_certificate(tmp_path)
-    files = {"TLS_CERT_FILE": str(tmp_path / "tls.crt"), "TLS_KEY_FILE": str(tmp_path / "tls.key")}
-    with ServiceProcess(**files, REDIS_URL=redis.url, WORKERS=str(count)) as service:
+    pair = good_pair(tmp_path)
+    with ServiceProcess(**pair.variables, REDIS_URL=redis.url, WORKERS=str(count)) as service:
         run(scenario(service))
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="a certificate is made by openssl")
 def test_octets_that_are_no_tls_do_not_disturb_those_that_are(tmp_path: Path) -> None:
     async def scenario(service: ServiceProcess) -> None:
         async with clients(service.port, 1) as (plain,):
             plain.send(ID)
             assert b"HTTP" not in await plain.ended()
-        async with await Client.open(service.port, tls=trusting(tmp_path)) as client:
+        async with await Client.open(service.port, tls=pair.trusting) as client:
             assert (await client.ask(HEALTH)).json["status"] == "healthy"
 
-    make_certificate(tmp_path)
-    files = {"TLS_CERT_FILE": str(tmp_path / "tls.crt"), "TLS_KEY_FILE": str(tmp_path / "tls.key")}
-    with ServiceProcess(**files) as service:
+    pair = good_pair(tmp_path)
+    with ServiceProcess(**pair.variables) as service:
         run(scenario(service))
 
 

@@ -1,6 +1,7 @@
 """Real certificates, signed by themselves, with the times that a test wants."""
 
-from datetime import datetime
+import ssl
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,11 @@ class Pair(NamedTuple):
     def variables(self) -> dict[str, str]:
         """As the service is told of them."""
         return {"TLS_CERT_FILE": str(self.certificate), "TLS_KEY_FILE": str(self.key)}
+
+    @property
+    def trusting(self) -> ssl.SSLContext:
+        """For a client who trusts the certificate as it is now, and no other."""
+        return ssl.create_default_context(cafile=str(self.certificate))
 
 
 _Key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
@@ -48,6 +54,12 @@ def make_pair(directory: Path, not_before: datetime, not_after: datetime, *, kin
     pair.certificate.write_bytes(certificate.public_bytes(pem))
     pair.key.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
     return pair
+
+
+def good_pair(directory: Path) -> Pair:
+    """A certificate for localhost that nothing is wrong with today: from yesterday on, for 90 days."""
+    start = datetime.now(UTC) - timedelta(days=1)
+    return make_pair(directory, start, start + timedelta(days=90))
 
 
 def _key(kind: str) -> _Key:
