@@ -177,7 +177,7 @@ def _start_failure(config: "Config", error: OSError) -> str:
 def _check(_arguments: argparse.Namespace) -> int:
     from arsenal_fast import config as configuration
 
-    config = configuration.load(os.environ)
+    config = _configuration()
     table = list(configuration.rows(config))
     names = max(len(name) for name, _, _ in table)
     values = max(len(value) for _, value, _ in table)
@@ -188,21 +188,21 @@ def _check(_arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _configuration() -> "Config":
+def _configuration(*names: str) -> "Config":
+    """The configuration as the environment has it; of these variables alone, where any are named."""
     from arsenal_fast import config as configuration
 
-    return configuration.load(os.environ)
+    given = {name: os.environ[name] for name in names if name in os.environ}
+    return configuration.load(given if names else os.environ)
 
 
 def _openapi(_arguments: argparse.Namespace) -> int:
     import json
 
-    from arsenal_fast import config as configuration
     from arsenal_fast.service.openapi import document
 
     # The document does not need a configuration that can serve: only its own variable counts.
-    url = {name: os.environ[name] for name in ("API_BASE_URL", "PORT") if name in os.environ}
-    print(json.dumps(document(configuration.load(url).api_base_url), indent=2))
+    print(json.dumps(document(_configuration("API_BASE_URL", "PORT").api_base_url), indent=2))
     return 0
 
 
@@ -213,31 +213,23 @@ def _add_ledger(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _database_url() -> str:
-    from arsenal_fast import config as configuration
-
-    given = {name: os.environ[name] for name in ("DATABASE_URL",) if name in os.environ}
-    return configuration.load(given).database_url.reveal()
+    return _configuration("DATABASE_URL").database_url.reveal()
 
 
 def _listening() -> "Config":
     """Where the service listens: of the configuration only these variables count."""
-    from arsenal_fast import config as configuration
-
-    names = ("HOST", "PORT", "TLS_CERT_FILE", "TLS_KEY_FILE")
-    return configuration.load({name: os.environ[name] for name in names if name in os.environ})
+    return _configuration("HOST", "PORT", "TLS_CERT_FILE", "TLS_KEY_FILE")
 
 
 def _keys() -> "Keys":
     """The keys that tokens are made and checked with: of the configuration only their variables count."""
-    from arsenal_fast import config as configuration
     from arsenal_fast import worker
 
     names = (
         *("API_BASE_URL", "PORT", "TLS_CERT_FILE", "TLS_KEY_FILE"),
         *("JWT_SECRET", "JWT_SECRET_PREVIOUS", "JWT_PRIVATE_KEY"),
     )
-    config = configuration.load({name: os.environ[name] for name in names if name in os.environ})
-    return worker.make_keys(config)
+    return worker.make_keys(_configuration(*names))
 
 
 def _flushed(status: int) -> int:

@@ -19,7 +19,6 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
-from tests.support.postgres_server import PostgresServer
 from tests.support.redis_server import RedisServer
 from tests.support.service import PROGRAM, REPLICA, ServiceProcess
 
@@ -144,20 +143,6 @@ def _write(path: Path, text: str) -> None:
 def redis() -> Iterator[LockedRedis]:
     with LockedRedis() as server:
         yield server
-
-
-@pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/data/identity.db"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def ledger_url(request: pytest.FixtureRequest, sqlite_url: str) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield sqlite_url
-    else:
-        with PostgresServer() as server:
-            yield server.url
 
 
 def issue(service: ServiceProcess, runs: Iterator[int], enough: Callable[[list[Identity]], bool]) -> list[Identity]:

@@ -178,24 +178,20 @@ def test_the_file_system_is_that_of_the_nearest_mount(path: str, kind: str) -> N
     assert network_of(path, iter(MOUNTS.splitlines())) == kind
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
-        yield server
-
-
 @pytest.fixture
-def url(server: PostgresServer) -> str:
+def url(postgres_server: PostgresServer) -> str:
     """An empty database."""
-    return server.new_database("doctor")
+    return postgres_server.new_database("doctor")
 
 
 @pytest.mark.integration
-def test_an_empty_postgresql_is_ok_and_stays_empty(configured: Configured, server: PostgresServer, url: str) -> None:
+def test_an_empty_postgresql_is_ok_and_stays_empty(
+    configured: Configured, postgres_server: PostgresServer, url: str
+) -> None:
     finding = found(configured, url)
     assert finding.level is Level.OK
     assert "doctor at 127.0.0.1" in finding.text
-    assert server.execute("SELECT 1 FROM pg_namespace WHERE nspname = 'arsenal_ledger'", url) == []
+    assert postgres_server.execute("SELECT 1 FROM pg_namespace WHERE nspname = 'arsenal_ledger'", url) == []
 
 
 @pytest.mark.integration
@@ -207,40 +203,46 @@ def test_a_postgresql_with_a_ledger_is_ok_and_tells_its_size(configured: Configu
 
 
 @pytest.mark.integration
-def test_a_postgresql_of_a_newer_release_fails(configured: Configured, server: PostgresServer, url: str) -> None:
+def test_a_postgresql_of_a_newer_release_fails(
+    configured: Configured, postgres_server: PostgresServer, url: str
+) -> None:
     postgres.PostgresStore(url).close()
-    server.execute("UPDATE arsenal_ledger.meta SET value = 99 WHERE name = 'version'", url)
+    postgres_server.execute("UPDATE arsenal_ledger.meta SET value = 99 WHERE name = 'version'", url)
     finding = found(configured, url)
     assert finding.level is Level.FAIL
     assert "schema version 99" in finding.text
 
 
 @pytest.mark.integration
-def test_a_postgresql_that_can_only_be_read_fails(configured: Configured, server: PostgresServer, url: str) -> None:
+def test_a_postgresql_that_can_only_be_read_fails(
+    configured: Configured, postgres_server: PostgresServer, url: str
+) -> None:
     postgres.PostgresStore(url).close()
-    server.execute("ALTER DATABASE doctor SET default_transaction_read_only = on", url)
+    postgres_server.execute("ALTER DATABASE doctor SET default_transaction_read_only = on", url)
     finding = found(configured, url)
     assert (finding.level, finding.text) == (Level.FAIL, "PostgreSQL can only be read.")
 
 
 @pytest.mark.integration
-def test_a_user_who_may_not_create_fails(configured: Configured, server: PostgresServer, url: str) -> None:
-    server.execute("DROP ROLE IF EXISTS reader")
-    server.execute("CREATE ROLE reader LOGIN PASSWORD 'reads0nly'")
-    finding = found(configured, f"postgresql://reader:reads0nly@127.0.0.1:{server.port}/doctor")
+def test_a_user_who_may_not_create_fails(configured: Configured, postgres_server: PostgresServer, url: str) -> None:
+    postgres_server.execute("DROP ROLE IF EXISTS reader")
+    postgres_server.execute("CREATE ROLE reader LOGIN PASSWORD 'reads0nly'")
+    finding = found(configured, f"postgresql://reader:reads0nly@127.0.0.1:{postgres_server.port}/doctor")
     assert finding.level is Level.FAIL
     assert "does not let this user" in finding.text
     assert "reads0nly" not in str(finding)
 
 
 @pytest.mark.integration
-def test_a_wrong_password_a_missing_database_and_no_server_fail(configured: Configured, server: PostgresServer) -> None:
-    place = f"127.0.0.1:{server.port}"
+def test_a_wrong_password_a_missing_database_and_no_server_fail(
+    configured: Configured, postgres_server: PostgresServer
+) -> None:
+    place = f"127.0.0.1:{postgres_server.port}"
     texts = [
         found(configured, url).text
         for url in (
             f"postgresql://ledger:wr0ng@{place}/postgres",
-            server.url.removesuffix("postgres") + "nowhere",
+            postgres_server.url.removesuffix("postgres") + "nowhere",
             "postgresql://127.0.0.1:1/identity",
         )
     ]
