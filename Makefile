@@ -77,15 +77,19 @@ dashboard: $(VENV)/.test-stamp ## write the Grafana dashboard from deploy/grafan
 	$(BIN)/python -m deploy.grafana.build
 
 .PHONY: bench
-bench: peers redis wrk ## CPU per request against the floor and the rivals, kept in bench/results
-	$(BIN)/python -m bench --extras
+bench: peers redis wrk ## the service against the floor and the rivals, and all scenarios; kept in bench/results
+	$(BIN)/python -m bench
+
+.PHONY: bench-quick
+bench-quick: $(VENV)/.test-stamp redis wrk ## a first look at all of it in a minute or two, kept nowhere
+	$(BIN)/python -m bench --quick
 
 .PHONY: peers
 peers: $(VENV)/.test-stamp ## build the rivals of make bench; one that can't be built says why
 	@$(BIN)/python -m bench.peers.build
 
 .PHONY: perf
-perf: $(VENV)/.test-stamp ## write PERF.md from the newest results of make bench
+perf: $(VENV)/.test-stamp ## write PERF.md and its pictures from the newest results of make bench
 	$(BIN)/python -m bench.report
 
 .PHONY: micro

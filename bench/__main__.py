@@ -10,15 +10,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from bench import BenchError, extras
+from bench import BenchError, scenarios
 from bench.peers import PEERS, versions
-from bench.processes import require_tools
-from bench.results import DIRECTORY, METHOD, Extra, Results, Sample, machine, summarize
+from bench.processes import prepare
+from bench.results import DIRECTORY, FLOOR_NAME, METHOD, Outcome, Results, Sample, machine, summarize
 from bench.rounds import Plan, run
-from bench.servers import FLOOR, SERVICE, Server
+from bench.scenarios import SCENARIOS
+from bench.servers import SERVICE, Server
 from bench.workloads import WORKLOADS
 
+THE_WORKLOADS = "workloads"
 ROUNDS_WORTH_KEEPING = 3
+EXIT_FAULT = 1
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 
@@ -26,31 +29,40 @@ EXIT_TERMINATED = 143
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     workloads = [workload.name for workload in WORKLOADS]
     peers = [peer.name for peer in PEERS]
+    named = [THE_WORKLOADS, *(scenario.name for scenario in SCENARIOS)]
     parser = argparse.ArgumentParser(prog="python -m bench", description="CPU per request against the floor.")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="fresh starts (default 5)")
-    parser.add_argument("--seconds", type=int, default=4, metavar="S", help="per measurement, 3 or more (default 4)")
+    parser.add_argument("--scenario", nargs="+", choices=named, metavar="NAME", help=", ".join(named))
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="of the workloads, fresh starts (default 3)")
+    parser.add_argument("--seconds", type=int, default=3, metavar="S", help="per measurement, 3 or more (default 3)")
     parser.add_argument("--only", nargs="+", choices=workloads, metavar="WORKLOAD", help=", ".join(workloads))
     parser.add_argument("--peers", nargs="*", choices=peers, default=peers, metavar="PEER", help=", ".join(peers))
-    parser.add_argument("--quick", action="store_true", help="one round of 3 s; kept only with --out")
-    parser.add_argument("--extras", action="store_true", help="also start-up, idle costs, Redis memory and commands")
+    parser.add_argument("--quick", action="store_true", help="a first look: one round, no peers; kept only with --out")
     parser.add_argument("--service-command", metavar="COMMAND", help="measure this in the service's place")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where the JSON goes (default bench/results/)")
     chosen = parser.parse_args(arguments)
+    if chosen.only and not chosen.scenario:
+        chosen.scenario = [THE_WORKLOADS]
+    chosen.whole = not (chosen.only or chosen.scenario or chosen.service_command or chosen.quick)
+    chosen.scenario = chosen.scenario or named
     if chosen.quick:
         chosen.rounds, chosen.seconds = 1, 3
+        chosen.peers = [] if chosen.peers == peers else chosen.peers
     if chosen.seconds < 3 or chosen.rounds < 1:
         parser.error("at least one round of 3 s: below that a CPU tick is more than 1 % of the figure")
     return chosen
 
 
+def service(command: str | None) -> Server:
+    """The service, or the command that stands in its place; braces in that are its own, not words to fill in."""
+    if command is None:
+        return SERVICE
+    words = shlex.split(command.replace("{", "{{").replace("}", "}}"))
+    return replace(SERVICE, command=tuple(words))
+
+
 def servers(chosen: argparse.Namespace) -> list[Server]:
     """The service first, then the peers that this machine can run."""
-    service = SERVICE
-    if chosen.service_command:
-        # Braces in the command are its own, not words to fill in.
-        words = shlex.split(chosen.service_command.replace("{", "{{").replace("}", "}}"))
-        service = replace(SERVICE, command=tuple(words))
-    found = [service]
+    found = [service(chosen.service_command)]
     for peer in PEERS:
         if peer.name in chosen.peers:
             reason = peer.left_out()
@@ -61,7 +73,7 @@ def servers(chosen: argparse.Namespace) -> list[Server]:
     return found
 
 
-def tell(sample: Sample) -> None:
+def tell_sample(sample: Sample) -> None:
     rate = sample.requests * 1e6 / sample.duration_us
     where = f"round {sample.round + 1}  {sample.workload:15} {sample.server:15}"
     print(
@@ -71,45 +83,67 @@ def tell(sample: Sample) -> None:
     )
 
 
-def print_summary(results: Results) -> None:
-    names = list(dict.fromkeys(sample.server for sample in results.samples if sample.server != FLOOR.name))
-    print(f"\n{'workload':15} {'server':15} {'floor us':>8} {'us':>8}  {'times the floor':20} target")
+def tell_outcome(outcome: Outcome) -> None:
+    print(f"\n{outcome.scenario} ({outcome.seconds:.0f} s)")
+    for figure in outcome.figures:
+        limit = "" if figure.at_most is None else f" (at most {figure.at_most:g})"
+        note = f"  -- {figure.note}" if figure.note else ""
+        print(f"  {figure.name}: {figure.value:.4g} {figure.unit}{limit}{note}")
+    if outcome.fault:
+        print(f"  FAILED: {outcome.fault}")
+    sys.stdout.flush()
+
+
+def print_summary(samples: Sequence[Sample]) -> None:
+    names = list(dict.fromkeys(sample.server for sample in samples if sample.server != FLOOR_NAME))
+    if names:
+        print(f"\n{'workload':15} {'server':15} {'floor us':>8} {'us':>8}  {'times the floor':20} target")
     for workload in WORKLOADS:
         for name in names:
-            one = summarize(results.samples, workload.name, name)
+            one = summarize(samples, workload.name, name)
             if one is not None:
                 ratios = f"{one.ratio:.2f} ({one.ratios[0]:.2f}..{one.ratios[-1]:.2f})"
                 target = f"{workload.target}" if name == SERVICE.name else ""
                 figures = f"{one.floor_per_request:8.2f} {one.cpu_per_request:8.2f}"
                 print(f"{workload.name:15} {name:15} {figures}  {ratios:20} {target}")
-    for extra in results.extras:
-        limit = "" if extra.at_most is None else f" (at most {extra.at_most:g})"
-        print(f"{extra.name}: {extra.value:.3g} {extra.unit}{limit}")
 
 
 def place(chosen: argparse.Namespace, taken: str) -> Path | None:
     """Where to keep the result: only a whole one may become the newest that the report finds."""
     if chosen.out:
         return Path(chosen.out)
-    whole = not chosen.only and not chosen.service_command and chosen.rounds >= ROUNDS_WORTH_KEEPING
+    whole = chosen.whole and chosen.rounds >= ROUNDS_WORTH_KEEPING
     return DIRECTORY / f"{taken.replace(':', '')}.json" if whole else None
 
 
-def benchmark(chosen: argparse.Namespace) -> None:
-    require_tools()
-    wanted = [workload for workload in WORKLOADS if not chosen.only or workload.name in chosen.only]
+def benchmark(chosen: argparse.Namespace) -> list[str]:
+    """Measure what was chosen; returns what failed, in sentences."""
+    prepare()
+    faults: list[str] = []
+
+    def fail(fault: str) -> None:
+        print(f"FAILED: {fault}", flush=True)
+        faults.append(fault)
+
     taken = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     fleet = servers(chosen)
-    samples = run(Plan(fleet, wanted, chosen.rounds, chosen.seconds), tell)
-    figures: list[Extra] = extras.measure_all(fleet[0]) if chosen.extras else []
+    samples: list[Sample] = []
+    if THE_WORKLOADS in chosen.scenario:
+        wanted = [workload for workload in WORKLOADS if not chosen.only or workload.name in chosen.only]
+        samples = run(Plan(fleet, wanted, chosen.rounds, chosen.seconds), tell_sample, fail)
+    asked = [scenario for scenario in SCENARIOS if scenario.name in chosen.scenario]
+    outcomes = scenarios.run(asked, fleet[0], chosen.quick, tell_outcome)
+    faults += [f"{outcome.scenario}: {outcome.fault}" for outcome in outcomes if outcome.fault]
     method = METHOD.format(seconds=chosen.seconds, rounds=chosen.rounds)
-    results = Results(taken, chosen.rounds, chosen.seconds, method, {**machine(), **versions(fleet)}, samples, figures)
-    print_summary(results)
+    facts = {**machine(), **versions(fleet)}
+    results = Results(taken, chosen.rounds, chosen.seconds, method, facts, samples, outcomes, faults)
+    print_summary(samples)
     path = place(chosen, taken)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         results.write(path)
         print(f"kept in {path}")
+    return faults
 
 
 def terminate(_number: int, _frame: FrameType | None) -> None:
@@ -119,13 +153,14 @@ def terminate(_number: int, _frame: FrameType | None) -> None:
 def main() -> int:
     signal.signal(signal.SIGTERM, terminate)
     try:
-        benchmark(parse_arguments())
+        faults = benchmark(parse_arguments())
     except BenchError as fault:
-        print(f"bench: {fault}", file=sys.stderr)
-        return 1
+        faults = [str(fault)]
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    return 0
+    for sentence in faults:
+        print(f"bench: {sentence}", file=sys.stderr)
+    return EXIT_FAULT if faults else 0
 
 
 if __name__ == "__main__":

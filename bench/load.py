@@ -1,14 +1,17 @@
-"""The client's side: wrk for load, plain sockets for single questions. All of it talks to 127.0.0.1 alone."""
+"""The client's side, to 127.0.0.1 alone: wrk and our open loop for load, plain sockets for single questions."""
 
 import http.client
 import json
 import socket
 import subprocess
-from dataclasses import dataclass
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import BenchError
+from bench import BenchError, openloop
+from bench.openloop import Plan
 from bench.processes import LOAD_CORE
 from bench.workloads import IDENTITIES, pair
 
@@ -22,15 +25,23 @@ class Load:
 
     requests: int
     duration_us: int
-    p50_us: int
-    p99_us: int
+    quantiles_us: Mapping[float, int]  # percent -> latency
+
+    @property
+    def p50_us(self) -> int:
+        return self.quantiles_us[50.0]
+
+    @property
+    def p99_us(self) -> int:
+        return self.quantiles_us[99.0]
 
 
 def parse_result(output: str, workload: str) -> Load:
     """Read the ``result`` line of our script. Raises BenchError for anything but clean 2xx answers."""
     for line in output.splitlines():
         if line.startswith("result "):
-            counts: dict[str, int] = json.loads(line.removeprefix("result "))
+            counts: dict[str, Any] = json.loads(line.removeprefix("result "))
+            counts["quantiles_us"] = dict(counts["quantiles_us"])
             faults = {name: counts.pop(name) for name in ("not_2xx", "broken")}
             if any(faults.values()) or not counts["requests"]:
                 raise BenchError(f"{workload}: {counts['requests']} answers, of these {faults}: no figure.")
@@ -38,19 +49,65 @@ def parse_result(output: str, workload: str) -> Load:
     raise BenchError(f"{workload}: wrk gave no result; it said: {output.strip()[-400:]}")
 
 
-def run_wrk(port: int, script: Path, seconds: int) -> Load:
-    """Saturate the server for ``seconds`` from one pinned thread."""
-    command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s"]
-    command += ["-s", str(script), f"http://127.0.0.1:{port}/"]
+def run_generator(command: Sequence[str], seconds: float) -> str:
+    """What a load generator says, pinned to the core for load; it is ended where it outlives its time by far."""
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    ) as wrk:
+        ["taskset", "-c", str(LOAD_CORE), *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as generator:
         try:
-            output, _ = wrk.communicate(timeout=seconds + 20)
+            output, _ = generator.communicate(timeout=seconds + 20)
+        except subprocess.TimeoutExpired as fault:
+            generator.kill()
+            raise BenchError(f"{command[0]} did not end within {fault.timeout:g} s.") from fault
         except BaseException:
-            wrk.kill()
+            generator.kill()
             raise
-    return parse_result(output, script.stem)
+    return output
+
+
+def run_wrk(port: int, script: Path, seconds: int, connections: int = CONNECTIONS) -> Load:
+    """Saturate the server for ``seconds`` from one thread."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), f"http://127.0.0.1:{port}/"]
+    return parse_result(run_generator(command, seconds), script.stem)
+
+
+@dataclass(frozen=True)
+class OpenLoad:
+    """What the open-loop generator saw; quantiles are percent -> us, latencies from the moment of being due."""
+
+    rate: float
+    generator_cpu: float  # share of its core
+    lag_us: Mapping[float, int]
+    streams: Mapping[str, Mapping[float, int]]
+
+
+def parse_open_result(output: str) -> OpenLoad:
+    """Read the ``result`` line of openloop.py. Raises BenchError where there is none."""
+    for line in output.splitlines():
+        if line.startswith("result "):
+            found = json.loads(line.removeprefix("result "))
+            return OpenLoad(
+                found["rate"],
+                found["generator_cpu"],
+                by_percent(found["lag_us"]),
+                {name: by_percent(latencies) for name, latencies in found["streams"].items()},
+            )
+    raise BenchError(f"The open-loop generator gave no result; it said: {output.strip()[-400:]}")
+
+
+def by_percent(found: Mapping[str, int]) -> dict[float, int]:
+    """JSON has only strings for keys."""
+    return {float(percent): value for percent, value in found.items()}
+
+
+def run_open_loop(plan: Plan) -> OpenLoad:
+    """Offer the plan's rate from one pinned process. Raises BenchError unless every answer was a 200."""
+    command = [sys.executable, openloop.__file__, json.dumps(asdict(plan))]
+    return parse_open_result(run_generator(command, plan.warm + plan.seconds))
 
 
 def exchange(port: int, request: bytes) -> bytes:
@@ -93,7 +150,7 @@ def is_ready(port: int, path: str) -> bool:
 
 
 def seed(port: int) -> str:
-    """Issue every identity that workloads take as existing; return what follows "prefix-run" in them."""
+    """Issue every identity that the workloads take as existing; return what follows "prefix-run" in them."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=EXCHANGE_SECONDS)
     identity = ""
     try:

@@ -140,6 +140,22 @@ def read_rss(root: int) -> int:
     return sum(stats[pid].resident_pages for pid in tree(root, stats)) * os.sysconf("SC_PAGE_SIZE")
 
 
+def read_peak_rss(root: int) -> int:
+    """Octets that the tree had resident at most, each process at its own worst moment (VmHWM, proc(5))."""
+    peak = 0
+    for pid in tree(root, read_stats()):
+        peak += parse_peak_rss((PROC / str(pid) / "status").read_text())
+    return peak
+
+
+def parse_peak_rss(text: str) -> int:
+    """Octets of the VmHWM line of /proc/<pid>/status; 0 for a process that has no memory (a zombie)."""
+    for line in text.splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
 def free_port() -> int:
     """A port that nobody had a moment ago; a race is lost loudly, by the server that can't bind it."""
     with socket.socket() as probe:

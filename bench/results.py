@@ -1,7 +1,8 @@
-"""Results: samples as measured, what they say, and the JSON in which machine and method travel along.
+"""Results: what was measured, what it says, and the JSON in which machine and method travel along.
 
-Only samples are kept; medians and ratios are computed from them at each reading, by one function. A ratio
-pairs a server with the floor of the same round and workload.
+Of the workloads only samples are kept; medians and ratios are computed from them at each reading, by one
+function. A ratio pairs a server with the floor of the same round and workload. A scenario gives an ``Outcome``:
+figures, each with its target, and series for the plots.
 """
 
 import json
@@ -14,12 +15,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from bench import BenchError
 
-FORMAT = 1
+FORMAT = 2
+FORMAT_WITHOUT_SCENARIOS = 1  # its samples still draw the history
 DIRECTORY = Path(__file__).parent / "results"
 FLOOR_NAME = "floor"
+QUIET = 0.05  # of an interval; more for others on the server's core inflates microseconds through shared caches
 METHOD = (
     "Per round and workload the floor and each server run for {seconds} s one after the other, in an "
     "order that turns from one to the next, after a warm-up; {rounds} rounds, each with fresh processes. "
@@ -61,13 +65,43 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Extra:
-    """A figure beside the rates: ``at_most`` is its target, None where there is none."""
+class Figure:
+    """One figure of a scenario.
+
+    ``at_most`` is its target, None where there is none; ``note`` what a reader must know to judge it.
+    """
 
     name: str
     value: float
     unit: str
     at_most: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Series:
+    """A line of a plot: ``points`` are (x, y), in the units that the scenario's plot names."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a scenario found in its ``seconds``. ``fault`` is why it found nothing; None when all went well."""
+
+    scenario: str
+    figures: Sequence[Figure] = ()
+    series: Sequence[Series] = ()
+    fault: str | None = None
+    seconds: float = 0.0
+
+    def value(self, name: str) -> float:
+        """Raises BenchError when there is no figure of that name."""
+        for figure in self.figures:
+            if figure.name == name:
+                return figure.value
+        raise BenchError(f"The scenario {self.scenario} has no figure {name!r}.")
 
 
 @dataclass(frozen=True)
@@ -100,7 +134,12 @@ class Results:
     method: str
     machine: Mapping[str, str]
     samples: Sequence[Sample]
-    extras: Sequence[Extra] = ()
+    outcomes: Sequence[Outcome] = ()
+    faults: Sequence[str] = ()  # what was asked for and gave no figure
+
+    def outcome(self, scenario: str) -> Outcome | None:
+        """None when the scenario was not asked for."""
+        return next((outcome for outcome in self.outcomes if outcome.scenario == scenario), None)
 
     def write(self, path: Path) -> None:
         """Appears whole or not at all."""
@@ -112,16 +151,29 @@ class Results:
 def read(path: Path) -> Results:
     """Raises BenchError when the file is of another format."""
     document = json.loads(path.read_text())
-    if document.pop("format", None) != FORMAT:
+    found = document.pop("format", None)
+    if found == FORMAT_WITHOUT_SCENARIOS:
+        del document["extras"]
+    elif found != FORMAT:
         raise BenchError(f"{path.name} is not of format {FORMAT}.")
     document["samples"] = [Sample(**sample) for sample in document["samples"]]
-    document["extras"] = [Extra(**extra) for extra in document["extras"]]
+    document["outcomes"] = [_outcome(**outcome) for outcome in document.get("outcomes", ())]
     return Results(**document)
 
 
+def _outcome(figures: Sequence[Any], series: Sequence[Any], **others: Any) -> Outcome:
+    lines = [Series(line["name"], [(x, y) for x, y in line["points"]]) for line in series]
+    return Outcome(figures=[Figure(**figure) for figure in figures], series=lines, **others)
+
+
+def kept(directory: Path = DIRECTORY) -> list[Path]:
+    """Every kept result, the oldest first: the name is the time at which it was taken."""
+    return sorted(directory.glob("*.json"))
+
+
 def newest(directory: Path = DIRECTORY) -> Path:
-    """The last result by its name, which is the time it was taken. Raises BenchError when there is none."""
-    found = sorted(directory.glob("*.json"))
+    """The last kept result. Raises BenchError when there is none."""
+    found = kept(directory)
     if not found:
         raise BenchError("No results yet: run `make bench` first.")
     return found[-1]

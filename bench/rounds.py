@@ -10,9 +10,11 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple, TypeVar
 
 import redis
 
@@ -32,13 +34,15 @@ from bench.processes import (
     wait_until,
 )
 from bench.results import Sample
+from bench.scripts import write_script
 from bench.servers import FLOOR, Server
-from bench.workloads import CLIENTS, Workload, write_script
+from bench.workloads import CLIENTS, Workload
 
 # Each use of wrk gets its own block of the numbers that no other request has; no load can fill one.
 SERIAL_BLOCK = 10**9
 WARM_SECONDS = 1
-WARM_SECONDS_AT_MOST = 20
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -83,78 +87,137 @@ def running_server(server: Server, directory: Path, **words: object) -> Iterator
             raise BenchError(f"{fault}{last_words(log)}") from fault
 
 
-def warm(running: Running, script: Path) -> None:
-    """Load until every client and identity was seen once, as far as a slow server gets in bounded time."""
-    answered, began = 0, time.monotonic()
-    seconds = WARM_SECONDS
-    while answered < CLIENTS and (left := WARM_SECONDS_AT_MOST - (time.monotonic() - began)) > 1:
-        load = run_wrk(running.port, script, min(seconds, int(left)))
-        answered = max(answered, load.requests)  # each use of wrk begins with the first record again
-        seconds = math.ceil(CLIENTS / load.requests * seconds) + 1
+def warm(running: Running, script: Path, seconds: int) -> None:
+    """Load until every request that ``seconds`` of load will reach was answered once.
+
+    Each use of wrk begins with the first record again, so a slow server need not see those that it never reaches.
+    """
+    load = run_wrk(running.port, script, WARM_SECONDS)
+    rate = load.requests / load.duration_us * 1e6
+    wanted = min(CLIENTS, rate * seconds)
+    if load.requests < wanted:
+        run_wrk(running.port, script, math.ceil(wanted / rate))
 
 
-def measure(running: Running, script: Path, seconds: int) -> tuple[Load, CpuSpent, float]:
-    """One loaded interval: what wrk counted, the tree's CPU time, and us that the core gave to others."""
-    core, before = read_core_us(SERVER_CORE), read_cpu(running.pid)
-    load = run_wrk(running.port, script, seconds)
+class Watch(NamedTuple):
+    """What a server took while something went on."""
+
+    cpu: CpuSpent
+    duration_us: float
+    others: float  # share of the time in which the server's core worked for somebody else
+
+
+def watched(running: Running, load: Callable[[], T]) -> tuple[T, Watch]:
+    """Do ``load``; return what it gave and what the server's whole tree took meanwhile."""
+    began, core, before = time.monotonic(), read_core_us(SERVER_CORE), read_cpu(running.pid)
+    found = load()
     cpu, busy = spent(before, read_cpu(running.pid)), read_core_us(SERVER_CORE) - core
-    return load, cpu, max(0.0, busy - cpu.microseconds)
+    took = (time.monotonic() - began) * 1e6
+    return found, Watch(cpu, took, round(max(0.0, busy - cpu.microseconds) / took, 3))
 
 
-def check(plan: Plan, fleet: Sequence[Running], redis_port: int, serials: Iterator[int]) -> None:
-    """Raises BenchError unless each server does what it is measured for."""
+def measure(running: Running, script: Path, seconds: int, **options: int) -> tuple[Load, Watch]:
+    """One interval under wrk."""
+    return watched(running, partial(run_wrk, running.port, script, seconds, **options))
+
+
+@contextmanager
+def running_floor(answer: bytes, directory: Path) -> Iterator[Running]:
+    """The floor with these octets for an answer."""
+    path = directory / "answer"
+    path.write_bytes(answer)
+    with running_server(FLOOR, directory, answer=path) as floor:
+        yield floor
+
+
+def comparable(
+    plan: Plan, fleet: Sequence[Running], redis_port: int, serials: Iterator[int], fail: Callable[[str], None]
+) -> list[Running]:
+    """The servers that do what they are measured for. Raises BenchError where the service itself does not."""
+    service = fleet[0]
+    found: list[Running] = []
     with ExitStack() as stack:
-        candidates = []
+        candidates = {}
         for database, running in enumerate(fleet):
             store = stack.enter_context(redis.Redis(port=redis_port, db=database))
-            candidates.append(duties.Candidate(running.server, running.port, store))
-        for number, workload in enumerate(plan.workloads):
-            able = [one for one in candidates if workload.name in one.server.workloads]
-            duties.check(able, workload.sample(fleet[0].suffix, next(serials)), number)
+            candidates[running.port] = duties.Candidate(running.server, running.port, store)
+        for running in fleet:
+            asked = [candidates[service.port], candidates[running.port]] if found else [candidates[service.port]]
+            try:
+                for number, workload in enumerate(plan.workloads):
+                    if workload.name in running.server.workloads:
+                        duties.check(asked, workload.sample(service.suffix, next(serials)), number)
+                found.append(running)
+            except BenchError as fault:
+                if not found:
+                    raise
+                fail(str(fault))
+    return found
 
 
-def one_round(plan: Plan, number: int, serials: Iterator[int]) -> Iterator[Sample]:
-    """All figures of one round, as they come."""
+def one_round(plan: Plan, number: int, serials: Iterator[int], fail: Callable[[str], None]) -> Iterator[Sample]:
+    """All figures of one round, as they come. A server that fails is told of, and the others go on."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(TemporaryDirectory(prefix="bench-")))
         redis_port = stack.enter_context(running_redis(directory))
         fleet = []
         for database, server in enumerate(plan.servers):
             words = {"redis_port": redis_port, "redis_db": database}
-            running = stack.enter_context(running_server(server, directory, **words))
-            fleet.append(Running(server, running.pid, running.port, seed(running.port)))
-        check(plan, fleet, redis_port, serials)
+            try:
+                running = stack.enter_context(running_server(server, directory, **words))
+                fleet.append(replace(running, suffix=seed(running.port)))
+            except BenchError as fault:
+                if not fleet:
+                    raise  # without the service there is no answer for the floor
+                fail(f"{server.name}, round {number + 1}: {fault}")
+        fleet = comparable(plan, fleet, redis_port, serials, fail)
         for turn, workload in enumerate(plan.workloads):
             service = fleet[0]
-            answer = directory / "answer"
-            answer.write_bytes(exchange(service.port, workload.sample(service.suffix, next(serials))))
-            with running_server(FLOOR, directory, answer=answer) as floor:
+            answer = exchange(service.port, workload.sample(service.suffix, next(serials)))
+            with running_floor(answer, directory) as floor:
                 able = [running for running in fleet if workload.name in running.server.workloads]
-                order = [Running(FLOOR, floor.pid, floor.port, service.suffix), *able]
+                order = [replace(floor, suffix=service.suffix), *able]
                 for running in order if (number + turn) % 2 == 0 else reversed(order):
-                    warm(running, write_script(workload, running.suffix, directory, next(serials)))
-                    script = write_script(workload, running.suffix, directory, next(serials))
-                    load, cpu, others_us = measure(running, script, plan.seconds)
-                    yield Sample(
-                        round=number,
-                        workload=workload.name,
-                        server=running.server.name,
-                        requests=load.requests,
-                        duration_us=load.duration_us,
-                        cpu_us=round(cpu.microseconds),
-                        cpu_source=cpu.source,
-                        p50_us=load.p50_us,
-                        p99_us=load.p99_us,
-                        others=round(others_us / load.duration_us, 3),
-                    )
+                    try:
+                        yield one_sample(plan, number, running, workload, directory, serials)
+                    except BenchError as fault:
+                        fail(f"{running.server.name}, {workload.name}, round {number + 1}: {fault}")
 
 
-def run(plan: Plan, tell: Callable[[Sample], None]) -> list[Sample]:
-    """Every round of the plan; ``tell`` hears each sample when it is there."""
-    serials = itertools.count(0, SERIAL_BLOCK)
+def one_sample(
+    plan: Plan, number: int, running: Running, workload: Workload, directory: Path, serials: Iterator[int]
+) -> Sample:
+    """Warm up and measure. Raises BenchError when the server does not answer well."""
+    warm(running, write_script(workload, running.suffix, directory, next(serials)), plan.seconds)
+    load, watch = measure(running, write_script(workload, running.suffix, directory, next(serials)), plan.seconds)
+    return Sample(
+        round=number,
+        workload=workload.name,
+        server=running.server.name,
+        requests=load.requests,
+        duration_us=load.duration_us,
+        cpu_us=round(watch.cpu.microseconds),
+        cpu_source=watch.cpu.source,
+        p50_us=load.p50_us,
+        p99_us=load.p99_us,
+        others=watch.others,
+    )
+
+
+def run(plan: Plan, tell: Callable[[Sample], None], fail: Callable[[str], None]) -> list[Sample]:
+    """Every round of the plan; ``tell`` hears each sample when it is there, ``fail`` what gave none."""
+    serials = serial_blocks()
     samples = []
     for number in range(plan.rounds):
-        for sample in one_round(plan, number, serials):
-            tell(sample)
-            samples.append(sample)
+        try:
+            for sample in one_round(plan, number, serials, fail):
+                tell(sample)
+                samples.append(sample)
+        except BenchError as fault:
+            fail(f"round {number + 1}: {fault}")
     return samples
+
+
+def serial_blocks() -> Iterator[int]:
+    """Where the numbers of each use of a generator begin."""
+    return itertools.count(0, SERIAL_BLOCK)

@@ -10,9 +10,10 @@ import importlib.util
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from bench import BenchError
 from bench.workloads import WORKLOADS
 
 BENCH = Path(__file__).parent
@@ -56,6 +57,9 @@ FLOOR = Server(name="floor", command=("{python}", "{bench}/floor.py", "{port}", 
 # An emission interval of 36 us: nobody is denied, and every request still costs a real check of a real cell.
 UNREACHED_LIMIT = {"RATE_LIMIT_REQUESTS": "100000000", "RATE_LIMIT_WINDOW": "3600"}
 
+# A token in 0.9 s, 100,000 at once: cells live on as those of real clients do, and still nobody is denied.
+LASTING_LIMIT = {"RATE_LIMIT_REQUESTS": "100000", "RATE_LIMIT_WINDOW": "86400"}
+
 SERVICE = Server(
     name="arsenal_fast",
     command=("{python}", "-m", "arsenal_fast", "serve"),
@@ -73,3 +77,16 @@ SERVICE = Server(
     cell_keys="af:{0}:c:*",
     identity_keys="af:{0}:i:*",
 )
+
+
+def lasting(server: Server) -> Server:
+    """The same server with a limit whose cells stay in Redis while a scenario goes on."""
+    return replace(server, environment={**server.environment, **LASTING_LIMIT})
+
+
+def altered(server: Server, *options: str) -> Server:
+    """The same server under ``bench/altered.py``. Raises BenchError where it is not started as a Python module."""
+    if server.command[:2] != ("{python}", "-m"):
+        raise BenchError(f"{server.name} is no Python module, so it can not be altered.")
+    command = ("{python}", "{bench}/altered.py", *options, *server.command[2:])
+    return replace(server, name=f"{server.name} {' '.join(options)}", command=command)

@@ -1,4 +1,4 @@
-"""What is asked of a server, as data; the wrk scripts are rendered from it.
+"""What is asked of a server, as data; ``scripts`` renders it for wrk.
 
 A workload is a list of *records*: complete requests as octets, built here once and read by wrk from a file,
 so that the generator only picks the next one. ``SERIAL`` in a record stands for a number that no other
@@ -8,9 +8,8 @@ request of the run has. All workloads run over 64 keep-alive connections without
 import functools
 import json
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 IDENTITIES = 5_000
 CLIENTS = 50_000
@@ -25,13 +24,19 @@ Records = Callable[[str], list[bytes]]  # takes what follows "prefix-run" in an 
 
 @dataclass(frozen=True)
 class Workload:
-    """``target``: the most that the service's CPU time may be, in times the floor's."""
+    """``target``: the most that the service's CPU time may be, in times the floor's; ``against``: of a peer's."""
 
     name: str
     title: str
     target: float
     records: Records
     serial_format: str = "%d"
+    against: Mapping[str, float] = field(default_factory=dict)
+
+    @staticmethod
+    def named(name: str) -> "Workload":
+        """The row of that name. Raises StopIteration when there is none."""
+        return next(workload for workload in WORKLOADS if workload.name == name)
 
     def sample(self, suffix: str, serial: int) -> bytes:
         """One request as wrk would send it."""
@@ -126,57 +131,24 @@ WORKLOADS = (
         "`GET /api/v1/id`, cached, direct client: the same headers every time",
         1.6,
         cached_direct,
+        against={"bun": 0.45, "fastapi": 1 / 25},
     ),
-    Workload("cached-proxy", "the same through a proxy: another `X-Forwarded-For` each time", 1.8, cached_proxy),
+    Workload(
+        "cached-proxy",
+        "the same through a proxy: another `X-Forwarded-For` each time",
+        1.8,
+        cached_proxy,
+        against={"bun": 0.5},
+    ),
     Workload(
         "cached-ingress",
         "the same behind an ingress: 12 headers, unique request id and trace context",
         2.1,
         cached_ingress,
         "%016x",
+        {"bun": 0.6},
     ),
-    Workload("issuing", "`GET /api/v1/id`, never asked before", 3.0, issuing, "%015d"),
+    Workload("issuing", "`GET /api/v1/id`, never asked before", 3.0, issuing, "%015d", {"bun": 0.8}),
     Workload("validate", "`POST /api/v1/validate` of an issued identity", 2.5, validate),
     Workload("batch-10", "`POST /api/v1/identities`, 10 rows, cached", 6.0, batch),
 )
-
-LUA = """\
-local first, second, third, size, at, serial = {}, {}, {}, 0, 0, @SERIAL@
-function init()
-  local file = assert(io.open("@RECORDS@", "rb"))
-  for record in file:read("*a"):gmatch("([^%z]+)%z") do
-    size = size + 1
-    first[size], second[size], third[size] = record:match("^([^\\1]*)\\1?([^\\1]*)\\1?([^\\1]*)$")
-  end
-  file:close()
-end
-function request()
-  at = at % size + 1
-  @REQUEST@
-end
-function done(summary, latency)
-  local e = summary.errors
-  io.write(string.format(
-    'result {"requests": %d, "duration_us": %d, "p50_us": %d, "p99_us": %d, "not_2xx": %d, "broken": %d}\\n',
-    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), e.status,
-    e.connect + e.read + e.write + e.timeout))
-end
-"""
-PLAIN = "return first[at]"
-JOINED = """serial = serial + 1
-  local number = string.format("@FORMAT@", serial)
-  return first[at] .. number .. second[at] .. @LAST@third[at]"""
-
-
-def write_script(workload: Workload, suffix: str, directory: Path, serial: int) -> Path:
-    """Write the records and the wrk script that sends them in turn; numbers begin above ``serial``."""
-    records = workload.records(suffix)
-    (directory / f"{workload.name}.records").write_bytes(b"".join(record + b"\0" for record in records))
-    request = PLAIN
-    if SERIAL in records[0]:
-        last = "number .. " if records[0].count(SERIAL) == 2 else ""
-        request = JOINED.replace("@FORMAT@", workload.serial_format).replace("@LAST@", last)
-    text = LUA.replace("@REQUEST@", request).replace("@SERIAL@", str(serial))
-    script = directory / f"{workload.name}.lua"
-    script.write_text(text.replace("@RECORDS@", str(directory / f"{workload.name}.records")))
-    return script

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from bench.__main__ import parse_arguments, place, servers
+from bench import BenchError
+from bench.__main__ import THE_WORKLOADS, parse_arguments, place, servers
 from bench.results import DIRECTORY
-from bench.servers import FLOOR, SERVICE, Server
+from bench.scenarios import SCENARIOS
+from bench.servers import FLOOR, SERVICE, Server, altered
 
 TAKEN = "2026-11-22T10:00:00Z"
 
@@ -44,8 +46,10 @@ def test_a_server_that_lacks_something_says_what(needs: dict[str, Any], reason: 
     [
         ([], True),
         (["--rounds", "2"], False),
+        (["--rounds", "5"], True),
         (["--quick"], False),
         (["--only", "validate"], False),
+        (["--scenario", "scale"], False),
         (["--service-command", "python x.py"], False),
     ],
 )
@@ -65,3 +69,17 @@ def test_a_run_that_could_not_be_believed_is_refused(arguments: list[str], capsy
 def test_another_command_stands_in_for_the_service_with_its_braces_kept() -> None:
     first = servers(parse_arguments(["--service-command", "python 'a b.py' {x}"]))[0]
     assert first.filled(port=1, redis_port=2, redis_db=0)[0] == ["python", "a b.py", "{x}"]
+
+
+def test_without_a_choice_everything_is_measured() -> None:
+    assert parse_arguments([]).scenario == [THE_WORKLOADS, *(scenario.name for scenario in SCENARIOS)]
+    assert parse_arguments(["--only", "validate"]).scenario == [THE_WORKLOADS]
+    assert parse_arguments(["--scenario", "scale", "tail"]).scenario == ["scale", "tail"]
+
+
+def test_an_altered_server_runs_the_same_module_through_the_wrapper() -> None:
+    command, _ = altered(SERVICE, "--burn", "0.15").filled(port=1, redis_port=2, redis_db=0)
+    assert Path(command[1]).name == "altered.py"
+    assert command[2:] == ["--burn", "0.15", "arsenal_fast", "serve"]
+    with pytest.raises(BenchError, match="no Python module"):
+        altered(FLOOR, "--no-gc")

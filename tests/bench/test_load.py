@@ -9,8 +9,10 @@ from bench.floor import Floor
 from bench.load import Load, missing_octets, parse_result
 
 COUNTS = {
-    "requests": 1000, "duration_us": 3_000_000, "p50_us": 700, "p99_us": 1400, "not_2xx": 0, "broken": 0,
+    "requests": 1000, "duration_us": 3_000_000, "quantiles_us": [[50, 700], [99, 1400], [99.9, 2100]],
+    "not_2xx": 0, "broken": 0,
 }  # fmt: skip
+LOAD = Load(1000, 3_000_000, {50: 700, 99: 1400, 99.9: 2100})
 
 
 def said(**changed: int) -> str:
@@ -18,7 +20,8 @@ def said(**changed: int) -> str:
 
 
 def test_the_result_line_is_found_among_the_words_of_wrk() -> None:
-    assert parse_result(said(), "validate") == Load(1000, 3_000_000, 700, 1400)
+    assert parse_result(said(), "validate") == LOAD
+    assert (LOAD.p50_us, LOAD.p99_us) == (700, 1400)
 
 
 @pytest.mark.parametrize("changed", [{"not_2xx": 1}, {"broken": 1}, {"requests": 0}])

@@ -7,7 +7,18 @@ from pathlib import Path
 import pytest
 
 from bench import BenchError
-from bench.results import Extra, Results, Sample, machine, newest, read, summarize
+from bench.results import (
+    FORMAT_WITHOUT_SCENARIOS,
+    Figure,
+    Outcome,
+    Results,
+    Sample,
+    Series,
+    machine,
+    newest,
+    read,
+    summarize,
+)
 
 
 def sample(round_: int, server: str, us: float, workload: str = "validate") -> Sample:
@@ -21,7 +32,8 @@ SAMPLES = [
     sample(2, "floor", 4.0), sample(2, "arsenal_fast", 12.0),
     sample(0, "floor", 1.0, "issuing"),
 ]  # fmt: skip
-RESULTS = Results("2026-11-22T10:00:00Z", 3, 4, "method", {"CPU": "a CPU"}, SAMPLES, [Extra("idle", 3.5, "MB", 40)])
+OUTCOME = Outcome("footprint", [Figure("idle", 3.5, "MB", 40, "a note")], [Series("line", [(1.0, 2.0)])], seconds=4.0)
+RESULTS = Results("2026-11-22T10:00:00Z", 3, 4, "method", {"CPU": "a CPU"}, SAMPLES, [OUTCOME], [])
 
 
 def test_a_ratio_pairs_the_server_with_the_floor_of_its_round() -> None:
@@ -47,6 +59,24 @@ def test_a_result_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
     RESULTS.write(tmp_path / "one.json")
     assert read(tmp_path / "one.json") == RESULTS
     assert [path.name for path in tmp_path.iterdir()] == ["one.json"]
+
+
+def test_a_result_from_before_there_were_scenarios_still_has_its_samples(tmp_path: Path) -> None:
+    RESULTS.write(tmp_path / "new.json")
+    document = json.loads((tmp_path / "new.json").read_text())
+    del document["outcomes"], document["faults"]
+    document |= {"format": FORMAT_WITHOUT_SCENARIOS, "extras": [{"name": "idle", "value": 3.5, "unit": "MB"}]}
+    (tmp_path / "old.json").write_text(json.dumps(document))
+    assert read(tmp_path / "old.json") == replace(RESULTS, outcomes=[], faults=())
+
+
+def test_a_figure_is_found_by_its_scenario_and_name() -> None:
+    outcome = RESULTS.outcome("footprint")
+    assert outcome is not None
+    assert outcome.value("idle") == 3.5
+    with pytest.raises(BenchError, match="no figure 'busy'"):
+        outcome.value("busy")
+    assert RESULTS.outcome("scale") is None
 
 
 def test_a_result_of_another_format_is_refused(tmp_path: Path) -> None:

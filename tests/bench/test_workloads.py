@@ -8,7 +8,8 @@ import h11
 import orjson
 import pytest
 
-from bench.workloads import CLIENTS, IDENTITIES, SERIAL, WORKLOADS, Workload, client, pair, write_script
+from bench.scripts import write_script
+from bench.workloads import CLIENTS, IDENTITIES, SERIAL, WORKLOADS, Workload, client, pair
 
 SUFFIX = "@sports.api.yourbook.com/v1:id"
 BY_NAME = {workload.name: workload for workload in WORKLOADS}

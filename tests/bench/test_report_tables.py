@@ -1,11 +1,12 @@
-"""PERF.md: the verdict of each row is what its figures say."""
+"""What PERF.md says of the workloads: the verdict of each row is what its figures say."""
 
 from dataclasses import replace
 
 import pytest
 
-from bench.report import extras_table, reading, render
-from bench.results import Extra, Results, Summary
+from bench.report.page import Surroundings, render
+from bench.report.tables import against_peers, reading
+from bench.results import Results, Summary
 from bench.servers import SERVICE
 from bench.workloads import WORKLOADS
 from tests.bench.test_results import RESULTS, SAMPLES, sample
@@ -37,7 +38,7 @@ def test_a_verdict_from_a_crowded_core_says_so() -> None:
 
 
 def page(results: Results = RESULTS) -> str:
-    return render(results, "one.json")
+    return render(results, Surroundings("one.json", {}))
 
 
 def test_the_page_names_its_source_and_what_was_not_measured() -> None:
@@ -75,9 +76,9 @@ def test_a_machine_with_company_is_called_so() -> None:
     assert "not quiet" not in page()
 
 
-def test_extras_say_whether_their_limit_holds() -> None:
-    text = extras_table([Extra("memory", 41.0, "MB", 40), Extra("start", 0.2, "s", 0.4), Extra("calls", 0.06, "")])
-    assert "| memory | 41 MB | 40 MB | missed |" in text
-    assert "| start | 0.2 s | 0.4 s | reached |" in text
-    assert "| calls | 0.06 |  |  |" in text
-    assert extras_table([]) == ""
+def test_a_target_against_a_peer_is_judged_by_the_ratios_within_the_rounds() -> None:
+    rows = [(0, "bun", 20.0), (1, "bun", 10.0), (2, "bun", 40.0), (0, SERVICE.name, 10.0), (1, SERVICE.name, 6.0)]
+    samples = [sample(round_, name, us, "cached-proxy") for round_, name, us in [*rows, (2, SERVICE.name, 12.0)]]
+    (line,) = against_peers(replace(RESULTS, samples=samples)).splitlines()
+    assert line == ("- cached-proxy: 0.500 of the CPU time of bun (0.300..0.600), target 0.5: **reached**.")
+    assert against_peers(RESULTS) == ""

@@ -1,0 +1,69 @@
+"""What is measured beside the workloads: one small module each, and this table of them.
+
+A scenario takes a :class:`~bench.setting.Setting` and gives figures and series. One that fails is reported
+with its fault, and the others go on.
+"""
+
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench import BenchError
+from bench.results import Outcome
+from bench.scenarios import connections, footprint, offered, redis_costs, scale, stages, tail, traffic, workers
+from bench.servers import Server
+from bench.setting import Findings, Setting
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """``about`` is its module's docstring: PERF.md says it under the figures, all but the first line."""
+
+    name: str
+    title: str
+    about: str | None
+    measure: Callable[[Setting], Findings]
+
+    @property
+    def method(self) -> str:
+        """What is asked and how, in one paragraph."""
+        return " ".join((self.about or "").split("\n")[1:]).strip()
+
+
+SCENARIOS: Sequence[Scenario] = (
+    Scenario("connections", "5,000 connections, saturated", connections.__doc__, connections.measure),
+    Scenario("offered", "20,000 requests a second offered over 5,000 connections", offered.__doc__, offered.measure),
+    Scenario("scale", "From a thousand to a million identities and clients", scale.__doc__, scale.measure),
+    Scenario("tail", "What garbage collection, ledger and scrapes do to the tail", tail.__doc__, tail.measure),
+    Scenario("footprint", "Start-up, and a service that nobody asks", footprint.__doc__, footprint.measure),
+    Scenario("redis", "What it costs Redis", redis_costs.__doc__, redis_costs.measure),
+    Scenario("workers", "Two workers", workers.__doc__, workers.measure),
+    Scenario("traffic", "Octets of a request and its answer", traffic.__doc__, traffic.measure),
+    Scenario("stages", "Where the time of a request goes", stages.__doc__, stages.measure),
+)
+
+
+def run(scenarios: Iterable[Scenario], server: Server, quick: bool, tell: Callable[[Outcome], None]) -> list[Outcome]:
+    """Every scenario on fresh processes; ``tell`` hears each outcome when it is there."""
+    outcomes = []
+    for scenario in scenarios:
+        with TemporaryDirectory(prefix="bench-") as directory:
+            outcome = attempt(scenario, Setting(server, Path(directory), quick))
+        tell(outcome)
+        outcomes.append(outcome)
+    return outcomes
+
+
+def attempt(scenario: Scenario, setting: Setting) -> Outcome:
+    """The scenario's outcome under its name, or one that says why there is none."""
+    began = time.monotonic()
+    try:
+        found = scenario.measure(setting)
+    except BenchError as fault:
+        return Outcome(scenario.name, fault=str(fault))
+    except Exception:  # a fault of the harness must not lose what other scenarios found
+        return Outcome(scenario.name, fault=traceback.format_exc(limit=-3))
+    return Outcome(scenario.name, found.figures, found.series, seconds=round(time.monotonic() - began, 1))

@@ -1,0 +1,168 @@
+"""Cost of a request and memory against how many identities and clients there are: it should not matter.
+
+One server for all sizes, which grows with them; identities are issued beforehand in batches of 1,000. Each request
+draws its client and its identity by chance: of the axis *clients* from n clients and 1,000 identities; of the
+others from 1,000 clients and n identities, with the guide's hit ratio of 94 % for the first 1,000 of them, or all
+alike, which is the hardest: above `IDENTITY_CACHE_SIZE` (65,536) such a request finds nothing in the worker's
+memory and has to ask Redis. Times the floor, measured by turns with it at each size; the figures are the cost
+against that of a thousand.
+"""
+
+import http.client
+import json
+import math
+import statistics
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import redis
+
+from bench import BenchError
+from bench.load import EXCHANGE_SECONDS, run_wrk
+from bench.processes import read_rss
+from bench.results import Figure, Series
+from bench.rounds import Running
+from bench.rounds import measure as measure_load
+from bench.scripts import RESULT
+from bench.servers import lasting
+from bench.setting import MEBIBYTE, Findings, Setting, Stand, company, noted, stand
+from bench.workloads import FEW_HEADERS, Workload
+
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
+FEW = SIZES[0]
+GUIDE_HIT_RATIO = 0.94
+GUIDE_MEMORY = 256  # MB, the limit of a pod
+BATCH = 1_000
+PREFIX = "scale"
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What grows. ``popular``: the share of the requests that goes to the first FEW identities."""
+
+    name: str
+    clients: bool
+    identities: bool
+    popular: float = 0.0
+
+
+AXES = (
+    Axis("clients", clients=True, identities=False),
+    Axis("identities, 94 % of the requests to the first 1,000", False, True, GUIDE_HIT_RATIO),
+    Axis("identities, all alike", clients=False, identities=True),
+)
+
+SCRIPT = """\
+local at = 0
+local function below(n) return @DRAW@ end
+function init() math.randomseed(@SEED@) end
+function request()
+  at = at + 1
+  local c, i = below(@CLIENTS@), math.random() < @POPULAR@ and below(@FEW@) or below(@IDENTITIES@)
+  return string.format("GET /api/v1/id?prefix=@PREFIX@&run=%d HTTP/1.1\\r\\n" ..
+    "@HEADERS@X-Forwarded-For: 10.%d.%d.%d\\r\\n\\r\\n", i, math.floor(c / 65536), math.floor(c / 256) % 256, c % 256)
+end
+"""
+
+
+BY_CHANCE, IN_TURN = "math.random(0, n - 1)", "at % n"
+WARM_REQUESTS = 150_000  # more than twice IDENTITY_CACHE_SIZE, so that what has to be given up is
+
+
+def script(axis: Axis, size: int, seed: int, draw: str = BY_CHANCE) -> str:
+    words = {
+        "DRAW": draw,
+        "SEED": seed,
+        "CLIENTS": size if axis.clients else FEW,
+        "IDENTITIES": size if axis.identities else FEW,
+        "FEW": FEW,
+        "POPULAR": axis.popular,
+        "PREFIX": PREFIX,
+        "HEADERS": FEW_HEADERS.decode().replace("\r\n", "\\r\\n"),
+    }
+    text = SCRIPT
+    for name, value in words.items():
+        text = text.replace(f"@{name}@", str(value))
+    return text + RESULT
+
+
+def issue(port: int, first: int, end: int) -> None:
+    """Issue the identities number ``first`` to ``end``. Raises BenchError unless all are."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=EXCHANGE_SECONDS)) as connection:
+        for start in range(first, end, BATCH):
+            rows = [{"name": "x", "prefix": PREFIX, "run": str(run)} for run in range(start, min(start + BATCH, end))]
+            body = json.dumps({"environments": rows}, separators=(",", ":"))
+            connection.request("POST", "/api/v1/identities", body, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            said = response.read()
+            if response.status != 200:
+                raise BenchError(f"Issuing {start} to {end}: expected a 200, got {response.status}: {said[:200]!r}.")
+
+
+def measure(setting: Setting) -> Findings:
+    sizes = setting.length(SIZES, SIZES[:2])
+    costs: dict[str, list[float]] = {axis.name: [] for axis in AXES}
+    figures, resident, stored = [], [], []
+    others = 0.0
+    with (
+        stand(setting, lasting(setting.server), Workload.named("cached-proxy")) as standing,
+        closing(redis.Redis(host="127.0.0.1", port=standing.redis_port)) as client,
+    ):
+        issued = 0
+        for size in sizes:
+            issue(standing.server.port, issued, size)
+            issued = size
+            for axis in AXES:
+                cost, crowd = times_the_floor(setting, standing, axis, size)
+                costs[axis.name].append(cost)
+                others = max(others, crowd)
+            resident.append(read_rss(standing.server.pid) / MEBIBYTE)
+            stored.append(int(client.info("memory")["used_memory"]) / MEBIBYTE)
+    for name, found in costs.items():
+        title = f"{sizes[-1]:,} {name}, against {FEW:,}"
+        at = " -> ".join(f"{cost:.2f}" for cost in found)
+        figures.append(
+            noted(Figure(title, found[-1] / found[0], "times", 1.15, f"times the floor: {at}"), company(others))
+        )
+    sizes_text = ", ".join(f"{size:,}" for size in sizes)
+    figures.append(
+        Figure("resident memory, at most", max(resident), "MB", GUIDE_MEMORY, f"at {sizes_text}: {listed(resident)} MB")
+    )
+    figures.append(Figure("memory of Redis", stored[-1], "MB", note=f"at {sizes_text}: {listed(stored)} MB"))
+    lines = [*costs.items(), ("resident memory, MB", resident), ("memory of Redis, MB", stored)]
+    return Findings(figures, [Series(name, list(zip(map(float, sizes), line, strict=True))) for name, line in lines])
+
+
+def listed(values: list[float]) -> str:
+    return ", ".join(f"{value:.0f}" for value in values)
+
+
+def times_the_floor(setting: Setting, standing: Stand, axis: Axis, size: int) -> tuple[float, float]:
+    """CPU per request of the server in times of the floor's, and the worst share that others had of the core."""
+    path = setting.directory / "scale.lua"
+    ratios, others = [], 0.0
+    path.write_text(script(replace(axis, popular=0), size, 0, IN_TURN))
+    warm(standing.server, path, min(size, WARM_REQUESTS))
+    for turn in range(setting.length(3, 1)):
+        costs = {}
+        for running in in_turn(standing, turn):
+            path.write_text(script(axis, size, next(setting.serials)))
+            load, watch = measure_load(running, path, 1)
+            costs[running.server.name] = watch.cpu.microseconds / load.requests
+            others = max(others, watch.others)
+        ratios.append(costs[standing.server.server.name] / costs[standing.floor.server.name])
+    return statistics.median(ratios), others
+
+
+def warm(running: Running, path: Path, requests: int) -> None:
+    """So that what the worker and Redis can remember, they have seen."""
+    load = run_wrk(running.port, path, 1)
+    if load.requests < requests:
+        run_wrk(running.port, path, math.ceil(requests / load.requests * load.duration_us / 1e6))
+
+
+def in_turn(standing: Stand, turn: int) -> Iterator[Running]:
+    pair = (standing.server, standing.floor)
+    yield from pair if turn % 2 == 0 else reversed(pair)

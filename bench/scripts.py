@@ -1,0 +1,60 @@
+"""What wrk runs: a script that sends the records of a workload in turn, and the line in which it tells the result."""
+
+from pathlib import Path
+
+from bench.workloads import SERIAL, Workload
+
+QUANTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99)
+
+REPLAY = """\
+local first, second, third, size, at, serial = {}, {}, {}, 0, 0, @SERIAL@
+function init()
+  local file = assert(io.open("@RECORDS@", "rb"))
+  for record in file:read("*a"):gmatch("([^%z]+)%z") do
+    size = size + 1
+    first[size], second[size], third[size] = record:match("^([^\\1]*)\\1?([^\\1]*)\\1?([^\\1]*)$")
+  end
+  file:close()
+end
+function request()
+  at = at % size + 1
+  @REQUEST@
+end
+"""
+PLAIN = "return first[at]"
+JOINED = """serial = serial + 1
+  local number = string.format("@FORMAT@", serial)
+  return first[at] .. number .. second[at] .. @LAST@third[at]"""
+
+RESULT = """\
+function done(summary, latency)
+  local e, found = summary.errors, {}
+  for i, quantile in ipairs({@QUANTILES@}) do
+    found[i] = string.format("[%g, %d]", quantile, latency:percentile(quantile))
+  end
+  io.write(string.format(
+    'result {"requests": %d, "duration_us": %d, "quantiles_us": [%s], "not_2xx": %d, "broken": %d}\\n',
+    summary.requests, summary.duration, table.concat(found, ", "), e.status,
+    e.connect + e.read + e.write + e.timeout))
+end
+""".replace("@QUANTILES@", ", ".join(f"{quantile:g}" for quantile in QUANTILES))
+
+
+def write_records(records: list[bytes], path: Path) -> None:
+    """One after the other, each ended by a NUL; ``openloop.py`` reads the same form."""
+    path.write_bytes(b"".join(record + b"\0" for record in records))
+
+
+def write_script(workload: Workload, suffix: str, directory: Path, serial: int) -> Path:
+    """Write the records and the wrk script that sends them in turn; numbers begin above ``serial``."""
+    records = workload.records(suffix)
+    path = directory / f"{workload.name}.records"
+    write_records(records, path)
+    request = PLAIN
+    if SERIAL in records[0]:
+        last = "number .. " if records[0].count(SERIAL) == 2 else ""
+        request = JOINED.replace("@FORMAT@", workload.serial_format).replace("@LAST@", last)
+    text = REPLAY.replace("@REQUEST@", request).replace("@SERIAL@", str(serial)).replace("@RECORDS@", str(path))
+    script = directory / f"{workload.name}.lua"
+    script.write_text(text + RESULT)
+    return script
