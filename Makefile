@@ -84,6 +84,10 @@ bench: peers redis wrk ## the service against the floor and the rivals, and all 
 bench-quick: $(VENV)/.test-stamp redis wrk ## a first look at all of it in a minute or two, kept nowhere
 	$(BIN)/python -m bench --quick
 
+.PHONY: bench-gate
+bench-gate: $(VENV)/.test-stamp redis wrk ## fail where a request costs 15 % more than bench/baseline.json says
+	$(BIN)/python -m bench.gate
+
 .PHONY: peers
 peers: $(VENV)/.test-stamp ## build the rivals of make bench; one that can't be built says why
 	@$(BIN)/python -m bench.peers.build

@@ -7,6 +7,7 @@ know of more. proc(5).
 """
 
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -59,6 +60,14 @@ def require_tools() -> None:
         raise BenchError(f"Missing programs; install the packages: {' '.join(missing)}.")
     if not {SERVER_CORE, LOAD_CORE} <= os.sched_getaffinity(0):
         raise BenchError("Two cores are needed, 0 for the server and 1 for the load.")
+
+
+def prepare() -> None:
+    """Make room for 5,000 connections, and keep the harness itself off the server's core."""
+    require_tools()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    os.sched_setaffinity(0, {LOAD_CORE})
 
 
 def parse_stat(text: str) -> Stat:

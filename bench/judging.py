@@ -1,0 +1,100 @@
+"""Whether a request costs more than it did: the arithmetic of the gate, without processes.
+
+What is judged is the median of many ratios to the floor, each of a second or so and next to its own floor: a
+neighbour who takes the machine for some seconds, or a clock that slows down, bends a few ratios and leaves
+their median. A workload over the TOLERANCE is not condemned at once but measured again, longer: noise seldom
+strikes twice, a regression always does.
+"""
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bench import BenchError
+
+BASELINE = Path(__file__).parent / "baseline.json"
+TOLERANCE = 0.08  # about half of the 15 % that must be seen, so that as much noise is allowed either way
+FORMAT = 1
+
+Ratios = Mapping[str, Sequence[float]]  # workload -> CPU per request in times the floor's, one for each pair
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One workload: ``change`` is by how much the median is over the reference, 0.15 for 15 %."""
+
+    workload: str
+    reference: float
+    ratios: Sequence[float]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.ratios)
+
+    @property
+    def change(self) -> float:
+        return self.median / self.reference - 1
+
+    @property
+    def regressed(self) -> bool:
+        return self.change > TOLERANCE
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What a kind of machine measured when it was ``taken``: workload -> ratio."""
+
+    taken: str
+    ratios: dict[str, float]
+
+
+def judge(ratios: Ratios, reference: Mapping[str, float]) -> list[Verdict]:
+    """A verdict for each workload. Raises BenchError for one that has no reference."""
+    unknown = sorted(ratios.keys() - reference.keys())
+    if unknown:
+        raise BenchError(f"No reference for {', '.join(unknown)}: measure one with python -m bench.gate --write.")
+    return [Verdict(workload, reference[workload], found) for workload, found in ratios.items()]
+
+
+def joined(first: Ratios, second: Ratios) -> dict[str, list[float]]:
+    """All ratios of both, workload by workload."""
+    return {name: [*first.get(name, ()), *second.get(name, ())] for name in {**first, **second}}
+
+
+def machine_key(facts: Mapping[str, str]) -> str:
+    """Ratios hold for a kind of processor, a Python and a kernel: these weigh system calls and bytecode unlike."""
+    python, kernel = (".".join(facts[name].split(".")[:2]) for name in ("Python", "kernel"))
+    return f"{facts['CPU']}, Python {python}, {kernel}"
+
+
+def read_baseline(key: str, path: Path = BASELINE) -> dict[str, float]:
+    """Workload -> ratio. Raises BenchError when there is none for this kind of machine."""
+    machines = _machines(path)
+    if key not in machines:
+        known = "; ".join(machines) or "none"
+        raise BenchError(
+            f"No baseline for {key} (known: {known}). Compare with another checkout (--against DIRECTORY), "
+            "or make a baseline here (--write)."
+        )
+    return machines[key].ratios
+
+
+def write_baseline(key: str, taken: str, ratios: Ratios, path: Path = BASELINE) -> None:
+    """Keep the medians as this kind of machine's reference, beside what is there of others."""
+    machines = _machines(path)
+    medians = {name: round(statistics.median(found), 3) for name, found in ratios.items()}
+    known = machines[key].ratios if key in machines else {}
+    machines[key] = Baseline(taken, {**known, **medians})
+    document = {"format": FORMAT, "machines": {name: asdict(one) for name, one in machines.items()}}
+    path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
+
+
+def _machines(path: Path) -> dict[str, Baseline]:
+    if not path.exists():
+        return {}
+    document = json.loads(path.read_text())
+    if document.get("format") != FORMAT:
+        raise BenchError(f"{path.name} is not of format {FORMAT}.")
+    return {name: Baseline(**one) for name, one in document["machines"].items()}
