@@ -9,7 +9,6 @@ a regression does. Exit status: 0 as before, 1 dearer, 2 not judged.
 import argparse
 import json
 import random
-import statistics
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -17,9 +16,23 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from bench import BenchError
-from bench.judging import BASELINE, Ratios, Verdict, joined, judge, machine_key, read_baseline, write_baseline
+from bench.judging import (
+    BASELINE,
+    Pair,
+    Ratios,
+    Verdict,
+    against,
+    joined,
+    judge,
+    machine_key,
+    middle,
+    quieter_half,
+    read_baseline,
+    write_baseline,
+)
 from bench.load import exchange, seed
 from bench.processes import prepare
 from bench.results import machine
@@ -42,23 +55,23 @@ class Effort:
     pairs: int
 
 
-FIRST = Effort(starts=2, pairs=3)
-AGAIN = Effort(starts=3, pairs=5)
+FIRST = Effort(starts=2, pairs=5)
+AGAIN = Effort(starts=3, pairs=7)
 
 
 def ratios_of(servers: Sequence[Server], workloads: Sequence[Workload], effort: Effort) -> Mapping[str, Ratios]:
     """Server -> workload -> ratios to the floor."""
-    found: dict[str, dict[str, list[float]]] = {server.name: {} for server in servers}
+    found: dict[str, dict[str, list[Pair]]] = {server.name: {} for server in servers}
     serials = serial_blocks()
     for _ in range(effort.starts):
-        for server, workload, ratio in one_start(servers, workloads, effort.pairs, serials):
-            found[server].setdefault(workload, []).append(ratio)
+        for server, workload, pair in one_start(servers, workloads, effort.pairs, serials):
+            found[server].setdefault(workload, []).append(pair)
     return found
 
 
 def one_start(
     servers: Sequence[Server], workloads: Sequence[Workload], pairs: int, serials: Iterator[int]
-) -> Iterator[tuple[str, str, float]]:
+) -> Iterator[tuple[str, str, Pair]]:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(TemporaryDirectory(prefix="bench-")))
         redis_port = stack.enter_context(running_redis(directory))
@@ -75,18 +88,31 @@ def one_start(
                     warm(running, write_script(workload, running.suffix, directory, next(serials)), SECONDS)
                 for _ in range(pairs):
                     costs = slices([replace(floor, suffix=service.suffix), *fleet], workload, directory, serials)
-                    yield from ((one.server.name, workload.name, costs[one.port] / costs[floor.port]) for one in fleet)
+                    yield from (
+                        (one.server.name, workload.name, paired(costs[one.port], costs[floor.port])) for one in fleet
+                    )
+
+
+class Slice(NamedTuple):
+    """CPU us per request, and the share that others had of the server's core."""
+
+    cost: float
+    others: float
+
+
+def paired(own: Slice, floor: Slice) -> Pair:
+    return Pair(own.cost / floor.cost, max(own.others, floor.others))
 
 
 def slices(
     runnings: Sequence[Running], workload: Workload, directory: Path, serials: Iterator[int]
-) -> dict[int, float]:
-    """Port -> CPU us per request, each server once, in an order by chance, so that none always follows another."""
+) -> dict[int, Slice]:
+    """By port, each server once, in an order by chance, so that none always follows another."""
     costs = {}
     for running in random.sample(runnings, len(runnings)):
         script = write_script(workload, running.suffix, directory, next(serials))
         load, watch = measure(running, script, SECONDS)
-        costs[running.port] = watch.cpu.microseconds / load.requests
+        costs[running.port] = Slice(watch.cpu.microseconds / load.requests, watch.others)
     return costs
 
 
@@ -106,22 +132,22 @@ class Gate:
     def run(self) -> list[Verdict]:
         """Measure; what looks dearer is measured again, and judged by all of it."""
         first = self._measure(self.workloads, FIRST)
-        suspects = [verdict.workload for verdict in self._judge(*first) if verdict.regressed]
+        suspects = [verdict.workload for verdict in self._judge(first) if verdict.regressed]
         if not suspects:
-            return self._judge(*first)
+            return self._judge(first)
         print(f"again, longer: {', '.join(suspects)}", flush=True)
         again = self._measure([workload for workload in self.workloads if workload.name in suspects], AGAIN)
-        return self._judge(*(joined(one, other) for one, other in zip(first, again, strict=True)))
+        return self._judge(joined(first, again))
 
-    def _measure(self, workloads: Sequence[Workload], effort: Effort) -> tuple[Ratios, Ratios]:
-        """Of the candidate and of the other."""
-        servers = [self.candidate, *([self.other] if self.other else [])]
-        found = self.measure(servers, workloads, effort)
-        return found[self.candidate.name], found[self.other.name] if self.other else {}
+    def _measure(self, workloads: Sequence[Workload], effort: Effort) -> Ratios:
+        """In times of the floor's, or of the other's where there is one."""
+        if self.other is None:
+            return self.measure([self.candidate], workloads, effort)[self.candidate.name]
+        found = self.measure([self.candidate, self.other], workloads, effort)
+        return against(found[self.candidate.name], found[self.other.name])
 
-    def _judge(self, candidate: Ratios, other: Ratios) -> list[Verdict]:
-        reference = {name: statistics.median(ratios) for name, ratios in other.items()} or self.reference
-        return judge(candidate, reference)
+    def _judge(self, ratios: Ratios) -> list[Verdict]:
+        return judge(ratios, dict.fromkeys(ratios, 1.0) if self.other else self.reference)
 
 
 def checkout(directory: Path) -> Server:
@@ -136,9 +162,12 @@ def checkout(directory: Path) -> Server:
 def show(verdicts: Sequence[Verdict]) -> None:
     for one in verdicts:
         word = "DEARER" if one.regressed else "ok"
-        spread = f"{min(one.ratios):.2f}..{max(one.ratios):.2f}, {len(one.ratios)} pairs"
-        print(f"{one.workload:15} {one.median:6.2f} times the floor ({spread}), was {one.reference:.2f}: "
-              f"{one.change:+.1%} {word}", flush=True)  # fmt: skip
+        used = quieter_half(one.pairs)
+        spread = f"{min(used):.2f}..{max(used):.2f}, the quieter {len(used)} of {len(one.pairs)} pairs"
+        print(
+            f"{one.workload:15} {middle(one.pairs):6.2f} ({spread}), was {one.reference:.2f}: {one.change:+.1%} {word}",
+            flush=True,
+        )
 
 
 def burned(share: float | None) -> Server:

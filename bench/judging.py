@@ -1,9 +1,10 @@
 """Whether a request costs more than it did: the arithmetic of the gate, without processes.
 
-What is judged is the median of many ratios to the floor, each of a second or so and next to its own floor: a
-neighbour who takes the machine for some seconds, or a clock that slows down, bends a few ratios and leaves
-their median. A workload over the TOLERANCE is not condemned at once but measured again, longer: noise seldom
-strikes twice, a regression always does.
+What is judged is the median of many ratios, each of two slices of a second or so, one next to the other: a clock
+that slows down bends both alike. A neighbour on the server's core does not (its share of caches and wake-ups
+is another in each), but he is seen: of the pairs that half decides in which others had the least of the core.
+A workload over the TOLERANCE is not condemned at once but measured again, longer: noise seldom strikes twice,
+a regression always does.
 """
 
 import json
@@ -11,6 +12,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from bench import BenchError
 
@@ -18,24 +20,39 @@ BASELINE = Path(__file__).parent / "baseline.json"
 TOLERANCE = 0.08  # about half of the 15 % that must be seen, so that as much noise is allowed either way
 FORMAT = 1
 
-Ratios = Mapping[str, Sequence[float]]  # workload -> CPU per request in times the floor's, one for each pair
+
+class Pair(NamedTuple):
+    """CPU per request in times the floor's, and the larger share that others had of the server's core in a slice."""
+
+    ratio: float
+    others: float = 0.0
+
+
+Ratios = Mapping[str, Sequence[Pair]]  # by workload
+
+
+def quieter_half(pairs: Sequence[Pair]) -> list[float]:
+    """The ratios of those with the least company, at least half of them."""
+    ranked = sorted(pairs, key=lambda pair: pair.others)
+    return [pair.ratio for pair in ranked[: (len(ranked) + 1) // 2]]
+
+
+def middle(pairs: Sequence[Pair]) -> float:
+    """The median of the quieter half."""
+    return statistics.median(quieter_half(pairs))
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One workload: ``change`` is by how much the median is over the reference, 0.15 for 15 %."""
+    """One workload: ``change`` is by how much it is over the reference, 0.15 for 15 %."""
 
     workload: str
     reference: float
-    ratios: Sequence[float]
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.ratios)
+    pairs: Sequence[Pair]
 
     @property
     def change(self) -> float:
-        return self.median / self.reference - 1
+        return middle(self.pairs) / self.reference - 1
 
     @property
     def regressed(self) -> bool:
@@ -58,8 +75,19 @@ def judge(ratios: Ratios, reference: Mapping[str, float]) -> list[Verdict]:
     return [Verdict(workload, reference[workload], found) for workload, found in ratios.items()]
 
 
-def joined(first: Ratios, second: Ratios) -> dict[str, list[float]]:
-    """All ratios of both, workload by workload."""
+def against(own: Ratios, other: Ratios) -> Ratios:
+    """Own in times of the other's, which were measured beside: the same slice of the floor cancels out."""
+    return {
+        name: [
+            Pair(one.ratio / two.ratio, max(one.others, two.others))
+            for one, two in zip(pairs, other[name], strict=True)
+        ]
+        for name, pairs in own.items()
+    }
+
+
+def joined(first: Ratios, second: Ratios) -> dict[str, list[Pair]]:
+    """All pairs of both, workload by workload."""
     return {name: [*first.get(name, ()), *second.get(name, ())] for name in {**first, **second}}
 
 
@@ -84,7 +112,7 @@ def read_baseline(key: str, path: Path = BASELINE) -> dict[str, float]:
 def write_baseline(key: str, taken: str, ratios: Ratios, path: Path = BASELINE) -> None:
     """Keep the medians as this kind of machine's reference, beside what is there of others."""
     machines = _machines(path)
-    medians = {name: round(statistics.median(found), 3) for name, found in ratios.items()}
+    medians = {name: round(middle(found), 3) for name, found in ratios.items()}
     known = machines[key].ratios if key in machines else {}
     machines[key] = Baseline(taken, {**known, **medians})
     document = {"format": FORMAT, "machines": {name: asdict(one) for name, one in machines.items()}}

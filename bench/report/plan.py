@@ -193,7 +193,7 @@ def render(results: Results) -> str:
                 "on scale and workers speak for, and that Redis is split by the hash of the client or "
                 "identity. The keys carry a "
                 "shard tag for that (`af:{0}:`); the code that would choose among several shards is not written.",
-                steps_table(MILLION, million),
+                steps_table(MILLION[len(LOAD) :], million),
                 f"Traffic is {number(million['traffic_cost'] / million['cost'] * 100)} % of the money at the "
                 f"guide's price of a "
                 "gigabyte: who serves so much would negotiate that price, or answer with less. "

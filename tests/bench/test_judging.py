@@ -14,11 +14,14 @@ from bench.gate import AGAIN, FIRST, Effort, Gate, checkout, parse_arguments
 from bench.judging import (
     BASELINE,
     TOLERANCE,
+    Pair,
     Ratios,
     Verdict,
+    against,
     joined,
     judge,
     machine_key,
+    quieter_half,
     read_baseline,
     write_baseline,
 )
@@ -40,25 +43,39 @@ KEY = "a CPU, Python 3.11, Linux 6.1"
     ],
 )
 def test_the_median_of_the_ratios_decides(ratios: Sequence[float], change: float, regressed: bool) -> None:
-    verdict = Verdict("validate", 2.0, ratios)
+    verdict = Verdict("validate", 2.0, [*map(Pair, ratios), *(Pair(99.0, 0.9) for _ in ratios)])
     assert verdict.change == pytest.approx(change)
     assert verdict.regressed is regressed
 
 
 def test_a_workload_without_a_reference_is_not_judged() -> None:
     with pytest.raises(BenchError, match="No reference for validate"):
-        judge({"validate": [1.0], "issuing": [1.0]}, {"issuing": 1.0})
+        judge({"validate": [Pair(1.0)], "issuing": [Pair(1.0)]}, {"issuing": 1.0})
 
 
 def test_the_ratios_of_two_measurements_are_joined() -> None:
-    assert joined({"a": [1.0], "b": [2.0]}, {"b": [3.0], "c": [4.0]}) == {"a": [1.0], "b": [2.0, 3.0], "c": [4.0]}
+    one, two, three, four = map(Pair, (1.0, 2.0, 3.0, 4.0))
+    assert joined({"a": [one], "b": [two]}, {"b": [three], "c": [four]}) == {"a": [one], "b": [two, three], "c": [four]}
+
+
+def test_pairs_with_company_do_not_decide() -> None:
+    pairs = [Pair(2.0, 0.01), Pair(3.0, 0.6), Pair(2.2, 0.02), Pair(3.1, 0.7), Pair(2.1, 0.0)]
+    assert sorted(quieter_half(pairs)) == [2.0, 2.1, 2.2]
+    assert Verdict("validate", 2.0, pairs).change == pytest.approx(0.05)
+
+
+def test_beside_another_checkout_the_floor_cancels_out() -> None:
+    own, other = {"a": [Pair(3.0, 0.1), Pair(4.0, 0.0)]}, {"a": [Pair(2.0, 0.0), Pair(4.0, 0.3)]}
+    assert against(own, other) == {"a": [Pair(1.5, 0.1), Pair(1.0, 0.3)]}
 
 
 def test_a_baseline_holds_for_its_kind_of_machine_and_leaves_the_others(tmp_path: Path) -> None:
     path = tmp_path / "baseline.json"
-    write_baseline(KEY, "2026-11-22T10:00:00Z", {"validate": [2.0, 2.2, 9.0]}, path)
-    write_baseline("another", "2026-11-23T10:00:00Z", {"validate": [5.0]}, path)
-    assert read_baseline(KEY, path) == {"validate": 2.2}
+    write_baseline(
+        KEY, "2026-11-22T10:00:00Z", {"validate": [Pair(2.0), Pair(2.2), Pair(9.0, 0.5), Pair(9.0, 0.5)]}, path
+    )
+    write_baseline("another", "2026-11-23T10:00:00Z", {"validate": [Pair(5.0)]}, path)
+    assert read_baseline(KEY, path) == {"validate": 2.1}
     with pytest.raises(BenchError, match="No baseline for a third"):
         read_baseline("a third", path)
 
@@ -87,7 +104,9 @@ class Scattered:
         count = effort.starts * effort.pairs
         draw = self._chance.gauss
         return {
-            server.name: {one.name: [self._truth * draw(1, self._noise) for _ in range(count)] for one in workloads}
+            server.name: {
+                one.name: [Pair(self._truth * draw(1, self._noise)) for _ in range(count)] for one in workloads
+            }
             for server in servers
         }
 
@@ -111,13 +130,13 @@ def test_only_what_looks_dearer_is_measured_again() -> None:
     assert same.asked == [(len(WORKLOADS), FIRST)]
     verdicts = Gate(SERVICE, WORKLOADS, REFERENCE, measure=dearer).run()
     assert dearer.asked == [(len(WORKLOADS), FIRST), (len(WORKLOADS), AGAIN)]
-    assert {len(one.ratios) for one in verdicts} == {FIRST.starts * FIRST.pairs + AGAIN.starts * AGAIN.pairs}
+    assert {len(one.pairs) for one in verdicts} == {FIRST.starts * FIRST.pairs + AGAIN.starts * AGAIN.pairs}
 
 
 def test_another_checkout_is_the_reference_where_there_is_one() -> None:
     other = replace(SERVICE, name="the other checkout")
     verdicts = Gate(SERVICE, WORKLOADS, {}, other, Scattered(5.0, 0.0)).run()
-    assert {(one.reference, one.regressed) for one in verdicts} == {(5.0, False)}
+    assert {(one.reference, one.change) for one in verdicts} == {(1.0, 0.0)}
 
 
 def test_a_directory_without_the_service_is_no_checkout(tmp_path: Path) -> None:
