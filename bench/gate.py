@@ -7,12 +7,11 @@ a regression does. Exit status: 0 as before, 1 dearer, 2 not judged.
 """
 
 import argparse
-import json
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +19,6 @@ from typing import NamedTuple
 
 from bench import BenchError
 from bench.judging import (
-    BASELINE,
     Pair,
     Ratios,
     Verdict,
@@ -35,13 +33,13 @@ from bench.judging import (
 )
 from bench.load import exchange, seed
 from bench.processes import prepare
+from bench.proof import Proof, Trial
 from bench.results import machine
 from bench.rounds import Running, measure, running_floor, running_redis, running_server, serial_blocks, warm
 from bench.scripts import write_script
 from bench.servers import SERVICE, Server, altered
 from bench.workloads import WORKLOADS, Workload
 
-PROOF = BASELINE.with_name("gate-proof.json")
 BURN = 0.15  # the regression that must be seen
 SECONDS = 1  # of a slice: the shorter, the nearer a slice and its floor; wrk knows whole seconds
 EXIT_DEARER, EXIT_NOT_JUDGED = 1, 2
@@ -175,15 +173,6 @@ def burned(share: float | None) -> Server:
     return altered(SERVICE, "--burn", str(share)) if share else SERVICE
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One whole run of the gate in a proof; ``changes``: workload -> what it found."""
-
-    burned: float
-    failed: bool
-    changes: dict[str, float]
-
-
 def prove(gate: Gate, times: int) -> list[Trial]:
     """Run the gate so often as it is, and as often with the regression, by turns."""
     trials = []
@@ -217,19 +206,11 @@ def keep_baseline(candidate: Server, workloads: Sequence[Workload], key: str, no
 
 
 def keep_proof(gate: Gate, times: int, key: str, now: str) -> None:
-    trials = prove(gate, times)
-    document = {
-        "taken": now,
-        "machine": key,
-        "reference": "another checkout in the same run" if gate.other else "the baseline",
-        "workloads": [workload.name for workload in gate.workloads],
-        "burn": BURN,
-        "trials": [asdict(trial) for trial in trials],
-    }
-    PROOF.write_text(json.dumps(document, indent=1) + "\n")
-    alarms = sum(trial.failed for trial in trials if not trial.burned)
-    seen = sum(trial.failed for trial in trials if trial.burned)
-    print(f"{alarms} false alarms in {times} clean runs; {seen} of {times} regressions seen")
+    reference = "another checkout in the same run" if gate.other else "the baseline"
+    workloads = [workload.name for workload in gate.workloads]
+    proof = Proof(now, key, reference, workloads, BURN, prove(gate, times))
+    proof.write()
+    print(proof.sentence)
 
 
 def run(chosen: argparse.Namespace) -> int:

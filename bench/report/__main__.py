@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from bench import BenchError
+from bench.proof import read_proof
 from bench.report.page import Surroundings, render
 from bench.report.plots import draw_all
 from bench.results import kept, newest, read
@@ -21,7 +22,7 @@ def main() -> int:
         drawn = draw_all(results, [read(one) for one in kept()], PICTURES)
         pictures = {name: (PICTURES / file).relative_to(ROOT).as_posix() for name, file in drawn.items()}
         experiments = EXPERIMENTS if (ROOT / EXPERIMENTS).exists() else None
-        OUTPUT.write_text(render(results, Surroundings(path.name, pictures, experiments)))
+        OUTPUT.write_text(render(results, Surroundings(path.name, pictures, experiments, read_proof())))
     except (BenchError, OSError) as fault:
         print(f"bench: {fault}", file=sys.stderr)
         return 1

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bench.judging import TOLERANCE
+from bench.proof import Proof
 from bench.report import plan
 from bench.report.figures import of_scenario, verdict
 from bench.report.markdown import section, table
@@ -19,6 +21,7 @@ class Surroundings:
     source: str
     pictures: Mapping[str, str]
     experiments: str | None = None
+    proof: Proof | None = None
 
     def picture(self, name: str, text: str) -> str:
         return f"![{text}]({self.pictures[name]})" if name in self.pictures else ""
@@ -58,12 +61,30 @@ def render(results: Results, around: Surroundings) -> str:
         beside_others(results),
         section("Beside the workloads", *scenario_sections(results, around)),
         section("Over time", around.picture("history", "ratios to the floor of all kept results")),
+        the_gate(around.proof),
         plan.render(results),
         section("Machine", table(("", ""), results.machine.items())),
         section("Method", results.method),
         section("Again", AGAIN),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def the_gate(proof: Proof | None) -> str:
+    """What its proof found; nothing where none was kept."""
+    if proof is None:
+        return ""
+    rows = [
+        (name, *(", ".join(f"{trial.changes[name]:+.1%}" for trial in proof.trials if bool(trial.burned) is burned)
+                 for burned in (False, True)))
+        for name in proof.workloads
+    ]  # fmt: skip
+    return section(
+        "The gate",
+        f"`make bench-gate` fails where a request costs {TOLERANCE:.0%} more. {proof.sentence} Taken {proof.taken} "
+        f"against {proof.reference} ({proof.machine}).",
+        table(("workload", "found without a change", f"found with {proof.burn:.0%} more CPU time burned"), rows),
+    )
 
 
 def at_a_glance(results: Results, around: Surroundings) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.proof import Proof, Trial, read_proof
 from bench.report.figures import verdict
 from bench.report.page import Surroundings, at_a_glance, render
 from bench.report.plots import draw_all, stage_bars
@@ -86,3 +87,14 @@ def test_a_picture_without_data_does_not_stay_from_another_result(tmp_path: Path
     (tmp_path / "scale.svg").write_text("old")
     draw_all(WHOLE, [], tmp_path)
     assert not (tmp_path / "scale.svg").exists()
+
+
+def test_the_gate_is_shown_with_what_it_found_on_what_was_known(tmp_path: Path) -> None:
+    trials = [Trial(0.0, False, {"validate": 0.012}), Trial(0.15, True, {"validate": 0.153})]
+    proof = Proof("2026-11-23T10:00:00Z", "a CPU", "the baseline", ["validate"], 0.15, trials)
+    proof.write(tmp_path / "proof.json")
+    assert read_proof(tmp_path / "proof.json") == proof
+    assert read_proof(tmp_path / "none.json") is None
+    text = render(RESULTS, Surroundings("one.json", {}, proof=proof))
+    assert "0 false alarms in 1 runs of the gate without a change; 1 of 1 regressions of 15% seen." in text
+    assert "| validate | +1.2% | +15.3% |" in text
