@@ -23,7 +23,7 @@ run: $(VENV)/.run-stamp ## install what is missing and serve on port 3655 until 
 	@exec $(BIN)/arsenal-fast serve
 
 .PHONY: test
-test: lint redis postgresql wrk ## everything that must be green: ruff, mypy --strict, all tests
+test: lint bench-tools postgresql ## everything that must be green: ruff, mypy --strict, all tests
 	$(BIN)/pytest -m "not deploy"
 
 .PHONY: unit
@@ -31,7 +31,7 @@ unit: $(VENV)/.test-stamp ## the tests that need neither Redis nor a started ser
 	$(BIN)/pytest -m "not integration and not deploy"
 
 .PHONY: integration
-integration: $(VENV)/.test-stamp redis postgresql wrk ## the tests with a real Redis, PostgreSQL and sockets
+integration: $(VENV)/.test-stamp bench-tools postgresql ## the tests with a real Redis, PostgreSQL and sockets
 	$(BIN)/pytest -m "integration and not deploy"
 
 .PHONY: verify-deploy
@@ -77,16 +77,16 @@ dashboard: $(VENV)/.test-stamp ## write the Grafana dashboard from deploy/grafan
 	$(BIN)/python -m deploy.grafana.build
 
 .PHONY: bench
-bench: peers redis wrk ## the service against the floor and the rivals, and all scenarios; kept in bench/results
+bench: peers bench-tools ## the service against the floor and the rivals, and all scenarios; kept in bench/results
 	$(BIN)/python -m bench
 
 .PHONY: bench-quick
-bench-quick: $(VENV)/.test-stamp redis wrk ## a first look at all of it in a minute or two, kept nowhere
+bench-quick: $(VENV)/.test-stamp bench-tools ## a first look at all of it in a minute or two, kept nowhere
 	$(BIN)/python -m bench --quick
 
 .PHONY: bench-gate
-bench-gate: $(VENV)/.test-stamp redis wrk ## fail where a request costs 15 % more than bench/baseline.json says
-	$(BIN)/python -m bench.gate
+bench-gate: $(VENV)/.test-stamp bench-tools ## fail where a request costs more than bench/baseline.json says, or a checkout: AGAINST=dir
+	$(BIN)/python -m bench.gate $(if $(AGAINST),--against $(AGAINST))
 
 .PHONY: peers
 peers: $(VENV)/.test-stamp ## build the rivals of make bench; one that can't be built says why
@@ -101,11 +101,11 @@ micro: $(VENV)/.test-stamp ## micro-benchmarks of the stages of a request (pytes
 	$(BIN)/pytest bench --benchmark-enable --benchmark-only
 
 .PHONY: loadtest
-loadtest: $(VENV)/.loadtest-stamp redis wrk ## the guide's whole mix from 5,000 Locust users; verdict, build/loadtest/report.html
+loadtest: $(VENV)/.loadtest-stamp bench-tools ## the guide's whole mix from 5,000 Locust users; verdict, build/loadtest/report.html
 	$(BIN)/python -m loadtest $(LOADTEST)
 
 .PHONY: loadtest-short
-loadtest-short: $(VENV)/.loadtest-stamp redis wrk ## a tenth of it for a few seconds, as CI does
+loadtest-short: $(VENV)/.loadtest-stamp bench-tools ## a tenth of it for a few seconds, as CI does
 	$(BIN)/python -m loadtest --users 500 --scale 0.1 --seconds 10 --output build/loadtest-short
 
 .PHONY: fuzz
@@ -130,13 +130,13 @@ clean: ## remove what the other targets made
 redis:
 	@scripts/install-redis.sh
 
+.PHONY: bench-tools
+bench-tools: redis
+	@scripts/install-bench-tools.sh
+
 .PHONY: postgresql
 postgresql:
 	@scripts/install-postgresql.sh
-
-.PHONY: wrk
-wrk:
-	@scripts/install-wrk.sh
 
 # A stamp is newer than pyproject.toml once its dependencies are in; a second call is then quick.
 $(VENV)/.run-stamp: pyproject.toml | $(BIN)/python
