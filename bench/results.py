@@ -26,7 +26,8 @@ FLOOR_NAME = "floor"
 QUIET = 0.05  # of an interval; more for others on the server's core inflates microseconds through shared caches
 METHOD = (
     "Per round and workload the floor and each server run for {seconds} s one after the other, in an "
-    "order that turns from one to the next, after a warm-up; {rounds} rounds, each with fresh processes. "
+    "order that turns from one to the next, after a warm-up; {rounds} rounds, each with fresh processes, the "
+    "rivals in every second one. "
     "The server is pinned to core 0; `wrk -t1 -c64` and `redis-server` are pinned to core 1. CPU time is "
     "that of the server's whole process tree over the measured interval, from "
     "`/proc/<pid>/task/*/schedstat` (nanoseconds; `/proc/<pid>/stat` in 10 ms ticks where a thread or "

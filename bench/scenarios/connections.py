@@ -22,7 +22,7 @@ CONNECTIONS = 5_000
 
 def measure(setting: Setting) -> Findings:
     workload = Workload.named("cached-proxy")
-    seconds, turns = setting.length(4, 2), setting.length(3, 1)
+    seconds, turns = setting.length(4, 2), setting.length(2, 1)
     loads: dict[str, list[Load]] = {}
     others = 0.0
     with stand(setting, setting.server, workload) as (server, floor, _):

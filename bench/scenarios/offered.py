@@ -24,7 +24,7 @@ STREAM = "cached"
 
 def measure(setting: Setting) -> Findings:
     workload = Workload.named("cached-proxy")
-    turns = setting.length(3, 1)
+    turns = setting.length(2, 1)
     taken: dict[str, list[tuple[OpenLoad, Watch]]] = {}
     with stand(setting, setting.server, workload) as (server, floor, _):
         records = setting.directory / "open.records"

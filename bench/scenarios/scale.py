@@ -145,7 +145,7 @@ def times_the_floor(setting: Setting, standing: Stand, axis: Axis, size: int) ->
     ratios, others = [], 0.0
     path.write_text(script(replace(axis, popular=0), size, 0, IN_TURN))
     warm(standing.server, path, min(size, WARM_REQUESTS))
-    for turn in range(setting.length(3, 1)):
+    for turn in range(setting.length(2, 1)):
         costs = {}
         for running in in_turn(standing, turn):
             path.write_text(script(axis, size, next(setting.serials)))

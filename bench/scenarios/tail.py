@@ -80,7 +80,7 @@ def added(setting: Setting, effect: Effect) -> tuple[Figure, list[Series]]:
             )
             fleet[kind] = replace(running, suffix=seed(running.port))
         streams = write_streams(setting, fleet["with"].suffix)
-        for turn in range(setting.length(5, 1)):
+        for turn in range(setting.length(3, 1)):
             for kind in kinds if turn % 2 == 0 else reversed(kinds):
                 poking = poked(fleet[kind].port) if effect.poked and kind == "with" else nullcontext()
                 with poking:

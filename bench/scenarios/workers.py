@@ -27,7 +27,7 @@ def with_workers(server: Server, count: int) -> Server:
 
 def measure(setting: Setting) -> Findings:
     workload = Workload.named("cached-proxy")
-    seconds, turns = setting.length(3, 2), setting.length(4, 1)
+    seconds, turns = setting.length(2, 2), setting.length(4, 1)
     costs: dict[int, list[float]] = {1: [], 2: []}
     others = 0.0
     with ExitStack() as stack:

@@ -9,8 +9,10 @@ import pytest
 from bench import BenchError
 from bench.__main__ import THE_WORKLOADS, parse_arguments, place, servers
 from bench.results import DIRECTORY
+from bench.rounds import Plan
 from bench.scenarios import SCENARIOS
 from bench.servers import FLOOR, SERVICE, Server, altered
+from bench.workloads import WORKLOADS
 
 TAKEN = "2026-11-22T10:00:00Z"
 
@@ -83,3 +85,12 @@ def test_an_altered_server_runs_the_same_module_through_the_wrapper() -> None:
     assert command[2:] == ["--burn", "0.15", "arsenal_fast", "serve"]
     with pytest.raises(BenchError, match="no Python module"):
         altered(FLOOR, "--no-gc")
+
+
+def test_the_peers_come_in_every_second_round_and_the_service_in_each() -> None:
+    plan = Plan([SERVICE, FLOOR], WORKLOADS, rounds=3, seconds=3)
+    assert [[server.name for server in plan.servers_of(number)] for number in range(3)] == [
+        [SERVICE.name, FLOOR.name],
+        [SERVICE.name],
+        [SERVICE.name, FLOOR.name],
+    ]
