@@ -46,7 +46,10 @@ def main() -> None:
         burn(chosen.burn)
     sys.argv = [chosen.module, *chosen.arguments]
     sys.path[0] = ""  # as with python -m
-    runpy.run_module(chosen.module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(chosen.module, run_name="__main__", alter_sys=True)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)  # the interpreter drops its handlers before it ends
 
 
 if __name__ == "__main__":
