@@ -27,11 +27,13 @@ from arsenal_fast.limiting.quota import Quota
 from arsenal_fast.redis.limiter import SCRIPT, packed_rows
 from arsenal_fast.redis.script import integers
 from arsenal_fast.server.protocol import Connection
+from arsenal_fast.service.routes import match
 from bench.workloads import IDENTITIES, SERIAL, WORKLOADS, Workload, get_id, proxied
 from tests.support.rig import Rig
 
 TICK = 30  # requests; about what a worker finds under load over 64 connections
 ROUNDS = 400
+PIPELINED = 16
 VISITS = 3_000  # different requests
 PROXY = "127.0.0.1"
 SUFFIX = "@sports.api.yourbook.com/v1:id"
@@ -75,8 +77,8 @@ class Worker:
         self.rig = Rig(settings={"quota": PLENTY, "trusted_proxies": [f"{PROXY}/32"], "access_log": "off"})
         self.rig.service.admission._limiter = self.limiter
         self._requests = requests(workload)
-        self._sinks = [Sink() for _ in range(TICK)]
-        self._connections = [self._connect(sink) for sink in self._sinks]
+        self.sinks = [Sink() for _ in range(TICK)]
+        self.connections = [self._connect(sink) for sink in self.sinks]
         issue = [get_id(index) + proxied(b"198.18.0.1") + b"\r\n" for index in range(IDENTITIES)]
         for start in range(0, IDENTITIES, TICK):
             self.read(issue[start : start + TICK])
@@ -94,7 +96,7 @@ class Worker:
         return [next(self._requests) for _ in range(TICK)]
 
     def read(self, octets: Sequence[bytes]) -> None:
-        for connection, request in zip(self._connections, octets, strict=False):
+        for connection, request in zip(self.connections, octets, strict=False):
             connection.data_received(request)
         self.rig.tick()
 
@@ -104,7 +106,7 @@ class Worker:
 
     @property
     def answered(self) -> int:
-        return sum(sink.count for sink in self._sinks)
+        return sum(sink.count for sink in self.sinks)
 
 
 def requests(workload: Workload) -> Iterator[bytes]:
@@ -167,3 +169,22 @@ def test_answer(benchmark: Any, workload: Workload) -> None:
     before = worker.answered
     benchmark.pedantic(worker.answer, setup=lambda: worker.read(worker.next()), rounds=ROUNDS)
     assert worker.answered - before >= TICK
+
+
+def test_route(benchmark: Any) -> None:
+    assert benchmark(match, b"GET", b"/api/v1/id").path == "/api/v1/id"
+
+
+def test_order_sixteen_pipelined_answers(benchmark: Any) -> None:
+    """One connection, so that what differs from sixteen connections is the outbox."""
+    worker = Worker(Workload.named("cached-proxy"))
+    (connection, *_), (sink, *_) = worker.connections, worker.sinks
+
+    def deliver() -> None:
+        connection.data_received(b"".join(worker.next()[:PIPELINED]))
+        worker.rig.tick()
+
+    before = sink.count
+    benchmark.pedantic(worker.answer, setup=deliver, rounds=ROUNDS)
+    assert (sink.count - before) % PIPELINED == 0
+    assert sink.count > before
