@@ -130,7 +130,7 @@ class Gate:
     def run(self) -> list[Verdict]:
         """Measure; what looks dearer is measured again, and judged by all of it."""
         first = self._measure(self.workloads, FIRST)
-        suspects = [verdict.workload for verdict in self._judge(first) if verdict.regressed]
+        suspects = [verdict.workload for verdict in self._judge(first) if verdict.suspect]
         if not suspects:
             return self._judge(first)
         print(f"again, longer: {', '.join(suspects)}", flush=True)

@@ -3,8 +3,8 @@
 What is judged is the median of many ratios, each of two slices of a second or so, one next to the other: a clock
 that slows down bends both alike. A neighbour on the server's core does not (its share of caches and wake-ups
 is another in each), but he is seen: of the pairs that half decides in which others had the least of the core.
-A workload over the TOLERANCE is not condemned at once but measured again, longer: noise seldom strikes twice,
-a regression always does.
+A workload over half the TOLERANCE is measured again, longer, before anything is decided: noise seldom strikes
+twice, and a regression that a first look takes for less shows itself in the second.
 """
 
 import json
@@ -53,6 +53,10 @@ class Verdict:
     @property
     def change(self) -> float:
         return middle(self.pairs) / self.reference - 1
+
+    @property
+    def suspect(self) -> bool:
+        return self.change > TOLERANCE / 2
 
     @property
     def regressed(self) -> bool:

@@ -133,6 +133,12 @@ def test_only_what_looks_dearer_is_measured_again() -> None:
     assert {len(one.pairs) for one in verdicts} == {FIRST.starts * FIRST.pairs + AGAIN.starts * AGAIN.pairs}
 
 
+def test_what_is_a_little_dearer_gets_a_second_look_and_is_not_failed() -> None:
+    little = Scattered(2.1, 0.0)
+    assert not any(one.regressed for one in Gate(SERVICE, WORKLOADS, REFERENCE, measure=little).run())
+    assert little.asked == [(len(WORKLOADS), FIRST), (len(WORKLOADS), AGAIN)]
+
+
 def test_another_checkout_is_the_reference_where_there_is_one() -> None:
     other = replace(SERVICE, name="the other checkout")
     verdicts = Gate(SERVICE, WORKLOADS, {}, other, Scattered(5.0, 0.0)).run()
