@@ -1,19 +1,5 @@
 #!/bin/sh
-# Make sure that there are wrk and taskset, which make bench and make bench-gate need beside redis-server. What is
-# installed is left as it is. Each missing one is named; exit 1 when there is any.
+# Make sure that there is what benchmark, load test and their tests need beside redis-server.
 set -eu
 
-missing=0
-
-# need COMMAND PACKAGE: the Debian package that has the command.
-need() {
-	command -v "$1" >/dev/null && return
-	"$(dirname "$0")/install-debian.sh" "$2" && command -v "$1" >/dev/null && return
-	echo "$1 is missing and can't be installed from here (on Debian and Ubuntu: package $2)." >&2
-	missing=1
-}
-
-need wrk wrk
-need taskset util-linux
-
-exit "$missing"
+exec "$(dirname "$0")/need.sh" wrk taskset:util-linux
