@@ -40,6 +40,27 @@ class Joined(Written):
         self.transport.write(b"".join([ANSWER] * requests))
 
 
+class Deferred(Written):
+    """Answers one by one, kept until the turn's end and joined there, as a server has to that can't see them coming."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.kept: list[bytes] = []
+        self.call_soon = asyncio.get_running_loop().call_soon
+
+    def answer(self, requests: int) -> None:
+        kept = self.kept
+        for _ in range(requests):
+            if not kept:
+                self.call_soon(self.flush)
+            kept.append(ANSWER)
+
+    def flush(self) -> None:
+        kept = self.kept
+        self.transport.write(kept[0] if len(kept) == 1 else b"".join(kept))
+        kept.clear()
+
+
 class Sent(Written):
     """Straight to the kernel. A short write would have to be finished by the transport; here it never comes."""
 
@@ -74,7 +95,7 @@ class JoinedPieces(Written):
             self.transport.write(b"".join((HEAD, TAIL)))
 
 
-WAYS = {way.__name__: way for way in (Written, Joined, Sent, TwoWrites, WriteLines, JoinedPieces)}
+WAYS = {way.__name__: way for way in (Written, Joined, Deferred, Sent, TwoWrites, WriteLines, JoinedPieces)}
 
 
 async def serve(port: int, way: type[Written]) -> None:

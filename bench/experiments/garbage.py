@@ -17,14 +17,15 @@ from bench.experiments.racing import build, show
 from bench.workloads import WORKLOADS
 
 ROUNDS = 3
-IDENTITIES = 40_000
-"""Issued before, and issued again: together more than a generation of the cache."""
+IDENTITIES = 30_000
+"""Issued before, and issued again: together nearly a generation of the cache."""
 
 WAYS: dict[str, tuple[bool, tuple[int, ...] | None]] = {
     "as Python starts": (False, None),
     "gc.freeze alone": (True, None),
     "thresholds alone": (False, GC_THRESHOLDS),
     "gc.freeze and thresholds (the service)": (True, GC_THRESHOLDS),
+    "gc.freeze, young at 10,000": (True, (10_000, 20, 100)),
     "no collector": (True, (0,)),
 }
 """Whether what the start made is frozen, and the thresholds."""

@@ -1,10 +1,12 @@
-"""Answers of one tick of a pipelining connection: one write each, or all joined into one.
+"""Answers of one tick of a connection: one write each, or joined into one.
 
-uvloop itself gathers what is written within a turn of its loop and hands it to the kernel at once, so the question is
-what a call of ``transport.write`` costs above an item of a join.
+``Joined`` knows all of them at once, which a server that waits for a limiter does not; ``Deferred`` keeps them until
+the end of the turn, and has to do so for a single answer, too.
 """
 
-from bench.experiments.serving import PIPELINED, answering, race_servers
+from bench.experiments.serving import ONE_BY_ONE, PIPELINED, answering, race_servers
 
 if __name__ == "__main__":
-    race_servers("answers of a tick", [answering("Written"), answering("Joined")], PIPELINED)
+    for workload in (PIPELINED, ONE_BY_ONE):
+        ways = ("Written", "Joined", "Deferred") if workload is PIPELINED else ("Written", "Deferred")
+        race_servers("answers of a tick", [answering(way) for way in ways], workload)

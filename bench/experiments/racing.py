@@ -18,12 +18,16 @@ SAMPLE_NS = 20_000_000
 
 
 def build() -> str:
-    """This interpreter in words. A distribution may optimise without saying so to configure (Debian does)."""
+    """This interpreter in words, as far as it knows how it was built."""
     configured = sysconfig.get_config_var("CONFIG_ARGS") or ""
-    profiled = "--enable-optimizations" in configured
-    linked = "--with-lto" in configured
-    flags = f"--enable-optimizations {'yes' if profiled else 'no'}, --with-lto {'yes' if linked else 'no'}"
-    return f"{platform.python_implementation()} {platform.python_version()} ({platform.python_compiler()}; {flags})"
+    flags = [flag for flag in ("--enable-optimizations", "--with-lto") if flag in configured]
+    if flags:
+        how = " ".join(flags)
+    elif "--with-wheel-pkg-dir=/usr/share" in configured:
+        how = "Debian's package, whose rules optimise by profile and at link time without telling configure"
+    else:
+        how = "configured without --enable-optimizations"
+    return f"{platform.python_implementation()} {platform.python_version()}, {platform.python_compiler()}, {how}"
 
 
 def race(title: str, contenders: Mapping[str, Contender], *, per: int = 1, rounds: int = ROUNDS) -> dict[str, float]:
