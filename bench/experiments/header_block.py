@@ -83,7 +83,7 @@ def main() -> None:
             contenders["one pattern over the message"] = matching(requests, re.compile(pattern).fullmatch)
         else:
             contenders["one pattern over the message (Shape.match)"] = matching(requests, shape.match)
-        contenders["parser with the last block and a template"] = parsing(requests, remembering=True)
+        contenders["parser with memory of the last block"] = parsing(requests, remembering=True)
         contenders["parser, block proven and read each time"] = parsing(requests, remembering=False)
         race(f"{client}: us per request", contenders, per=len(requests))
 

@@ -88,7 +88,7 @@ def main() -> None:
     for client, workload in CLIENTS.items():
         requests = messages(workload)
         contenders = {
-            "our parser with the last block and a template": parsing(requests, remembering=True),
+            "our parser with memory of the last block": parsing(requests, remembering=True),
             "our parser, block proven and read each time": parsing(requests, remembering=False),
             "httptools, the target alone": feeding(requests, Target(), method=False),
             "httptools, as an ASGI server": feeding(requests, Everything(), method=True),

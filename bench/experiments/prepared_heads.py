@@ -26,7 +26,6 @@ def main() -> None:
     left = chance.choices(range(QUOTA.limit), k=ANSWERS)
     states = [(each, (QUOTA.limit - each) * 36 - chance.randrange(36)) for each in left]
     kept = LimitLines(QUOTA, "default")
-    made = kept.made
 
     date = b"Date: " + http_date(SECOND) + b"\r\n"
 
@@ -37,10 +36,7 @@ def main() -> None:
 
     def kept_lines() -> None:
         for each, reset in states:
-            try:
-                made[each][reset]
-            except KeyError:
-                kept.lines(each, reset)
+            kept.lines(each, reset)
 
     def formatted_lines() -> None:
         for each, reset in states:
