@@ -72,7 +72,7 @@ class AccessLog:
         }
         if request.fields.request_id is not None:
             fields["http.request.id"] = _text(request.fields.request_id[:MAX_REQUEST_ID])
-        if (trace := trace_context(request.fields.block)) is not None:
+        if (trace := trace_context(request.fields.traceparent)) is not None:
             # We make no span of our own: the one that the line belongs to is the caller's request to us.
             fields["trace.id"], fields["span.id"] = trace
         self._writer.put(self._line(message, fields))

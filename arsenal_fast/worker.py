@@ -59,8 +59,8 @@ TLS_CHECK: Final = 10.0
 """Seconds between looks at the certificate files; cert-manager renews weeks ahead."""
 
 GC_THRESHOLDS: Final = (5_000, 1_000, 100)
-"""The hot path makes no cycles. A young collection every 5,000 net new objects stops the loop for 4 ms at the most while
-identities are issued, one every 50,000 for 44 ms, at the same cost in all (``bench/experiments/garbage.py``)."""
+"""The hot path makes no cycles. A young collection every 5,000 net new objects stops the loop for 4 ms at the most
+while identities are issued, one every 50,000 for 44 ms, at the same cost in all (``bench/experiments/garbage.py``)."""
 
 
 def serve(config: Config, slot: int, counters: SharedCounters) -> int:

@@ -2,7 +2,9 @@
 
 import pytest
 
-from arsenal_fast.trace_context import TraceContext, parse, trace_context
+from arsenal_fast.http.limits import Limits
+from arsenal_fast.http.parser import RequestParser
+from arsenal_fast.trace_context import TraceContext, trace_context
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 VALUE = f"00-{TRACE}-{PARENT}-01".encode()
@@ -19,7 +21,7 @@ GOOD = [
 
 @pytest.mark.parametrize("value", GOOD)
 def test_the_ids_are_those_of_a_valid_value(value: bytes) -> None:
-    assert parse(value) == TraceContext(TRACE, PARENT)
+    assert trace_context(value) == TraceContext(TRACE, PARENT)
 
 
 BAD = [
@@ -45,13 +47,13 @@ BAD = [
 
 @pytest.mark.parametrize("value", BAD)
 def test_an_invalid_value_names_no_trace(value: bytes) -> None:
-    assert parse(value) is None
+    assert trace_context(value) is None
 
 
 @pytest.mark.parametrize("zeros", [1, 31])
 def test_an_id_may_begin_with_zeros(zeros: int) -> None:
     trace = "0" * zeros + "1" * (32 - zeros)
-    assert parse(f"00-{trace}-{PARENT}-01".encode()) == TraceContext(trace, PARENT)
+    assert trace_context(f"00-{trace}-{PARENT}-01".encode()) == TraceContext(trace, PARENT)
 
 
 BLOCKS = [
@@ -69,5 +71,10 @@ BLOCKS = [
 
 
 @pytest.mark.parametrize(("block", "found"), BLOCKS)
-def test_it_is_the_only_line_of_its_name_in_the_field_block(block: bytes, found: bool) -> None:
-    assert (trace_context(block.replace(b"%b", VALUE)) is not None) is found
+def test_a_request_has_a_trace_if_it_has_one_field_of_the_name(block: bytes, found: bool) -> None:
+    parser = RequestParser(Limits())
+    host = b"" if b"Host:" in block else b"Host: h\r\n"
+    parser.feed(b"GET / HTTP/1.1\r\n" + host + block.replace(b"%b", VALUE))
+    request = parser.next_request()
+    assert request is not None
+    assert (trace_context(request.fields.traceparent) is not None) is found

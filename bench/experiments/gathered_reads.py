@@ -46,7 +46,7 @@ class Gathering(Connection):
 def main(workload: str) -> None:
     plan = Plan([SERVICE, GATHERING], [each for each in WORKLOADS if each.name == workload], ROUNDS, SECONDS)
     figures: dict[str, list[float]] = {"floor": [], SERVICE.name: [], GATHERING.name: []}
-    for sample in run(plan, lambda sample: None):
+    for sample in run(plan, lambda sample: None, print):
         figures[sample.server].append(sample.cpu_us / sample.requests)
     show(f"{workload}: the whole server", figures, "CPU us per request")
 

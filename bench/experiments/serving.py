@@ -7,8 +7,9 @@ from tempfile import TemporaryDirectory
 
 from bench.experiments.racing import build, show
 from bench.rounds import measure, running_server
+from bench.scripts import write_script
 from bench.servers import Server
-from bench.workloads import Workload, cached_direct, write_script
+from bench.workloads import Workload, cached_direct
 
 ROUNDS = 5
 SECONDS = 1
@@ -39,8 +40,8 @@ def race_servers(title: str, servers: Sequence[Server], workload: Workload) -> N
         script = write_script(workload, "", directory, 0)
         for number in range(ROUNDS + 1):
             for running in fleet:
-                load, cpu, _ = measure(running, script, SECONDS)
+                load, watch = measure(running, script, SECONDS)
                 if number:
-                    samples[running.server.name].append(cpu.microseconds / load.requests)
+                    samples[running.server.name].append(watch.cpu.microseconds / load.requests)
     print(build())
     show(f"{title} ({workload.title})", samples, "CPU us per request")

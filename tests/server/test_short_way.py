@@ -471,3 +471,15 @@ def test_where_every_answer_is_logged_no_request_takes_the_short_way() -> None:
     assert not Rig(settings={"access_log": "all"}).service.short_way
     assert Rig(settings={"access_log": "errors"}).service.short_way
     assert Rig(settings={"access_log": "off"}).service.short_way
+
+
+def test_a_refusal_is_logged_with_its_own_request_id_and_trace_however_the_request_was_read() -> None:
+    rig = Rig(settings=SETTINGS)
+    rig.listener.shapes = Shapes(Limits(), worthwhile=1)
+    logged: list[tuple[bytes | None, bytes | None]] = []
+    rig.service._access_log = lambda request, *_: logged.append((request.fields.request_id, request.fields.traceparent))
+    client = rig.connect(PROXY)
+    for number in range(4):
+        client.get("/api/v1/id?run=", X_Request_Id=f"r{number}", traceparent=f"t{number}")
+    assert logged == [(b"r%d" % number, b"t%d" % number) for number in range(4)]
+    assert client.connection._shape is not None
