@@ -3,7 +3,7 @@
 One server for all sizes, which grows with them; identities are issued beforehand in batches of 1,000. Each request
 draws its client and its identity by chance: of the axis *clients* from n clients and 1,000 identities; of the
 others from 1,000 clients and n identities, with the guide's hit ratio of 94 % for the first 1,000 of them, or all
-alike, which is the hardest: above `IDENTITY_CACHE_SIZE` (65,536) such a request finds nothing in the worker's
+alike, which is the hardest: above `IDENTITY_CACHE_SIZE` such a request finds nothing in the worker's
 memory and has to ask Redis. Times the floor, measured by turns with it at each size; the figures are the cost
 against that of a thousand.
 """
