@@ -12,8 +12,8 @@ A denied client is remembered on its :class:`Client` until its ``Retry-After`` h
 hit of it could pass anywhere, so refusing without asking is exact too.
 """
 
-import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from enum import StrEnum
 from functools import partial
 from typing import Final
@@ -24,13 +24,12 @@ from arsenal_fast.limiting.client import Client
 from arsenal_fast.limiting.headers import LimitLines, retry_after_line
 from arsenal_fast.limiting.quota import Quota
 from arsenal_fast.metrics import Metrics
+from arsenal_fast.service.departures import give_up
 from arsenal_fast.service.exchange import Exchange
 from arsenal_fast.service.ports import Limiter
 from arsenal_fast.service.problems import QUOTA_EXCEEDED, problem
 from arsenal_fast.service.records import verdict_end
 from arsenal_fast.service.revisions import Revisions
-
-log = logging.getLogger(__name__)
 
 POLICY: Final = "default"
 """The policy of addresses."""
@@ -79,6 +78,7 @@ class Admission:
         call_soon: Callable[[Callable[[], None]], object],
         monotonic: Callable[[], float],
         refresh: Callable[[], None],
+        departures: AbstractContextManager[None],
         starts: Starts,
         metrics: Metrics,
         hit: Callable[[int, int, float], None],
@@ -101,6 +101,7 @@ class Admission:
         self._call_soon = call_soon
         self._monotonic = monotonic
         self._refresh = refresh
+        self._departures = departures
         self._starts = starts
         self._metrics = metrics
         self._hit = hit
@@ -182,6 +183,10 @@ class Admission:
 
     def _decide(self, batch: _Batch, backlogs: list[int], *, remember: bool) -> None:
         """Tell every exchange its outcome; ``backlogs`` is used up."""
+        with self._departures:
+            self._tell(batch, backlogs, remember=remember)
+
+    def _tell(self, batch: _Batch, backlogs: list[int], *, remember: bool) -> None:
         self._refresh()
         if self._quota is None:
             self._settle_each(batch, self._pass_unlimited)
@@ -228,7 +233,7 @@ class Admission:
                     answer = join((start, limits, exchange.extra, record.tail))
                     exchange.connection.answered_prepared(exchange, answer)
             except Exception:
-                _give_up(exchange)
+                give_up(exchange)
         self._metrics.limiter_allowed += len(batch.exchanges) - denied
         if issues or verdicts:
             self._hit(issues, verdicts, self._monotonic() - batch.started)
@@ -239,7 +244,7 @@ class Admission:
             try:
                 settle(exchange, batch.started)
             except Exception:
-                _give_up(exchange)
+                give_up(exchange)
 
     def pass_unlimited(self, exchange: Exchange) -> None:
         """Answer an exchange that nobody limits and no store has to be asked about."""
@@ -315,9 +320,3 @@ class Admission:
                 members={"violated-policies": [POLICY if quota is self._quota else TOKEN_POLICY]},
             ),
         )
-
-
-def _give_up(exchange: Exchange) -> None:
-    """Cut off a client that can't be answered: one exchange must not take the others of its batch with it."""
-    log.exception("an exchange failed on its way to its answer")
-    exchange.connection.abort()

@@ -25,6 +25,7 @@ from arsenal_fast.metrics import Metrics
 from arsenal_fast.service import access
 from arsenal_fast.service.admission import Admission
 from arsenal_fast.service.cors import Cors
+from arsenal_fast.service.departures import Departures
 from arsenal_fast.service.directory import Directory
 from arsenal_fast.service.exchange import Exchange
 from arsenal_fast.service.ports import AccessLog, Backend, Ledger, TokenKeys
@@ -92,6 +93,7 @@ class Service:
         self.now = now
         self.snapshots = snapshots or tuple
         self.metrics = Metrics()
+        self.departures = Departures()
         self.cors = Cors(settings.origins)
         self.starts = Starts(_common_lines(settings, self.cors))
         self.started_at = now()
@@ -108,6 +110,7 @@ class Service:
             call_soon=call_soon,
             now=now,
             metrics=self.metrics,
+            departures=self.departures,
             sign=keys.sign_identity,
             protected=settings.protected_prefixes,
         )
@@ -124,6 +127,7 @@ class Service:
             call_soon=call_soon,
             monotonic=monotonic,
             refresh=self.refresh,
+            departures=self.departures,
             starts=self.starts,
             metrics=self.metrics,
             hit=self._count_prepared,

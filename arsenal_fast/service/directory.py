@@ -9,6 +9,7 @@ it is revoked.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -54,6 +55,7 @@ class Directory:
         call_soon: Callable[[Callable[[], None]], object],
         now: Callable[[], float],
         metrics: Metrics,
+        departures: AbstractContextManager[None],
         sign: Callable[[str, Life], str],
         protected: Container[str] = (),
     ) -> None:
@@ -84,6 +86,7 @@ class Directory:
             call_soon=call_soon,
             now=now,
             metrics=metrics,
+            departures=departures,
         )
         self.issue = self.issuing.issue
 

@@ -149,8 +149,8 @@ class Exchange:
             tail = without_body(tail)
         if len(tail) > SHARED_TAIL:
             head = b"".join((service.starts.start(status), self.limits, self.extra, lines))
-            self.connection.answered(self, head, tail)
+            service.departures.send(self, head, tail)
         else:
-            self.connection.answered(
+            service.departures.send(
                 self, b"".join((service.starts.start(status), self.limits, self.extra, lines, tail))
             )

@@ -12,6 +12,7 @@ Issuing never fails. With the store away the worker issues by itself from a spar
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
@@ -102,8 +103,12 @@ class Issuing:
         call_soon: Callable[[Callable[[], None]], object],
         now: Callable[[], float],
         metrics: Metrics,
+        departures: AbstractContextManager[None],
     ) -> None:
-        """``call_soon`` is asked to call back at the end of this turn of the loop; ``now``: wall clock, seconds."""
+        """``call_soon`` is asked to call back at the end of this turn of the loop; ``now``: wall clock, seconds.
+
+        ``departures``: within it answers are made, and written at its end.
+        """
         self._store = store
         self._spare = spare
         self._ledger = ledger
@@ -111,6 +116,7 @@ class Issuing:
         self._call_soon = call_soon
         self._now = now
         self._metrics = metrics
+        self._departures = departures
         self._rows: list[_Row] = []
 
     def issue(
@@ -182,17 +188,18 @@ class Issuing:
         again: list[_Row] = []
         new: list[tuple[_Row, Issued]] = []
         ledger = self._ledger
-        for row, each in zip(rows, issued, strict=True):
-            outcome = each.outcome
-            if outcome is Outcome.TAKEN:
-                # Another worker with the same node number drew the same run: once in a blue moon.
-                order, index = row
-                order.ids[index] = order.redraws[index]()
-                again.append(row)
-            elif ledger is None or outcome is Outcome.FOUND:
-                self._keep(row, each, forgotten)
-            else:
-                new.append((row, each))
+        with self._departures:
+            for row, each in zip(rows, issued, strict=True):
+                outcome = each.outcome
+                if outcome is Outcome.TAKEN:
+                    # Another worker with the same node number drew the same run: once in a blue moon.
+                    order, index = row
+                    order.ids[index] = order.redraws[index]()
+                    again.append(row)
+                elif ledger is None or outcome is Outcome.FOUND:
+                    self._keep(row, each, forgotten)
+                else:
+                    new.append((row, each))
         if again:
             self._ask_store(again)
         if ledger is not None and new:
@@ -210,14 +217,15 @@ class Issuing:
         confirmed: list[IssueRow] = []
         older: list[tuple[_Row, Issued]] = []
         rows: list[IssueRow] = []
-        for position, (row, each) in enumerate(new):
-            if lives is None or lives[position] == each.life:
-                self._keep(row, each, forgotten)
-                if lives is not None:
-                    confirmed.append(self._remembered.confirmation(_id_of(row), each.life))
-            else:
-                older.append((row, each))
-                rows.append(self._remembered.confirmation(_id_of(row), lives[position]))
+        with self._departures:
+            for position, (row, each) in enumerate(new):
+                if lives is None or lives[position] == each.life:
+                    self._keep(row, each, forgotten)
+                    if lives is not None:
+                        confirmed.append(self._remembered.confirmation(_id_of(row), each.life))
+                else:
+                    older.append((row, each))
+                    rows.append(self._remembered.confirmation(_id_of(row), lives[position]))
         if confirmed:
             store.issue(confirmed, ignore)
         if older:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from arsenal_fast.identity.grammar import Identity
 from arsenal_fast.identity.life import Found, Issued, IssueRow, Life, Mode
 from arsenal_fast.metrics import Metrics
+from arsenal_fast.service.departures import Departures
 from arsenal_fast.service.directory import Directory, Known
 from arsenal_fast.service.issuing import Asker
 from arsenal_fast.service.records import Record
@@ -45,6 +46,7 @@ class Bench:
             call_soon=lambda flush: flush(),
             now=lambda: self.rig.wall,
             metrics=self.metrics,
+            departures=Departures(),
             sign=self.rig.keys.sign_identity,
         )
 
