@@ -4,9 +4,9 @@ The only file that touches a client's transport. All framing is the parser's, al
 what is decided here is *when*: when to read on, when to write, when to close.
 
 A keep-alive client repeats its header fields octet for octet, a proxy all but a few values. So a request that fits
-the shape of the last one needs no parsing; and one that was answered before (by its line, or by its body) needs no
-handler either: it takes the *short way*, a comparison, a look-up and its admission, and the same exchange is used
-again. A test holds that this gives the answers of the plain way.
+the shape of the last one needs no parsing; and one that is recognised (by its line, or by its body) needs no handler
+either: it takes the *short way*, a comparison, a look-up and its admission, and the same exchange is used again. A test
+holds that this gives the answers of the plain way.
 
 Closing is lingering (RFC 9112 9.6): our side is shut, what still comes is read and dropped for a moment,
 then the socket is closed; otherwise a reset could destroy the answer on its way.
@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Final, cast
 from arsenal_fast.errors import MessageError
 from arsenal_fast.http.parser import RequestParser
 from arsenal_fast.http.responses import CONTINUE
-from arsenal_fast.service.app import VALIDATE_LINE
 from arsenal_fast.service.exchange import Exchange
+from arsenal_fast.service.recognition import VALIDATE_LINE
 
 if TYPE_CHECKING:
     from arsenal_fast.http.shape import Fit, Shape
@@ -139,7 +139,7 @@ class Connection(asyncio.Protocol):
                 line = data[: shape.cut]
                 service = self._service
                 prepared = service.prepared
-                record = prepared.young.get(line) or prepared.get(line)
+                record = prepared.young.get(line) or prepared.get(line) or service.recognition.wanted(line)
                 if record is not None:
                     exchange = self._last
                     if not record.guarded or service.may_answer(record, exchange.client):
@@ -339,7 +339,7 @@ class Connection(asyncio.Protocol):
             client = service.forwarded.young.get(forwarded_for) or service.client(self._peer, forwarded_for)
         record: Record | None = None
         if not body:
-            record = service.prepared.young.get(line) or service.prepared.get(line)
+            record = service.prepared.young.get(line) or service.prepared.get(line) or service.recognition.wanted(line)
             if record is not None and record.guarded and not service.may_answer(record, client):
                 record = None
         elif line == VALIDATE_LINE:

@@ -28,7 +28,7 @@ from arsenal_fast.service.departures import give_up
 from arsenal_fast.service.exchange import Exchange
 from arsenal_fast.service.ports import Limiter
 from arsenal_fast.service.problems import QUOTA_EXCEEDED, problem
-from arsenal_fast.service.records import verdict_end
+from arsenal_fast.service.records import UNBORN, verdict_end
 from arsenal_fast.service.revisions import Revisions
 
 POLICY: Final = "default"
@@ -82,10 +82,13 @@ class Admission:
         starts: Starts,
         metrics: Metrics,
         hit: Callable[[int, int, float], None],
+        issue: Callable[[Sequence[Exchange], float], None],
         revisions: Revisions,
         now: Callable[[], float],
     ) -> None:
         """``hit(issues, verdicts, seconds)`` counts prepared answers; ``refresh`` moves ``starts`` to this second.
+
+        ``issue(exchanges, started)`` is given the exchanges that were admitted with a blank record.
 
         ``quota``: that of an address; None: nobody is limited, and only the revision is asked for.
         """
@@ -105,6 +108,7 @@ class Admission:
         self._starts = starts
         self._metrics = metrics
         self._hit = hit
+        self._issue = issue
         self._batch = _Batch(1)
 
     def submit(self, exchange: Exchange) -> None:
@@ -183,19 +187,20 @@ class Admission:
 
     def _decide(self, batch: _Batch, backlogs: list[int], *, remember: bool) -> None:
         """Tell every exchange its outcome; ``backlogs`` is used up."""
+        self._refresh()
         with self._departures:
-            self._tell(batch, backlogs, remember=remember)
+            if self._quota is None:
+                self._settle_each(batch, self._pass_unlimited)
+            else:
+                self._tell(batch, backlogs, remember=remember)
 
     def _tell(self, batch: _Batch, backlogs: list[int], *, remember: bool) -> None:
-        self._refresh()
-        if self._quota is None:
-            self._settle_each(batch, self._pass_unlimited)
-            return
         now = self._now()
         start, join = self._starts.ok, b"".join
         stamp = b""
         quota = None
         denied = issues = verdicts = 0
+        blank: list[Exchange] = []
         for exchange in batch.exchanges:
             if exchange.client.quota is not quota:
                 quota = exchange.client.quota
@@ -216,27 +221,27 @@ class Admission:
                 if record is None:
                     exchange.admitted(limits)
                 elif exchange.validates:
-                    if record.expires <= now:
-                        exchange.recall(batch.started)
-                        exchange.admitted(limits)
-                        continue
-                    verdicts += 1
-                    stamp = stamp or verdict_end(now)
-                    answer = join((start, limits, exchange.extra, record.verdict, stamp))
-                    exchange.connection.answered_prepared(exchange, answer)
-                elif record.fresh_until <= now:
-                    # It became due, or was forgotten for a revocation that this batch has brought home.
-                    exchange.recall(batch.started)
-                    exchange.admitted(limits)
-                else:
+                    if record.expires > now:
+                        verdicts += 1
+                        stamp = stamp or verdict_end(now)
+                        answer = join((start, limits, exchange.extra, record.verdict, stamp))
+                        exchange.connection.answered_prepared(exchange, answer)
+                    else:
+                        _ask_anew(exchange, limits, batch.started)
+                elif record.fresh_until > now:
                     issues += 1
                     answer = join((start, limits, exchange.extra, record.tail))
                     exchange.connection.answered_prepared(exchange, answer)
+                elif record.life is UNBORN:
+                    exchange.limits = limits
+                    blank.append(exchange)
+                else:
+                    _ask_anew(exchange, limits, batch.started)
             except Exception:
                 give_up(exchange)
         self._metrics.limiter_allowed += len(batch.exchanges) - denied
-        if issues or verdicts:
-            self._hit(issues, verdicts, self._monotonic() - batch.started)
+        self._hit(issues, verdicts, self._monotonic() - batch.started)
+        self._issue(blank, batch.started)
 
     def _settle_each(self, batch: _Batch, settle: Callable[[Exchange, float], None]) -> None:
         """End a batch that no limiter has judged; ``settle`` takes the batch's start, too."""
@@ -254,6 +259,10 @@ class Admission:
     def _pass_unlimited(self, exchange: Exchange, started: float) -> None:
         record = exchange.record
         now = self._now()
+        if record is not None and record.life is UNBORN:
+            exchange.limits = b""
+            self._issue([exchange], started)
+            return
         if record is not None and (record.expires if exchange.validates else record.fresh_until) <= now:
             exchange.recall(started)
             record = None
@@ -320,3 +329,9 @@ class Admission:
                 members={"violated-policies": [POLICY if quota is self._quota else TOKEN_POLICY]},
             ),
         )
+
+
+def _ask_anew(exchange: Exchange, limits: bytes, started: float) -> None:
+    """Go the plain way: the record became due, or was forgotten for a revocation that this batch has brought home."""
+    exchange.recall(started)
+    exchange.admitted(limits)

@@ -30,6 +30,7 @@ from arsenal_fast.service.directory import Directory
 from arsenal_fast.service.exchange import Exchange
 from arsenal_fast.service.ports import AccessLog, Backend, Ledger, TokenKeys
 from arsenal_fast.service.problems import problem
+from arsenal_fast.service.recognition import Recognition
 from arsenal_fast.service.records import Record
 from arsenal_fast.service.routes import API, Route, allowed_methods, match
 from arsenal_fast.service.settings import Settings
@@ -37,21 +38,8 @@ from arsenal_fast.service.verified_tokens import VerifiedTokens
 
 log = logging.getLogger(__name__)
 
-ISSUE_PATH: Final = b"/api/v1/id"
-VALIDATE_PATH: Final = b"/api/v1/validate"
-"""The paths whose repeated requests are answered by their octets: by their line, and by their body."""
-
-VALIDATE_LINE: Final = b"POST %b HTTP/1.1" % VALIDATE_PATH
-
 _REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}+").fullmatch
 """What is echoed: visible ASCII, so that it can end no line, and not too long."""
-
-MAX_PREPARED_TARGET: Final = 1024
-"""Octets of a request target that is remembered. An identity has 325 at most; what is longer has escapes that are not
-needed or parameters that mean nothing, and may be 8 KiB, 131,072 times."""
-
-MAX_PREPARED_BODY: Final = 512
-"""Octets of a body that is remembered: an identity has 325 at most, and around it stand 16."""
 
 MAX_REMEMBERED_HOPS: Final = 128
 """Octets of an X-Forwarded-For whose client is remembered: two or three hops; longer ones are worked out anew."""
@@ -115,10 +103,22 @@ class Service:
             protected=settings.protected_prefixes,
         )
         backend.on_return = self.directory.restore
-        self.prepared: GenerationalCache[bytes, Record] = GenerationalCache(settings.cache_size)
-        """Records by the whole request line that asks for them."""
-        self.verdicts: GenerationalCache[bytes, Record] = GenerationalCache(settings.cache_size)
-        """Records by the whole body that asks whether they live."""
+        self.recognition = Recognition(
+            capacity=settings.cache_size,
+            domain=settings.domain,
+            issues=ledger is None,  # which would want to know who asked
+            protected=settings.protected_prefixes,
+            issuing=self.directory.issuing,
+            records=self.directory.records,
+            sign=keys.sign_identity,
+            departures=self.departures,
+            starts=self.starts,
+            refresh=self.refresh,
+            monotonic=monotonic,
+            metrics=self.metrics,
+        )
+        self.prepared = self.recognition.prepared
+        self.verdicts = self.recognition.verdicts
         self.admission = Admission(
             quota=settings.quota,
             limiter=backend.limiter,
@@ -130,7 +130,8 @@ class Service:
             departures=self.departures,
             starts=self.starts,
             metrics=self.metrics,
-            hit=self._count_prepared,
+            hit=self.recognition.count,
+            issue=self.recognition.issue,
             revisions=self.directory.revisions,
             now=now,
         )
@@ -262,16 +263,6 @@ class Service:
         """Return the value of ``Allow`` for a path as it was sent."""
         return allowed_methods(_decoded(path))
 
-    def prepare(self, request: Request, record: Record) -> None:
-        """Remember that the very octets of this request line are answered by ``record``."""
-        if request.method == b"GET" and request.minor == 1 and len(request.target) <= MAX_PREPARED_TARGET:
-            self.prepared.put(b"GET %b HTTP/1.1" % request.target, record)
-
-    def prepare_verdict(self, request: Request, record: Record) -> None:
-        """Remember that the very octets of this body ask for the verdict on ``record``."""
-        if len(request.body) <= MAX_PREPARED_BODY:
-            self.verdicts.put(request.body, record)
-
     def ended(self, exchange: Exchange, status: int, seconds: float) -> None:
         """Count an answer and log it."""
         route = exchange.route
@@ -316,18 +307,7 @@ class Service:
             self._holders.put(token, client)
         exchange.client = client
 
-    def _count_prepared(self, issues: int, verdicts: int, seconds: float) -> None:
-        metrics = self.metrics
-        metrics.identity_lookups += issues + verdicts
-        metrics.identity_lookup_hits += issues + verdicts
-        if issues:
-            metrics.observe(_ISSUE_ROUTE, "GET", 200, seconds, issues)
-        if verdicts:
-            metrics.observe(_VALIDATE_ROUTE, "POST", 200, seconds, verdicts)
 
-
-_ISSUE_ROUTE: Final = ISSUE_PATH.decode("ascii")
-_VALIDATE_ROUTE: Final = VALIDATE_PATH.decode("ascii")
 _METHODS: Final = {method: method.decode("ascii") for method in METHODS}
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from arsenal_fast.identity.grammar import split
 from arsenal_fast.identity.history import LedgerRow
-from arsenal_fast.identity.life import Issued, IssueRow, Life, Mode, Outcome
+from arsenal_fast.identity.life import DEFAULT_TTL, Issued, IssueRow, Life, Mode, Outcome
 from arsenal_fast.metrics import Metrics
 from arsenal_fast.service.ports import IdentityStore, Ledger
 from arsenal_fast.service.records import Record
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 Redraws = Mapping[int, Callable[[], str]]
 """What makes another id in the place of one that must be new and is not, by its index in the order."""
+
+_TTL: Final = DEFAULT_TTL * 1000
+"""Milliseconds."""
 
 _FRESH_UNTIL: Final = attrgetter("fresh_until")
 
@@ -89,6 +92,9 @@ class _Order:
 _Row = tuple[_Order, int]
 """One row of an order, by its index there."""
 
+_Group = tuple[Sequence[Record], Callable[[Sequence[Record] | None], None]]
+"""Blank records, and who waits for their lives."""
+
 
 class Issuing:
     """Hands out living records."""
@@ -118,6 +124,7 @@ class Issuing:
         self._metrics = metrics
         self._departures = departures
         self._rows: list[_Row] = []
+        self._groups: list[_Group] = []
 
     def issue(
         self,
@@ -149,16 +156,28 @@ class Issuing:
             done(cast(list[Record], found))
             return
         order = _Order(ids, redraws, found, len(missing), ttl, asker, done)
-        first = not self._rows
+        first = not self._rows and not self._groups
         self._rows += [(order, index) for index in missing]
+        if first:
+            self._call_soon(self._flush)
+
+    def begin(self, blanks: Sequence[Record], done: Callable[[Sequence[Record] | None], None]) -> None:
+        """Fill in the blank records, of lives of the default length, and hand them to ``done``, later.
+
+        In the place of one may stand the record of the same life that was remembered already. ``done(None)``: it can't
+        be done so simply now, and :meth:`issue` is to be asked. Where there is a ledger it never can.
+        """
+        first = not self._rows and not self._groups
+        self._groups.append((blanks, done))
         if first:
             self._call_soon(self._flush)
 
     def _flush(self) -> None:
         rows, self._rows = self._rows, []
-        self._ask_store(rows)
+        groups, self._groups = self._groups, []
+        self._ask_store(rows, groups)
 
-    def _ask_store(self, rows: Sequence[_Row]) -> None:
+    def _ask_store(self, rows: Sequence[_Row], groups: Sequence[_Group] = ()) -> None:
         forgotten = self._remembered.forgotten
         provisional = self._ledger is not None
         epoch_of = self._remembered.epoch_of
@@ -173,15 +192,43 @@ class Issuing:
             )
             for order, index in rows
         ]
+        count = len(asked)
+        for blanks, _ in groups:
+            asked += [IssueRow(blank.id, _TTL, Mode.PLAIN, 0, epoch_of(blank.id)) for blank in blanks]
 
         def answered(issued: Sequence[Issued] | None) -> None:
             if issued is not None:
-                self._settle(rows, self._store, forgotten, issued)
+                self._settle(rows, self._store, forgotten, issued[:count])
+                self._fill(groups, forgotten, issued[count:])
                 return
-            self._metrics.identity_issued_without_store += len(rows)
-            self._spare.issue(asked, lambda spare: self._settle(rows, self._spare, forgotten, spare or ()))
+            for _, done in groups:
+                done(None)
+            if rows:
+                self._metrics.identity_issued_without_store += count
+                self._spare.issue(asked[:count], lambda spare: self._settle(rows, self._spare, forgotten, spare or ()))
 
         self._store.issue(asked, answered)
+
+    def _fill(self, groups: Sequence[_Group], forgotten: int, issued: Sequence[Issued]) -> None:
+        """Give blank records the lives that the store told of."""
+        remembered, metrics = self._remembered, self._metrics
+        keep, told = remembered.keep, iter(issued)
+        with self._departures:
+            for blanks, done in groups:
+                if forgotten != remembered.forgotten:
+                    done(None)  # something was revoked since, and what is not remembered yet can't be forgotten
+                    continue
+                metrics.identity_lookups += len(blanks)
+                records = []
+                for blank, (outcome, life) in zip(blanks, told, strict=False):
+                    if outcome is Outcome.ISSUED:
+                        metrics.identity_issued += 1
+                    else:
+                        metrics.identity_lookup_hits += 1
+                        if outcome is Outcome.RENEWED:
+                            metrics.identity_renewed += 1
+                    records.append(keep(blank, life))
+                done(records)
 
     def _settle(self, rows: Sequence[_Row], store: IdentityStore, forgotten: int, issued: Sequence[Issued]) -> None:
         """Take what the store said: done, to be asked for again, or new and therefore the ledger's business."""

@@ -21,24 +21,27 @@ _NO_STORE: Final = f"Cache-Control: no-store\r\nContent-Type: {JSON.decode()}\r\
 _END: Final = '"}'
 _STAMP: Final = len(timestamp(0) + _END)
 
+UNBORN: Final = Life(0, 0)
+"""Of a blank record."""
+
 
 class Record:
-    """One life of one identity in the worker's memory."""
+    """One life of one identity in the worker's memory; *blank* until the life begins, and then as if it was over."""
 
     __slots__ = ("_sign", "asked", "expires", "fresh_until", "guarded", "id", "life", "row", "tail", "verdict")
 
-    def __init__(self, identity: str, life: Life, sign: Callable[[str, Life], str], *, guarded: bool = False) -> None:
+    def __init__(self, identity: str, sign: Callable[[str, Life], str], *, guarded: bool = False) -> None:
         """``identity``: the id of a valid one. ``sign`` makes the identity token of a life.
 
         ``guarded``: handed out only to callers whose token has the scope ``issue``.
         """
         self.id = identity
-        self.life = life
+        self.life = UNBORN
         self.guarded = guarded
         self._sign = sign
-        self.fresh_until = life.renew_at / 1000
+        self.fresh_until = 0.0
         """Wall clock, seconds: from here on the store has to be asked, for it is time to renew."""
-        self.expires = life.expires / 1000
+        self.expires = 0.0
         self.asked = False
         """Whether somebody was handed it by this worker: then it is worth while to keep what is rendered."""
         self.tail = b""
@@ -51,6 +54,12 @@ class Record:
     def identity(self) -> Identity:
         """The four parts."""
         return split(self.id)
+
+    def begin(self, life: Life) -> None:
+        """Fill in the life of a blank record."""
+        self.life = life
+        self.fresh_until = life.renew_at / 1000
+        self.expires = life.expires / 1000
 
     def forget(self) -> None:
         """Whoever still holds the record (prepared answers do) sees that it has to ask again."""
@@ -71,6 +80,11 @@ class Record:
             self.tail = tail
         self.asked = True
         return tail
+
+    def keep_answer(self) -> None:
+        """Render ``tail``, and keep it."""
+        self.asked = True
+        self.answer()
 
     def batch_row(self) -> bytes:
         """Return ``row``: the members in a batch answer, without the environment's name and braces."""

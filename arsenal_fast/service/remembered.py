@@ -51,14 +51,19 @@ class Remembered:
 
     def remember(self, identity: str, life: Life) -> Record:
         """Return the one record of this life of a valid id."""
-        records = self.records
+        guarded = bool(self._protected) and split(identity).prefix.lower() in self._protected
+        return self.keep(Record(identity, self._sign, guarded=guarded), life)
+
+    def keep(self, blank: Record, life: Life) -> Record:
+        """Return the one record of this life: that which is remembered, else the blank one, which is from now on."""
+        records, identity = self.records, blank.id
         record = records.young.get(identity) or records.peek(identity)
         if record is None or record.life != life or not record.fresh_until:
             # One record for one life, one life for one identity: what is forgotten is then forgotten everywhere.
             if record is not None:
                 record.forget()
-            guarded = bool(self._protected) and split(identity).prefix.lower() in self._protected
-            record = Record(identity, life, self._sign, guarded=guarded)
+            record = blank
+            record.begin(life)
         records.put(identity, record)
         return record
 

@@ -17,7 +17,8 @@ from arsenal_fast.identity.token import MAX_TOKEN
 from arsenal_fast.identity.validate import Status
 from arsenal_fast.service.body import MAX_ROWS
 from arsenal_fast.service.handlers.audit import DEFAULT_LIMIT
-from arsenal_fast.service.handlers.identities import DEFAULT_PREFIX, DEFAULT_VERSION, MAX_NAME
+from arsenal_fast.service.handlers.identities import DEFAULT_PREFIX, MAX_NAME
+from arsenal_fast.service.recognition import DEFAULT_VERSION
 from arsenal_fast.service.records import FORMAT, KIND
 
 Schema = dict[str, Any]

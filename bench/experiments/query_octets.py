@@ -6,7 +6,8 @@ a fresh object, so that hashing it is in the figure.
 
 from arsenal_fast.http.query import parse_query
 from arsenal_fast.identity import grammar
-from arsenal_fast.service.handlers.identities import _PARAMETERS, _PLAIN
+from arsenal_fast.service.handlers.identities import _PARAMETERS
+from arsenal_fast.service.recognition import _line
 from bench.experiments.racing import build, race
 from bench.workloads import IDENTITIES, cached_direct, pair
 
@@ -26,11 +27,9 @@ def main() -> None:
 
     def plain() -> None:
         for data in requests:
-            query = data[LINE_BEFORE : cut - LINE_AFTER]
-            match = _PLAIN(query)
+            match = _line(data[:cut].decode("latin-1"))
             assert match is not None
-            prefix, run = match.groups()
-            assert by_id.get(f"{prefix.decode('ascii')}-{run.decode('ascii')}@{DOMAIN}/v1:id") is not None
+            assert by_id.get("-".join(match.groups()) + f"@{DOMAIN}/v1:id") is not None
 
     def composed() -> None:
         for data in requests:
@@ -41,7 +40,7 @@ def main() -> None:
     print(build())
     contenders = {
         "the request line's octets": line,
-        "one pattern over the query, id put together": plain,
+        "one pattern over the line, id put together": plain,
         "query parsed, identity composed": composed,
     }
     race("us per request", contenders, per=len(requests))

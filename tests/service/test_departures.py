@@ -4,7 +4,8 @@ import logging
 
 import pytest
 
-from tests.support.rig import Client, Rig, request
+from arsenal_fast.identity.life import Life
+from tests.support.rig import Client, FakeTransport, Rig, request
 
 
 def asking(rig: Rig, count: int) -> list[Client]:
@@ -18,15 +19,19 @@ def test_all_answers_of_a_batch_are_made_before_the_first_is_written(monkeypatch
     rig = Rig()
     events: list[str] = []
     clients = asking(rig, 3)
-    sign = rig.service.directory.remembered._sign
-    monkeypatch.setattr(
-        rig.service.directory.remembered, "_sign", lambda *about: (events.append("made"), sign(*about))[1]
-    )
-    for client in clients:
-        write = client.transport.write
-        monkeypatch.setattr(
-            client.transport, "write", lambda data, write=write: (events.append("written"), write(data))[1]
-        )
+    remembered = rig.service.directory.remembered
+    sign, write = remembered._sign, FakeTransport.write
+
+    def noting_sign(identity: str, life: Life) -> str:
+        events.append("made")
+        return sign(identity, life)
+
+    def noting_write(transport: FakeTransport, data: bytes) -> None:
+        events.append("written")
+        write(transport, data)
+
+    monkeypatch.setattr(remembered, "_sign", noting_sign)
+    monkeypatch.setattr(FakeTransport, "write", noting_write)
     rig.tick()
     assert events == ["made"] * 3 + ["written"] * 3
     assert [client.answers("GET")[0].status for client in clients] == [200] * 3

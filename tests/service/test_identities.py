@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from arsenal_fast.identity.grammar import parse
 from arsenal_fast.identity.life import TTL_RANGE, Mode
-from arsenal_fast.service.app import MAX_PREPARED_TARGET
+from arsenal_fast.service.recognition import MAX_PREPARED_TARGET
 from arsenal_fast.service.records import Record
 from tests.support.rig import Answer, Rig, request
 

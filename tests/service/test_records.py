@@ -41,6 +41,12 @@ def lives(draw: st.DrawFn) -> Life:
     return Life(generated, generated + ttl)
 
 
+def living(identity: Identity, life: Life) -> Record:
+    record = Record(identity.id, KEYS.sign_identity)
+    record.begin(life)
+    return record
+
+
 def common(identity: Identity, life: Life) -> dict[str, Any]:
     return {
         "id": identity.id,
@@ -57,7 +63,7 @@ def common(identity: Identity, life: Life) -> dict[str, Any]:
 def test_the_answer_is_the_json_of_its_structure(identity: Identity, life: Life) -> None:
     metadata = {**identity._asdict(), "type": KIND, "compatible": ["nexus", "artifactory", "jfrog"]}
     body = orjson.dumps({**common(identity, life), "metadata": metadata})
-    record = Record(identity.id, life, KEYS.sign_identity)
+    record = living(identity, life)
     head, _, rendered = record.answer().partition(b"\r\n\r\n")
     assert rendered == body
     assert b"Content-Length: %d" % len(body) in head.split(b"\r\n")
@@ -66,7 +72,7 @@ def test_the_answer_is_the_json_of_its_structure(identity: Identity, life: Life)
 @few
 @given(identities(), lives())
 def test_a_row_is_the_members_of_its_structure(identity: Identity, life: Life) -> None:
-    assert b"{%b}" % Record(identity.id, life, KEYS.sign_identity).batch_row() == orjson.dumps(common(identity, life))
+    assert b"{%b}" % living(identity, life).batch_row() == orjson.dumps(common(identity, life))
 
 
 @few
@@ -88,7 +94,7 @@ def test_the_verdict_is_the_json_of_its_structure(identity: Identity, life: Life
             "validated": timestamp(life.generated),
         }
     )
-    verdict_start = Record(identity.id, life, KEYS.sign_identity).validation()
+    verdict_start = living(identity, life).validation()
     head, _, rendered = (verdict_start + verdict_end((life.generated + 0.5) / 1000)).partition(b"\r\n\r\n")
     assert rendered == body
     assert b"Content-Length: %d" % len(body) in head.split(b"\r\n")
@@ -97,7 +103,7 @@ def test_the_verdict_is_the_json_of_its_structure(identity: Identity, life: Life
 @few
 @given(identities(), lives())
 def test_what_is_rendered_is_kept_from_the_second_time_on(identity: Identity, life: Life) -> None:
-    record = Record(identity.id, life, KEYS.sign_identity)
+    record = living(identity, life)
     first = record.answer()
     assert not record.tail
     assert record.answer() == record.tail == first
@@ -107,5 +113,5 @@ def test_what_is_rendered_is_kept_from_the_second_time_on(identity: Identity, li
 @few
 @given(identities(), lives())
 def test_a_record_is_fresh_until_it_is_to_be_renewed(identity: Identity, life: Life) -> None:
-    record = Record(identity.id, life, KEYS.sign_identity)
+    record = living(identity, life)
     assert (record.fresh_until, record.expires) == (life.renew_at / 1000, life.expires / 1000)

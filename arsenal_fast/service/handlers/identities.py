@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from operator import attrgetter, itemgetter
@@ -18,6 +17,7 @@ from arsenal_fast.identity.life import DEFAULT_TTL, parse_ttl, timestamp, ttl_fa
 from arsenal_fast.service import access
 from arsenal_fast.service.body import MAX_ROWS, pointer, raise_faults, read_object
 from arsenal_fast.service.issuing import Asker, Redraws
+from arsenal_fast.service.recognition import DEFAULT_VERSION
 
 if TYPE_CHECKING:
     from arsenal_fast.service.app import Service
@@ -25,17 +25,11 @@ if TYPE_CHECKING:
     from arsenal_fast.service.records import Record
 
 DEFAULT_PREFIX: Final = "unknown"
-DEFAULT_VERSION: Final = "v1"
 MAX_NAME: Final = 128
 """Characters of an environment's name; it is only handed back."""
 
 MAX_UNKNOWN: Final = 8
 """Unknown members of an environment that are named: an answer must not be many times the request."""
-
-_PLAIN: Final = re.compile(f"prefix=({grammar.PREFIX})&run=({grammar.RUN})".encode("ascii")).fullmatch
-"""The query of nearly all requests: valid as it is, if the two are not too long together."""
-
-_MAX_PLAIN: Final = len("prefix=&run=") + grammar.MAX_LOCAL - len("-")
 
 _PARAMETERS: Final = frozenset({"prefix", "run", "domain", "version", "ttl"})
 _BATCH: Final = {"environments": "array", "domain": "string", "version": "string", "ttl": "integer"}
@@ -50,13 +44,10 @@ _NO_STORE: Final = b"Cache-Control: no-store\r\n"
 def issue_one(service: Service, exchange: Exchange) -> None:
     """Answer with the living identity, issuing or renewing it where needed."""
     request = exchange.request
-    plain = _PLAIN(request.query)
+    text = service.recognition.usual_id(request.query)
     redraws: Redraws = {}
     ttl = DEFAULT_TTL
-    if plain is not None and len(plain[0]) <= _MAX_PLAIN:
-        prefix, run = plain.groups()
-        text = f"{prefix.decode('ascii')}-{run.decode('ascii')}@{service.settings.domain}/{DEFAULT_VERSION}:id"
-    else:
+    if text is None:
         text, draw, ttl = _asked_for(service, request.query)
         if draw is not None:
             redraws = {0: draw}
@@ -67,7 +58,7 @@ def issue_one(service: Service, exchange: Exchange) -> None:
         record = records[0]
         answer = record.answer()
         if record.tail and not redraws:
-            service.prepare(request, record)
+            service.recognition.prepare(request, record)
         exchange.respond(200, answer)
 
     service.directory.issue(ids, ttl, partial(Asker.of, exchange), exchange.guard(done), redraws)

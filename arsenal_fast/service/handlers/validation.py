@@ -42,7 +42,7 @@ def validate(service: Service, exchange: Exchange) -> None:
         record = service.directory.active(texts[0])
         if record is not None:
             verdict = record.validation()
-            service.prepare_verdict(exchange.request, record)
+            service.recognition.prepare_verdict(exchange.request, record)
             exchange.respond(200, verdict + verdict_end(service.now()))
             return
     _judge_all(service, exchange, texts, done)

@@ -1,0 +1,169 @@
+"""Requests that are told by their octets, without being parsed: what answers them, and how they are counted.
+
+Clients repeat themselves. A request line that was answered before is found by its octets, and so is the body of a
+validation. And nearly every line that was not is of one form, so that one pattern tells whose identity it wants: then a
+*blank* record stands in for the answer until the store has given the identity a life. Whatever else comes, or turns out
+to be due, forgotten or refused, goes the plain way: parser, route, handler. A test holds that both ways answer alike.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Container, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from arsenal_fast.cache import GenerationalCache
+from arsenal_fast.http.responses import Starts
+from arsenal_fast.identity import grammar
+from arsenal_fast.identity.life import Life
+from arsenal_fast.metrics import Metrics
+from arsenal_fast.service.departures import Departures, give_up
+from arsenal_fast.service.issuing import Issuing
+from arsenal_fast.service.records import Record
+
+if TYPE_CHECKING:
+    from arsenal_fast.http.request import Request
+    from arsenal_fast.service.exchange import Exchange
+
+ISSUE_PATH: Final = "/api/v1/id"
+VALIDATE_PATH: Final = "/api/v1/validate"
+"""The paths whose requests are recognised: by their line, and by their body."""
+
+VALIDATE_LINE: Final = f"POST {VALIDATE_PATH} HTTP/1.1".encode("ascii")
+
+DEFAULT_VERSION: Final = "v1"
+"""Of identities that are asked for without one."""
+
+MAX_PREPARED_TARGET: Final = 1024
+"""Octets of a request target that is remembered. An identity has 325 at most; what is longer has escapes that are not
+needed or parameters that mean nothing, and may be 8 KiB, 131,072 times."""
+
+MAX_PREPARED_BODY: Final = 512
+"""Octets of a body that is remembered: an identity has 325 at most, and around it stand 16."""
+
+_QUERY: Final = rf"prefix=({grammar.PREFIX})&run=({grammar.RUN})"
+"""Of nearly all requests: valid as it is, if the two are not too long together."""
+_MAX_QUERY: Final = len("prefix=&run=") + grammar.MAX_LOCAL - len("-")
+_LINE: Final = rf"GET {ISSUE_PATH}\?{_QUERY} HTTP/1\.1"
+_MAX_LINE: Final = len(f"GET {ISSUE_PATH}? HTTP/1.1") + _MAX_QUERY
+
+_query: Final = re.compile(_QUERY).fullmatch
+_line: Final = re.compile(_LINE).fullmatch
+
+
+class Recognition:
+    """What one worker recognises."""
+
+    def __init__(
+        self,
+        *,
+        capacity: int,
+        domain: str,
+        issues: bool,
+        protected: Container[str],
+        issuing: Issuing,
+        records: GenerationalCache[str, Record],
+        sign: Callable[[str, Life], str],
+        departures: Departures,
+        starts: Starts,
+        refresh: Callable[[], None],
+        monotonic: Callable[[], float],
+        metrics: Metrics,
+    ) -> None:
+        """``domain``: of identities that are asked for without one. ``refresh`` moves ``starts`` to this second.
+
+        ``issues``: identities that were never asked for may be issued to anybody, without looking at the rest of the
+        request; but for those whose prefix, in lower case, is ``protected``.
+        """
+        self.prepared: GenerationalCache[bytes, Record] = GenerationalCache(capacity)
+        """Records by the whole request line that asks for them."""
+        self.verdicts: GenerationalCache[bytes, Record] = GenerationalCache(capacity)
+        """Records by the whole body that asks whether they live."""
+        self._ending = f"@{domain}/{DEFAULT_VERSION}:id"
+        self._issues = issues
+        self._protected = protected
+        self._issuing = issuing
+        self._records = records
+        self._sign = sign
+        self._departures = departures
+        self._starts = starts
+        self._refresh = refresh
+        self._monotonic = monotonic
+        self._metrics = metrics
+
+    def usual_id(self, query: bytes) -> str | None:
+        """The id that a query of the usual form asks for, which is a valid one; None for any other query."""
+        if len(query) > _MAX_QUERY:
+            return None
+        found = _query(query.decode("latin-1"))
+        return None if found is None else "-".join(found.groups()) + self._ending
+
+    def wanted(self, line: bytes) -> Record | None:
+        """The record that answers a line which is not prepared, a blank one perhaps; None: it is to be parsed."""
+        if not self._issues or len(line) > _MAX_LINE:
+            return None
+        found = _line(line.decode("latin-1"))
+        if found is None or (self._protected and found[1].lower() in self._protected):
+            return None
+        identity = "-".join(found.groups()) + self._ending
+        record = self._records.get(identity)
+        if record is None:
+            return Record(identity, self._sign)
+        record.keep_answer()
+        self.prepared.put(line, record)
+        return record
+
+    def prepare(self, request: Request, record: Record) -> None:
+        """Remember that the very octets of this request line are answered by ``record``."""
+        if request.method == b"GET" and request.minor == 1 and len(request.target) <= MAX_PREPARED_TARGET:
+            self.prepared.put(b"GET %b HTTP/1.1" % request.target, record)
+
+    def prepare_verdict(self, request: Request, record: Record) -> None:
+        """Remember that the very octets of this body ask for the verdict on ``record``."""
+        if len(request.body) <= MAX_PREPARED_BODY:
+            self.verdicts.put(request.body, record)
+
+    def issue(self, exchanges: Sequence[Exchange], started: float) -> None:
+        """Answer admitted exchanges with blank records, once the store has given these their lives.
+
+        ``started``: monotonic seconds.
+        """
+        if not exchanges:
+            return
+        blanks = [exchange.record for exchange in exchanges if exchange.record is not None]
+        limits = [exchange.limits for exchange in exchanges]  # what begins to drain meanwhile forgets them
+        self._issuing.begin(blanks, partial(self._issued, exchanges, limits, started))
+
+    def _issued(
+        self, exchanges: Sequence[Exchange], limits: Sequence[bytes], started: float, records: Sequence[Record] | None
+    ) -> None:
+        if records is None:
+            for exchange, lines in zip(exchanges, limits, strict=True):
+                if exchange.record is not None:
+                    exchange.recall(started)
+                exchange.admitted(lines)
+            return
+        self._refresh()
+        start, send, join = self._starts.ok, self._departures.send, b"".join
+        issued = 0
+        for exchange, lines, record in zip(exchanges, limits, records, strict=True):
+            try:
+                if exchange.record is None:  # it was recalled
+                    exchange.admitted(lines)
+                    continue
+                issued += 1
+                send(exchange, join((start, lines, exchange.extra, record.answer())))
+            except Exception:
+                give_up(exchange)
+        self._metrics.observe(ISSUE_PATH, "GET", 200, self._monotonic() - started, issued)
+
+    def count(self, issues: int, verdicts: int, seconds: float) -> None:
+        """Count answers that were prepared; ``seconds``: that each of them took."""
+        metrics = self._metrics
+        metrics.identity_lookups += issues + verdicts
+        metrics.identity_lookup_hits += issues + verdicts
+        if issues:
+            metrics.observe(ISSUE_PATH, "GET", 200, seconds, issues)
+        if verdicts:
+            metrics.observe(VALIDATE_PATH, "POST", 200, seconds, verdicts)
