@@ -53,11 +53,12 @@ class GenerationalCache(Generic[K, V]):
 
     def peek(self, key: K) -> V | None:
         """Return what is held under the key without keeping it young, also where it is being forgotten; or None."""
-        for generation in (self.young, self._old, self._dying):
-            value = generation.get(key)
-            if value is not None:
-                return value
-        return None
+        value = self.young.get(key)
+        if value is None:
+            value = self._old.get(key)
+            if value is None:
+                value = self._dying.get(key)
+        return value
 
     def discard(self, key: K) -> None:
         """Forget the entry if it is there."""

@@ -69,7 +69,7 @@ class RedisIdentities:
             done([])
             return
         packed = [b""]
-        packed += [bulk(key_of(row.id)) for row in rows]
+        packed += [_key(row.id) for row in rows]
         made = _made_arguments
         packed += [made.get(row[1:]) or _arguments(*row[1:]) for row in rows]
 
@@ -92,7 +92,7 @@ class RedisIdentities:
                 done(None)
 
         self._count(count)
-        keys = b"".join([bulk(key_of(identity)) for identity in ids])
+        keys = b"".join(map(_key, ids))
         self._connection.send(b"*%d\r\n$4\r\nMGET\r\n%b" % (count + 1, keys), answered)
 
     def _count(self, rows: int) -> None:
@@ -104,6 +104,10 @@ class RedisIdentities:
 def key_of(identity: str) -> bytes:
     """The key of an identity; ":id" stands at the end of every one and would only cost memory."""
     return KEY_PREFIX + identity.removesuffix(":id").encode("utf-8", "surrogatepass")
+
+
+def _key(identity: str) -> bytes:
+    return bulk(key_of(identity))
 
 
 def read_record(record: object) -> Found | None:
@@ -121,13 +125,18 @@ def read_record(record: object) -> Found | None:
 
 def read_issued(values: Sequence[int]) -> list[Issued] | None:
     """Three integers a row, or None when they are none that issue.lua replies."""
+    issued: list[Issued] = []
+    last: tuple[int, int, int] | None = None
     try:
-        return [
-            Issued(_OUTCOMES[outcome], Life(generated, expires))
-            for outcome, generated, expires in zip(values[::3], values[1::3], values[2::3], strict=True)
-        ]
+        for row in zip(values[::3], values[1::3], values[2::3], strict=True):
+            # Most rows of a command are issued in the same millisecond: one life serves for all of them.
+            if row != last:
+                outcome, generated, expires = last = row
+                each = Issued(_OUTCOMES[outcome], Life(generated, expires))
+            issued.append(each)
     except KeyError:
         return None
+    return issued
 
 
 def _arguments(ttl: int, mode: Mode, generated: int, epoch: int, provisional: bool) -> bytes:

@@ -145,18 +145,19 @@ class Recognition:
                 exchange.admitted(lines)
             return
         self._refresh()
-        start, send, join = self._starts.ok, self._departures.send, b"".join
-        issued = 0
+        start, join = self._starts.ok, b"".join
+        answers: list[tuple[Exchange, bytes]] = []
         for exchange, lines, record in zip(exchanges, limits, records, strict=True):
             try:
                 if exchange.record is None:  # it was recalled
                     exchange.admitted(lines)
-                    continue
-                issued += 1
-                send(exchange, join((start, lines, exchange.extra, record.answer())))
+                else:
+                    answers.append((exchange, join((start, lines, exchange.extra, record.answer()))))
             except Exception:
                 give_up(exchange)
-        self._metrics.observe(ISSUE_PATH, "GET", 200, self._monotonic() - started, issued)
+        self._metrics.observe(ISSUE_PATH, "GET", 200, self._monotonic() - started, len(answers))
+        for exchange, answer in answers:
+            exchange.connection.answered_prepared(exchange, answer)
 
     def count(self, issues: int, verdicts: int, seconds: float) -> None:
         """Count answers that were prepared; ``seconds``: that each of them took."""

@@ -7,6 +7,7 @@ A record that is asked for once holds little: most identities are issued, and ne
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from arsenal_fast.http.responses import JSON
@@ -18,6 +19,7 @@ KIND: Final = "disposable-identity"
 FORMAT: Final = "rfc5322-compliant"
 
 _NO_STORE: Final = f"Cache-Control: no-store\r\nContent-Type: {JSON.decode()}\r\nContent-Length: "
+_WHAT_FOR: Final = f'"type":"{KIND}","compatible":["nexus","artifactory","jfrog"]}}}}'
 _END: Final = '"}'
 _STAMP: Final = len(timestamp(0) + _END)
 
@@ -69,12 +71,7 @@ class Record:
         """Return ``tail``, rendered; it is kept from the second time on."""
         if self.tail:
             return self.tail
-        prefix, run, domain, version = split(self.id)
-        body = (
-            f'{{"id":"{self.id}",{self._middle()},'
-            f'"metadata":{{"prefix":"{prefix}","run":"{run}","domain":"{domain}","version":"{version}",'
-            f'"type":"{KIND}","compatible":["nexus","artifactory","jfrog"]}}}}'
-        )
+        body = f'{{{self._members()},"metadata":{{{_parts(self.id)},{_WHAT_FOR}'
         tail = f"{_NO_STORE}{len(body)}\r\n\r\n{body}".encode("ascii")
         if self.asked:
             self.tail = tail
@@ -90,7 +87,7 @@ class Record:
         """Return ``row``: the members in a batch answer, without the environment's name and braces."""
         if self.row:
             return self.row
-        row = f'"id":"{self.id}",{self._middle()}'.encode("ascii")
+        row = self._members().encode("ascii")
         if self.asked:
             self.row = row
         self.asked = True
@@ -99,25 +96,34 @@ class Record:
     def validation(self) -> bytes:
         """Return ``verdict``, rendered."""
         if not self.verdict:
-            prefix, run, domain, version = split(self.id)
             body = (
                 f'{{"identity":"{self.id}","valid":true,"status":"active","reason":"{REASONS[Status.ACTIVE]}",'
                 f'"well_formed":true,"rfc5322_compliant":true,'
-                f'"metadata":{{"prefix":"{prefix}","run":"{run}","domain":"{domain}","version":"{version}",'
-                f'"type":"{KIND}","format":"{FORMAT}"}},"cached":true,'
+                f'"metadata":{{{_parts(self.id)},"type":"{KIND}","format":"{FORMAT}"}},"cached":true,'
                 f'"generated":"{timestamp(self.life.generated)}","expires":"{timestamp(self.life.expires)}",'
                 f'"validated":"'
             )
             self.verdict = f"{_NO_STORE}{len(body) + _STAMP}\r\n\r\n{body}".encode("ascii")
         return self.verdict
 
-    def _middle(self) -> str:
-        life = self.life
-        return (
-            f'"email":"{self.id[: self.id.index("/")]}","ttl":{life.ttl // 1000},'
-            f'"generated":"{timestamp(life.generated)}","expires":"{timestamp(life.expires)}",'
-            f'"token":"{self._sign(self.id, life)}"'
-        )
+    def _members(self) -> str:
+        identity, life = self.id, self.life
+        token = self._sign(identity, life)
+        return f'"id":"{identity}","email":"{identity[: identity.index("/")]}",{_span(life)},"token":"{token}"'
+
+
+def _parts(identity: str) -> str:
+    local, _, rest = identity.partition("@")
+    prefix, _, run = local.partition("-")
+    domain, _, version = rest.partition("/")
+    return f'"prefix":"{prefix}","run":"{run}","domain":"{domain}","version":"{version[:-3]}"'
+
+
+@lru_cache(maxsize=64)
+def _span(life: Life) -> str:
+    # Identities are issued many at a time, and then their lives are equal.
+    generated, expires = timestamp(life.generated), timestamp(life.expires)
+    return f'"ttl":{life.ttl // 1000},"generated":"{generated}","expires":"{expires}"'
 
 
 def verdict_end(now: float) -> bytes:

@@ -57,7 +57,7 @@ class Remembered:
     def keep(self, blank: Record, life: Life) -> Record:
         """Return the one record of this life: that which is remembered, else the blank one, which is from now on."""
         records, identity = self.records, blank.id
-        record = records.young.get(identity) or records.peek(identity)
+        record = records.peek(identity)
         if record is None or record.life != life or not record.fresh_until:
             # One record for one life, one life for one identity: what is forgotten is then forgotten everywhere.
             if record is not None:
