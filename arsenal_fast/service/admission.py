@@ -28,7 +28,7 @@ from arsenal_fast.service.departures import give_up
 from arsenal_fast.service.exchange import Exchange
 from arsenal_fast.service.ports import Limiter
 from arsenal_fast.service.problems import QUOTA_EXCEEDED, problem
-from arsenal_fast.service.records import UNBORN, verdict_end
+from arsenal_fast.service.records import verdict_end
 from arsenal_fast.service.revisions import Revisions
 
 POLICY: Final = "default"
@@ -88,7 +88,7 @@ class Admission:
     ) -> None:
         """``hit(issues, verdicts, seconds)`` counts prepared answers; ``refresh`` moves ``starts`` to this second.
 
-        ``issue(exchanges, started)`` is given the exchanges that were admitted with a blank record.
+        ``issue(exchanges, started)`` takes the exchanges that were admitted with a record that is not to be handed out.
 
         ``quota``: that of an address; None: nobody is limited, and only the revision is asked for.
         """
@@ -200,7 +200,7 @@ class Admission:
         stamp = b""
         quota = None
         denied = issues = verdicts = 0
-        blank: list[Exchange] = []
+        unborn: list[Exchange] = []
         for exchange in batch.exchanges:
             if exchange.client.quota is not quota:
                 quota = exchange.client.quota
@@ -227,21 +227,21 @@ class Admission:
                         answer = join((start, limits, exchange.extra, record.verdict, stamp))
                         exchange.connection.answered_prepared(exchange, answer)
                     else:
-                        _ask_anew(exchange, limits, batch.started)
+                        exchange.recall(batch.started)
+                        exchange.admitted(limits)
                 elif record.fresh_until > now:
                     issues += 1
                     answer = join((start, limits, exchange.extra, record.tail))
                     exchange.connection.answered_prepared(exchange, answer)
-                elif record.life is UNBORN:
-                    exchange.limits = limits
-                    blank.append(exchange)
                 else:
-                    _ask_anew(exchange, limits, batch.started)
+                    # It is blank, became due, or was forgotten: for a revocation perhaps that this batch brought home.
+                    exchange.limits = limits
+                    unborn.append(exchange)
             except Exception:
                 give_up(exchange)
         self._metrics.limiter_allowed += len(batch.exchanges) - denied
         self._hit(issues, verdicts, self._monotonic() - batch.started)
-        self._issue(blank, batch.started)
+        self._issue(unborn, batch.started)
 
     def _settle_each(self, batch: _Batch, settle: Callable[[Exchange, float], None]) -> None:
         """End a batch that no limiter has judged; ``settle`` takes the batch's start, too."""
@@ -259,11 +259,11 @@ class Admission:
     def _pass_unlimited(self, exchange: Exchange, started: float) -> None:
         record = exchange.record
         now = self._now()
-        if record is not None and record.life is UNBORN:
+        if record is not None and not exchange.validates and record.fresh_until <= now:
             exchange.limits = b""
             self._issue([exchange], started)
             return
-        if record is not None and (record.expires if exchange.validates else record.fresh_until) <= now:
+        if record is not None and exchange.validates and record.expires <= now:
             exchange.recall(started)
             record = None
         if record is None:
@@ -329,9 +329,3 @@ class Admission:
                 members={"violated-policies": [POLICY if quota is self._quota else TOKEN_POLICY]},
             ),
         )
-
-
-def _ask_anew(exchange: Exchange, limits: bytes, started: float) -> None:
-    """Go the plain way: the record became due, or was forgotten for a revocation that this batch has brought home."""
-    exchange.recall(started)
-    exchange.admitted(limits)

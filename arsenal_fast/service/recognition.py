@@ -20,7 +20,7 @@ from arsenal_fast.identity.life import Life
 from arsenal_fast.metrics import Metrics
 from arsenal_fast.service.departures import Departures, give_up
 from arsenal_fast.service.issuing import Issuing
-from arsenal_fast.service.records import Record
+from arsenal_fast.service.records import UNBORN, Record
 
 if TYPE_CHECKING:
     from arsenal_fast.http.request import Request
@@ -125,24 +125,48 @@ class Recognition:
             self.verdicts.put(request.body, record)
 
     def issue(self, exchanges: Sequence[Exchange], started: float) -> None:
-        """Answer admitted exchanges with blank records, once the store has given these their lives.
+        """Answer admitted exchanges whose records are blank, due or forgotten, once the store has told of their lives.
 
         ``started``: monotonic seconds.
         """
-        if not exchanges:
-            return
-        blanks = [exchange.record for exchange in exchanges if exchange.record is not None]
-        limits = [exchange.limits for exchange in exchanges]  # what begins to drain meanwhile forgets them
-        self._issuing.begin(blanks, partial(self._issued, exchanges, limits, started))
+        blanks: list[Record] = []
+        waiting: list[Exchange] = []
+        for exchange in exchanges:
+            record = exchange.record
+            if record is not None and record.life is not UNBORN:
+                record = self._again(exchange)
+            if record is not None:
+                blanks.append(record)
+                waiting.append(exchange)
+            else:
+                try:
+                    self._recall(exchange, exchange.limits, started)
+                except Exception:
+                    give_up(exchange)
+        if blanks:
+            limits = [exchange.limits for exchange in waiting]  # what begins to drain meanwhile forgets them
+            self._issuing.begin(blanks, partial(self._issued, waiting, limits, started))
+
+    def _again(self, exchange: Exchange) -> Record | None:
+        """A blank record in the place of one that is not to be handed out; None: the request is to be parsed."""
+        octets = exchange.octets
+        record = self.wanted(octets[: octets.index(b"\r\n")])
+        return record if record is not None and record.life is UNBORN else None
+
+    def _recall(self, exchange: Exchange, limits: bytes, started: float) -> None:
+        if exchange.record is not None:
+            exchange.recall(started)
+        exchange.admitted(limits)
 
     def _issued(
         self, exchanges: Sequence[Exchange], limits: Sequence[bytes], started: float, records: Sequence[Record] | None
     ) -> None:
         if records is None:
             for exchange, lines in zip(exchanges, limits, strict=True):
-                if exchange.record is not None:
-                    exchange.recall(started)
-                exchange.admitted(lines)
+                try:
+                    self._recall(exchange, lines, started)
+                except Exception:
+                    give_up(exchange)
             return
         self._refresh()
         start, join = self._starts.ok, b"".join
