@@ -23,11 +23,12 @@ from arsenal_fast.errors import MessageError
 from arsenal_fast.http.parser import RequestParser
 from arsenal_fast.http.responses import CONTINUE
 from arsenal_fast.service.exchange import Exchange
-from arsenal_fast.service.recognition import VALIDATE_LINE
+from arsenal_fast.service.recognition import BATCH_LINE, VALIDATE_LINE
 
 if TYPE_CHECKING:
     from arsenal_fast.http.shape import Fit, Shape
     from arsenal_fast.server.listener import Listener
+    from arsenal_fast.service.batches import Batch
     from arsenal_fast.service.records import Record
 
 MAX_UNANSWERED: Final = 32
@@ -145,7 +146,7 @@ class Connection(asyncio.Protocol):
                     if not record.guarded or service.may_answer(record, exchange.client):
                         exchange.octets = data
                         exchange.record = record
-                        exchange.validates = False
+                        exchange.stamped = False
                         self._outbox.append(exchange)
                         service.admit_prepared(exchange)
                         return
@@ -337,13 +338,15 @@ class Connection(asyncio.Protocol):
         client = exchange.client
         if self._forwarded:
             client = service.forwarded.young.get(forwarded_for) or service.client(self._peer, forwarded_for)
-        record: Record | None = None
+        record: Record | Batch | None = None
         if not body:
             record = service.prepared.young.get(line) or service.prepared.get(line) or service.recognition.wanted(line)
             if record is not None and record.guarded and not service.may_answer(record, client):
                 record = None
         elif line == VALIDATE_LINE:
             record = service.verdicts.young.get(body) or service.verdicts.get(body)
+        elif line == BATCH_LINE:
+            record = service.batches.young.get(body) or service.batches.get(body)
         if record is None:
             if client.token:  # it is read again, and charged to the address where it is refused
                 client = service.client(self._peer, forwarded_for or None)
@@ -357,7 +360,7 @@ class Connection(asyncio.Protocol):
         exchange.extra = self._reflected + b"X-Request-Id: %b\r\n" % request_id if request_id else self._reflected
         exchange.octets = data
         exchange.record = record
-        exchange.validates = bool(body)
+        exchange.stamped = bool(body)
         self._outbox.append(exchange)
         service.admit_prepared(exchange)
 

@@ -24,11 +24,12 @@ from arsenal_fast.limiting.client import Client
 from arsenal_fast.limiting.headers import LimitLines, retry_after_line
 from arsenal_fast.limiting.quota import Quota
 from arsenal_fast.metrics import Metrics
+from arsenal_fast.service.batches import Batch
 from arsenal_fast.service.departures import give_up
 from arsenal_fast.service.exchange import Exchange
 from arsenal_fast.service.ports import Limiter
 from arsenal_fast.service.problems import QUOTA_EXCEEDED, problem
-from arsenal_fast.service.records import verdict_end
+from arsenal_fast.service.records import Record, stamp
 from arsenal_fast.service.revisions import Revisions
 
 POLICY: Final = "default"
@@ -81,12 +82,12 @@ class Admission:
         departures: AbstractContextManager[None],
         starts: Starts,
         metrics: Metrics,
-        hit: Callable[[int, int, float], None],
+        hit: Callable[[int, Sequence[Record | Batch], float], None],
         issue: Callable[[Sequence[Exchange], float], None],
         revisions: Revisions,
         now: Callable[[], float],
     ) -> None:
-        """``hit(issues, verdicts, seconds)`` counts prepared answers; ``refresh`` moves ``starts`` to this second.
+        """``hit(issues, stamped, seconds)`` counts prepared answers; ``refresh`` moves ``starts`` to this second.
 
         ``issue(exchanges, started)`` takes the exchanges that were admitted with a record that is not to be handed out.
 
@@ -197,9 +198,10 @@ class Admission:
     def _tell(self, batch: _Batch, backlogs: list[int], *, remember: bool) -> None:
         now = self._now()
         start, join = self._starts.ok, b"".join
-        stamp = b""
+        moment = b""
         quota = None
-        denied = issues = verdicts = 0
+        denied = issues = 0
+        stamped: list[Record | Batch] = []
         unborn: list[Exchange] = []
         for exchange in batch.exchanges:
             if exchange.client.quota is not quota:
@@ -220,11 +222,11 @@ class Admission:
                 limits = told(backlog) or lines.after(backlog)
                 if record is None:
                     exchange.admitted(limits)
-                elif exchange.validates:
+                elif exchange.stamped:
                     if record.expires > now:
-                        verdicts += 1
-                        stamp = stamp or verdict_end(now)
-                        answer = join((start, limits, exchange.extra, record.verdict, stamp))
+                        stamped.append(record)
+                        moment = moment or stamp(now)
+                        answer = join((start, limits, exchange.extra, record.unstamped, moment))
                         exchange.connection.answered_prepared(exchange, answer)
                     else:
                         exchange.recall(batch.started)
@@ -240,7 +242,7 @@ class Admission:
             except Exception:
                 give_up(exchange)
         self._metrics.limiter_allowed += len(batch.exchanges) - denied
-        self._hit(issues, verdicts, self._monotonic() - batch.started)
+        self._hit(issues, stamped, self._monotonic() - batch.started)
         self._issue(unborn, batch.started)
 
     def _settle_each(self, batch: _Batch, settle: Callable[[Exchange, float], None]) -> None:
@@ -259,19 +261,19 @@ class Admission:
     def _pass_unlimited(self, exchange: Exchange, started: float) -> None:
         record = exchange.record
         now = self._now()
-        if record is not None and not exchange.validates and record.fresh_until <= now:
-            exchange.limits = b""
-            self._issue([exchange], started)
-            return
-        if record is not None and exchange.validates and record.expires <= now:
-            exchange.recall(started)
-            record = None
+        exchange.limits = b""
         if record is None:
             exchange.admitted(b"")
-            return
-        tail = record.verdict + verdict_end(now) if exchange.validates else record.tail
-        exchange.connection.answered(exchange, b"".join((self._starts.ok, exchange.extra, tail)))
-        self._hit(not exchange.validates, exchange.validates, self._monotonic() - started)
+        elif not exchange.stamped and record.fresh_until <= now:
+            self._issue([exchange], started)
+        elif exchange.stamped and record.expires <= now:
+            exchange.recall(started)
+            exchange.admitted(b"")
+        else:
+            tail = record.unstamped + stamp(now) if exchange.stamped else record.tail
+            exchange.connection.answered(exchange, b"".join((self._starts.ok, exchange.extra, tail)))
+            stamped = [record] if exchange.stamped else []
+            self._hit(1 - len(stamped), stamped, self._monotonic() - started)
 
     def _refuse_unlimited(self, exchange: Exchange, started: float) -> None:
         if exchange.record is not None:

@@ -24,6 +24,8 @@ from arsenal_fast.limiting.quota import Quota
 from arsenal_fast.metrics import Metrics
 from arsenal_fast.service import access
 from arsenal_fast.service.admission import Admission
+from arsenal_fast.service.batches import Batch
+from arsenal_fast.service.body import may_be_json
 from arsenal_fast.service.cors import Cors
 from arsenal_fast.service.departures import Departures
 from arsenal_fast.service.directory import Directory
@@ -111,7 +113,6 @@ class Service:
             issuing=self.directory.issuing,
             records=self.directory.records,
             sign=keys.sign_identity,
-            departures=self.departures,
             starts=self.starts,
             refresh=self.refresh,
             monotonic=monotonic,
@@ -119,6 +120,7 @@ class Service:
         )
         self.prepared = self.recognition.prepared
         self.verdicts = self.recognition.verdicts
+        self.batches = self.recognition.batches
         self.admission = Admission(
             quota=settings.quota,
             limiter=backend.limiter,
@@ -214,16 +216,19 @@ class Service:
         path = request.path
         return match(request.method, _decoded(path) if b"%" in path else path)
 
-    def may_answer(self, record: Record, client: Client) -> bool:
+    def may_answer(self, record: Record | Batch, client: Client) -> bool:
         """Whether a record may be handed to this client."""
         return not record.guarded or access.ISSUE in client.scopes
 
     def may_repeat(self, exchange: Exchange) -> bool:
         """Whether requests that look like this one may be told by their octets.
 
-        Such a request may be answered by a record, which is logged nowhere and does not say ``close``.
+        Such a request may be answered by a record. That is logged nowhere, does not say ``close``, and takes a body for
+        JSON.
         """
-        return exchange.refusal is None and self.short_way and not self.draining
+        return (
+            exchange.refusal is None and self.short_way and not self.draining and may_be_json(exchange.request.fields)
+        )
 
     def echo(self, fields: Fields) -> bytes:
         """Return the lines that a request's own fields cause."""

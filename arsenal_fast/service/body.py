@@ -6,7 +6,7 @@ from typing import Any, Final
 import orjson
 
 from arsenal_fast.errors import Fault, ProblemError
-from arsenal_fast.http.request import Request
+from arsenal_fast.http.request import Fields, Request
 from arsenal_fast.http.responses import line
 
 MAX_ROWS: Final = 1_000
@@ -28,8 +28,7 @@ def read_object(request: Request, members: Mapping[str, str]) -> dict[str, Any]:
     ``members``: the names that may be there, and what each must be (for the fault on an unknown one).
     Raises ProblemError 415 or 400.
     """
-    media_type = request.fields.content_type.partition(b";")[0].strip(b" \t").lower()
-    if media_type not in (b"application/json", b""):
+    if not may_be_json(request.fields):
         raise MediaTypeError(415, "The body must be application/json; send Content-Type: application/json.")
     try:
         value = orjson.loads(request.body)
@@ -50,6 +49,11 @@ def read_object(request: Request, members: Mapping[str, str]) -> dict[str, Any]:
             ],
         )
     return value
+
+
+def may_be_json(fields: Fields) -> bool:
+    """Whether a body that comes with these fields is JSON, or does not say what it is."""
+    return fields.content_type.partition(b";")[0].strip(b" \t").lower() in (b"application/json", b"")
 
 
 def pointer(*parts: str | int) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from arsenal_fast.http.request import Request
     from arsenal_fast.limiting.client import Client
     from arsenal_fast.service.app import Service
+    from arsenal_fast.service.batches import Batch
     from arsenal_fast.service.ports import Connection
     from arsenal_fast.service.records import Record
     from arsenal_fast.service.routes import Route
@@ -51,8 +52,8 @@ class Exchange:
         "route",
         "row",
         "service",
+        "stamped",
         "started",
-        "validates",
     )
 
     def __init__(
@@ -72,9 +73,9 @@ class Exchange:
         self.answer: bytes | None = None
         """Kept by the connection while earlier answers are missing; ``rest`` is what follows it."""
         self.rest = b""
-        self.record: Record | None = None
-        """What a request that was recognised is answered with; ``validates`` says as what."""
-        self.validates = False
+        self.record: Record | Batch | None = None
+        """What a request that was recognised is answered with; ``stamped``: with the moment at its end."""
+        self.stamped = False
         self.octets = b""
         """Such a request, as it came; ``request`` is then an earlier one until :meth:`recall`."""
         self.refusal: ProblemError | None = None

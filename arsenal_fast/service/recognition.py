@@ -18,7 +18,8 @@ from arsenal_fast.http.responses import Starts
 from arsenal_fast.identity import grammar
 from arsenal_fast.identity.life import Life
 from arsenal_fast.metrics import Metrics
-from arsenal_fast.service.departures import Departures, give_up
+from arsenal_fast.service.batches import Batch
+from arsenal_fast.service.departures import give_up
 from arsenal_fast.service.issuing import Issuing
 from arsenal_fast.service.records import UNBORN, Record
 
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
 
 ISSUE_PATH: Final = "/api/v1/id"
 VALIDATE_PATH: Final = "/api/v1/validate"
-"""The paths whose requests are recognised: by their line, and by their body."""
+BATCH_PATH: Final = "/api/v1/identities"
+"""The paths whose requests are recognised: by their line, and the latter two by their body."""
 
 VALIDATE_LINE: Final = f"POST {VALIDATE_PATH} HTTP/1.1".encode("ascii")
+BATCH_LINE: Final = f"POST {BATCH_PATH} HTTP/1.1".encode("ascii")
 
 DEFAULT_VERSION: Final = "v1"
 """Of identities that are asked for without one."""
@@ -40,7 +43,13 @@ MAX_PREPARED_TARGET: Final = 1024
 needed or parameters that mean nothing, and may be 8 KiB, 131,072 times."""
 
 MAX_PREPARED_BODY: Final = 512
-"""Octets of a body that is remembered: an identity has 325 at most, and around it stand 16."""
+"""Octets of a validation's body that is remembered: an identity has 325 at most, and around it stand 16."""
+
+MAX_PREPARED_BATCH: Final = 2048
+"""Octets of a batch's body that is remembered: some thirty rows."""
+
+BATCHES: Final = 8
+"""One batch is remembered for so many identities: with its pieces it takes as much memory as four of them."""
 
 _QUERY: Final = rf"prefix=({grammar.PREFIX})&run=({grammar.RUN})"
 """Of nearly all requests: valid as it is, if the two are not too long together."""
@@ -65,7 +74,6 @@ class Recognition:
         issuing: Issuing,
         records: GenerationalCache[str, Record],
         sign: Callable[[str, Life], str],
-        departures: Departures,
         starts: Starts,
         refresh: Callable[[], None],
         monotonic: Callable[[], float],
@@ -80,13 +88,14 @@ class Recognition:
         """Records by the whole request line that asks for them."""
         self.verdicts: GenerationalCache[bytes, Record] = GenerationalCache(capacity)
         """Records by the whole body that asks whether they live."""
+        self.batches: GenerationalCache[bytes, Batch] = GenerationalCache(-(-capacity // BATCHES))
+        """Batches by the whole body that asks for them."""
         self._ending = f"@{domain}/{DEFAULT_VERSION}:id"
         self._issues = issues
         self._protected = protected
         self._issuing = issuing
         self._records = records
         self._sign = sign
-        self._departures = departures
         self._starts = starts
         self._refresh = refresh
         self._monotonic = monotonic
@@ -124,6 +133,11 @@ class Recognition:
         if len(request.body) <= MAX_PREPARED_BODY:
             self.verdicts.put(request.body, record)
 
+    def prepare_batch(self, request: Request, batch: Batch) -> None:
+        """Remember that the very octets of this body are answered by ``batch``."""
+        if len(request.body) <= MAX_PREPARED_BATCH:
+            self.batches.put(request.body, batch)
+
     def issue(self, exchanges: Sequence[Exchange], started: float) -> None:
         """Answer admitted exchanges whose records are blank, due or forgotten, once the store has told of their lives.
 
@@ -133,10 +147,9 @@ class Recognition:
         waiting: list[Exchange] = []
         for exchange in exchanges:
             record = exchange.record
-            if record is not None and record.life is not UNBORN:
-                record = self._again(exchange)
-            if record is not None:
-                blanks.append(record)
+            blank = record if isinstance(record, Record) and record.life is UNBORN else self._again(exchange)
+            if blank is not None:
+                blanks.append(blank)
                 waiting.append(exchange)
             else:
                 try:
@@ -183,12 +196,21 @@ class Recognition:
         for exchange, answer in answers:
             exchange.connection.answered_prepared(exchange, answer)
 
-    def count(self, issues: int, verdicts: int, seconds: float) -> None:
-        """Count answers that were prepared; ``seconds``: that each of them took."""
+    def count(self, issues: int, stamped: Sequence[Record | Batch], seconds: float) -> None:
+        """Count answers that were prepared: identities, and what has a stamp; ``seconds``: that each of them took."""
         metrics = self._metrics
-        metrics.identity_lookups += issues + verdicts
-        metrics.identity_lookup_hits += issues + verdicts
+        verdicts, found = 0, issues
+        for each in stamped:
+            if isinstance(each, Batch):
+                found += len(each.records)
+            else:
+                verdicts += 1
+        found += verdicts
+        metrics.identity_lookups += found
+        metrics.identity_lookup_hits += found
         if issues:
             metrics.observe(ISSUE_PATH, "GET", 200, seconds, issues)
         if verdicts:
             metrics.observe(VALIDATE_PATH, "POST", 200, seconds, verdicts)
+        if len(stamped) > verdicts:
+            metrics.observe(BATCH_PATH, "POST", 200, seconds, len(stamped) - verdicts)

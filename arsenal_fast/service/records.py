@@ -18,10 +18,11 @@ from arsenal_fast.identity.validate import REASONS, Status
 KIND: Final = "disposable-identity"
 FORMAT: Final = "rfc5322-compliant"
 
-_NO_STORE: Final = f"Cache-Control: no-store\r\nContent-Type: {JSON.decode()}\r\nContent-Length: "
+ANSWER_LINES: Final = f"Cache-Control: no-store\r\nContent-Type: {JSON.decode()}\r\nContent-Length: "
 _WHAT_FOR: Final = f'"type":"{KIND}","compatible":["nexus","artifactory","jfrog"]}}}}'
 _END: Final = '"}'
-_STAMP: Final = len(timestamp(0) + _END)
+STAMP: Final = len(timestamp(0) + _END)
+"""Octets of a stamp."""
 
 UNBORN: Final = Life(0, 0)
 """Of a blank record."""
@@ -30,7 +31,7 @@ UNBORN: Final = Life(0, 0)
 class Record:
     """One life of one identity in the worker's memory; *blank* until the life begins, and then as if it was over."""
 
-    __slots__ = ("_sign", "asked", "expires", "fresh_until", "guarded", "id", "life", "row", "tail", "verdict")
+    __slots__ = ("_sign", "asked", "expires", "fresh_until", "guarded", "id", "life", "row", "tail", "unstamped")
 
     def __init__(self, identity: str, sign: Callable[[str, Life], str], *, guarded: bool = False) -> None:
         """``identity``: the id of a valid one. ``sign`` makes the identity token of a life.
@@ -49,8 +50,8 @@ class Record:
         self.tail = b""
         """The end of the answer to ``GET /api/v1/id``; empty until ``render_tail`` and ``asked``."""
         self.row = b""
-        self.verdict = b""
-        """The answer to a validation from its own lines on, up to the moment that ``verdict_end`` writes."""
+        self.unstamped = b""
+        """The answer to a validation from its own lines on, up to the stamp; empty until it is asked for."""
 
     @property
     def identity(self) -> Identity:
@@ -72,7 +73,7 @@ class Record:
         if self.tail:
             return self.tail
         body = f'{{{self._members()},"metadata":{{{_parts(self.id)},{_WHAT_FOR}'
-        tail = f"{_NO_STORE}{len(body)}\r\n\r\n{body}".encode("ascii")
+        tail = f"{ANSWER_LINES}{len(body)}\r\n\r\n{body}".encode("ascii")
         if self.asked:
             self.tail = tail
         self.asked = True
@@ -94,8 +95,8 @@ class Record:
         return row
 
     def validation(self) -> bytes:
-        """Return ``verdict``, rendered."""
-        if not self.verdict:
+        """Return ``unstamped``, rendered."""
+        if not self.unstamped:
             body = (
                 f'{{"identity":"{self.id}","valid":true,"status":"active","reason":"{REASONS[Status.ACTIVE]}",'
                 f'"well_formed":true,"rfc5322_compliant":true,'
@@ -103,8 +104,8 @@ class Record:
                 f'"generated":"{timestamp(self.life.generated)}","expires":"{timestamp(self.life.expires)}",'
                 f'"validated":"'
             )
-            self.verdict = f"{_NO_STORE}{len(body) + _STAMP}\r\n\r\n{body}".encode("ascii")
-        return self.verdict
+            self.unstamped = f"{ANSWER_LINES}{len(body) + STAMP}\r\n\r\n{body}".encode("ascii")
+        return self.unstamped
 
     def _members(self) -> str:
         identity, life = self.id, self.life
@@ -126,6 +127,6 @@ def _span(life: Life) -> str:
     return f'"ttl":{life.ttl // 1000},"generated":"{generated}","expires":"{expires}"'
 
 
-def verdict_end(now: float) -> bytes:
-    """Return what stands behind a ``verdict`` that is given at ``now`` (seconds)."""
+def stamp(now: float) -> bytes:
+    """Return the end of an answer that says when it was given: at ``now`` (seconds)."""
     return (timestamp(int(now * 1000)) + _END).encode("ascii")

@@ -93,6 +93,8 @@ FIELDS = [
     f"Origin: {ORIGINS[1]}\r\nX-Request-Id: r11\r\n",
     f"Origin: {ORIGINS[1]}\r\nX-Forwarded-For: 198.51.100.3\r\nX-Request-Id: r12\r\n",
     "Origin: https://evil.example\r\nX-Request-Id: r13\r\n",
+    *["Content-Type: application/json\r\n"] * 2,
+    "Content-Type: text/plain\r\n",
     "Connection: keep-alive\r\n",
     "Connection: close\r\n",
     "Content-Length: 0\r\n",
@@ -104,6 +106,7 @@ FIELDS = [
 ]
 BODIES = [("Content-Length: 2\r\n", "{}"), ("Transfer-Encoding: chunked\r\n", "0\r\n\r\n")]
 
+TWO = '{"environments":[{"name":"a","prefix":"player","run":"1"},{"name":"b","prefix":"bot","run":"2"}]}'
 POSTS = [
     *[("/api/v1/validate", f'{{"identity":"{ID}"}}')] * 5,
     ("/api/v1/validate", f'{{"identity": "{ID}"}}'),
@@ -113,6 +116,13 @@ POSTS = [
     ("/api/v1/validate", '{"identity":7}'),
     ("/api/v1/validate?x", f'{{"identity":"{ID}"}}'),
     ("/api/v1/identities", f'{{"identity":"{ID}"}}'),
+    *[("/api/v1/identities", TWO)] * 5,
+    ("/api/v1/identities", TWO.replace('"b"', '"ü"')),
+    ("/api/v1/identities", TWO.replace('"run":"2"', '"run":"9"')),
+    ("/api/v1/identities", TWO.replace("bot", "vip")),
+    ("/api/v1/identities", TWO.replace("bot", "b-t")),
+    ("/api/v1/identities", TWO[:-1] + ',"ttl":4}'),
+    ("/api/v1/identities?x", TWO),
     ("/api/v1/identities", '{"environments":[{"name":"a","prefix":"player","run":"1"}]}'),
 ]
 
@@ -294,8 +304,9 @@ def get(target: str = "/api/v1/id?prefix=player&run=1", fields: str = "") -> Pac
     return Packet(0, [f"GET {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n".encode()])
 
 
-def post(target: str, body: str) -> Packet:
-    return Packet(0, [f"POST {target} HTTP/1.1\r\nHost: h\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()])
+def post(target: str, body: str, fields: str = "") -> Packet:
+    head = f"POST {target} HTTP/1.1\r\nHost: h\r\n{fields}Content-Length: {len(body)}\r\n\r\n"
+    return Packet(0, [f"{head}{body}".encode()])
 
 
 def steps(*parts: Packet | Event | Script, times: int = 1) -> Script:
@@ -308,6 +319,7 @@ def steps(*parts: Packet | Event | Script, times: int = 1) -> Script:
 
 XFF_1, XFF_2, XFF_3 = (f"X-Forwarded-For: 198.51.100.{host}\r\n" for host in (1, 2, 3))
 LIMITS = "/api/v1/limits"
+PLAIN_TEXT = "Content-Type: text/plain\r\n"
 VIP = "/api/v1/id?prefix=vip&run=1"
 
 
@@ -428,6 +440,26 @@ CASES: dict[str, tuple[Script, Quota | None]] = {
         ),
         Quota(50, 60),
     ),
+    "a batch that comes again is told of the same identities, until one of them is renewed or revoked": (
+        steps(
+            *[post("/api/v1/identities", TWO)] * 4,
+            *(get(fields=PLAIN_TEXT), post("/api/v1/identities", TWO, PLAIN_TEXT), post("/api/v1/identities", TWO)),
+            *[post("/api/v1/identities", TWO)] * 2,
+            Event("revoke", ID),
+            get("/api/v1/limits"),
+            *[post("/api/v1/identities", TWO)] * 5,
+            Event("advance", 2701),
+            *[post("/api/v1/identities", TWO)] * 5,
+        ),
+        Quota(50, 60),
+    ),
+    "a body that says it is no JSON is refused, whatever was answered to its octets before": (
+        steps(
+            *[post("/api/v1/validate", f'{{"identity":"{ID}"}}')] * 4,
+            *[post("/api/v1/validate", f'{{"identity":"{ID}"}}', PLAIN_TEXT)] * 3,
+        ),
+        None,
+    ),
     "a store that comes back late finds the requests of a connection in order": (
         steps(
             *(get(), Event("hold", True), get(), get(), get("/api/v1/id?prefix=player&run=9"), get()),
@@ -467,6 +499,10 @@ def test_the_short_way_is_taken_where_it_can_be(short_way: bool) -> None:
     for _ in range(4):
         worker.take(validation)
     assert len(begun) == (11 if short_way else 0)
+    # Its second identity is asked for the first time, and then its row is kept, and then the body.
+    for _ in range(5):
+        worker.take(post("/api/v1/identities", TWO))
+    assert len(begun) == (13 if short_way else 0)
     assert all(begun)
 
 

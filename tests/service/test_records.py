@@ -10,7 +10,7 @@ from arsenal_fast.errors import InvalidIdentity
 from arsenal_fast.identity.grammar import Identity, compose
 from arsenal_fast.identity.life import LAST_MOMENT, MAX_TTL, Life, timestamp
 from arsenal_fast.identity.validate import judge
-from arsenal_fast.service.records import FORMAT, KIND, Record, verdict_end
+from arsenal_fast.service.records import FORMAT, KIND, Record, stamp
 from tests.support.tokens import hs256_keys
 
 few = settings(max_examples=30)
@@ -95,7 +95,7 @@ def test_the_verdict_is_the_json_of_its_structure(identity: Identity, life: Life
         }
     )
     verdict_start = living(identity, life).validation()
-    head, _, rendered = (verdict_start + verdict_end((life.generated + 0.5) / 1000)).partition(b"\r\n\r\n")
+    head, _, rendered = (verdict_start + stamp((life.generated + 0.5) / 1000)).partition(b"\r\n\r\n")
     assert rendered == body
     assert b"Content-Length: %d" % len(body) in head.split(b"\r\n")
 

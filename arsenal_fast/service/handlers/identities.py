@@ -11,13 +11,14 @@ import orjson
 
 from arsenal_fast.errors import Fault, InvalidIdentity
 from arsenal_fast.http.query import parse_query
-from arsenal_fast.http.responses import JSON, tail
 from arsenal_fast.identity import grammar
-from arsenal_fast.identity.life import DEFAULT_TTL, parse_ttl, timestamp, ttl_fault
+from arsenal_fast.identity.life import DEFAULT_TTL, parse_ttl, ttl_fault
 from arsenal_fast.service import access
+from arsenal_fast.service.batches import Batch
 from arsenal_fast.service.body import MAX_ROWS, pointer, raise_faults, read_object
 from arsenal_fast.service.issuing import Asker, Redraws
 from arsenal_fast.service.recognition import DEFAULT_VERSION
+from arsenal_fast.service.records import ANSWER_LINES, STAMP, stamp
 
 if TYPE_CHECKING:
     from arsenal_fast.service.app import Service
@@ -38,7 +39,8 @@ _NAME: Final = itemgetter("name")
 _PREFIX: Final = itemgetter("prefix")
 _PARTS: Final = itemgetter("prefix", "run")
 _ROW: Final = attrgetter("row")
-_NO_STORE: Final = b"Cache-Control: no-store\r\n"
+_GUARDED: Final = attrgetter("guarded")
+_ANSWER_LINES: Final = ANSWER_LINES.encode("ascii")
 
 
 def issue_one(service: Service, exchange: Exchange) -> None:
@@ -99,7 +101,7 @@ def issue_batch(service: Service, exchange: Exchange) -> None:
     names, ids, redraws = _environments(service, body.get("environments"), domain, version, faults)
     raise_faults(faults)
     _demand(service, exchange, ids)
-    answer = partial(_batch_answer, service, exchange, names, domain, version, ttl)
+    answer = partial(_batch_answer, service, exchange, names, domain, version, ttl, not redraws)
     service.directory.issue(ids, ttl, partial(Asker.of, exchange, names), exchange.guard(answer), redraws)
 
 
@@ -117,21 +119,28 @@ def _batch_answer(
     domain: str,
     version: str,
     ttl: int,
+    repeatable: bool,
     records: Sequence[Record],
 ) -> None:
+    """``repeatable``: the same body will mean the same identities."""
     rows = list(map(_ROW, records))
-    if not all(rows):
+    kept = all(rows)
+    if not kept:
         rows = [record.batch_row() for record in records]
-    rows_with_names = b",".join(map(b'{"environment":%b,%b}'.__mod__, zip(map(orjson.dumps, names), rows, strict=True)))
-    body = b'{"identities":[%b],"total":%d,"domain":"%b","version":"%b","ttl":%d,"generated":"%b"}' % (
-        rows_with_names,
+    pieces = [b""] * (2 * len(rows) + 2)
+    pieces[1:-1:2] = map(b'},{"environment":%b,'.__mod__, map(orjson.dumps, names))
+    pieces[1] = b'{"identities":[%b' % pieces[1][len(b"},") :]
+    pieces[2:-1:2] = rows
+    pieces[-1] = b'}],"total":%d,"domain":"%b","version":"%b","ttl":%d,"generated":"' % (
         len(records),
         domain.lower().encode("ascii"),
         version.encode("ascii"),
         ttl,
-        timestamp(int(service.now() * 1000)).encode("ascii"),
     )
-    exchange.respond(200, tail(JSON, body, _NO_STORE))
+    pieces[0] = b"%b%d\r\n\r\n" % (_ANSWER_LINES, sum(map(len, pieces)) + STAMP)
+    if kept and repeatable and not any(map(_GUARDED, records)):
+        service.recognition.prepare_batch(exchange.request, Batch(records, pieces))
+    exchange.respond(200, b"".join(pieces) + stamp(service.now()))
 
 
 def _text(

@@ -16,7 +16,7 @@ from arsenal_fast.identity.token import IdentityToken, Refusal
 from arsenal_fast.identity.validate import judge
 from arsenal_fast.service.body import MAX_ROWS, pointer, raise_faults, read_object
 from arsenal_fast.service.directory import Known
-from arsenal_fast.service.records import FORMAT, KIND, verdict_end
+from arsenal_fast.service.records import FORMAT, KIND, stamp
 
 if TYPE_CHECKING:
     from arsenal_fast.service.app import Service
@@ -43,7 +43,7 @@ def validate(service: Service, exchange: Exchange) -> None:
         if record is not None:
             verdict = record.validation()
             service.recognition.prepare_verdict(exchange.request, record)
-            exchange.respond(200, verdict + verdict_end(service.now()))
+            exchange.respond(200, verdict + stamp(service.now()))
             return
     _judge_all(service, exchange, texts, done)
 
