@@ -15,6 +15,7 @@ IDENTITIES = 5_000
 CLIENTS = 50_000
 BATCH = 10
 SERIAL = b"\x01"
+LONG_SERIAL = "%015d"  # of a fixed length
 PREFIXES = ("player", "bot", "web", "ci", "tg")
 USER_AGENT = b"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 FEW_HEADERS = b"Host: 127.0.0.1\r\nUser-Agent: " + USER_AGENT + b"\r\nAccept: application/json\r\n"
@@ -117,10 +118,21 @@ def validate(suffix: str) -> list[bytes]:
 
 
 def batch(_suffix: str) -> list[bytes]:
+    return _batches("")
+
+
+def new_batch(_suffix: str) -> list[bytes]:
+    """The same identities under names that never come again, and so no body does."""
+    number = "#" * len(LONG_SERIAL % 0)
+    return [record.replace(number.encode(), SERIAL) for record in _batches(f"-{number}")]
+
+
+def _batches(name_end: str) -> list[bytes]:
     found = []
     for address, start in visits()[: CLIENTS // BATCH]:
         pairs = [pair((start + step) % IDENTITIES) for step in range(BATCH)]
         rows = [{"name": f"{prefix}-{run}", "prefix": prefix, "run": run} for prefix, run in pairs]
+        rows[0]["name"] += name_end
         found.append(post("/api/v1/identities", address, {"environments": rows}))
     return found
 
@@ -148,7 +160,8 @@ WORKLOADS = (
         "%016x",
         {"bun": 0.6},
     ),
-    Workload("issuing", "`GET /api/v1/id`, never asked before", 3.0, issuing, "%015d", {"bun": 0.8}),
+    Workload("issuing", "`GET /api/v1/id`, never asked before", 3.0, issuing, LONG_SERIAL, {"bun": 0.8}),
     Workload("validate", "`POST /api/v1/validate` of an issued identity", 2.5, validate),
     Workload("batch-10", "`POST /api/v1/identities`, 10 rows, cached", 6.0, batch),
+    Workload("batch-10-new", "the same identities, under names that never come again", 6.0, new_batch, LONG_SERIAL),
 )

@@ -48,6 +48,9 @@ MAX_PREPARED_BODY: Final = 512
 MAX_PREPARED_BATCH: Final = 2048
 """Octets of a batch's body that is remembered: some thirty rows."""
 
+MAX_SEEN: Final = 16_384
+"""Bodies of batches that are told when they come again; then all are forgotten. 2 MB."""
+
 BATCHES: Final = 8
 """One batch is remembered for so many identities: with its pieces it takes as much memory as four of them."""
 
@@ -90,6 +93,8 @@ class Recognition:
         """Records by the whole body that asks whether they live."""
         self.batches: GenerationalCache[bytes, Batch] = GenerationalCache(-(-capacity // BATCHES))
         """Batches by the whole body that asks for them."""
+        self._seen: set[int] = set()
+        """Hashes of bodies that asked for a batch that could have been kept."""
         self._ending = f"@{domain}/{DEFAULT_VERSION}:id"
         self._issues = issues
         self._protected = protected
@@ -133,10 +138,17 @@ class Recognition:
         if len(request.body) <= MAX_PREPARED_BODY:
             self.verdicts.put(request.body, record)
 
-    def prepare_batch(self, request: Request, batch: Batch) -> None:
-        """Remember that the very octets of this body are answered by ``batch``."""
-        if len(request.body) <= MAX_PREPARED_BATCH:
-            self.batches.put(request.body, batch)
+    def prepare_batch(self, request: Request, records: Sequence[Record], pieces: Sequence[bytes]) -> None:
+        """Remember what this very body is answered with, once it has come twice: most never do."""
+        body = request.body
+        if len(body) > MAX_PREPARED_BATCH:
+            return
+        if hash(body) in self._seen:
+            self.batches.put(body, Batch(records, pieces))
+            return
+        if len(self._seen) >= MAX_SEEN:
+            self._seen.clear()
+        self._seen.add(hash(body))
 
     def issue(self, exchanges: Sequence[Exchange], started: float) -> None:
         """Answer admitted exchanges whose records are blank, due or forgotten, once the store has told of their lives.

@@ -137,7 +137,7 @@ def measured(results: Results) -> list[Input]:
         cpu("cached_us", "cached-ingress"),
         cpu("issuing_us", "issuing", issued_by),
         cpu("validate_us", "validate"),
-        cpu("batch_us", "batch-10"),
+        cpu("batch_us", "batch-10-new"),
         figure("resident", "connections", "resident memory, at most", "MB"),
         figure("redis_us", "redis", "CPU of Redis per request", "us"),
         figure("cell_octets", "redis", "octets per limiter cell", "B"),

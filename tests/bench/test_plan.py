@@ -10,7 +10,7 @@ from bench.servers import SERVICE
 from bench.workloads import WORKLOADS
 from tests.bench.test_results import RESULTS, sample
 
-US = {"cached-ingress": 10.0, "issuing": 20.0, "validate": 15.0, "batch-10": 50.0}
+US = {"cached-ingress": 10.0, "issuing": 20.0, "validate": 15.0, "batch-10-new": 50.0}
 SAMPLES = [row for workload, us in US.items() for row in (
     sample(0, "floor", 5.0, workload), sample(0, SERVICE.name, us, workload))]  # fmt: skip
 OUTCOMES = [

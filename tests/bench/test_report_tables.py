@@ -44,7 +44,10 @@ def page(results: Results = RESULTS) -> str:
 def test_the_page_names_its_source_and_what_was_not_measured() -> None:
     text = page()
     assert "bench/results/one.json" in text
-    assert "Not measured in this run: cached-direct, cached-proxy, cached-ingress, issuing, batch-10." in text
+    assert (
+        "Not measured in this run: cached-direct, cached-proxy, cached-ingress, issuing, batch-10, batch-10-new."
+        in text
+    )
     assert "| 2.00 (1.50..3.00) | 2.5 |" in text
 
 

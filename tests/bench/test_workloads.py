@@ -31,7 +31,7 @@ def read(octets: bytes) -> tuple[h11.Request, bytes]:
 
 def some(workload: Workload, count: int = 50) -> Iterator[tuple[h11.Request, bytes]]:
     for record in workload.records(SUFFIX)[:count]:
-        yield read(record.replace(SERIAL, b"0123456789abcdef"))
+        yield read(record.replace(SERIAL, (workload.serial_format % 123_456_789).encode()))
 
 
 @EVERY
@@ -83,12 +83,19 @@ def test_validate_asks_about_seeded_identities() -> None:
     assert all(orjson.loads(body)["identity"] in seeded for _, body in some(BY_NAME["validate"]))
 
 
-def test_a_batch_has_ten_different_seeded_rows() -> None:
+@pytest.mark.parametrize("name", ["batch-10", "batch-10-new"])
+def test_a_batch_has_ten_different_seeded_rows(name: str) -> None:
     seeded = {pair(index) for index in range(IDENTITIES)}
-    for _, body in some(BY_NAME["batch-10"]):
+    for _, body in some(BY_NAME[name]):
         rows = {(row["prefix"], row["run"]) for row in orjson.loads(body)["environments"]}
         assert len(rows) == 10
         assert rows <= seeded
+
+
+def test_the_body_of_a_new_batch_never_comes_again() -> None:
+    bodies = {read(BY_NAME["batch-10-new"].sample("", serial))[1] for serial in (0, 1, 10**12)}
+    assert len(bodies) == 3
+    assert len({len(body) for body in bodies}) == 1
 
 
 @EVERY

@@ -14,7 +14,6 @@ from arsenal_fast.http.query import parse_query
 from arsenal_fast.identity import grammar
 from arsenal_fast.identity.life import DEFAULT_TTL, parse_ttl, ttl_fault
 from arsenal_fast.service import access
-from arsenal_fast.service.batches import Batch
 from arsenal_fast.service.body import MAX_ROWS, pointer, raise_faults, read_object
 from arsenal_fast.service.issuing import Asker, Redraws
 from arsenal_fast.service.recognition import DEFAULT_VERSION
@@ -139,7 +138,7 @@ def _batch_answer(
     )
     pieces[0] = b"%b%d\r\n\r\n" % (_ANSWER_LINES, sum(map(len, pieces)) + STAMP)
     if kept and repeatable and not any(map(_GUARDED, records)):
-        service.recognition.prepare_batch(exchange.request, Batch(records, pieces))
+        service.recognition.prepare_batch(exchange.request, records, pieces)
     exchange.respond(200, b"".join(pieces) + stamp(service.now()))
 
 
