@@ -12,6 +12,8 @@ from arsenal_fast.http.responses import line
 MAX_ROWS: Final = 1_000
 """Rows of one request: as many as one Redis script should be asked at a time."""
 
+_JSON: Final = (b"application/json", b"")
+
 _SHOWN: Final = 64
 """Characters of an unknown member's name that a fault repeats."""
 
@@ -37,8 +39,8 @@ def read_object(request: Request, members: Mapping[str, str]) -> dict[str, Any]:
         raise ProblemError(400, f"The body is not JSON: {error.msg}, at character {error.pos}.") from None
     if not isinstance(value, dict):
         raise ProblemError(400, "The body must be a JSON object.", [{"pointer": "", "detail": "must be an object"}])
-    unknown = value.keys() - members.keys()
-    if unknown:
+    if not value.keys() <= members.keys():
+        unknown = value.keys() - members.keys()
         known = ", ".join(members)
         raise ProblemError(
             400,
@@ -53,7 +55,8 @@ def read_object(request: Request, members: Mapping[str, str]) -> dict[str, Any]:
 
 def may_be_json(fields: Fields) -> bool:
     """Whether a body that comes with these fields is JSON, or does not say what it is."""
-    return fields.content_type.partition(b";")[0].strip(b" \t").lower() in (b"application/json", b"")
+    media_type = fields.content_type
+    return media_type in _JSON or media_type.partition(b";")[0].strip(b" \t").lower() in _JSON
 
 
 def pointer(*parts: str | int) -> str:

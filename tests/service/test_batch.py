@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from arsenal_fast.service.body import MAX_ROWS
 from arsenal_fast.service.handlers.identities import MAX_NAME, MAX_UNKNOWN
@@ -54,6 +56,18 @@ def test_the_answer_has_an_identity_for_each_environment_in_order() -> None:
 @pytest.mark.parametrize("name", ['"', "\\", "\r\n", "\0", "\u2028", "é", "\U0001f600", "</script>", "x" * MAX_NAME])
 def test_a_name_is_handed_back_whatever_it_is(name: str) -> None:
     assert Rig().post(PATH, batch(row(name=name))).json["identities"][0]["environment"] == name
+
+
+@given(st.lists(st.text(st.sampled_from('",\\\0{}:[]a\u2028é'), min_size=1, max_size=8), min_size=1, max_size=6))
+def test_names_are_handed_back_in_their_order_whatever_they_are(names: list[str]) -> None:
+    rows = [row(name=name, run=str(run)) for run, name in enumerate(names)]
+    rig = Rig()
+    for _ in range(4):  # rendered for once, kept, seen, and told by its octets
+        answer = rig.post(PATH, batch(*rows))
+        assert [each["environment"] for each in answer.json["identities"]] == names
+        assert [each["id"].partition("@")[0] for each in answer.json["identities"]] == [
+            f"player-{run}" for run in range(len(names))
+        ]
 
 
 def test_a_domain_is_folded_as_it_is_in_the_identities() -> None:

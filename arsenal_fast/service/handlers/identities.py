@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Final
@@ -91,12 +91,14 @@ def issue_batch(service: Service, exchange: Exchange) -> None:
     """Answer with a living identity for each environment, or with all that is wrong with the request."""
     body = read_object(exchange.request, _BATCH)
     faults: list[Fault] = []
-    domain = _text(body, "domain", service.settings.domain, grammar.domain_fault, faults)
-    version = _text(body, "version", DEFAULT_VERSION, grammar.version_fault, faults)
-    ttl = body.get("ttl", DEFAULT_TTL)
-    detail = ttl_fault(ttl)
-    if detail is not None:
-        faults.append({"pointer": "/ttl", "detail": detail})
+    domain, version, ttl = service.settings.domain, DEFAULT_VERSION, DEFAULT_TTL
+    if len(body) > 1 or "environments" not in body:
+        domain = _text(body, "domain", domain, grammar.domain_fault, faults)
+        version = _text(body, "version", version, grammar.version_fault, faults)
+        ttl = body.get("ttl", ttl)
+        detail = ttl_fault(ttl)
+        if detail is not None:
+            faults.append({"pointer": "/ttl", "detail": detail})
     names, ids, redraws = _environments(service, body.get("environments"), domain, version, faults)
     raise_faults(faults)
     _demand(service, exchange, ids)
@@ -127,8 +129,7 @@ def _batch_answer(
     if not kept:
         rows = [record.batch_row() for record in records]
     pieces = [b""] * (2 * len(rows) + 2)
-    pieces[1:-1:2] = map(b'},{"environment":%b,'.__mod__, map(orjson.dumps, names))
-    pieces[1] = b'{"identities":[%b' % pieces[1][len(b"},") :]
+    pieces[1:-1:2] = _row_starts(names)
     pieces[2:-1:2] = rows
     pieces[-1] = b'}],"total":%d,"domain":"%b","version":"%b","ttl":%d,"generated":"' % (
         len(records),
@@ -140,6 +141,17 @@ def _batch_answer(
     if kept and repeatable and not any(map(_GUARDED, records)):
         service.recognition.prepare_batch(exchange.request, records, pieces)
     exchange.respond(200, b"".join(pieces) + stamp(service.now()))
+
+
+def _row_starts(names: Sequence[str]) -> Iterable[bytes]:
+    """What stands before each row, from the answer's first brace on."""
+    dumped = orjson.dumps(names)
+    if b'\\"' not in dumped:
+        # Every quote begins or ends a name, so all can be done at one stroke; no JSON has a NUL.
+        starts = dumped[1:-1].replace(b'","', b'",\0},{"environment":"')
+        return (b'{"identities":[{"environment":%b,' % starts).split(b"\0")
+    first, *others = (b'{"environment":%b,' % orjson.dumps(name) for name in names)
+    return [b'{"identities":[' + first, *(b"}," + each for each in others)]
 
 
 def _text(
@@ -206,9 +218,9 @@ def _all_living(service: Service, environments: list[Any], ending: str) -> tuple
         names = list(map(_NAME, environments))
         ids = [local + ending for local in map("-".join, map(_PARTS, environments))]
         if (
-            service.directory.records.young.keys() >= set(ids)
+            None not in map(service.directory.records.young.get, ids)
             and "-" not in "".join(map(_PREFIX, environments))
-            and set(map(type, names)) == {str}
+            and "".join(names)
             and all(names)
             and max(map(len, names)) <= MAX_NAME
             and sum(map(len, environments)) == 3 * len(environments)
