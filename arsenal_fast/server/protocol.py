@@ -337,7 +337,7 @@ class Connection(asyncio.Protocol):
         exchange = self._last
         client = exchange.client
         if self._forwarded:
-            client = service.forwarded.young.get(forwarded_for) or service.client(self._peer, forwarded_for)
+            client = service.forwarded.young.get(forwarded_for) or service.forwarded_client(self._peer, forwarded_for)
         record: Record | None = None
         if not body:
             record = service.prepared.young.get(line) or service.prepared.get(line)

@@ -56,11 +56,11 @@ class OnFailure(StrEnum):
 class _Batch:
     """The admissions of one tick."""
 
-    __slots__ = ("clients", "exchanges", "number", "quantities", "started")
+    __slots__ = ("exchanges", "quantities", "rows", "started")
 
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.clients: list[Client] = []
+    def __init__(self) -> None:
+        self.rows: dict[Client, int] = {}
+        """The row of each client, in their order."""
         self.quantities: list[int] = []
         self.exchanges: list[Exchange] = []
         self.started = 0.0
@@ -104,7 +104,7 @@ class Admission:
         self._starts = starts
         self._metrics = metrics
         self._hit = hit
-        self._batch = _Batch(1)
+        self._batch = _Batch()
 
     def submit(self, exchange: Exchange) -> None:
         """Charge the exchange's client one hit; the exchange goes on, or is refused, later in this tick or after."""
@@ -114,16 +114,13 @@ class Admission:
         batch = self._batch
         if self._quota is None:
             row = 0
-        elif client.batch == batch.number:
-            row = client.row
-            batch.quantities[row] += 1
         else:
-            row = len(batch.clients)
-            client.batch = batch.number
-            client.row = row
-            batch.clients.append(client)
-            batch.quantities.append(1)
-        # The client's row is of its newest batch; an earlier one may still be on its way.
+            rows, quantities = batch.rows, batch.quantities
+            row = rows.setdefault(client, len(rows))
+            if row == len(quantities):
+                quantities.append(1)
+            else:
+                quantities[row] += 1
         exchange.row = row
         exchanges = batch.exchanges
         if not exchanges:
@@ -148,9 +145,9 @@ class Admission:
 
     def _flush(self) -> None:
         batch = self._batch
-        self._batch = _Batch(batch.number + 1)
+        self._batch = _Batch()
         self._metrics.limiter_batches += 1
-        self._limiter.admit(batch.clients, batch.quantities, partial(self._settle, batch))
+        self._limiter.admit(list(batch.rows), batch.quantities, partial(self._settle, batch))
 
     def _settle(self, batch: _Batch, revision: int, backlogs: Sequence[int] | None) -> None:
         if backlogs is None:
@@ -169,7 +166,7 @@ class Admission:
         self._metrics.limiter_fallback += len(exchanges)
         if self._on_failure is OnFailure.LOCAL:
             self._spare.admit(
-                batch.clients,
+                list(batch.rows),
                 batch.quantities,
                 # The spare limiter's refusals end with the outage: they are not remembered beyond it.
                 lambda revision, backlogs: self._decide(batch, list(backlogs or ()), remember=False),

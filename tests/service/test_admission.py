@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from arsenal_fast.cache import ONE_IN
 from arsenal_fast.limiting.quota import Quota
 from arsenal_fast.service.admission import OnFailure
 from arsenal_fast.service.exchange import Exchange
@@ -327,3 +328,35 @@ def test_what_was_answered_is_freed_at_once_and_leaves_nothing_for_the_garbage_c
     finally:
         gc.enable()
     assert kept <= before + 1, "the connection's last one"
+
+
+# Clients that are not remembered
+
+
+def crowded(quota: Quota) -> Rig:
+    """A worker that has heard of more clients behind a proxy than it remembers."""
+    rig = Rig(settings={"quota": quota, "cache_size": 4, "trusted_proxies": ["10.0.0.0/8"]}, switched=True)
+    proxy = rig.connect(("10.0.0.1", 1))
+    for number in range(45):
+        proxy.get(TARGET, X_Forwarded_For=f"192.0.2.{number}")
+    return rig
+
+
+def test_a_client_that_is_not_remembered_is_told_the_truth_also_within_one_tick() -> None:
+    rig = crowded(Quota(4, 60))
+    once = request("GET", TARGET, X_Forwarded_For="198.51.100.1")
+    proxies = [rig.connect(("10.0.0.2", port)) for port in range(3)]
+    for proxy in proxies:
+        proxy.deliver(once * 2)
+    rig.tick()
+    answers = [told(answer)[:2] for proxy in proxies for answer in proxy.answers("GET", "GET")]
+    assert answers == [(200, 3), (200, 2), (200, 1), (200, 0), (429, 0), (429, 0)]
+    assert rig.shared.admissions[-1] == [("198.51.100.1", 1)] * 6, "each of them was a client of its own here"
+
+
+def test_a_denied_client_is_soon_remembered_however_many_others_come() -> None:
+    rig = crowded(Quota(2, 3600))
+    proxy = rig.connect(("10.0.0.2", 1))
+    statuses = [proxy.get(TARGET, X_Forwarded_For="198.51.100.1").status for _ in range(100)]
+    assert statuses == [200] * 2 + [429] * 98
+    assert rig.service.metrics.limiter_denied_locally >= 98 - ONE_IN
