@@ -10,7 +10,10 @@ request pays for freeing a hundred thousand of them.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
+
+ONE_IN: Final = 16
+"""Entries offered to a cache without room for each one that it takes."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -19,7 +22,7 @@ V = TypeVar("V")
 class GenerationalCache(Generic[K, V]):
     """At most ``2 * capacity`` living entries, and a dropped generation that is being emptied."""
 
-    __slots__ = ("_capacity", "_dying", "_old", "_retire", "young")
+    __slots__ = ("_capacity", "_dying", "_offered", "_old", "_retire", "young")
 
     def __init__(self, capacity: int, retire: Callable[[V], None] | None = None) -> None:
         """``retire`` is told of every value that is forgotten for want of room, when that is done."""
@@ -31,6 +34,7 @@ class GenerationalCache(Generic[K, V]):
         """The young generation; a caller in a hurry may look here first, and never writes to it."""
         self._old: dict[K, V] = {}
         self._dying: dict[K, V] = {}
+        self._offered = 0
 
     def get(self, key: K) -> V | None:
         """Return the entry, keeping it young, or None."""
@@ -50,6 +54,17 @@ class GenerationalCache(Generic[K, V]):
         self._old.pop(key, None)
         if self._dying:
             self._forget_two()
+
+    def offer(self, key: K, value: V) -> None:
+        """Insert an entry that may never be asked for again: always while there is room, else one in ``ONE_IN``.
+
+        So keys that come once hardly displace the others, and cost next to nothing; what comes often is soon in.
+        """
+        if self._old:
+            self._offered += 1
+            if self._offered % ONE_IN:
+                return
+        self.put(key, value)
 
     def peek(self, key: K) -> V | None:
         """Return what is held under the key without keeping it young, also where it is being forgotten; or None."""

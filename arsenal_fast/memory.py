@@ -29,6 +29,7 @@ CAPACITY: Final = 65_536  # entries of each table: some 15 MB of cells, some 25 
 SWEEP: Final = 2  # entries looked at per row written: two leave for each one that comes
 SAMPLE: Final = 5  # entries compared when one must go; as Redis's maxmemory-samples
 
+Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
@@ -62,7 +63,7 @@ class Counters:
         self.round_trip_buckets: list[int] = []
 
 
-class Expiring(Generic[Value]):
+class Expiring(Generic[Key, Value]):
     """A bounded table. ``ends(value)``: the moment from which on an entry is over, in the caller's clock."""
 
     __slots__ = ("_capacity", "_counters", "_ends", "_entries")
@@ -74,17 +75,17 @@ class Expiring(Generic[Value]):
         self._ends = ends
         self._counters = counters
         # Not a dict: with its oldest keys deleted, finding the first key left walks over all the holes.
-        self._entries: OrderedDict[str, Value] = OrderedDict()
+        self._entries: OrderedDict[Key, Value] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def get(self, key: str, now: int) -> Value | None:
+    def get(self, key: Key, now: int) -> Value | None:
         """The entry, or None when there is none or it is over."""
         value = self._entries.get(key)
         return value if value is not None and now < self._ends(value) else None
 
-    def put(self, key: str, value: Value, now: int) -> None:
+    def put(self, key: Key, value: Value, now: int) -> None:
         """Store an entry and do a share of the clearing up."""
         self._entries[key] = value
         self._sweep(now)
@@ -98,7 +99,7 @@ class Expiring(Generic[Value]):
             if now < self._ends(value):
                 entries[key] = value
 
-    def _evict(self, newest: str) -> None:
+    def _evict(self, newest: Key) -> None:
         entries = self._entries
         sample = [entries.popitem(last=False) for _ in range(min(SAMPLE, len(entries)))]
         victim = min((entry for entry in sample if entry[0] != newest), key=lambda entry: self._ends(entry[1]))
@@ -155,7 +156,7 @@ class MemoryLimiter:
         self._now_us = now_us
         self._counters = counters
         self._log = log
-        self._cells: Expiring[int] = Expiring(capacity, _tat, counters)
+        self._cells: Expiring[bytes, int] = Expiring(capacity, _tat, counters)
 
     def admit(
         self,
@@ -167,10 +168,10 @@ class MemoryLimiter:
         now = self._now_us()
         backlogs = []
         for client, quantity in zip(clients, quantities, strict=True):
-            tat = self._cells.get(client.key, now) or 0
+            tat = self._cells.get(client.octets, now) or 0
             backlog, after = strike(tat, now, quantity, client.quota)
             if after != tat:
-                self._cells.put(client.key, after, now)
+                self._cells.put(client.octets, after, now)
             backlogs.append(backlog)
         self._counters.commands += 1
         self._counters.rows += len(clients)
@@ -189,7 +190,7 @@ class MemoryIdentities:
     def __init__(self, now_ms: Callable[[], int], capacity: int, counters: Counters) -> None:
         self._now_ms = now_ms
         self._counters = counters
-        self.records: Expiring[Found] = Expiring(capacity, _kept_until, counters)
+        self.records: Expiring[str, Found] = Expiring(capacity, _kept_until, counters)
 
     def issue(self, rows: Sequence[IssueRow], done: Callable[[Sequence[Issued] | None], None]) -> None:
         """``done`` once, at once: what became of each row, in order."""
@@ -226,7 +227,9 @@ class MemoryRevocations:
 
     __slots__ = ("_counters", "_epochs", "_log", "_now_ms", "_records")
 
-    def __init__(self, now_ms: Callable[[], int], records: Expiring[Found], counters: Counters, log: ChangeLog) -> None:
+    def __init__(
+        self, now_ms: Callable[[], int], records: Expiring[str, Found], counters: Counters, log: ChangeLog
+    ) -> None:
         self._now_ms = now_ms
         self._records = records
         self._counters = counters

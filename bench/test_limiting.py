@@ -11,7 +11,7 @@ from arsenal_fast.redis.script import integers
 
 ROWS = 30  # a tick under load
 QUOTA = Quota(100, 3600)
-CLIENTS = [Client(f"203.0.113.{number}", QUOTA) for number in range(ROWS)]
+CLIENTS = [Client(f"203.0.113.{number}".encode(), QUOTA) for number in range(ROWS)]
 ONES = [1] * ROWS
 
 
@@ -38,7 +38,7 @@ def test_pack_an_admission_of_30_known_clients(benchmark: Any) -> None:
 
 def test_pack_an_admission_of_30_new_clients(benchmark: Any) -> None:
     def pack() -> bytes:
-        return SCRIPT.command(ROWS, packed_rows([Client(client.key, QUOTA) for client in CLIENTS], ONES))
+        return SCRIPT.command(ROWS, packed_rows([Client(client.octets, QUOTA) for client in CLIENTS], ONES))
 
     assert benchmark(pack).count(b"af:{0}:c:") == ROWS
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arsenal_fast.cache import GenerationalCache
+from arsenal_fast.cache import ONE_IN, GenerationalCache
 
 CAPACITIES = st.integers(1, 4)
 KEYS = st.integers(0, 8)
@@ -165,3 +165,34 @@ def test_a_value_can_be_seen_until_it_is_forgotten_without_keeping_it() -> None:
         assert [each for each in range(1, key + 1) if cache.peek(each) is None] == sorted(retired)
     cache.discard(29)
     assert cache.peek(29) is None
+
+
+def test_what_is_offered_is_taken_while_there_is_room() -> None:
+    cache: GenerationalCache[int, int] = GenerationalCache(4)
+    for key in range(5):
+        cache.offer(key, key)
+    assert list(cache.values()) == [4, 0, 1, 2, 3]
+
+
+def test_without_room_few_of_the_many_that_are_offered_displace_others() -> None:
+    cache: GenerationalCache[int, int] = GenerationalCache(50)
+    for key in range(51):
+        cache.put(key, key)
+    for key in range(100, 100 + 10 * ONE_IN):
+        cache.offer(key, key)
+    assert sorted(cache.values())[:51] == list(range(51))
+    assert len(cache) == 61
+
+
+@given(st.integers(0, ONE_IN))
+def test_what_is_offered_again_and_again_is_soon_taken(before: int) -> None:
+    cache: GenerationalCache[int, int] = GenerationalCache(4)
+    for key in range(5):
+        cache.put(key, key)
+    for key in range(100, 100 + before):
+        cache.offer(key, key)
+    offers = 0
+    while cache.get(-1) is None:
+        cache.offer(-1, -1)
+        offers += 1
+    assert offers <= ONE_IN

@@ -26,7 +26,7 @@ class Memory(MemoryBackend):
     def hit(self, key: str, quantity: int = 1, quota: Quota = QUOTA) -> int:
         """The backlog before the hits."""
         answers: list[Sequence[int] | None] = []
-        self.limiter.admit([Client(key, quota)], [quantity], lambda _, backlogs: answers.append(backlogs))
+        self.limiter.admit([Client(key.encode(), quota)], [quantity], lambda _, backlogs: answers.append(backlogs))
         assert answers[0] is not None
         return answers[0][0]
 

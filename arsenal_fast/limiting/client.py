@@ -13,13 +13,12 @@ trusted; the first one that is not is the client. Hence nobody untrusted can cho
   which the walk stands, so that hop is charged: a proxy that hides its clients answers for them together;
 * where all hops are trusted the left-most is the client; after MAX_HOPS entries the hop reached by then is.
 
-Keys are canonical (one text per address), and short, whatever the header says. IPv4 inside IPv6
+Keys are octets, canonical (one for each address), and short, whatever the header says. IPv4 inside IPv6
 (::ffff:0:0/96) is IPv4, for keys as for trust: ``::/0`` trusts no IPv4 address.
 """
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from math import inf
@@ -29,7 +28,7 @@ from arsenal_fast.limiting.quota import Quota
 
 MAX_HOPS: Final = 32  # entries read; real chains have fewer than ten, a header section has room for thousands
 
-LOCAL: Final = "local"  # the key of a peer without an address
+LOCAL: Final = b"local"  # the key of a peer without an address
 
 _MAX_ENTRY: Final = len("[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:65535")
 _MAPPED: Final = 0xFFFF  # ::ffff:0:0/96, RFC 4291 section 2.5.5.2: what stands above the IPv4 address
@@ -37,12 +36,14 @@ _V4_BITS: Final = 0xFFFFFFFF
 _V6_CLIENT: Final = (1 << 128) - (1 << 64)  # one customer's network, RFC 6177: a host picks the lower 64 bits freely
 
 
-@dataclass(slots=True, eq=False)
 class Client:
-    """One client as the limiter knows it; compared by identity."""
+    """One client as the limiter knows it; compared by identity.
 
-    key: str
-    quota: Quota
+    There are tens of thousands, and behind a proxy each request may bring another one: it holds little.
+    """
+
+    __slots__ = ("denied_until", "octets", "quota", "wire")
+
     token: bool = False
     """It came with a service token, and is that token's subject."""
     scopes: frozenset[str] = frozenset()
@@ -50,66 +51,85 @@ class Client:
     expires: float = inf
     """Wall clock, seconds: when its token ends."""
 
-    # What belongs to the limiter and its stores.
-    wire: bytes | None = None
-    """A store's encoding of the key, made once."""
-    batch: int = 0
-    """The number of the batch in which the client has a row: its number, for a client outlives what it points to."""
-    row: int = 0
-    """Its place there."""
-    denied_until: float = 0.0
-    """Monotonic seconds; 0.0 is not denied."""
+    def __init__(self, octets: bytes, quota: Quota) -> None:
+        """``octets``: the key in UTF-8."""
+        self.octets = octets
+        self.quota = quota
+        # What belongs to the limiter and its stores.
+        self.wire: bytes | None = None
+        """A store's encoding of the key, made once."""
+        self.denied_until = 0.0
+        """Monotonic seconds; 0.0 is not denied."""
+
+    @property
+    def key(self) -> str:
+        """The key as text."""
+        return self.octets.decode("utf-8", "surrogatepass")
+
+
+class TokenHolder(Client):
+    """The subject of a service token."""
+
+    __slots__ = ("expires", "scopes")
+
+    token = True
+
+    def __init__(self, octets: bytes, quota: Quota, scopes: frozenset[str], expires: float) -> None:
+        super().__init__(octets, quota)
+        self.scopes = scopes
+        self.expires = expires
 
 
 class _Address(NamedTuple):
     version: int
     number: int
-    key: str
+    key: bytes
 
 
 # RFC 3986 section 3.2.2 dec-octet, as data: no leading zeros, which some read as octal, and no other script's
 # digits. Looking up is thrice as fast as matching and int().
-_OCTETS: Final = {str(octet): octet for octet in range(256)}
-# The characters of an IPv6 address; ipaddress judges their order. No "%": a zone id means nothing elsewhere.
-_IPV6 = re.compile(r"[0-9A-Fa-f:.]{2,45}")
-_IPV4_AND_PORT = re.compile(r"([0-9.]{7,15}):[0-9]{1,5}")
-_BRACKETED = re.compile(r"\[([0-9A-Fa-f:.]{2,45})\](?::[0-9]{1,5})?")  # RFC 3986 IP-literal
+_OCTETS: Final = {b"%d" % octet: octet for octet in range(256)}
+# The octets of an IPv6 address; ipaddress judges their order. No "%": a zone id means nothing elsewhere.
+_IPV6 = re.compile(rb"[0-9A-Fa-f:.]{2,45}")
+_IPV4_AND_PORT = re.compile(rb"([0-9.]{7,15}):[0-9]{1,5}")
+_BRACKETED = re.compile(rb"\[([0-9A-Fa-f:.]{2,45})\](?::[0-9]{1,5})?")  # RFC 3986 IP-literal
 
 
 @lru_cache(maxsize=4096)
-def _address(text: str) -> _Address | None:
-    """The address that the text is, with or without a port; None where it is none."""
-    if address := _ipv4(text):
+def _address(octets: bytes) -> _Address | None:
+    """The address that the octets are, with or without a port; None where they are none."""
+    if address := _ipv4(octets):
         return address
-    if _IPV6.fullmatch(text) and (address := _ipv6(text)):
+    if _IPV6.fullmatch(octets) and (address := _ipv6(octets)):
         return address
-    if match := _IPV4_AND_PORT.fullmatch(text):
+    if match := _IPV4_AND_PORT.fullmatch(octets):
         return _ipv4(match[1])
-    if match := _BRACKETED.fullmatch(text):
+    if match := _BRACKETED.fullmatch(octets):
         return _ipv6(match[1])
     return None
 
 
 def _of_peer(peer: str) -> _Address | None:
-    return _address(peer) or _address(peer.partition("%")[0])  # the kernel may add a zone id
+    octets = peer.encode("ascii", "replace")
+    return _address(octets) or _address(octets.partition(b"%")[0])  # the kernel may add a zone id
 
 
-def _ipv4(text: str) -> _Address | None:
+def _ipv4(octets: bytes) -> _Address | None:
     try:
-        a, b, c, d = text.split(".")
-        return _Address(4, _OCTETS[a] << 24 | _OCTETS[b] << 16 | _OCTETS[c] << 8 | _OCTETS[d], text)
+        a, b, c, d = octets.split(b".")
+        return _Address(4, _OCTETS[a] << 24 | _OCTETS[b] << 16 | _OCTETS[c] << 8 | _OCTETS[d], octets)
     except (KeyError, ValueError):
         return None
 
 
-def _ipv6(text: str) -> _Address | None:
+def _ipv6(octets: bytes) -> _Address | None:
     try:
-        number = int(IPv6Address(text))
+        number = int(IPv6Address(octets.decode("ascii")))
     except ValueError:
         return None
     if number >> 32 == _MAPPED:
-        return _Address(4, number & _V4_BITS, str(IPv4Address(number & _V4_BITS)))
-    return _Address(6, number, f"{IPv6Address(number & _V6_CLIENT)}/64")
+        return _Address(4, number & _V4_BITS, str(IPv4Address(number & _V4_BITS)).encode())
+    return _Address(6, number, f"{IPv6Address(number & _V6_CLIENT)}/64".encode())
 
 
 class ClientAddresses:
@@ -133,7 +153,7 @@ class ClientAddresses:
         address = _of_peer(peer)
         return address is not None and self._trusts(address)
 
-    def key(self, peer: str, forwarded_for: bytes | None) -> str:
+    def key(self, peer: str, forwarded_for: bytes | None) -> bytes:
         """``peer`` as the kernel tells it, "" for a unix socket; X-Forwarded-For with its lines joined."""
         client = _of_peer(peer)
         if client is None:
@@ -142,15 +162,27 @@ class ClientAddresses:
             return client.key
         return self.forwarded_key(forwarded_for) or client.key
 
-    def forwarded_key(self, forwarded_for: bytes) -> str | None:
+    def forwarded_key(self, forwarded_for: bytes) -> bytes | None:
         """The key of the client that a trusted peer tells of; None where that peer has to answer for it."""
+        # Nearly always the field is one IPv4 address that is not trusted: the walk would end where it begins. As it is
+        # every request's way where clients come once, the calls that it consists of are spelled out.
+        try:
+            a, b, c, d = forwarded_for.split(b".")
+            number = _OCTETS[a] << 24 | _OCTETS[b] << 16 | _OCTETS[c] << 8 | _OCTETS[d]
+        except (KeyError, ValueError):
+            return self._walk(forwarded_for)
+        for mask, networks in self._v4:
+            if number & mask in networks:
+                return self._walk(forwarded_for)
+        return forwarded_for
+
+    def _walk(self, forwarded_for: bytes) -> bytes | None:
         client = None
         for hop in reversed(forwarded_for.rsplit(b",", MAX_HOPS)[-MAX_HOPS:]):
             entry = hop.strip(b" \t")
             if len(entry) > _MAX_ENTRY:
                 break
-            text = entry.decode("latin-1")
-            address = _ipv4(text) or _address(text)
+            address = _ipv4(entry) or _address(entry)
             if address is None:
                 break
             client = address

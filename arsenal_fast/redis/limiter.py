@@ -102,9 +102,9 @@ def packed_rows(clients: Sequence[Client], quantities: Sequence[int]) -> list[by
 
 
 def _encode(client: Client) -> bytes:
-    # surrogatepass: a token's subject may be any JSON string, and no two of them may share a cell.
-    client.wire = bulk(KEY_PREFIX + client.key.encode("utf-8", "surrogatepass"))
-    return client.wire
+    key = client.octets
+    client.wire = wire = b"$%d\r\n%b%b\r\n" % (len(KEY_PREFIX) + len(key), KEY_PREFIX, key)  # bulk(), in one step
+    return wire
 
 
 def _arguments(quantity: int, quota: Quota) -> bytes:

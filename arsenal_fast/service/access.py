@@ -60,6 +60,7 @@ def demand(client: Client, scope: str, what: str) -> None:
     raise AccessError(401, f"{what} needs a service token of scope {scope}.", f'{_REALM}, scope="{scope}"')
 
 
-def holder(token: ServiceToken) -> str:
+def holder(token: ServiceToken) -> bytes:
     """Return the limiter's key of a token's subject."""
-    return f"sub:{token.subject}"
+    # surrogatepass: a subject may be any JSON string, and no two of them may share a cell.
+    return f"sub:{token.subject}".encode("utf-8", "surrogatepass")

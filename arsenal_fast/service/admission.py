@@ -2,7 +2,8 @@
 
 The first exchange of a tick opens a batch and asks the loop to flush it at the end of the tick; later
 ones join. Several hits of one client are one row with a count. No timer, so no latency is added, and the
-store sees one command per tick however many requests there are.
+store sees one command per tick, or one for each ``MAX_BATCH`` requests where thousands come in one: a batch that
+is full leaves at once, so that the store works while the rest of the tick is still being read.
 
 The reply has each row's backlog before its hits. The outcome of every single hit follows from it by the
 arithmetic of :mod:`arsenal_fast.limiting.gcra`, the same that the store used, so what each client is told
@@ -41,6 +42,10 @@ TOKEN_POLICY: Final = "token"  # noqa: S105 a policy's name, no secret
 MAX_QUOTAS: Final = 256
 """Different quotas whose lines are kept: the operator mints few, and each may keep 2 MiB."""
 
+MAX_BATCH: Final = 512
+"""Requests of a batch: some 2 ms of Redis. With 5,000 connections 54,000 requests a second became 75,000; from 64 to
+1,000 it makes no difference."""
+
 _SECOND: Final = 1_000_000
 """Microseconds: the unit of the limiter."""
 
@@ -56,11 +61,11 @@ class OnFailure(StrEnum):
 class _Batch:
     """The admissions of one tick."""
 
-    __slots__ = ("clients", "exchanges", "number", "quantities", "started")
+    __slots__ = ("exchanges", "quantities", "rows", "started")
 
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.clients: list[Client] = []
+    def __init__(self) -> None:
+        self.rows: dict[Client, int] = {}
+        """The row of each client, in their order."""
         self.quantities: list[int] = []
         self.exchanges: list[Exchange] = []
         self.started = 0.0
@@ -110,7 +115,7 @@ class Admission:
         self._metrics = metrics
         self._hit = hit
         self._issue = issue
-        self._batch = _Batch(1)
+        self._batch = _Batch()
 
     def submit(self, exchange: Exchange) -> None:
         """Charge the exchange's client one hit; the exchange goes on, or is refused, later in this tick or after."""
@@ -120,22 +125,21 @@ class Admission:
         batch = self._batch
         if self._quota is None:
             row = 0
-        elif client.batch == batch.number:
-            row = client.row
-            batch.quantities[row] += 1
         else:
-            row = len(batch.clients)
-            client.batch = batch.number
-            client.row = row
-            batch.clients.append(client)
-            batch.quantities.append(1)
-        # The client's row is of its newest batch; an earlier one may still be on its way.
+            rows, quantities = batch.rows, batch.quantities
+            row = rows.setdefault(client, len(rows))
+            if row == len(quantities):
+                quantities.append(1)
+            else:
+                quantities[row] += 1
         exchange.row = row
         exchanges = batch.exchanges
         if not exchanges:
             batch.started = self._monotonic()
             self._call_soon(self._flush)
         exchanges.append(exchange)
+        if len(exchanges) == MAX_BATCH:
+            self._flush()
 
     def look(self, client: Client, done: Callable[[bytes, int, int], None]) -> None:
         """Tell ``done(lines, remaining, reset)`` of a client without charging it."""
@@ -154,9 +158,11 @@ class Admission:
 
     def _flush(self) -> None:
         batch = self._batch
-        self._batch = _Batch(batch.number + 1)
+        if not batch.exchanges:
+            return  # it was full, and has left
+        self._batch = _Batch()
         self._metrics.limiter_batches += 1
-        self._limiter.admit(batch.clients, batch.quantities, partial(self._settle, batch))
+        self._limiter.admit(list(batch.rows), batch.quantities, partial(self._settle, batch))
 
     def _settle(self, batch: _Batch, revision: int, backlogs: Sequence[int] | None) -> None:
         if backlogs is None:
@@ -175,7 +181,7 @@ class Admission:
         self._metrics.limiter_fallback += len(exchanges)
         if self._on_failure is OnFailure.LOCAL:
             self._spare.admit(
-                batch.clients,
+                list(batch.rows),
                 batch.quantities,
                 # The spare limiter's refusals end with the outage: they are not remembered beyond it.
                 lambda revision, backlogs: self._decide(batch, list(backlogs or ()), remember=False),

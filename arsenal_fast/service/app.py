@@ -18,7 +18,7 @@ from arsenal_fast.http.request import Fields, Request
 from arsenal_fast.http.responses import Starts
 from arsenal_fast.identity.runs import RunSequence
 from arsenal_fast.identity.token import ServiceToken
-from arsenal_fast.limiting.client import Client, ClientAddresses
+from arsenal_fast.limiting.client import Client, ClientAddresses, TokenHolder
 from arsenal_fast.limiting.headers import retry_after_line
 from arsenal_fast.limiting.quota import Quota
 from arsenal_fast.metrics import Metrics
@@ -146,9 +146,10 @@ class Service:
         """
         self._tokens = VerifiedTokens(keys)
         self._holders: GenerationalCache[ServiceToken, Client] = GenerationalCache(TOKENS)
+        self._quota = settings.quota or _FREE
         self._addresses = ClientAddresses(settings.trusted_proxies)
         # Clients are small, and there are more of them than identities that are asked for again.
-        self._clients: GenerationalCache[str, Client] = GenerationalCache(2 * settings.cache_size)
+        self._clients: GenerationalCache[bytes, Client] = GenerationalCache(2 * settings.cache_size)
         self.forwarded: GenerationalCache[bytes, Client] = GenerationalCache(2 * settings.cache_size)
         """Clients by the X-Forwarded-For with which a trusted peer tells of them."""
         self._runs = RunSequence(settings.node)
@@ -169,24 +170,28 @@ class Service:
         share its cell, and only what is denied is remembered twice.
         """
         if forwarded_for is not None and self._addresses.trusts(peer):
-            return self.forwarded.get(forwarded_for) or self._forwarded_client(peer, forwarded_for)
+            return self.forwarded_client(peer, forwarded_for)
         return self._client(self._addresses.key(peer, None))
 
-    def _forwarded_client(self, peer: str, forwarded_for: bytes) -> Client:
+    def forwarded_client(self, peer: str, forwarded_for: bytes) -> Client:
+        """Return the client that a trusted peer tells of."""
+        client = self.forwarded.get(forwarded_for)
+        if client is not None:
+            return client
         key = self._addresses.forwarded_key(forwarded_for)
         # Where the peer itself is charged, the field says nothing of value; and another peer's would mean another.
         if key is None:
             return self._client(self._addresses.key(peer, None))
         if len(forwarded_for) > MAX_REMEMBERED_HOPS:
             return self._client(key)
-        client = Client(key, self.settings.quota or _FREE)
-        self.forwarded.put(forwarded_for, client)
+        client = Client(key, self._quota)
+        self.forwarded.offer(forwarded_for, client)
         return client
 
-    def _client(self, key: str) -> Client:
+    def _client(self, key: bytes) -> Client:
         client = self._clients.get(key)
         if client is None:
-            client = Client(key, self.settings.quota or _FREE)
+            client = Client(key, self._quota)
             self._clients.put(key, client)
         return client
 
@@ -302,13 +307,7 @@ class Service:
             if quota is not None:
                 # Not more than one request a microsecond, which is the limiter's grain.
                 quota = Quota(min(token.rate_limit, quota.window * 1_000_000), quota.window)
-            client = Client(
-                access.holder(token),
-                quota or _FREE,
-                token=True,
-                scopes=token.scopes,
-                expires=token.expires,
-            )
+            client = TokenHolder(access.holder(token), quota or _FREE, token.scopes, token.expires)
             self._holders.put(token, client)
         exchange.client = client
 

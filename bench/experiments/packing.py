@@ -19,7 +19,7 @@ from bench.workloads import client
 
 ROWS = 24
 QUOTA = Quota(100, 3600)
-CLIENTS = [Client(client(number).decode(), QUOTA) for number in range(ROWS)]
+CLIENTS = [Client(client(number), QUOTA) for number in range(ROWS)]
 ONES = [1] * ROWS
 
 

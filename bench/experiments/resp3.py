@@ -20,7 +20,7 @@ VERSIONS = (2, 3)
 def commands() -> list[bytes]:
     """Admissions as the service sends them."""
     quota = Quota(100_000_000, 3600)
-    clients = [Client(client(number).decode(), quota) for number in range(COMMANDS * ROWS)]
+    clients = [Client(client(number), quota) for number in range(COMMANDS * ROWS)]
     rows = (clients[first : first + ROWS] for first in range(0, len(clients), ROWS))
     return [SCRIPT.command(ROWS, packed_rows(each, [1] * ROWS)) for each in rows]
 

@@ -135,7 +135,7 @@ async def restore(backend: Backend, epochs: dict[str, int], revision: int) -> in
 def test_a_client_has_its_quota_and_no_more(backend: Open) -> None:
     async def main() -> None:
         async with backend() as store:
-            client = Client("203.0.113.9", QUOTA)
+            client = Client(b"203.0.113.9", QUOTA)
             passed = [await admit(store, [client], [1]) for _ in range(12)]
             assert passed == [[1]] * 10 + [[0]] * 2
 
@@ -145,7 +145,7 @@ def test_a_client_has_its_quota_and_no_more(backend: Open) -> None:
 def test_several_hits_in_a_row_pass_as_far_as_the_quota_goes(backend: Open) -> None:
     async def main() -> None:
         async with backend() as store:
-            client = Client("203.0.113.9", QUOTA)
+            client = Client(b"203.0.113.9", QUOTA)
             assert [await admit(store, [client], [4]) for _ in range(4)] == [[4], [4], [2], [0]]
 
     run(main())
@@ -154,7 +154,7 @@ def test_several_hits_in_a_row_pass_as_far_as_the_quota_goes(backend: Open) -> N
 def test_looking_costs_nothing(backend: Open) -> None:
     async def main() -> None:
         async with backend() as store:
-            client = Client("203.0.113.9", QUOTA)
+            client = Client(b"203.0.113.9", QUOTA)
             assert await admit(store, [client] * 20, [0] * 20) == [0] * 20
             assert await admit(store, [client], [10]) == [10]
 
@@ -167,7 +167,7 @@ def test_clients_are_told_apart_whatever_their_key(backend: Open) -> None:
     async def main() -> None:
         async with backend() as store:
             for quantity, passes in [(9, 9), (9, 1), (9, 0)]:
-                clients = [Client(key, QUOTA) for key in keys]
+                clients = [Client(key.encode("utf-8", "surrogatepass"), QUOTA) for key in keys]
                 assert await admit(store, clients, [quantity] * len(keys)) == [passes] * len(keys)
 
     run(main())
@@ -176,7 +176,7 @@ def test_clients_are_told_apart_whatever_their_key(backend: Open) -> None:
 def test_two_rows_of_one_client_are_charged_one_after_the_other(backend: Open) -> None:
     async def main() -> None:
         async with backend() as store:
-            rows = [Client("203.0.113.9", QUOTA), Client("other", QUOTA), Client("203.0.113.9", QUOTA)]
+            rows = [Client(b"203.0.113.9", QUOTA), Client(b"other", QUOTA), Client(b"203.0.113.9", QUOTA)]
             assert await admit(store, rows, [7, 1, 7]) == [7, 1, 3]
 
     run(main())
@@ -185,7 +185,7 @@ def test_two_rows_of_one_client_are_charged_one_after_the_other(backend: Open) -
 def test_each_client_has_its_own_quota(backend: Open) -> None:
     async def main() -> None:
         async with backend() as store:
-            clients = [Client(f"c{limit}", Quota(limit, 6000)) for limit in (1, 5, 50)]
+            clients = [Client(f"c{limit}".encode(), Quota(limit, 6000)) for limit in (1, 5, 50)]
             assert await admit(store, clients, [20] * 3) == [1, 5, 20]
 
     run(main())
@@ -194,7 +194,7 @@ def test_each_client_has_its_own_quota(backend: Open) -> None:
 def test_thousands_of_rows_are_answered_in_order(backend: Open) -> None:
     async def main() -> None:
         async with backend() as store:
-            clients = [Client(f"c{number}", Quota(1 + number % 7, 60_000)) for number in range(2500)]
+            clients = [Client(f"c{number}".encode(), Quota(1 + number % 7, 60_000)) for number in range(2500)]
             passed = await admit(store, clients, [9] * 2500)
             assert passed == [1 + number % 7 for number in range(2500)]
 
@@ -335,7 +335,7 @@ def test_what_was_never_issued_is_none_whatever_it_is(backend: Open) -> None:
     async def main() -> None:
         async with backend() as store:
             await issue(store, IssueRow(ID, TTL))
-            await admit(store, [Client("203.0.113.9", QUOTA)], [1])
+            await admit(store, [Client(b"203.0.113.9", QUOTA)], [1])
             assert await find(store, *ids) == [None] * len(ids)
             assert await find(store) == []
             assert await issue(store) == []
@@ -713,7 +713,7 @@ def test_the_revision_travels_with_every_admission_whatever_its_size(backend: Op
             revision = await revision_of(store)
             for count in (1, 1000, 2500):
                 answer: Answer[tuple[int, Sequence[int] | None]] = Answer()
-                clients = [Client(f"{count} {number}", QUOTA) for number in range(count)]
+                clients = [Client(f"{count} {number}".encode(), QUOTA) for number in range(count)]
                 store.limiter.admit(clients, [1] * count, lambda *values, answer=answer: answer(values))
                 assert await answer.wait() == (revision, [0] * count)
 
@@ -764,7 +764,7 @@ def test_all_backends_count_the_same_things(backend: Open) -> None:
         async with backend() as store:
             assert set(store.counters.__slots__) == names
             before = store.counters.commands, store.counters.rows
-            await admit(store, [Client("a", QUOTA), Client("b", QUOTA)], [1, 1])
+            await admit(store, [Client(b"a", QUOTA), Client(b"b", QUOTA)], [1, 1])
             await find(store, ID)
             assert (store.counters.commands, store.counters.rows) == (before[0] + 2, before[1] + 3)
             await revoke(store)

@@ -1,13 +1,14 @@
 """Who is charged: a table of chains, and that nobody untrusted chooses its key. The oracle is ipaddress."""
 
 import ipaddress
+import math
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from arsenal_fast.limiting.client import LOCAL, MAX_HOPS, Client, ClientAddresses
+from arsenal_fast.limiting.client import LOCAL, MAX_HOPS, Client, ClientAddresses, TokenHolder
 from arsenal_fast.limiting.quota import Quota
 
 PROXIES = ("10.0.0.0/8", "192.0.2.7", "2001:db8:ffff::/48", "fd00::1")
@@ -83,7 +84,7 @@ CASES: dict[str, tuple[str, bytes | None, str]] = {
 
 @pytest.mark.parametrize(("peer", "forwarded_for", "key"), CASES.values(), ids=CASES)
 def test_a_request_is_charged_to_its_client(peer: str, forwarded_for: bytes | None, key: str) -> None:
-    assert ADDRESSES.key(peer, forwarded_for) == key
+    assert ADDRESSES.key(peer, forwarded_for) == key.encode()
 
 
 @pytest.mark.parametrize(("peer", "forwarded_for"), [case[:2] for case in CASES.values()], ids=CASES)
@@ -92,20 +93,20 @@ def test_without_trusted_proxies_the_header_changes_nothing(peer: str, forwarded
 
 
 def test_garbage_behind_a_trusted_hop_is_charged_to_that_hop() -> None:
-    assert ADDRESSES.key(P, b"6.6.6.6, unknown, 10.9.9.9") == "10.9.9.9"
-    assert ADDRESSES.key(P, b"6.6.6.6, , 2001:db8:ffff:9::1") == "2001:db8:ffff:9::/64"
+    assert ADDRESSES.key(P, b"6.6.6.6, unknown, 10.9.9.9") == b"10.9.9.9"
+    assert ADDRESSES.key(P, b"6.6.6.6, , 2001:db8:ffff:9::1") == b"2001:db8:ffff:9::/64"
 
 
 def test_an_untrusted_hop_that_writes_garbage_is_charged_itself() -> None:
-    assert ADDRESSES.key(P, b"unknown, 1.2.3.4, 10.9.9.9") == "1.2.3.4"
+    assert ADDRESSES.key(P, b"unknown, 1.2.3.4, 10.9.9.9") == b"1.2.3.4"
 
 
 def test_the_walk_reads_a_bounded_number_of_hops() -> None:
     chain = [f"10.1.{hop}.1".encode() for hop in range(MAX_HOPS)]
-    assert ADDRESSES.key(P, b", ".join(chain)) == "10.1.0.1"
-    assert ADDRESSES.key(P, b", ".join([b"1.2.3.4", *chain[1:]])) == "1.2.3.4", "the last that is read"
-    assert ADDRESSES.key(P, b", ".join([b"1.2.3.4", *chain])) == "10.1.0.1", "one more is not"
-    assert ADDRESSES.key(P, b"," * 16_000) == P
+    assert ADDRESSES.key(P, b", ".join(chain)) == b"10.1.0.1"
+    assert ADDRESSES.key(P, b", ".join([b"1.2.3.4", *chain[1:]])) == b"1.2.3.4", "the last that is read"
+    assert ADDRESSES.key(P, b", ".join([b"1.2.3.4", *chain])) == b"10.1.0.1", "one more is not"
+    assert ADDRESSES.key(P, b"," * 16_000) == P.encode()
 
 
 @settings(max_examples=200)
@@ -135,14 +136,14 @@ def test_an_untrusted_client_never_chooses_its_key(
 
 @given(V4)
 def test_an_ipv4_key_is_the_address_itself(address: IPv4Address) -> None:
-    assert NOBODY.key(str(address), None) == str(address)
-    assert NOBODY.key(f"::ffff:{address}", None) == str(address)
+    assert NOBODY.key(str(address), None) == str(address).encode()
+    assert NOBODY.key(f"::ffff:{address}", None) == str(address).encode()
 
 
 @given(V6)
 def test_an_ipv6_key_is_the_network_of_ipaddress(address: IPv6Address) -> None:
     assume(address.ipv4_mapped is None)
-    network = str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
+    network = str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64))).encode()
     assert NOBODY.key(str(address), None) == network
     assert NOBODY.key(address.exploded.upper(), None) == network
     assert ADDRESSES.key(P, f"[{address.exploded}]:80".encode()) == network
@@ -167,7 +168,7 @@ def test_ipv4_trust_is_that_of_ipaddress(entries: list[tuple[IPv4Address, int]],
     addresses = ClientAddresses([str(network) for network in networks])
     # Hypothesis seldom meets a network by chance, so each network's own address is tried as well.
     for candidate in (peer, *(network.network_address for network in networks)):
-        believed = addresses.key(str(candidate), b"192.0.2.99") == "192.0.2.99"
+        believed = addresses.key(str(candidate), b"192.0.2.99") == b"192.0.2.99"
         assert believed == any(candidate in network for network in networks) or str(candidate) == "192.0.2.99"
 
 
@@ -178,7 +179,7 @@ def test_ipv6_trust_is_that_of_ipaddress(entries: list[tuple[IPv6Address, int]],
     addresses = ClientAddresses([str(network) for network in networks])
     for candidate in (peer, *(network.network_address for network in networks)):
         assume(IPv6Address(int(candidate)).ipv4_mapped is None)
-        believed = addresses.key(str(candidate), b"192.0.2.99") == "192.0.2.99"
+        believed = addresses.key(str(candidate), b"192.0.2.99") == b"192.0.2.99"
         assert believed == any(candidate in network for network in networks)
 
 
@@ -201,7 +202,7 @@ def test_ipv6_trust_is_that_of_ipaddress(entries: list[tuple[IPv6Address, int]],
     ],
 )
 def test_a_network_is_trusted_in_its_own_family(entry: str, peer: str, believed: bool) -> None:
-    assert (ClientAddresses([entry]).key(peer, b"192.0.2.99") == "192.0.2.99") is believed
+    assert (ClientAddresses([entry]).key(peer, b"192.0.2.99") == b"192.0.2.99") is believed
 
 
 @pytest.mark.parametrize(
@@ -220,10 +221,39 @@ def test_a_bad_entry_of_the_trusted_proxies_is_named(entry: str) -> None:
     assert str(caught.value).endswith(".")
 
 
+@settings(max_examples=500)
+@given(
+    st.one_of(
+        V4.map(lambda address: str(address).encode()),
+        st.text("0125.", max_size=16).map(str.encode),
+        st.binary(max_size=20),
+    )
+)
+@example(b"10.0.0.1")
+@example(b"192.0.2.7")
+@example(b"192.0.2.07")
+@example(b"1.2.3.4 ")
+def test_the_straight_way_of_one_address_ends_where_the_walk_does(forwarded_for: bytes) -> None:
+    for addresses in (ADDRESSES, NOBODY, ClientAddresses(["0.0.0.0/0"])):
+        assert addresses.forwarded_key(forwarded_for) == addresses._walk(forwarded_for)
+
+
+def test_a_key_is_octets_that_are_told_as_text() -> None:
+    assert Client(b"203.0.113.9", Quota(100, 3600)).key == "203.0.113.9"
+    assert Client("sub:\ud800é".encode("utf-8", "surrogatepass"), Quota(100, 3600)).key == "sub:\ud800é"
+
+
+def test_an_address_may_do_what_needs_no_token_and_a_holder_what_its_token_says() -> None:
+    quota = Quota(100, 3600)
+    address, holder = Client(b"203.0.113.9", quota), TokenHolder(b"sub:shop", quota, frozenset({"issue"}), 7.0)
+    assert (address.token, address.scopes, address.expires) == (False, frozenset(), math.inf)
+    assert (holder.token, holder.scopes, holder.expires) == (True, frozenset({"issue"}), 7.0)
+
+
 def test_a_client_starts_undecided_and_is_compared_by_identity() -> None:
     quota = Quota(100, 3600)
-    one, other = Client("203.0.113.9", quota), Client("203.0.113.9", quota)
-    assert (one.wire, one.batch, one.row, one.denied_until) == (None, 0, 0, 0.0)
+    one, other = Client(b"203.0.113.9", quota), Client(b"203.0.113.9", quota)
+    assert (one.wire, one.denied_until) == (None, 0.0)
     assert one != other
     assert len({one, other}) == 2
 

@@ -21,7 +21,7 @@ from tests.support.loops import Answer, run, until
 
 TIMEOUT = 0.05  # seconds
 QUOTA = Quota(10, 10)
-CLIENTS = [Client("203.0.113.9", QUOTA), Client("203.0.113.10", QUOTA)]
+CLIENTS = [Client(b"203.0.113.9", QUOTA), Client(b"203.0.113.10", QUOTA)]
 ID = "player-1@a.example/v1:id"
 
 

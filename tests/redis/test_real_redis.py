@@ -40,7 +40,7 @@ async def backends(url: str, count: int = 1, idle: float = 1.0) -> AsyncIterator
 
 def admit(backend: RedisBackend, key: str = SHARED, quantity: int = 1) -> Answer[Sequence[int] | None]:
     answer: Answer[Sequence[int] | None] = Answer()
-    backend.limiter.admit([Client(key, QUOTA)], [quantity], lambda _, backlogs: answer(backlogs))
+    backend.limiter.admit([Client(key.encode(), QUOTA)], [quantity], lambda _, backlogs: answer(backlogs))
     return answer
 
 

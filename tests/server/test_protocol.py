@@ -1,10 +1,12 @@
 """One connection: the order of answers, when it reads, when it closes, and what ends it."""
 
+import gc
+
 import pytest
 
 from arsenal_fast.http.responses import CONTINUE
 from arsenal_fast.limiting.quota import Quota
-from arsenal_fast.server.protocol import IDLE_GRACE, LINGER, MAX_DROPPED, MAX_UNANSWERED
+from arsenal_fast.server.protocol import IDLE_GRACE, LINGER, MAX_DROPPED, MAX_UNANSWERED, Connection
 from tests.support.rig import Answer, Client, Rig, request
 
 LIVE = request("GET", "/api/health/live")
@@ -689,3 +691,26 @@ def test_a_request_on_the_short_way_when_draining_begins_is_answered_with_close(
     assert runs([answer]) == ["1"]
     assert answer.headers["connection"] == "close"
     assert client.transport.eof
+
+
+# What it leaves behind
+
+
+def test_a_connection_that_is_gone_is_freed_at_once_and_not_by_the_collector_of_cycles() -> None:
+    def connections() -> int:
+        return sum(type(thing) is Connection for thing in gc.get_objects())
+
+    gc.collect()
+    before = connections()
+    gc.disable()
+    try:
+        rig = Rig()
+        for run in range(3):
+            client = rig.connect()
+            client.get(f"/api/v1/id?prefix=p&run={run}")
+            client.get(f"/api/v1/id?prefix=p&run={run}")
+            client.lose()
+        del client
+        assert connections() == before
+    finally:
+        gc.enable()

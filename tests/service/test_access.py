@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from arsenal_fast.identity.token import Refusal
+from arsenal_fast.identity.token import Refusal, ServiceToken
 from arsenal_fast.limiting.quota import Quota
 from arsenal_fast.service import access
 from tests.support.rig import KEYS, START, Answer, Client, Rig, request
@@ -143,6 +143,12 @@ def test_a_browser_may_read_the_refusal() -> None:
 
 def remaining(answer: Answer) -> int:
     return int(answer.headers["x-ratelimit-remaining"])
+
+
+def test_no_two_subjects_share_a_limit_also_where_they_are_no_text() -> None:
+    subjects = ["a", "A", "", "\u00e9", "e\u0301", "\ud800", "\udfff", "?"]
+    keys = {access.holder(ServiceToken(subject, frozenset(), 1, 1)) for subject in subjects}
+    assert len(keys) == len(subjects)
 
 
 def test_a_bad_token_is_charged_to_the_address_that_sent_it_and_limited() -> None:

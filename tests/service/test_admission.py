@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from arsenal_fast.cache import ONE_IN
 from arsenal_fast.limiting.quota import Quota
-from arsenal_fast.service.admission import OnFailure
+from arsenal_fast.service.admission import MAX_BATCH, OnFailure
 from arsenal_fast.service.exchange import Exchange
 from tests.support.rig import PEER, Answer, Client, Rig, request
 
@@ -97,6 +98,46 @@ def test_one_tick_is_one_command_of_the_distinct_clients_and_their_counts() -> N
     rig.tick()
     assert rig.shared.admissions == [[("198.51.100.1", 5), ("198.51.100.2", 1), ("198.51.100.3", 1)]]
     assert rig.service.metrics.limiter_batches == 1
+
+
+def test_a_batch_that_is_full_leaves_before_the_tick_is_over() -> None:
+    rig = Rig(settings={"quota": Quota(10_000, 60)}, switched=True)
+    clients = [rig.connect(peer(number % 3)) for number in range(MAX_BATCH + 5)]
+    for client in clients:
+        client.deliver(ONE)
+    assert [sum(quantity for _, quantity in rows) for rows in rig.shared.admissions] == [MAX_BATCH]
+    rig.tick()
+    assert [sum(quantity for _, quantity in rows) for rows in rig.shared.admissions] == [MAX_BATCH, 5]
+    assert rig.service.metrics.limiter_batches == 2
+    assert [client.answers("GET")[0].status for client in clients] == [200] * len(clients)
+
+
+def test_a_tick_that_ends_with_a_full_batch_asks_for_nothing_more() -> None:
+    rig = Rig(settings={"quota": Quota(10_000, 60)}, switched=True)
+    client = rig.connect()
+    for _ in range(MAX_BATCH // 32):
+        rig.connect().deliver(ONE * 32)
+    rig.tick()
+    assert rig.shared.admissions == [[("203.0.113.9", MAX_BATCH)]]
+    client.deliver(ONE)
+    rig.tick()
+    assert rig.shared.admissions[1:] == [[("203.0.113.9", 1)]]
+
+
+@pytest.mark.parametrize("switched", [False, True])
+@pytest.mark.parametrize("quota", [None, Quota(2000, 60)])
+def test_clients_that_send_far_more_than_a_batch_at_once_get_all_their_answers(
+    switched: bool, quota: Quota | None
+) -> None:
+    """Answers that come while requests are being read make connections go on that had stalled."""
+    rig = Rig(settings={"quota": quota}, switched=switched)
+    clients = [rig.connect() for _ in range(20)]
+    for client in clients:
+        client.deliver(ONE * 125)
+    rig.tick()
+    answers = [client.answers(*["GET"] * 125) for client in clients]
+    statuses = Counter(answer.status for each in answers for answer in each)
+    assert statuses == ({200: 2500} if quota is None else {200: 2000, 429: 500})
 
 
 @pytest.mark.parametrize("ticks", [1, 10, 250])
@@ -327,3 +368,35 @@ def test_what_was_answered_is_freed_at_once_and_leaves_nothing_for_the_garbage_c
     finally:
         gc.enable()
     assert kept <= before + 1, "the connection's last one"
+
+
+# Clients that are not remembered
+
+
+def crowded(quota: Quota) -> Rig:
+    """A worker that has heard of more clients behind a proxy than it remembers."""
+    rig = Rig(settings={"quota": quota, "cache_size": 4, "trusted_proxies": ["10.0.0.0/8"]}, switched=True)
+    proxy = rig.connect(("10.0.0.1", 1))
+    for number in range(45):
+        proxy.get(TARGET, X_Forwarded_For=f"192.0.2.{number}")
+    return rig
+
+
+def test_a_client_that_is_not_remembered_is_told_the_truth_also_within_one_tick() -> None:
+    rig = crowded(Quota(4, 60))
+    once = request("GET", TARGET, X_Forwarded_For="198.51.100.1")
+    proxies = [rig.connect(("10.0.0.2", port)) for port in range(3)]
+    for proxy in proxies:
+        proxy.deliver(once * 2)
+    rig.tick()
+    answers = [told(answer)[:2] for proxy in proxies for answer in proxy.answers("GET", "GET")]
+    assert answers == [(200, 3), (200, 2), (200, 1), (200, 0), (429, 0), (429, 0)]
+    assert rig.shared.admissions[-1] == [("198.51.100.1", 1)] * 6, "each of them was a client of its own here"
+
+
+def test_a_denied_client_is_soon_remembered_however_many_others_come() -> None:
+    rig = crowded(Quota(2, 3600))
+    proxy = rig.connect(("10.0.0.2", 1))
+    statuses = [proxy.get(TARGET, X_Forwarded_For="198.51.100.1").status for _ in range(100)]
+    assert statuses == [200] * 2 + [429] * 98
+    assert rig.service.metrics.limiter_denied_locally >= 98 - ONE_IN
