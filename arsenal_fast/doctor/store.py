@@ -203,7 +203,7 @@ def fault(error: Exception) -> tuple[str, str]:
 def _write(client: Client) -> None:
     """Do as the service when it connects: run the limiter's script on a cell that is gone in a millisecond."""
     script = Path(gcra.__file__).with_name("gcra.lua").read_text(encoding="utf-8")
-    client.eval(script, 2, REVISION_KEY, PROBE_KEY, "1", "1", "1000000")
+    client.eval(script, 2, REVISION_KEY, PROBE_KEY, "1", "1000000", "")
 
 
 def _snapshots(client: Client) -> bool | None:

@@ -18,7 +18,7 @@ class Quota:
 
     ``interval``: the emission interval in us. ``tolerance``: limit * interval, the longest backlog in us; up
     to ``limit`` us shorter than the window where the limit does not divide it.
-    ``wire``: an adapter's own encoding of one hit under this quota, made once; no part of the value.
+    ``wire``: an adapter's own encoding of this quota, made once; no part of the value.
     """
 
     limit: int

@@ -21,7 +21,7 @@ from arsenal_fast.redis.wire import pack
 PROBE_KEY: Final = b"af:{0}:probe"
 
 # A hit of one us on a cell of a second's tolerance: always passes, so always writes, and expires at once.
-_PROBE: Final = pack(b"EVALSHA", limiter.SCRIPT.sha, b"2", REVISION_KEY, PROBE_KEY, b"1", b"1", b"1000000")
+_PROBE: Final = pack(b"EVALSHA", limiter.SCRIPT.sha, b"2", REVISION_KEY, PROBE_KEY, b"1", b"1000000", b"")
 
 
 class RedisBackend:

@@ -1,7 +1,7 @@
 """The shared limit: one EVALSHA of gcra.lua over all rows of an admission, which brings the revision home, too.
 
-Packing is the hot path, tens of rows a tick: a client's key and a quota's arguments for one hit are encoded
-once and kept with them, so that a row costs two items of one join.
+Packing is the hot path, tens of rows a tick: a client's key and a quota's arguments are encoded once and kept with
+them. Nearly all rows of a command are one hit under one quota: such a row costs one item of one join.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,12 +27,14 @@ REVISION_KEY: Final = b"af:{0}:r"  # written by revocations.py
 SCRIPT: Final = Script(
     Path(gcra.__file__).with_name("gcra.lua").read_bytes(),
     keys=Count(1, 1),
-    arguments=Count(0, 3),
+    arguments=Count(3, 0),
     replies=Count(1, 1),
     read=integers,
 )
 
 _REVISION: Final = bulk(REVISION_KEY)
+_NO_DIFFERENCE: Final = bulk(b"")
+_ANY_QUOTA: Final = Quota(1, 1)  # where there are no rows
 
 Done = Callable[[int, Sequence[int] | None], None]
 
@@ -89,15 +91,17 @@ class RedisLimiter:
 
 
 def packed_rows(clients: Sequence[Client], quantities: Sequence[int]) -> list[bytes]:
-    """Room for the head, the keys, the arguments."""
+    """Room for the head; the keys; the quota of the first row, and the rows that are not one hit under it."""
     packed = [b"", _REVISION]
     packed += [client.wire or _encode(client) for client in clients]
-    packed += [
-        client.quota.wire or client.quota.keep_wire(_arguments(1, client.quota))
-        if quantity == 1
-        else _arguments(quantity, client.quota)
-        for client, quantity in zip(clients, quantities, strict=True)
+    usual = clients[0].quota if clients else _ANY_QUOTA
+    packed.append(usual.wire or usual.keep_wire(_arguments(usual)))
+    differing = [
+        b"%d %d %d %d" % (place, quantity, client.quota.interval, client.quota.tolerance)
+        for place, (client, quantity) in enumerate(zip(clients, quantities, strict=True), 2)
+        if quantity != 1 or client.quota is not usual
     ]
+    packed.append(bulk(b" ".join(differing)) if differing else _NO_DIFFERENCE)
     return packed
 
 
@@ -107,5 +111,5 @@ def _encode(client: Client) -> bytes:
     return wire
 
 
-def _arguments(quantity: int, quota: Quota) -> bytes:
-    return bulk(b"%d" % quantity) + bulk(b"%d" % quota.interval) + bulk(b"%d" % quota.tolerance)
+def _arguments(quota: Quota) -> bytes:
+    return bulk(b"%d" % quota.interval) + bulk(b"%d" % quota.tolerance)

@@ -15,21 +15,35 @@ pytestmark = pytest.mark.integration
 
 REVISION = "af:{0}:r"
 CELL = "af:{0}:c:203.0.113.9"
+CELLS = [CELL, "af:{0}:c:203.0.113.10", "af:{0}:c:sub:x"]
 
 # Intervals of seconds: the real clock, by which cells expire, moves by milliseconds in these tests.
 quotas = st.builds(Quota, st.integers(1, 50), st.integers(200, 7200))
+mixed_rows = st.lists(
+    st.tuples(
+        st.sampled_from(CELLS), st.sampled_from([0, 1, 1, 1, 2, 30]), st.one_of(st.just(Quota(100, 3600)), quotas)
+    ),
+    max_size=12,
+)
 steps = st.lists(st.tuples(st.integers(0, 400 * SECOND), st.integers(0, 30), quotas), min_size=1, max_size=8)
 
 
-def arguments(quantity: int, quota: Quota) -> list[int]:
-    return [quantity, quota.interval, quota.tolerance]
+def arguments(*rows: tuple[int, Quota]) -> list[int | str]:
+    """Of rows of (quantity, quota), as the service tells them: one hit under the quota of the first is not told."""
+    usual = rows[0][1] if rows else Quota(1, 1)
+    differing = [
+        f"{place} {quantity} {quota.interval} {quota.tolerance}"
+        for place, (quantity, quota) in enumerate(rows, 2)
+        if (quantity, quota) != (1, usual)
+    ]
+    return [usual.interval, usual.tolerance, " ".join(differing)]
 
 
 @pytest.mark.parametrize("moments", TABLE.values(), ids=list(TABLE))
 def test_the_table_of_moments(redis: RedisServer, moments: list[Moment]) -> None:
     script = ScriptAt(redis, "limiting/gcra.lua")
     for now, quantity, quota, backlog, passes in moments:
-        reply = script(now, [REVISION, CELL], arguments(quantity, quota))
+        reply = script(now, [REVISION, CELL], arguments((quantity, quota)))
         assert reply == [0, backlog]
         assert allowed(reply[1], quantity, quota) == passes
 
@@ -43,7 +57,7 @@ def test_lua_is_python_whatever_the_sequence(redis_server: RedisServer, steps: l
     for step, quantity, quota in steps:
         now += step
         backlog, tat = strike(tat, now, quantity, quota)
-        assert script(now, [REVISION, CELL], arguments(quantity, quota)) == [0, backlog]
+        assert script(now, [REVISION, CELL], arguments((quantity, quota))) == [0, backlog]
 
 
 @settings(max_examples=40, deadline=None)
@@ -56,17 +70,39 @@ def test_lua_passes_just_what_a_token_bucket_passes(
     bucket, now = TokenBucket(quota), T0
     for step, quantity in steps:
         now += step
-        backlog = script(now, [REVISION, CELL], arguments(quantity, quota))[1]
+        backlog = script(now, [REVISION, CELL], arguments((quantity, quota)))[1]
         assert allowed(backlog, quantity, quota) == sum(bucket.hit(now) for _ in range(quantity))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 400 * SECOND), mixed_rows), min_size=1, max_size=5))
+def test_lua_is_python_for_rows_of_many_quotas_and_quantities(
+    redis_server: RedisServer, commands: list[tuple[int, list[tuple[str, int, Quota]]]]
+) -> None:
+    """The same cell may come again in a command, and each row sees what the ones before have left."""
+    redis_server.flush()
+    script = ScriptAt(redis_server, "limiting/gcra.lua")
+    tats = dict.fromkeys(CELLS, 0)
+    now = T0
+    for step, rows in commands:
+        now += step
+        backlogs = []
+        for cell, quantity, quota in rows:
+            backlog, tats[cell] = strike(tats[cell], now, quantity, quota)
+            backlogs.append(backlog)
+        keys = [REVISION, *(cell for cell, _, _ in rows)]
+        assert script(now, keys, arguments(*((quantity, quota) for _, quantity, quota in rows))) == [0, *backlogs]
+        for cell, tat in tats.items():
+            assert redis_server.command("GET", cell) == (b"%d" % tat if tat else None)
 
 
 def test_rows_of_one_command_follow_each_other(redis: RedisServer) -> None:
     """The same cell may stand in several rows; each sees what the one before has left."""
     script = ScriptAt(redis, "limiting/gcra.lua")
     quota = Quota(3, 30)
-    rows = [arguments(1, quota), arguments(1, quota), arguments(2, quota), arguments(1, quota)]
+    rows = [(1, quota), (1, quota), (2, quota), (1, quota)]
     keys = [REVISION, CELL, "af:{0}:c:other", CELL, CELL]
-    reply = script(T0, keys, [argument for row in rows for argument in row])
+    reply = script(T0, keys, arguments(*rows))
     assert reply == [0, 0, 0, 10 * SECOND, 30 * SECOND]
 
 
@@ -75,7 +111,7 @@ def test_a_cell_of_garbage_reads_as_missing_and_is_repaired(redis: RedisServer, 
     script = ScriptAt(redis, "limiting/gcra.lua")
     redis.command("SET", CELL, garbage)
     quota = Quota(3, 30)
-    assert [script(T0, [REVISION, CELL], arguments(2, quota)) for _ in range(2)] == [[0, 0], [0, 20 * SECOND]]
+    assert [script(T0, [REVISION, CELL], arguments((2, quota))) for _ in range(2)] == [[0, 0], [0, 20 * SECOND]]
     assert redis.command("GET", CELL) == b"%d" % (T0 + 30 * SECOND)
 
 
@@ -84,14 +120,14 @@ def test_a_cell_ahead_of_all_reason_costs_one_window_and_no_more(redis: RedisSer
     script = ScriptAt(redis, "limiting/gcra.lua")
     redis.command("SET", CELL, garbage)
     quota = Quota(3, 30)
-    assert script(T0, [REVISION, CELL], arguments(1, quota)) == [0, 30 * SECOND]
-    assert script(T0 + 10 * SECOND, [REVISION, CELL], arguments(1, quota)) == [0, 20 * SECOND]
+    assert script(T0, [REVISION, CELL], arguments((1, quota))) == [0, 30 * SECOND]
+    assert script(T0 + 10 * SECOND, [REVISION, CELL], arguments((1, quota))) == [0, 20 * SECOND]
 
 
 def test_a_cell_of_another_type_is_repaired(redis: RedisServer) -> None:
     script = ScriptAt(redis, "limiting/gcra.lua")
     redis.command("LPUSH", CELL, "a list")
-    assert script(T0, [REVISION, CELL], arguments(1, Quota(3, 30))) == [0, 0]
+    assert script(T0, [REVISION, CELL], arguments((1, Quota(3, 30)))) == [0, 0]
     assert redis.command("TYPE", CELL) == b"string"
 
 
@@ -99,7 +135,7 @@ def test_a_cell_of_another_type_is_repaired(redis: RedisServer) -> None:
 def test_a_cell_lives_just_as_long_as_it_says_anything(redis: RedisServer, quantity: int, ahead: int) -> None:
     """Never shorter than its backlog (ms), nor more than two ms longer."""
     script = ScriptAt(redis, "limiting/gcra.lua")
-    script(T0, [REVISION, CELL], arguments(quantity, Quota(100, 3600)))
+    script(T0, [REVISION, CELL], arguments((quantity, Quota(100, 3600))))
     remaining = redis.command("PTTL", CELL)
     assert isinstance(remaining, int)
     assert ahead - 1000 < remaining <= ahead + 2
@@ -109,8 +145,8 @@ def test_a_cell_lives_just_as_long_as_it_says_anything(redis: RedisServer, quant
 def test_the_revision_comes_first_to_the_last_digit(redis: RedisServer, revision: int) -> None:
     script = ScriptAt(redis, "limiting/gcra.lua")
     redis.command("SET", REVISION, revision)
-    assert script(T0, [REVISION, CELL], arguments(1, Quota(3, 30))) == [revision, 0]
-    assert script(T0, [REVISION], []) == [revision]
+    assert script(T0, [REVISION, CELL], arguments((1, Quota(3, 30)))) == [revision, 0]
+    assert script(T0, [REVISION], arguments()) == [revision]
 
 
 @pytest.mark.parametrize(
@@ -120,10 +156,10 @@ def test_the_revision_comes_first_to_the_last_digit(redis: RedisServer, revision
 def test_a_revision_of_garbage_is_none(redis: RedisServer, garbage: str) -> None:
     script = ScriptAt(redis, "limiting/gcra.lua")
     redis.command("SET", REVISION, garbage)
-    assert script(T0, [REVISION, CELL], arguments(1, Quota(3, 30))) == [0, 0]
+    assert script(T0, [REVISION, CELL], arguments((1, Quota(3, 30)))) == [0, 0]
 
 
 def test_a_revision_of_another_type_is_none(redis: RedisServer) -> None:
     script = ScriptAt(redis, "limiting/gcra.lua")
     redis.command("LPUSH", REVISION, "a list")
-    assert script(T0, [REVISION, CELL], arguments(1, Quota(3, 30))) == [0, 0]
+    assert script(T0, [REVISION, CELL], arguments((1, Quota(3, 30)))) == [0, 0]

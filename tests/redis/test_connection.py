@@ -66,7 +66,7 @@ def test_the_opening_ends_with_a_write_and_then_redis_is_healthy() -> None:
                 assert fake.names() == [b"AUTH", b"SELECT", *[b"SCRIPT"] * 6, b"EVALSHA"]
                 assert fake.commands[0] == [b"AUTH", b"me", b"hunter2"]
                 assert fake.commands[1] == [b"SELECT", b"3"]
-                assert fake.commands[-1][3:] == [b"af:{0}:r", b"af:{0}:probe", b"1", b"1", b"1000000"]
+                assert fake.commands[-1][3:] == [b"af:{0}:r", b"af:{0}:probe", b"1", b"1000000", b""]
 
     run(main())
 
@@ -80,7 +80,20 @@ def test_one_admission_is_one_command() -> None:
             assert len(fake.commands) == 1
             assert command[0] == b"EVALSHA"
             assert command[2:6] == [b"3", b"af:{0}:r", b"af:{0}:c:203.0.113.9", b"af:{0}:c:203.0.113.10"]
-            assert command[6:] == [b"1", b"1000000", b"10000000"] * 2
+            assert command[6:] == [b"1000000", b"10000000", b""]
+
+    run(main())
+
+
+def test_rows_that_are_not_one_hit_under_the_quota_of_the_first_are_told_one_by_one() -> None:
+    other = Client("sub:x", Quota(5, 10))
+
+    async def main() -> None:
+        async with FakeRedis() as fake, connected(fake) as backend:
+            answer: Answer[Sequence[int] | None] = Answer()
+            backend.limiter.admit([*CLIENTS, other], [1, 3, 1], lambda _, backlogs: answer(backlogs))
+            assert await answer.wait() == [0, 0, 0]
+            assert fake.commands[-1][7:] == [b"1000000", b"10000000", b"3 3 1000000 10000000 4 1 2000000 10000000"]
 
     run(main())
 
@@ -99,7 +112,7 @@ def test_an_admission_brings_the_revision_home() -> None:
             fake.answer = lambda command: b"*1\r\n:10\r\n"
             backend.limiter.admit([], [], lambda *answer: answers.append(answer))
             await until(lambda: len(answers) == 3)
-            assert fake.commands[-1][2:] == [b"1", b"af:{0}:r"]
+            assert fake.commands[-1][2:4] == [b"1", b"af:{0}:r"]
 
     run(main())
     assert answers == [(9, [7, 8]), (0, None), (10, [])]
