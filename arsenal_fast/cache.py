@@ -55,6 +55,20 @@ class GenerationalCache(Generic[K, V]):
         if self._dying:
             self._forget_two()
 
+    def swap(self, key: K, value: V) -> V | None:
+        """Insert an entry and return what it replaces, also where that is being forgotten; or None."""
+        if len(self.young) >= self._capacity:
+            self._turn()
+        replaced = self.young.get(key)
+        self.young[key] = value
+        if replaced is None:
+            replaced = self._old.pop(key, None)
+        if self._dying:
+            if replaced is None:
+                replaced = self._dying.pop(key, None)
+            self._forget_two()
+        return replaced
+
     def offer(self, key: K, value: V) -> None:
         """Insert an entry that may never be asked for again: always while there is room, else one in ``ONE_IN``.
 

@@ -11,13 +11,15 @@ from arsenal_fast.cache import ONE_IN, GenerationalCache
 
 CAPACITIES = st.integers(1, 4)
 KEYS = st.integers(0, 8)
-STEPS = st.lists(st.tuples(st.sampled_from(["put", "put", "get", "discard"]), KEYS), min_size=1, max_size=80)
+STEPS = st.lists(st.tuples(st.sampled_from(["put", "put", "swap", "get", "discard"]), KEYS), min_size=1, max_size=80)
 
 
 def run(cache: GenerationalCache[int, int], steps: list[tuple[str, int]]) -> None:
     for step, key in steps:
         if step == "put":
             cache.put(key, key)
+        elif step == "swap":
+            cache.swap(key, key)
         elif step == "discard":
             cache.discard(key)
         else:
@@ -32,6 +34,11 @@ def test_what_is_remembered_is_what_was_put_last(capacity: int, steps: list[tupl
         if step == "put":
             model[key] = f"value {number}"
             cache.put(key, model[key])
+            assert cache.get(key) == model[key]
+        elif step == "swap":
+            held = cache.peek(key)  # the last moment before it is forgotten, perhaps
+            assert cache.swap(key, f"value {number}") in (held, None)
+            model[key] = f"value {number}"
             assert cache.get(key) == model[key]
         elif step == "discard":
             model.pop(key, None)
@@ -165,6 +172,19 @@ def test_a_value_can_be_seen_until_it_is_forgotten_without_keeping_it() -> None:
         assert [each for each in range(1, key + 1) if cache.peek(each) is None] == sorted(retired)
     cache.discard(29)
     assert cache.peek(29) is None
+
+
+def test_a_value_that_was_swapped_while_it_was_being_forgotten_is_not_forgotten_afterwards() -> None:
+    forgotten: list[str] = []
+    cache: GenerationalCache[str, str] = GenerationalCache(3, forgotten.append)
+    for key in "abcdefg":
+        cache.put(key, key)
+    assert sorted(forgotten) == ["b", "c"], "and a is the next"
+    assert cache.swap("a", "new a") == "a"
+    for key in "hij":
+        cache.put(key, key)
+    assert len(forgotten) > 2
+    assert "a" not in forgotten
 
 
 def test_what_is_offered_is_taken_while_there_is_room() -> None:

@@ -61,8 +61,7 @@ class Record:
     def begin(self, life: Life) -> None:
         """Fill in the life of a blank record."""
         self.life = life
-        self.fresh_until = life.renew_at / 1000
-        self.expires = life.expires / 1000
+        self.fresh_until, self.expires = _ends(life)
 
     def forget(self) -> None:
         """Whoever still holds the record (prepared answers do) sees that it has to ask again."""
@@ -120,9 +119,16 @@ def _parts(identity: str) -> str:
     return f'"prefix":"{prefix}","run":"{run}","domain":"{domain}","version":"{version[:-3]}"'
 
 
+# Identities are issued many at a time, and then their lives are equal.
+
+
+@lru_cache(maxsize=64)
+def _ends(life: Life) -> tuple[float, float]:
+    return life.renew_at / 1000, life.expires / 1000
+
+
 @lru_cache(maxsize=64)
 def _span(life: Life) -> str:
-    # Identities are issued many at a time, and then their lives are equal.
     generated, expires = timestamp(life.generated), timestamp(life.expires)
     return f'"ttl":{life.ttl // 1000},"generated":"{generated}","expires":"{expires}"'
 

@@ -56,16 +56,15 @@ class Remembered:
 
     def keep(self, blank: Record, life: Life) -> Record:
         """Return the one record of this life: that which is remembered, else the blank one, which is from now on."""
-        records, identity = self.records, blank.id
-        record = records.peek(identity)
-        if record is None or record.life != life or not record.fresh_until:
+        record = self.records.swap(blank.id, blank)
+        if record is not None:
             # One record for one life, one life for one identity: what is forgotten is then forgotten everywhere.
-            if record is not None:
-                record.forget()
-            record = blank
-            record.begin(life)
-        records.put(identity, record)
-        return record
+            if record.life == life and record.fresh_until:
+                self.records.put(blank.id, record)
+                return record
+            record.forget()
+        blank.begin(life)
+        return blank
 
     def forget(self, ids: Sequence[str] | None) -> None:
         """Forget these identities, or all of them: they were revoked."""
