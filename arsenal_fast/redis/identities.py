@@ -70,8 +70,7 @@ class RedisIdentities:
             return
         packed = [b""]
         packed += [_key(row.id) for row in rows]
-        made = _made_arguments
-        packed += [made.get(row[1:]) or _arguments(*row[1:]) for row in rows]
+        packed += _packed_arguments(rows)
 
         def answered(values: list[int] | None) -> None:
             done(None if values is None else read_issued(values))
@@ -137,6 +136,19 @@ def read_issued(values: Sequence[int]) -> list[Issued] | None:
     except KeyError:
         return None
     return issued
+
+
+def _packed_arguments(rows: Sequence[IssueRow]) -> list[bytes]:
+    packed: list[bytes] = []
+    last: tuple[object, ...] | None = None
+    for row in rows:
+        # Most rows of a command have the same ones: comparing is cheaper than a look-up, which hashes an enum.
+        given = row[1:]
+        if given != last:
+            last = given
+            arguments = _made_arguments.get(given) or _arguments(*given)
+        packed.append(arguments)
+    return packed
 
 
 def _arguments(ttl: int, mode: Mode, generated: int, epoch: int, provisional: bool) -> bytes:

@@ -140,8 +140,7 @@ class Connection(asyncio.Protocol):
             elif data.endswith(shape.fixed):
                 line = data[: shape.cut]
                 service = self._service
-                prepared = service.prepared
-                record = prepared.young.get(line) or prepared.get(line) or service.recognition.wanted(line)
+                record = service.prepared.young.get(line) or service.recognition.find(line)
                 if record is not None:
                     exchange = self._last
                     if not record.guarded or service.may_answer(record, exchange.client):
@@ -341,7 +340,7 @@ class Connection(asyncio.Protocol):
             client = service.forwarded.young.get(forwarded_for) or service.forwarded_client(self._peer, forwarded_for)
         record: Record | Batch | None = None
         if not body:
-            record = service.prepared.young.get(line) or service.prepared.get(line) or service.recognition.wanted(line)
+            record = service.prepared.young.get(line) or service.recognition.find(line)
             if record is not None and record.guarded and not service.may_answer(record, client):
                 record = None
         elif line == VALIDATE_LINE:

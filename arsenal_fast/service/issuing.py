@@ -194,7 +194,10 @@ class Issuing:
         ]
         count = len(asked)
         for blanks, _ in groups:
-            asked += [IssueRow(blank.id, _TTL, Mode.PLAIN, 0, epoch_of(blank.id)) for blank in blanks]
+            if self._remembered.revisions.epochs:
+                asked += [IssueRow(blank.id, _TTL, Mode.PLAIN, 0, epoch_of(blank.id)) for blank in blanks]
+            else:
+                asked += [IssueRow(blank.id, _TTL) for blank in blanks]
 
         def answered(issued: Sequence[Issued] | None) -> None:
             if issued is not None:

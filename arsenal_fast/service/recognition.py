@@ -113,8 +113,12 @@ class Recognition:
         found = _query(query.decode("latin-1"))
         return None if found is None else "-".join(found.groups()) + self._ending
 
+    def find(self, line: bytes) -> Record | None:
+        """The record that answers a line, which may be a blank one; None: the line is to be parsed."""
+        return self.prepared.get(line) or self.wanted(line)
+
     def wanted(self, line: bytes) -> Record | None:
-        """The record that answers a line which is not prepared, a blank one perhaps; None: it is to be parsed."""
+        """As :meth:`find`, of a line that is not prepared."""
         if not self._issues or len(line) > _MAX_LINE:
             return None
         found = _line(line.decode("latin-1"))

@@ -71,7 +71,15 @@ class Record:
         """Return ``tail``, rendered; it is kept from the second time on."""
         if self.tail:
             return self.tail
-        body = f'{{{self._members()},"metadata":{{{_parts(self.id)},{_WHAT_FOR}'
+        # Spelled out, for it stands in the way of every new identity: as _members and _parts have it.
+        identity, life = self.id, self.life
+        local, _, rest = identity.partition("@")
+        prefix, _, run = local.partition("-")
+        domain, _, version = rest.partition("/")
+        body = (
+            f'{{"id":"{identity}","email":"{local}@{domain}",{_span(life)},"token":"{self._sign(identity, life)}",'
+            f'"metadata":{{"prefix":"{prefix}","run":"{run}","domain":"{domain}","version":"{version[:-3]}",{_WHAT_FOR}'
+        )
         tail = f"{ANSWER_LINES}{len(body)}\r\n\r\n{body}".encode("ascii")
         if self.asked:
             self.tail = tail
