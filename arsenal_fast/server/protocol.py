@@ -21,11 +21,15 @@ from typing import TYPE_CHECKING, Final, cast
 from arsenal_fast.errors import MessageError
 from arsenal_fast.http.parser import RequestParser
 from arsenal_fast.http.responses import CONTINUE
+from arsenal_fast.http.shape import MAX_HEAD
 from arsenal_fast.service.exchange import Exchange
 from arsenal_fast.service.recognition import BATCH_LINE, VALIDATE_LINE
 
 if TYPE_CHECKING:
+    import re
+
     from arsenal_fast.http.shape import Fit, Shape
+    from arsenal_fast.limiting.client import Client
     from arsenal_fast.server.listener import Listener
     from arsenal_fast.service.batches import Batch
     from arsenal_fast.service.records import Record
@@ -133,10 +137,16 @@ class Connection(asyncio.Protocol):
         shape = self._shape
         if shape is not None and not self._outbox:
             if shape.fixed is None:
-                fit = shape.match(data)
-                if fit is not None:
-                    self._take(shape, fit, data)
-                    return
+                if shape.bodiless:
+                    found = shape.pattern(data)
+                    if found is not None and len(data) <= MAX_HEAD:
+                        self._take_line(shape, found, data)
+                        return
+                else:
+                    fit = shape.match(data)
+                    if fit is not None:
+                        self._take_body(shape, fit, data)
+                        return
             elif data.endswith(shape.fixed):
                 line = data[: shape.cut]
                 service = self._service
@@ -146,7 +156,6 @@ class Connection(asyncio.Protocol):
                     if not record.guarded or service.may_answer(record, exchange.client):
                         exchange.octets = data
                         exchange.record = record
-                        exchange.stamped = False
                         self._outbox.append(exchange)
                         service.admit_prepared(exchange)
                         return
@@ -155,7 +164,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Answer what was asked before the client half-closed, then close (RFC 9112 9.6)."""
         self._eof = True
-        self._shape = None
+        self._leave_short_way()
         # TLS has no half-closed state here, and its transport warns whoever asks for one.
         return bool(self._outbox) and not self._linger_until and self._transport.can_write_eof()
 
@@ -202,13 +211,17 @@ class Connection(asyncio.Protocol):
     def answered_prepared(self, exchange: object, answer: bytes) -> None:
         """As ``answered``, in few steps where nothing else waits: an exchange with a record does not close."""
         outbox = self._outbox
-        if len(outbox) == 1 and outbox[0] is exchange and not self._eof:
-            outbox.clear()
+        try:
+            last = outbox.pop()
+        except IndexError:
+            return  # the client has gone
+        if last is exchange and not outbox:
             try:  # _write, without the context manager, which costs more than the rest of this
                 self._transport.write(answer)
             except RuntimeError:
                 return
         else:
+            outbox.append(last)
             self.answered(exchange, answer)
 
     def is_last(self, exchange: object) -> bool:
@@ -230,11 +243,8 @@ class Connection(asyncio.Protocol):
         self._linger()
 
     def drain(self) -> None:
-        """From now on each answer closes; the short way would not say so, so what is on it goes the plain way."""
-        self._shape = None
-        for exchange in self._outbox:
-            if exchange.record is not None:
-                exchange.recall(self._monotonic())
+        """From now on each answer closes."""
+        self._leave_short_way()
 
     def abort(self) -> None:
         self._transport.abort()
@@ -271,6 +281,13 @@ class Connection(asyncio.Protocol):
         if self._service.draining and self._listener.stopped:
             return IDLE_GRACE
         return limits.keep_alive if self._served else limits.header
+
+    def _leave_short_way(self) -> None:
+        """What is on it neither closes nor looks at what else there is to do, so it goes the plain way."""
+        self._shape = None
+        for exchange in self._outbox:
+            if exchange.record is not None:
+                exchange.recall(self._monotonic())
 
     def _time_out(self) -> None:
         if self._unread_since:
@@ -330,8 +347,31 @@ class Connection(asyncio.Protocol):
         if not self._closing:
             self._after_advance(opened)
 
-    def _take(self, shape: Shape, fit: Fit, data: bytes) -> None:
-        """Take a message of the shape of the last one."""
+    def _take_line(self, shape: Shape, found: re.Match[bytes], data: bytes) -> None:
+        """Take a message of the shape of the last one, which has no body."""
+        service = self._service
+        line, forwarded_for, request_id = found.group(*shape.seen)
+        exchange = self._last
+        client = exchange.client
+        if self._forwarded:
+            client = service.forwarded.young.get(forwarded_for) or service.forwarded_client(self._peer, forwarded_for)
+        record = service.prepared.young.get(line) or service.recognition.find(line)
+        if record is None or (record.guarded and not service.may_answer(record, client)):
+            self._take_plainly(shape, (line, forwarded_for, request_id, b"", found), client)
+            return
+        exchange.client = client
+        # The shape lets pass only a request id that is echoed.
+        exchange.extra = self._reflected + b"X-Request-Id: %b\r\n" % request_id if request_id else self._reflected
+        exchange.octets = data
+        exchange.record = record
+        self._outbox.append(exchange)
+        service.admit_prepared(exchange)
+
+    def _take_body(self, shape: Shape, fit: Fit, data: bytes) -> None:
+        """Take a message of the shape of the last one, which has a body, perhaps an empty one.
+
+        An exchange that is used again for one without a body was opened for such a one, and is not ``stamped``.
+        """
         service = self._service
         line, forwarded_for, request_id, body, _ = fit
         exchange = self._last
@@ -339,30 +379,30 @@ class Connection(asyncio.Protocol):
         if self._forwarded:
             client = service.forwarded.young.get(forwarded_for) or service.forwarded_client(self._peer, forwarded_for)
         record: Record | Batch | None = None
-        if not body:
-            record = service.prepared.young.get(line) or service.recognition.find(line)
-            if record is not None and record.guarded and not service.may_answer(record, client):
-                record = None
-        elif line == VALIDATE_LINE:
+        if line == VALIDATE_LINE:
             record = service.verdicts.young.get(body) or service.verdicts.get(body)
         elif line == BATCH_LINE:
             record = service.batches.young.get(body) or service.batches.get(body)
         if record is None:
-            if client.token:  # it is read again, and charged to the address where it is refused
-                client = service.client(self._peer, forwarded_for or None)
-            opened = Exchange(service, self, shape.request(fit), client, self._monotonic())
-            self._open(opened)
-            if opened.refusal is None and not self._closing and not service.draining:
-                self._shape = shape
+            self._take_plainly(shape, fit, client)
             return
         exchange.client = client
-        # The shape lets pass only a request id that is echoed.
         exchange.extra = self._reflected + b"X-Request-Id: %b\r\n" % request_id if request_id else self._reflected
         exchange.octets = data
         exchange.record = record
-        exchange.stamped = bool(body)
+        exchange.stamped = True
         self._outbox.append(exchange)
         service.admit_prepared(exchange)
+
+    def _take_plainly(self, shape: Shape, fit: Fit, client: Client) -> None:
+        """Go the plain way from here on with a message that need not be parsed."""
+        service = self._service
+        if client.token:  # it is read again, and charged to the address where it is refused
+            client = service.client(self._peer, fit[1] or None)
+        opened = Exchange(service, self, shape.request(fit), client, self._monotonic())
+        self._open(opened)
+        if opened.refusal is None and not self._closing and not service.draining:
+            self._shape = shape
 
     def _open(self, exchange: Exchange) -> None:
         self._last = exchange

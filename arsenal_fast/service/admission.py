@@ -2,7 +2,7 @@
 
 The first exchange of a tick opens a batch and asks the loop to flush it at the end of the tick; later
 ones join. Several hits of one client are one row with a count. No timer, so no latency is added, and the
-store sees one command per tick, or one for each ``MAX_BATCH`` requests where thousands come in one: a batch that
+store sees one command per tick, or one for each ``MAX_BATCH`` clients where thousands come in one: a batch that
 is full leaves at once, so that the store works while the rest of the tick is still being read.
 
 The reply has each row's backlog before its hits. The outcome of every single hit follows from it by the
@@ -43,8 +43,10 @@ MAX_QUOTAS: Final = 256
 """Different quotas whose lines are kept: the operator mints few, and each may keep 2 MiB."""
 
 MAX_BATCH: Final = 512
-"""Requests of a batch: some 2 ms of Redis. With 5,000 connections 54,000 requests a second became 75,000; from 64 to
+"""Clients of a batch: some 2 ms of Redis. With 5,000 connections 54,000 requests a second became 75,000; from 64 to
 1,000 it makes no difference."""
+
+_LAST_ROW: Final = MAX_BATCH - 1
 
 _SECOND: Final = 1_000_000
 """Microseconds: the unit of the limiter."""
@@ -126,19 +128,20 @@ class Admission:
         if self._quota is None:
             row = 0
         else:
-            rows, quantities = batch.rows, batch.quantities
-            row = rows.setdefault(client, len(rows))
-            if row == len(quantities):
-                quantities.append(1)
+            rows = batch.rows
+            count = len(rows)
+            row = rows.setdefault(client, count)
+            if row == count:
+                batch.quantities.append(1)
             else:
-                quantities[row] += 1
+                batch.quantities[row] += 1
         exchange.row = row
         exchanges = batch.exchanges
         if not exchanges:
             batch.started = self._monotonic()
             self._call_soon(self._flush)
         exchanges.append(exchange)
-        if len(exchanges) == MAX_BATCH:
+        if row == _LAST_ROW:
             self._flush()
 
     def look(self, client: Client, done: Callable[[bytes, int, int], None]) -> None:

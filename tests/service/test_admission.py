@@ -100,28 +100,31 @@ def test_one_tick_is_one_command_of_the_distinct_clients_and_their_counts() -> N
     assert rig.service.metrics.limiter_batches == 1
 
 
+def many(rig: Rig, count: int) -> list[Client]:
+    return [rig.connect((f"198.51.{number // 256}.{number % 256}", 40_000)) for number in range(count)]
+
+
 def test_a_batch_that_is_full_leaves_before_the_tick_is_over() -> None:
     rig = Rig(settings={"quota": Quota(10_000, 60)}, switched=True)
-    clients = [rig.connect(peer(number % 3)) for number in range(MAX_BATCH + 5)]
+    clients = many(rig, MAX_BATCH + 5)
     for client in clients:
         client.deliver(ONE)
-    assert [sum(quantity for _, quantity in rows) for rows in rig.shared.admissions] == [MAX_BATCH]
+    assert [len(rows) for rows in rig.shared.admissions] == [MAX_BATCH]
     rig.tick()
-    assert [sum(quantity for _, quantity in rows) for rows in rig.shared.admissions] == [MAX_BATCH, 5]
+    assert [len(rows) for rows in rig.shared.admissions] == [MAX_BATCH, 5]
     assert rig.service.metrics.limiter_batches == 2
     assert [client.answers("GET")[0].status for client in clients] == [200] * len(clients)
 
 
 def test_a_tick_that_ends_with_a_full_batch_asks_for_nothing_more() -> None:
     rig = Rig(settings={"quota": Quota(10_000, 60)}, switched=True)
-    client = rig.connect()
-    for _ in range(MAX_BATCH // 32):
-        rig.connect().deliver(ONE * 32)
+    clients = many(rig, MAX_BATCH)
+    for client in clients:
+        client.deliver(ONE)
     rig.tick()
-    assert rig.shared.admissions == [[("203.0.113.9", MAX_BATCH)]]
-    client.deliver(ONE)
-    rig.tick()
-    assert rig.shared.admissions[1:] == [[("203.0.113.9", 1)]]
+    assert [len(rows) for rows in rig.shared.admissions] == [MAX_BATCH]
+    clients[0].send(ONE)
+    assert rig.shared.admissions[1:] == [[("198.51.0.0", 1)]]
 
 
 @pytest.mark.parametrize("switched", [False, True])
@@ -130,14 +133,18 @@ def test_clients_that_send_far_more_than_a_batch_at_once_get_all_their_answers(
     switched: bool, quota: Quota | None
 ) -> None:
     """Answers that come while requests are being read make connections go on that had stalled."""
-    rig = Rig(settings={"quota": quota}, switched=switched)
+    rig = Rig(settings={"quota": quota}, switched=switched, max_connections=2000)
     clients = [rig.connect() for _ in range(20)]
-    for client in clients:
+    others = many(rig, 2 * MAX_BATCH)
+    for number, client in enumerate(clients):
+        for other in others[number :: len(clients)]:
+            other.deliver(ONE)
         client.deliver(ONE * 125)
     rig.tick()
     answers = [client.answers(*["GET"] * 125) for client in clients]
     statuses = Counter(answer.status for each in answers for answer in each)
     assert statuses == ({200: 2500} if quota is None else {200: 2000, 429: 500})
+    assert {other.answers("GET")[0].status for other in others} == {200}
 
 
 @pytest.mark.parametrize("ticks", [1, 10, 250])
