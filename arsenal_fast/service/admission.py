@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from enum import StrEnum
 from functools import partial
+from operator import attrgetter
 from typing import Final
 
 from arsenal_fast.http.responses import Starts
@@ -47,6 +48,8 @@ MAX_BATCH: Final = 512
 1,000 it makes no difference."""
 
 _LAST_ROW: Final = MAX_BATCH - 1
+
+_QUOTA: Final = attrgetter("quota")
 
 _SECOND: Final = 1_000_000
 """Microseconds: the unit of the limiter."""
@@ -209,11 +212,13 @@ class Admission:
         start, join = self._starts.ok, b"".join
         moment = b""
         quota = None
-        denied = issues = 0
+        # By identity: a token may have a quota that is equal to an address's, and is another policy.
+        differ = len(set(map(id, map(_QUOTA, batch.rows)))) > 1
+        denied = plain = 0
         stamped: list[Record | Batch] = []
         unborn: list[Exchange] = []
         for exchange in batch.exchanges:
-            if exchange.client.quota is not quota:
+            if quota is None or (differ and exchange.client.quota is not quota):
                 quota = exchange.client.quota
                 lines, interval, tolerance = self._lines_of(quota), quota.interval, quota.tolerance
                 told = lines.by_backlog.get
@@ -230,6 +235,7 @@ class Admission:
                 backlogs[row] = backlog
                 limits = told(backlog) or lines.after(backlog)
                 if record is None:
+                    plain += 1
                     exchange.admitted(limits)
                 elif exchange.stamped:
                     if record.expires > now:
@@ -238,10 +244,10 @@ class Admission:
                         answer = join((start, limits, exchange.extra, record.unstamped, moment))
                         exchange.connection.answered_prepared(exchange, answer)
                     else:
+                        plain += 1
                         exchange.recall(batch.started)
                         exchange.admitted(limits)
                 elif record.fresh_until > now:
-                    issues += 1
                     answer = join((start, limits, exchange.extra, record.tail))
                     exchange.connection.answered_prepared(exchange, answer)
                 else:
@@ -250,8 +256,9 @@ class Admission:
                     unborn.append(exchange)
             except Exception:
                 give_up(exchange)
-        self._metrics.limiter_allowed += len(batch.exchanges) - denied
-        self._hit(issues, stamped, self._monotonic() - batch.started)
+        allowed = len(batch.exchanges) - denied
+        self._metrics.limiter_allowed += allowed
+        self._hit(allowed - plain - len(stamped) - len(unborn), stamped, self._monotonic() - batch.started)
         self._issue(unborn, batch.started)
 
     def _settle_each(self, batch: _Batch, settle: Callable[[Exchange, float], None]) -> None:

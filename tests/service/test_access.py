@@ -373,6 +373,16 @@ def test_a_token_that_has_ended_is_refused_on_the_plain_way_at_once() -> None:
     assert client.get(ID, Authorization=mine).status == 401
 
 
+def test_a_token_whose_quota_is_that_of_addresses_is_told_of_its_own_policy_also_in_one_tick_with_them() -> None:
+    rig = Rig(settings={"quota": Quota(10, 3600)})
+    first, second = rig.connect(), rig.connect()
+    first.deliver(request("GET", ID))
+    second.deliver(request("GET", ID, Authorization=good(rate_limit=10)))
+    rig.tick()
+    policies = [client.answers("GET")[0].headers["ratelimit-policy"] for client in (first, second)]
+    assert policies == ['"default";q=10;w=3600', '"token";q=10;w=3600']
+
+
 def test_requests_of_tokens_and_addresses_in_one_tick_are_told_apart() -> None:
     rig = Rig(settings={"quota": Quota(2, 60)}, switched=True)
     first, second = rig.connect(), rig.connect()
