@@ -13,6 +13,7 @@ are ready at once, and sends an admission at the end of every turn. By turns wit
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ from arsenal_fast.service.admission import Admission
 from arsenal_fast.service.app import Service
 from arsenal_fast.service.departures import Departures
 from arsenal_fast.service.exchange import Exchange
+from arsenal_fast.service.recognition import Recognition
 from bench.experiments.racing import show
 from bench.rounds import Plan, run
 from bench.servers import SERVICE, Server
@@ -40,19 +42,27 @@ def one_by_one() -> None:
 
 def all_in_a_row() -> None:
     ready: list[tuple[Connection, object, bytes]] = []
-    write, tell = Connection.answered_prepared, Admission._tell
+    write, tell, issued = Connection.answered_prepared, Admission._tell, Recognition._issued
 
     def later(self: Connection, exchange: object, answer: bytes) -> None:
         ready.append((self, exchange, answer))
 
-    def telling(self: Admission, *args: Any, **options: Any) -> None:
-        tell(self, *args, **options)
+    def leave() -> None:
         for asking, exchange, answer in ready:
             write(asking, exchange, answer)
         ready.clear()
 
+    def telling(self: Admission, *args: Any, **options: Any) -> None:
+        tell(self, *args, **options)
+        leave()
+
+    def issuing(self: Recognition, *args: Any) -> None:
+        issued(self, *args)
+        leave()
+
     Connection.answered_prepared = later  # type: ignore[method-assign]
     Admission._tell = telling  # type: ignore[method-assign]
+    Recognition._issued = issuing  # type: ignore[assignment, method-assign]
 
 
 def one_in_flight() -> None:
@@ -132,7 +142,7 @@ WAYS = {"one by one": one_by_one, "all in a row": all_in_a_row, "one in flight":
 
 
 def other_way(name: str) -> Server:
-    return Server(name, ("{python}", "-m", "bench.experiments.turns", "serve", name), environment=SERVICE.environment)
+    return replace(SERVICE, name=name, command=("{python}", "-m", "bench.experiments.turns", "serve", name))
 
 
 def main(names: Sequence[str]) -> None:
