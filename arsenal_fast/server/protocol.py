@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import re
 
     from arsenal_fast.http.shape import Fit, Shape
-    from arsenal_fast.limiting.client import Client
     from arsenal_fast.server.listener import Listener
     from arsenal_fast.service.batches import Batch
     from arsenal_fast.service.records import Record
@@ -357,7 +356,7 @@ class Connection(asyncio.Protocol):
             client = service.forwarded.young.get(forwarded_for) or service.forwarded_client(self._peer, forwarded_for)
         record = service.prepared.young.get(line) or service.recognition.find(line)
         if record is None or (record.guarded and not service.may_answer(record, client)):
-            self._take_plainly(shape, (line, forwarded_for, request_id, b"", found), client)
+            self._take_plainly(shape, (line, forwarded_for, request_id, b"", found))
             return
         exchange.client = client
         # The shape lets pass only a request id that is echoed.
@@ -384,7 +383,7 @@ class Connection(asyncio.Protocol):
         elif line == BATCH_LINE:
             record = service.batches.young.get(body) or service.batches.get(body)
         if record is None:
-            self._take_plainly(shape, fit, client)
+            self._take_plainly(shape, fit)
             return
         exchange.client = client
         exchange.extra = self._reflected + b"X-Request-Id: %b\r\n" % request_id if request_id else self._reflected
@@ -394,10 +393,11 @@ class Connection(asyncio.Protocol):
         self._outbox.append(exchange)
         service.admit_prepared(exchange)
 
-    def _take_plainly(self, shape: Shape, fit: Fit, client: Client) -> None:
+    def _take_plainly(self, shape: Shape, fit: Fit) -> None:
         """Go the plain way from here on with a message that need not be parsed."""
         service = self._service
-        if client.token:  # it is read again, and charged to the address where it is refused
+        client = self._last.client
+        if self._forwarded or client.token:  # a token is read again, and charged to the address where it is refused
             client = service.client(self._peer, fit[1] or None)
         opened = Exchange(service, self, shape.request(fit), client, self._monotonic())
         self._open(opened)
