@@ -168,10 +168,7 @@ class Recognition:
                 blanks.append(blank)
                 waiting.append(exchange)
             else:
-                try:
-                    self._recall(exchange, exchange.limits, started)
-                except Exception:
-                    give_up(exchange)
+                self._recall(exchange, exchange.limits, started)
         if blanks:
             limits = [exchange.limits for exchange in waiting]  # what begins to drain meanwhile forgets them
             self._issuing.begin(blanks, partial(self._issued, waiting, limits, started))
@@ -183,19 +180,20 @@ class Recognition:
         return record if record is not None and record.life is UNBORN else None
 
     def _recall(self, exchange: Exchange, limits: bytes, started: float) -> None:
-        if exchange.record is not None:
-            exchange.recall(started)
-        exchange.admitted(limits)
+        """Go the plain way; whoever can't must not take the others of the batch along."""
+        try:
+            if exchange.record is not None:
+                exchange.recall(started)
+            exchange.admitted(limits)
+        except Exception:
+            give_up(exchange)
 
     def _issued(
         self, exchanges: Sequence[Exchange], limits: Sequence[bytes], started: float, records: Sequence[Record] | None
     ) -> None:
         if records is None:
             for exchange, lines in zip(exchanges, limits, strict=True):
-                try:
-                    self._recall(exchange, lines, started)
-                except Exception:
-                    give_up(exchange)
+                self._recall(exchange, lines, started)
             return
         self._refresh()
         start, join = self._starts.ok, b"".join
