@@ -29,7 +29,6 @@ from arsenal_fast.access_log import AccessLog, LineWriter
 from arsenal_fast.config import Config
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.http.limits import Limits
-from arsenal_fast.identity.runs import NODES
 from arsenal_fast.jwt_keys import Keys
 from arsenal_fast.ledger.address import NONE as NO_LEDGER
 from arsenal_fast.ledger.backend import Ledger
@@ -269,9 +268,6 @@ def _settings(config: Config) -> Settings:
         access_log=config.access_log,
         workers=config.workers,
         protected_prefixes=frozenset(prefix.lower() for prefix in config.protected_prefixes),
-        # Drawn, not configured: two workers with one number still can't hand out one run twice, for a drawn
-        # run is issued as new or not at all.
-        node=int.from_bytes(os.urandom(2)) % NODES,
     )
 
 

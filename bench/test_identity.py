@@ -1,10 +1,11 @@
 """What an identity costs: one issue composes it, writes two timestamps, and perhaps takes a run."""
 
+import os
 from typing import Any
 
 from arsenal_fast.identity.grammar import compose, parse
 from arsenal_fast.identity.life import timestamp
-from arsenal_fast.identity.runs import RunSequence
+from arsenal_fast.identity.runs import LENGTH, draw_run
 
 NOW = 1_795_341_600_000
 
@@ -27,5 +28,5 @@ def test_timestamp_of_new_seconds(benchmark: Any) -> None:
     assert benchmark(lambda: timestamp(next(moments))).endswith("Z")
 
 
-def test_next_run(benchmark: Any) -> None:
-    assert benchmark(RunSequence(7).next, NOW).isdecimal()
+def test_draw_run(benchmark: Any) -> None:
+    assert len(benchmark(draw_run, NOW, os.urandom)) == LENGTH

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from arsenal_fast.identity.life import EXPIRED_RETENTION, MAX_TTL, Found, Issued, IssueRow, Life, Mode, Outcome
+from arsenal_fast.identity.life import EXPIRED_RETENTION, MAX_TTL, Found, Issued, IssueRow, Life, Outcome
 from arsenal_fast.limiting.client import Client
 from arsenal_fast.limiting.gcra import allowed
 from arsenal_fast.limiting.quota import Quota
@@ -80,10 +80,8 @@ def test_a_record_is_readable_until_its_retention_is_over() -> None:
     memory.issue(IssueRow(ID, 100))
     memory.ms = 1099 + EXPIRED_RETENTION
     assert memory.find(ID) == Life(1000, 1100)
-    assert memory.issue(IssueRow(ID, 100, Mode.FRESH)).outcome is Outcome.TAKEN
     memory.ms = 1100 + EXPIRED_RETENTION
     assert memory.find(ID) is None
-    assert memory.issue(IssueRow(ID, 100, Mode.FRESH)).outcome is Outcome.ISSUED
 
 
 def test_a_floor_is_kept_until_no_life_that_it_killed_could_last() -> None:

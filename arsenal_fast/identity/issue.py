@@ -9,12 +9,9 @@ from arsenal_fast.identity.life import Found, Issued, IssueRow, Life, Mode, Outc
 
 def settle(held: Found | None, row: IssueRow, now: int) -> tuple[Issued, Found | None]:
     """The answer to a row at ``now`` (ms), and the record to write; None: nothing changes."""
-    if held is not None:
-        if row.mode is Mode.FRESH:
-            return Issued(Outcome.TAKEN, held.life), None
-        if is_living(held, row.epoch, now) and _is_kept(held, row, now):
-            return Issued(Outcome.PROVISIONAL if held.provisional else Outcome.FOUND, held.life), None
-    if row.mode >= Mode.ASSERT:
+    if held is not None and is_living(held, row.epoch, now) and _is_kept(held, row, now):
+        return Issued(Outcome.PROVISIONAL if held.provisional else Outcome.FOUND, held.life), None
+    if row.mode is not Mode.PLAIN:
         return _bring(held, row)
     floor = 0 if held is None else held.floor
     begin = max(now, floor + 1, row.epoch)

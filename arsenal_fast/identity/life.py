@@ -44,21 +44,19 @@ class Life(NamedTuple):
 
 
 class Outcome(IntEnum):
-    """What became of one row of an issue."""
+    """What became of one row of an issue; the numbers are issue.lua's (3 was used by earlier releases)."""
 
     FOUND = 0  # a living life, unchanged
     ISSUED = 1  # none was living: a new one
     RENEWED = 2  # less than a quarter was left: a new one
-    TAKEN = 3  # the row asked for a fresh identity and this one is known: nothing changed
     PROVISIONAL = 4  # as FOUND, but whoever issued this life has not confirmed it yet
     REVOKED = 5  # the life that the row brought is dead by a floor or an epoch, and none is living: nothing changed
 
 
 class Mode(IntEnum):
-    """What one row of an issue asks for."""
+    """What one row of an issue asks for; the numbers are issue.lua's (1 was used by earlier releases)."""
 
     PLAIN = 0  # the living life, renewed when it is due, else a new one
-    FRESH = 1  # a new life of an identity that is not known, else TAKEN
     ASSERT = 2  # the row's life, which was issued while the store was away, unless another is living
     CONFIRM = 3  # the row's life, which the ledger holds, unless a newer and confirmed one is living
 

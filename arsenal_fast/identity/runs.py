@@ -1,47 +1,61 @@
-"""Runs for requests that bring none: decimal, time-ordered, unique over all workers.
+"""Drawn runs: what the service puts in the place of a run that a request leaves out.
 
 ::
 
-    0 | 41 bits: ms since 2020-01-01 | 12 bits: node | 10 bits: sequence
+    run    = "_" 9moment 16random    26 octets, lower-case Crockford base32: 0-9 a-z without i l o u
+    moment = 45 bits, ms since 1970, until 3084-12-12T12:41:28.831Z
+    random = 80 bits of the system's generator, drawn anew for each run
 
-63 bits, so a run fits a signed 64-bit column, until 2089-09-06T15:47:35.551Z; later ones are longer, and
-still unique. No node ever repeats a run: a sequence never goes back, even where the clock does. What one
-process can't know is what another with the same node did; whoever gives out the nodes keeps living ones
-apart, and an identity with such a run is issued ``fresh``, so that a collision would be seen.
+With ``0`` in the place of ``_`` a run is a ULID (https://github.com/ulid/spec) in lower case, for the first character
+of a ULID is 0 until then. Sorted as text, runs are in the order of their moments.
+
+The form is reserved: a request that issues may leave the run out, but not name such a run. So the token of an identity
+with a drawn run is in the answer to the request that drew it, and in no other.
 """
 
+import re
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
-NODES: Final = 1 << 12
+from arsenal_fast.identity.grammar import MAX_LOCAL
 
-EPOCH: Final = 1_577_836_800_000  # ms, 2020-01-01T00:00:00Z
-LAST_MOMENT: Final = EPOCH + (1 << 41) - 1  # ms, the last one whose runs have 63 bits
+DRAWN: Final = "_[0-9a-hjkmnp-tv-z]{25}"
+"""The form, as a pattern of the whole run: what merely begins like this is free."""
 
-_SEQUENCE_BITS: Final = 10
-_NODE_BITS: Final = 12
-_SEQUENCE_MASK: Final = (1 << _SEQUENCE_BITS) - 1
+LENGTH: Final = 26  # octets
+MAX_PREFIX: Final = MAX_LOCAL - len("-") - LENGTH  # octets of a prefix that has room for a drawn run
+
+RANDOM_OCTETS: Final = 10  # 80 bits: with a billion living identities a guess finds one in 2**50
+LAST_MOMENT: Final = (1 << 45) - 1  # ms, what nine characters hold
+
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS: Final = tuple(first + second for first in _ALPHABET for second in _ALPHABET)  # 10 bits each
+_is_drawn = re.compile(DRAWN).fullmatch
 
 
-class RunSequence:
-    """The runs of one node (0 .. 4095, else ValueError), strictly increasing."""
+def draw_run(now_ms: int, random: Callable[[int], bytes]) -> str:
+    """A new run; ``random(count)`` gives as many octets of the system's generator.
 
-    __slots__ = ("_last", "_node")
+    A clock out of range counts as the nearest moment within it: such runs are out of order, and as hard to guess.
+    """
+    return f"_{_moment(now_ms)}{_sixteen(int.from_bytes(random(RANDOM_OCTETS)))}"
 
-    def __init__(self, node: int) -> None:
-        if not 0 <= node < NODES:
-            raise ValueError(f"node must be from 0 to {NODES - 1}.")
-        self._node = node << _SEQUENCE_BITS
-        self._last = -1  # ms and sequence of the last run, as one counter
 
-    def next(self, now_ms: int) -> str:
-        """The next run.
+def is_drawn(run: str) -> bool:
+    """Whether a run has the form that only the service makes."""
+    return _is_drawn(run) is not None
 
-        Where the clock stepped back, or over 1,024 are asked for in one ms, the sequence carries into the
-        ms and runs ahead of the clock, until that has caught up.
-        """
-        count = (now_ms - EPOCH) << _SEQUENCE_BITS
-        if count <= self._last:
-            count = self._last + 1
-        self._last = count
-        moment = count >> _SEQUENCE_BITS
-        return str(moment << (_NODE_BITS + _SEQUENCE_BITS) | self._node | count & _SEQUENCE_MASK)
+
+@lru_cache(maxsize=1)  # a batch draws all of its runs in one millisecond or two
+def _moment(now_ms: int) -> str:
+    moment = min(max(now_ms, 0), LAST_MOMENT)
+    return "".join(_ALPHABET[moment >> shift & 31] for shift in range(40, -1, -5))
+
+
+def _sixteen(bits: int) -> str:
+    # Spelled out, for it stands in the way of each row of a batch: a loop takes twice as long.
+    return (
+        f"{_PAIRS[bits >> 70]}{_PAIRS[bits >> 60 & 1023]}{_PAIRS[bits >> 50 & 1023]}{_PAIRS[bits >> 40 & 1023]}"
+        f"{_PAIRS[bits >> 30 & 1023]}{_PAIRS[bits >> 20 & 1023]}{_PAIRS[bits >> 10 & 1023]}{_PAIRS[bits & 1023]}"
+    )

@@ -5,8 +5,8 @@
 -- reply three integers a row: outcome, generated, expires (ms)
 --
 -- The same decisions as identity/issue.py, in the numbers of identity/life.py.
-local FOUND, ISSUED, RENEWED, TAKEN, PROVISIONAL, REVOKED = 0, 1, 2, 3, 4, 5
-local PLAIN, FRESH, ASSERT, CONFIRM = 0, 1, 2, 3
+local FOUND, ISSUED, RENEWED, PROVISIONAL, REVOKED = 0, 1, 2, 4, 5
+local PLAIN, ASSERT, CONFIRM = 0, 2, 3
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -35,11 +35,9 @@ for row = 1, #KEYS do
   end
 
   local outcome, after
-  if mode == FRESH and held then
-    outcome = TAKEN
-  elseif kept then
+  if kept then
     outcome = held.provisional and PROVISIONAL or FOUND
-  elseif mode < ASSERT then
+  elseif mode == PLAIN then
     outcome = living and RENEWED or ISSUED
     after = { generated = math.max(now, floor + 1, epoch), ttl = ttl, floor = floor, provisional = provisional }
   elseif dead then

@@ -7,6 +7,7 @@ socket and no environment; clocks and stores come in through the constructor.
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -16,7 +17,7 @@ from arsenal_fast.http.grammar import METHODS
 from arsenal_fast.http.query import unescape
 from arsenal_fast.http.request import Fields, Request
 from arsenal_fast.http.responses import Starts
-from arsenal_fast.identity.runs import RunSequence
+from arsenal_fast.identity.runs import draw_run
 from arsenal_fast.identity.token import ServiceToken
 from arsenal_fast.limiting.client import Client, ClientAddresses, TokenHolder
 from arsenal_fast.limiting.headers import retry_after_line
@@ -69,11 +70,13 @@ class Service:
         now: Callable[[], float],
         snapshots: Callable[[], Iterable[bytes]] | None = None,
         access_log: AccessLog | None = None,
+        random: Callable[[int], bytes] = os.urandom,
     ) -> None:
         """``spare``: the worker's own memory, for when ``backend`` is away; the same object where there is no
         other. ``ledger``: None keeps none. ``now``: wall clock, seconds.
 
         ``snapshots``: the counts of the other workers, for a scrape; ``access_log``: told of every answer.
+        ``random``: so many octets that nobody can guess.
         """
         self.settings = settings
         self.backend = backend
@@ -152,7 +155,7 @@ class Service:
         self._clients: GenerationalCache[bytes, Client] = GenerationalCache(2 * settings.cache_size)
         self.forwarded: GenerationalCache[bytes, Client] = GenerationalCache(2 * settings.cache_size)
         """Clients by the X-Forwarded-For with which a trusted peer tells of them."""
-        self._runs = RunSequence(settings.node)
+        self._random = random
         self._access_log = access_log
         self.short_way = settings.access_log != "all"
         """Whether requests may be recognised by their octets."""
@@ -265,9 +268,9 @@ class Service:
         """Return the wall clock in milliseconds."""
         return int(self.now() * 1000)
 
-    def next_run(self) -> str:
-        """Return a run that no worker has handed out."""
-        return self._runs.next(self.now_ms())
+    def draw_run(self) -> str:
+        """Return a run that nobody else has or can guess."""
+        return draw_run(self.now_ms(), self._random)
 
     def allowed_methods(self, path: bytes) -> str:
         """Return the value of ``Allow`` for a path as it was sent."""

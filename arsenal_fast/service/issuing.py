@@ -11,7 +11,7 @@ Issuing never fails. With the store away the worker issues by itself from a spar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from operator import attrgetter
@@ -28,15 +28,10 @@ if TYPE_CHECKING:
     from arsenal_fast.service.exchange import Exchange
     from arsenal_fast.service.remembered import Remembered
 
-Redraws = Mapping[int, Callable[[], str]]
-"""What makes another id in the place of one that must be new and is not, by its index in the order."""
-
 _TTL: Final = DEFAULT_TTL * 1000
 """Milliseconds."""
 
 _FRESH_UNTIL: Final = attrgetter("fresh_until")
-
-_NO_REDRAWS: Final[Redraws] = {}
 
 _TRIES: Final = 20
 """Times that a life is proposed to a ledger that has not heard of a revocation yet: each lasts a commit, some ms."""
@@ -60,12 +55,11 @@ class Asker(NamedTuple):
 class _Order:
     """One call of :meth:`Issuing.issue` on its way: ``open`` rows have no record yet."""
 
-    __slots__ = ("asker", "done", "found", "ids", "open", "redraws", "tries", "ttl")
+    __slots__ = ("asker", "done", "found", "ids", "open", "tries", "ttl")
 
     def __init__(
         self,
-        ids: list[str],
-        redraws: Redraws,
+        ids: Sequence[str],
         found: list[Record | None],
         missing: int,
         ttl: int,
@@ -73,7 +67,6 @@ class _Order:
         done: Callable[[Sequence[Record]], None],
     ) -> None:
         self.ids = ids
-        self.redraws = redraws
         self.found = found
         self.open = missing
         self.tries = 0
@@ -128,11 +121,10 @@ class Issuing:
 
     def issue(
         self,
-        ids: list[str],
+        ids: Sequence[str],
         ttl: int,
         asker: Callable[[], Asker],
         done: Callable[[Sequence[Record]], None],
-        redraws: Redraws = _NO_REDRAWS,
     ) -> None:
         """Hand ``done`` a living record for each of these valid ids, in order, now or later.
 
@@ -142,20 +134,16 @@ class Issuing:
         records = self._remembered.records
         found: list[Record | None] = list(map(records.young.get, ids))
         missing: list[int] = []
-        if redraws or None in found or min(map(_FRESH_UNTIL, found)) <= now:
+        if None in found or min(map(_FRESH_UNTIL, found)) <= now:
             found = list(map(records.get, ids))
-            missing = [
-                index
-                for index, record in enumerate(found)
-                if record is None or record.fresh_until <= now or index in redraws
-            ]
+            missing = [index for index, record in enumerate(found) if record is None or record.fresh_until <= now]
         metrics = self._metrics
         metrics.identity_lookups += len(found)
         metrics.identity_lookup_hits += len(found) - len(missing)
         if not missing:
             done(cast(list[Record], found))
             return
-        order = _Order(ids, redraws, found, len(missing), ttl, asker, done)
+        order = _Order(ids, found, len(missing), ttl, asker, done)
         first = not self._rows and not self._groups
         self._rows += [(order, index) for index in missing]
         if first:
@@ -185,7 +173,7 @@ class Issuing:
             IssueRow(
                 order.ids[index],
                 order.ttl * 1000,
-                Mode.FRESH if index in order.redraws else Mode.PLAIN,
+                Mode.PLAIN,
                 0,
                 epoch_of(order.ids[index]),
                 provisional,
@@ -234,24 +222,15 @@ class Issuing:
                 done(records)
 
     def _settle(self, rows: Sequence[_Row], store: IdentityStore, forgotten: int, issued: Sequence[Issued]) -> None:
-        """Take what the store said: done, to be asked for again, or new and therefore the ledger's business."""
-        again: list[_Row] = []
+        """Take what the store said: done, or new and therefore the ledger's business."""
         new: list[tuple[_Row, Issued]] = []
         ledger = self._ledger
         with self._departures:
             for row, each in zip(rows, issued, strict=True):
-                outcome = each.outcome
-                if outcome is Outcome.TAKEN:
-                    # Another worker with the same node number drew the same run: once in a blue moon.
-                    order, index = row
-                    order.ids[index] = order.redraws[index]()
-                    again.append(row)
-                elif ledger is None or outcome is Outcome.FOUND:
+                if ledger is None or each.outcome is Outcome.FOUND:
                     self._keep(row, each, forgotten)
                 else:
                     new.append((row, each))
-        if again:
-            self._ask_store(again)
         if ledger is not None and new:
             entries = [_ledger_row(row, each) for row, each in new]
             ledger.record(entries, partial(self._recorded, new, store, forgotten))

@@ -17,6 +17,7 @@ from arsenal_fast.cache import GenerationalCache
 from arsenal_fast.http.responses import Starts
 from arsenal_fast.identity import grammar
 from arsenal_fast.identity.life import Life
+from arsenal_fast.identity.runs import DRAWN
 from arsenal_fast.metrics import Metrics
 from arsenal_fast.service.batches import Batch
 from arsenal_fast.service.departures import give_up
@@ -54,8 +55,8 @@ MAX_SEEN: Final = 16_384
 BATCHES: Final = 8
 """One batch is remembered for so many identities: with its pieces it takes as much memory as four of them."""
 
-_QUERY: Final = rf"prefix=({grammar.PREFIX})&run=({grammar.RUN})"
-"""Of nearly all requests: valid as it is, if the two are not too long together."""
+_QUERY: Final = rf"prefix=({grammar.PREFIX})&run=(?!{DRAWN}(?: |\Z))({grammar.RUN})"
+"""Of nearly all requests: valid as it is, if the two are not too long together. No drawn run may be named."""
 _MAX_QUERY: Final = len("prefix=&run=") + grammar.MAX_LOCAL - len("-")
 _LINE: Final = rf"GET {ISSUE_PATH}\?{_QUERY} HTTP/1\.1"
 _MAX_LINE: Final = len(f"GET {ISSUE_PATH}? HTTP/1.1") + _MAX_QUERY

@@ -29,7 +29,5 @@ class Settings:
     access_log: str = "errors"
     """``off``, ``errors`` (status 400 and above) or ``all``."""
     workers: int = 1
-    node: int = 0
-    """0 .. 4095, apart for workers that live at the same time; part of generated runs."""
     protected_prefixes: frozenset[str] = frozenset()
     """Prefixes, in lower case, that only tokens of scope ``issue`` are given."""

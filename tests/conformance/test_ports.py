@@ -268,27 +268,6 @@ def test_a_life_is_forgotten_after_its_retention(backend: Open) -> None:
     run(main())
 
 
-def test_a_fresh_identity_is_issued_once(backend: Open) -> None:
-    async def main() -> None:
-        async with backend() as store:
-            first = (await issue(store, IssueRow(ID, TTL, Mode.FRESH)))[0]
-            assert first.outcome is Outcome.ISSUED
-            assert await issue(store, IssueRow(ID, 1000, Mode.FRESH)) == [(Outcome.TAKEN, first.life)]
-            assert await find(store, ID) == [first.life]
-
-    run(main())
-
-
-def test_an_identity_that_has_lived_is_not_fresh(backend: Open) -> None:
-    async def main() -> None:
-        async with backend() as store:
-            old = wall_ms() - TTL - 1000
-            await issue(store, IssueRow(ID, TTL, Mode.ASSERT, old))
-            assert await issue(store, IssueRow(ID, TTL, Mode.FRESH)) == [(Outcome.TAKEN, (old, old + TTL))]
-
-    run(main())
-
-
 @pytest.mark.parametrize("lived", [0.1, 0.9])
 def test_a_reasserted_life_is_kept_unless_one_is_living(backend: Open, lived: float) -> None:
     """Neither does re-asserting renew: what is living is answered as it is."""
@@ -355,7 +334,6 @@ def test_a_provisional_life_is_told_to_whoever_finds_it_until_it_is_confirmed(ba
             assert await look(store, ID) == [Found(life, provisional=True)]
             for row in (IssueRow(ID, TTL), IssueRow(ID, TTL, provisional=True), IssueRow(ID, 5, Mode.ASSERT, 9)):
                 assert await issue(store, row) == [(Outcome.PROVISIONAL, life)]
-            assert await issue(store, IssueRow(ID, TTL, Mode.FRESH)) == [(Outcome.TAKEN, life)]
             confirm = IssueRow(ID, TTL, Mode.CONFIRM, life.generated)
             for _ in range(2):
                 assert await issue(store, confirm) == [(Outcome.FOUND, life)]
@@ -366,7 +344,7 @@ def test_a_provisional_life_is_told_to_whoever_finds_it_until_it_is_confirmed(ba
     run(main())
 
 
-@pytest.mark.parametrize("mode", [Mode.PLAIN, Mode.FRESH, Mode.ASSERT])
+@pytest.mark.parametrize("mode", [Mode.PLAIN, Mode.ASSERT])
 def test_what_a_provisional_row_writes_is_provisional(backend: Open, mode: Mode) -> None:
     async def main() -> None:
         async with backend() as store:
@@ -516,16 +494,6 @@ def test_an_expired_life_can_be_revoked(backend: Open) -> None:
     run(main())
 
 
-def test_a_revoked_identity_is_not_fresh(backend: Open) -> None:
-    async def main() -> None:
-        async with backend() as store:
-            (first,) = await issue(store, IssueRow(ID, TTL))
-            await revoke(store)
-            assert await issue(store, IssueRow(ID, TTL, Mode.FRESH)) == [(Outcome.TAKEN, first.life)]
-
-    run(main())
-
-
 @pytest.mark.parametrize("mode", [Mode.ASSERT, Mode.CONFIRM])
 def test_no_life_from_before_a_floor_comes_back(backend: Open, mode: Mode) -> None:
     """Neither from a worker that was cut off nor from the ledger; with a living one it is told that one."""
@@ -583,7 +551,6 @@ def test_a_life_from_before_the_epoch_is_dead_for_whoever_knows_the_epoch(backen
             dead = Life(old, old + TTL)
             for mode in (Mode.ASSERT, Mode.CONFIRM):
                 assert await issue(store, IssueRow(ID, TTL, mode, old, epoch)) == [(Outcome.REVOKED, dead)]
-            assert await issue(store, IssueRow(ID, TTL, Mode.FRESH, epoch=epoch)) == [(Outcome.TAKEN, dead)]
             (after,) = await issue(store, IssueRow(ID, TTL, epoch=epoch))
             assert after.outcome is Outcome.ISSUED
             assert after.life.generated >= epoch

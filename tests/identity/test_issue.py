@@ -46,7 +46,7 @@ def test_where_nothing_is_known_every_row_gets_a_life(mode: Mode) -> None:
     assert record == Found(LIFE)
 
 
-@pytest.mark.parametrize("mode", [Mode.PLAIN, Mode.FRESH, Mode.ASSERT])
+@pytest.mark.parametrize("mode", [Mode.PLAIN, Mode.ASSERT])
 def test_what_is_kept_is_not_written_again(mode: Mode) -> None:
     issued, record = settle(Found(LIFE), IssueRow(ID, 100, mode, 1000), 1010)
     assert issued.life == LIFE

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from arsenal_fast.identity import life
-from arsenal_fast.identity.life import Life, Outcome, parse_ttl, timestamp, ttl_fault
+from arsenal_fast.identity.life import Life, Mode, Outcome, parse_ttl, timestamp, ttl_fault
 
 MOMENTS = st.integers(0, life.LAST_MOMENT)
 
@@ -100,12 +100,15 @@ def test_any_other_json_value_is_refused_with_the_range(value: object) -> None:
     assert ttl_fault(value) == life.TTL_RANGE
 
 
+def test_the_modes_are_the_numbers_that_the_script_is_asked_with() -> None:
+    assert [(mode.name, mode.value) for mode in Mode] == [("PLAIN", 0), ("ASSERT", 2), ("CONFIRM", 3)]
+
+
 def test_the_outcomes_are_the_numbers_that_the_script_answers_with() -> None:
     assert [(outcome.name, outcome.value) for outcome in Outcome] == [
         ("FOUND", 0),
         ("ISSUED", 1),
         ("RENEWED", 2),
-        ("TAKEN", 3),
         ("PROVISIONAL", 4),
         ("REVOKED", 5),
     ]

@@ -1,89 +1,113 @@
-"""Runs increase whatever the clock does, and never meet those of another node."""
+"""Drawn runs: 80 bits of chance behind the moment, in a form of their own."""
 
+import os
+import re
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arsenal_fast.identity.grammar import run_fault
+from arsenal_fast.identity.grammar import MAX_LOCAL, compose, run_fault
 from arsenal_fast.identity.life import timestamp
-from arsenal_fast.identity.runs import EPOCH, LAST_MOMENT, NODES, RunSequence
+from arsenal_fast.identity.runs import DRAWN, LAST_MOMENT, LENGTH, MAX_PREFIX, RANDOM_OCTETS, draw_run, is_drawn
 
 NOW = 1_795_341_600_000  # 2026-11-22T10:00:00Z
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
-CLOCKS = st.lists(st.integers(EPOCH - 10, EPOCH + 10) | st.integers(0, LAST_MOMENT), min_size=1, max_size=50)
-
-
-def parts(run: str) -> tuple[int, int, int]:
-    number = int(run)
-    return (number >> 22) + EPOCH, number >> 10 & 0xFFF, number & 0x3FF
+MOMENTS = st.integers(0, LAST_MOMENT)
+CHANCE = st.binary(min_size=RANDOM_OCTETS, max_size=RANDOM_OCTETS)
 
 
-@pytest.mark.parametrize(
-    ("node", "now", "run"),
-    [
-        (0, EPOCH, "0"),
-        (0, EPOCH + 1, str(1 << 22)),
-        (1, EPOCH, str(1 << 10)),
-        (NODES - 1, EPOCH, str(4095 << 10)),
-        (NODES - 1, LAST_MOMENT, str(2**63 - 1024)),
-    ],
-)
-def test_the_first_run_has_the_moment_and_the_node(node: int, now: int, run: str) -> None:
-    assert RunSequence(node).next(now) == run
+def drawn(now_ms: int, chance: bytes) -> str:
+    """The run of this moment and these octets; nothing else is asked of the source."""
+    asked: list[int] = []
+
+    def source(count: int) -> bytes:
+        asked.append(count)
+        return chance
+
+    run = draw_run(now_ms, source)
+    assert asked == [10], "80 bits, drawn once"
+    return run
 
 
-def test_runs_of_one_millisecond_count_up_and_then_run_ahead_of_the_clock() -> None:
-    sequence = RunSequence(7)
-    runs = [parts(sequence.next(NOW)) for _ in range(1026)]
-    assert runs[0] == (NOW, 7, 0)
-    assert runs[1023] == (NOW, 7, 1023)
-    assert runs[1024] == (NOW + 1, 7, 0)
-    assert runs[1025] == (NOW + 1, 7, 1)
-    assert parts(sequence.next(NOW + 1)) == (NOW + 1, 7, 2), "the clock has not passed it yet"
-    assert parts(sequence.next(NOW + 2)) == (NOW + 2, 7, 0), "now it has"
+def number(run: str) -> int:
+    """What a ULID's 26 characters say, by its specification."""
+    value = 0
+    for character in "0" + run.removeprefix("_"):
+        value = value * 32 + ALPHABET.index(character)
+    return value
 
 
-def test_a_clock_that_steps_back_does_not_bring_runs_back() -> None:
-    sequence = RunSequence(7)
-    assert parts(sequence.next(NOW)) == (NOW, 7, 0)
-    assert parts(sequence.next(NOW - 3_600_000)) == (NOW, 7, 1)
-    assert parts(sequence.next(0)) == (NOW, 7, 2)
+# (ms, octets of the source, run). The moment of the second is the example of the ULID specification: 01ARYZ6S41.
+RUNS = [
+    (0, bytes(10), "_" + "0" * 25),
+    (1_469_918_176_385, bytes(9) + b"\x01", "_1aryz6s41" + "0" * 15 + "1"),
+    (NOW, bytes(range(10)), "_1m81b5h80000g40r40m30e209"),
+    (LAST_MOMENT, b"\xff" * 10, "_" + "z" * 25),
+    (LAST_MOMENT + 1, bytes(10), "_" + "z" * 9 + "0" * 16),
+    (1 << 80, bytes(10), "_" + "z" * 9 + "0" * 16),
+    (-1, b"\xff" * 10, "_" + "0" * 9 + "z" * 16),
+    (-(1 << 80), bytes(10), "_" + "0" * 25),
+]
 
 
-def test_a_clock_before_the_epoch_starts_at_the_epoch() -> None:
-    assert parts(RunSequence(3).next(0)) == (EPOCH, 3, 0)
+@pytest.mark.parametrize(("now", "chance", "run"), RUNS)
+def test_a_run_is_the_moment_and_the_chance(now: int, chance: bytes, run: str) -> None:
+    assert drawn(now, chance) == run
 
 
-@given(st.integers(0, NODES - 1), CLOCKS)
-def test_runs_strictly_increase_whatever_the_clock_does(node: int, clock: list[int]) -> None:
-    sequence = RunSequence(node)
-    runs = [int(sequence.next(now)) for now in clock]
-    assert all(before < after for before, after in pairwise(runs))
-    assert all(run >> 10 & 0xFFF == node for run in runs)
-
-
-@given(st.sets(st.integers(0, NODES - 1), min_size=2, max_size=5), CLOCKS)
-def test_no_two_nodes_make_the_same_run(nodes: set[int], clock: list[int]) -> None:
-    sequences = [RunSequence(node) for node in nodes]
-    runs = [sequence.next(now) for sequence in sequences for now in clock]
-    assert len(set(runs)) == len(runs)
-
-
-@given(st.integers(0, NODES - 1), st.integers(0, LAST_MOMENT - 1))
-def test_a_run_is_a_good_run_of_an_identity_and_fits_63_bits(node: int, now: int) -> None:
-    run = RunSequence(node).next(now)
+@given(MOMENTS, CHANCE)
+def test_a_run_is_a_ulid_and_a_good_run_of_an_identity(now: int, chance: bytes) -> None:
+    run = drawn(now, chance)
+    value = number(run)
+    assert (value >> 80, value & (1 << 80) - 1) == (now, int.from_bytes(chance))
+    assert re.fullmatch(r"_[0-9abcdefghjkmnpqrstvwxyz]{25}", run)
+    assert len(run) == LENGTH
     assert run_fault(run) is None
-    assert 0 <= int(run) < 2**63
+    assert is_drawn(run)
 
 
-def test_63_bits_last_until_the_stated_moment() -> None:
-    assert timestamp(LAST_MOMENT) == "2089-09-06T15:47:35.551Z"
-    assert int(RunSequence(0).next(LAST_MOMENT + 1)) == 2**63
+@given(st.tuples(MOMENTS, CHANCE), st.tuples(MOMENTS, CHANCE))
+def test_runs_are_in_the_order_of_their_moments_and_never_the_same(
+    one: tuple[int, bytes], other: tuple[int, bytes]
+) -> None:
+    runs = drawn(*one), drawn(*other)
+    assert (runs[0] < runs[1]) == (one < other)
+    assert (runs[0] == runs[1]) == (one == other)
 
 
-@pytest.mark.parametrize("node", [-1, NODES, 10**9])
-def test_a_node_out_of_range_is_refused(node: int) -> None:
-    with pytest.raises(ValueError, match="from 0 to 4095"):
-        RunSequence(node)
+def test_the_runs_of_one_millisecond_differ() -> None:
+    runs = [draw_run(NOW, os.urandom) for _ in range(1000)]
+    assert len(set(runs)) == 1000
+    assert len({run[:10] for run in runs}) == 1
+    assert not any(after[10:] == before[10:] for before, after in pairwise(runs))
+
+
+def test_runs_last_until_the_stated_moment() -> None:
+    assert LAST_MOMENT == 35_184_372_088_831
+    assert timestamp(LAST_MOMENT) == "3084-12-12T12:41:28.831Z"
+
+
+def test_the_longest_prefix_has_room_for_a_drawn_run() -> None:
+    assert MAX_PREFIX == 37
+    identity = compose("p" * MAX_PREFIX, draw_run(NOW, os.urandom), "a.example", "v1")
+    assert len(identity.email.partition("@")[0]) == MAX_LOCAL
+
+
+FORM = "_1m81b5h80000g40r40m30e209"
+NEAR = [
+    *("", "_", FORM[1:], FORM[:-1], FORM + "0", "0" + FORM, FORM.upper(), FORM + "\n", " " + FORM, "-" + FORM[1:]),
+    *(FORM[:5] + each + FORM[6:] for each in "ilouAZ_.-:`{\u0661\u017f"),
+]
+
+
+def test_only_the_form_is_drawn() -> None:
+    assert is_drawn(FORM)
+    assert [run for run in NEAR if is_drawn(run)] == []
+
+
+@given(st.from_regex(DRAWN, fullmatch=True))
+def test_every_text_of_the_form_is_drawn(run: str) -> None:
+    assert is_drawn(run)

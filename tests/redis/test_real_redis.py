@@ -165,7 +165,7 @@ def test_every_key_expires(redis: RedisServer) -> None:
                 backend,
                 IssueRow(ID, 1),
                 IssueRow("p-3@a.example/v1:id", 1000),
-                IssueRow("p-2@a.example/v1:id", 1000, Mode.FRESH, provisional=True),
+                IssueRow("p-2@a.example/v1:id", 1000, provisional=True),
             )
             assert await revoked(backend, ID)
             assert await epoch_set(backend, "p")

@@ -119,18 +119,6 @@ def test_a_hit_is_a_look_up_that_found_a_living_record_here_or_in_the_store() ->
     assert (bench.metrics.identity_issued, bench.metrics.identity_renewed) == (4, 1)
 
 
-def test_a_run_that_is_taken_is_drawn_again_and_the_others_of_the_batch_keep_theirs() -> None:
-    bench = Bench()
-    bench.issue(1, 2, 3)
-    draws = iter([identity(2), identity(3), identity(4)])
-    answers: list[Sequence[Record]] = []
-    wanted = [identity(9).id, identity(1).id, identity(5).id]
-    redraws = {1: lambda: next(draws).id, 2: lambda: identity(6).id}
-    bench.directory.issue(wanted, 60, lambda: ASKER, answers.append, redraws)
-    assert [record.identity.run for record in answers[0]] == ["9", "4", "5"]
-    assert [[row.id for row in rows] for rows in bench.store.issues[2:]] == [[identity(run).id] for run in (2, 3, 4)]
-
-
 def test_a_life_has_one_record_however_many_asked_for_it_at_once() -> None:
     bench = Bench()
     bench.store.holding = True

@@ -8,7 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from arsenal_fast.identity.grammar import parse
-from arsenal_fast.identity.life import TTL_RANGE, Mode
+from arsenal_fast.identity.life import TTL_RANGE
+from arsenal_fast.identity.runs import is_drawn
 from arsenal_fast.service.recognition import MAX_PREPARED_TARGET
 from arsenal_fast.service.records import Record
 from tests.support.rig import Answer, Rig, request
@@ -144,19 +145,31 @@ def test_without_a_run_every_answer_is_unique_and_none_is_kept_by_its_request_li
     client = rig.connect()
     runs = [client.get("/api/v1/id?prefix=bot").json["metadata"]["run"] for _ in range(50)]
     assert len(set(runs)) == 50
-    assert runs == sorted(runs, key=int), "they are ordered by time"
-    assert all(0 < int(run) < 2**63 for run in runs)
+    assert all(map(is_drawn, runs))
     assert len(rig.service.prepared) == 0
-    assert all(row.mode is Mode.FRESH for rows in rig.shared.issues for row in rows)
 
 
-def test_a_drawn_run_that_is_taken_is_drawn_again() -> None:
-    rig = Rig(settings=UNLIMITED, switched=True)
-    drawn = rig.get("/api/v1/id?prefix=bot").json["id"]
-    other = Rig(settings=UNLIMITED, store=rig.shared)  # a worker with the same number, started in the same ms
-    again = other.get("/api/v1/id?prefix=bot").json
-    assert again["id"] != drawn
-    assert int(again["metadata"]["run"]) > int(parse(drawn).run)
+def test_drawn_runs_are_in_the_order_of_time() -> None:
+    rig = Rig()
+    runs = []
+    for _ in range(9):
+        runs.append(rig.get("/api/v1/id?prefix=bot").json["metadata"]["run"])
+        rig.advance(0.25)
+    assert runs == sorted(runs)
+
+
+@pytest.mark.parametrize("prefix", ["a" * 37, "a." * 18 + "b"])
+def test_the_longest_prefix_without_a_run_has_room_for_the_drawn_one(prefix: str) -> None:
+    assert len(Rig().get(f"/api/v1/id?prefix={prefix}").json["email"].partition("@")[0]) == 64
+    answer = Rig().get(f"/api/v1/id?prefix={prefix}b")
+    assert answer.status == 400
+    assert answer.json["errors"] == [
+        {
+            "parameter": "prefix",
+            "detail": "prefix must be at most 37 characters where run is left out, for the run that is drawn has 26.",
+        }
+    ]
+    assert Rig().get(f"/api/v1/id?prefix={prefix}b&run=1").status == 200
 
 
 def test_an_empty_run_is_a_fault_and_not_a_run_that_was_left_out() -> None:

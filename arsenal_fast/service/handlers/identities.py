@@ -13,9 +13,10 @@ from arsenal_fast.errors import Fault, InvalidIdentity
 from arsenal_fast.http.query import parse_query
 from arsenal_fast.identity import grammar
 from arsenal_fast.identity.life import DEFAULT_TTL, parse_ttl, ttl_fault
+from arsenal_fast.identity.runs import LENGTH, MAX_PREFIX, is_drawn
 from arsenal_fast.service import access
 from arsenal_fast.service.body import MAX_ROWS, pointer, raise_faults, read_object
-from arsenal_fast.service.issuing import Asker, Redraws
+from arsenal_fast.service.issuing import Asker
 from arsenal_fast.service.recognition import DEFAULT_VERSION
 from arsenal_fast.service.records import ANSWER_LINES, STAMP, stamp
 
@@ -30,6 +31,16 @@ MAX_NAME: Final = 128
 
 MAX_UNKNOWN: Final = 8
 """Unknown members of an environment that are named: an answer must not be many times the request."""
+
+RESERVED: Final = (
+    "run has the form of the runs that this service draws, and none of those can be asked for by its name: leave run "
+    "out for a new identity, or ask /api/v1/validate about the one that you hold."
+)
+_LONG_PREFIX: Final = (
+    f"prefix must be at most {MAX_PREFIX} characters where run is left out, for the run that is drawn has {LENGTH}."
+)
+
+_NO_IDENTITY: Final = "prefix and run don't make an identity."
 
 _PARAMETERS: Final = frozenset({"prefix", "run", "domain", "version", "ttl"})
 _BATCH: Final = {"environments": "array", "domain": "string", "version": "string", "ttl": "integer"}
@@ -46,27 +57,24 @@ def issue_one(service: Service, exchange: Exchange) -> None:
     """Answer with the living identity, issuing or renewing it where needed."""
     request = exchange.request
     text = service.recognition.usual_id(request.query)
-    redraws: Redraws = {}
-    ttl = DEFAULT_TTL
+    named, ttl = True, DEFAULT_TTL
     if text is None:
-        text, draw, ttl = _asked_for(service, request.query)
-        if draw is not None:
-            redraws = {0: draw}
+        text, named, ttl = _asked_for(service, request.query)
     ids = [text]
     _demand(service, exchange, ids)
 
     def done(records: Sequence[Record]) -> None:
         record = records[0]
         answer = record.answer()
-        if record.tail and not redraws:
+        if record.tail and named:
             service.recognition.prepare(request, record)
         exchange.respond(200, answer)
 
-    service.directory.issue(ids, ttl, partial(Asker.of, exchange), exchange.guard(done), redraws)
+    service.directory.issue(ids, ttl, partial(Asker.of, exchange), exchange.guard(done))
 
 
-def _asked_for(service: Service, query: bytes) -> tuple[str, Callable[[], str] | None, int]:
-    """Return the id, what draws another one where no run is given, and the ttl; raises ProblemError 400."""
+def _asked_for(service: Service, query: bytes) -> tuple[str, bool, int]:
+    """Return the id, whether its run was named (and not drawn), and the ttl; raises ProblemError 400."""
     given = parse_query(query, _PARAMETERS)
     faults: list[Fault] = []
     prefix = given.get("prefix", DEFAULT_PREFIX)
@@ -84,7 +92,7 @@ def _asked_for(service: Service, query: bytes) -> tuple[str, Callable[[], str] |
         faults += [{"parameter": name, "detail": detail} for name, detail in _part_faults(prefix, run, domain, version)]
     raise_faults(faults)
     assert wanted is not None
-    return (*wanted, ttl)
+    return wanted, run is not None, ttl
 
 
 def issue_batch(service: Service, exchange: Exchange) -> None:
@@ -99,11 +107,11 @@ def issue_batch(service: Service, exchange: Exchange) -> None:
         detail = ttl_fault(ttl)
         if detail is not None:
             faults.append({"pointer": "/ttl", "detail": detail})
-    names, ids, redraws = _environments(service, body.get("environments"), domain, version, faults)
+    names, ids, named = _environments(service, body.get("environments"), domain, version, faults)
     raise_faults(faults)
     _demand(service, exchange, ids)
-    answer = partial(_batch_answer, service, exchange, names, domain, version, ttl, not redraws)
-    service.directory.issue(ids, ttl, partial(Asker.of, exchange, names), exchange.guard(answer), redraws)
+    answer = partial(_batch_answer, service, exchange, names, domain, version, ttl, named)
+    service.directory.issue(ids, ttl, partial(Asker.of, exchange, names), exchange.guard(answer))
 
 
 def _demand(service: Service, exchange: Exchange, ids: Sequence[str]) -> None:
@@ -171,11 +179,11 @@ def _text(
 
 def _environments(
     service: Service, environments: object, domain: str, version: str, faults: list[Fault]
-) -> tuple[list[str], list[str], dict[int, Callable[[], str]]]:
-    """Return names, ids, and what draws another id for the rows without a run; and add to the faults."""
+) -> tuple[list[str], list[str], bool]:
+    """Return names, ids, and whether every row names its run; and add to the faults."""
     names: list[str] = []
     ids: list[str] = []
-    redraws: dict[int, Callable[[], str]] = {}
+    named = True
     if not isinstance(environments, list) or not 1 <= len(environments) <= MAX_ROWS:
         faults.append(
             {
@@ -183,35 +191,34 @@ def _environments(
                 "detail": f"environments must be an array of 1 to {MAX_ROWS} objects",
             }
         )
-        return names, ids, redraws
+        return names, ids, named
     known = _all_living(service, environments, f"@{domain.lower()}/{version}:id")
     if known is not None:
-        return (*known, redraws)
+        return (*known, named)
     for index, environment in enumerate(environments):
         row_faults = _environment_faults(environment)
         if not row_faults:
             prefix, run = environment.get("prefix", DEFAULT_PREFIX), environment.get("run")
-            row = _wanted(service, prefix, run, domain, version)
-            if row is None:
+            text = _wanted(service, prefix, run, domain, version)
+            if text is None:
                 # The domain and the version are sound by now: they have their own faults.
                 row_faults = _part_faults(prefix, run, domain, version)
             else:
-                text, draw = row
-                if draw is not None:
-                    redraws[len(ids)] = draw
+                named = named and run is not None
                 names.append(environment["name"])
                 ids.append(text)
         faults += [
             {"pointer": pointer("environments", index, *((name,) if name else ())), "detail": detail}
             for name, detail in row_faults
         ]
-    return names, ids, redraws
+    return names, ids, named
 
 
 def _all_living(service: Service, environments: list[Any], ending: str) -> tuple[list[str], list[str]] | None:
     """Return names and ids if each row has the three members and its identity lives here; else they are to be judged.
 
-    What lives here is valid, and is of these very parts if the prefix ends at the first "-".
+    What lives here is valid, and is of these very parts if the prefix ends at the first "-". It may have been drawn:
+    a row whose run begins as those do is to be judged.
     """
     # Tens of rows: what can be done without a step of the interpreter for each is done so.
     try:
@@ -220,6 +227,7 @@ def _all_living(service: Service, environments: list[Any], ending: str) -> tuple
         if (
             None not in map(service.directory.records.young.get, ids)
             and "-" not in "".join(map(_PREFIX, environments))
+            and "-_" not in "".join(ids)
             and "".join(names)
             and all(names)
             and max(map(len, names)) <= MAX_NAME
@@ -251,18 +259,12 @@ def _environment_faults(environment: object) -> list[tuple[str, str]]:
     return faults
 
 
-def _wanted(
-    service: Service, prefix: str, run: str | None, domain: str, version: str
-) -> tuple[str, Callable[[], str] | None] | None:
-    """Return the id to issue, with what draws another one where no run is given; None where a part is at fault."""
+def _wanted(service: Service, prefix: str, run: str | None, domain: str, version: str) -> str | None:
+    """Return the id to issue, with a drawn run where none is named; None where a part is at fault."""
+    if run is not None and is_drawn(run):
+        return None
     try:
-        if run is not None:
-            return grammar.compose(prefix, run, domain, version).id, None
-
-        def draw() -> str:
-            return grammar.compose(prefix, service.next_run(), domain, version).id
-
-        return draw(), draw
+        return grammar.compose(prefix, service.draw_run() if run is None else run, domain, version).id
     except InvalidIdentity:
         return None
 
@@ -271,13 +273,14 @@ def _part_faults(prefix: str, run: str | None, domain: str, version: str) -> lis
     """Return (part, sentence) for every part at fault."""
     found = {
         "prefix": grammar.prefix_fault(prefix),
-        "run": None if run is None else grammar.run_fault(run),
+        "run": None if run is None else RESERVED if is_drawn(run) else grammar.run_fault(run),
         "domain": grammar.domain_fault(domain),
         "version": grammar.version_fault(version),
     }
     faults = [(part, detail) for part, detail in found.items() if detail is not None]
     if not faults:
-        # Sound one by one: together they are too long. A generated run has 19 digits.
-        detail = grammar.local_fault(prefix, run or "0" * 19)
-        faults = [("prefix" if run is None else "run", detail or "prefix and run don't make an identity")]
+        # Sound one by one: together they are too long.
+        faults = [
+            ("prefix", _LONG_PREFIX) if run is None else ("run", grammar.local_fault(prefix, run) or _NO_IDENTITY)
+        ]
     return faults
