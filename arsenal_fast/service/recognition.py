@@ -55,8 +55,11 @@ MAX_SEEN: Final = 16_384
 BATCHES: Final = 8
 """One batch is remembered for so many identities: with its pieces it takes as much memory as four of them."""
 
-_QUERY: Final = rf"prefix=({grammar.PREFIX})&run=(?!{DRAWN}(?: |\Z))({grammar.RUN})"
-"""Of nearly all requests: valid as it is, if the two are not too long together. No drawn run may be named."""
+_QUERY: Final = rf"prefix=({grammar.PREFIX})&run=(?!{DRAWN})({grammar.RUN})"
+"""Of nearly all requests: valid as it is, if the two are not too long together.
+
+What begins with the form of a drawn run does not match: the handler refuses it, or issues it if it is longer.
+"""
 _MAX_QUERY: Final = len("prefix=&run=") + grammar.MAX_LOCAL - len("-")
 _LINE: Final = rf"GET {ISSUE_PATH}\?{_QUERY} HTTP/1\.1"
 _MAX_LINE: Final = len(f"GET {ISSUE_PATH}? HTTP/1.1") + _MAX_QUERY

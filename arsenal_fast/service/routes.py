@@ -29,7 +29,7 @@ class Operation:
     description: str = ""
     tag: str = "identities"
     parameters: tuple[str, ...] = ()
-    """Names of query or header parameters."""
+    """Query parameters, by their keys in :data:`~arsenal_fast.service.schemas.PARAMETERS`."""
     body: str | None = None
     """Schema of the JSON request body."""
     answers: Mapping[int, tuple[str, str]] = field(default_factory=dict)
@@ -61,8 +61,10 @@ ROUTES: Final[tuple[Route, ...]] = (
         operation=Operation(
             "Get one identity",
             "Issues the identity, or returns the living one: the same `generated` and `expires` from every "
-            "replica until less than a quarter of its TTL is left, then it is renewed. Without `run` a new, "
-            "unique, time-ordered run is made. A protected prefix needs a service token of scope `issue`.",
+            "replica until less than a quarter of its TTL is left, then it is renewed. Whoever names the same "
+            "`prefix` and `run` gets the same identity and token. Without `run` a new one is drawn that nobody can "
+            "guess; it can't be asked for again, so the answer is the only one with its token, and nothing renews it. "
+            "A protected prefix needs a service token of scope `issue`.",
             parameters=("prefix", "run", "domain", "version", "ttl"),
             scope=access.ISSUE,
             answers={200: ("The identity.", "Identity")},
@@ -75,8 +77,9 @@ ROUTES: Final[tuple[Route, ...]] = (
         limited=True,
         operation=Operation(
             "Get up to 1,000 identities",
-            "All or nothing: one bad row and nothing is issued, and every bad row is named. A batch is one "
-            "request for the rate limit. Protected prefixes need a service token of scope `issue`.",
+            "All or nothing: one bad row and nothing is issued, and every bad row is named. A row without `run` "
+            "gets a new one that is drawn, as of `GET /api/v1/id`. A batch is one request for the rate limit. "
+            "Protected prefixes need a service token of scope `issue`.",
             body="BatchRequest",
             scope=access.ISSUE,
             answers={200: ("The identities, in the order of the environments.", "Batch")},
@@ -124,7 +127,7 @@ ROUTES: Final[tuple[Route, ...]] = (
             "Read the ledger",
             "Every issue, renewal and revocation, newest first; needs a service token of scope `audit`. The cursor is "
             "stable while rows arrive. Reading is written down, too.",
-            parameters=("prefix", "run", "since", "until", "limit", "cursor"),
+            parameters=("any_prefix", "any_run", "since", "until", "limit", "cursor"),
             scope=access.AUDIT,
             by_token_only=True,
             answers={

@@ -13,6 +13,7 @@ from typing import Any, Final
 from arsenal_fast.identity.grammar import MAX_DOMAIN, MAX_ID, MAX_LOCAL, MAX_PART
 from arsenal_fast.identity.history import KINDS, MAX_PAGE
 from arsenal_fast.identity.life import DEFAULT_TTL, MAX_TTL, MIN_TTL
+from arsenal_fast.identity.runs import DRAWN, LENGTH, MAX_PREFIX
 from arsenal_fast.identity.token import MAX_TOKEN
 from arsenal_fast.identity.validate import Status
 from arsenal_fast.service.body import MAX_ROWS
@@ -31,6 +32,7 @@ _VERSION: Final = "v[0-9]{1,3}"
 
 PREFIX_PATTERN: Final = f"^{_PREFIX}$"
 RUN_PATTERN: Final = f"^{_RUN}$"
+DRAWN_PATTERN: Final = f"^{DRAWN}$"
 DOMAIN_PATTERN: Final = rf"^({_LABEL}\.)*{_LABEL}$"
 VERSION_PATTERN: Final = f"^{_VERSION}$"
 ISSUED_DOMAIN_PATTERN: Final = rf"^({_LOWER_LABEL}\.)*{_LOWER_LABEL}$"
@@ -126,14 +128,20 @@ _TOGETHER: Final = f"Prefix and run, with the `-` between them, have at most {MA
 PREFIX: Final = _text(
     PREFIX_PATTERN,
     MAX_PART,
-    f"What the identity is for. No `-`: the first `-` of an identity ends its prefix. {_TOGETHER}",
+    f"What the identity is for. No `-`: the first `-` of an identity ends its prefix. {_TOGETHER} Without a run the "
+    f"prefix has at most {MAX_PREFIX}.",
     default=DEFAULT_PREFIX,
 )
 RUN: Final = _text(
     RUN_PATTERN,
     MAX_PART,
-    f"Whom or which run it is for: a number, a UUID, a word. Left out: a new, unique, time-ordered number. {_TOGETHER}",
+    f"Whom or which run it is for: a number, a UUID, a word. Left out: a new one that nobody can guess is drawn, `_` "
+    f"and {LENGTH - 1} of `0-9 a-z` without `i l o u`, in the order of time. Runs of that form can't be named. "
+    f"{_TOGETHER}",
+    **{"not": {"pattern": DRAWN_PATTERN}},
 )
+_ANY_PREFIX: Final = _text(PREFIX_PATTERN, MAX_PART, "Up to the first `-`.")
+_ANY_RUN: Final = _text(RUN_PATTERN, MAX_PART, "After the first `-`, named or drawn.")
 DOMAIN: Final = _text(
     DOMAIN_PATTERN, MAX_DOMAIN, "Domain of the identity, folded to lower case. Left out: the service's own."
 )
@@ -153,8 +161,8 @@ _ISSUED_EMAIL: Final = _text(
 )
 _ISSUED_DOMAIN: Final = _text(ISSUED_DOMAIN_PATTERN, MAX_DOMAIN, "Domain, in lower case.")
 _ISSUED_PARTS: Final = {
-    "prefix": _text(PREFIX_PATTERN, MAX_PART, "Up to the first `-`."),
-    "run": _text(RUN_PATTERN, MAX_PART, "After the first `-`."),
+    "prefix": _ANY_PREFIX,
+    "run": _ANY_RUN,
     "domain": _ISSUED_DOMAIN,
     "version": _text(VERSION_PATTERN, 4, "Version of the identity."),
     "type": {"const": KIND},
@@ -187,25 +195,29 @@ _SINCE: Final = _moment("Events of this moment and later.")
 _UNTIL: Final = _moment("Events before this moment.")
 _AFTER: Final = _text(CURSOR_PATTERN, 37, "The `cursor` of the page before: the next page begins there.")
 
-PARAMETERS: Final[dict[str, Schema]] = {
-    name: {
+
+def _parameter(name: str, schema: Schema, example: object) -> Schema:
+    return {
         "name": name,
         "in": "query",
         "description": schema["description"],
         "schema": {key: value for key, value in schema.items() if key != "description"},
         "example": example,
     }
-    for name, schema, example in (
-        ("prefix", PREFIX, "player"),
-        ("run", RUN, "123456"),
-        ("domain", DOMAIN, _DOMAIN),
-        ("version", VERSION, "v1"),
-        ("ttl", TTL, DEFAULT_TTL),
-        ("since", _SINCE, _GENERATED),
-        ("until", _UNTIL, _EXPIRES),
-        ("limit", LIMIT, DEFAULT_LIMIT),
-        ("cursor", _AFTER, _CURSOR),
-    )
+
+
+PARAMETERS: Final[dict[str, Schema]] = {
+    "prefix": _parameter("prefix", PREFIX, "player"),
+    "run": _parameter("run", RUN, "123456"),
+    "domain": _parameter("domain", DOMAIN, _DOMAIN),
+    "version": _parameter("version", VERSION, "v1"),
+    "ttl": _parameter("ttl", TTL, DEFAULT_TTL),
+    "any_prefix": _parameter("prefix", _ANY_PREFIX, "player"),
+    "any_run": _parameter("run", _ANY_RUN, "123456"),
+    "since": _parameter("since", _SINCE, _GENERATED),
+    "until": _parameter("until", _UNTIL, _EXPIRES),
+    "limit": _parameter("limit", LIMIT, DEFAULT_LIMIT),
+    "cursor": _parameter("cursor", _AFTER, _CURSOR),
 }
 """Query parameters by the name that rows use, as OpenAPI parameter objects."""
 

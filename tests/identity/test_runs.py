@@ -3,6 +3,8 @@
 import os
 import re
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -88,6 +90,15 @@ def test_the_runs_of_one_millisecond_differ() -> None:
 def test_runs_last_until_the_stated_moment() -> None:
     assert LAST_MOMENT == 35_184_372_088_831
     assert timestamp(LAST_MOMENT) == "3084-12-12T12:41:28.831Z"
+
+
+def test_a_run_is_decoded_as_documented() -> None:
+    page = Path(__file__).parents[2] / "docs" / "identity-and-trust.md"
+    (block,) = (each for each in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL) if "drawn_at" in each)
+    namespace: dict[str, Any] = {}
+    exec(block, namespace)
+    for now, _, run in RUNS[:4]:
+        assert namespace["drawn_at"](run) == now
 
 
 def test_the_longest_prefix_has_room_for_a_drawn_run() -> None:

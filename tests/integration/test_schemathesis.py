@@ -29,6 +29,7 @@ from schemathesis.config import (
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from arsenal_fast.identity.grammar import MAX_LOCAL, local_fault
+from arsenal_fast.identity.runs import LENGTH
 from arsenal_fast.service.handlers.identities import DEFAULT_PREFIX
 from arsenal_fast.service.handlers.revocation import moment
 from arsenal_fast.service.openapi import document
@@ -169,8 +170,7 @@ def is_too_long(identity: object) -> bool:
 
 
 def parts(row: dict[str, object]) -> tuple[str, str]:
-    # Without a run one of 19 digits is made.
-    return str(row.get("prefix", DEFAULT_PREFIX)), str(row.get("run", "0" * 19))
+    return str(row.get("prefix", DEFAULT_PREFIX)), str(row.get("run", "_" * LENGTH))
 
 
 def test_a_link_of_the_document_leads_from_what_was_issued_to_its_verdict(

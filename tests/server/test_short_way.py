@@ -38,12 +38,14 @@ ENDING, ENDED = bearer("shop", "issue", 1000, left=60), bearer("shop", "issue", 
 ENDS = START + 60
 FORGED = SHOP[:-7] + "AAAAA\r\n"
 
+DRAWN = "_1m81b5h80000g40r40m30e209"
 LINES = [
     *["GET /api/v1/id?prefix=player&run=1 HTTP/1.1"] * 6,
     *[f"GET /api/v1/id?prefix=player&run={run} HTTP/1.1" for run in (2, 3, "-", "a.b", "9" * 64, "1..2", ".", "")],
     f"GET /api/v1/id?prefix={'p' * 40}&run={'r' * 40} HTTP/1.1",
     f"GET /api/v1/id?prefix={'p' * 31}&run={'r' * 32} HTTP/1.1",
     "GET /api/v1/id?prefix=a-b&run=1 HTTP/1.1",
+    *[f"GET /api/v1/id?prefix=player&run={run} HTTP/1.1" for run in (DRAWN, DRAWN[:-1], f"{DRAWN}0", f"{DRAWN}..")],
     *["GET /api/v1/id?prefix=player&run=2&ttl=4 HTTP/1.1"] * 3,
     "GET /api/v1/id?run=1&prefix=player HTTP/1.1",
     "GET http://h/api/v1/id?prefix=player&run=1 HTTP/1.1",
@@ -121,6 +123,7 @@ POSTS = [
     ("/api/v1/identities", TWO.replace('"run":"2"', '"run":"9"')),
     ("/api/v1/identities", TWO.replace("bot", "vip")),
     ("/api/v1/identities", TWO.replace("bot", "b-t")),
+    *[("/api/v1/identities", TWO.replace('"run":"2"', f'"run":"{run}"')) for run in (DRAWN, f"{DRAWN}0")],
     ("/api/v1/identities", TWO[:-1] + ',"ttl":4}'),
     ("/api/v1/identities?x", TWO),
     ("/api/v1/identities", '{"environments":[{"name":"a","prefix":"player","run":"1"}]}'),
