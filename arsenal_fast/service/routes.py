@@ -61,10 +61,10 @@ ROUTES: Final[tuple[Route, ...]] = (
         operation=Operation(
             "Get one identity",
             "Issues the identity, or returns the living one: the same `generated` and `expires` from every "
-            "replica until less than a quarter of its TTL is left, then it is renewed. Whoever names the same "
-            "`prefix` and `run` gets the same identity and token. Without `run` a new one is drawn that nobody can "
-            "guess; it can't be asked for again, so the answer is the only one with its token, and nothing renews it. "
-            "A protected prefix needs a service token of scope `issue`.",
+            "replica until less than a quarter of its TTL is left, then it is renewed. Requests that name "
+            "the same `prefix` and `run` get the same identity and token. Without `run` a new one is drawn that "
+            "nobody can guess; it can't be asked for again, so the answer is the only one with its token, and nothing "
+            "renews it. A protected prefix needs a service token of scope `issue`.",
             parameters=("prefix", "run", "domain", "version", "ttl"),
             scope=access.ISSUE,
             answers={200: ("The identity.", "Identity")},
@@ -77,8 +77,8 @@ ROUTES: Final[tuple[Route, ...]] = (
         limited=True,
         operation=Operation(
             "Get up to 1,000 identities",
-            "All or nothing: one bad row and nothing is issued, and every bad row is named. A row without `run` "
-            "gets a new one that is drawn, as of `GET /api/v1/id`. A batch is one request for the rate limit. "
+            "All or nothing: one bad row and nothing is issued, and every bad row is named. Without `run` a "
+            "row gets a drawn one, as in `GET /api/v1/id`. A batch is one request for the rate limit. "
             "Protected prefixes need a service token of scope `issue`.",
             body="BatchRequest",
             scope=access.ISSUE,
