@@ -1,22 +1,18 @@
-"""Backup and restore: SQLite's own backup interface, pg_dump and pg_restore; both while others are serving.
+"""Backup and restore: SQLite's own backup interface, pg_dump and pg_restore; both while others are serving."""
 
-A backup appears under its name when it is whole and on the disk, not before.
-"""
-
-import os
 import shutil
 import sqlite3
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 from arsenal_fast.ledger.address import PostgresAddress
 from arsenal_fast.ledger.backend import opener
 from arsenal_fast.ledger.schema import POSTGRES_SCHEMA
+from arsenal_fast.ledger.sqlite import make_file
 from arsenal_fast.ledger.tools import (
     BUSY_PATIENCE,
     LedgerError,
@@ -24,6 +20,7 @@ from arsenal_fast.ledger.tools import (
     address_of,
     existing,
     opened,
+    private_file,
     read_only,
     told,
 )
@@ -35,7 +32,7 @@ BACKUP_PAGES: Final = 2_560  # of one step, 10 MB: between two steps the progres
 def backup(url: str, file: str, progress: Progress | None = None) -> None:
     """A consistent copy as of now, while serving: an SQLite database, or PostgreSQL's custom format."""
     where = address_of(url)
-    with told(), _whole_file(file) as temporary:
+    with told(), private_file(file) as temporary:
         if isinstance(where, PostgresAddress):
             what = ("--format=custom", "--no-owner", f"--schema={POSTGRES_SCHEMA}")
             _run_tool(where, "pg_dump", *what, f"--file={temporary}")
@@ -81,25 +78,9 @@ def _overwrite_sqlite(path: str, file: str) -> None:
         if remaining and time.monotonic() > deadline:  # Python tries again for ever
             raise LedgerError("The ledger is locked by somebody else.")
 
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    make_file(path)
     with closing(read_only(file)) as source, closing(sqlite3.connect(path, isolation_level=None)) as target:
         source.backup(target, progress=stepped)
-
-
-@contextmanager
-def _whole_file(file: str) -> Iterator[str]:
-    """A file beside it, which takes its name at the end."""
-    target = Path(file)
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    os.close(handle)
-    try:
-        yield temporary
-        with open(temporary, "rb") as whole:
-            os.fsync(whole.fileno())
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _run_tool(address: PostgresAddress, tool: str, *arguments: str) -> None:

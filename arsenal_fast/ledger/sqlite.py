@@ -78,7 +78,7 @@ class SqliteStore:
         """
         self._path = path
         with _translated():
-            _make_file(path)
+            make_file(path)
             self._file = _identity_of(path)
             self._connection = sqlite3.connect(path, isolation_level=None, cached_statements=256)
             try:
@@ -381,7 +381,8 @@ def _indexed(query: AuditQuery) -> str:
     return f"events INDEXED BY events_{column}"
 
 
-def _make_file(path: str) -> None:
+def make_file(path: str) -> None:
+    """Make the file and its directory where they are missing; a new file is not for everybody to read."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE))
 
