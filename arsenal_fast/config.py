@@ -51,6 +51,7 @@ class Config:
     protected_prefixes: tuple[str, ...]
     database_url: Secret
     ledger_retention_days: int
+    ledger_max_rows: int
     identity_domain: str
     identity_cache_size: int
     max_connections: int

@@ -135,6 +135,7 @@ REFUSED = {
         "NONE",
     ],
     "LEDGER_RETENTION_DAYS": ["-1", "36501", "1.5", "ten"],
+    "LEDGER_MAX_ROWS": ["-1", "1000000000001", "1e6", "1_000", "10GB"],
     "NODE_ENV": ["prod", "production ", "pröduction"],
     "HOST": ["example.org", "x86_64-conda-linux-gnu", "0.0.0.0:80", "fe80::1%eth0", "*", "0x7f.1", "127.1"],
     "PORT": ["0", "65536", "-1", "+1", " 1", "1 ", "1_0", "0x50", "1e3", "3655.0", "٣٦٥٥", "²", "tcp://1.2.3.4:1"],
