@@ -11,14 +11,11 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from ipaddress import ip_network
 from typing import Any, Final
-from urllib.parse import quote
 
 from arsenal_fast import readers
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.jwt_keys import Keys
-from arsenal_fast.ledger.address import password_of
-from arsenal_fast.redis.address import parse_url
-from arsenal_fast.secret import Secret
+from arsenal_fast.secret import Secret, secrets_in
 from arsenal_fast.variables import MIN_SECRET, PRODUCTION, TABLE, Row, markdown_table
 
 __all__ = ["Config", "Secret", "cpus_of_quota", "load", "markdown_table", "rows"]
@@ -86,11 +83,8 @@ class Config:
         """The texts that nobody may see, for who has to keep them out of what it writes."""
         keys = (self.jwt_secret, self.jwt_secret_previous, self.jwt_private_key)
         secrets = [key.reveal() for key in keys if key is not None]
-        if not self.embedded:
-            password = parse_url(self.redis_url.reveal()).password.decode("utf-8", "surrogateescape")
-            secrets += [password, quote(password, safe="")] if password else []
-        if database_password := password_of(self.database_url.reveal()):
-            secrets += [database_password, quote(database_password, safe="")]
+        for url in (self.redis_url, self.database_url):
+            secrets += secrets_in(url.reveal())
         return tuple(dict.fromkeys(secrets))
 
 

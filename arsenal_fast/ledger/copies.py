@@ -25,6 +25,7 @@ from arsenal_fast.ledger.tools import (
     told,
 )
 from arsenal_fast.ledger.verification import verify_sqlite
+from arsenal_fast.secret import MASK, PARAMETERS, secrets_in
 
 BACKUP_PAGES: Final = 2_560  # of one step, 10 MB: between two steps the progress is told
 
@@ -83,25 +84,44 @@ def _overwrite_sqlite(path: str, file: str) -> None:
         source.backup(target, progress=stepped)
 
 
+def _private_text() -> "tempfile._TemporaryFileWrapper[str]":
+    """A file for a moment, of mode 0600."""
+    return tempfile.NamedTemporaryFile("w", prefix="ledger-", encoding="utf-8")
+
+
 def _run_tool(address: PostgresAddress, tool: str, *arguments: str) -> None:
-    """Run a tool of PostgreSQL. The password goes through a file that nobody else can read, not through `ps`."""
+    """Run a tool of PostgreSQL. Secrets go through files that nobody else can read, not through `ps`."""
     opener(address)
     from psycopg import conninfo  # noqa: PLC0415 - an optional extra
+
+    from arsenal_fast.ledger.postgres import translated  # noqa: PLC0415
 
     binary = shutil.which(tool)
     if binary is None:
         raise LedgerError(f"{tool} is missing: install the client of PostgreSQL (Debian: postgresql-client).")
-    parts = conninfo.conninfo_to_dict(address.url)
+    with translated():
+        parts = conninfo.conninfo_to_dict(address.url)
     password = str(parts.pop("password", "") or "")
-    with tempfile.NamedTemporaryFile("w", prefix="ledger-", encoding="utf-8") as passfile:
+    others = {name: parts.pop(name) for name in sorted(PARAMETERS & parts.keys())}
+    if others and "service" in parts:
+        raise LedgerError(f"DATABASE_URL names a service: its file must have {', '.join(others)}, not the URL.")
+    command = [binary, "--no-password"]
+    with _private_text() as passfile, _private_text() as services:
         if password:
             passfile.write("*:*:*:*:" + password.replace("\\", "\\\\").replace(":", "\\:") + "\n")
-            passfile.flush()
             parts["passfile"] = passfile.name
+        if others:
+            services.write("[ledger]\n" + "".join(f"{name}={value}\n" for name, value in others.items()))
+            parts["service"] = "ledger"
+            command = ["/usr/bin/env", f"PGSERVICEFILE={services.name}", *command]
+        passfile.flush()
+        services.flush()
         target = conninfo.make_conninfo("", **parts)
-        command = [binary, "--no-password", f"--dbname={target}", *arguments]
+        command += [f"--dbname={target}", *arguments]
         done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - a list, without a shell
     if done.returncode != 0:
         text = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it says nothing"]
-        sentence = text[0].replace(password, "***") if password else text[0]
+        sentence = text[0]
+        for secret in sorted(secrets_in(address.url), key=len, reverse=True):
+            sentence = sentence.replace(secret, MASK)
         raise LedgerError(f"{tool} has failed: {sentence}.")
