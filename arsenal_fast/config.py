@@ -23,6 +23,9 @@ __all__ = ["Config", "Secret", "cpus_of_quota", "load", "markdown_table", "rows"
 PLACEHOLDERS: Final = ("your-production-jwt-secret-here", "change-me", "changeme", "change_me")
 """The guide's example, and what stands in ours; a secret that contains one was never set."""
 
+NARROW: Final = {4: 16, 6: 48}
+"""By IP version, the least length of a prefix of proxies: the pod network of a cluster, the network of a site."""
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -222,8 +225,11 @@ _CHECKS: Final = (_check_state, _check_quota, _check_tls, _check_secret, _check_
 
 def _doubtful(values: Mapping[str, Any], production: bool) -> Iterator[str]:
     for entry in values["TRUSTED_PROXIES"]:
-        if ip_network(entry).prefixlen == 0:
+        network = ip_network(entry)
+        if network.prefixlen == 0:
             yield f"TRUSTED_PROXIES has {entry}: every client can choose the address it is charged to."
+        elif network.prefixlen < NARROW[network.version] and not network.is_loopback:
+            yield f"TRUSTED_PROXIES has {entry}: every client in there can choose the address it is charged to."
     secret = values["JWT_SECRET"]
     if secret is not None and not production and _weakness(secret):
         yield f"JWT_SECRET would be refused in production: it is an example or has under {MIN_SECRET} octets."

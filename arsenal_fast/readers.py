@@ -124,7 +124,7 @@ def trusted_proxies(text: str) -> tuple[str, ...]:
         except ValueError:
             raise ValueError(
                 "must be IP addresses or CIDRs without host bits, between commas, such as "
-                f"10.0.0.0/8,2001:db8::/32; one is {shown(entry)}"
+                f"10.244.7.0/24,2001:db8:0:7::/64; one is {shown(entry)}"
             ) from None
     return entries
 

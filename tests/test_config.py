@@ -363,6 +363,13 @@ WARNED = [
     ({"LOGLEVEL": "x"}, "LOGLEVEL is not read; is LOG_LEVEL meant?"),
     ({"RATE_LIMIT_MAX": "x"}, "RATE_LIMIT_MAX is not read."),
     ({"TRUSTED_PROXIES": "0.0.0.0/0"}, "TRUSTED_PROXIES has 0.0.0.0/0: every client can choose"),
+    ({"TRUSTED_PROXIES": "::/0"}, "TRUSTED_PROXIES has ::/0: every client can choose"),
+    (
+        {"TRUSTED_PROXIES": "192.0.2.1,10.0.0.0/8"},
+        "TRUSTED_PROXIES has 10.0.0.0/8: every client in there can choose",
+    ),
+    ({"TRUSTED_PROXIES": "172.16.0.0/12"}, "TRUSTED_PROXIES has 172.16.0.0/12: every client in there can choose"),
+    ({"TRUSTED_PROXIES": "2001:db8::/32"}, "TRUSTED_PROXIES has 2001:db8::/32: every client in there can choose"),
     ({**PRODUCTION, "CORS_ORIGIN": "*"}, "CORS_ORIGIN is *: scripts of every web site"),
     ({**PRODUCTION, "API_BASE_URL": "http://a.example"}, "API_BASE_URL is http"),
     ({**PRODUCTION, "RATE_LIMIT_REQUESTS": "0"}, "RATE_LIMIT_REQUESTS is 0"),
