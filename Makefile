@@ -117,8 +117,16 @@ soak: $(VENV)/.test-stamp redis ## an hour of traffic, every answer checked, not
 	SOAK_SECONDS=$${SOAK_SECONDS:-3600} $(BIN)/pytest tests/integration/test_soak.py
 
 .PHONY: wheel
-wheel: $(VENV)/.test-stamp ## build dist/*.whl
-	$(BIN)/python -m build --wheel
+wheel: | $(BIN)/python ## build dist/*.whl of the newest commit, with nothing installed but requirements/build.lock
+	scripts/build-wheel.sh $(BIN)/python dist
+
+.PHONY: verify-wheel
+verify-wheel: | $(BIN)/python ## build the wheel of dist/ anew, which must give the same octets, and start it with the locks
+	scripts/verify-wheel.sh $(BIN)/python dist/*.whl
+
+.PHONY: pin-images
+pin-images: ## pin the images of others to the digests that their tags have now (needs the registries)
+	scripts/pin-images.sh
 
 .PHONY: clean
 clean: ## remove what the other targets made

@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from ipaddress import ip_network
 from typing import Any, Final
-from urllib.parse import quote
 
 from arsenal_fast import readers
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.jwt_keys import Keys
-from arsenal_fast.ledger.address import password_of
-from arsenal_fast.redis.address import parse_url
-from arsenal_fast.secret import Secret
+from arsenal_fast.secret import Secret, secrets_in
 from arsenal_fast.variables import MIN_SECRET, PRODUCTION, TABLE, Row, markdown_table
 
 __all__ = ["Config", "Secret", "cpus_of_quota", "load", "markdown_table", "rows"]
 
 PLACEHOLDERS: Final = ("your-production-jwt-secret-here", "change-me", "changeme", "change_me")
 """The guide's example, and what stands in ours; a secret that contains one was never set."""
+
+NARROW: Final = {4: 16, 6: 48}
+"""By IP version, the least length of a prefix of proxies: the pod network of a cluster, the network of a site."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ class Config:
     protected_prefixes: tuple[str, ...]
     database_url: Secret
     ledger_retention_days: int
+    ledger_max_rows: int
     identity_domain: str
     identity_cache_size: int
     max_connections: int
@@ -85,11 +86,8 @@ class Config:
         """The texts that nobody may see, for who has to keep them out of what it writes."""
         keys = (self.jwt_secret, self.jwt_secret_previous, self.jwt_private_key)
         secrets = [key.reveal() for key in keys if key is not None]
-        if not self.embedded:
-            password = parse_url(self.redis_url.reveal()).password.decode("utf-8", "surrogateescape")
-            secrets += [password, quote(password, safe="")] if password else []
-        if database_password := password_of(self.database_url.reveal()):
-            secrets += [database_password, quote(database_password, safe="")]
+        for url in (self.redis_url, self.database_url):
+            secrets += secrets_in(url.reveal())
         return tuple(dict.fromkeys(secrets))
 
 
@@ -227,8 +225,11 @@ _CHECKS: Final = (_check_state, _check_quota, _check_tls, _check_secret, _check_
 
 def _doubtful(values: Mapping[str, Any], production: bool) -> Iterator[str]:
     for entry in values["TRUSTED_PROXIES"]:
-        if ip_network(entry).prefixlen == 0:
+        network = ip_network(entry)
+        if network.prefixlen == 0:
             yield f"TRUSTED_PROXIES has {entry}: every client can choose the address it is charged to."
+        elif network.prefixlen < NARROW[network.version] and not network.is_loopback:
+            yield f"TRUSTED_PROXIES has {entry}: every client in there can choose the address it is charged to."
     secret = values["JWT_SECRET"]
     if secret is not None and not production and _weakness(secret):
         yield f"JWT_SECRET would be refused in production: it is an example or has under {MIN_SECRET} octets."

@@ -132,6 +132,7 @@ def _passing(url: str) -> Iterator[str]:
 
 def _export(url: str, given: argparse.Namespace) -> None:
     from arsenal_fast.ledger.maintenance import export
+    from arsenal_fast.ledger.tools import private_file, told
 
     def write(file: IO[bytes]) -> None:
         number = export(url, file, given.format, _progress())
@@ -140,7 +141,7 @@ def _export(url: str, given: argparse.Namespace) -> None:
     if given.file == "-":
         write(sys.stdout.buffer)
     else:
-        with Path(given.file).open("wb") as file:
+        with told(), private_file(given.file) as whole, open(whole, "wb") as file:
             write(file)
 
 

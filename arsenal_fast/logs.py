@@ -7,7 +7,7 @@ Elastic Common Schema or as plain text. Rules of this file:
 * one event is one line, whatever is in it: control characters are escaped in both forms, a traceback in text
   form is indented, so that nothing a client sends can look like a line of ours;
 * the configuration's secrets are blotted out of every line, wherever they came from, and so is whatever looks
-  like a token: a client may have put its own into a path or a request id;
+  like a token or like a password in a URL: a client may have put its own into a path or a request id;
 * a message that repeats (an outage says the same thing thousands of times) is written BURST times in a
   WINDOW; then one line says how many were left out;
 * to log never raises: a full disk or a closed pipe is not the service's end.
@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TextIO
 
 from arsenal_fast import __version__
-from arsenal_fast.secret import MASK
+from arsenal_fast.secret import MASK, without_passwords
 
 if TYPE_CHECKING:
     from arsenal_fast.config import Config
@@ -119,7 +119,7 @@ class EcsFormatter(logging.Formatter):
 
     def __init__(self, secrets: Sequence[str] = ()) -> None:
         super().__init__()
-        self._blot = _blotter(secrets)
+        self._blot = blotter(secrets)
 
     def format(self, record: logging.LogRecord) -> str:
         document: dict[str, object] = {
@@ -147,7 +147,7 @@ class TextFormatter(logging.Formatter):
 
     def __init__(self, secrets: Sequence[str] = ()) -> None:
         super().__init__()
-        self._blot = _blotter(secrets)
+        self._blot = blotter(secrets)
 
     def format(self, record: logging.LogRecord) -> str:
         line = f"{_timestamp(record.created)} {record.levelname:<7} {record.name} {record.getMessage()}"
@@ -178,8 +178,8 @@ def _timestamp(created: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{milliseconds:03d}Z"
 
 
-def _blotter(secrets: Sequence[str]) -> Callable[[str], str]:
-    """Replaces tokens and the secrets, these also where JSON or ``escaped`` has written them in another form."""
+def blotter(secrets: Sequence[str]) -> Callable[[str], str]:
+    """Replaces tokens, passwords in URLs, and the secrets, also as JSON or ``escaped`` write them."""
     plain = {
         form
         for secret in secrets
@@ -189,7 +189,7 @@ def _blotter(secrets: Sequence[str]) -> Callable[[str], str]:
     forms = plain | {json.dumps(form)[1:-1] for form in plain}
     secret = [re.escape(form) for form in sorted(forms, key=len, reverse=True)]
     pattern = re.compile("|".join((*secret, _JWT)))
-    return lambda text: pattern.sub(MASK, text)
+    return lambda text: without_passwords(pattern.sub(MASK, text))
 
 
 def formatter(config: "Config") -> logging.Formatter:

@@ -174,6 +174,9 @@ class Metrics:
     ledger_waiting: Annotated[Gauge, "Rows that wait to be written to the ledger."] = 0
     ledger_dropped: Annotated[Counter, "Rows that the ledger will never have: there was no memory left to wait in."] = 0
     ledger_refused: Annotated[Counter, "Rows that the ledger will never have: the database took all but them."] = 0
+    ledger_trimmed: Annotated[
+        Counter, "Events that left the ledger before their retention was over, for want of room (LEDGER_MAX_ROWS)."
+    ] = 0
     ledger_rows: Annotated[Counter, "Rows written to the ledger."] = 0
     ledger_commits: Annotated[Counter, "Commits of the ledger, each of many rows."] = 0
     ledger_commit: Annotated[Timing, "Time that writing a group of rows to the ledger took."] = field(

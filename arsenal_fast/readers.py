@@ -18,7 +18,7 @@ from arsenal_fast.ledger.address import PostgresAddress
 from arsenal_fast.ledger.address import parse_url as parse_database_url
 from arsenal_fast.limiting.client import ClientAddresses
 from arsenal_fast.redis.address import parse_url
-from arsenal_fast.secret import MASK, Secret
+from arsenal_fast.secret import MASK, Secret, without_passwords
 
 Reader = Callable[[str], object]
 
@@ -45,7 +45,8 @@ _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 
 def shown(text: str) -> str:
     """The text as it may stand in a sentence: escaped, cut, and not at all where it may hold a secret."""
-    if "@" in text or "-----" in text:  # a password in a URL, a PEM block in place of its path
+    # A password in a URL, a PEM block in place of its path.
+    if "@" in text or "-----" in text or without_passwords(text) != text:
         return f"the {len(text)} characters it has"
     return ascii(text if len(text) <= _ECHO else text[:_ECHO] + "...")
 
@@ -123,7 +124,7 @@ def trusted_proxies(text: str) -> tuple[str, ...]:
         except ValueError:
             raise ValueError(
                 "must be IP addresses or CIDRs without host bits, between commas, such as "
-                f"10.0.0.0/8,2001:db8::/32; one is {shown(entry)}"
+                f"10.244.7.0/24,2001:db8:0:7::/64; one is {shown(entry)}"
             ) from None
     return entries
 

@@ -161,9 +161,16 @@ TABLE: Final = (
     Row(
         "LEDGER_RETENTION_DAYS",
         readers.whole(0, 36_500),
-        "0",
+        "90",
         "Days after which events leave the ledger; 0 keeps them for ever.",
         "0 to 36500",
+    ),
+    Row(
+        "LEDGER_MAX_ROWS",
+        readers.whole(0, 1_000_000_000_000),
+        "10000000",
+        "Events that the ledger keeps, 0.5 KB each: beyond, the oldest leave early; 0 keeps all.",
+        "0 to 1000000000000",
     ),
     Row(
         "IDENTITY_DOMAIN",

@@ -163,7 +163,7 @@ class _Worker:
         ]
         if isinstance(backend, RedisBackend) and self._slot == 0:
             chores.append(loop.create_task(_look_at(backend)))
-        if ledger is not None and config.ledger_retention_days and self._slot == 0:
+        if ledger is not None and (config.ledger_retention_days or config.ledger_max_rows) and self._slot == 0:
             chores.append(loop.create_task(self._prune(ledger)))
         if config.tls:
             chores.append(loop.create_task(self._watch_tls(service)))
@@ -224,8 +224,10 @@ class _Worker:
             log.error("this worker's counts can't be shared: %s", error)
 
     async def _prune(self, ledger: Ledger) -> None:
+        days = self._config.ledger_retention_days
         while True:
-            ledger.prune(int(time.time() * 1000) - self._config.ledger_retention_days * 86_400_000)
+            # Without a retention only what is known of identities whose events have left for want of room.
+            ledger.prune(int(time.time() * 1000) - days * 86_400_000 if days else 0)
             await asyncio.sleep(PRUNE)
 
     # Certificates.
@@ -306,7 +308,7 @@ def _ledger(config: Config) -> Ledger | None:
     if url == NO_LEDGER:
         return None
     try:
-        return Ledger(url)
+        return Ledger(url, max_rows=config.ledger_max_rows)
     except ValueError as error:
         raise ConfigurationError([f"DATABASE_URL: {error}"]) from None
 

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import sqlite3
+import stat
 import subprocess
 import sys
 from contextlib import closing
@@ -52,6 +53,26 @@ def test_an_export_has_every_event(ledger: Path, tmp_path: Path, form: str) -> N
         assert ID in lines[1]
     else:
         assert [json.loads(line)["id"] for line in lines] == [ID]
+
+
+@pytest.mark.parametrize("before", [None, 0o666])
+def test_an_export_is_for_its_owner_alone(ledger: Path, tmp_path: Path, before: int | None) -> None:
+    out = tmp_path / "events"
+    if before is not None:
+        out.touch()
+        out.chmod(before)
+    assert main(["ledger", "export", str(out)]) == 0
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+def test_an_export_that_fails_leaves_the_older_one(ledger: Path, tmp_path: Path) -> None:
+    out = tmp_path / "events"
+    out.write_text("the one before")
+    ledger.write_bytes(b"this is no database" * 1000)
+    assert main(["ledger", "export", str(out)]) == 1
+    assert out.read_text() == "the one before"
+    assert [path.name for path in tmp_path.glob(".*")] == []
 
 
 def test_pruning_deletes_what_was_over_by_then(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:

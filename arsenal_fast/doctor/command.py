@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from arsenal_fast.errors import ConfigurationError
-from arsenal_fast.secret import MASK
+from arsenal_fast.logs import blotter
 
 if TYPE_CHECKING:
     from arsenal_fast.config import Config
@@ -111,9 +111,7 @@ def show_json(findings: "Sequence[Finding]", secrets: Sequence[str]) -> None:
 
 def _without(text: str, secrets: Sequence[str]) -> str:
     """Nothing here writes a secret; what a library says of its troubles may."""
-    for secret in secrets:
-        text = text.replace(secret, MASK)
-    return text
+    return blotter(secrets)(text)
 
 
 def _seconds(text: str) -> int:

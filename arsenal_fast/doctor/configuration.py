@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from arsenal_fast.config import PLACEHOLDERS, Config
 from arsenal_fast.doctor.finding import Finding, Level
-from arsenal_fast.ledger.address import PostgresAddress
-from arsenal_fast.ledger.address import parse_url as parse_database_url
 from arsenal_fast.redis.address import parse_url as parse_redis_url
+from arsenal_fast.secret import secrets_in
 
 CHECK: Final = "configuration"
 SECRETS: Final = "secrets"
@@ -58,12 +57,9 @@ def _secrets(config: Config) -> Iterator[Finding]:
     if not config.embedded:
         yield from _redis_password(config)
     url = config.database_url.reveal()
-    if isinstance(parse_database_url(url), PostgresAddress):
-        parts = urlsplit(url)
-        password = unquote(parts.password or "")
-        if password and _is_example(password, parts.username or ""):
-            text = "The password in DATABASE_URL is an example, or the user's name."
-            yield Finding(SECRETS, Level.WARN, text, "Give the user a new one (ALTER ROLE), and put it there.")
+    if any(_is_example(password, urlsplit(url).username or "") for password in secrets_in(url)):
+        text = "The password in DATABASE_URL is an example, or the user's name."
+        yield Finding(SECRETS, Level.WARN, text, "Give the user a new one (ALTER ROLE), and put it there.")
 
 
 def _redis_password(config: Config) -> Iterator[Finding]:

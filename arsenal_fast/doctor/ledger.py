@@ -21,9 +21,13 @@ CHECK: Final = "ledger"
 
 _TOUCH: Final = f"UPDATE {POSTGRES_SCHEMA}.meta SET value = value WHERE name = 'version'"  # noqa: S608 - names of ours
 
+_NUMBERS: Final = "SELECT (SELECT max(seq) FROM {0}events), (SELECT min(seq) FROM {0}events)"  # two looks into an index
+
 MIN_POSTGRES: Final = 120_000  # as libpq tells it: 12.0
 LITTLE: Final = 256 << 20  # octets that should be free on the ledger's disk: the log before a checkpoint, and a day
 LARGE: Final = 10 << 30  # octets of a ledger that nobody prunes
+OCTETS_PER_EVENT: Final = 512  # with its indexes and what is known of its identity: 355 in SQLite, 625 in PostgreSQL
+NEARLY_FULL: Final = 0.8  # of LEDGER_MAX_ROWS: there is time left to choose
 
 _NETWORK: Final = ("nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "fuse.glusterfs", "fuse.sshfs")
 """File systems of other machines: SQLite's write-ahead log needs memory that its users share."""
@@ -41,6 +45,7 @@ class Seen(NamedTuple):
     """Octets of the file system, where that is ours."""
     network: str = ""
     """The kind of file system, where it is one of another machine."""
+    events: int = 0
 
 
 def examine(config: Config, timeout: float) -> Finding:
@@ -57,11 +62,11 @@ def examine(config: Config, timeout: float) -> Finding:
         return Finding(CHECK, Level.FAIL, str(error), "pip install 'arsenal-fast[postgresql]'")
     except StoreError as error:
         return Finding(CHECK, Level.FAIL, str(error), _mend(error, address))
-    return judge(seen, pruned=bool(config.ledger_retention_days))
+    return judge(seen, pruned=bool(config.ledger_retention_days), max_rows=config.ledger_max_rows)
 
 
-def judge(seen: Seen, pruned: bool) -> Finding:
-    """Of a ledger that can be written. ``pruned``: LEDGER_RETENTION_DAYS is set."""
+def judge(seen: Seen, pruned: bool, max_rows: int = 0) -> Finding:
+    """Of a ledger that can be written. ``pruned``: LEDGER_RETENTION_DAYS is set; ``max_rows``: LEDGER_MAX_ROWS."""
     text = f"{seen.what}, {seen.size / 1_048_576:.1f} MiB" if seen.size else seen.what
     if seen.free is not None:
         text += f", {seen.free / 1_048_576:.0f} MiB free"
@@ -71,8 +76,16 @@ def judge(seen: Seen, pruned: bool) -> Finding:
     if seen.free is not None and seen.free < LITTLE:
         mend = "Make room, enlarge the volume, or set LEDGER_RETENTION_DAYS."
         return Finding(CHECK, Level.WARN, f"{text}: its disk is nearly full", mend)
-    if seen.size > LARGE and not pruned:
-        return Finding(CHECK, Level.WARN, f"{text}: it grows for ever", "Set LEDGER_RETENTION_DAYS.")
+    if max_rows and seen.events >= NEARLY_FULL * max_rows:
+        text += f", {seen.events} of at most {max_rows} events: the oldest leave before LEDGER_RETENTION_DAYS are over"
+        mend = f"Raise LEDGER_MAX_ROWS (an event takes {OCTETS_PER_EVENT} octets), or lower LEDGER_RETENTION_DAYS."
+        return Finding(CHECK, Level.WARN, text, mend)
+    if seen.free is not None and seen.free < max_rows * OCTETS_PER_EVENT - seen.size:
+        text += f": its disk has no room for the {max_rows} events of LEDGER_MAX_ROWS"
+        mend = f"Enlarge the volume, or lower LEDGER_MAX_ROWS (an event takes {OCTETS_PER_EVENT} octets)."
+        return Finding(CHECK, Level.WARN, text, mend)
+    if seen.size > LARGE and not (pruned or max_rows):
+        return Finding(CHECK, Level.WARN, f"{text}: it grows for ever", "Set LEDGER_RETENTION_DAYS or LEDGER_MAX_ROWS.")
     if seen.behind:
         text += "; of an older release, brought up to date at the next start (back it up before)"
     return Finding(CHECK, Level.OK, text)
@@ -97,6 +110,7 @@ def look_at_sqlite(address: SqliteAddress, timeout: float) -> Seen:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("CREATE TABLE doctor_was_here (x)")
             connection.execute("ROLLBACK")
+            events = _span(connection.execute(_NUMBERS.format("")).fetchone())
         size = sum(each.stat().st_size for each in (path, Path(f"{path}-wal")) if each.exists())
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
@@ -104,7 +118,7 @@ def look_at_sqlite(address: SqliteAddress, timeout: float) -> Seen:
         raise Unavailable(f"the file of the ledger can't be written: {error}.") from error
     except OSError as error:
         raise Unavailable(f"the file of the ledger can't be reached: {error.strerror}.") from error
-    return Seen(f"SQLite, {path}", size, behind, _free(path), _network(path))
+    return Seen(f"SQLite, {path}", size, behind, _free(path), _network(path), events)
 
 
 def look_at_postgres(address: PostgresAddress) -> Seen:
@@ -130,9 +144,16 @@ def look_at_postgres(address: PostgresAddress) -> Seen:
             (POSTGRES_SCHEMA,),
         ).fetchone()
         size = int(row[0]) if row else 0
-    return Seen(
-        f"PostgreSQL {version // 10_000}, {address.database} at {address.host}", size, bool(left and there and there[0])
-    )
+        made = bool(there and there[0])
+        numbers = connection.execute(_NUMBERS.format(f"{POSTGRES_SCHEMA}.").encode()).fetchone() if made else None
+    what = f"PostgreSQL {version // 10_000}, {address.database} at {address.host}"
+    return Seen(what, size, bool(left and made), events=_span(numbers))
+
+
+def _span(numbers: tuple[int | None, ...] | None) -> int:
+    """How many events there are between the first number and the last one."""
+    last, first = numbers or (None, None)
+    return 0 if last is None or first is None else last - first + 1
 
 
 def _mend(error: StoreError, address: SqliteAddress | PostgresAddress) -> str:

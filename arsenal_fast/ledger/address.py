@@ -12,7 +12,7 @@ A fault is a ValueError of one sentence which never quotes the URL, for pieces o
 import re
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 NONE: Final = "none"
 
@@ -90,11 +90,3 @@ def _postgres(url: str) -> PostgresAddress:
 
 def _has_port(location: str) -> bool:
     return ":" in location.rpartition("]")[2]
-
-
-def password_of(url: str) -> str | None:
-    """The password of a good URL, decoded, for who has to keep it out of what it writes; None where there is none."""
-    if not isinstance(parse_url(url), PostgresAddress):
-        return None
-    password = urlsplit(url).password
-    return None if not password else unquote(password)

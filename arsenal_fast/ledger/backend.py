@@ -42,9 +42,13 @@ class Ledger:
         timeout: float = TIMEOUT,
         capacity: int = CAPACITY,
         gap: float = GAP,
+        max_rows: int = 0,
         opening: Callable[[str], Store] | None = None,
     ) -> None:
-        """``opening``: for tests: makes a store for ``write`` or ``read`` in place of the URL's."""
+        """``max_rows``: events that are kept, 0 for all.
+
+        ``opening``: for tests: makes a store for ``write`` or ``read`` in place of the URL's.
+        """
         address = parse_url(url)
         if address is None:
             raise ValueError("the ledger is turned off: DATABASE_URL is none.")
@@ -56,7 +60,7 @@ class Ledger:
         self._timeout = timeout
         self._capacity = capacity
         self._gap = gap
-        self._writing = Writing(self.counters)
+        self._writing = Writing(self.counters, max_rows)
         self._write: WriteLane | None = None
         self._read: Lane | None = None
         self._unfit: Unfit | None = None

@@ -1,22 +1,18 @@
-"""Backup and restore: SQLite's own backup interface, pg_dump and pg_restore; both while others are serving.
+"""Backup and restore: SQLite's own backup interface, pg_dump and pg_restore; both while others are serving."""
 
-A backup appears under its name when it is whole and on the disk, not before.
-"""
-
-import os
 import shutil
 import sqlite3
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 from arsenal_fast.ledger.address import PostgresAddress
 from arsenal_fast.ledger.backend import opener
 from arsenal_fast.ledger.schema import POSTGRES_SCHEMA
+from arsenal_fast.ledger.sqlite import make_file
 from arsenal_fast.ledger.tools import (
     BUSY_PATIENCE,
     LedgerError,
@@ -24,10 +20,12 @@ from arsenal_fast.ledger.tools import (
     address_of,
     existing,
     opened,
+    private_file,
     read_only,
     told,
 )
 from arsenal_fast.ledger.verification import verify_sqlite
+from arsenal_fast.secret import MASK, PARAMETERS, secrets_in
 
 BACKUP_PAGES: Final = 2_560  # of one step, 10 MB: between two steps the progress is told
 
@@ -35,7 +33,7 @@ BACKUP_PAGES: Final = 2_560  # of one step, 10 MB: between two steps the progres
 def backup(url: str, file: str, progress: Progress | None = None) -> None:
     """A consistent copy as of now, while serving: an SQLite database, or PostgreSQL's custom format."""
     where = address_of(url)
-    with told(), _whole_file(file) as temporary:
+    with told(), private_file(file) as temporary:
         if isinstance(where, PostgresAddress):
             what = ("--format=custom", "--no-owner", f"--schema={POSTGRES_SCHEMA}")
             _run_tool(where, "pg_dump", *what, f"--file={temporary}")
@@ -81,46 +79,49 @@ def _overwrite_sqlite(path: str, file: str) -> None:
         if remaining and time.monotonic() > deadline:  # Python tries again for ever
             raise LedgerError("The ledger is locked by somebody else.")
 
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    make_file(path)
     with closing(read_only(file)) as source, closing(sqlite3.connect(path, isolation_level=None)) as target:
         source.backup(target, progress=stepped)
 
 
-@contextmanager
-def _whole_file(file: str) -> Iterator[str]:
-    """A file beside it, which takes its name at the end."""
-    target = Path(file)
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    os.close(handle)
-    try:
-        yield temporary
-        with open(temporary, "rb") as whole:
-            os.fsync(whole.fileno())
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+def _private_text() -> "tempfile._TemporaryFileWrapper[str]":
+    """A file for a moment, of mode 0600."""
+    return tempfile.NamedTemporaryFile("w", prefix="ledger-", encoding="utf-8")
 
 
 def _run_tool(address: PostgresAddress, tool: str, *arguments: str) -> None:
-    """Run a tool of PostgreSQL. The password goes through a file that nobody else can read, not through `ps`."""
+    """Run a tool of PostgreSQL. Secrets go through files that nobody else can read, not through `ps`."""
     opener(address)
     from psycopg import conninfo  # noqa: PLC0415 - an optional extra
+
+    from arsenal_fast.ledger.postgres import translated  # noqa: PLC0415
 
     binary = shutil.which(tool)
     if binary is None:
         raise LedgerError(f"{tool} is missing: install the client of PostgreSQL (Debian: postgresql-client).")
-    parts = conninfo.conninfo_to_dict(address.url)
+    with translated():
+        parts = conninfo.conninfo_to_dict(address.url)
     password = str(parts.pop("password", "") or "")
-    with tempfile.NamedTemporaryFile("w", prefix="ledger-", encoding="utf-8") as passfile:
+    others = {name: parts.pop(name) for name in sorted(PARAMETERS & parts.keys())}
+    if others and "service" in parts:
+        raise LedgerError(f"DATABASE_URL names a service: its file must have {', '.join(others)}, not the URL.")
+    command = [binary, "--no-password"]
+    with _private_text() as passfile, _private_text() as services:
         if password:
             passfile.write("*:*:*:*:" + password.replace("\\", "\\\\").replace(":", "\\:") + "\n")
-            passfile.flush()
             parts["passfile"] = passfile.name
+        if others:
+            services.write("[ledger]\n" + "".join(f"{name}={value}\n" for name, value in others.items()))
+            parts["service"] = "ledger"
+            command = ["/usr/bin/env", f"PGSERVICEFILE={services.name}", *command]
+        passfile.flush()
+        services.flush()
         target = conninfo.make_conninfo("", **parts)
-        command = [binary, "--no-password", f"--dbname={target}", *arguments]
+        command += [f"--dbname={target}", *arguments]
         done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - a list, without a shell
     if done.returncode != 0:
         text = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it says nothing"]
-        sentence = text[0].replace(password, "***") if password else text[0]
+        sentence = text[0]
+        for secret in sorted(secrets_in(address.url), key=len, reverse=True):
+            sentence = sentence.replace(secret, MASK)
         raise LedgerError(f"{tool} has failed: {sentence}.")

@@ -122,6 +122,20 @@ _PRUNED: Final = f"UPDATE {_S}.meta SET value = greatest(value, %s) WHERE name =
 _PRUNE_EVENTS: Final = f"""
 DELETE FROM {_S}.events WHERE seq IN (SELECT seq FROM {_S}.events WHERE at < %s ORDER BY at LIMIT %s)
 """.encode()
+_OLDEST: Final = f"SELECT min(at) FROM {_S}.events".encode()
+# Several workers trim at the same time: each takes rows that no other one has taken.
+_TRIM: Final = f"""
+WITH gone AS (
+    DELETE FROM {_S}.events WHERE seq = ANY (ARRAY(
+        SELECT seq FROM {_S}.events WHERE seq <= (SELECT max(seq) FROM {_S}.events) - %s
+        ORDER BY seq LIMIT %s FOR UPDATE SKIP LOCKED))
+    RETURNING at
+), noted AS (
+    UPDATE {_S}.meta SET value = greatest(value, least((SELECT max(at) + 1 FROM gone), %s))
+    WHERE name = 'pruned_before' AND EXISTS (SELECT FROM gone)
+)
+SELECT count(*), coalesce(max(at), 0) FROM gone
+""".encode()
 _WINDOW: Final = f"""
 SELECT max(id) FROM (SELECT id FROM {_S}.lives WHERE id > %s ORDER BY id LIMIT %s) AS following
 """.encode()
@@ -195,6 +209,10 @@ class PostgresStore:
                 self._connection.execute(_PRUNED, (before,))
                 deleted = self._connection.execute(_PRUNE_EVENTS, (before, PRUNE_ROWS)).rowcount
             yield deleted
+        with translated(), self._connection.transaction():
+            row = self._connection.execute(_OLDEST).fetchone()
+            before = max(before, (row and row[0]) or 0)
+            self._connection.execute(_PRUNED, (before,))
         last: str | None = ""
         while last is not None:
             with translated(), self._connection.transaction():
@@ -207,6 +225,12 @@ class PostgresStore:
         with translated():
             deleted = self._connection.execute(_PRUNE_EPOCHS, (before - LIVES_RETENTION,)).rowcount
         yield deleted
+
+    def trim(self, keep: int, now: int) -> tuple[int, int]:
+        with translated():
+            row = self._connection.execute(_TRIM, (keep, PRUNE_ROWS, now)).fetchone()
+        assert row is not None
+        return row[0], row[1]
 
     def _run(self, run: "_Run | RevocationRow | Reading") -> list[Any]:
         execute = self._connection.execute

@@ -66,6 +66,11 @@ _LIFE_EVENT: Final = (
     "SELECT 1 FROM events INDEXED BY events_run"
     " WHERE run = ? AND prefix = ? AND at = ? AND domain = ? AND version = ? AND generated = ?"
 )
+_PRUNED: Final = "UPDATE meta SET value = max(value, ?) WHERE name = 'pruned_before'"
+_NUMBERS: Final = "SELECT (SELECT max(seq) FROM events), (SELECT min(seq) FROM events)"  # two looks into one index
+_OLDEST: Final = (
+    "SELECT max(seq), max(at), count(*) FROM (SELECT seq, at FROM events WHERE seq <= ? ORDER BY seq LIMIT ?)"
+)
 
 
 class SqliteStore:
@@ -78,7 +83,7 @@ class SqliteStore:
         """
         self._path = path
         with _translated():
-            _make_file(path)
+            make_file(path)
             self._file = _identity_of(path)
             self._connection = sqlite3.connect(path, isolation_level=None, cached_statements=256)
             try:
@@ -146,10 +151,14 @@ class SqliteStore:
         deleted = -1
         while deleted:
             with self._writing() as execute:
-                execute("UPDATE meta SET value = max(value, ?) WHERE name = 'pruned_before'", (before,))
+                execute(_PRUNED, (before,))
                 delete = f"DELETE FROM events WHERE seq IN ({oldest})"
                 deleted = execute(delete, (before, PRUNE_ROWS)).rowcount
             yield deleted
+        with self._writing() as execute:
+            (oldest_at,) = execute("SELECT min(at) FROM events").fetchone()
+            before = max(before, oldest_at or 0)
+            execute(_PRUNED, (before,))
         last: str | None = ""
         while last is not None:
             with self._writing() as execute:
@@ -162,6 +171,19 @@ class SqliteStore:
         with self._writing() as execute:
             deleted = execute("DELETE FROM epochs WHERE issued_before < ?", (before - LIVES_RETENTION,)).rowcount
         yield deleted
+
+    def trim(self, keep: int, now: int) -> tuple[int, int]:
+        with _translated():
+            self._same_file()
+            last, first = self._connection.execute(_NUMBERS).fetchone()
+        if last is None or last - first < keep:
+            return 0, 0
+        with self._writing() as execute:
+            end, newest, count = execute(_OLDEST, (last - keep, PRUNE_ROWS)).fetchone()
+            if count:
+                execute(_PRUNED, (min(newest + 1, now),))
+                execute("DELETE FROM events WHERE seq <= ?", (end,))
+        return count, newest or 0
 
     def _known(self, ids: Sequence[str]) -> dict[str, Past]:
         known = {}
@@ -381,7 +403,8 @@ def _indexed(query: AuditQuery) -> str:
     return f"events INDEXED BY events_{column}"
 
 
-def _make_file(path: str) -> None:
+def make_file(path: str) -> None:
+    """Make the file and its directory where they are missing; a new file is not for everybody to read."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE))
 

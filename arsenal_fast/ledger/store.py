@@ -23,7 +23,7 @@ from arsenal_fast.identity.history import (
 from arsenal_fast.identity.life import MAX_TTL, Life
 
 LIVES_RETENTION: Final = MAX_TTL * 1000  # ms: a bound can kill no life once the longest one from before it is over
-PRUNE_ROWS: Final = 2_000  # rows looked at in one transaction: some ms, during which others wait to write
+PRUNE_ROWS: Final = 500  # rows looked at in one transaction: others wait to write no longer than for a group
 
 
 class Lives(NamedTuple):
@@ -67,9 +67,16 @@ class Store(Protocol):
         """One page of events, newest first."""
 
     def pruning(self, before: int) -> Iterator[int]:
-        """Delete events before that moment, and what is known of identities that were over by then.
+        """Delete events before that moment, and what is known of identities that were over by the oldest event left.
 
         Each step is one short transaction and gives the number of rows that it has deleted.
+        """
+
+    def trim(self, keep: int, now: int) -> tuple[int, int]:
+        """Delete some of the events that were written before the newest ``keep``, PRUNE_ROWS at most.
+
+        Gives their number and the moment of the newest; (0, 0) where there are no more than ``keep``. ``now`` (ms)
+        bounds what counts as pruned where an event is of the future.
         """
 
     def close(self) -> None:

@@ -1,6 +1,8 @@
 """What the commands on a ledger share: opening it, waiting for others, and saying what went wrong."""
 
+import os
 import sqlite3
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -56,6 +58,27 @@ def open_store(address: Address) -> Iterator[Store]:
         existing(address)
     with closing(opened(address)) as store:
         yield store
+
+
+@contextmanager
+def private_file(file: str) -> Iterator[str]:
+    """A new file of mode 0600 beside ``file``, which takes its name once it is whole and on the disk.
+
+    So an older file of other rights is replaced, not written into. A device or a pipe is refused for that reason.
+    """
+    target = Path(file)
+    if target.exists() and not target.is_file():
+        raise LedgerError(f"{file} is there and is not a file; - is stdout.")
+    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    os.close(handle)
+    try:
+        yield temporary
+        with open(temporary, "rb") as whole:
+            os.fsync(whole.fileno())
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
 @contextmanager

@@ -77,6 +77,7 @@ class LedgerCounters(Protocol):
     rows: int
     failures: int
     timeouts: int
+    trimmed: int
 
 
 class Ledger(Protocol):

@@ -169,6 +169,7 @@ def _add_ledger(moment: Metrics, ledger: Ledger | None) -> None:
     moment.ledger_refused += counters.refused
     moment.ledger_commit.plus(counters.commit_times.counts, counters.commit_times.nanoseconds)
     moment.ledger_timeouts += counters.timeouts
+    moment.ledger_trimmed += counters.trimmed
     moment.ledger_rows += counters.rows
     moment.ledger_commits += counters.commits
     moment.ledger_failures += counters.failures

@@ -388,10 +388,10 @@ LEDGER: Final = Row(
         Panel(
             "Faults",
             "none",
-            "Lost rows are holes in the history. Failures and time-outs: it was locked, full, away or slow.",
+            "Lost rows are holes in the history; trimmed ones left early. Failures, time-outs: locked, full or slow.",
             {
                 name: f"sum(increase(identity_ledger_{name}_total{{$s}}[$w]))"
-                for name in ("dropped", "refused", "failures", "timeouts")
+                for name in ("dropped", "refused", "trimmed", "failures", "timeouts")
             }
             | {"usable": "min(identity_ledger_up{$s})"},
         ),

@@ -237,7 +237,7 @@ def images(manifests: Manifests) -> Iterator[str]:
     """Every image has a tag with a number in it, and the service's is this release."""
     for pod in manifests.pods():
         for container in pod.containers:
-            tag = re.fullmatch(r"[^:@]+:([\w.-]+)", container["image"])
+            tag = re.fullmatch(r"[^:@]+:([\w.-]+)(@sha256:[0-9a-f]{64})?", container["image"])
             if tag is None or not re.search(r"\d", tag[1]):
                 yield f"{pod.owner} runs {container['image']}, whatever that may be tomorrow"
     released = f"ghcr.io/your-org/arsenal-identity:v{__version__}"

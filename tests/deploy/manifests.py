@@ -24,6 +24,9 @@ OVERLAYS: Final = tuple(sorted(path.parent.name for path in K8S.glob("overlays/*
 
 Object = dict[str, Any]
 
+PLACEHOLDER: Final = "CIDR-OF-THE-INGRESS-CONTROLLERS-PODS"
+"""What only the operator knows; the service refuses it."""
+
 REMOVED: Final = object()
 """In place of a value: the field, or the whole object, is taken away."""
 
@@ -102,6 +105,8 @@ class Manifests:
             else:
                 reference = entry["valueFrom"]["secretKeyRef"]
                 environ[entry["name"]] = secrets[reference["name"]][reference["key"]]
+        if environ.get("TRUSTED_PROXIES") == PLACEHOLDER:
+            environ["TRUSTED_PROXIES"] = "10.244.7.0/24"  # as docs/kubernetes.md sets it
         return environ
 
     def changed(self, name: str, path: str, value: object) -> "Manifests":

@@ -1,6 +1,7 @@
 """The scripts of the backup CronJobs, run as the pods run them, against a real Redis and a real PostgreSQL."""
 
 import os
+import stat
 import subprocess
 import time
 from collections.abc import Iterator
@@ -60,6 +61,7 @@ def test_a_dump_of_redis_is_read_by_the_next_redis(tmp_path: Path) -> None:
             "redis-backup", tmp_path, REDIS_HOST="127.0.0.1", REDIS_PORT=str(redis.port), REDISCLI_AUTH="open sesame"
         )
         assert done.returncode == 0, done.stdout + done.stderr
+    assert stat.S_IMODE(one(tmp_path).stat().st_mode) == 0o600
     with RedisServer("--dir", str(tmp_path), "--dbfilename", one(tmp_path).name) as restored:
         assert restored.command("GET", "af:{0}:c:198.51.100.7") == b"1763805600000000"
 
@@ -75,6 +77,7 @@ def test_a_dump_of_the_ledger_is_restored_by_the_service(
     store.close()
     done = run("ledger-backup", tmp_path, DATABASE_URL=source)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert stat.S_IMODE(one(tmp_path).stat().st_mode) == 0o600
     monkeypatch.setenv("DATABASE_URL", target)
     assert main(["ledger", "restore", str(one(tmp_path))]) == 0
     assert main(["ledger", "verify"]) == 0

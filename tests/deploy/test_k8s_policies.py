@@ -4,8 +4,10 @@ import re
 
 import pytest
 
+from arsenal_fast.config import load
+from arsenal_fast.errors import ConfigurationError
 from tests.deploy.k8s_policies import POLICIES, Policy
-from tests.deploy.manifests import OVERLAYS, REMOVED, ROOT, Manifests, Peer, built, reachable
+from tests.deploy.manifests import OVERLAYS, PLACEHOLDER, REMOVED, ROOT, Manifests, Peer, built, reachable
 
 pytestmark = pytest.mark.deploy("Kubernetes: policies on the built manifests", tool="kubectl kustomize")
 
@@ -148,3 +150,14 @@ def test_the_pod_runs_as_the_user_of_the_image() -> None:
     assert pod is not None
     context = pod.spec["securityContext"]
     assert users[-1] == (str(context["runAsUser"]), str(context["runAsGroup"]))
+
+
+@pytest.mark.parametrize("overlay", [overlay for overlay in OVERLAYS if overlay.startswith("production")])
+def test_production_is_refused_until_the_operator_has_named_the_proxies(overlay: str) -> None:
+    manifests = built(overlay)
+    assert manifests.get(CONFIG)["data"]["TRUSTED_PROXIES"] == PLACEHOLDER
+    with pytest.raises(ConfigurationError) as refused:
+        load({**manifests.environment(), "TRUSTED_PROXIES": PLACEHOLDER})
+    (fault,) = refused.value.faults
+    assert fault.startswith("TRUSTED_PROXIES must be IP addresses or CIDRs")
+    assert PLACEHOLDER in fault

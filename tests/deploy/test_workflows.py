@@ -97,6 +97,52 @@ def test_the_tests_run_on_every_python_that_the_package_promises() -> None:
     assert 'requires-python = ">=3.11"' in (ROOT / "pyproject.toml").read_text()
 
 
+def release() -> dict[str, dict[str, Any]]:
+    jobs: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]
+    return jobs
+
+
+def commands(job: dict[str, Any]) -> str:
+    return "\n".join(step.get("run", "") for step in job["steps"])
+
+
+def before(job: str) -> set[str]:
+    """The jobs that must have succeeded before this one begins."""
+    needs = release()[job].get("needs", [])
+    direct = {needs} if isinstance(needs, str) else set(needs)
+    return direct.union(*map(before, direct))
+
+
+def test_the_job_that_can_sign_runs_nothing_of_the_repository_nor_of_its_dependencies() -> None:
+    jobs = release()
+    assert [name for name, job in jobs.items() if "id-token" in job["permissions"]] == ["sign"]
+    assert "make" not in commands(jobs["sign"])
+    uses = {step["uses"].partition("@")[0] for step in jobs["sign"]["steps"] if "uses" in step}
+    assert uses == {"actions/download-artifact", "sigstore/cosign-installer", "actions/attest"}
+    assert {"contents", "actions"} & jobs["sign"]["permissions"].keys() == set()
+
+
+def test_the_image_is_signed_and_attested_by_its_digest() -> None:
+    job = release()["sign"]
+    assert 'cosign sign --yes "$image@$DIGEST"' in commands(job)
+    attested = [step["with"] for step in job["steps"] if "actions/attest@" in step.get("uses", "")]
+    of_image = [given for given in attested if "subject-digest" in given]
+    of_files = [given for given in attested if "subject-path" in given]
+    for given in (of_image, of_files):  # where it comes from, and what it is made of
+        assert ["sbom-path" in each for each in given] == [False, True]
+    assert {given["subject-digest"] for given in of_image} == {"${{ needs.image.outputs.digest }}"}
+
+
+def test_the_wheel_is_built_apart_from_the_tests_and_verified_before_anything_is_pushed() -> None:
+    jobs = release()
+    assert re.findall(r"make ([a-z-]+)", commands(jobs["wheel"])) == ["wheel"]
+    assert {"test", "wheel", "verify-wheel", "sbom"} <= before("image")
+    assert {"sign", "image"} <= before("publish")
+    prerequisites = re.search(r"^wheel:([^#\n]*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert prerequisites is not None
+    assert "test-stamp" not in prerequisites[1]
+
+
 def test_the_notes_of_a_release_are_those_of_its_version_alone(tmp_path: Path) -> None:
     for file in ("CHANGELOG.md", "arsenal_fast/__init__.py", "scripts/release-notes.sh"):
         copy = tmp_path / file

@@ -13,7 +13,7 @@ GOOD = {
     "REDIS_URL": "redis://:q8Zt1vX0aJ@127.0.0.1:1/0",
     "CORS_ORIGIN": "https://sports.yourbook.com",
     "DATABASE_URL": "none",
-    "TRUSTED_PROXIES": "10.0.0.0/8",
+    "TRUSTED_PROXIES": "10.1.0.0/16",
 }
 
 Configured = Callable[..., Config]

@@ -52,6 +52,7 @@ WEAK = [
     ({"REDIS_URL": "redis://arsenal:arsenal@redis"}, "password in REDIS_URL is an example"),
     ({"DATABASE_URL": "postgresql://ledger:postgres@db/identity"}, "password in DATABASE_URL is an example"),
     ({"DATABASE_URL": "postgresql://ledger:l%65dger@db/identity"}, "password in DATABASE_URL is an example"),
+    ({"DATABASE_URL": "postgresql://db/identity?user=u&password=p%6fstgres"}, "password in DATABASE_URL is an example"),
 ]
 
 

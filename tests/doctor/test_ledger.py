@@ -140,17 +140,24 @@ def test_no_ledger_is_warned_of_in_production_alone(configured: Configured) -> N
 
 
 JUDGED = [
-    (Seen("x", 5 << 20, free=LITTLE), False, Level.OK, "x, 5.0 MiB, 256 MiB free"),
-    (Seen("x", 0, free=LITTLE - 1), False, Level.WARN, "nearly full"),
-    (Seen("x", LARGE + 1), False, Level.WARN, "grows for ever"),
-    (Seen("x", LARGE + 1), True, Level.OK, "x, 10240.0 MiB"),
-    (Seen("x", 0, network="nfs4"), False, Level.WARN, "nfs4 can't share"),
+    (Seen("x", 5 << 20, free=LITTLE), False, 0, Level.OK, "x, 5.0 MiB, 256 MiB free"),
+    (Seen("x", 0, free=LITTLE - 1), False, 0, Level.WARN, "nearly full"),
+    (Seen("x", LARGE + 1), False, 0, Level.WARN, "grows for ever"),
+    (Seen("x", LARGE + 1), True, 0, Level.OK, "x, 10240.0 MiB"),
+    (Seen("x", LARGE + 1), False, 10, Level.OK, "x, 10240.0 MiB"),
+    (Seen("x", 0, network="nfs4"), False, 0, Level.WARN, "nfs4 can't share"),
+    (Seen("x", 1, events=79), True, 100, Level.OK, "x"),
+    (Seen("x", 1, events=80), True, 100, Level.WARN, "80 of at most 100 events"),
+    (Seen("x", 1 << 20, free=LITTLE), True, LITTLE // 512, Level.OK, "x"),
+    (Seen("x", 1 << 20, free=LITTLE), True, LITTLE // 256, Level.WARN, "no room for the 1048576 events"),
 ]
 
 
-@pytest.mark.parametrize(("seen", "pruned", "level", "text"), JUDGED)
-def test_a_ledger_is_judged_by_size_room_and_file_system(seen: Seen, pruned: bool, level: Level, text: str) -> None:
-    finding = judge(seen, pruned)
+@pytest.mark.parametrize(("seen", "pruned", "max_rows", "level", "text"), JUDGED)
+def test_a_ledger_is_judged_by_size_room_and_file_system(
+    seen: Seen, pruned: bool, max_rows: int, level: Level, text: str
+) -> None:
+    finding = judge(seen, pruned, max_rows)
     assert finding.level is level
     assert text in finding.text
 

@@ -15,8 +15,12 @@ from arsenal_fast.identity.history import AuditQuery, Past
 from arsenal_fast.identity.life import Life
 from arsenal_fast.ledger import backend, threads
 from arsenal_fast.ledger.backend import DisabledLedger, Ledger
+from arsenal_fast.ledger.counters import Counters
 from arsenal_fast.ledger.faults import Busy, Unavailable, Unfit
-from arsenal_fast.ledger.store import Lives
+from arsenal_fast.ledger.jobs import Writing
+from arsenal_fast.ledger.maintenance import verify
+from arsenal_fast.ledger.store import PRUNE_ROWS, Lives
+from arsenal_fast.ledger.threads import Entry
 from tests.support.ledger import T0, ask, find, id_of, record, revoked, revoked_prefix, row, running
 from tests.support.loops import Answer, run, until
 from tests.support.stores_of_ledger import ScriptedStore
@@ -101,6 +105,50 @@ def test_reading_the_audit_is_an_event_that_stands_in_no_page_of_its_own(url: st
             assert again.events[0][2:] == (T0 + 9, "player", *[None] * 7, "auditor", "q-1")
 
     run(main())
+
+
+def test_a_ledger_that_is_written_without_a_pause_keeps_to_its_bound(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    bound, most = 2_000, 0
+
+    async def main() -> Ledger:
+        nonlocal most
+        async with running(Ledger(url, timeout=PATIENT, max_rows=bound)) as ledger:
+            for start in range(0, 10_000, 100):
+                await record(ledger, *(row(number, T0 + number) for number in range(start, start + 100)))
+                most = max(most, ledger.counters.rows - ledger.counters.trimmed)
+        return ledger
+
+    counters = run(main(), deadline=60).counters
+    assert most <= bound + 2 * PRUNE_ROWS
+    assert verify(url).events == counters.rows - counters.trimmed
+    (line,) = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert line.startswith("the ledger is full (LEDGER_MAX_ROWS is 2000): its oldest events leave")
+
+
+def test_what_the_retention_does_not_want_is_not_counted_as_trimmed(caplog: pytest.LogCaptureFixture) -> None:
+    store = ScriptedStore()
+    trimmed = [(500, T0 - 1), (500, T0), (500, T0 + 1), (0, 0)]
+    store.trim = lambda keep, now: trimmed.pop(0)  # type: ignore[method-assign]
+    counters = Counters()
+    job = Writing(counters, max_rows=10)
+    job.prune_before = T0
+    for _ in range(4):
+        job.rest(store)
+    assert (counters.trimmed, len(caplog.records)) == (1_000, 1)
+    assert not trimmed
+
+
+@pytest.mark.parametrize("max_rows", [0, 10])
+def test_only_a_ledger_with_a_bound_is_looked_at(max_rows: int) -> None:
+    store = ScriptedStore()
+    looked: list[int] = []
+    store.trim = lambda keep, now: (0, looked.append(keep) or 0)  # type: ignore[func-returns-value,method-assign]
+    job = Writing(Counters(), max_rows)
+    for number in range(4 * PRUNE_ROWS):
+        job.serve(store, [Entry(Lives([row(number)]), 1, lambda _: None, 0.0)])
+    assert len(looked) == (8 if max_rows else 0), "at the start, then once for so many rows"
 
 
 def test_pruning_goes_on_behind_the_work(url: str) -> None:

@@ -4,7 +4,10 @@ import asyncio
 import csv
 import io
 import json
+import os
+import re
 import sqlite3
+import stat
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -136,6 +139,25 @@ def test_a_backup_of_sqlite_is_one_file_that_anybody_can_open(sqlite_url: str, t
     assert {path.name for path in tmp_path.iterdir()} == {"backup.db", "data"}
 
 
+def mode_of(path: Path) -> str:
+    return oct(stat.S_IMODE(path.stat().st_mode))
+
+
+def test_a_restored_ledger_is_not_for_everybody_to_read(sqlite_url: str, tmp_path: Path) -> None:
+    fill(sqlite_url)
+    backup(sqlite_url, str(tmp_path / "backup.db"))
+    restore(f"sqlite:///{tmp_path}/other/identity.db", str(tmp_path / "backup.db"))
+    assert [mode_of(path) for path in (tmp_path / "backup.db", tmp_path / "other/identity.db")] == ["0o600", "0o640"]
+
+
+def test_a_backup_does_not_take_the_place_of_a_device_or_a_pipe(sqlite_url: str, tmp_path: Path) -> None:
+    fill(sqlite_url)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(LedgerError, match="is not a file"):
+        backup(sqlite_url, str(tmp_path / "pipe"))
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
 @pytest.mark.parametrize("content", [b"", b"not a database at all, but of some length" * 200])
 def test_a_backup_that_is_none_changes_nothing(url: str, tmp_path: Path, content: bytes) -> None:
     fill(url)
@@ -214,8 +236,46 @@ def test_csv_has_a_header_and_survives_hostile_text(url: str) -> None:
     with closing(opened(url)) as store:
         put(store, row(1, environment=hostile))
     header, line = csv.reader(io.StringIO(exported(url, "csv"), newline=""))
-    told = dict(zip(header, line, strict=True))
+    told = dict(zip(header, map(restored, line), strict=True))
     assert (told["id"], told["environment"], told["request_id"]) == (id_of(1), hostile, "")
+
+
+def restored(cell: str) -> str:
+    """What docs/ledger.md says of reading a cell."""
+    return re.sub(r"""(^|[,;|"\x00-\x1f])'""", r"\1", cell)
+
+
+# OWASP, "CSV Injection": the signs that begin a formula, the white space and the full-width forms that stand for them.
+FORMULAS = [
+    *(f"{sign}1+1|'cmd'!A0" for sign in "=+-@\t\r\n＝＋－＠"),
+    *(f"{before}=HYPERLINK(1)" for before in (" ", "  ", "\u00a0", "\ufeff", '"', '""', "'", "\"' ", "\x0b")),
+    *(f"harmless{end}=1+1" for end in (",", ";", "|", "\t", "\r\n", '"', '",', "; ", ";'", '";"')),
+]
+HARMLESS = ["production", "a=b", "sub:ci-4@x", "2001:db8::1", "it's", "50% - 3", "", "a;b,c", "x '=1'"]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_no_cell_of_csv_begins_a_formula_and_the_text_can_be_had_back(sqlite_url: str, text: str) -> None:
+    with closing(opened(sqlite_url)) as store:
+        put(store, row(1, environment=text, caller=text, request_id=text))
+        put(store, row(2, prefix=text))
+    _, line, parts = csv.reader(io.StringIO(exported(sqlite_url, "csv"), newline=""))
+    cells = [*line[-3:], parts[3], parts[4]]
+    # As any spreadsheet may split it, whatever its locale takes for a separator.
+    pieces = [piece for cell in cells for piece in re.split(r"[,;|\t\r\n\x0b]", cell)]
+    assert [piece for piece in pieces if piece.strip(' "\u00a0\ufeff')[:1] in [*"=+-@＝＋－＠"]] == []
+    assert [cell for cell in cells if cell[0] in "=+-@＝＋－＠\t\r\n"] == []
+    assert [restored(cell) for cell in line[-3:]] == [text] * 3
+    assert restored(parts[4]) == text
+    assert [json.loads(line)["caller"] for line in exported(sqlite_url).splitlines()] == [text, "203.0.113.9"]
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_other_text_is_exported_to_csv_as_it_is(sqlite_url: str, text: str) -> None:
+    with closing(opened(sqlite_url)) as store:
+        put(store, row(1, environment=text))
+    _, line = csv.reader(io.StringIO(exported(sqlite_url, "csv"), newline=""))
+    assert line[-3] == text
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])

@@ -12,7 +12,8 @@ from arsenal_fast.identity.life import MAX_TTL, Life
 from arsenal_fast.ledger.address import parse_url
 from arsenal_fast.ledger.backend import opener
 from arsenal_fast.ledger.faults import Busy, Refused
-from arsenal_fast.ledger.store import Item, Lives, Reading, Store
+from arsenal_fast.ledger.maintenance import verify
+from arsenal_fast.ledger.store import PRUNE_ROWS, Item, Lives, Reading, Store
 from tests.ledger.moments import CASES, Case
 from tests.support.ledger import HOUR, T0, id_of, revoked, revoked_all, revoked_prefix, row
 
@@ -324,6 +325,84 @@ def test_pruning_goes_in_steps_and_ends(store: Store) -> None:
     put(store, *(row(number, T0 - 2 * DAY) for number in range(4_500)))
     steps = list(store.pruning(T0 - DAY))
     assert sum(steps) == 9_000
-    assert max(steps) <= 2_000
+    assert max(steps) <= PRUNE_ROWS
     assert sum(store.pruning(T0 - DAY)) == 0
     assert store.find([id_of(0)]) == [None]
+
+
+# The bound
+
+
+def trim(store: Store, keep: int, now: int = T0 + DAY) -> list[int]:
+    """Rows of each step, until there is nothing left to do."""
+    steps = []
+    while deleted := store.trim(keep, now)[0]:
+        steps.append(deleted)
+    return steps
+
+
+def test_the_newest_events_are_kept_and_older_ones_leave_in_steps(store: Store, url: str) -> None:
+    assert store.trim(1, T0) == (0, 0), "an empty ledger has nothing to lose"
+    put(store, *(row(number, T0 + number) for number in range(PRUNE_ROWS + 30)))
+    assert store.trim(PRUNE_ROWS + 30, T0) == (0, 0)
+    assert store.trim(20, T0 + DAY) == (PRUNE_ROWS, T0 + PRUNE_ROWS - 1)
+    assert trim(store, 20) == [10]
+    assert [event.run for event in store.audit(AuditQuery(T0, "me")).events] == [
+        str(number) for number in reversed(range(PRUNE_ROWS + 10, PRUNE_ROWS + 30))
+    ]
+    assert verify(url).faults == []
+
+
+def test_without_their_events_the_living_and_their_bounds_are_known_all_the_same(store: Store, url: str) -> None:
+    put(store, row("living", T0 - 5, DAY), row("over", T0 - 5, 3), row("revoked", T0 - 5, DAY))
+    store.write([revoked("revoked", T0 - 2, at=T0 - 2), revoked_prefix("other", T0 - 2, at=T0 - 2)])
+    put(store, *(row(number, T0) for number in range(10)))
+    before = store.find([id_of("living"), id_of("revoked"), id_of(3)])
+    assert trim(store, 10) == [5]
+    assert sum(store.pruning(0)) == 1, "what is known of the one that was over before the oldest event that is left"
+    assert store.find([id_of("living"), id_of("revoked"), id_of(3)]) == before
+    assert store.find([id_of("over")]) == [None]
+    assert store.epochs() == {"other": T0 - 2}
+    report = verify(url)
+    assert (report.events, report.lives, report.faults) == (10, 12, [])
+
+
+def test_what_is_known_of_identities_does_not_grow_without_their_events(store: Store) -> None:
+    """Lives of an hour, one a minute, for a hundred hours, and no retention: only the bound on events."""
+    minute = 60_000
+    known = []
+    for hour in range(100):
+        put(store, *(row(f"{hour}.{number}", T0 + (hour * 60 + number) * minute) for number in range(60)))
+        trim(store, 100, T0 + hour * 60 * minute)
+        list(store.pruning(0))
+        ids = [id_of(f"{each}.{number}") for each in range(hour + 1) for number in range(60)]
+        known.append(sum(past is not None for past in store.find(ids)))
+    assert max(known) <= 100 + 60, "one for each event that is kept, and those that live"
+
+
+def test_an_event_of_the_future_ends_no_living_identity(store: Store) -> None:
+    put(store, row("future", T0 + 400 * DAY), row("long", T0, 2 * DAY), *(row(number, T0 + 1) for number in range(5)))
+    assert trim(store, 5, now=T0 + 2) == [2]
+    list(store.pruning(0))
+    assert store.find([id_of("long")]) == [Past(row("long", T0, 2 * DAY).life, 0)]
+
+
+def test_several_workers_trim_together_and_no_more_than_they_should(store: Store, url: str) -> None:
+    put(store, *(row(number, T0 + number) for number in range(6 * PRUNE_ROWS)))
+
+    def work(_: int) -> int:
+        with closing(opened(url)) as other:
+            total = 0
+            while True:
+                try:
+                    deleted, _ = other.trim(PRUNE_ROWS, T0 + DAY)
+                except Busy:
+                    continue
+                if not deleted:
+                    return total
+                total += deleted
+
+    with ThreadPoolExecutor(3) as pool:
+        assert sum(pool.map(work, range(3))) == 5 * PRUNE_ROWS
+    report = verify(url)
+    assert (report.events, report.faults) == (PRUNE_ROWS, [])
