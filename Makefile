@@ -116,6 +116,10 @@ fuzz: $(VENV)/.test-stamp ## the property tests with 10,000 examples each; FUZZ_
 soak: $(VENV)/.test-stamp redis ## an hour of traffic, every answer checked, nothing may grow; SOAK_SECONDS=n for another time
 	SOAK_SECONDS=$${SOAK_SECONDS:-3600} $(BIN)/pytest tests/integration/test_soak.py
 
+.PHONY: attack
+attack: $(VENV)/.test-stamp redis ## a minute of every attack at once from 50 addresses, over plain and TLS; ATTACK_SECONDS=n
+	ATTACK_SECONDS=$${ATTACK_SECONDS:-60} $(BIN)/pytest -s tests/integration/test_attack.py
+
 .PHONY: wheel
 wheel: | $(BIN)/python ## build dist/*.whl of the newest commit, with nothing installed but requirements/build.lock
 	scripts/build-wheel.sh $(BIN)/python dist
