@@ -179,6 +179,7 @@ def _add_process(moment: Metrics, figures: ProcessFigures) -> None:
     moment.process_resident_bytes = figures.resident_bytes
     moment.process_open_descriptors = figures.open_descriptors
     moment.process_started = figures.started
+    moment.log_lines_dropped += figures.log_lines_dropped
     young, middle, old = figures.collections
     moment.gc_collections_0 += young
     moment.gc_collections_1 += middle
