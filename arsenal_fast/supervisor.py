@@ -304,17 +304,18 @@ def _described(code: int) -> str:
 
 @contextmanager
 def _signal_pipe() -> Iterator[tuple[int, int]]:
-    """Route our signals into a pipe; yields its ends. Puts everything back afterwards."""
+    """Route our signals into a pipe; yields its ends. Afterwards they are ignored: the process ends anyway."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    handlers = {number: signal.signal(number, _note) for number in _HANDLED}
+    for number in _HANDLED:
+        signal.signal(number, _note)
     wakeup = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     try:
         yield reading, writing
     finally:
+        for number in _HANDLED:
+            signal.signal(number, signal.SIG_IGN)
         signal.set_wakeup_fd(wakeup)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
         os.close(reading)
         os.close(writing)
 

@@ -187,6 +187,7 @@ class _Worker:
         self._write_snapshot(service)
         if access is not None:
             access.close()
+        _ignore_signals(loop)
         log.info("stopped")
         # Also where a peer had to be cut off: being stuck is its failure, not ours.
         return 0
@@ -275,6 +276,15 @@ class _Worker:
             service.metrics.certificate_expires = _certificate_expires(config)
             log.info("the certificate has been read again")
         self._tls_seen = seen
+
+
+def _ignore_signals(loop: asyncio.AbstractEventLoop) -> None:
+    """Let no signal end a process that has stopped and waits for its log alone: that would look like a failure."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, HURRY)
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)  # without its handler a signal has its deadly default at first
+    for number in numbers:
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _settings(config: Config) -> Settings:

@@ -1,6 +1,8 @@
 """A log that nobody reads: the pipe of stderr is full, and the service answers and stops as ever."""
 
+import os
 import re
+import select
 import signal
 from collections.abc import Iterable
 from contextlib import suppress
@@ -77,6 +79,21 @@ def test_a_worker_that_dies_is_replaced_although_nobody_reads_of_it(redis: Redis
         service.signal_worker(service.worker_pids[0], signal.SIGKILL)
         run(replaced(), deadline=20)
         service.send_signal(signal.SIGTERM)
+        assert service.wait(STOP_SECONDS) == 0
+
+
+@pytest.mark.parametrize("count", [1, 2], ids=["one worker", "two workers"])
+def test_signals_at_any_moment_of_the_stop_are_no_failure(redis: RedisServer, count: int) -> None:
+    """Also of those seconds at its end in which a process waits for its log alone."""
+    variables = {**LOUD, "REDIS_URL": redis.url, "WORKERS": str(count), "DRAIN_SECONDS": "5"}
+    with ServiceProcess(**variables) as service:
+        service.stop_reading()
+        run(answered(service, LINES_TO_FILL), deadline=60)
+        ended = os.pidfd_open(service.pid)  # readable once its process has ended
+        while not select.select([ended], [], [], 0.01)[0]:
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+                service.send_signal_to_group(number)
+        os.close(ended)
         assert service.wait(STOP_SECONDS) == 0
 
 

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from arsenal_fast import log_writer
+
 _HOOKS = ((sys, "excepthook"), (sys, "unraisablehook"), (threading, "excepthook"))
 
 
@@ -18,6 +20,7 @@ def logging_kept() -> Iterator[None]:
     try:
         yield
     finally:
+        log_writer.STDERR.flush()  # while pytest still captures it
         logging.captureWarnings(False)
         root.handlers[:] = handlers
         root.setLevel(level)
