@@ -133,8 +133,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from arsenal_fast import supervisor, worker  # the worker before the forks: its modules are then shared memory
 
     def run() -> int:
-        worker.rehearse(config)
-        return supervisor.run(config, serve_worker)
+        return supervisor.run(config, serve_worker, worker.rehearse(config))
 
     return _told(config, run)
 
@@ -155,12 +154,21 @@ def _told(config: "Config", start: Callable[[], int]) -> int:
     try:
         return start()
     except ConfigurationError as error:  # seen only at the start proper: a certificate that is none
-        _complain(*error.faults)
+        _report(*error.faults)
         return EXIT_CONFIGURATION
     except OSError as error:
         logging.getLogger(__name__).debug("could not serve", exc_info=True)
-        _complain(_start_failure(config, error))
+        _report(_start_failure(config, error))
         return EXIT_FAILURE
+
+
+def _report(*sentences: str) -> None:
+    """Tell them on stderr, behind what was logged and without waiting for a reader for ever."""
+    from arsenal_fast.log_writer import STDERR
+
+    for sentence in sentences:
+        STDERR.put(sentence)
+    STDERR.flush()
 
 
 def _start_failure(config: "Config", error: OSError) -> str:

@@ -1,8 +1,8 @@
 """The configuration: the table of ``variables``, read once at start.
 
 The attribute of a variable is its name in lower case. All faults are told at once, one sentence each, none of
-which repeats a secret. An empty value counts as absent. ``.env`` files are not read here: whoever starts the
-process (Compose, Kubernetes, a shell) sets the environment.
+which repeats a secret. An empty value counts as absent; quotes around one are not a part of it. ``.env`` files
+are not read here: whoever starts the process (Compose, Kubernetes, a shell) sets the environment.
 """
 
 import os
@@ -44,6 +44,7 @@ class Config:
     cors_origin: tuple[str, ...]
     tls_cert_file: str
     tls_key_file: str
+    tls_key_password_file: str
     api_base_url: str
     jwt_secret: Secret | None
     jwt_secret_previous: Secret | None
@@ -95,6 +96,7 @@ _EMPTY: Final[Mapping[str, object]] = {
     "TRUSTED_PROXIES": (),
     "TLS_CERT_FILE": "",
     "TLS_KEY_FILE": "",
+    "TLS_KEY_PASSWORD_FILE": "",
     "JWT_SECRET": None,
     "JWT_SECRET_PREVIOUS": None,
     "JWT_PRIVATE_KEY": None,
@@ -105,11 +107,12 @@ _EMPTY: Final[Mapping[str, object]] = {
 
 def load(environ: Mapping[str, str]) -> Config:
     """The configuration of this environment; raises ConfigurationError with a sentence for each fault."""
-    production = environ.get("NODE_ENV", "").lower() == PRODUCTION
+    texts = {row.name: _unquoted(environ.get(row.name, "")) for row in TABLE}
+    production = texts["NODE_ENV"].lower() == PRODUCTION
     values: dict[str, Any] = {}
     faults: list[str] = []
     for row in TABLE:
-        text = environ.get(row.name, "")
+        text = texts[row.name]
         if not text and row.required and production:
             faults.append(f"{row.name} must be set when NODE_ENV is production: {row.allowed}.")
             continue
@@ -126,12 +129,27 @@ def load(environ: Mapping[str, str]) -> Config:
         faults.extend(fault_of(values, production))
     if faults:
         raise ConfigurationError(faults)
-    given = frozenset(row.name for row in TABLE if environ.get(row.name))
+    given = frozenset(name for name, text in texts.items() if text)
     return Config(
         **{name.lower(): value for name, value in values.items()},
         given=given,
-        warnings=(*_misspelt(environ), *_doubtful(values, production)),
+        warnings=(*_misspelt(environ), *_quoted(environ, texts), *_doubtful(values, production)),
     )
+
+
+def _unquoted(text: str) -> str:
+    """Return the text without a pair of quotes around it.
+
+    A shell, Compose and systemd take them off; ``docker run --env-file`` and Kubernetes' ``--from-env-file`` hand
+    them on. A secret must be the same octets to all of them.
+    """
+    return text[1:-1] if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"" else text
+
+
+def _quoted(environ: Mapping[str, str], texts: Mapping[str, str]) -> Iterator[str]:
+    for name, text in texts.items():
+        if text != environ.get(name, ""):
+            yield f"{name} has quotes around its value, which are not taken for a part of it: leave them out."
 
 
 def _default(row: Row, production: bool, values: Mapping[str, Any]) -> str:
@@ -193,6 +211,8 @@ def _check_tls(values: Mapping[str, Any], _production: bool) -> Iterator[str]:
     if certificate is not None and key is not None and bool(certificate) != bool(key):
         absent = "TLS_KEY_FILE" if certificate else "TLS_CERT_FILE"
         yield f"{absent} must be set too: TLS needs TLS_CERT_FILE and TLS_KEY_FILE, or neither."
+    if values.get("TLS_KEY_PASSWORD_FILE") and key == "":
+        yield "TLS_KEY_FILE must be set too: TLS_KEY_PASSWORD_FILE is for it alone."
 
 
 def _check_secret(values: Mapping[str, Any], production: bool) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """What is logged, in which form, and how much of it.
 
 Modules log through ``logging.getLogger(__name__)``; further fields go in ``extra={"fields": {...}}`` under
-their ECS names. ``setup`` decides once: one handler on the root logger, to stderr, as JSON lines in the
-Elastic Common Schema or as plain text. Rules of this file:
+their ECS names. ``setup`` decides once: one handler on the root logger, as JSON lines in the Elastic Common
+Schema or as plain text, written to stderr by the thread of ``log_writer``. Rules of this file:
 
 * one event is one line, whatever is in it: control characters are escaped in both forms, a traceback in text
   form is indented, so that nothing a client sends can look like a line of ours;
@@ -10,7 +10,8 @@ Elastic Common Schema or as plain text. Rules of this file:
   like a token or like a password in a URL: a client may have put its own into a path or a request id;
 * a message that repeats (an outage says the same thing thousands of times) is written BURST times in a
   WINDOW; then one line says how many were left out;
-* to log never raises: a full disk or a closed pipe is not the service's end.
+* to log never raises and never waits: a full disk, a closed pipe or one that nobody reads is not the service's end;
+* what Python itself writes to stderr (warnings, uncaught exceptions of any thread) is logged instead.
 
 The lines of answered requests are made in ``access_log.py``.
 """
@@ -19,11 +20,14 @@ import json
 import logging
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, TextIO
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from arsenal_fast import __version__
+from arsenal_fast import __version__, log_writer
 from arsenal_fast.secret import MASK, without_passwords
 
 if TYPE_CHECKING:
@@ -76,37 +80,51 @@ class Repeats:
                 yield key, left_out
 
 
-class StderrHandler(logging.StreamHandler[TextIO]):
-    """Writes records, fewer where they repeat; each of those with ``extra={"each": True}``."""
+class Writer(Protocol):
+    """Where lines go: ``log_writer.LogWriter``."""
 
-    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(stream)
+    dropped_line: Callable[[int], str]
+
+    def put(self, line: str) -> None: ...
+    def flush(self) -> object: ...
+
+
+class LineHandler(logging.Handler):
+    """Hands records to a writer as lines, fewer where they repeat; each of those with ``extra={"each": True}``."""
+
+    def __init__(self, writer: Writer, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._writer = writer
         self._clock = clock
         self._repeats = Repeats()
+        writer.dropped_line = self._dropped_line
 
     def emit(self, record: logging.LogRecord) -> None:
         now = self._clock()
         self._tell(now)
         if getattr(record, "each", False) or self._repeats.admit(_key(record), now):
-            super().emit(record)
-
-    def flush(self) -> None:
-        try:
-            super().flush()
-        except (OSError, ValueError):  # closed by whoever reads us
-            return
+            self._put(record)
 
     def close(self) -> None:
+        """Say how many lines were left out of late, and wait for the writer, for a bounded time."""
         self._tell(float("inf"))
+        self._writer.flush()
         super().close()
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 logging's name
-        """To log never raises, and to complain about a broken log there is no place."""
+    def _put(self, record: logging.LogRecord) -> None:
+        try:
+            self._writer.put(self.format(record))
+        except Exception:  # a record that can't be formatted; to complain about it there is no place
+            return
 
     def _tell(self, now: float) -> None:
         for (name, level, message), count in self._repeats.over(now):
             text = "%d more in %g s left out: %s"
-            super().emit(logging.LogRecord(name, level, "", 0, text, (count, WINDOW, message), None))
+            self._put(logging.LogRecord(name, level, "", 0, text, (count, WINDOW, message), None))
+
+    def _dropped_line(self, count: int) -> str:
+        text = "%d log lines left out: the log is read too slowly"
+        return self.format(logging.LogRecord(__name__, logging.WARNING, "", 0, text, (count,), None))
 
 
 def _key(record: logging.LogRecord) -> tuple[str, int, str]:
@@ -197,14 +215,40 @@ def formatter(config: "Config") -> logging.Formatter:
     return (EcsFormatter if config.log_format == "ecs" else TextFormatter)(config.secrets())
 
 
-def setup(config: "Config", stream: TextIO | None = None) -> None:
+def setup(config: "Config", writer: Writer | None = None) -> None:
     """Give the root logger our one handler, in place of all others. May be called again."""
-    handler = StderrHandler(stream or sys.stderr)
+    handler = LineHandler(writer or log_writer.STDERR)
     handler.setFormatter(formatter(config))
     root = logging.getLogger()
     for other in root.handlers[:]:
         root.removeHandler(other)
-        if isinstance(other, StderrHandler):
+        if isinstance(other, LineHandler):
             other.close()
     root.addHandler(handler)
     root.setLevel(config.log_level.upper())
+    _take_over()
+
+
+def _take_over() -> None:
+    """Log what Python would write to stderr by itself, from any thread: it would wait for stderr's reader."""
+    logging.captureWarnings(True)
+    sys.excepthook = partial(_uncaught, "uncaught exception")
+    sys.unraisablehook = _unraisable
+    threading.excepthook = _uncaught_in_thread
+
+
+def _uncaught(
+    message: str, kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+) -> None:
+    logging.getLogger(__name__).critical(message, exc_info=(kind, error or kind(), trace))
+
+
+def _unraisable(unraisable: Any) -> None:
+    message = unraisable.err_msg or "exception ignored"
+    _uncaught(message, unraisable.exc_type, unraisable.exc_value, unraisable.exc_traceback)
+
+
+def _uncaught_in_thread(arguments: threading.ExceptHookArgs) -> None:
+    if arguments.exc_type is not SystemExit:
+        message = "uncaught exception in a thread"
+        _uncaught(message, arguments.exc_type, arguments.exc_value, arguments.exc_traceback)

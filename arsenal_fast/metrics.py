@@ -95,6 +95,7 @@ class ProcessFigures:
     """Wall clock, seconds since the epoch; 0 where unknown."""
     collections: tuple[int, int, int] = (0, 0, 0)
     """Runs of the garbage collector for each generation."""
+    log_lines_dropped: int = 0
 
 
 class Rate:
@@ -202,6 +203,7 @@ class Metrics:
 
     workers: Annotated[Gauge, "Workers that are alive."] = 0
     worker_restarts: Annotated[Counter, "Workers that took the place of one that had died."] = 0
+    log_lines_dropped: Annotated[Counter, "Log lines dropped because stderr was read too slowly or not at all."] = 0
     event_loop_lag: Annotated[Timing, "How late the event loop came round to a timer, ten times a second."] = field(
         default_factory=Series
     )

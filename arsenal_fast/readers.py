@@ -203,6 +203,16 @@ def readable_file(text: str) -> str:
     return text
 
 
+def password_file(text: str) -> str:
+    """The path of a file with a password in it; not repeated, for it may be the password itself."""
+    try:
+        return readable_file(text)
+    except ValueError:
+        raise ValueError(
+            "must be the path of a file that can be read and has the password; its value is not shown"
+        ) from None
+
+
 def _is_authority(match: re.Match[str]) -> bool:
     """The pattern has looked at the characters; this looks at what they mean."""
     port, host = match["port"], match["host"]

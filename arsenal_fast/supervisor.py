@@ -7,6 +7,7 @@ The parent forks a worker for each slot, waits, and replaces the dead. Rules of 
   (protocol.md rule 28).
 * Nothing is polled: the parent sleeps in one ``select`` on the pipe into which the interpreter's C-level
   signal handler writes the signals' numbers. What arrives at any time before the select is in the pipe.
+* Nothing else is waited for, the reader of the log neither: its lines are written by a thread (``log_writer``).
 * Signals are blocked around each fork, so that none can run the parent's handler in the child or write into
   the pipe they would share.
 * A worker must not outlive its supervisor, or it would hold the port against the next one. Each waits, in a
@@ -16,18 +17,21 @@ The parent forks a worker for each slot, waits, and replaces the dead. Rules of 
 * What is hopeless from the start is not repeated: if the first process of every slot ends with the same
   failure (the port is taken: 1, the configuration: 78), that is the exit status.
 
-A worker is sent SIGTERM to stop (SIGINT reaches it from a terminal as well, and is ignored until it says
-otherwise) and SIGHUP to read its certificate again. Until ``serve`` has set its own handlers SIGTERM ends it
-with 0: it has accepted nothing yet.
+A worker is sent SIGTERM to stop, HURRY when the supervisor is told to stop once more, and SIGHUP to read its
+certificate again. A signal to the whole process group (a terminal's SIGINT, systemd's SIGTERM) reaches the
+workers too: they ignore SIGINT, and a second SIGTERM says nothing new. Until ``serve`` has set its own handlers
+SIGTERM ends a worker with 0: it has accepted nothing yet.
 """
 
 import logging
 import os
 import select
 import signal
+import socket
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,10 +56,13 @@ FIRST_PAUSE: Final = 0.1
 MAX_PAUSE: Final = 5.0
 """Seconds before the second young death in a row is replaced, and at most; doubling in between."""
 
-STOP_MARGIN: Final = 6.0
-"""Seconds a worker may take to stop beyond DRAIN_SECONDS (its ledger is flushed then) before it is killed."""
+STOP_MARGIN: Final = 8.0
+"""Seconds a worker may take to stop beyond DRAIN_SECONDS (ledger and log are flushed then) before it is killed."""
 
 EXIT_CRASH: Final = 70  # EX_SOFTWARE: serve raised
+
+HURRY: Final = signal.SIGUSR1
+"""Tells a worker that is stopping not to wait for DRAIN_DELAY. SIGTERM can't: see above."""
 
 _HANDLED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
@@ -83,15 +90,16 @@ def pause_before_restart(young_deaths: int) -> float:
     return min(MAX_PAUSE, FIRST_PAUSE * 2.0 ** min(young_deaths - 2, 16))
 
 
-def run(config: Config, serve: Serve) -> int:
+def run(config: Config, serve: Serve, reservation: socket.socket | None = None) -> int:
     """Run ``serve(config, slot, counters)`` in ``config.workers`` processes until told to stop.
 
     Returns the exit status: 0 when all workers ended with 0 in the stop, the common failure of a start in
-    which no worker came up, else 1. To be called in the main thread.
+    which no worker came up, else 1. To be called in the main thread. ``reservation``: of the address
+    (``listen_socket``), closed when the stop begins: the next service may start then.
     """
     with _signal_pipe() as signals, _life_line() as life_line:
         counters = SharedCounters(config.workers, SNAPSHOT_SIZE)
-        return _Supervisor(config, serve, counters, signals, life_line).run()
+        return _Supervisor(config, serve, counters, signals, life_line, reservation).run()
 
 
 class _Supervisor:
@@ -102,6 +110,7 @@ class _Supervisor:
         "_kill_at",
         "_killed",
         "_life_line",
+        "_reservation",
         "_serve",
         "_signals",
         "_status",
@@ -115,9 +124,10 @@ class _Supervisor:
         counters: SharedCounters,
         signals: tuple[int, int],
         life_line: tuple[int, int],
+        reservation: socket.socket | None,
     ) -> None:
         self._config, self._serve, self._counters = config, serve, counters
-        self._signals, self._life_line = signals, life_line
+        self._signals, self._life_line, self._reservation = signals, life_line, reservation
         self._workers = [_Worker(slot) for slot in range(config.workers)]
         self._kill_at: float | None = None  # set: we are stopping
         self._killed = False
@@ -159,11 +169,14 @@ class _Supervisor:
             self._stop(signal.Signals(number).name)
 
     def _stop(self, reason: str) -> None:
-        if self._kill_at is None:
-            log.info("stopping: %s", reason)
-            allowed = self._config.drain_seconds + STOP_MARGIN
-            self._kill_at = time.monotonic() + allowed
+        if self._kill_at is not None:
+            self._send(HURRY)
+            log.info("stopping without further delay: %s again", reason)
+            return
+        self._kill_at = time.monotonic() + self._config.drain_seconds + STOP_MARGIN
+        self._release()
         self._send(signal.SIGTERM)
+        log.info("stopping: %s", reason)
 
     def _kill(self) -> None:
         for worker in self._workers:
@@ -172,6 +185,10 @@ class _Supervisor:
         self._clean = False
         self._killed = True
         self._send(signal.SIGKILL)
+
+    def _release(self) -> None:
+        if self._reservation is not None:
+            self._reservation.close()
 
     def _send(self, number: signal.Signals) -> None:
         # A process that has died keeps its number until we reap it, so nobody else is ever hit.
@@ -220,9 +237,12 @@ class _Supervisor:
     def _start(self, worker: _Worker) -> None:
         sys.stdout.flush()  # what stands in a buffer would be written twice
         sys.stderr.flush()
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, (*_HANDLED, HURRY))
         try:
-            pid = os.fork()
+            with warnings.catch_warnings():
+                # Python 3.12 warns of a fork beside threads: ours is the log's, whose lock the child makes anew.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                pid = os.fork()
         except OSError as error:  # no memory, too many processes: as a worker that died at once
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             worker.young_deaths += 1
@@ -233,7 +253,8 @@ class _Supervisor:
             self._become_worker(worker.slot, mask)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         worker.pid, worker.started = pid, time.monotonic()
-        log.info("worker %d is process %d", worker.slot, pid)
+        # Each, for there may be 64 of them; MAX_PAUSE bounds those of a worker that dies again and again.
+        log.info("worker %d is process %d", worker.slot, pid, extra={"each": True})
 
     def _become_worker(self, slot: int, mask: Iterable[int]) -> NoReturn:
         status = EXIT_CRASH
@@ -242,6 +263,8 @@ class _Supervisor:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            signal.signal(HURRY, signal.SIG_IGN)
+            self._release()
             signal.signal(signal.SIGTERM, _leave)
             waits, keeps = self._life_line
             for descriptor in (*self._signals, keeps):
@@ -260,7 +283,7 @@ class _Supervisor:
 
 def _follow(waits: int) -> None:
     """In a thread of a worker: wait until the supervisor is gone, then stop as if it had said so."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)  # signals are for the main thread
+    signal.pthread_sigmask(signal.SIG_BLOCK, (*_HANDLED, HURRY))  # signals are for the main thread
     os.read(waits, 1)
     os.kill(os.getpid(), signal.SIGTERM)
 
@@ -281,17 +304,18 @@ def _described(code: int) -> str:
 
 @contextmanager
 def _signal_pipe() -> Iterator[tuple[int, int]]:
-    """Route our signals into a pipe; yields its ends. Puts everything back afterwards."""
+    """Route our signals into a pipe; yields its ends. Afterwards they are ignored: the process ends anyway."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    handlers = {number: signal.signal(number, _note) for number in _HANDLED}
+    for number in _HANDLED:
+        signal.signal(number, _note)
     wakeup = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     try:
         yield reading, writing
     finally:
+        for number in _HANDLED:
+            signal.signal(number, signal.SIG_IGN)
         signal.set_wakeup_fd(wakeup)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
         os.close(reading)
         os.close(writing)
 

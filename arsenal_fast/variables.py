@@ -115,6 +115,13 @@ TABLE: Final = (
     ),
     Row("TLS_KEY_FILE", readers.readable_file, "", "Its PEM private key.", "a readable file"),
     Row(
+        "TLS_KEY_PASSWORD_FILE",
+        readers.password_file,
+        "",
+        "The password of an encrypted private key; only the service's user should be able to read it (mode 0600).",
+        "a readable file",
+    ),
+    Row(
         "API_BASE_URL",
         readers.base_url,
         "http://localhost:PORT",

@@ -24,8 +24,8 @@ from typing import Final
 
 import uvloop
 
-from arsenal_fast import __version__, access_log, certificates, logs, pauses
-from arsenal_fast.access_log import AccessLog, LineWriter
+from arsenal_fast import __version__, certificates, listen_socket, log_writer, logs, pauses
+from arsenal_fast.access_log import AccessLog
 from arsenal_fast.config import Config
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.http.limits import Limits
@@ -42,6 +42,7 @@ from arsenal_fast.service.admission import OnFailure
 from arsenal_fast.service.app import Service
 from arsenal_fast.service.settings import Settings
 from arsenal_fast.shared_counters import SharedCounters
+from arsenal_fast.supervisor import HURRY
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,9 @@ PRUNE: Final = 3600.0
 TLS_CHECK: Final = 10.0
 """Seconds between looks at the certificate files; cert-manager renews weeks ahead."""
 
+MAX_PASSWORD: Final = 1024
+"""Octets read of TLS_KEY_PASSWORD_FILE: what OpenSSL takes at most (PEM_BUFSIZE)."""
+
 GC_THRESHOLDS: Final = (5_000, 1_000, 100)
 """The hot path makes no cycles. A young collection every 5,000 net new objects stops the loop for 4 ms at the most
 while identities are issued, one every 50,000 for 44 ms, at the same cost in all (``bench/experiments/garbage.py``)."""
@@ -69,15 +73,20 @@ def serve(config: Config, slot: int, counters: SharedCounters) -> int:
     """
     # Before the loop: a fault in it is the operator's, and told before anything has started.
     tls = tls_context(config)
-    listening = _bind(config)
+    listening = listen_socket.bind(config, shared=config.workers > 1)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_Worker(config, slot, counters, listening, tls).run())
 
 
-def rehearse(config: Config) -> None:
-    """Raise what :func:`serve` would raise at its start; so that who forks workers tells it once, not each of them."""
+def rehearse(config: Config) -> socket.socket | None:
+    """Raise what the workers' :func:`serve` would raise at its start, once instead of once for each of them.
+
+    Returns what keeps other services of several workers from the same address until they listen (``listen_socket``).
+    """
     tls_context(config)
-    _bind(config).close()
+    reservation = listen_socket.reserve(config)
+    listen_socket.bind(config, shared=False).close()
+    return reservation
 
 
 class _Worker:
@@ -98,14 +107,13 @@ class _Worker:
         self._tls = tls
         self._tls_seen = _modified(config)
         self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        """Set: serve no longer for DRAIN_DELAY."""
 
     async def run(self) -> int:
         config = self._config
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
-        if config.workers == 1:
-            # Of several, each would see Ctrl-C twice: from the terminal, and as the supervisor's SIGTERM.
-            loop.add_signal_handler(signal.SIGINT, self._stop.set)
+        self._handle_stop_signals(loop)
         backend: MemoryBackend | RedisBackend
         spare = _memory()
         if config.embedded:
@@ -178,9 +186,26 @@ class _Worker:
         self._write_snapshot(service)
         if access is not None:
             access.close()
+        _ignore_signals(loop)
         log.info("stopped")
         # Also where a peer had to be cut off: being stuck is its failure, not ours.
         return 0
+
+    def _handle_stop_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._config.workers == 1:
+            loop.add_signal_handler(signal.SIGTERM, self._stop_or_hurry)
+            loop.add_signal_handler(signal.SIGINT, self._stop_or_hurry)
+        else:
+            # A signal to the process group comes twice, from its sender and from the supervisor: only the
+            # supervisor knows whether a second one was sent.
+            loop.add_signal_handler(HURRY, self._hurry.set)
+            loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+
+    def _stop_or_hurry(self) -> None:
+        """Stop; a second signal ends the wait: the operator means it."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
 
     async def _drain(self, service: Service, listener: Listener) -> None:
         config = self._config
@@ -190,11 +215,9 @@ class _Worker:
         service.draining = True
         listener.drain()
         if config.drain_delay:
-            # A second signal ends the wait: the operator means it.
-            self._stop.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(config.drain_delay, config.drain_seconds)):
-                    await self._stop.wait()
+                    await self._hurry.wait()
         clean = await listener.stop(deadline)
         if not clean:
             log.warning("some connections did not end within DRAIN_SECONDS and were cut off")
@@ -247,13 +270,22 @@ class _Worker:
         try:
             # A context of its own first: loading a bad pair into the one in use would leave it half changed.
             tls_context(config)
-            self._tls.load_cert_chain(config.tls_cert_file, config.tls_key_file)
-        except (ConfigurationError, OSError) as error:
+            _load_pair(self._tls, config)
+        except ConfigurationError as error:
             log.error("the renewed certificate can't be used, the old one stays: %s", error)
         else:
             service.metrics.certificate_expires = _certificate_expires(config)
             log.info("the certificate has been read again")
         self._tls_seen = seen
+
+
+def _ignore_signals(loop: asyncio.AbstractEventLoop) -> None:
+    """Let no signal end a process that has stopped and waits for its log alone: that would look like a failure."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, HURRY)
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)  # without its handler a signal has its deadly default at first
+    for number in numbers:
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _settings(config: Config) -> Settings:
@@ -334,33 +366,14 @@ def _process_figures() -> ProcessFigures:
         open_descriptors=descriptors,
         started=_STARTED,
         collections=(collections[0], collections[1], collections[2]),
+        log_lines_dropped=log_writer.STDERR.dropped,
     )
 
 
 def _access_log(config: Config) -> AccessLog | None:
     if config.access_log == "off":
         return None
-    return AccessLog(config.access_log, logs.formatter(config), LineWriter(access_log.to_stderr))
-
-
-def _bind(config: Config) -> socket.socket:
-    """Return a bound socket; it does not listen before the service is ready to answer."""
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    listening = socket.socket(family, kind, protocol)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if config.workers > 1:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
-            # "::" serves IPv4 too; such a peer is its IPv4 address to the limiter.
-            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        listening.bind(address)
-    except OSError:
-        listening.close()
-        raise
-    return listening
+    return AccessLog(config.access_log, logs.formatter(config), log_writer.STDERR.put)
 
 
 def tls_context(config: Config) -> ssl.SSLContext | None:
@@ -370,12 +383,29 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    try:
-        context.load_cert_chain(config.tls_cert_file, config.tls_key_file)
-    except (OSError, ssl.SSLError) as error:
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or "unreadable"
-        raise ConfigurationError([f"TLS_CERT_FILE and TLS_KEY_FILE can't be used together: {reason}."]) from None
+    _load_pair(context, config)
     return context
+
+
+def _load_pair(context: ssl.SSLContext, config: Config) -> None:
+    """Load certificate and key; ConfigurationError where they can't be used. Never waits for a password to be typed."""
+
+    def password() -> bytes:
+        if not config.tls_key_password_file:
+            raise ConfigurationError(
+                ["TLS_KEY_FILE is encrypted: TLS_KEY_PASSWORD_FILE must name the file that has its password."]
+            )
+        with open(config.tls_key_password_file, "rb") as file:
+            return file.read(MAX_PASSWORD).rstrip(b"\r\n")
+
+    try:
+        context.load_cert_chain(config.tls_cert_file, config.tls_key_file, password)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or "unreadable"
+        names = "TLS_CERT_FILE and TLS_KEY_FILE"
+        if config.tls_key_password_file:
+            names = "TLS_CERT_FILE, TLS_KEY_FILE and TLS_KEY_PASSWORD_FILE"
+        raise ConfigurationError([f"{names} can't be used together: {reason}."]) from None
 
 
 def _certificate_expires(config: Config) -> float:
@@ -392,7 +422,7 @@ def _certificate_expires(config: Config) -> float:
 def _modified(config: Config) -> tuple[int, ...]:
     """Return the modification times of the certificate files, 0 for one that is not there now."""
     times = []
-    for path in (config.tls_cert_file, config.tls_key_file):
+    for path in (config.tls_cert_file, config.tls_key_file, config.tls_key_password_file):
         try:
             times.append(os.stat(path).st_mtime_ns if path else 0)
         except OSError:

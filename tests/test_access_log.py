@@ -1,15 +1,14 @@
-"""Access lines: which requests have one, what is in it, and that nobody waits for it."""
+"""Access lines: which requests have one, and what is in it."""
 
 import json
 import logging
 import select
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from arsenal_fast.access_log import CAPACITY, MAX_PATH, AccessLog, LineWriter
+from arsenal_fast.access_log import MAX_PATH, AccessLog
 from arsenal_fast.http.request import Fields, Request
 from arsenal_fast.logs import BURST, WINDOW, EcsFormatter, TextFormatter
 from tests.support.ecs import foreign_fields
@@ -19,23 +18,14 @@ TRACEPARENT = f"00-{TRACE}-{PARENT}-01".encode()
 
 
 class Pipe:
-    """Takes what is written; what is unreal: it has room for everything, unless it is held."""
+    """Takes lines; what is unreal: it has room for everything."""
 
     def __init__(self) -> None:
-        self.written: list[bytes] = []
-        self.open = threading.Event()
-        self.open.set()
-        self.reached = threading.Event()
-        """Somebody has begun to write."""
-
-    def write(self, octets: bytes) -> None:
-        self.reached.set()
-        assert self.open.wait(10)
-        self.written.append(octets)
+        self.lines: list[str] = []
 
     @property
     def text(self) -> str:
-        return b"".join(self.written).decode()
+        return "".join(f"{line}\n" for line in self.lines)
 
 
 def request(path: bytes = b"/api/v1/id", method: bytes = b"GET", **fields: Any) -> Request:
@@ -47,7 +37,7 @@ def logged(
     *answers: tuple[Request, str, int], wanted: str = "all", form: logging.Formatter | None = None, now: float = 0.0
 ) -> Pipe:
     pipe = Pipe()
-    access = AccessLog(wanted, form or EcsFormatter(), LineWriter(pipe.write), lambda: now)
+    access = AccessLog(wanted, form or EcsFormatter(), pipe.lines.append, lambda: now)
     for asked, client, status in answers:
         access(asked, client, status, 0.0000015)
     access.close()
@@ -126,61 +116,4 @@ def test_a_line_fits_into_a_pipe_in_one_piece_whatever_a_client_sends() -> None:
     for form in (EcsFormatter(), TextFormatter()):
         pipe = logged(*[(hostile, "2001:db8:1111:2222::/64", 404)] * 3, form=form)
         assert pipe.text.count("\\xff") >= MAX_PATH
-        assert all(len(piece) <= select.PIPE_BUF and piece.endswith(b"\n") for piece in pipe.written)
-
-
-def test_lines_are_written_together_and_none_is_torn() -> None:
-    pipe = Pipe()
-    pipe.open.clear()
-    writer = LineWriter(pipe.write)
-    for number in range(1000):
-        writer.put(f"{number:>99}")
-    pipe.open.set()
-    writer.close()
-    assert [int(line) for line in pipe.text.splitlines()] == list(range(1000))
-    assert len(pipe.written) < 100
-    assert all(len(piece) <= select.PIPE_BUF and piece.endswith(b"\n") for piece in pipe.written)
-
-
-def test_who_does_not_read_stops_nobody_and_is_told_what_was_left_out() -> None:
-    pipe = Pipe()
-    pipe.open.clear()
-    writer = LineWriter(pipe.write, capacity=10)
-    writer.left_out = lambda count: f"{count} left out"
-    writer.put("first")
-    assert pipe.reached.wait(10)  # the thread has the first line and is stuck with it
-    for number in range(100):
-        writer.put(str(number))  # returns, though nobody reads
-    pipe.open.set()
-    writer.close()
-    assert pipe.text.splitlines() == ["first", *map(str, range(10)), "90 left out"]
-
-
-def test_the_end_does_not_wait_for_ever() -> None:
-    pipe = Pipe()
-    pipe.open.clear()
-    writer = LineWriter(pipe.write)
-    writer.put("never read")
-    writer.close(timeout=0.01)
-    assert pipe.written == []
-    pipe.open.set()
-
-
-def test_a_log_that_can_not_be_written_is_no_ones_end() -> None:
-    tries = []
-
-    def broken(octets: bytes) -> None:
-        tries.append(octets)
-        raise BrokenPipeError
-
-    writer = LineWriter(broken)
-    writer.put("a")
-    writer.close()
-    assert tries == [b"a\n"]
-
-
-def test_without_a_line_there_is_no_thread() -> None:
-    before = threading.active_count()
-    writer = LineWriter(print, CAPACITY)
-    assert threading.active_count() == before
-    writer.close()
+        assert all(len(line.encode()) < select.PIPE_BUF for line in pipe.lines)

@@ -2,7 +2,6 @@
 
 import errno
 import json
-import logging
 import os
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from arsenal_fast.config import Config
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.shared_counters import SharedCounters
 from arsenal_fast.variables import TABLE
+from tests.support.logging_state import logging_kept
 
 Serve = Callable[[Config, int, SharedCounters], int]
 
@@ -28,11 +28,9 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An environment without our variables; afterwards the logging and the signal handler of before."""
     for row in TABLE:
         monkeypatch.delenv(row.name, raising=False)
-    root = logging.getLogger()
-    handlers, level, terminate = root.handlers[:], root.level, signal.getsignal(signal.SIGTERM)
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    terminate = signal.getsignal(signal.SIGTERM)
+    with logging_kept():
+        yield
     signal.signal(signal.SIGTERM, terminate)
 
 
@@ -147,7 +145,7 @@ def test_a_bad_flag_is_told_like_its_variable(capsys: pytest.CaptureFixture[str]
 def test_more_workers_are_for_the_supervisor(worker: Callable[[Serve], None], monkeypatch: pytest.MonkeyPatch) -> None:
     worker(lambda config, slot, counters: 0)
     monkeypatch.setenv("REDIS_URL", "redis://localhost")
-    monkeypatch.setattr(supervisor, "run", lambda config, serve: 40 + config.workers)
+    monkeypatch.setattr(supervisor, "run", lambda config, serve, reservation: 40 + config.workers)
     assert cli.main(["serve", "--workers", "2"]) == 42
 
 
@@ -167,7 +165,7 @@ def test_a_start_that_fails_is_a_sentence_and_no_traceback(
     status: int,
     sentence: str,
     worker: Callable[[Serve], None],
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("JWT_SECRET", "x" * 32)  # without one a warning comes first
@@ -177,7 +175,7 @@ def test_a_start_that_fails_is_a_sentence_and_no_traceback(
 
     worker(serve)
     assert cli.main(["serve"]) == status
-    printed = capsys.readouterr().err
+    printed = capfd.readouterr().err
     assert printed.startswith(sentence)
     assert "Traceback" not in printed
     assert printed.count("\n") == sentence.count("\n") + bool(sentence)

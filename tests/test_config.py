@@ -209,6 +209,7 @@ REFUSED = {
     "DRAIN_SECONDS": ["301", "-0"],
     "TLS_CERT_FILE": ["/nowhere/tls.crt", "/", "/dev/null", "\0"],
     "TLS_KEY_FILE": ["/nowhere/tls.key", "-----BEGIN PRIVATE KEY-----\nMIIE"],
+    "TLS_KEY_PASSWORD_FILE": ["/nowhere/password", "/", "hunter22"],
     "LOG_FORMAT": ["json"],
     "LOG_LEVEL": ["verbose", "20"],
     "ACCESS_LOG": ["on", "true"],
@@ -299,6 +300,7 @@ def test_tls_needs_both_files(tmp_path: Path) -> None:
     file.touch()
     assert faults({"TLS_CERT_FILE": str(file)})[0].startswith("TLS_KEY_FILE must be set too")
     assert faults({"TLS_KEY_FILE": str(file)})[0].startswith("TLS_CERT_FILE must be set too")
+    assert faults({"TLS_KEY_PASSWORD_FILE": str(file)})[0].startswith("TLS_KEY_FILE must be set too")
     config = load({"TLS_CERT_FILE": str(file), "TLS_KEY_FILE": str(file)})
     assert config.tls
     assert config.api_base_url == "https://localhost:3655"
@@ -336,6 +338,7 @@ def test_no_refusal_repeats_a_password() -> None:
         assert "hunter22" not in " ".join(faults({"REDIS_URL": url}))
     assert "hunter22" not in " ".join(faults({"API_BASE_URL": "https://u:hunter22@example"}))
     assert "hunter22" not in " ".join(faults({"TLS_KEY_FILE": "-----BEGIN PRIVATE KEY-----\nhunter22"}))
+    assert "hunter22" not in " ".join(faults({"TLS_KEY_PASSWORD_FILE": "hunter22"}))
 
 
 def test_a_secret_shows_itself_to_nobody_who_does_not_ask() -> None:
@@ -452,3 +455,40 @@ def test_the_guides_variables_are_all_ours() -> None:
 def test_a_bad_text_is_cut_before_it_is_repeated() -> None:
     assert len(readers.shown("x" * 10_000)) < 50
     assert configuration.load({}).given == frozenset()
+
+
+QUOTED = {
+    "NODE_ENV": "production",
+    "PORT": "8080",
+    "REDIS_URL": "redis://:hunter22@redis/1",
+    "CORS_ORIGIN": "https://sports.yourbook.com",
+    "API_BASE_URL": "https://identity.api.yourbook.com",
+    "JWT_SECRET": "0123456789-abcdefghij-ABCDEFGHIJ-secret",
+    "DRAIN_DELAY": "7",
+}
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_quotes_around_any_value_are_understood_and_warned_of(quote: str) -> None:
+    """As `docker run --env-file` hands them on, where a shell and Compose take them off."""
+    quoted = load({name: f"{quote}{text}{quote}" for name, text in QUOTED.items()})
+    bare = load(QUOTED)
+    assert dataclasses.replace(quoted, warnings=()) == bare
+    told = [warning for warning in quoted.warnings if "quotes" in warning]
+    assert [warning.split()[0] for warning in told] == [row.name for row in TABLE if row.name in QUOTED]
+    assert "hunter22" not in "".join(told)
+    assert bare.warnings == ()
+
+
+def test_an_empty_pair_of_quotes_is_an_absent_value() -> None:
+    config = load({"PORT": '""'})
+    assert config.port == 3655
+    assert "PORT" not in config.given
+
+
+@pytest.mark.parametrize("secret", ["'", '"', "'a\"", "a''", 'a"b"c', "\"'"])
+def test_quotes_that_are_no_pair_are_a_part_of_the_value(secret: str) -> None:
+    config = load({"JWT_SECRET": secret})
+    assert config.jwt_secret is not None
+    assert config.jwt_secret.reveal() == secret
+    assert not [warning for warning in config.warnings if "quotes" in warning]

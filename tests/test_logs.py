@@ -1,38 +1,56 @@
 """Log lines: their form, what may not be in them, and how many of them."""
 
-import io
 import json
 import logging
 import sys
-from collections.abc import Iterator
+import threading
+import warnings
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from arsenal_fast import __version__, logs
 from arsenal_fast.config import load
-from arsenal_fast.logs import EcsFormatter, Repeats, StderrHandler, TextFormatter, escaped
+from arsenal_fast.logs import EcsFormatter, LineHandler, Repeats, TextFormatter, escaped
 from tests.support.ecs import foreign_fields
+from tests.support.logging_state import logging_kept
 
 SECRET = 'pa"ss\\wörd'
 
 
 @pytest.fixture(autouse=True)
 def root_logger() -> Iterator[None]:
-    """Put the root logger back as pytest had it."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    """Put the root logger and Python's hooks back as pytest had them."""
+    with logging_kept():
+        yield
 
 
-def setup(**environ: str) -> io.StringIO:
-    stream = io.StringIO()
-    logs.setup(load(environ), stream)
-    return stream
+class Lines:
+    """A writer that keeps the lines; what is unreal: it has room for everything, at once."""
+
+    def __init__(self) -> None:
+        self.dropped_line: Callable[[int], str] = str
+        self.lines: list[str] = []
+        self.flushed = 0
+
+    def put(self, line: str) -> None:
+        self.lines.append(line)
+
+    def flush(self) -> None:
+        self.flushed += 1
+
+    def getvalue(self) -> str:
+        """What would be in a file."""
+        return "".join(f"{line}\n" for line in self.lines)
 
 
-def documents(stream: io.StringIO) -> list[dict[str, object]]:
+def setup(**environ: str) -> Lines:
+    lines = Lines()
+    logs.setup(load(environ), lines)
+    return lines
+
+
+def documents(stream: Lines) -> list[dict[str, object]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
@@ -163,12 +181,63 @@ def test_a_value_that_is_no_json_does_not_lose_the_line() -> None:
     assert documents(stream)[0]["a"] == "{1, 2}"
 
 
-def test_a_line_that_can_not_be_made_or_written_raises_nothing() -> None:
+def test_a_line_that_can_not_be_made_or_taken_raises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_line: str) -> None:
+        raise RuntimeError("no room")
+
     stream = setup()
     logging.getLogger("x").error("%d", "no number")
-    stream.close()
-    logging.getLogger("x").error("nobody reads this")
-    logging.getLogger().handlers[0].flush()
+    assert stream.lines == []
+    monkeypatch.setattr(stream, "put", fail)
+    logging.getLogger("x").error("nobody takes this")
+
+
+class Broken:
+    def __del__(self) -> None:
+        raise ValueError("in a finalizer")
+
+
+def warn() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(False)  # of the "with", whose end would undo what we did before it
+        logging.captureWarnings(True)
+        warnings.warn("a warning", stacklevel=1)
+
+
+def fail_in_a_thread() -> None:
+    def fail() -> None:
+        raise ValueError("in a thread")
+
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+
+
+def fail_in_the_main_thread() -> None:
+    try:
+        raise ValueError("in the main thread")
+    except ValueError:
+        sys.excepthook(*sys.exc_info())
+
+
+@pytest.mark.parametrize(
+    ("happen", "expected"),
+    [
+        (warn, "a warning"),
+        (fail_in_a_thread, "ValueError: in a thread"),
+        (fail_in_the_main_thread, "ValueError: in the main thread"),
+        (lambda: Broken().__del__, "ValueError: in a finalizer"),
+    ],
+    ids=["warning", "thread", "main thread", "finalizer"],
+)
+def test_what_python_writes_to_stderr_by_itself_is_logged(
+    happen: Callable[[], object], expected: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stream = setup()
+    happen()
+    assert expected in stream.getvalue()
+    assert capfd.readouterr().err == ""
 
 
 def test_levels_below_the_configured_one_are_not_written() -> None:
@@ -224,8 +293,8 @@ def test_messages_without_end_are_watched_in_bounded_memory_and_still_counted() 
 
 
 def test_the_handler_says_how_many_it_left_out_also_when_it_is_closed() -> None:
-    stream, now = io.StringIO(), [0.0]
-    handler = StderrHandler(stream, lambda: now[0])
+    stream, now = Lines(), [0.0]
+    handler = LineHandler(stream, lambda: now[0])
     for number in range(logs.BURST + 3):
         handler.handle(logging.LogRecord("x", logging.ERROR, "", 0, "try %d failed", (number,), None))
     assert stream.getvalue().count("\n") == logs.BURST
@@ -237,3 +306,13 @@ def test_the_handler_says_how_many_it_left_out_also_when_it_is_closed() -> None:
         handler.handle(record("again"))
     handler.close()
     assert stream.getvalue().endswith("1 more in 10 s left out: again\n")
+    assert stream.flushed == 1
+
+
+@pytest.mark.parametrize("form", ["ecs", "text"])
+def test_the_line_about_dropped_lines_has_the_form_of_the_log(form: str) -> None:
+    stream = setup(LOG_FORMAT=form)
+    line = stream.dropped_line(7)
+    assert "7 log lines left out: the log is read too slowly" in line
+    if form == "ecs":
+        assert foreign_fields(json.loads(line)) == []

@@ -35,6 +35,8 @@ RANKS = {
     "config": 4,
     "logs": 4,
     "access_log": 4,
+    "log_writer": 4,
+    "listen_socket": 4,
     "trace_context": 4,
     "certificates": 4,
     "supervisor": 4,

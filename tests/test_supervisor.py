@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from arsenal_fast.supervisor import MAX_PAUSE, pause_before_restart
+from tests.support.service import LogReader
 
 PATIENCE = 20  # seconds after which a test fails instead of hanging
 
@@ -38,6 +39,16 @@ def obey(config, slot, counters, status=0):
         say(signal.Signals(number).name, slot)
     say("stopped", slot)
     return status
+
+def obey_and_wait(config, slot, counters):
+    "Stop at HURRY, and not before."
+    numbers = {signal.SIGTERM, signal.SIGINT, supervisor.HURRY}
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    say("ready", slot, os.getpid(), "-")
+    while (number := signal.sigwait(numbers)) != supervisor.HURRY:
+        say(signal.Signals(number).name, slot)
+    say("hurried", slot)
+    return 0
 
 def fail_in_the_stop(config, slot, counters):
     return obey(config, slot, counters, status=slot)
@@ -98,13 +109,16 @@ sys.exit(status)
 class Supervised:
     """A running supervisor and what it and its workers say."""
 
-    def __init__(self, *arguments: str, errors: Path) -> None:
-        self.errors = errors
-        with errors.open("wb") as stderr:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=stderr
-            )
+    def __init__(self, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            process_group=0,
+        )
         assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self.reader = LogReader(self.process.stderr)
         self._output = self.process.stdout.fileno()
         self._buffer = b""
 
@@ -126,11 +140,18 @@ class Supervised:
         return {int(words[1]): int(words[2]) for words in lines if words and words[0] == "ready"}
 
     def rest(self) -> list[list[str]]:
-        """All lines until everybody is gone."""
-        return list(iter(self.line, None))
+        """All lines until everybody is gone, and their log with them."""
+        lines = list(iter(self.line, None))
+        self.reader.close()
+        return lines
 
     def log(self) -> str:
-        return self.errors.read_text()
+        """All that was logged so far; after ``rest`` that is all."""
+        return self.reader.text()
+
+    def logged(self, sentence: str, count: int = 1) -> None:
+        """Wait until the log has it so many times."""
+        assert self.reader.wait(lambda text: text.count(sentence) >= count, PATIENCE), self.log()
 
     def close(self) -> None:
         """Workers end with their supervisor; those that a test made stubborn are killed by their numbers."""
@@ -139,6 +160,7 @@ class Supervised:
             if _is_ours(int(pid)):
                 os.kill(int(pid), signal.SIGKILL)
         self.process.wait(PATIENCE)
+        self.reader.close()
         assert self.process.stdout is not None
         self.process.stdout.close()
 
@@ -154,11 +176,11 @@ Start = Callable[..., Supervised]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def start() -> Iterator[Start]:
     running: list[Supervised] = []
 
     def starter(*arguments: str) -> Supervised:
-        running.append(Supervised(*arguments, errors=tmp_path / f"log-{len(running)}"))
+        running.append(Supervised(*arguments))
         return running[-1]
 
     yield starter
@@ -177,6 +199,38 @@ def test_a_stop_reaches_every_worker_and_ends_with_0(start: Start, number: signa
     assert supervised.process.wait(PATIENCE) == 0
 
 
+def test_a_second_stop_tells_the_workers_to_hurry(start: Start) -> None:
+    supervised = start("obey_and_wait")
+    supervised.ready()
+    supervised.process.terminate()
+    assert sorted(filter(None, (supervised.line(), supervised.line()))) == [["SIGTERM", "0"], ["SIGTERM", "1"]]
+    supervised.process.terminate()
+    *hurried, done = supervised.rest()
+    assert sorted(hurried) == [["hurried", "0"], ["hurried", "1"]]
+    assert done == ["done", "0"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_whole_group_is_one_and_no_second_one(start: Start, number: signal.Signals) -> None:
+    supervised = start("obey_and_wait")
+    supervised.ready()
+    os.killpg(supervised.process.pid, number)
+    supervised.logged(f"stopping: {number.name}")  # the workers have been told before that
+    supervised.process.terminate()
+    lines = supervised.rest()
+    assert sorted(words for words in lines if words[0] == "hurried") == [["hurried", "0"], ["hurried", "1"]]
+    assert lines[-1] == ["done", "0"]
+    assert supervised.log().count("without further delay") == 1
+
+
+def test_a_worker_that_can_not_hear_yet_is_not_ended_by_a_hurry(start: Start) -> None:
+    supervised = start("be_slow_to_start")
+    for pid in supervised.ready().values():
+        os.kill(pid, signal.SIGUSR1)
+    supervised.process.terminate()
+    assert supervised.rest() == [["done", "0"]]
+
+
 def test_a_dead_worker_is_replaced_in_its_slot_and_finds_what_the_last_one_counted(start: Start) -> None:
     supervised = start("obey")
     workers = supervised.ready()
@@ -186,7 +240,7 @@ def test_a_dead_worker_is_replaced_in_its_slot_and_finds_what_the_last_one_count
     assert words[:2] == ["ready", "1"]
     assert int(words[2]) not in workers.values()
     assert words[3] == f"of-{workers[1]}"
-    assert "died: SIGKILL; replaced in 0.0 s" in supervised.log()
+    supervised.logged("died: SIGKILL; replaced in 0.0 s")
     supervised.process.terminate()
     assert supervised.rest()[-1] == ["done", "0"]
 
@@ -268,6 +322,7 @@ def test_failures_that_differ_are_tried_again(start: Start) -> None:
 def test_a_worker_that_dies_young_again_and_again_is_replaced_ever_later(start: Start) -> None:
     supervised = start("die_young")
     assert set(supervised.ready()) == {0, 1}
+    supervised.logged("worker 0 is process", 5)
     pauses = re.findall(r"worker 0 .* replaced in ([0-9.]+) s", supervised.log())
     assert len(pauses) == 4
     supervised.process.terminate()

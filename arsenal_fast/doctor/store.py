@@ -13,6 +13,7 @@ from arsenal_fast.config import Config
 from arsenal_fast.doctor.finding import Finding, Level
 from arsenal_fast.ledger.address import NONE as NO_LEDGER
 from arsenal_fast.limiting import gcra
+from arsenal_fast.redis import faults
 from arsenal_fast.redis.address import Address, parse_url
 from arsenal_fast.redis.backend import PROBE_KEY
 from arsenal_fast.redis.limiter import REVISION_KEY
@@ -171,21 +172,19 @@ _FAULTS: Final = (
     ),
     (("NOPERM", "no permissions"), "the user may not do what we need", "Allow it ~af:* and +@all -@dangerous +info."),
     (("DB index", "invalid DB"), "it has no database of that number", "Choose another one in REDIS_URL: /0."),
-    (
-        ("CERTIFICATE_VERIFY_FAILED", "certificate verify failed"),
-        "its certificate is not trusted",
-        "Let SSL_CERT_FILE name the authority that signed it.",
-    ),
     (("SSL", "wrong version number"), "it speaks no TLS that we understand", "Is rediss:// meant, or redis://?"),
 )
 
 
 def fault(error: Exception) -> tuple[str, str]:
     """What went wrong, and the mend."""
-    text = f"{error} {error.__cause__ or ''}"
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return faults.of_connect(cause), "Let SSL_CERT_FILE name the authority that signed it."
+    text = f"{error} {cause or ''}"
     if isinstance(error, redis.BusyLoadingError):
         text = "LOADING"
-    if isinstance(error.__cause__, ssl.SSLError):
+    if isinstance(cause, ssl.SSLError):
         text += " SSL"
     for signs, sentence, mend in _FAULTS:
         if any(sign in text for sign in signs):
@@ -196,7 +195,8 @@ def fault(error: Exception) -> tuple[str, str]:
         )
         return "it does not answer in time", mend
     if isinstance(error, redis.ConnectionError | OSError):
-        return "it can't be reached", "Start Redis, or correct host and port in REDIS_URL; is the name known here?"
+        text = faults.of_connect(cause) if isinstance(cause, OSError) else "it can't be reached"
+        return text, "Start Redis, or correct host and port in REDIS_URL; is the name known here?"
     return "it refuses what we ask", "Needed is Redis 6 or newer, or Valkey, with scripts (EVALSHA) allowed."
 
 

@@ -11,14 +11,16 @@ A fault is a ValueError of one sentence which never quotes the URL, for pieces o
 
 import re
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 NONE: Final = "none"
 
 _BLANK = re.compile(r"[\x00-\x20\x7f]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_NAME = re.compile(r"[A-Za-z_]{1,32}")
 _PORTS = re.compile(r"(?:[0-9]{1,5})?")
 
 
@@ -85,7 +87,22 @@ def _postgres(url: str) -> PostgresAddress:
     database = parts.path.removeprefix("/")
     if not database or "/" in database:
         raise ValueError("the database URL needs the name of one database: postgresql://host/identity.")
+    if unknown := _unknown_parameters(parts.query):
+        raise ValueError(f"the database URL has a parameter that PostgreSQL's client library does not know: {unknown}.")
     return PostgresAddress(host or "local", database, url)
+
+
+def _unknown_parameters(query: str) -> str:
+    """Return the names of those that libpq would refuse, as they may be shown; empty where there are none."""
+    given = parse_qsl(query, keep_blank_values=True)
+    if not given or find_spec("psycopg") is None:  # without it there is no ledger in PostgreSQL, as ``backend`` says
+        return ""
+    from psycopg.pq import Conninfo  # noqa: PLC0415 - an optional extra
+
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
+    # "ssl=true" is what JDBC writes, and libpq reads it.
+    unknown = {name for name, value in given if name not in known and (name, value) != ("ssl", "true")}
+    return ", ".join(sorted(name if _NAME.fullmatch(name) else "one that is no name" for name in unknown))
 
 
 def _has_port(location: str) -> bool:

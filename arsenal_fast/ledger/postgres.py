@@ -21,8 +21,8 @@ from psycopg import errors
 
 from arsenal_fast.identity.history import EVERYTHING, AuditPage, AuditQuery, LedgerRow, Past, RevocationRow, stands
 from arsenal_fast.identity.life import Life
-from arsenal_fast.ledger import schema
-from arsenal_fast.ledger.faults import Busy, Refused, Unavailable, Unfit
+from arsenal_fast.ledger import postgres_faults, schema
+from arsenal_fast.ledger.faults import Busy, Refused, Unfit
 from arsenal_fast.ledger.store import (
     EVENT_COLUMNS,
     LIVES_RETENTION,
@@ -396,29 +396,4 @@ def translated() -> Iterator[None]:
     ) as error:
         raise Busy("The ledger is locked by somebody else.") from error
     except psycopg.Error as error:
-        raise Unavailable(_sentence(error)) from error
-
-
-# libpq's own text names host, user and database, and what else a future one may: it is looked into, never shown.
-_SENTENCES: Final = (
-    ("authentication failed", "PostgreSQL refuses the user or the password."),
-    ("no password supplied", "PostgreSQL wants a password."),
-    ("starting up", "PostgreSQL is starting."),
-    ("shutting down", "PostgreSQL is shutting down."),
-    ("does not exist", "PostgreSQL has no such database, user or table."),
-    ("too many", "PostgreSQL has no connection left for us."),
-)
-
-
-def _sentence(error: psycopg.Error) -> str:
-    if isinstance(error, errors.DiskFull):
-        return "The disk of PostgreSQL is full."
-    if isinstance(error, errors.InsufficientPrivilege):
-        return "PostgreSQL does not let this user do what the ledger needs."
-    if isinstance(error, errors.ReadOnlySqlTransaction):
-        return "PostgreSQL can only be read."
-    text = str(error)
-    for part, sentence in _SENTENCES:
-        if part in text:
-            return sentence
-    return "PostgreSQL can't be reached."
+        raise postgres_faults.fault_of(error) from error

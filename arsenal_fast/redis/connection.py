@@ -27,6 +27,7 @@ from typing import Final, Protocol, cast
 
 import hiredis
 
+from arsenal_fast.redis import faults
 from arsenal_fast.redis.address import Address
 from arsenal_fast.redis.counters import Counters
 from arsenal_fast.redis.wire import Reply, error_code, is_noscript, outage, pack
@@ -103,7 +104,7 @@ class Stream(asyncio.Protocol):
             if code is not None:
                 counters.outages += 1
                 self.pending.appendleft((0.0, sent, on_reply))
-                self._owner.lost(self, f"it answers {code}")
+                self._owner.lost(self, faults.of_reply(code))
                 return
             if not is_noscript(reply):
                 counters.failures += 1
@@ -232,20 +233,22 @@ class Connection:
 
     async def _open(self) -> None:
         self._resolving = True
+        fault = "its name is not known"
         try:
             hosts = await self._resolve()
-        except (OSError, UnicodeError):
-            hosts = []
+        except (OSError, UnicodeError) as error:
+            hosts, fault = [], faults.of_connect(error)
         finally:
             self._resolving = False
         attempt = self._attempt  # the current one, even if the look-up was begun for an earlier one
         for host in hosts:
             try:
                 await self._open_transport(host, attempt)
-            except OSError:
+            except OSError as error:
+                fault = faults.of_connect(error)
                 continue
             return
-        self._failed(attempt, "no connection" if hosts else "its name is not known")
+        self._failed(attempt, fault)
 
     async def _resolve(self) -> list[str]:
         if self._address.path:
@@ -283,7 +286,7 @@ class Connection:
         if stream is None or reply is None:
             return
         if isinstance(reply, hiredis.ReplyError):
-            self.lost(stream, f"it answers {error_code(reply)}")
+            self.lost(stream, faults.of_reply(error_code(reply)))
         elif not stream.pending:
             self._welcome()
 
@@ -330,10 +333,10 @@ class Connection:
         self._attempt += 1
         self._stop_timers()
         self._settled.set()
-        self.fault = reason
-        if not self._away:
+        if not self._away or reason != self.fault:  # refused at first, and then its certificate is not trusted
             self._away = True
             logger.warning("Redis is unavailable: %s", reason)
+        self.fault = reason
         self._attempt_timer = self._loop.call_later(self._delay(), self._connect)
         self._failures += 1
 

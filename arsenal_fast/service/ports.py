@@ -90,6 +90,10 @@ class Ledger(Protocol):
     def healthy(self) -> bool: ...
 
     @property
+    def fault(self) -> str:
+        """Why it is not, in words that may be shown; empty while it is."""
+
+    @property
     def status(self) -> str:
         """One word for the health answer."""
 
@@ -163,6 +167,10 @@ class Backend(Protocol):
     @property
     def healthy(self) -> bool:
         """Whether the state that should be shared is shared now."""
+
+    @property
+    def fault(self) -> str:
+        """Why it is not, in words that may be shown; empty while it is."""
 
     @property
     def status(self) -> str:

@@ -249,6 +249,14 @@ _HEALTH: Final = {
     "uptime": _count("Seconds since the start."),
     "version": {"type": "string", "pattern": r"^v[0-9]+\.[0-9]+\.[0-9]+$"},
 }
+_REASONS: Final = _object(
+    {
+        name: {"type": "string", "description": "One sentence, without addresses and passwords."}
+        for name in ("database", "redis")
+    },
+    optional=("database", "redis"),
+    description="Why a service can't be used; absent while all of them can.",
+)
 _VERDICT_EXAMPLE: Final = {
     "identity": _ID,
     "valid": True,
@@ -598,7 +606,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
         ],
     ),
     "Health": _object(
-        _HEALTH,
+        {**_HEALTH, "reasons": _REASONS},
+        optional=("reasons",),
         examples=[
             {
                 "status": "healthy",

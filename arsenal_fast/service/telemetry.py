@@ -66,6 +66,14 @@ def services(service: Service) -> dict[str, str]:
     return {"database": service.ledger_status, "redis": service.backend.status, "api": phase(service)}
 
 
+def reasons(service: Service) -> dict[str, str]:
+    """Return why what the service stands on can't be used, by the names of :func:`services`; empty while all can."""
+    faults = {"redis": service.backend.fault}
+    if service.ledger is not None:
+        faults["database"] = service.ledger.fault
+    return {name: fault for name, fault in faults.items() if fault}
+
+
 def phase(service: Service) -> str:
     """Return where the service is in its life: ``starting``, ``healthy`` or ``draining``."""
     if service.draining:
@@ -180,6 +188,7 @@ def _add_process(moment: Metrics, figures: ProcessFigures) -> None:
     moment.process_resident_bytes = figures.resident_bytes
     moment.process_open_descriptors = figures.open_descriptors
     moment.process_started = figures.started
+    moment.log_lines_dropped += figures.log_lines_dropped
     young, middle, old = figures.collections
     moment.gc_collections_0 += young
     moment.gc_collections_1 += middle

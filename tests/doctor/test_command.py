@@ -58,7 +58,7 @@ def test_where_all_is_well_every_check_is_ok_and_the_exit_status_0(
 def test_a_check_that_fails_is_exit_status_1_and_a_mend(production: dict[str, str]) -> None:
     done = command("doctor", env=production)  # nobody has started Redis
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("fail")]
-    assert "it can't be reached -> Start Redis" in line
+    assert "nothing listens there -> Start Redis" in line
     assert done.returncode == 1
     assert GOOD["JWT_SECRET"] not in done.stdout
     assert "q8Zt1vX0aJ" not in done.stdout

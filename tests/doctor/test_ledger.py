@@ -256,5 +256,5 @@ def test_a_wrong_password_a_missing_database_and_no_server_fail(
     assert texts == [
         "PostgreSQL refuses the user or the password.",
         "PostgreSQL has no such database, user or table.",
-        "PostgreSQL can't be reached.",
+        "PostgreSQL refuses connections: nothing listens there.",
     ]

@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import pty
 import select
 import signal
 import socket
+import subprocess
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,11 +14,11 @@ from time import monotonic
 
 import pytest
 
-from tests.support.certificates import good_pair
+from tests.support.certificates import Pair, good_pair
 from tests.support.http_client import Client, clients, request, samples
 from tests.support.loops import run, until
 from tests.support.redis_server import RedisServer
-from tests.support.service import ServiceProcess, command, free_port
+from tests.support.service import PROGRAM, REPLICA, ServiceProcess, command, environment, free_port
 
 pytestmark = pytest.mark.integration
 
@@ -268,6 +270,61 @@ def test_a_renewed_certificate_is_used_for_new_connections(redis: RedisServer, t
     pair = good_pair(tmp_path)
     with ServiceProcess(**pair.variables, REDIS_URL=redis.url, WORKERS=str(count)) as service:
         run(scenario(service))
+
+
+@pytest.mark.parametrize("count", [1, 2], ids=["one worker", "two workers"])
+def test_an_encrypted_key_is_refused_at_the_start_and_left_alone_at_a_reload(
+    redis: RedisServer, tmp_path: Path, count: int
+) -> None:
+    """On a terminal, where OpenSSL would ask for the password and wait."""
+
+    async def answers(pair: Pair) -> None:
+        async with await Client.open(service.port, tls=pair.trusting) as client:
+            assert (await client.ask(ID)).status == 200
+
+    plain, encrypted = good_pair(tmp_path / "a"), good_pair(tmp_path / "b", password="hunter22")
+    variables = {**REPLICA, "REDIS_URL": redis.url, "WORKERS": str(count)}
+    done = on_a_terminal({**variables, **encrypted.variables, "PORT": str(free_port())})
+    assert done[0] == 78
+    assert done[1].splitlines() == [
+        "TLS_KEY_FILE is encrypted: TLS_KEY_PASSWORD_FILE must name the file that has its password."
+    ]
+    with ServiceProcess(**variables, **plain.variables) as service:
+        trusted = plain.certificate.read_bytes()
+        plain.certificate.write_bytes(encrypted.certificate.read_bytes())
+        plain.key.write_bytes(encrypted.key.read_bytes())
+        service.send_signal(signal.SIGHUP)
+        service.wait_for_log("the old one stays: TLS_KEY_FILE is encrypted", count)
+        plain.certificate.write_bytes(trusted)
+        run(answers(plain))
+    password = tmp_path / "password"
+    password.write_text("hunter22\n")
+    with ServiceProcess(
+        **variables, **encrypted.variables, TLS_KEY_PASSWORD_FILE=str(password), LOG_LEVEL="debug"
+    ) as service:
+        run(answers(encrypted))
+        service.send_signal(signal.SIGHUP)
+        service.wait_for_log("certificate has been read again", count)
+        run(answers(encrypted))
+        assert "hunter22" not in service.stderr
+
+
+def on_a_terminal(env: dict[str, str]) -> tuple[int, str]:
+    """Start the service with a terminal of its own; its exit status and what it wrote to stderr."""
+    leader, follower = pty.openpty()
+    try:
+        with subprocess.Popen(
+            [*PROGRAM, "serve"], env=environment(**env), stdin=follower, stderr=subprocess.PIPE, start_new_session=True
+        ) as process:
+            try:
+                _, errors = process.communicate(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+            return process.returncode, errors.decode()
+    finally:
+        os.close(leader)
+        os.close(follower)
 
 
 def test_octets_that_are_no_tls_do_not_disturb_those_that_are(tmp_path: Path) -> None:

@@ -68,6 +68,8 @@ BAD = [
     "postgresql://u:hünter2@h/d",
     "postgresql://u:hunter2@[h/d",
     "postgresql://u:hunter2@h/d\n",
+    "postgresql://u:x@h/d?hunter2%20=1",
+    "postgresql://u:x@h/d?schema=hunter2",
 ]
 
 
@@ -77,6 +79,27 @@ def test_a_bad_url_is_one_sentence_that_shows_nothing_of_it(url: str) -> None:
         parse_url(url)
     assert SECRET not in str(caught.value)
     assert "hünter2" not in str(caught.value)
+
+
+def test_a_parameter_that_libpq_does_not_know_is_named() -> None:
+    with pytest.raises(ValueError, match=r"does not know: currentSchema, schema\.$"):
+        parse_url("postgresql://db.example/identity?schema=public&sslmode=require&currentSchema=a")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "sslmode=verify-full&sslrootcert=system",
+        "ssl=true",
+        "options=-csearch_path%3Dx",
+        "host=/run/postgresql&user=a",
+        "target_session_attrs=read-write",
+        "",
+    ],
+)
+def test_parameters_that_libpq_knows_are_left_to_it(query: str) -> None:
+    url = f"postgresql://db.example/identity?{query}"
+    assert parse_url(url) == PostgresAddress("db.example", "identity", url)
 
 
 def test_nothing_shows_the_password() -> None:

@@ -275,7 +275,7 @@ def test_a_connection_that_is_cut_in_the_middle_is_made_again(own_postgres: Post
     [
         (("ledger:", "ledger:wrong"), "PostgreSQL refuses the user or the password."),
         (("/postgres", "/nowhere"), "PostgreSQL has no such database, user or table."),
-        (("127.0.0.1:", "127.0.0.2:"), "PostgreSQL can't be reached."),
+        (("127.0.0.1:", "127.0.0.2:"), "PostgreSQL refuses connections: nothing listens there."),
     ],
     ids=["password", "database", "host"],
 )

@@ -383,5 +383,5 @@ def test_no_command_runs_on_a_bad_url(command: Callable[[str], object]) -> None:
 def test_a_server_that_is_away_is_one_sentence() -> None:
     url = "postgresql://u:hunter2@127.0.0.1:1/d"
     for command in (lambda: export(url, io.BytesIO()), lambda: prune(url, 0), lambda: verify(url)):
-        with pytest.raises(LedgerError, match=r"^PostgreSQL can't be reached\.$"):
+        with pytest.raises(LedgerError, match=r"^PostgreSQL refuses connections: nothing listens there\.$"):
             command()

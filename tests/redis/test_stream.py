@@ -128,7 +128,7 @@ def test_an_outage_is_told_as_none_to_all_and_ends_the_stream() -> None:
     got = ask(stream, 3)
     stream.data_received(b":1\r\n-READONLY You can't write against a read only replica.\r\n:3\r\n")
     assert got == [(0, 1), (1, None), (2, None)]
-    assert owner.reasons == ["it answers READONLY"]
+    assert owner.reasons == ["it answers READONLY: it is a replica, which can't be written"]
     assert owner.counters.outages == 1
     assert transport.aborted
 

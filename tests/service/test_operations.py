@@ -32,6 +32,10 @@ class SharedStore:
         self.healthy = True
 
     @property
+    def fault(self) -> str:
+        return "" if self.healthy else "it refuses connections"
+
+    @property
     def status(self) -> str:
         return "healthy" if self.healthy else "unavailable"
 
@@ -64,6 +68,17 @@ def test_health_is_what_the_guide_says() -> None:
         "version": "v4.2.0",
     }
     assert list(answer.json) == ["status", "services", "uptime", "version"]
+
+
+def test_health_says_why_redis_and_the_ledger_can_not_be_used() -> None:
+    ledger = SwitchedLedger()
+    rig = Rig(store=away(), ledger=ledger)
+    assert rig.get("/api/health").json["reasons"] == {"redis": "it refuses connections"}
+    ledger.away = True
+    assert rig.get("/api/health").json["reasons"] == {
+        "redis": "it refuses connections",
+        "database": "it is switched off",
+    }
 
 
 def test_the_embedded_store_is_healthy_and_called_embedded() -> None:

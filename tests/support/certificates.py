@@ -32,8 +32,13 @@ class Pair(NamedTuple):
 _Key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 
 
-def make_pair(directory: Path, not_before: datetime, not_after: datetime, *, kind: str = "ec") -> Pair:
-    """A certificate for localhost; ``kind`` of key: ec, ed25519, rsa. An older pair in the directory is replaced."""
+def make_pair(
+    directory: Path, not_before: datetime, not_after: datetime, *, kind: str = "ec", password: str = ""
+) -> Pair:
+    """A certificate for localhost; ``kind`` of key: ec, ed25519, rsa. An older pair in the directory is replaced.
+
+    ``password``: of the key's file, which is not encrypted without one.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     key = _key(kind)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
@@ -52,14 +57,20 @@ def make_pair(directory: Path, not_before: datetime, not_after: datetime, *, kin
     pair = Pair(directory / "tls.crt", directory / "tls.key")
     pem = serialization.Encoding.PEM
     pair.certificate.write_bytes(certificate.public_bytes(pem))
-    pair.key.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    pair.key.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, _encryption(password)))
     return pair
 
 
-def good_pair(directory: Path) -> Pair:
+def good_pair(directory: Path, *, password: str = "") -> Pair:
     """A certificate for localhost that nothing is wrong with today: from yesterday on, for 90 days."""
     start = datetime.now(UTC) - timedelta(days=1)
-    return make_pair(directory, start, start + timedelta(days=90))
+    return make_pair(directory, start, start + timedelta(days=90), password=password)
+
+
+def _encryption(password: str) -> serialization.KeySerializationEncryption:
+    if not password:
+        return serialization.NoEncryption()
+    return serialization.BestAvailableEncryption(password.encode())
 
 
 def _key(kind: str) -> _Key:

@@ -124,6 +124,10 @@ class SwitchedLedger:
         return not self.away
 
     @property
+    def fault(self) -> str:
+        return "it is switched off" if self.away else ""
+
+    @property
     def status(self) -> str:
         return "unavailable" if self.away else "healthy"
 

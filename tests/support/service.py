@@ -21,7 +21,8 @@ from typing import IO, Self
 START_TIMEOUT = 15.0  # seconds
 STOP_TIMEOUT = 30.0  # seconds; DRAIN_SECONDS is 25
 _LAST_WORDS = 4000  # characters of the log in a failure
-_INHERITED = ("PATH", "HOME", "LANG", "SSL_CERT_FILE", "TMPDIR", "VIRTUAL_ENV")
+_INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
+"""Not SSL_CERT_FILE and SSL_CERT_DIR: they would hide that a certificate is not trusted as people run it."""
 
 REPLICA = {
     "API_BASE_URL": "https://identity.api.yourbook.com",
@@ -42,7 +43,7 @@ class ServiceProcess:
         self._command = [*program, "serve"]
         self._env = environment(**{"DRAIN_DELAY": "0", **env, "PORT": str(self.port)})
         self._process: subprocess.Popen[bytes] | None = None
-        self._log: _Log | None = None
+        self._log: LogReader | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -95,12 +96,17 @@ class ServiceProcess:
             raise AssertionError(f"the log does not say {pattern!r} {count} times: {self.last_words}")
 
     def start(self) -> None:
-        """Start, and return when every worker says that it serves."""
-        self._process = subprocess.Popen(self._command, env=self._env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        """Start, in a process group of its own, and return when every worker says that it serves."""
+        self._process = subprocess.Popen(
+            self._command, env=self._env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, process_group=0
+        )
         assert self._process.stdout is not None
-        self._log = _Log(self._process.stdout)
+        self._log = LogReader(self._process.stdout)
+        workers = int(self._env.get("WORKERS", "1"))
         try:
-            self.wait_for_log("serving on", int(self._env.get("WORKERS", "1")))
+            self.wait_for_log("serving on", workers)
+            if workers > 1:  # what ``worker_pids`` reads
+                self.wait_for_log(r"worker \d+ is process", workers)
         except BaseException as error:
             status = self._process.poll()
             self.kill()
@@ -110,6 +116,25 @@ class ServiceProcess:
         """To the process that was started."""
         assert self._process is not None, "the service is not running"
         self._process.send_signal(number)
+
+    def send_signal_to_group(self, number: signal.Signals) -> None:
+        """To all its processes, as a terminal and systemd do."""
+        os.killpg(self.pid, number)
+
+    def signal_worker(self, pid: int, number: signal.Signals) -> None:
+        """To one of ``worker_pids``."""
+        assert pid in self.worker_pids.values(), "that is none of our workers"
+        os.kill(pid, number)
+
+    def stop_reading(self) -> None:
+        """Leave the log unread from now on, as a stuck collector does."""
+        assert self._log is not None, "the service was never started"
+        self._log.reading.clear()
+
+    def read_on(self) -> None:
+        """End ``stop_reading``."""
+        assert self._log is not None, "the service was never started"
+        self._log.reading.set()
 
     def pause(self) -> None:
         """SIGSTOP to whoever answers requests; what comes then waits in the kernel. Returns when they stand still."""
@@ -189,10 +214,13 @@ def _state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-class _Log:
+class LogReader:
     """What a process writes, kept by a thread that ends with the last writer."""
 
     def __init__(self, stream: IO[bytes]) -> None:
+        self.reading = threading.Event()
+        """Cleared: nothing is read after the octets of the next write, so that the pipe fills up."""
+        self.reading.set()
         self._stream = stream
         self._octets = bytearray()
         self._ended = False
@@ -215,6 +243,7 @@ class _Log:
         return True
 
     def close(self) -> None:
+        self.reading.set()
         self._thread.join(STOP_TIMEOUT)
 
     def _follow(self) -> None:
@@ -222,6 +251,7 @@ class _Log:
             with self._news:
                 self._octets += octets
                 self._news.notify_all()
+            self.reading.wait()
         with self._news:
             self._ended = True
             self._news.notify_all()

@@ -30,12 +30,14 @@ def health(service: Service, exchange: Exchange) -> None:
         pages.dashboard(service, exchange)
         return
     status = service.status
-    body = {
+    body: dict[str, object] = {
         "status": status,
         "services": told.services(service),
         "uptime": told.uptime(service),
         "version": service.settings.version,
     }
+    if reasons := told.reasons(service):
+        body["reasons"] = reasons
     exchange.respond(503 if status == "unhealthy" else 200, tail(JSON, orjson.dumps(body), _BY_ACCEPT))
 
 
