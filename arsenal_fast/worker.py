@@ -35,6 +35,7 @@ from arsenal_fast.ledger.address import NONE as NO_LEDGER
 from arsenal_fast.ledger.backend import Ledger
 from arsenal_fast.limiting.quota import Quota
 from arsenal_fast.memory import MemoryBackend
+from arsenal_fast.memory_budget import Shares
 from arsenal_fast.metrics import ProcessFigures
 from arsenal_fast.redis.backend import RedisBackend
 from arsenal_fast.server.listener import SPARE_DESCRIPTORS, Listener, Timeouts
@@ -108,7 +109,7 @@ class _Worker:
             # Of several, each would see Ctrl-C twice: from the terminal, and as the supervisor's SIGTERM.
             loop.add_signal_handler(signal.SIGINT, self._stop.set)
         backend: MemoryBackend | RedisBackend
-        spare = _memory()
+        spare = _memory(config.shares)
         if config.embedded:
             backend = spare
         else:
@@ -266,6 +267,7 @@ def _settings(config: Config) -> Settings:
         origins=config.cors_origin,
         trusted_proxies=config.trusted_proxies,
         cache_size=config.identity_cache_size,
+        shares=config.shares,
         access_log=config.access_log,
         workers=config.workers,
         protected_prefixes=frozenset(prefix.lower() for prefix in config.protected_prefixes),
@@ -310,13 +312,18 @@ def _ledger(config: Config) -> Ledger | None:
     if url == NO_LEDGER:
         return None
     try:
-        return Ledger(url)
+        return Ledger(url, capacity=config.shares.ledger_rows)
     except ValueError as error:
         raise ConfigurationError([f"DATABASE_URL: {error}"]) from None
 
 
-def _memory() -> MemoryBackend:
-    return MemoryBackend(now_us=lambda: time.monotonic_ns() // 1000, now_ms=lambda: time.time_ns() // 1_000_000)
+def _memory(shares: Shares) -> MemoryBackend:
+    return MemoryBackend(
+        now_us=lambda: time.monotonic_ns() // 1000,
+        now_ms=lambda: time.time_ns() // 1_000_000,
+        cells=shares.cells,
+        identities=shares.identities,
+    )
 
 
 _STARTED: Final = time.time()
