@@ -29,7 +29,7 @@ SKEW_WARN: Final = 1.0  # seconds; NTP holds milliseconds
 SKEW_FAIL: Final = 60.0
 """Lives begin by Redis's clock and are judged by the worker's: identities of a minute would be handed out dead."""
 
-FULL: Final = 0.8  # of maxmemory
+FULL: Final = 0.7  # of maxmemory, as the alert RedisMemoryNearlyFull
 
 POLICY: Final = "volatile-lfu"
 _SET_POLICY: Final = f"Set `maxmemory-policy {POLICY}` in Redis (deploy/redis/redis.conf)."

@@ -228,8 +228,8 @@ def test_a_version_is_judged(info: dict[str, str], level: Level, text: str) -> N
 
 
 MEMORY = [
-    ("volatile-lfu", 100, 81, 0, Level.WARN, "drops identities soon, which no ledger knows"),
-    ("volatile-lfu", 100, 80, 0, Level.OK, "volatile-lfu"),
+    ("volatile-lfu", 100, 71, 0, Level.WARN, "drops identities soon, which no ledger knows"),
+    ("volatile-lfu", 100, 70, 0, Level.OK, "volatile-lfu"),
     ("volatile-lfu", 100, 50, 3, Level.WARN, "3 keys were evicted"),
     ("volatile-ttl", 100, 10, 0, Level.WARN, "gives everybody a fresh limit"),
     ("noeviction", 100, 10, 0, Level.WARN, "refuses all writes"),
