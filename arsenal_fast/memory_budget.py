@@ -47,6 +47,7 @@ IDENTITY: Final = 660
 LEDGER_ROW: Final = 1_700
 CONNECTION: Final = 3_584
 TLS_CONNECTION: Final = 28_672
+"""After one request, with nothing that waits to be parsed or sent."""
 ROW: Final = 6_144
 """A row of work in flight: its blank record, its ledger row, its command to the store, its part of the answer."""
 
@@ -123,7 +124,8 @@ def shares(
     plan = dict(_PLAN)
     if not ledger:
         plan["ledger_rows"] = _Part(0, LEDGER_ROW)
-    plan["connections"] = _Part(_PLAN["connections"].parts, cost)
+    if tls:
+        plan["connections"] = _Part(2 * _PLAN["connections"].parts, TLS_CONNECTION)
     if connections is not None:
         left -= connections * cost
         del plan["connections"]

@@ -24,7 +24,7 @@ from typing import Final
 
 import uvloop
 
-from arsenal_fast import __version__, access_log, certificates, logs, pauses
+from arsenal_fast import __version__, access_log, certificates, heap_trim, logs, pauses
 from arsenal_fast.access_log import AccessLog, LineWriter
 from arsenal_fast.config import Config
 from arsenal_fast.errors import ConfigurationError
@@ -162,6 +162,7 @@ class _Worker:
         chores = [
             loop.create_task(self._publish(service)),
             loop.create_task(pauses.probe_event_loop(service.metrics.event_loop_lag)),
+            loop.create_task(heap_trim.keep_trimmed(_resident, time.process_time)),
         ]
         if isinstance(backend, RedisBackend) and self._slot == 0:
             chores.append(loop.create_task(_look_at(backend)))
@@ -332,18 +333,25 @@ _PAGE: Final = resource.getpagesize()
 
 def _process_figures() -> ProcessFigures:
     collections = [generation["collections"] for generation in gc.get_stats()]
-    resident = descriptors = 0
-    with contextlib.suppress(OSError, ValueError, IndexError):  # /proc is Linux's
-        with open("/proc/self/statm", "rb") as file:
-            resident = int(file.read().split()[1]) * _PAGE
+    descriptors = 0
+    with contextlib.suppress(OSError):  # /proc is Linux's
         descriptors = len(os.listdir("/proc/self/fd"))
     return ProcessFigures(
         cpu_seconds=time.process_time(),
-        resident_bytes=resident,
+        resident_bytes=_resident(),
         open_descriptors=descriptors,
         started=_STARTED,
         collections=(collections[0], collections[1], collections[2]),
     )
+
+
+def _resident() -> int:
+    """Octets of resident memory; 0 where there is no /proc."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * _PAGE
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def _access_log(config: Config) -> AccessLog | None:

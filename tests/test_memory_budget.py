@@ -79,7 +79,7 @@ def test_without_a_ledger_its_rows_are_others() -> None:
 
 
 def test_tls_connections_are_fewer() -> None:
-    assert shares(205 * MIB, tls=True).connections * 7 < shares(205 * MIB).connections
+    assert shares(205 * MIB, tls=True).connections * 4 < shares(205 * MIB).connections
 
 
 FAULTS = [

@@ -42,6 +42,7 @@ RANKS = {
     "supervisor": 4,
     "worker": 4,
     "pauses": 4,
+    "heap_trim": 4,
     "cli": 4,
     "health_command": 4,
     "ledger_command": 4,

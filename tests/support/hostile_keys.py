@@ -50,17 +50,18 @@ def issue(number: int, client: int, octets: int = _HOPS) -> bytes:
 def validate(number: int) -> bytes:
     """The verdict on an identity."""
     body = json.dumps({"identity": identity(number)}).encode().ljust(_BODY)
-    return _post(b"/api/v1/validate", body)
+    return post(b"/api/v1/validate", body)
 
 
 def batch(number: int) -> bytes:
     """Identities that no other batch has."""
     rows = [{"name": "e", "run": f"{number}.{row}"} for row in range(_ROWS)]
     body = json.dumps({"environments": rows, "domain": DOMAIN, "version": "v999"}, separators=(",", ":")).encode()
-    return _post(b"/api/v1/identities", body)
+    return post(b"/api/v1/identities", body)
 
 
-def _post(path: bytes, body: bytes) -> bytes:
+def post(path: bytes, body: bytes) -> bytes:
+    """A request with JSON."""
     return b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
         path,
         len(body),
