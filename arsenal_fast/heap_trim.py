@@ -2,8 +2,8 @@
 
 glibc keeps what is freed below the highest allocation that is still in use, so that one long-lived object on top of a
 burst keeps all of it resident. ``malloc_trim`` gives the free pages below it back, too (since glibc 2.8): after 1,500
-TLS connections 77 MiB became 50. It takes milliseconds in which nothing else runs: so it is called only while the worker
-is idle, and only after the resident memory has grown. Other C libraries don't have it; then nothing is done.
+TLS connections 77 MiB became 50. It takes milliseconds in which nothing else runs, so it is called only while the
+worker is idle and only after the resident memory has grown. Other C libraries don't have it; then nothing is done.
 docs/operations.md has what else was measured.
 """
 

@@ -1,6 +1,6 @@
 """The memory budget: how it is divided, what it says of too little, and that our own containers keep to it."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Final
 
@@ -182,3 +182,26 @@ def test_the_compose_file_leaves_the_budget_to_the_container() -> None:
     limit = int(service.partition("memory: ")[2].partition("M")[0]) * MIB
     assert list(faults(memory_budget.automatic(limit, 1), limit, 1)) == []
     assert "MEMORY_BUDGET" not in service
+
+
+def test_the_page_has_every_share_with_its_octets() -> None:
+    page = (Path(__file__).parent.parent / "docs/operations.md").read_text(encoding="utf-8")
+    table = page.partition("| Share |")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    assert [row[0].strip("`") for row in rows] == [field.name for field in fields(Shares)]
+    octets = {row[0].strip("`"): row[2] for row in rows}
+    for name, told in {
+        "records": f"{memory_budget.RECORD:,} and {memory_budget.RECORD_OCTET} for",
+        "lines": f"{memory_budget.REFERENCE}, the line",
+        "clients": f"2 x {CLIENT}",
+        "forwarded": f"2 x {FORWARDED}",
+        "cells": f"{CELL}",
+        "identities": f"{IDENTITY}",
+        "ledger_rows": f"{LEDGER_ROW:,}",
+        "connections": f"{CONNECTION:,} ({TLS_CONNECTION:,} with TLS)",
+        "rows_in_flight": f"{ROW:,}",
+    }.items():
+        assert told in octets[name]
+    base, parsing = f"({BASE // MIB} MiB)", f"({PARSING // MIB} MiB)"
+    assert base in page
+    assert parsing in page
