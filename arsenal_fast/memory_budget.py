@@ -86,10 +86,18 @@ class Shares:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One row of the plan: ``parts`` of what is left of the budget, ``octets`` of each entry."""
+    """One row of the plan: ``parts`` of what is left of the budget, ``octets`` of each entry, ``most`` entries.
+
+    More than the most serves nobody: a table of millions makes pauses where it grows.
+    """
 
     parts: int
     octets: int
+    most: int = 1 << 40
+
+    def entries(self, octets: int, total: int) -> int:
+        """The entries that this part of ``total`` parts of so many octets has room for: one at least."""
+        return min(max(octets * self.parts // total // self.octets, 1), self.most)
 
 
 _GENERATIONS: Final = 2
@@ -101,13 +109,13 @@ _PLAN: Final = {
     "batches": _Part(5, _GENERATIONS),
     "clients": _Part(5, _GENERATIONS * CLIENT),
     "forwarded": _Part(6, _GENERATIONS * FORWARDED),
-    "cells": _Part(6, CELL),
-    "identities": _Part(8, IDENTITY),
-    "ledger_rows": _Part(9, LEDGER_ROW),
-    "connections": _Part(17, CONNECTION),
-    "unfinished": _Part(12, 1),
-    "unsent": _Part(10, 1),
-    "rows_in_flight": _Part(12, ROW),
+    "cells": _Part(6, CELL, 65_536),
+    "identities": _Part(8, IDENTITY, 65_536),
+    "ledger_rows": _Part(9, LEDGER_ROW, 100_000),
+    "connections": _Part(17, CONNECTION, 10_000),
+    "unfinished": _Part(12, 1, 64 * MIB),
+    "unsent": _Part(10, 1, 64 * MIB),
+    "rows_in_flight": _Part(12, ROW, 20_000),
 }
 assert tuple(_PLAN) == tuple(field.name for field in fields(Shares))
 
@@ -125,13 +133,13 @@ def shares(
     if not ledger:
         plan["ledger_rows"] = _Part(0, LEDGER_ROW)
     if tls:
-        plan["connections"] = _Part(2 * _PLAN["connections"].parts, TLS_CONNECTION)
+        plan["connections"] = _Part(2 * _PLAN["connections"].parts, TLS_CONNECTION, 10_000)
     if connections is not None:
         left -= connections * cost
         del plan["connections"]
     left = max(left, SMALLEST)
     total = sum(part.parts for part in plan.values())
-    share = {name: max(left * part.parts // total // part.octets, 1) for name, part in plan.items()}
+    share = {name: part.entries(left, total) for name, part in plan.items()}
     if connections is not None:
         share["connections"] = connections
     return Shares(**share)
