@@ -14,9 +14,9 @@ from typing import Final
 
 MIB: Final = 1_048_576
 
-BASE: Final = 56 * MIB
-"""Of a worker without clients: 44 of interpreter, modules, TLS and both stores; 5 of access-log lines that wait; 4 of
-verified service tokens, parsed addresses and hashes of batches; the rest is what the allocator can't fill again."""
+BASE: Final = 50 * MIB
+"""Of a worker without clients: 42 of interpreter, modules, TLS and both stores; the rest for access-log lines that
+wait, verified service tokens, parsed addresses and hashes of batches."""
 
 PARSING: Final = 44 * MIB
 """The largest body (1 MiB), its copies, and the objects that it parses to: ``[[[]],[[]],...``. One at a time."""
@@ -111,7 +111,7 @@ _PLAN: Final = {
     "forwarded": _Part(6, _GENERATIONS * FORWARDED),
     "cells": _Part(6, CELL, 65_536),
     "identities": _Part(8, IDENTITY, 65_536),
-    "ledger_rows": _Part(9, LEDGER_ROW, 100_000),
+    "ledger_rows": _Part(24, LEDGER_ROW, 100_000),
     "connections": _Part(17, CONNECTION, 10_000),
     "unfinished": _Part(12, 1, 64 * MIB),
     "unsent": _Part(10, 1, 64 * MIB),

@@ -12,7 +12,7 @@ CASES: list[tuple[dict[str, str], int | None, Level, str]] = [
     ({"MEMORY_BUDGET": "205M"}, None, Level.OK, "205M of no limit, for "),
     ({"MEMORY_BUDGET": "240M"}, 256, Level.WARN, "MEMORY_BUDGET is 240M of 256M"),
     ({"MEMORY_BUDGET": "300M"}, 256, Level.FAIL, "MEMORY_BUDGET is 300M, but the container may use 256M."),
-    ({"MEMORY_BUDGET": "205M", "WORKERS": "2"}, 256, Level.FAIL, "2 workers need 272M."),
+    ({"MEMORY_BUDGET": "205M", "WORKERS": "2"}, 256, Level.FAIL, "2 workers need 260M."),
     ({"MEMORY_BUDGET": "205M", "MAX_CONNECTIONS": "50000"}, 256, Level.FAIL, "MAX_CONNECTIONS is 50000"),
 ]
 
