@@ -5,11 +5,12 @@ entries live in the young one; when that is full it becomes the old one, and wha
 again before the next turn is forgotten. So an entry survives at least ``capacity`` and at most
 ``2 * capacity`` insertions after its last use (2Q and SIEVE rest on the same idea).
 
-Forgetting is spread out: a dropped generation is emptied two entries at each insertion, so that no
-request pays for freeing a hundred thousand of them.
+Forgetting is spread out: a dropped generation is emptied two entries at each insertion (by twice its weight, where
+entries are weighed), so that no request pays for freeing a hundred thousand of them.
 """
 
 from collections.abc import Callable, Iterator
+from math import inf
 from typing import Final, Generic, TypeVar
 
 ONE_IN: Final = 16
@@ -20,16 +21,30 @@ V = TypeVar("V")
 
 
 class GenerationalCache(Generic[K, V]):
-    """At most ``2 * capacity`` living entries, and a dropped generation that is being emptied."""
+    """At most ``2 * capacity`` entries of ``2 * room`` octets and one entry, those being forgotten included."""
 
-    __slots__ = ("_capacity", "_dying", "_offered", "_old", "_retire", "young")
+    __slots__ = ("_capacity", "_dying", "_octets", "_offered", "_old", "_retire", "_room", "_weigh", "young")
 
-    def __init__(self, capacity: int, retire: Callable[[V], None] | None = None) -> None:
-        """``retire`` is told of every value that is forgotten for want of room, when that is done."""
+    def __init__(
+        self,
+        capacity: int,
+        retire: Callable[[V], None] | None = None,
+        *,
+        weigh: Callable[[K, V], int] | None = None,
+        room: int = 0,
+    ) -> None:
+        """``retire`` is called with every value that is forgotten for want of room, when that is done.
+
+        ``weigh``: octets that an entry takes, the same whenever it is called; ``room``: octets of a generation.
+        """
         if capacity < 1:
             raise ValueError("capacity must be at least 1")
         self._capacity = capacity
         self._retire = retire
+        self._weigh = weigh
+        self._room: float = inf if weigh is None else room
+        self._octets = 0
+        """What the young generation weighs."""
         self.young: dict[K, V] = {}
         """The young generation; a caller in a hurry may look here first, and never writes to it."""
         self._old: dict[K, V] = {}
@@ -47,8 +62,10 @@ class GenerationalCache(Generic[K, V]):
 
     def put(self, key: K, value: V) -> None:
         """Insert or replace an entry."""
-        if len(self.young) >= self._capacity:
+        if len(self.young) >= self._capacity or self._octets >= self._room:
             self._turn()
+        if self._weigh is not None:
+            self._charge(self._weigh, key, value)
         self.young[key] = value
         # A key stands in one generation only, so that counting the entries needs no look at them.
         self._old.pop(key, None)
@@ -57,8 +74,10 @@ class GenerationalCache(Generic[K, V]):
 
     def swap(self, key: K, value: V) -> V | None:
         """Insert an entry and return what it replaces, also where that is being forgotten; or None."""
-        if len(self.young) >= self._capacity:
+        if len(self.young) >= self._capacity or self._octets >= self._room:
             self._turn()
+        if self._weigh is not None:
+            self._charge(self._weigh, key, value)
         replaced = self.young.get(key)
         self.young[key] = value
         if replaced is None:
@@ -91,7 +110,9 @@ class GenerationalCache(Generic[K, V]):
 
     def discard(self, key: K) -> None:
         """Forget the entry if it is there."""
-        self.young.pop(key, None)
+        value = self.young.pop(key, None)
+        if value is not None and self._weigh is not None:
+            self._octets -= self._weigh(key, value)
         self._old.pop(key, None)
         self._dying.pop(key, None)
 
@@ -103,6 +124,7 @@ class GenerationalCache(Generic[K, V]):
         self.young.clear()
         self._old.clear()
         self._dying.clear()
+        self._octets = 0
 
     def values(self) -> Iterator[V]:
         """Yield the living entries as they stand now, each key once."""
@@ -125,10 +147,26 @@ class GenerationalCache(Generic[K, V]):
         self._dying = self._old
         self._old = self.young
         self.young = {}
+        self._octets = 0
+
+    def _charge(self, weigh: Callable[[K, V], int], key: K, value: V) -> None:
+        """Weigh an entry that is about to come, and free twice as much of what is being forgotten."""
+        if key in self.young:
+            return
+        octets = weigh(key, value)
+        self._octets += octets
+        left = 2 * octets
+        dying = self._dying
+        while left > 0 and dying:
+            left -= self._forget_one(weigh)
 
     def _forget_two(self) -> None:
-        dying, retire = self._dying, self._retire
-        for _ in range(min(2, len(dying))):
-            _, value = dying.popitem()
-            if retire is not None:
-                retire(value)
+        for _ in range(min(2, len(self._dying))):
+            self._forget_one()
+
+    def _forget_one(self, weigh: Callable[[K, V], int] | None = None) -> int:
+        """Forget an entry of the dropped generation, and return what it weighed."""
+        key, value = self._dying.popitem()
+        if self._retire is not None:
+            self._retire(value)
+        return 0 if weigh is None else weigh(key, value)

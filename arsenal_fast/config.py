@@ -12,9 +12,12 @@ from difflib import SequenceMatcher
 from ipaddress import ip_network
 from typing import Any, Final
 
-from arsenal_fast import readers
+from arsenal_fast import memory_budget, readers
+from arsenal_fast.cgroup import memory_limit
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.jwt_keys import Keys
+from arsenal_fast.ledger.address import NONE as NO_LEDGER
+from arsenal_fast.memory_budget import Shares
 from arsenal_fast.secret import Secret, secrets_in
 from arsenal_fast.variables import MIN_SECRET, PRODUCTION, TABLE, Row, markdown_table
 
@@ -54,6 +57,7 @@ class Config:
     ledger_retention_days: int
     ledger_max_rows: int
     identity_domain: str
+    memory_budget: int
     identity_cache_size: int
     max_connections: int
     header_timeout: float
@@ -82,6 +86,17 @@ class Config:
     @property
     def tls(self) -> bool:
         return bool(self.tls_cert_file)
+
+    @property
+    def shares(self) -> Shares:
+        """What each worker may hold."""
+        return memory_budget.shares(
+            self.memory_budget,
+            self.workers,
+            tls=self.tls,
+            ledger=self.database_url.reveal() != NO_LEDGER,
+            connections=self.max_connections,
+        )
 
     def secrets(self) -> tuple[str, ...]:
         """The texts that nobody may see, for who has to keep them out of what it writes."""
@@ -129,11 +144,12 @@ def load(environ: Mapping[str, str]) -> Config:
         faults.extend(fault_of(values, production))
     if faults:
         raise ConfigurationError(faults)
+    doubtful = _divide_memory(values, memory_limit())
     given = frozenset(name for name, text in texts.items() if text)
     return Config(
         **{name.lower(): value for name, value in values.items()},
         given=given,
-        warnings=(*_misspelt(environ), *_quoted(environ, texts), *_doubtful(values, production)),
+        warnings=(*_misspelt(environ), *_quoted(environ, texts), *_doubtful(values, production), *doubtful),
     )
 
 
@@ -150,6 +166,23 @@ def _quoted(environ: Mapping[str, str], texts: Mapping[str, str]) -> Iterator[st
     for name, text in texts.items():
         if text != environ.get(name, ""):
             yield f"{name} has quotes around its value, which are not taken for a part of it: leave them out."
+
+
+def _divide_memory(values: dict[str, Any], limit: int | None) -> tuple[str, ...]:
+    """Fill in what is derived from the memory that there is; return what is doubtful about it."""
+    workers, tls = values["WORKERS"], bool(values["TLS_CERT_FILE"])
+    budget = values["MEMORY_BUDGET"] or memory_budget.automatic(limit, workers)
+    values["MEMORY_BUDGET"] = budget
+    connections = values["MAX_CONNECTIONS"] or None
+    if connections is None:
+        ledger = values["DATABASE_URL"].reveal() != NO_LEDGER
+        values["MAX_CONNECTIONS"] = memory_budget.shares(budget, workers, tls=tls, ledger=ledger).connections
+    return tuple(memory_budget.faults(budget, limit, workers, tls=tls, connections=connections))
+
+
+def memory_faults(config: Config) -> tuple[str, ...]:
+    """What is doubtful about the memory; ``warnings`` has these sentences, too."""
+    return tuple(each for each in config.warnings if each.startswith(("MEMORY_BUDGET", "MAX_CONNECTIONS")))
 
 
 def _default(row: Row, production: bool, values: Mapping[str, Any]) -> str:
@@ -289,14 +322,16 @@ def rows(config: Config) -> Iterator[tuple[str, str, str]]:
     for row in TABLE:
         yield (
             row.name,
-            _rendered(getattr(config, row.name.lower())),
+            _rendered(row.name, getattr(config, row.name.lower())),
             "environment" if row.name in config.given else "default",
         )
 
 
-def _rendered(value: object) -> str:
+def _rendered(name: str, value: Any) -> str:
     if value is None or value in ("", ()):
         return "-"
     if isinstance(value, tuple):
         return ",".join(value)
+    if name == "MEMORY_BUDGET":
+        return memory_budget.megabytes(value)
     return f"{value:g}" if isinstance(value, float) else str(value)

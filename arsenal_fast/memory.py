@@ -8,7 +8,7 @@ epochs by the prefixes that somebody with the right to revoke has named).
   row written looks at SWEEP of the oldest entries, so dead ones leave sooner than new ones arrive and no call
   ever walks the whole table. (Growing a table copies it: some milliseconds, a dozen times in its life.)
 * A full table drops, of SAMPLE of its oldest entries, the one that would have ended first. A dropped cell
-  gives its client a fresh quota: more than CAPACITY clients active in one window may pass more than their
+  gives its client a fresh quota: more clients active in one window than it has cells may pass more than their
   limit, none is refused wrongly. A dropped identity becomes unknown here (the ledger still knows it), and
   issuing it again begins a new life.
 """
@@ -25,7 +25,7 @@ from arsenal_fast.identity.revocation import EVERYTHING, LOG_LENGTH, Changes, Re
 from arsenal_fast.limiting.client import Client
 from arsenal_fast.limiting.gcra import strike
 
-CAPACITY: Final = 65_536  # entries of each table: some 15 MB of cells, some 25 MB of identities when full
+CAPACITY: Final = 65_536  # entries of each table where nothing else is said; a worker gets its share of MEMORY_BUDGET
 SWEEP: Final = 2  # entries looked at per row written: two leave for each one that comes
 SAMPLE: Final = 5  # entries compared when one must go; as Redis's maxmemory-samples
 

@@ -24,7 +24,10 @@ Reader = Callable[[str], object]
 
 MEMORY: Final = "memory://"  # the REDIS_URL that is none
 
-AUTO: Final = 0  # what workers() returns for "auto": it depends on the machine and on REDIS_URL
+AUTO: Final = 0  # what a reader returns for "auto": it depends on the machine and on other variables
+
+_SHIFTS: Final = {"": 0, "K": 10, "M": 20, "G": 30}
+"""Powers of two, as Docker and Kubernetes ("Mi") read them: M is MiB."""
 
 MAX_KEY_FILE: Final = 65_536  # octets of a PEM file: eight keys have about 1 KiB
 
@@ -91,6 +94,27 @@ def workers(text: str) -> int:
     if re.fullmatch(r"[0-9]{1,2}", text) and 1 <= (value := int(text)) <= 64:
         return value
     raise ValueError(f"must be a whole number from 1 to 64, or auto, not {shown(text)}")
+
+
+def octets(low: int, high: int) -> Reader:
+    """A size: octets, or K, M, G (KiB, MiB, GiB; an i and a B may follow), or AUTO."""
+
+    def read(text: str) -> int:
+        if text.lower() == "auto":
+            return AUTO
+        match = re.fullmatch(r"([0-9]{1,15})([KMG]?)I?B?", text.upper())
+        if match is not None:
+            value = int(match[1]) << _SHIFTS[match[2]]
+            if low <= value <= high:
+                return value
+        raise ValueError(f"must be auto, or a size from {low >> 20}M to {high >> 30}G, such as 200M, not {shown(text)}")
+
+    return read
+
+
+def auto_or(reader: Reader) -> Reader:
+    """What the reader takes, or AUTO."""
+    return lambda text: AUTO if text.lower() == "auto" else reader(text)
 
 
 def listen_address(text: str) -> str:

@@ -24,7 +24,7 @@ from typing import Final
 
 import uvloop
 
-from arsenal_fast import __version__, certificates, listen_socket, log_writer, logs, pauses
+from arsenal_fast import __version__, certificates, heap_trim, listen_socket, log_writer, logs, pauses
 from arsenal_fast.access_log import AccessLog
 from arsenal_fast.config import Config
 from arsenal_fast.errors import ConfigurationError
@@ -34,6 +34,7 @@ from arsenal_fast.ledger.address import NONE as NO_LEDGER
 from arsenal_fast.ledger.backend import Ledger
 from arsenal_fast.limiting.quota import Quota
 from arsenal_fast.memory import MemoryBackend
+from arsenal_fast.memory_budget import Shares
 from arsenal_fast.metrics import ProcessFigures
 from arsenal_fast.redis.backend import RedisBackend
 from arsenal_fast.server.listener import SPARE_DESCRIPTORS, Listener, Timeouts
@@ -115,7 +116,7 @@ class _Worker:
         loop = asyncio.get_running_loop()
         self._handle_stop_signals(loop)
         backend: MemoryBackend | RedisBackend
-        spare = _memory()
+        spare = _memory(config.shares)
         if config.embedded:
             backend = spare
         else:
@@ -168,6 +169,7 @@ class _Worker:
         chores = [
             loop.create_task(self._publish(service)),
             loop.create_task(pauses.probe_event_loop(service.metrics.event_loop_lag)),
+            loop.create_task(heap_trim.keep_trimmed(_resident, time.process_time)),
         ]
         if isinstance(backend, RedisBackend) and self._slot == 0:
             chores.append(loop.create_task(_look_at(backend)))
@@ -299,6 +301,7 @@ def _settings(config: Config) -> Settings:
         origins=config.cors_origin,
         trusted_proxies=config.trusted_proxies,
         cache_size=config.identity_cache_size,
+        shares=config.shares,
         access_log=config.access_log,
         workers=config.workers,
         protected_prefixes=frozenset(prefix.lower() for prefix in config.protected_prefixes),
@@ -340,13 +343,18 @@ def _ledger(config: Config) -> Ledger | None:
     if url == NO_LEDGER:
         return None
     try:
-        return Ledger(url, max_rows=config.ledger_max_rows)
+        return Ledger(url, max_rows=config.ledger_max_rows, capacity=config.shares.ledger_rows)
     except ValueError as error:
         raise ConfigurationError([f"DATABASE_URL: {error}"]) from None
 
 
-def _memory() -> MemoryBackend:
-    return MemoryBackend(now_us=lambda: time.monotonic_ns() // 1000, now_ms=lambda: time.time_ns() // 1_000_000)
+def _memory(shares: Shares) -> MemoryBackend:
+    return MemoryBackend(
+        now_us=lambda: time.monotonic_ns() // 1000,
+        now_ms=lambda: time.time_ns() // 1_000_000,
+        cells=shares.cells,
+        identities=shares.identities,
+    )
 
 
 _STARTED: Final = time.time()
@@ -355,19 +363,26 @@ _PAGE: Final = resource.getpagesize()
 
 def _process_figures() -> ProcessFigures:
     collections = [generation["collections"] for generation in gc.get_stats()]
-    resident = descriptors = 0
-    with contextlib.suppress(OSError, ValueError, IndexError):  # /proc is Linux's
-        with open("/proc/self/statm", "rb") as file:
-            resident = int(file.read().split()[1]) * _PAGE
+    descriptors = 0
+    with contextlib.suppress(OSError):  # /proc is Linux's
         descriptors = len(os.listdir("/proc/self/fd"))
     return ProcessFigures(
         cpu_seconds=time.process_time(),
-        resident_bytes=resident,
+        resident_bytes=_resident(),
         open_descriptors=descriptors,
         started=_STARTED,
         collections=(collections[0], collections[1], collections[2]),
         log_lines_dropped=log_writer.STDERR.dropped,
     )
+
+
+def _resident() -> int:
+    """Octets of resident memory; 0 where there is no /proc."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * _PAGE
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def _access_log(config: Config) -> AccessLog | None:

@@ -72,6 +72,7 @@ SERVICE = Server(
         "WORKERS": "1",
         "JWT_SECRET": "the secret of the benchmark, 32 octets",
         "DATABASE_URL": "none",
+        "MAX_CONNECTIONS": "10000",  # there are scenarios of 5,000
         **UNREACHED_LIMIT,
     },
     cell_keys="af:{0}:c:*",

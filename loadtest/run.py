@@ -51,6 +51,7 @@ SERVICE_ENVIRONMENT = {
     "CORS_ORIGIN": ORIGIN,
     "JWT_SECRET": "the secret of the load test, 32 octets",
     "ACCESS_LOG": "errors",
+    "MAX_CONNECTIONS": "10000",  # of 5,000 users
     # On, and never reached: a user asks some 3,000 times an hour, the prober 100,000 times.
     "RATE_LIMIT_REQUESTS": "1000000",
     "RATE_LIMIT_WINDOW": "3600",

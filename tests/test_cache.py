@@ -216,3 +216,31 @@ def test_what_is_offered_again_and_again_is_soon_taken(before: int) -> None:
         cache.offer(-1, -1)
         offers += 1
     assert offers <= ONE_IN
+
+
+WEIGHTS = st.lists(st.tuples(st.integers(0, 30), st.sampled_from(["put", "swap", "get", "discard"])), max_size=120)
+
+
+@given(st.integers(1, 40), WEIGHTS)
+def test_entries_that_are_weighed_never_take_more_than_two_generations_and_an_entry(
+    room: int, steps: list[tuple[int, str]]
+) -> None:
+    """A key weighs what it is, from 0 to 30, so that light entries make way for heavy ones and the other way round."""
+    cache: GenerationalCache[int, int] = GenerationalCache(1000, weigh=lambda key, _: key, room=room)
+    for key, step in steps:
+        run(cache, [(step, key)])
+        assert sum(cache.held()) <= 2 * (room + 30) + 30
+        assert sum(cache.young.values()) < room + 30
+
+
+def test_an_entry_that_is_put_again_is_weighed_once() -> None:
+    cache: GenerationalCache[str, int] = GenerationalCache(1000, weigh=lambda _, value: value, room=100)
+    cache.put("other", 50)
+    for _ in range(20):
+        cache.put("same", 40)
+        cache.swap("same", 40)
+    assert set(cache.young) == {"other", "same"}
+    cache.discard("same")
+    for number in range(4):
+        cache.put(f"{number}", 10)
+    assert len(cache.young) == 5

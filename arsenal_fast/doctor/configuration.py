@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
-from arsenal_fast.config import PLACEHOLDERS, Config
+from arsenal_fast.config import PLACEHOLDERS, Config, memory_faults
 from arsenal_fast.doctor.finding import Finding, Level
 from arsenal_fast.redis.address import parse_url as parse_redis_url
 from arsenal_fast.secret import secrets_in
@@ -40,7 +40,7 @@ def faults(sentences: tuple[str, ...]) -> Iterator[Finding]:
 def examine(config: Config) -> Iterator[Finding]:
     """Findings for one that can be used."""
     of_secrets = [each for each in config.warnings if each.startswith("JWT_SECRET")]
-    others = [each for each in config.warnings if each not in of_secrets]
+    others = [each for each in config.warnings if each not in of_secrets and each not in memory_faults(config)]
     if not others:
         yield Finding(CHECK, Level.OK, f"complete, for NODE_ENV={config.node_env}")
     for sentence in others:

@@ -3,14 +3,16 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
+from arsenal_fast.cgroup import memory_limit
 from arsenal_fast.config import Config
-from arsenal_fast.doctor import certificate, configuration, ledger, store, traffic
+from arsenal_fast.doctor import certificate, configuration, ledger, memory, store, traffic
 from arsenal_fast.doctor.finding import Finding, Level
 
 
 def examine(config: Config, now: Callable[[], float], timeout: float) -> Iterator[Finding]:
     """``now``: wall clock, seconds; ``timeout``: seconds that each part may keep us waiting."""
     yield from configuration.examine(config)
+    yield memory.examine(config, memory_limit())
     yield certificate.examine(config, now())
     if config.embedded:
         yield Finding(

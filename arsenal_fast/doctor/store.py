@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import redis
 from redis.backoff import NoBackoff
@@ -30,7 +30,18 @@ SKEW_WARN: Final = 1.0  # seconds; NTP holds milliseconds
 SKEW_FAIL: Final = 60.0
 """Lives begin by Redis's clock and are judged by the worker's: identities of a minute would be handed out dead."""
 
-FULL: Final = 0.9  # of maxmemory
+FULL: Final = 0.7  # of maxmemory, as the alert RedisMemoryNearlyFull
+
+POLICY: Final = "volatile-lfu"
+_SET_POLICY: Final = f"Set `maxmemory-policy {POLICY}` in Redis (deploy/redis/redis.conf)."
+
+
+class Uses(NamedTuple):
+    """How Redis counts the use of a key: ``factor`` is lfu-log-factor, ``decay`` the minutes of lfu-decay-time."""
+
+    factor: int
+    decay: int
+
 
 Client = Any
 """A ``redis.Redis``, whose own types are others in every release."""
@@ -78,7 +89,7 @@ def examine(client: Client, config: Config, now: Callable[[], float]) -> Iterato
         yield judge_version(info)
         has_ledger = config.database_url.reveal() != NO_LEDGER
         yield judge_persistence(info, _snapshots(client), has_ledger)
-        yield judge_eviction(info, config.production)
+        yield judge_eviction(info, _uses(client), config, has_ledger)
     yield judge_clock(*_skew(client, now))
 
 
@@ -114,20 +125,31 @@ def judge_persistence(info: Info, snapshots: bool | None, has_ledger: bool) -> F
     return Finding(PERSISTENCE, Level.WARN, text, mend)
 
 
-def judge_eviction(info: Info, production: bool) -> Finding:
-    """What Redis does when its memory is full. All our keys expire, so that volatile-ttl loses the least."""
+def judge_eviction(info: Info, uses: Uses | None, config: Config, has_ledger: bool) -> Finding:
+    """What Redis does when its memory is full: only by use does it keep limits and revocations.
+
+    ``uses``: how Redis counts them, None where that can't be asked.
+    """
     policy, limit, used = str(info.get("maxmemory_policy")), int(info["maxmemory"]), int(info["used_memory"])
     text = f"{policy}, {_megabytes(used)} in use" + (f" of {_megabytes(limit)}" if limit else ", no maxmemory")
     evicted = int(info.get("evicted_keys", 0))
-    if policy not in ("volatile-ttl", "noeviction"):
-        text += ": it may drop identities that live, and clients' counts, before what is over soon"
-        return Finding(EVICTION, Level.WARN, text, "Set `maxmemory-policy volatile-ttl` in Redis.")
+    if policy != POLICY:
+        refuses = "it refuses all writes then, and each worker limits by itself"
+        effect = refuses if policy == "noeviction" else "a flood of identities gives everybody a fresh limit"
+        return Finding(EVICTION, Level.WARN, f"{text}: once it is full, {effect}", _SET_POLICY)
+    if uses is not None and uses.factor:
+        text += f": lfu-log-factor is {uses.factor}, so that a spent limit looks hardly more used than a new key"
+        return Finding(EVICTION, Level.WARN, text, "Set `lfu-log-factor 0` in Redis.")
+    if uses is not None and 0 < uses.decay * 60 < (interval := _seconds_per_request(config)):
+        text += f": lfu-decay-time is {uses.decay} min, so that a limit is forgotten before it is over"
+        return Finding(EVICTION, Level.WARN, text, f"Set `lfu-decay-time {-(-interval // 60)}` in Redis.")
     if limit and used > FULL * limit:
-        effect = "refuses writes soon" if policy == "noeviction" else "drops keys before their time"
-        return Finding(EVICTION, Level.WARN, f"{text}: Redis {effect}", "Give Redis more maxmemory.")
+        text += ": Redis drops identities soon" + ("" if has_ledger else ", which no ledger knows")
+        return Finding(EVICTION, Level.WARN, text, "Give Redis more maxmemory.")
     if evicted:
-        return Finding(EVICTION, Level.WARN, f"{text}; {evicted} keys were evicted", "Give Redis more maxmemory.")
-    if production and not limit:
+        text += f"; {evicted} keys were evicted" + ("" if has_ledger else ", and no ledger knows them")
+        return Finding(EVICTION, Level.WARN, text, "Give Redis more maxmemory.")
+    if config.production and not limit:
         mend = "Set maxmemory to three quarters of the container's limit."
         return Finding(EVICTION, Level.WARN, f"{text}: a full machine or container ends Redis", mend)
     return Finding(EVICTION, Level.OK, text)
@@ -164,7 +186,7 @@ _FAULTS: Final = (
         "it is a replica that has lost its primary",
         "Name the primary in REDIS_URL.",
     ),
-    (("OOM", "used memory >"), "its memory is full", "Give Redis more maxmemory, or `maxmemory-policy volatile-ttl`."),
+    (("OOM", "used memory >"), "its memory is full", f"Give Redis more maxmemory. {_SET_POLICY}"),
     (
         ("MISCONF", "persist on disk"),
         "it can't write to its disk and refuses writes",
@@ -212,6 +234,19 @@ def _snapshots(client: Client) -> bool | None:
     except redis.RedisError:  # managed ones don't let anybody ask
         return None
     return bool(told.get("save"))
+
+
+def _uses(client: Client) -> Uses | None:
+    try:
+        told: dict[str, str] = client.config_get("lfu-*")
+        return Uses(int(told["lfu-log-factor"]), int(told["lfu-decay-time"]))
+    except (redis.RedisError, KeyError, ValueError):
+        return None
+
+
+def _seconds_per_request(config: Config) -> int:
+    """How long a client waits for its next request when it has spent its limit, rounded up."""
+    return -(-config.rate_limit_window // config.rate_limit_requests) if config.rate_limit_requests else 0
 
 
 def _skew(client: Client, now: Callable[[], float]) -> tuple[float, float]:

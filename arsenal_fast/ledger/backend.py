@@ -21,7 +21,7 @@ from arsenal_fast.ledger.store import Lives, Store
 from arsenal_fast.ledger.store import Reading as AuditRead
 
 TIMEOUT: Final = 1.0  # seconds that anybody waits for the ledger: a commit on a starved machine took over 0.25
-CAPACITY: Final = 100_000  # rows that may wait: some 80 MB
+CAPACITY: Final = 100_000  # rows that may wait where nothing else is said; a worker gets its share of MEMORY_BUDGET
 MAX_LOOKUPS: Final = 10_000  # identities that may wait to be looked up: far more than can be within the time-out
 GAP: Final = 0.005  # seconds from one commit's begin to the next one's: what a row waits for company at most
 START_SECONDS: Final = 2.0  # that ``start`` waits for the database: then the service starts without it

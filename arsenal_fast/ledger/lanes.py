@@ -63,6 +63,7 @@ class Lane:
                 self._timer = self._loop.call_at(entry.deadline, self._expire)
         else:
             entry.told = True
+            entry.done = forget  # which holds the whole request
         self.thread.submit(entry)
         if entry.told:
             done(None)
@@ -113,8 +114,10 @@ class Lane:
         self.done.set()
 
     def _tell(self, entry: Entry, answer: Any) -> None:
+        # A row may wait for long after that; what it waited for (the whole request) need not.
+        done, entry.done = entry.done, forget
         try:
-            entry.done(answer)
+            done(answer)
         except Exception as error:
             # The others of the group must have their answers all the same.
             context = {"message": "A callback of the ledger has failed.", "exception": error}

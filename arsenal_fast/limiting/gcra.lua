@@ -8,9 +8,13 @@
 -- A cell holds its theoretical arrival time (tat) in us as decimal text; gcra.py has the same arithmetic in
 -- words. MGET and not GET: a cell of a wrong type then reads as missing and is overwritten, not an error.
 --
+-- A full Redis evicts what is used least (volatile-lfu, deploy/redis/redis.conf). To be read and written counts as use,
+-- so a cell that was hit often stays before identities that were written once. Many hits in one row count as many uses.
+--
 -- All other processes wait for the loop: it calls no function that arithmetic can replace (x - x % 1 is floor(x)), and
 -- makes no text anew that it has.
 local call, format, find, ceil = redis.call, string.format, string.find, math.ceil
+local MOST_USES = 32 -- of one row: five hours of LFU's decay, for the time of one more row
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -71,6 +75,13 @@ for at = 2, #keys do
       last_ahead, text, life = ahead, format(whole, now + ahead), format(whole, ceil(ahead / 1000) + 1)
     end
     call('SET', key, text, 'PX', life)
+    if hits > 1 then
+      local uses = {}
+      for use = 1, hits < MOST_USES and hits or MOST_USES do
+        uses[use] = key
+      end
+      call('TOUCH', unpack(uses))
+    end
   end
   cells[at] = backlog
 end

@@ -19,7 +19,8 @@ LOG_KEY: Final = b"af:{0}:l"
 EPOCHS_KEY: Final = b"af:{0}:e"
 
 _SHARED: Final = bulk(REVISION_KEY) + bulk(LOG_KEY)
-_ALL: Final = _SHARED + bulk(EPOCHS_KEY)
+ALL_KEYS: Final = _SHARED + bulk(EPOCHS_KEY)
+"""As a command has them: the revision, the log, the epochs."""
 
 REVOKE: Final = Script(
     script_text("record.lua", "revision.lua", "revoke.lua"),
@@ -99,7 +100,7 @@ class RedisRevocations:
 
     def changes(self, since: int, done: Callable[[Changes | None], None]) -> None:
         """What has changed since a revision, and the epochs in force; None for no answer."""
-        CHANGES.run(self._connection, 0, [b"", _ALL, bulk(b"%d" % since)], done)
+        CHANGES.run(self._connection, 0, [b"", ALL_KEYS, bulk(b"%d" % since)], done)
 
     def restore_epochs(self, epochs: Mapping[str, int], revision: int, done: Callable[[int | None], None]) -> None:
         """Tell a store that lost its memory: epochs are at least these, and revisions go on above ``revision``.
@@ -114,7 +115,7 @@ class RedisRevocations:
         self._raise({prefix: epoch for prefix, epoch in epochs.items() if epoch > 0}, revision + 1, answered)
 
     def _raise(self, epochs: Mapping[str, int], least: int, answered: Callable[[list[int] | None], None]) -> None:
-        packed = [b"", _ALL, bulk(b"%d" % least)]
+        packed = [b"", ALL_KEYS, bulk(b"%d" % least)]
         packed += [bulk(_octets(prefix)) + bulk(b"%d" % epoch) for prefix, epoch in epochs.items()]
         EPOCH.run(self._connection, len(epochs), packed, answered)
 

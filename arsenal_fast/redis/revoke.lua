@@ -4,7 +4,12 @@
 -- ARGV  the id, and the life that the caller knows: generated, ttl (ms; ttl 0: none)
 -- reply six integers: known (0 or 1), generated, expires, floor (ms), already (0 or 1), revision
 --
+-- A full Redis evicts what is used least (volatile-lfu): a revocation counts as used as often as LFU can count, so that
+-- it outlasts for days what was merely written.
+--
 -- The same decisions as identity/revocation.py.
+local MOST_USES = 255 -- the end of LFU's counter
+
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local revision = read_revision(KEYS[2])
@@ -22,6 +27,11 @@ local already = held.generated <= held.floor
 if not already then
   held.floor = math.max(now, held.generated)
   write_record(KEYS[1], held, now)
+  local uses = {}
+  for use = 1, MOST_USES do
+    uses[use] = KEYS[1]
+  end
+  redis.call('TOUCH', unpack(uses))
   revision = count_change(KEYS[2], KEYS[3], revision, time, ARGV[1])
 end
 return { 1, held.generated, held.generated + held.ttl, held.floor, already and 1 or 0, revision }

@@ -1,17 +1,19 @@
 """How Redis itself is: what it has evicted, and how near its memory is to its bound.
 
 Looked at every few seconds by one worker of a service alone, so that the sum over workers is what Redis says.
-Evictions count from the first look at a connection: behind the next one there may be another Redis.
+Evictions count from the first look at a connection: behind the next one there may be another Redis. A look also
+counts as use of what all revocations share, so that a full Redis evicts it last.
 """
 
 from collections.abc import Sequence
 from typing import Final
 
 from arsenal_fast.redis.connection import Connection
+from arsenal_fast.redis.revocations import ALL_KEYS
 from arsenal_fast.redis.script import Count, Script, integers, script_text
 
 SCRIPT: Final = Script(
-    script_text("vitals.lua"), keys=Count(0, 0), arguments=Count(0, 0), replies=Count(3, 0), read=integers
+    script_text("vitals.lua"), keys=Count(3, 0), arguments=Count(0, 0), replies=Count(3, 0), read=integers
 )
 
 
@@ -27,7 +29,7 @@ class RedisVitals:
 
     def look(self) -> None:
         """Ask; the answer changes the counters when it comes, and none, or one that is refused, empties the gauges."""
-        SCRIPT.run(self._connection, 0, [b""], self._take)
+        SCRIPT.run(self._connection, 0, [b"", ALL_KEYS], self._take)
 
     def _take(self, figures: Sequence[int] | None) -> None:
         counters = self._connection.counters

@@ -100,6 +100,7 @@ class Service:
             revocations=backend.revocations,
             ledger=ledger,
             capacity=settings.cache_size,
+            room=settings.shares.records,
             call_soon=call_soon,
             now=now,
             metrics=self.metrics,
@@ -110,6 +111,7 @@ class Service:
         backend.on_return = self.directory.restore
         self.recognition = Recognition(
             capacity=settings.cache_size,
+            shares=settings.shares,
             domain=settings.domain,
             issues=ledger is None,  # which would want to know who asked
             protected=settings.protected_prefixes,
@@ -152,8 +154,9 @@ class Service:
         self._quota = settings.quota or _FREE
         self._addresses = ClientAddresses(settings.trusted_proxies)
         # Clients are small, and there are more of them than identities that are asked for again.
-        self._clients: GenerationalCache[bytes, Client] = GenerationalCache(2 * settings.cache_size)
-        self.forwarded: GenerationalCache[bytes, Client] = GenerationalCache(2 * settings.cache_size)
+        most, shares = 2 * settings.cache_size, settings.shares
+        self._clients: GenerationalCache[bytes, Client] = GenerationalCache(min(most, shares.clients))
+        self.forwarded: GenerationalCache[bytes, Client] = GenerationalCache(min(most, shares.forwarded))
         """Clients by the X-Forwarded-For with which a trusted peer tells of them."""
         self._random = random
         self._access_log = access_log

@@ -8,7 +8,11 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Final
 
+from arsenal_fast.memory_budget import weigh_reference
 from arsenal_fast.service.records import Record
+
+_PIECES: Final = 100
+"""Octets that the pieces of one record take on top of what stands in them."""
 
 _FRESH_UNTIL: Final = attrgetter("fresh_until")
 
@@ -16,7 +20,7 @@ _FRESH_UNTIL: Final = attrgetter("fresh_until")
 class Batch:
     """Stands where a record does, for a request whose answer is ``unstamped`` and a :func:`~.records.stamp`."""
 
-    __slots__ = ("_pieces", "records")
+    __slots__ = ("_pieces", "octets", "records")
 
     guarded = False
     tail = b""
@@ -26,6 +30,8 @@ class Batch:
         """``pieces``: of the answer from its own lines on, up to the stamp."""
         self.records = records
         self._pieces = pieces
+        self.octets = sum(map(len, pieces)) + sum([weigh_reference(record.id, _PIECES) for record in records])
+        """What it takes, about: the records may have been forgotten but for it."""
 
     @property
     def fresh_until(self) -> float:

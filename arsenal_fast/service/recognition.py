@@ -18,6 +18,7 @@ from arsenal_fast.http.responses import Starts
 from arsenal_fast.identity import grammar
 from arsenal_fast.identity.life import Life
 from arsenal_fast.identity.runs import DRAWN
+from arsenal_fast.memory_budget import Shares, weigh_reference
 from arsenal_fast.metrics import Metrics
 from arsenal_fast.service.batches import Batch
 from arsenal_fast.service.departures import give_up
@@ -41,7 +42,7 @@ DEFAULT_VERSION: Final = "v1"
 
 MAX_PREPARED_TARGET: Final = 1024
 """Octets of a request target that is remembered. An identity has 325 at most; what is longer has escapes that are not
-needed or parameters that mean nothing, and may be 8 KiB, 131,072 times."""
+needed or parameters that mean nothing, and may be 8 KiB."""
 
 MAX_PREPARED_BODY: Final = 512
 """Octets of a validation's body that is remembered: an identity has 325 at most, and around it stand 16."""
@@ -53,7 +54,7 @@ MAX_SEEN: Final = 16_384
 """Bodies of batches that are told when they come again; then all are forgotten. 2 MB."""
 
 BATCHES: Final = 8
-"""One batch is remembered for so many identities: with its pieces it takes as much memory as four of them."""
+"""One batch is remembered at most for so many identities: with its pieces it takes as much memory as four of them."""
 
 _QUERY: Final = rf"prefix=({grammar.PREFIX})&run=(?!{DRAWN})({grammar.RUN})"
 """Of nearly all requests: valid as it is, if the two are not too long together.
@@ -68,6 +69,14 @@ _query: Final = re.compile(_QUERY).fullmatch
 _line: Final = re.compile(_LINE).fullmatch
 
 
+def _weigh(key: bytes, record: Record) -> int:
+    return weigh_reference(key, len(record.id))
+
+
+def _weigh_batch(key: bytes, batch: Batch) -> int:
+    return len(key) + batch.octets
+
+
 class Recognition:
     """What one worker recognises."""
 
@@ -75,6 +84,7 @@ class Recognition:
         self,
         *,
         capacity: int,
+        shares: Shares,
         domain: str,
         issues: bool,
         protected: Container[str],
@@ -91,11 +101,15 @@ class Recognition:
         ``issues``: identities that were never asked for may be issued to anybody, without looking at the rest of the
         request; but for those whose prefix, in lower case, is ``protected``.
         """
-        self.prepared: GenerationalCache[bytes, Record] = GenerationalCache(capacity)
+        self.prepared: GenerationalCache[bytes, Record] = GenerationalCache(capacity, weigh=_weigh, room=shares.lines)
         """Records by the whole request line that asks for them."""
-        self.verdicts: GenerationalCache[bytes, Record] = GenerationalCache(capacity)
+        self.verdicts: GenerationalCache[bytes, Record] = GenerationalCache(
+            capacity, weigh=_weigh, room=shares.verdicts
+        )
         """Records by the whole body that asks whether they live."""
-        self.batches: GenerationalCache[bytes, Batch] = GenerationalCache(-(-capacity // BATCHES))
+        self.batches: GenerationalCache[bytes, Batch] = GenerationalCache(
+            -(-capacity // BATCHES), weigh=_weigh_batch, room=shares.batches
+        )
         """Batches by the whole body that asks for them."""
         self._seen: set[int] = set()
         """Hashes of bodies that asked for a batch that could have been kept."""

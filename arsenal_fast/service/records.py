@@ -64,8 +64,9 @@ class Record:
         self.fresh_until, self.expires = _ends(life)
 
     def forget(self) -> None:
-        """Whoever still holds the record (prepared answers do) sees that it has to ask again."""
+        """End the record: who still holds it (prepared answers do) has to ask again, and holds nothing rendered."""
         self.fresh_until = self.expires = 0.0
+        self.tail = self.row = self.unstamped = b""
 
     def answer(self) -> bytes:
         """Return ``tail``, rendered; it is kept from the second time on."""

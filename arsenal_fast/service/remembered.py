@@ -12,6 +12,7 @@ from typing import Final
 from arsenal_fast.cache import GenerationalCache
 from arsenal_fast.identity.grammar import split
 from arsenal_fast.identity.life import Issued, IssueRow, Life, Mode, Outcome
+from arsenal_fast.memory_budget import weigh_record
 from arsenal_fast.service.ports import IdentityStore, Ledger, Revocations
 from arsenal_fast.service.records import Record
 from arsenal_fast.service.revisions import Recall, Revisions
@@ -30,11 +31,14 @@ class Remembered:
         revocations: Revocations,
         ledger: Ledger | None,
         capacity: int,
+        room: int,
         now: Callable[[], float],
         sign: Callable[[str, Life], str],
         protected: Container[str] = (),
     ) -> None:
-        """``now``: wall clock, seconds since the epoch. ``sign`` makes the token of a life.
+        """``capacity``: identities of a generation, and ``room``: its octets.
+
+        ``now``: wall clock, seconds since the epoch. ``sign`` makes the token of a life.
 
         ``protected``: prefixes, in lower case, whose records are guarded.
         """
@@ -43,7 +47,9 @@ class Remembered:
         self._now = now
         self._sign = sign
         self._protected = protected
-        self.records: GenerationalCache[str, Record] = GenerationalCache(capacity, Record.forget)
+        self.records: GenerationalCache[str, Record] = GenerationalCache(
+            capacity, Record.forget, weigh=weigh_record, room=room
+        )
         self.forgotten = 0
         """How often something was forgotten, for it was revoked."""
         recall: Recall = _no_epochs if ledger is None else ledger.epochs

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from arsenal_fast import memory_budget
 from arsenal_fast.limiting.quota import Quota
+from arsenal_fast.memory_budget import Shares
 from arsenal_fast.service.admission import OnFailure
 
 
@@ -25,7 +27,9 @@ class Settings:
     trusted_proxies: Sequence[str] = ()
     """CIDRs whose ``X-Forwarded-For`` is believed."""
     cache_size: int = 32_768
-    """Entries of each of the worker's caches (identities, prepared answers, clients)."""
+    """Entries of each of the worker's caches (identities, prepared answers; clients twice) at most."""
+    shares: Shares = memory_budget.DEFAULT
+    """What the caches may take."""
     access_log: str = "errors"
     """``off``, ``errors`` (status 400 and above) or ``all``."""
     workers: int = 1

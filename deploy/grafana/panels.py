@@ -308,7 +308,7 @@ CACHE: Final = Row(
         Panel(
             "In the workers' memory",
             "none",
-            "Bounded by IDENTITY_CACHE_SIZE in each worker.",
+            "Bounded by MEMORY_BUDGET and IDENTITY_CACHE_SIZE in each worker.",
             {"{{instance}}": "sum by (instance) (identity_cache_entries{$s})"},
         ),
         Panel(

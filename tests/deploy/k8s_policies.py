@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-from arsenal_fast import __version__
+from arsenal_fast import __version__, memory_budget
 from arsenal_fast.config import Config, load
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.service.routes import ROUTES
@@ -32,13 +32,6 @@ PROBES: Final = {
 
 OPERATORS: Final = {"/api/metrics", "/api/telemetry", *PROBES.values()}
 """Routes that nobody outside the cluster may call."""
-
-# Octets of one worker at its worst. With another client and another identity in each request a worker's memory
-# levelled off at 167 MB (IDENTITY_CACHE_SIZE=8192), 217 MB (16384) and 289 MB (32768), 3,900 connections included;
-# the rows that wait for a ledger that is away are bounded at some 80 MB (docs/ledger.md).
-WORKER: Final = 120 * MIB
-PER_CACHED: Final = 6 << 10
-LEDGER_ROWS: Final = 80_000_000
 
 
 def guide_names(manifests: Manifests) -> Iterator[str]:
@@ -170,11 +163,11 @@ def resources(manifests: Manifests) -> Iterator[str]:
     if environ.get("WORKERS", "1") == "auto":
         yield "WORKERS=auto is a process for each CPU of the node, in the memory of one"
         return
-    config = load(environ)
-    limit = quantity(manifests.service["resources"]["limits"]["memory"])
-    worst = config.workers * (WORKER + PER_CACHED * config.identity_cache_size + LEDGER_ROWS)
-    if worst > limit:
-        yield f"the service may need {worst / MIB:.0f} MiB and has {limit / MIB:.0f}"
+    limit = int(quantity(manifests.service["resources"]["limits"]["memory"]))
+    budget = {"MEMORY_BUDGET": str(memory_budget.automatic(limit, int(environ.get("WORKERS", "1"))))}
+    config = load({**budget, **environ})  # as a pod with this limit has it
+    connections = config.max_connections if "MAX_CONNECTIONS" in config.given else None
+    yield from memory_budget.faults(config.memory_budget, limit, config.workers, connections=connections)
 
 
 def redis(manifests: Manifests) -> Iterator[str]:
@@ -185,8 +178,9 @@ def redis(manifests: Manifests) -> Iterator[str]:
     container = pod.containers[0]
     arguments = container["args"]
     settings = dict(zip(arguments[::2], arguments[1::2], strict=True))
-    if settings.get("--maxmemory-policy") != "volatile-ttl":
-        yield f"Redis evicts by {settings.get('--maxmemory-policy')}"
+    uses = [settings.get(f"--{name}") for name in ("maxmemory-policy", "lfu-log-factor", "lfu-decay-time")]
+    if uses != ["volatile-lfu", "0", "10"]:
+        yield f"Redis evicts by {uses}"
     if not settings.get("--save") or settings.get("--dir") != "/data":
         yield "Redis writes no snapshot to its volume"
     if settings.get("--requirepass") != "$(REDISCLI_AUTH)":

@@ -205,7 +205,7 @@ def test_the_image_has_the_version_of_the_service(stack: dict[str, Any]) -> None
 def test_redis_has_room_beside_its_data(stack: dict[str, Any]) -> None:
     text = (ROOT / "deploy" / "redis" / "redis.conf").read_text()
     directives = dict(line.split(" ", 1) for line in text.splitlines() if line and not line.startswith("#"))
-    assert directives["maxmemory-policy"] == "volatile-ttl"
+    assert directives["maxmemory-policy"] == "volatile-lfu"
     maxmemory = int(directives["maxmemory"].removesuffix("mb")) * MIB
     limit = int(stack["services"]["redis"]["deploy"]["resources"]["limits"]["memory"].removesuffix("M")) * MIB
     assert maxmemory * 2 <= limit, "a snapshot's fork can need as much again"
@@ -301,7 +301,7 @@ def test_redis_asks_for_the_password_of_the_url_and_tells_it_nobody(shell: list[
         )
         assert "NOAUTH" in unauthenticated.stdout
         assert cli("config", "get", "maxmemory").split() == ["maxmemory", str(256 * MIB)]
-        assert cli("config", "get", "maxmemory-policy").split() == ["maxmemory-policy", "volatile-ttl"]
+        assert cli("config", "get", "maxmemory-policy").split() == ["maxmemory-policy", "volatile-lfu"]
         assert cli("config", "get", "appendonly").split() == ["appendonly", "no"]
         for secret in ("cmdline", "environ"):
             assert PASSWORD.encode() not in Path(f"/proc/{pid}/{secret}").read_bytes()

@@ -27,7 +27,7 @@ HERE: Final = [block for block in BLOCKS if not ELSEWHERE.search(block)]
 def variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment of a running service, which is also the operator's."""
     directory = tmp_path_factory.mktemp("operations")
-    with RedisServer("--maxmemory-policy", "volatile-ttl") as redis:
+    with RedisServer("--maxmemory-policy", "volatile-lfu") as redis:
         env = {
             **REPLICA,
             "REDIS_URL": redis.url,
@@ -64,7 +64,7 @@ def test_a_block_of_the_page_works_as_it_stands(block: str, variables: dict[str,
     ("command", "shown"),
     [
         ('redis-cli -u "$REDIS_URL" ping', "PONG"),
-        ('redis-cli -u "$REDIS_URL" config get maxmemory-policy', "maxmemory-policy\nvolatile-ttl"),
+        ('redis-cli -u "$REDIS_URL" config get maxmemory-policy', "maxmemory-policy\nvolatile-lfu"),
     ],
 )
 def test_a_command_shows_what_the_page_says(command: str, shown: str, variables: dict[str, str]) -> None:

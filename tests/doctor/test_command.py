@@ -23,7 +23,16 @@ LINE = re.compile(r"(ok  |skip|warn|fail)  ([a-z-]+) +  ?(.+)")
 @pytest.fixture
 def good_redis() -> RedisServer:
     """As it should be."""
-    return RedisServer("--maxmemory", "64mb", "--maxmemory-policy", "volatile-ttl", "--requirepass", "q8Zt1vX0aJ")
+    return RedisServer(
+        "--maxmemory",
+        "64mb",
+        "--maxmemory-policy",
+        "volatile-lfu",
+        "--lfu-log-factor",
+        "0",
+        "--requirepass",
+        "q8Zt1vX0aJ",
+    )
 
 
 @pytest.fixture
@@ -47,7 +56,17 @@ def test_where_all_is_well_every_check_is_ok_and_the_exit_status_0(
     found = {line[2]: line[1].strip() for line in lines if line}
     assert found == dict.fromkeys(
         (
-            *("configuration", "secrets", "certificate", "redis", "redis-version", "persistence", "eviction", "clock"),
+            *(
+                "configuration",
+                "secrets",
+                "memory",
+                "certificate",
+                "redis",
+                "redis-version",
+                "persistence",
+                "eviction",
+                "clock",
+            ),
             *("traffic", "ledger"),
         ),
         "ok",

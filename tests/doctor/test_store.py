@@ -19,6 +19,7 @@ from tests.support.service import free_port
 pytestmark = pytest.mark.integration
 
 PASSWORD = "p@ss:w/rd%+"
+LFU = ("--maxmemory-policy", "volatile-lfu", "--lfu-log-factor", "0", "--lfu-decay-time", "10")
 
 
 def findings(
@@ -33,7 +34,7 @@ def findings(
 
 
 def test_a_redis_in_good_order_is_ok(configured: Configured) -> None:
-    options = ("--maxmemory", "256mb", "--maxmemory-policy", "volatile-ttl", "--save", "60 1")
+    options = ("--maxmemory", "256mb", *LFU, "--save", "60 1")
     with RedisServer(*options, "--requirepass", PASSWORD) as server:
         found = findings(configured, f"redis://:{quote(PASSWORD, safe='')}@127.0.0.1:{server.port}/1")
         assert {check: finding.level for check, finding in found.items()} == dict.fromkeys(
@@ -42,7 +43,7 @@ def test_a_redis_in_good_order_is_ok(configured: Configured) -> None:
         assert PASSWORD not in str(found)
         assert server.command("DBSIZE", password=PASSWORD) == 0
     assert found["persistence"].text == "snapshots"
-    assert found["eviction"].text.startswith("volatile-ttl, ")
+    assert found["eviction"].text.startswith("volatile-lfu, ")
 
 
 def test_it_is_found_by_its_socket_too(configured: Configured, own_redis: RedisServer) -> None:
@@ -154,16 +155,31 @@ def test_a_certificate_is_trusted_as_far_as_the_system_trusts_it(
         assert findings(configured, url)["redis"].level is Level.OK
 
 
-def test_a_policy_that_drops_living_identities_is_warned_of(configured: Configured, own_redis: RedisServer) -> None:
-    for policy in ("allkeys-lru", "allkeys-random", "volatile-lru"):
+def test_a_policy_that_resets_limits_is_warned_of(configured: Configured, own_redis: RedisServer) -> None:
+    for policy in ("allkeys-lru", "allkeys-lfu", "volatile-lru", "volatile-ttl", "noeviction"):
         own_redis.command("CONFIG", "SET", "maxmemory-policy", policy)
         finding = findings(configured, own_redis.url)["eviction"]
-        assert (finding.level, finding.mend) == (Level.WARN, "Set `maxmemory-policy volatile-ttl` in Redis.")
+        assert finding.level is Level.WARN
+        assert "`maxmemory-policy volatile-lfu`" in finding.mend
+
+
+def test_uses_that_are_not_counted_as_ours_are_warned_of(configured: Configured, own_redis: RedisServer) -> None:
+    own_redis.command("CONFIG", "SET", "maxmemory-policy", "volatile-lfu", "maxmemory", "256mb")
+    finding = findings(configured, own_redis.url)["eviction"]
+    assert (finding.level, finding.mend) == (Level.WARN, "Set `lfu-log-factor 0` in Redis.")
+    own_redis.command("CONFIG", "SET", "lfu-log-factor", "0")
+    assert findings(configured, own_redis.url)["eviction"].level is Level.OK
+    finding = findings(configured, own_redis.url, RATE_LIMIT_REQUESTS="10")["eviction"]
+    assert (finding.level, finding.mend) == (Level.WARN, "Set `lfu-decay-time 6` in Redis.")
+    own_redis.command("CONFIG", "SET", "lfu-decay-time", "0")  # never
+    assert findings(configured, own_redis.url, RATE_LIMIT_REQUESTS="10")["eviction"].level is Level.OK
+    assert findings(configured, own_redis.url, RATE_LIMIT_REQUESTS="0")["eviction"].level is Level.OK
 
 
 def test_a_redis_without_a_bound_is_warned_of_in_production_alone(
     configured: Configured, own_redis: RedisServer
 ) -> None:
+    own_redis.command("CONFIG", "SET", "maxmemory-policy", "volatile-lfu", "lfu-log-factor", "0")
     finding = findings(configured, own_redis.url)["eviction"]
     assert finding.level is Level.WARN
     assert "no maxmemory" in finding.text
@@ -214,17 +230,20 @@ def test_a_version_is_judged(info: dict[str, str], level: Level, text: str) -> N
 
 
 MEMORY = [
-    ("volatile-ttl", 100, 91, 0, Level.WARN, "drops keys before their time"),
-    ("noeviction", 100, 91, 0, Level.WARN, "refuses writes soon"),
-    ("volatile-ttl", 100, 50, 3, Level.WARN, "3 keys were evicted"),
-    ("noeviction", 100, 50, 0, Level.OK, "noeviction"),
+    ("volatile-lfu", 100, 71, 0, Level.WARN, "drops identities soon, which no ledger knows"),
+    ("volatile-lfu", 100, 70, 0, Level.OK, "volatile-lfu"),
+    ("volatile-lfu", 100, 50, 3, Level.WARN, "3 keys were evicted"),
+    ("volatile-ttl", 100, 10, 0, Level.WARN, "gives everybody a fresh limit"),
+    ("noeviction", 100, 10, 0, Level.WARN, "refuses all writes"),
 ]
 
 
 @pytest.mark.parametrize(("policy", "limit", "used", "evicted", "level", "text"), MEMORY)
-def test_memory_is_judged(policy: str, limit: int, used: int, evicted: int, level: Level, text: str) -> None:
+def test_memory_is_judged(
+    configured: Configured, policy: str, limit: int, used: int, evicted: int, level: Level, text: str
+) -> None:
     info = {"maxmemory_policy": policy, "maxmemory": limit, "used_memory": used, "evicted_keys": evicted}
-    finding = store.judge_eviction(info, production=True)
+    finding = store.judge_eviction(info, None, configured(), has_ledger=False)
     assert finding.level is level
     assert text in finding.text
 

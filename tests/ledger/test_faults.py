@@ -4,6 +4,7 @@ import asyncio
 import os
 import sqlite3
 import subprocess
+import weakref
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -66,6 +67,34 @@ def test_a_lock_of_somebody_else_delays_rows_and_loses_none(sqlite_url: str) -> 
                 other.execute("COMMIT")
             await nothing_is_lost(ledger, 700)
             assert await find(ledger, id_of(1)) == [Past(row(1).life, 0)]
+
+    run(main())
+
+
+def test_a_row_that_waits_does_not_keep_the_request_that_wrote_it(sqlite_url: str) -> None:
+    """Thousands wait; a request with its fields takes more than twice as much as the row."""
+
+    class Request:
+        def answer(self, _lives: object) -> None:
+            """As the callback of a request holds that request."""
+
+    def write(ledger: Ledger, name: str) -> weakref.ref[Request]:
+        request = Request()
+        ledger.record([row(name)], request.answer)
+        return weakref.ref(request)
+
+    async def main() -> None:
+        async with running(Ledger(sqlite_url, timeout=HASTY)) as ledger:
+            with closing(sqlite3.connect(path_of(sqlite_url), isolation_level=None)) as other:
+                other.execute("BEGIN EXCLUSIVE")
+                first = write(ledger, "first")
+                await until(lambda: not ledger.healthy)
+                second = write(ledger, "second")
+                assert ledger.counters.waiting == 2
+                await until(lambda: (first(), second()) == (None, None))
+                other.execute("COMMIT")
+            await all_written(ledger)
+            assert ledger.counters.dropped == 0
 
     run(main())
 

@@ -43,6 +43,7 @@ class Bench:
             revocations=self.store,
             ledger=ledger,
             capacity=capacity,
+            room=1 << 30,
             call_soon=lambda flush: flush(),
             now=lambda: self.rig.wall,
             metrics=self.metrics,

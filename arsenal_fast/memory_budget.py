@@ -1,0 +1,196 @@
+"""The memory budget: what one worker may hold of everything that clients can make it hold.
+
+``shares`` divides the octets of MEMORY_BUDGET among the workers, takes off what every worker needs whatever comes,
+and gives each table, queue and buffer its part of the rest. All of them full at once, with the longest keys that the
+grammar allows, take no more than the budget; ``tests/integration/test_memory.py`` holds that with a real process.
+
+Each octet figure here was measured with hostile keys: identities of 325 octets, request lines of 1,024, IPv6
+networks, an X-Forwarded-For of 128, token subjects of 128, request ids of 128.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Final
+
+MIB: Final = 1_048_576
+
+BASE: Final = 50 * MIB
+"""Of a worker without clients: 42 of interpreter, modules, TLS and both stores; the rest for access-log lines that
+wait, verified service tokens, parsed addresses and hashes of batches."""
+
+PARSING: Final = 44 * MIB
+"""The largest body (1 MiB), its copies, and the objects that it parses to: ``[[[]],[[]],...``. One at a time."""
+
+SUPERVISOR: Final = 24 * MIB
+"""The process that watches several workers."""
+
+SMALLEST: Final = 24 * MIB
+"""Of a worker on top of the base: with less its tables hold next to nothing."""
+
+WITHOUT_LIMIT: Final = 205 * MIB
+"""Budget of a worker where no cgroup bounds the process: four fifths of the guide's container (256 MiB)."""
+
+OF_LIMIT: Final = 0.8
+"""Of a cgroup's limit: the rest is for files in memory and the kernel's buffers of sockets, which count there too."""
+
+RECORD: Final = 1_800
+RECORD_OCTET: Final = 11
+"""A remembered identity with all its answers rendered: 2,250 octets where it has 45, 5,180 where it has 320."""
+
+REFERENCE: Final = 400
+"""An entry of a cache by request line or body, and the record that it keeps: on top of its key and the identity."""
+
+CLIENT: Final = 260
+FORWARDED: Final = 420
+CELL: Final = 340
+IDENTITY: Final = 660
+LEDGER_ROW: Final = 1_700
+CONNECTION: Final = 3_584
+TLS_CONNECTION: Final = 28_672
+"""After one request, with nothing that waits to be parsed or sent."""
+ROW: Final = 6_144
+"""A row of work in flight: its blank record, its ledger row, its command to the store, its part of the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """What one worker may hold. Octets of a cache's generation, of which there are two; entries; octets in all."""
+
+    records: int
+    """Octets: identities remembered, with their rendered answers."""
+    lines: int
+    """Octets: request lines that were answered before."""
+    verdicts: int
+    """Octets: bodies of validations that were answered before."""
+    batches: int
+    """Octets: bodies of batches that were answered before, with the pieces of their answers."""
+    clients: int
+    """Entries: clients remembered by address."""
+    forwarded: int
+    """Entries: clients remembered by X-Forwarded-For."""
+    cells: int
+    """Entries: limiter cells of the embedded store, which limits while Redis is away."""
+    identities: int
+    """Entries: identities of the embedded store, which issues while Redis is away."""
+    ledger_rows: int
+    """Entries: rows that wait for the ledger."""
+    connections: int
+    """Entries: open connections, each with nothing but itself."""
+    unfinished: int
+    """Octets: of requests that have not arrived in full, heads and bodies."""
+    unsent: int
+    """Octets: of answers that their clients have not read."""
+    rows_in_flight: int
+    """Entries: rows of batches and validations that are being answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One row of the plan: ``parts`` of what is left of the budget, ``octets`` of each entry, ``most`` entries.
+
+    More than the most serves nobody: a table of millions makes pauses where it grows.
+    """
+
+    parts: int
+    octets: int
+    most: int = 1 << 40
+
+    def entries(self, octets: int, total: int) -> int:
+        """The entries that this part of ``total`` parts of so many octets has room for: one at least."""
+        return min(max(octets * self.parts // total // self.octets, 1), self.most)
+
+
+_GENERATIONS: Final = 2
+
+_PLAN: Final = {
+    "records": _Part(32, _GENERATIONS),
+    "lines": _Part(8, _GENERATIONS),
+    "verdicts": _Part(5, _GENERATIONS),
+    "batches": _Part(5, _GENERATIONS),
+    "clients": _Part(5, _GENERATIONS * CLIENT),
+    "forwarded": _Part(6, _GENERATIONS * FORWARDED),
+    "cells": _Part(6, CELL, 65_536),
+    "identities": _Part(8, IDENTITY, 65_536),
+    "ledger_rows": _Part(24, LEDGER_ROW, 100_000),
+    "connections": _Part(17, CONNECTION, 10_000),
+    "unfinished": _Part(12, 1, 64 * MIB),
+    "unsent": _Part(10, 1, 64 * MIB),
+    "rows_in_flight": _Part(12, ROW, 20_000),
+}
+assert tuple(_PLAN) == tuple(field.name for field in fields(Shares))
+
+
+def shares(
+    budget: int, workers: int = 1, *, tls: bool = False, ledger: bool = True, connections: int | None = None
+) -> Shares:
+    """Divide the octets of the whole service; never less than ``SMALLEST`` for a worker.
+
+    ``connections``: as the operator has set them; None gives them their part.
+    """
+    cost = TLS_CONNECTION if tls else CONNECTION
+    left = _of_worker(budget, workers)
+    plan = dict(_PLAN)
+    if not ledger:
+        plan["ledger_rows"] = _Part(0, LEDGER_ROW)
+    if tls:
+        plan["connections"] = _Part(2 * _PLAN["connections"].parts, TLS_CONNECTION, 10_000)
+    if connections is not None:
+        left -= connections * cost
+        del plan["connections"]
+    left = max(left, SMALLEST)
+    total = sum(part.parts for part in plan.values())
+    share = {name: part.entries(left, total) for name, part in plan.items()}
+    if connections is not None:
+        share["connections"] = connections
+    return Shares(**share)
+
+
+def faults(
+    budget: int, limit: int | None, workers: int, *, tls: bool = False, connections: int | None = None
+) -> Iterator[str]:
+    """Sentences about a budget that can't be kept. ``limit``: of the cgroup, None where there is none."""
+    if limit is not None and budget > limit:
+        yield f"MEMORY_BUDGET is {megabytes(budget)}, but the container may use {megabytes(limit)}."
+    needed = workers * (BASE + PARSING + SMALLEST) + (SUPERVISOR if workers > 1 else 0)
+    if budget < needed:
+        plural = f"{workers} workers need" if workers > 1 else "a worker needs"
+        yield f"MEMORY_BUDGET is {megabytes(budget)}, but {plural} {megabytes(needed)}."
+    elif connections is not None:
+        octets = connections * (TLS_CONNECTION if tls else CONNECTION)
+        if _of_worker(budget, workers) - octets < SMALLEST:
+            yield (
+                f"MAX_CONNECTIONS is {connections}, which take {megabytes(octets)} in each worker: "
+                f"more than MEMORY_BUDGET of {megabytes(budget)} has left."
+            )
+
+
+def _of_worker(budget: int, workers: int) -> int:
+    """Octets of one worker that are there to be divided."""
+    return (budget - (SUPERVISOR if workers > 1 else 0)) // workers - BASE - PARSING
+
+
+def automatic(limit: int | None, workers: int) -> int:
+    """The budget where none is set. ``limit``: of the cgroup, None where there is none."""
+    return workers * WITHOUT_LIMIT if limit is None else int(limit * OF_LIMIT)
+
+
+def megabytes(octets: int) -> str:
+    """As an operator would write it."""
+    return f"{octets / MIB:.0f}M"
+
+
+# What an entry of a weighed cache takes.
+
+
+def weigh_record(identity: str, _record: object) -> int:
+    """A remembered identity, as if all its answers were rendered."""
+    return RECORD + RECORD_OCTET * len(identity)
+
+
+def weigh_reference(key: bytes | str, others: int) -> int:
+    """An entry that keeps a record beyond its time; ``others``: octets next to its key."""
+    return REFERENCE + len(key) + others
+
+
+DEFAULT: Final = shares(WITHOUT_LIMIT)
+"""Of the one worker that nobody has configured."""
