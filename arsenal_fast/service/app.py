@@ -297,7 +297,10 @@ class Service:
     def _identify(self, exchange: Exchange, authorization: bytes) -> None:
         """Charge the request to the subject of its service token, or note why the token is refused."""
         octets = access.bearer(authorization)
-        token = None if octets is None else self._tokens.verify(octets, self.now())
+        if octets is None:
+            exchange.refusal = access.unread(authorization)
+            return
+        token = self._tokens.verify(octets, self.now())
         if not isinstance(token, ServiceToken):
             exchange.refusal = access.refused(token)
             return
