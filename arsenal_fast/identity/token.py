@@ -24,8 +24,8 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
-from arsenal_fast.errors import ArsenalError, InvalidIdentity
-from arsenal_fast.identity.grammar import parse
+from arsenal_fast.errors import ArsenalError
+from arsenal_fast.identity.grammar import Identity, parse
 from arsenal_fast.identity.life import LAST_MOMENT, Life
 
 AUDIENCE: Final = "arsenal-identity"
@@ -320,10 +320,8 @@ def _is_identity(subject: object) -> bool:
     """An identity as this service writes it: the domain in lower case."""
     if type(subject) is not str:
         return False
-    try:
-        return parse(subject).id == subject
-    except InvalidIdentity:
-        return False
+    identity = parse(subject)
+    return isinstance(identity, Identity) and identity.id == subject
 
 
 def _scopes(text: object) -> frozenset[str] | None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from arsenal_fast.identity.grammar import parse
+from arsenal_fast.identity.grammar import split
 from arsenal_fast.identity.life import TTL_RANGE, Mode
 from arsenal_fast.service.recognition import MAX_PREPARED_TARGET
 from arsenal_fast.service.records import Record
@@ -156,7 +156,7 @@ def test_a_drawn_run_that_is_taken_is_drawn_again() -> None:
     other = Rig(settings=UNLIMITED, store=rig.shared)  # a worker with the same number, started in the same ms
     again = other.get("/api/v1/id?prefix=bot").json
     assert again["id"] != drawn
-    assert int(again["metadata"]["run"]) > int(parse(drawn).run)
+    assert int(again["metadata"]["run"]) > int(split(drawn).run)
 
 
 def test_an_empty_run_is_a_fault_and_not_a_run_that_was_left_out() -> None:
@@ -302,7 +302,7 @@ def test_whatever_is_asked_for_is_refused_by_name_or_validates(asked: tuple[dict
         assert named
         assert named <= parts.keys()
         return
-    identity = parse(answer.json["id"])
+    identity = split(answer.json["id"])
     assert identity.id == answer.json["id"]
     asked_for: dict[str, Any] = {
         "prefix": "unknown",

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from arsenal_fast.errors import Fault, InvalidIdentity, ProblemError
+from arsenal_fast.errors import Fault, ProblemError
 from arsenal_fast.http.responses import JSON, tail
 from arsenal_fast.identity import grammar
-from arsenal_fast.identity.grammar import Identity
+from arsenal_fast.identity.grammar import Identity, Malformed
 from arsenal_fast.identity.life import timestamp
 from arsenal_fast.identity.revocation import Revoked
 from arsenal_fast.identity.token import IdentityToken, Refusal
@@ -74,10 +74,9 @@ def _check_shape(body: dict[str, Any]) -> None:
 
 
 def _revoke_identity(service: Service, exchange: Exchange, body: dict[str, Any]) -> None:
-    try:
-        identity = grammar.parse(body["identity"])
-    except InvalidIdentity as error:
-        raise ProblemError(400, str(error), [{"pointer": "/identity", "detail": str(error)}]) from None
+    identity = grammar.parse(body["identity"])
+    if isinstance(identity, Malformed):
+        raise ProblemError(400, identity.reason, [{"pointer": "/identity", "detail": identity.reason}])
     token = None
     if "token" in body:
         token = _own_token(service, identity, body["token"])
