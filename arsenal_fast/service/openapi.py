@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from arsenal_fast import __version__
+from arsenal_fast.http.responses import PHRASES
 from arsenal_fast.service.problems import QUOTA_EXCEEDED
 from arsenal_fast.service.routes import API, ROUTES, Operation, Route
 from arsenal_fast.service.schemas import PARAMETERS, SCHEMAS
@@ -244,7 +245,7 @@ def _example(status: int, detail: str) -> Object:
     if status != HTTPStatus.TOO_MANY_REQUESTS:
         return {
             "type": "about:blank",
-            "title": HTTPStatus(status).phrase,
+            "title": PHRASES[status],
             "status": status,
             "detail": detail,
         }

@@ -95,6 +95,7 @@ FIELDS = [
     "Origin: https://evil.example\r\nX-Request-Id: r13\r\n",
     *["Content-Type: application/json\r\n"] * 2,
     "Content-Type: text/plain\r\n",
+    "Content-Encoding: br\r\n",
     "Connection: keep-alive\r\n",
     "Connection: close\r\n",
     "Content-Length: 0\r\n",

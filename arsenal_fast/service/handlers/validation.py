@@ -124,7 +124,8 @@ def _answer(
             "metadata": None
             if isinstance(subject, Malformed)
             else {**subject._asdict(), "type": KIND, "format": FORMAT},
-            "cached": known is not None and known.cached,
+            # The stores remember an expired identity for a while, to tell it from an unknown one: that is no cache hit.
+            "cached": known is not None and known.cached and life is not None and now_ms < life.expires,
             "generated": None if life is None else timestamp(life.generated),
             "expires": None if life is None else timestamp(life.expires),
             "validated": timestamp(now_ms),
