@@ -227,6 +227,13 @@ TABLE: Final = (
         "A line for no request, for those answered 400 and up (a bounded number), or for each.",
         "off, errors, all",
     ),
+    Row(
+        "METRICS_ACCESS",
+        readers.one_of("open", "token"),
+        "open",
+        "Who may read `/api/metrics` and `/api/telemetry`: everybody, or service tokens of scope `metrics`.",
+        "open, token",
+    ),
 )
 
 

@@ -127,6 +127,7 @@ class _Worker:
             monotonic=time.monotonic,
             now=time.time,
             snapshots=lambda: self._others(service),
+            shared_sum=self._counters if self._counters.slots > 1 else None,
             access_log=access,
         )
         loop.add_signal_handler(signal.SIGHUP, self._reload_tls, service)
@@ -267,6 +268,7 @@ def _settings(config: Config) -> Settings:
         trusted_proxies=config.trusted_proxies,
         cache_size=config.identity_cache_size,
         access_log=config.access_log,
+        metrics_by_token=config.metrics_access == "token",
         workers=config.workers,
         protected_prefixes=frozenset(prefix.lower() for prefix in config.protected_prefixes),
         # Drawn, not configured: two workers with one number still can't hand out one run twice, for a drawn

@@ -112,6 +112,7 @@ ACCEPTED = [
     ("DRAIN_DELAY", "0", 0.0),
     ("LOG_LEVEL", "DEBUG", "debug"),
     ("ACCESS_LOG", "all", "all"),
+    ("METRICS_ACCESS", "token", "token"),
 ]
 
 
@@ -211,6 +212,7 @@ REFUSED = {
     "LOG_FORMAT": ["json"],
     "LOG_LEVEL": ["verbose", "20"],
     "ACCESS_LOG": ["on", "true"],
+    "METRICS_ACCESS": ["closed", "tokens"],
 }
 
 

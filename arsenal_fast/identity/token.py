@@ -37,8 +37,8 @@ TYPE: Final = "JWT"
 HEADER_PARAMETERS: Final = frozenset({"alg", "typ", "kid"})
 """What a header may hold. Everything else (crit, b64, jku, jwk, x5u, zip) changes what a verifier would do."""
 
-SCOPES: Final = ("issue", "revoke", "audit")
-"""What a service token may allow: protected prefixes, ending others' identities, reading the ledger."""
+SCOPES: Final = ("issue", "revoke", "audit", "metrics")
+"""What a service token may allow: protected prefixes, ending others' identities, reading the ledger, and the counts."""
 
 LEEWAY: Final = 60
 """Seconds that a token may seem to begin in the future: the store's clock or another host's wrote it. An end

@@ -18,6 +18,7 @@ from arsenal_fast.limiting.client import Client
 ISSUE: Final = "issue"
 REVOKE: Final = "revoke"
 AUDIT: Final = "audit"
+METRICS: Final = "metrics"
 
 _REALM: Final = 'Bearer realm="arsenal-identity"'
 # RFC 9110 section 11.4: credentials; RFC 6750 section 2.1: b64token. The scheme's case does not matter.

@@ -7,6 +7,7 @@ perhaps before the call returns; None means that the store is away, slow or sick
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
 from arsenal_fast.http.request import Request
@@ -190,6 +191,19 @@ class Connection(Protocol):
 
     def abort(self) -> None:
         """Cut the client off: there is no way to answer it."""
+
+
+class SharedSum(Protocol):
+    """Where the workers show each other the newest sum of their counts."""
+
+    def alone(self) -> AbstractContextManager[bool]:
+        """Within it, if True, no other worker writes the sum; it never waits for one that does."""
+
+    def read_sum(self) -> bytes:
+        """Return what was written last; empty before."""
+
+    def write_sum(self, payload: bytes) -> None:
+        """Show another sum."""
 
 
 class AccessLog(Protocol):

@@ -602,6 +602,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Probe": _object({"status": {"type": "string", "pattern": "^[a-z]+$", "description": "One word."}}),
     "Telemetry": _object(
         {
+            "timestamp": _timestamp("When the counts were taken: at most a second ago."),
             **_HEALTH,
             "workers": _count("Workers that are alive; what counts up is the sum over all that ever were."),
             "requests": _object(

@@ -31,5 +31,7 @@ class Settings:
     workers: int = 1
     node: int = 0
     """0 .. 4095, apart for workers that live at the same time; part of generated runs."""
+    metrics_by_token: bool = False
+    """Whether metrics and telemetry are only for tokens of scope ``metrics``."""
     protected_prefixes: frozenset[str] = frozenset()
     """Prefixes, in lower case, that only tokens of scope ``issue`` are given."""

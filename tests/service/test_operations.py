@@ -266,6 +266,7 @@ def test_one_worker_without_its_ledger_makes_the_metrics_degraded() -> None:
     lost.away = True
     here, there = Rig(ledger=SwitchedLedger()), Rig(ledger=lost)
     assert exposed(here.get("/api/metrics"), "identity_ledger_up") == 1
+    here.advance(1)
     here.service.snapshots = lambda: [telemetry.snapshot(there.service)]
     answer = here.get("/api/metrics")
     assert exposed(answer, "identity_ledger_up") == 0
@@ -304,6 +305,7 @@ def test_telemetry_tells_everything_in_one_document() -> None:
     answer = rig.get("/api/telemetry")
     assert answer.headers["content-type"] == "application/json"
     assert answer.json == {
+        "timestamp": "2025-11-22T10:01:00.000Z",
         "status": "healthy",
         "services": {"database": "disabled", "redis": "healthy", "api": "healthy"},
         "uptime": 60,
