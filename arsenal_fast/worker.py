@@ -58,10 +58,6 @@ PRUNE: Final = 3600.0
 TLS_CHECK: Final = 10.0
 """Seconds between looks at the certificate files; cert-manager renews weeks ahead."""
 
-GC_THRESHOLDS: Final = (5_000, 1_000, 100)
-"""The hot path makes no cycles. A young collection every 5,000 net new objects stops the loop for 4 ms at the most
-while identities are issued, one every 50,000 for 44 ms, at the same cost in all (``bench/experiments/garbage.py``)."""
-
 
 def serve(config: Config, slot: int, counters: SharedCounters) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit status.
@@ -156,12 +152,13 @@ class _Worker:
             _ledger_changed(service, ledger)
         await listener.start(self._listening, self._tls)
         service.ready = True
-        _tune_garbage_collection()
+        pauses.tune_garbage_collector()
         log.info("serving on %s port %d", config.host, self._listening.getsockname()[1])
         unwatch = pauses.watch_garbage_collector(service.metrics.gc_pause)
         chores = [
             loop.create_task(self._publish(service)),
             loop.create_task(pauses.probe_event_loop(service.metrics.event_loop_lag)),
+            loop.create_task(pauses.collect_new_objects()),
         ]
         if isinstance(backend, RedisBackend) and self._slot == 0:
             chores.append(loop.create_task(_look_at(backend)))
@@ -424,10 +421,3 @@ def _max_connections(config: Config) -> int:
             bound,
         )
     return bound
-
-
-def _tune_garbage_collection() -> None:
-    """What was made at the start lives for ever: don't look at it again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
