@@ -80,8 +80,9 @@ def uptime(service: Service) -> int:
 
 def document(service: Service, summed: Metrics) -> dict[str, Any]:
     """Return the telemetry answer (schema ``Telemetry``)."""
+    age_ms = max(0, int((service.monotonic() - summed.written) * 1000))
     return {
-        "timestamp": timestamp(service.now_ms()),
+        "timestamp": timestamp(service.now_ms() - age_ms),
         "status": health(service, summed),
         "services": services(service),
         "uptime": uptime(service),

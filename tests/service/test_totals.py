@@ -83,6 +83,13 @@ def test_telemetry_says_when_it_was_taken() -> None:
     assert rig.get("/api/telemetry").json["timestamp"] == "2025-11-22T10:00:01.000Z"
 
 
+def test_telemetry_of_a_sum_that_a_scrape_has_taken_says_so() -> None:
+    rig = Rig()
+    rig.get("/api/metrics")
+    rig.advance(0.75)
+    assert rig.get("/api/telemetry").json["timestamp"] == "2025-11-22T10:00:00.000Z"
+
+
 class Workers:
     """Several workers of one service, as ``worker.py`` composes them."""
 
