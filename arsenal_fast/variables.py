@@ -103,7 +103,7 @@ TABLE: Final = (
         readers.origins,
         "*",
         "Web origins whose scripts may read the answers; `*` is all, which production takes only where set.",
-        "origins between commas, or *",
+        "origins between commas (`https://*.domain.tld` for its subdomains), or *",
         required=True,
     ),
     Row(
