@@ -128,7 +128,8 @@ class Admission:
         exchange.row = row
         exchanges = batch.exchanges
         if not exchanges and not batch.looks:
-            self._begin(batch)
+            batch.started = self._monotonic()
+            self._call_soon(self._flush)
         exchanges.append(exchange)
         if row == _LAST_ROW:
             self._flush()
@@ -136,19 +137,16 @@ class Admission:
     def look(self, client: Client, done: Looked) -> None:
         """Hand ``done`` how a limited client stands behind the hits of this tick, without charging it."""
         batch = self._batch
-        if batch.is_empty:
-            self._begin(batch)
+        if not batch.exchanges and not batch.looks:
+            batch.started = self._monotonic()
+            self._call_soon(self._flush)
         batch.looks.append((client, done))
         if batch.row_of(client) == _LAST_ROW:
             self._flush()
 
-    def _begin(self, batch: AdmissionBatch) -> None:
-        batch.started = self._monotonic()
-        self._call_soon(self._flush)
-
     def _flush(self) -> None:
         batch = self._batch
-        if batch.is_empty:
+        if not batch.exchanges and not batch.looks:
             return  # it was full, and has left
         self._batch = AdmissionBatch()
         if batch.holds_tokens(self._quota) and batch.holds_expired(self._now()):
@@ -269,7 +267,8 @@ class Admission:
         self._metrics.limiter_allowed += allowed
         self._hit(allowed - plain - len(stamped) - len(unborn), stamped, self._monotonic() - batch.started)
         self._issue(unborn, batch.started)
-        self._answer_looks(batch, backlogs)
+        if batch.looks:
+            self._answer_looks(batch, backlogs)
 
     def _answer_looks(self, batch: AdmissionBatch, backlogs: Sequence[int]) -> None:
         for client, done in batch.looks:

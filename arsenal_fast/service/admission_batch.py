@@ -32,14 +32,9 @@ class AdmissionBatch:
         self.exchanges: list[Exchange] = []
         self.looks: list[tuple[Client, Looked]] = []
         """Clients whose limit is to be told as it stands behind the hits of the batch."""
-        self.quotas: set[int] = set()
+        self.quotas: set[int]
         """Ids of the quota objects, once the batch leaves. (A token's may equal that of addresses: two policies.)"""
         self.started = 0.0
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nobody waits for it."""
-        return not self.exchanges and not self.looks
 
     def row_of(self, client: Client) -> int:
         """Return the client's row; without a hit where it is a new one."""
