@@ -214,6 +214,8 @@ class Admission:
                 self._settle_each(batch, self._pass_unlimited)
             else:
                 self._tell(batch, backlogs, remember=remember)
+                if batch.looks:
+                    self._answer_looks(batch, backlogs)
 
     def _tell(self, batch: AdmissionBatch, backlogs: list[int], *, remember: bool) -> None:
         now = self._now()
@@ -267,8 +269,6 @@ class Admission:
         self._metrics.limiter_allowed += allowed
         self._hit(allowed - plain - len(stamped) - len(unborn), stamped, self._monotonic() - batch.started)
         self._issue(unborn, batch.started)
-        if batch.looks:
-            self._answer_looks(batch, backlogs)
 
     def _answer_looks(self, batch: AdmissionBatch, backlogs: Sequence[int]) -> None:
         for client, done in batch.looks:
