@@ -69,6 +69,7 @@ class Config:
     log_format: str
     log_level: str
     access_log: str
+    metrics_access: str
     given: frozenset[str] = frozenset()
     """Names of the variables that the environment set."""
     warnings: tuple[str, ...] = ()

@@ -6,7 +6,7 @@
     ├── ClientError               theirs: carries the status to answer with
     │   ├── MessageError          the octets are no HTTP message that we accept; the connection closes
     │   └── ProblemError          a complete message with bad content; the connection lives on
-    ├── InvalidIdentity           a value, not a fault: the text is no identity (carries the reason)
+    ├── InvalidIdentity           parts that make no identity (carries the reason)
     └── ConfigurationError        the operator's: one sentence for each fault; exit status 78
 
 Expected outcomes (limited, unknown identity, store away) are return values and never raised.
@@ -54,7 +54,7 @@ class ProblemError(ClientError):
 
 
 class InvalidIdentity(ArsenalError):
-    """The text is not an identity; the message is one plain sentence that says why."""
+    """The parts make no identity; the message is one plain sentence that says why."""
 
 
 class ConfigurationError(ArsenalError):

@@ -39,6 +39,10 @@ _HOST: Final = r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\
 _PORT: Final = r"(?::(?P<port>[0-9]{1,5}))?"
 
 _ORIGIN = re.compile(rf"(?P<scheme>https?)://(?P<host>{_HOST}){_PORT}", re.IGNORECASE)
+# All subdomains of a domain of two labels or more: "*.com" would be everybody.
+_SUBDOMAINS = re.compile(rf"(?P<scheme>https?)://\*\.(?P<host>[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+){_PORT}", re.IGNORECASE)
+# What a web view sends for an app's own pages: capacitor://localhost, ionic://localhost, app://com.example.
+_APP = re.compile(r"(?!(?:https?|ftp|file|wss?|data|blob|javascript):)[a-z][a-z0-9+.-]{1,31}://[a-z0-9.-]{1,253}")
 # A path of RFC 3986 unreserved characters only: it is copied into JSON, headers and HTML.
 _BASE_URL = re.compile(
     rf"(?P<scheme>https?)://(?P<host>{_HOST}){_PORT}(?P<path>(?:/[A-Za-z0-9._~-]+)*)/?", re.IGNORECASE
@@ -162,11 +166,17 @@ def origins(text: str) -> tuple[str, ...]:
 
 
 def _origin(entry: str) -> str:
+    if _APP.fullmatch(entry):
+        return entry
+    match = _SUBDOMAINS.fullmatch(entry)
+    if match is not None and _is_authority(match):
+        return _authority(match).replace("://", "://*.", 1)
     match = _ORIGIN.fullmatch(entry)
     if match is None or not _is_authority(match):
         raise ValueError(
-            "must be origins of the form https://host or https://host:port (http too), without a path or a "
-            f"slash at the end, between commas, or * for all; one is {shown(entry)}"
+            "must be origins of the form https://host, https://host:port, https://*.domain.tld (http too) or an app's "
+            "(capacitor://localhost), without a path or a slash at the end, between commas, or * for all; one is "
+            f"{shown(entry)}"
         )
     return _authority(match)
 

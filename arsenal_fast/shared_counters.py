@@ -5,15 +5,24 @@ worker reads all of them, so that a scrape of one answers for all. A slot has a 
 the snapshot goes into the half that is not being shown, then the byte is counted up and shows it. So a writer
 that dies at any point (``kill -9``) leaves the last whole snapshot on show.
 
+One more slot is for the sum of them all, which whichever worker holds its lock may write. The lock is the kernel's, by
+process, so that it ends with a writer that dies, and nobody waits for it.
+
 The races, and what settles them. A reader copies a half while the writer comes round to it again: the
 sequence has moved, the reader tries once more. A processor shows the byte before the half (ARM may): the
 checksum is wrong, the reader tries once more. A reader that never wins answers with the last snapshot it saw:
 sums over workers never go back.
 """
 
+import fcntl
 import mmap
+import os
 import struct
+import tempfile
+import weakref
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 _HEAD: Final = struct.Struct("=II")  # length and CRC-32 of the payload
@@ -29,23 +38,56 @@ class SharedCounters:
         self.size = size
         self._half = _HEAD.size + (size + 7) // 8 * 8
         self._stride = _SEQUENCE + 2 * self._half
-        self._memory = mmap.mmap(-1, slots * self._stride)
-        self._seen = [b""] * slots
+        self._memory = mmap.mmap(-1, (slots + 1) * self._stride)
+        self._seen = [b""] * (slots + 1)
+        self._lock = _nameless_file()
+        weakref.finalize(self, os.close, self._lock)
 
     def write(self, slot: int, payload: bytes) -> None:
         """Show ``payload`` in place of the last one; only the slot's owner may. ValueError if too large."""
+        self._write(self._base(slot), payload)
+
+    def read(self, slot: int) -> bytes:
+        """The slot's last whole snapshot; empty where none was written yet."""
+        return self._read(self._base(slot), slot)
+
+    def read_all(self) -> list[bytes]:
+        """The snapshot of every slot, by slot."""
+        return [self.read(slot) for slot in range(self.slots)]
+
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Whether nobody else writes the sum meanwhile: within it, only then it may be written."""
+        try:
+            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            fcntl.lockf(self._lock, fcntl.LOCK_UN)
+
+    def write_sum(self, payload: bytes) -> None:
+        """Show ``payload`` as the sum. ValueError if too large."""
+        self._write(self.slots * self._stride, payload)
+
+    def read_sum(self) -> bytes:
+        """The last whole sum; empty where none was written yet."""
+        return self._read(self.slots * self._stride, self.slots)
+
+    def _write(self, base: int, payload: bytes) -> None:
         if len(payload) > self.size:
             raise ValueError(f"A snapshot of {len(payload)} octets does not fit into {self.size}.")
-        memory, base = self._memory, self._base(slot)
+        memory = self._memory
         following = (memory[base] + 1) & 0xFF
         start = self._start(base, following)
         snapshot = _HEAD.pack(len(payload), zlib.crc32(payload)) + payload
         memory[start : start + len(snapshot)] = snapshot
         memory[base] = following  # from here on it is shown
 
-    def read(self, slot: int) -> bytes:
-        """The slot's last whole snapshot; empty where none was written yet."""
-        memory, base = self._memory, self._base(slot)
+    def _read(self, base: int, slot: int) -> bytes:
+        memory = self._memory
         for _ in range(_TRIES):
             sequence = memory[base]
             start = self._start(base, sequence)
@@ -56,10 +98,6 @@ class SharedCounters:
                 return payload
         return self._seen[slot]
 
-    def read_all(self) -> list[bytes]:
-        """The snapshot of every slot, by slot."""
-        return [self.read(slot) for slot in range(self.slots)]
-
     def _base(self, slot: int) -> int:
         if not 0 <= slot < self.slots:
             raise IndexError(f"There is no slot {slot} of {self.slots}.")
@@ -67,3 +105,12 @@ class SharedCounters:
 
     def _start(self, base: int, sequence: int) -> int:
         return base + _SEQUENCE + (sequence & 1) * self._half
+
+
+def _nameless_file() -> int:
+    """The descriptor of a file that only this process and those that it forks can reach."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("arsenal-fast", 0)  # needs no directory that can be written to
+    descriptor, path = tempfile.mkstemp()
+    os.unlink(path)
+    return descriptor

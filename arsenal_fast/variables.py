@@ -103,7 +103,7 @@ TABLE: Final = (
         readers.origins,
         "*",
         "Web origins whose scripts may read the answers; `*` is all, which production takes only where set.",
-        "origins between commas, or *",
+        "origins between commas (`https://*.domain.tld` for its subdomains), or *",
         required=True,
     ),
     Row(
@@ -247,6 +247,13 @@ TABLE: Final = (
         "errors",
         "A line for no request, for those answered 400 and up (a bounded number), or for each.",
         "off, errors, all",
+    ),
+    Row(
+        "METRICS_ACCESS",
+        readers.one_of("open", "token"),
+        "open",
+        "Who may read `/api/metrics` and `/api/telemetry`: everybody, or service tokens of scope `metrics`.",
+        "open, token",
     ),
 )
 

@@ -62,10 +62,6 @@ TLS_CHECK: Final = 10.0
 MAX_PASSWORD: Final = 1024
 """Octets read of TLS_KEY_PASSWORD_FILE: what OpenSSL takes at most (PEM_BUFSIZE)."""
 
-GC_THRESHOLDS: Final = (5_000, 1_000, 100)
-"""The hot path makes no cycles. A young collection every 5,000 net new objects stops the loop for 4 ms at the most
-while identities are issued, one every 50,000 for 44 ms, at the same cost in all (``bench/experiments/garbage.py``)."""
-
 
 def serve(config: Config, slot: int, counters: SharedCounters) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit status.
@@ -135,6 +131,7 @@ class _Worker:
             monotonic=time.monotonic,
             now=time.time,
             snapshots=lambda: self._others(service),
+            shared_sum=self._counters if self._counters.slots > 1 else None,
             access_log=access,
         )
         loop.add_signal_handler(signal.SIGHUP, self._reload_tls, service)
@@ -163,13 +160,14 @@ class _Worker:
             _ledger_changed(service, ledger)
         await listener.start(self._listening, self._tls)
         service.ready = True
-        _tune_garbage_collection()
+        pauses.tune_garbage_collector()
         log.info("serving on %s port %d", config.host, self._listening.getsockname()[1])
         unwatch = pauses.watch_garbage_collector(service.metrics.gc_pause)
         chores = [
             loop.create_task(self._publish(service)),
             loop.create_task(pauses.probe_event_loop(service.metrics.event_loop_lag)),
             loop.create_task(heap_trim.keep_trimmed(_resident, time.process_time)),
+            loop.create_task(pauses.collect_new_objects()),
         ]
         if isinstance(backend, RedisBackend) and self._slot == 0:
             chores.append(loop.create_task(_look_at(backend)))
@@ -303,6 +301,7 @@ def _settings(config: Config) -> Settings:
         cache_size=config.identity_cache_size,
         shares=config.shares,
         access_log=config.access_log,
+        metrics_by_token=config.metrics_access == "token",
         workers=config.workers,
         protected_prefixes=frozenset(prefix.lower() for prefix in config.protected_prefixes),
     )
@@ -465,10 +464,3 @@ def _max_connections(config: Config) -> int:
             bound,
         )
     return bound
-
-
-def _tune_garbage_collection() -> None:
-    """What was made at the start lives for ever: don't look at it again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)

@@ -103,6 +103,8 @@ ACCEPTED = [
     ("CORS_ORIGIN", "*", ("*",)),
     ("CORS_ORIGIN", "HTTPS://A.Example:443, http://b.example:8080", ("https://a.example", "http://b.example:8080")),
     ("CORS_ORIGIN", "http://[::1]:3000", ("http://[::1]:3000",)),
+    ("CORS_ORIGIN", "HTTPS://*.YourBook.com:443", ("https://*.yourbook.com",)),
+    ("CORS_ORIGIN", "capacitor://localhost,http://localhost", ("capacitor://localhost", "http://localhost")),
     ("CORS_ORIGIN", "https://a.example,https://a.example", ("https://a.example",)),
     ("API_BASE_URL", "https://Identity.example/base/", "https://identity.example/base"),
     ("API_BASE_URL", "http://10.0.0.1:8080", "http://10.0.0.1:8080"),
@@ -119,6 +121,7 @@ ACCEPTED = [
     ("MAX_CONNECTIONS", "auto", 0),
     ("LOG_LEVEL", "DEBUG", "debug"),
     ("ACCESS_LOG", "all", "all"),
+    ("METRICS_ACCESS", "token", "token"),
 ]
 
 
@@ -180,6 +183,13 @@ REFUSED = {
         "https://sports.yourbook.com/",
         "https://a.example/path",
         "https://*.example",
+        "https://*.*.example.com",
+        "https://a*.example.com",
+        "*.example.com",
+        "https://*..example.com",
+        "capacitor://localhost/path",
+        "file://localhost",
+        "capacitor:localhost",
         "https://a.example,*",
         "https://a.example,",
         "https://a..example",
@@ -221,6 +231,7 @@ REFUSED = {
     "LOG_FORMAT": ["json"],
     "LOG_LEVEL": ["verbose", "20"],
     "ACCESS_LOG": ["on", "true"],
+    "METRICS_ACCESS": ["closed", "tokens"],
 }
 
 

@@ -3,9 +3,19 @@
 import asyncio
 import gc
 import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from arsenal_fast.metrics import BUCKETS, NANOSECONDS, Series
-from arsenal_fast.pauses import PROBE, probe_event_loop, watch_garbage_collector
+from arsenal_fast.pauses import (
+    GC_THRESHOLDS,
+    PROBE,
+    collect_new_objects,
+    probe_event_loop,
+    tune_garbage_collector,
+    watch_garbage_collector,
+)
 from tests.support.loops import run, until
 
 STALL = 3 * PROBE  # seconds
@@ -27,6 +37,55 @@ def test_a_stalled_event_loop_is_late_by_the_length_of_the_stall() -> None:
     run(main())
     assert lag.nanoseconds / NANOSECONDS >= STALL - PROBE
     assert sum(lag.counts[BUCKETS.index(0.1) :]) >= 1
+
+
+@contextmanager
+def tuned() -> Iterator[None]:
+    before = gc.get_threshold()
+    tune_garbage_collector()
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
+class Knot:
+    """Holds itself."""
+
+    def __init__(self) -> None:
+        self.self = self
+
+
+def test_a_cycle_is_found_by_the_next_look_also_where_as_much_is_freed_as_made() -> None:
+    async def main() -> None:
+        looking = asyncio.get_running_loop().create_task(collect_new_objects())
+        left = weakref.ref(Knot())
+        assert left() is not None
+        await until(lambda: left() is None)
+        looking.cancel()
+
+    with tuned():
+        run(main())
+
+
+def test_no_collection_by_itself_goes_over_old_objects() -> None:
+    """However many are made and kept: only the youngest generation is collected."""
+    collected: list[int] = []
+
+    def told(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            collected.append(info["generation"])
+
+    with tuned():
+        gc.callbacks.append(told)
+        try:
+            kept = [[number] for number in range(20 * GC_THRESHOLDS[0])]
+        finally:
+            gc.callbacks.remove(told)
+    assert len(kept) == 20 * GC_THRESHOLDS[0]
+    assert set(collected) == {0}
+    assert len(collected) >= 10
 
 
 def test_each_run_of_the_garbage_collector_is_a_pause_until_the_watch_ends() -> None:

@@ -157,3 +157,33 @@ def test_processes_see_each_others_snapshots_while_they_are_written() -> None:
         assert payload >= last
         last = payload
     assert counters.read(0) == b"%08d" % 2999 * 400
+
+
+def test_the_sum_has_a_slot_of_its_own() -> None:
+    counters = SharedCounters(2, 100)
+    assert counters.read_sum() == b""
+    counters.write(1, b"b")
+    counters.write_sum(b"sum")
+    assert (counters.read_all(), counters.read_sum()) == ([b"", b"b"], b"sum")
+
+
+def test_only_one_process_writes_the_sum_and_a_dead_one_holds_nobody_up() -> None:
+    counters = SharedCounters(2, 100)
+    held, go = os.pipe(), os.pipe()
+    child = os.fork()
+    if not child:
+        with counters.alone() as alone:
+            os.write(held[1], b"y" if alone else b"n")
+            os.read(go[0], 1)
+            os._exit(0)  # as a kill would, within the block
+    try:
+        assert os.read(held[0], 1) == b"y"
+        with counters.alone() as alone:
+            assert not alone
+        os.write(go[1], b"x")
+    finally:
+        os.waitpid(child, 0)
+        for descriptor in (*held, *go):
+            os.close(descriptor)
+    with counters.alone() as alone:
+        assert alone

@@ -20,6 +20,9 @@ const FAIR = new Set(["degraded"]); // and of one that does a part of its work
 const LABELS = { api: "API", database: "Ledger", redis: "Redis" };
 const SYMBOLS = { healthy: "✓", aside: "○", fair: "!", away: "✕" };
 
+const NO_FIGURES =
+  "The figures are not shown: this service gives its telemetry to service tokens of scope metrics only (METRICS_ACCESS=token).";
+
 const $ = (id) => document.getElementById(id);
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
@@ -166,7 +169,11 @@ async function ask(path) {
     cache: "no-store",
     signal: AbortSignal.timeout(PATIENCE),
   });
-  return answer.json(); // an unhealthy service answers 503, and says why
+  return answer.json(); // an unhealthy service answers 503, and a problem says its status, too
+}
+
+function mayNotRead(telemetry) {
+  return telemetry.status === "fulfilled" && [401, 403].includes(telemetry.value.status);
 }
 
 async function round() {
@@ -182,6 +189,7 @@ async function round() {
     showSilence();
   }
   if (fresh) showTelemetry(telemetry.value);
+  put("denial", mayNotRead(telemetry) ? NO_FIGURES : "");
   document.body.toggleAttribute("data-stale", !fresh);
 }
 

@@ -46,7 +46,8 @@ _ORIGIN_FORM: Final = rb"(/[!-\"$->@-~]*+)(?:\?([!-\"$-~]*+))?"
 ORIGIN_FORM: Final = re.compile(_ORIGIN_FORM)
 
 # RFC 9110 9.3, RFC 5789: the methods that we know; any other is 501, and the routes turn a known one into 405.
-METHODS: Final = frozenset((b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE", b"CONNECT"))
+# CONNECT is not among them: what follows it is meant for a tunnel (RFC 9110 9.3.6), and must not be read as requests.
+METHODS: Final = frozenset((b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE"))
 
 # RFC 9112 3       method SP request-target, in the form that nearly all have: a known method with an origin-form.
 # Groups: method, target, path, query. A text, for shape.py puts it into larger patterns.
@@ -95,7 +96,7 @@ CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16}+)(" + _CHUNK_EXTENSIONS + r
 INTERESTING_FIELDS: Final = re.compile(
     rb"\n("
     rb"[Hh](?i:ost)"
-    rb"|[Cc](?i:on(?:nection|tent-(?:length|type)))"
+    rb"|[Cc](?i:on(?:nection|tent-(?:encoding|length|type)))"
     rb"|[Aa](?i:cce(?:pt(?:-encoding)?|ss-control-request-(?:method|headers))|uthorization)"
     rb"|[Xx]-(?:[Ff](?i:orwarded-for)|[Rr](?i:equest-id))"
     rb"|[Tt](?i:ra(?:nsfer-encoding|ceparent))"

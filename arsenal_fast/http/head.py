@@ -17,7 +17,6 @@ from arsenal_fast.http.fields import check_host
 from arsenal_fast.http.grammar import (
     ABSOLUTE_FORM,
     FIELD_LINE,
-    HOST,
     LATER_VERSION,
     METHODS,
     ORIGIN_FORM,
@@ -144,13 +143,7 @@ def _minor_version(version: bytes) -> int:
 
 
 def _request_line(method: bytes, target: bytes, minor: int) -> RequestLine:
-    """The four forms of a target (RFC 9112 3.2)."""
-    if method == b"CONNECT":
-        parts = HOST.fullmatch(target)
-        if parts is None or not parts["port"] or target.startswith(b":"):
-            raise MessageError(400, "The target of CONNECT is a host and a port.")
-        check_host(target)
-        return RequestLine(method, target, target, b"", minor, None)
+    """The forms of a target (RFC 9112 3.2), but for CONNECT's."""
     if target == b"*" and method == b"OPTIONS":
         return RequestLine(method, target, target, b"", minor, None)
     origin = ORIGIN_FORM.fullmatch(target)

@@ -25,6 +25,7 @@ class Fields:
     chunked: bool = False
     expect_continue: bool = False
     content_type: bytes = b""
+    content_encoding: bytes = b""
     accept: bytes = b""
     accept_encoding: bytes = b""
     authorization: bytes | None = None
@@ -59,6 +60,7 @@ class Fields:
             self.chunked,
             self.expect_continue,
             self.content_type,
+            self.content_encoding,
             self.accept,
             self.accept_encoding,
             self.authorization,

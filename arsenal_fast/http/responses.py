@@ -9,7 +9,6 @@ LF end (RFC 9110 5.5).
 """
 
 from datetime import UTC, datetime
-from http import HTTPStatus
 from typing import Final
 
 JSON: Final = b"application/json"
@@ -19,7 +18,32 @@ NO_CONTENT: Final = 204
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
-STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+# RFC 9110 15, RFC 6585 for 429 and 431. Not http.HTTPStatus, whose phrases change with the version of Python.
+PHRASES: Final = {
+    200: "OK",
+    204: "No Content",
+    302: "Found",
+    304: "Not Modified",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    413: "Content Too Large",
+    414: "URI Too Long",
+    415: "Unsupported Media Type",
+    417: "Expectation Failed",
+    429: "Too Many Requests",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+    503: "Service Unavailable",
+    505: "HTTP Version Not Supported",
+}
+"""Reason phrase of every status that is answered."""
+
+STATUS_LINES: Final = {status: f"HTTP/1.1 {status} {phrase}\r\n".encode() for status, phrase in PHRASES.items()}
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -77,7 +101,7 @@ class Starts:
         self.second = second
         self._date = b"Date: " + http_date(second) + b"\r\n"
         self._memo.clear()
-        self.ok = self.start(HTTPStatus.OK)
+        self.ok = self.start(200)
 
     def start(self, status: int) -> bytes:
         """Return status line, Date and common lines."""

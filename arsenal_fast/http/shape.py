@@ -31,9 +31,10 @@ MAX_HEAD: Final = 4096
 MAX_BLOCK: Final = 2048
 """Octets of a block that is made a shape of; browsers with many cookies have more."""
 
-# Fields whose values change from request to request; all others have to be equal.
+# Fields whose values change from request to request; all others have to be equal. The leading LF is what the regex
+# engine searches for: without it a block of 1.4 kB takes 150 us.
 _HOLES: Final = re.compile(
-    rb"(?:^|(?<=\n))(?:(x-forwarded-for)|(x-request-id)|(traceparent)|(content-length)|x-real-ip|forwarded|via"
+    rb"\n(?:(x-forwarded-for)|(x-request-id)|(traceparent)|(content-length)|x-real-ip|forwarded|via"
     rb"|tracestate|x-b3-[a-z]{1,12}|x-correlation-id|x-amzn-trace-id|x-cloud-trace-context|cf-ray|cf-connecting-ip"
     rb"|x-envoy-[a-z-]{1,32}):[ \t]*([\x21-\x7e](?:[\x20\x21-\x7e]*[\x21-\x7e])?)(?=\r\n)",
     re.IGNORECASE,
@@ -85,7 +86,7 @@ class Shape:
         self._max_body = limits.body
         self.fixed = b"\r\n" + fields.block if not roles else None
         self.cut = -2 - len(fields.block)
-        pattern = [_LINE, re.escape(parts[0])]
+        pattern = [_LINE, re.escape(parts[0]) if roles else b""]  # escaping a block of 1.4 kB takes 150 us
         group_of: dict[int, int] = {}
         for role, part in zip(roles, parts[1:], strict=True):
             value = _VALUE_OF.get(role, _VALUE)
@@ -155,10 +156,10 @@ class Shapes:
         parts: list[bytes] = []
         roles: list[int] = []
         position = 0
-        for hole in _HOLES.finditer(block):
+        for hole in _HOLES.finditer(b"\n" + block):
             roles.append(next((role for role in range(_ROLES) if hole[1 + role]), _UNREAD))
-            parts.append(block[position : hole.start(_ROLES + 1)])
-            position = hole.end(_ROLES + 1)
+            parts.append(block[position : hole.start(_ROLES + 1) - 1])
+            position = hole.end(_ROLES + 1) - 1
         parts.append(block[position:])
         if not _is_read_by_line(fields, roles):
             return None

@@ -82,11 +82,21 @@ class Identity(NamedTuple):
         return f"{self.prefix}-{self.run}@{self.domain}"
 
 
-def parse(text: str) -> Identity:
-    """The identity that ``text`` is; raises InvalidIdentity with one sentence that says why it is none."""
+class Malformed(NamedTuple):
+    """A text that is no identity; ``reason`` is one sentence that says why."""
+
+    reason: str
+
+
+def parse(text: str) -> Identity | Malformed:
+    """The identity that ``text`` is.
+
+    A malformed text is an expected outcome, so it is a value: an exception that is kept holds the frames that it came
+    through, and they hold it, a cycle that only the garbage collector ends.
+    """
     match = _identity(text)
     if match is None:
-        raise InvalidIdentity(_text_fault(text) or _SHAPE)
+        return Malformed(_text_fault(text) or _SHAPE)
     prefix, run, domain, version = match.groups()
     return Identity(prefix, run, domain.lower(), version)
 

@@ -24,8 +24,8 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
-from arsenal_fast.errors import ArsenalError, InvalidIdentity
-from arsenal_fast.identity.grammar import parse
+from arsenal_fast.errors import ArsenalError
+from arsenal_fast.identity.grammar import Identity, parse
 from arsenal_fast.identity.life import LAST_MOMENT, Life
 
 AUDIENCE: Final = "arsenal-identity"
@@ -37,8 +37,8 @@ TYPE: Final = "JWT"
 HEADER_PARAMETERS: Final = frozenset({"alg", "typ", "kid"})
 """What a header may hold. Everything else (crit, b64, jku, jwk, x5u, zip) changes what a verifier would do."""
 
-SCOPES: Final = ("issue", "revoke", "audit")
-"""What a service token may allow: protected prefixes, ending others' identities, reading the ledger."""
+SCOPES: Final = ("issue", "revoke", "audit", "metrics")
+"""What a service token may allow: protected prefixes, ending others' identities, reading the ledger, and the counts."""
 
 LEEWAY: Final = 60
 """Seconds that a token may seem to begin in the future: the store's clock or another host's wrote it. An end
@@ -320,10 +320,8 @@ def _is_identity(subject: object) -> bool:
     """An identity as this service writes it: the domain in lower case."""
     if type(subject) is not str:
         return False
-    try:
-        return parse(subject).id == subject
-    except InvalidIdentity:
-        return False
+    identity = parse(subject)
+    return isinstance(identity, Identity) and identity.id == subject
 
 
 def _scopes(text: object) -> frozenset[str] | None:

@@ -12,8 +12,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from arsenal_fast.errors import InvalidIdentity
-from arsenal_fast.identity.grammar import Identity
+from arsenal_fast.identity.grammar import Identity, Malformed
 from arsenal_fast.identity.life import Life
 from arsenal_fast.identity.token import IdentityToken, Refusal
 
@@ -64,7 +63,7 @@ _NO_RECORD: Final = "The token is of this service, but there is no record of the
 
 
 def judge(
-    subject: Identity | InvalidIdentity,
+    subject: Identity | Malformed,
     life: Life | None,
     now_ms: int,
     *,
@@ -78,8 +77,8 @@ def judge(
     came along must be ours, of this identity, in force and not of a life that was revoked; one of an earlier
     life that was merely renewed is good until it expires by itself.
     """
-    if isinstance(subject, InvalidIdentity):
-        return Verdict(Status.MALFORMED, False, str(subject), well_formed=False, rfc5322_compliant=False)
+    if isinstance(subject, Malformed):
+        return Verdict(Status.MALFORMED, False, subject.reason, well_formed=False, rfc5322_compliant=False)
     if isinstance(token, Refusal):
         return _VERDICTS[Status.EXPIRED]._replace(status=Status.MALFORMED, reason=token.sentence)
     if token is not None and (verdict := _judge_token(subject, token, life, now_ms, readable, dead_before)):

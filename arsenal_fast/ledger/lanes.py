@@ -120,8 +120,7 @@ class Lane:
             done(answer)
         except Exception as error:
             # The others of the group must have their answers all the same.
-            context = {"message": "A callback of the ledger has failed.", "exception": error}
-            self._loop.call_exception_handler(context)
+            self._loop.call_exception_handler({"message": "A callback of the ledger has failed.", "exception": error})
 
     def _tell_all_none(self) -> None:
         waiting, self._waiting = self._waiting, deque()

@@ -51,8 +51,9 @@ def deal(
         try:
             done(None if answers is None else answers[start : start + count])
         except Exception as error:
-            context = {"message": "a callback of the identity store failed", "exception": error}
-            asyncio.get_running_loop().call_exception_handler(context)
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "a callback of the identity store failed", "exception": error}
+            )
         start += count
 
 

@@ -129,8 +129,10 @@ def call(on_reply: OnReply, reply: Reply) -> None:
     try:
         on_reply(reply)
     except Exception as error:
-        context = {"message": "a callback of a Redis command failed", "exception": error}
-        asyncio.get_running_loop().call_exception_handler(context)
+        # No local name for the context: the error would hold this frame, which would hold the error.
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": "a callback of a Redis command failed", "exception": error}
+        )
 
 
 class Connection:

@@ -223,6 +223,12 @@ class Connection(asyncio.Protocol):
             outbox.append(last)
             self.answered(exchange, answer)
 
+    def identify_again(self, exchange: Exchange) -> None:
+        """Take the parsed request of an exchange as if it was new: its caller's token has expired."""
+        self._shape = None
+        exchange.client = self._service.client(self._peer, exchange.request.fields.forwarded_for)
+        self._service.begin(exchange)
+
     def is_last(self, exchange: object) -> bool:
         """Say whether the answer to ``exchange`` ends the connection, if the service wants it to end.
 

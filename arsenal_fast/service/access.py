@@ -18,6 +18,7 @@ from arsenal_fast.limiting.client import Client
 ISSUE: Final = "issue"
 REVOKE: Final = "revoke"
 AUDIT: Final = "audit"
+METRICS: Final = "metrics"
 
 _REALM: Final = 'Bearer realm="arsenal-identity"'
 # RFC 9110 section 11.4: credentials; RFC 6750 section 2.1: b64token. The scheme's case does not matter.
@@ -38,12 +39,18 @@ def bearer(authorization: bytes) -> bytes | None:
     return match[1] if match else None
 
 
-def refused(refusal: Refusal | None) -> AccessError:
-    """Return the 401 for a token that is none of ours; None: the field has no bearer token."""
-    if refusal is None:
-        return AccessError(
-            401, "Authorization must be 'Bearer' and a service token.", f'{_REALM}, error="invalid_request"'
-        )
+def unread(authorization: bytes) -> AccessError:
+    """Return the 401 for an Authorization field without a bearer token.
+
+    Of another scheme no error is told, only which one is supported (RFC 6750 section 3.1).
+    """
+    is_bearer = authorization.partition(b" ")[0].lower() == b"bearer"
+    challenge = f'{_REALM}, error="invalid_request"' if is_bearer else _REALM
+    return AccessError(401, "Authorization must be 'Bearer' and a service token.", challenge)
+
+
+def refused(refusal: Refusal) -> AccessError:
+    """Return the 401 for a token that is none of ours."""
     return AccessError(
         401, refusal.sentence, f'{_REALM}, error="invalid_token", error_description="{refusal.sentence}"'
     )

@@ -5,6 +5,8 @@ ones join. Several hits of one client are one row with a count. No timer, so no 
 store sees one command per tick, or one for each ``MAX_BATCH`` clients where thousands come in one: a batch that
 is full leaves at once, so that the store works while the rest of the tick is still being read.
 
+A look at a client's limit joins the batch, too, as no hit: it costs no command of its own.
+
 The reply has each row's backlog before its hits. The outcome of every single hit follows from it by the
 arithmetic of :mod:`arsenal_fast.limiting.gcra`, the same that the store used, so what each client is told
 (remaining, reset, retry) is exact.
@@ -17,7 +19,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from enum import StrEnum
 from functools import partial
-from operator import attrgetter
 from typing import Final
 
 from arsenal_fast.http.responses import Starts
@@ -26,6 +27,7 @@ from arsenal_fast.limiting.client import Client
 from arsenal_fast.limiting.headers import LimitLines, retry_after_line
 from arsenal_fast.limiting.quota import Quota
 from arsenal_fast.metrics import Metrics
+from arsenal_fast.service.admission_batch import AdmissionBatch, Looked
 from arsenal_fast.service.batches import Batch
 from arsenal_fast.service.departures import give_up
 from arsenal_fast.service.exchange import Exchange
@@ -49,8 +51,6 @@ MAX_BATCH: Final = 512
 
 _LAST_ROW: Final = MAX_BATCH - 1
 
-_QUOTA: Final = attrgetter("quota")
-
 _SECOND: Final = 1_000_000
 """Microseconds: the unit of the limiter."""
 
@@ -61,19 +61,6 @@ class OnFailure(StrEnum):
     LOCAL = "local"
     OPEN = "open"
     CLOSED = "closed"
-
-
-class _Batch:
-    """The admissions of one tick."""
-
-    __slots__ = ("exchanges", "quantities", "rows", "started")
-
-    def __init__(self) -> None:
-        self.rows: dict[Client, int] = {}
-        """The row of each client, in their order."""
-        self.quantities: list[int] = []
-        self.exchanges: list[Exchange] = []
-        self.started = 0.0
 
 
 class Admission:
@@ -120,7 +107,7 @@ class Admission:
         self._metrics = metrics
         self._hit = hit
         self._issue = issue
-        self._batch = _Batch()
+        self._batch = AdmissionBatch()
 
     def submit(self, exchange: Exchange) -> None:
         """Charge the exchange's client one hit; the exchange goes on, or is refused, later in this tick or after."""
@@ -140,37 +127,54 @@ class Admission:
                 batch.quantities[row] += 1
         exchange.row = row
         exchanges = batch.exchanges
-        if not exchanges:
+        if not exchanges and not batch.looks:
             batch.started = self._monotonic()
             self._call_soon(self._flush)
         exchanges.append(exchange)
         if row == _LAST_ROW:
             self._flush()
 
-    def look(self, client: Client, done: Callable[[bytes, int, int], None]) -> None:
-        """Tell ``done(lines, remaining, reset)`` of a client without charging it."""
-
-        def told(revision: int, backlogs: Sequence[int] | None) -> None:
-            if backlogs is None:
-                self._spare.admit([client], [0], told)
-                return
-            quota = client.quota
-            remaining = gcra.remaining(backlogs[0], quota)
-            reset = gcra.reset_after(backlogs[0])
-            done(self._lines_of(quota).lines(remaining, reset), remaining, reset)
-
-        # Behind the hits of this tick, which the same client may have sent before.
-        self._call_soon(partial(self._limiter.admit, [client], [0], told))
+    def look(self, client: Client, done: Looked) -> None:
+        """Hand ``done`` how a limited client stands behind the hits of this tick, without charging it."""
+        batch = self._batch
+        if not batch.exchanges and not batch.looks:
+            batch.started = self._monotonic()
+            self._call_soon(self._flush)
+        batch.looks.append((client, done))
+        if batch.row_of(client) == _LAST_ROW:
+            self._flush()
 
     def _flush(self) -> None:
         batch = self._batch
-        if not batch.exchanges:
+        if not batch.exchanges and not batch.looks:
             return  # it was full, and has left
-        self._batch = _Batch()
+        self._batch = AdmissionBatch()
+        if batch.holds_tokens(self._quota) and batch.holds_expired(self._now()):
+            self._submit_again(batch)
+            return
         self._metrics.limiter_batches += 1
         self._limiter.admit(list(batch.rows), batch.quantities, partial(self._settle, batch))
 
-    def _settle(self, batch: _Batch, revision: int, backlogs: Sequence[int] | None) -> None:
+    def _submit_again(self, batch: AdmissionBatch) -> None:
+        """Make another batch of the same requests, with the callers of expired tokens identified anew."""
+        now = self._now()
+        for exchange in batch.exchanges:
+            if exchange.record is not None and exchange.client.expires <= now:
+                self._identify_again(exchange)
+            else:
+                self.submit(exchange)
+        for client, done in batch.looks:
+            self.look(client, done)
+        self._flush()
+
+    def _identify_again(self, exchange: Exchange) -> None:
+        try:
+            exchange.recall(self._monotonic())
+            exchange.connection.identify_again(exchange)
+        except Exception:
+            give_up(exchange)
+
+    def _settle(self, batch: AdmissionBatch, revision: int, backlogs: Sequence[int] | None) -> None:
         if backlogs is None:
             self._settle_alone(batch)
         elif not self._revisions.is_known(revision):
@@ -179,7 +183,7 @@ class Admission:
         else:
             self._decide(batch, list(backlogs), remember=True)
 
-    def _settle_alone(self, batch: _Batch) -> None:
+    def _settle_alone(self, batch: AdmissionBatch) -> None:
         exchanges = batch.exchanges
         if self._quota is None:
             self._decide(batch, [], remember=False)
@@ -192,13 +196,17 @@ class Admission:
                 # The spare limiter's refusals end with the outage: they are not remembered beyond it.
                 lambda revision, backlogs: self._decide(batch, list(backlogs or ()), remember=False),
             )
-        elif self._on_failure is OnFailure.OPEN:
+            return
+        if self._on_failure is OnFailure.OPEN:
             self._refresh()
             self._settle_each(batch, self._pass_unlimited)
         else:
             self._settle_each(batch, self._refuse_unlimited)
+        if batch.looks:
+            nothing = [0] * len(batch.rows)
+            self._spare.admit(list(batch.rows), nothing, lambda _, backlogs: self._answer_looks(batch, backlogs or ()))
 
-    def _decide(self, batch: _Batch, backlogs: list[int], *, remember: bool) -> None:
+    def _decide(self, batch: AdmissionBatch, backlogs: list[int], *, remember: bool) -> None:
         """Tell every exchange its outcome; ``backlogs`` is used up."""
         self._refresh()
         with self._departures:
@@ -206,14 +214,15 @@ class Admission:
                 self._settle_each(batch, self._pass_unlimited)
             else:
                 self._tell(batch, backlogs, remember=remember)
+                if batch.looks:
+                    self._answer_looks(batch, backlogs)
 
-    def _tell(self, batch: _Batch, backlogs: list[int], *, remember: bool) -> None:
+    def _tell(self, batch: AdmissionBatch, backlogs: list[int], *, remember: bool) -> None:
         now = self._now()
         start, join = self._starts.ok, b"".join
         moment = b""
         quota = None
-        # By identity: a token may have a quota that is equal to an address's, and is another policy.
-        differ = len(set(map(id, map(_QUOTA, batch.rows)))) > 1
+        differ = len(batch.quotas) > 1
         denied = plain = 0
         stamped: list[Record | Batch] = []
         unborn: list[Exchange] = []
@@ -261,7 +270,13 @@ class Admission:
         self._hit(allowed - plain - len(stamped) - len(unborn), stamped, self._monotonic() - batch.started)
         self._issue(unborn, batch.started)
 
-    def _settle_each(self, batch: _Batch, settle: Callable[[Exchange, float], None]) -> None:
+    def _answer_looks(self, batch: AdmissionBatch, backlogs: Sequence[int]) -> None:
+        for client, done in batch.looks:
+            backlog, quota = backlogs[batch.rows[client]], client.quota
+            remaining, reset = gcra.remaining(backlog, quota), gcra.reset_after(backlog)
+            done(self._lines_of(quota).lines(remaining, reset), remaining, reset)
+
+    def _settle_each(self, batch: AdmissionBatch, settle: Callable[[Exchange, float], None]) -> None:
         """End a batch that no limiter has judged; ``settle`` takes the batch's start, too."""
         for exchange in batch.exchanges:
             try:
@@ -271,6 +286,9 @@ class Admission:
 
     def pass_unlimited(self, exchange: Exchange) -> None:
         """Answer an exchange that nobody limits and no store has to be asked about."""
+        if exchange.client.expires <= self._now():
+            self._identify_again(exchange)
+            return
         self._refresh()
         self._pass_unlimited(exchange, self._monotonic())
 
@@ -316,6 +334,8 @@ class Admission:
     def _refuse_locally(self, exchange: Exchange, client: Client) -> bool:
         now = self._monotonic()
         left = client.denied_until - now
+        if client.expires <= self._now():
+            return False  # its token is refused when the batch leaves
         if left <= 0:
             client.denied_until = 0.0
             return False

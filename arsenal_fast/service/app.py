@@ -10,6 +10,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final
 
 from arsenal_fast.cache import GenerationalCache
@@ -23,7 +24,7 @@ from arsenal_fast.limiting.client import Client, ClientAddresses, TokenHolder
 from arsenal_fast.limiting.headers import retry_after_line
 from arsenal_fast.limiting.quota import Quota
 from arsenal_fast.metrics import Metrics
-from arsenal_fast.service import access
+from arsenal_fast.service import access, telemetry
 from arsenal_fast.service.admission import Admission
 from arsenal_fast.service.batches import Batch
 from arsenal_fast.service.body import may_be_json
@@ -31,12 +32,13 @@ from arsenal_fast.service.cors import Cors
 from arsenal_fast.service.departures import Departures
 from arsenal_fast.service.directory import Directory
 from arsenal_fast.service.exchange import Exchange
-from arsenal_fast.service.ports import AccessLog, Backend, Ledger, TokenKeys
+from arsenal_fast.service.ports import AccessLog, Backend, Ledger, SharedSum, TokenKeys
 from arsenal_fast.service.problems import problem
 from arsenal_fast.service.recognition import Recognition
 from arsenal_fast.service.records import Record
 from arsenal_fast.service.routes import API, Route, allowed_methods, match
 from arsenal_fast.service.settings import Settings
+from arsenal_fast.service.totals import Totals
 from arsenal_fast.service.verified_tokens import VerifiedTokens
 
 log = logging.getLogger(__name__)
@@ -69,13 +71,15 @@ class Service:
         monotonic: Callable[[], float],
         now: Callable[[], float],
         snapshots: Callable[[], Iterable[bytes]] | None = None,
+        shared_sum: SharedSum | None = None,
         access_log: AccessLog | None = None,
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
         """``spare``: the worker's own memory, for when ``backend`` is away; the same object where there is no
         other. ``ledger``: None keeps none. ``now``: wall clock, seconds.
 
-        ``snapshots``: the counts of the other workers, for a scrape; ``access_log``: told of every answer.
+        ``snapshots``: the counts of the other workers, for a scrape, and ``shared_sum``: where they share their sum;
+        ``access_log``: told of every answer.
         ``random``: so many octets that nobody can guess.
         """
         self.settings = settings
@@ -86,6 +90,7 @@ class Service:
         self.now = now
         self.snapshots = snapshots or tuple
         self.metrics = Metrics()
+        self.totals = Totals(partial(telemetry.total, self), monotonic, shared_sum)
         self.departures = Departures()
         self.cors = Cors(settings.origins)
         self.starts = Starts(_common_lines(settings, self.cors))
@@ -213,14 +218,20 @@ class Service:
         except ValueError as error:
             exchange.respond(400, problem(400, f"The path can't be read: {error}."))
             return
-        if exchange.refusal is not None and not _decoded(request.path).startswith(API):
-            exchange.refusal = None  # probes and pages ask for no token
+        if exchange.refusal is not None and not self._reads_tokens(route, request.path):
+            exchange.refusal = None
         if not route.limited and exchange.refusal is None:
             exchange.handle()
         elif self._admits:
             self.admission.submit(exchange)
         else:
             exchange.admitted(b"")
+
+    def _reads_tokens(self, route: Route, path: bytes) -> bool:
+        """Whether a request with a bad token is refused for it; probes and pages read none."""
+        if self.settings.metrics_by_token and route.operation is not None and route.operation.scope == access.METRICS:
+            return True
+        return _decoded(path).startswith(API)
 
     def route_of(self, request: Request) -> Route:
         """The row that answers a request; raises ValueError where its path can't be read."""
@@ -303,7 +314,10 @@ class Service:
     def _identify(self, exchange: Exchange, authorization: bytes) -> None:
         """Charge the request to the subject of its service token, or note why the token is refused."""
         octets = access.bearer(authorization)
-        token = None if octets is None else self._tokens.verify(octets, self.now())
+        if octets is None:
+            exchange.refusal = access.unread(authorization)
+            return
+        token = self._tokens.verify(octets, self.now())
         if not isinstance(token, ServiceToken):
             exchange.refusal = access.refused(token)
             return

@@ -1,9 +1,10 @@
 """Cross-origin rules (Fetch standard, CORS protocol), decided once at configuration.
 
-With one origin, or ``*``, the line is the same on every answer. With several the origin is reflected if
-it is one of them, and ``Vary: Origin`` tells caches.
+With one origin, or ``*``, the line is the same on every answer. With several, or all subdomains of a domain
+(``https://*.example.com``), the origin is reflected if it is one of them, and ``Vary: Origin`` tells caches.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -12,7 +13,8 @@ EXPOSED: Final = (
     "Retry-After, X-Request-Id"
 )
 _METHODS: Final = "GET, HEAD, POST, OPTIONS"
-_HEADERS: Final = "Authorization, Content-Type, X-Request-Id, traceparent"
+_HEADERS: Final = "Authorization, Content-Type, X-Request-Id, traceparent, tracestate, baggage, sentry-trace"
+"""Of the guide, and what the browser parts of OpenTelemetry and Sentry put on every request."""
 _MAX_AGE: Final = 86_400
 """Seconds a browser may remember a preflight; browsers cap it themselves (Chromium: two hours)."""
 
@@ -20,14 +22,16 @@ _MAX_AGE: Final = 86_400
 class Cors:
     """The lines of one configuration. No origins: no line at all."""
 
-    __slots__ = ("_allowed", "constant", "preflight")
+    __slots__ = ("_allowed", "_is_subdomain", "constant", "preflight")
 
     def __init__(self, origins: Sequence[str]) -> None:
         self._allowed: dict[bytes, bytes] = {}
+        subdomains = [origin for origin in origins if "://*." in origin]
+        self._is_subdomain = re.compile("|".join(map(_pattern, subdomains)).encode("ascii")).fullmatch
         exposed = f"Access-Control-Expose-Headers: {EXPOSED}\r\n"
         self.constant = b""
         """Lines of every answer."""
-        if len(origins) == 1:
+        if len(origins) == 1 and not subdomains:
             vary = "" if origins[0] == "*" else "Vary: Origin\r\n"
             self.constant = f"Access-Control-Allow-Origin: {origins[0]}\r\n{vary}{exposed}".encode("ascii")
         elif origins:
@@ -35,6 +39,7 @@ class Cors:
             self._allowed = {
                 origin.encode("ascii"): f"Access-Control-Allow-Origin: {origin}\r\n".encode("ascii")
                 for origin in origins
+                if origin not in subdomains
             }
         self.preflight = b""
         """Further lines of the answer to a preflight."""
@@ -47,4 +52,15 @@ class Cors:
 
     def reflected(self, origin: bytes | None) -> bytes:
         """Return the line for this request's origin; empty where it is constant or not allowed."""
-        return self._allowed.get(origin, b"") if origin is not None else b""
+        if origin is None:
+            return b""
+        line = self._allowed.get(origin)
+        if line is None and origin and self._is_subdomain(origin):
+            return b"Access-Control-Allow-Origin: %b\r\n" % origin
+        return line or b""
+
+
+def _pattern(origin: str) -> str:
+    """The origins of all subdomains as browsers send them: labels in lower case, at most as many as a name may have."""
+    scheme, _, rest = origin.partition("://*.")
+    return rf"{scheme}://(?:[a-z0-9_](?:[a-z0-9_-]{{0,61}}[a-z0-9])?\.){{1,125}}{re.escape(rest)}"

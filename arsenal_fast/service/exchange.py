@@ -106,9 +106,10 @@ class Exchange:
         """Call the route's handler; whatever it raises becomes an answer."""
         assert self.route is not None
         try:
-            if self.refusal is not None:
-                raise self.refusal
-            self.route.handler(self.service, self)
+            if self.refusal is None:
+                self.route.handler(self.service, self)
+            else:
+                self.refuse(self.refusal)  # as a value: a stored exception that is raised holds the frame that holds it
         except ProblemError as error:
             self.refuse(error)
         except Exception:

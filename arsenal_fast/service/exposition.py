@@ -49,12 +49,15 @@ def family(name: str) -> str:
     return f"{prefixed}_total" if name in COUNTERS else prefixed
 
 
-def render(registry: Registry, accept: bytes) -> tuple[bytes, bytes]:
-    """Return (content type, body) in the format that ``accept`` wants more; text 0.0.4 if it wants both alike."""
+def wanted(accept: bytes) -> bytes:
+    """Return the content type that ``accept`` wants more; text 0.0.4 if it wants both alike."""
     openmetrics = quality(accept, "application/openmetrics-text", "1.0.0")
-    if openmetrics > quality(accept, "text/plain", "0.0.4"):
-        return OPENMETRICS, _OpenMetrics().marshall(registry)
-    return TEXT, _Text().marshall(registry)
+    return OPENMETRICS if openmetrics > quality(accept, "text/plain", "0.0.4") else TEXT
+
+
+def render(registry: Registry, content_type: bytes) -> bytes:
+    """Return the body in the format of a content type."""
+    return (_OpenMetrics() if content_type == OPENMETRICS else _Text()).marshall(registry)
 
 
 def collect(

@@ -1,14 +1,35 @@
-"""Which representation a client wants: the ``Accept`` field of RFC 9110 12.5.1.
+"""Which representation a client wants: the ``Accept`` field of RFC 9110 12.5.1, and how much of such a field is read.
 
 A range that can't be read is passed over, as if it had not come: a bad ``Accept`` is no reason to answer
 nothing. Parameters other than ``version`` and ``q`` don't tell our representations apart and are not looked at.
 """
 
 import re
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+MAX_OCTETS: Final = 1024
+"""Of a field by which a representation is chosen (Accept, Accept-Encoding, If-None-Match); browsers send some 150.
+A longer one counts as absent: what is free of charge must not cost more than it is worth (16 KiB took 6 ms)."""
+
+MAX_MEMBERS: Final = 16
+"""Members of such a list; browsers send up to eight, Prometheus five."""
 
 # RFC 9110 12.4.2: qvalue = ( "0" [ "." 0*3DIGIT ] ) / ( "1" [ "." 0*3("0") ] )
-_QUALITY: Final = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
+_QUALITY: Final = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?").fullmatch
+
+
+class _Range(NamedTuple):
+    """One media range. ``version`` is empty where it names none."""
+
+    name: str
+    version: str
+    quality: float
+
+
+def bounded(field: bytes) -> bytes:
+    """Return a field of a list by which a representation is chosen; empty, as if absent, where it is too long."""
+    return field if len(field) <= MAX_OCTETS and field.count(b",") < MAX_MEMBERS else b""
 
 
 def quality(accept: bytes, media_type: str, version: str = "") -> float:
@@ -16,11 +37,16 @@ def quality(accept: bytes, media_type: str, version: str = "") -> float:
 
     ``version``: of the media type; a range with another one does not mean it. The most specific range decides.
     """
-    ranges = [each for each in accept.decode("latin-1").lower().split(",") if each.strip(" \t")]
-    if not ranges:
+    found = _ranges(bounded(accept))
+    if found is None:
         return 1.0
-    matches = [_match(each, media_type, version) for each in ranges]
-    return max((each for each in matches if each is not None), default=(0, 0.0))[1]
+    names = ("*/*", media_type.partition("/")[0] + "/*", media_type)
+    best = (0, 0.0)
+    for each in found:
+        if each.name in names and not (version and each.version and each.version != version):
+            specific = len(names) if version and each.version else names.index(each.name)
+            best = max(best, (specific, each.quality))
+    return best[1]
 
 
 def prefers(accept: bytes, media_type: str, to: str) -> bool:
@@ -28,22 +54,24 @@ def prefers(accept: bytes, media_type: str, to: str) -> bool:
     return quality(accept, media_type) > quality(accept, to)
 
 
-def _match(text: str, media_type: str, version: str) -> tuple[int, float] | None:
-    """Return (how specific the range is, its quality), or None where it does not mean the media type."""
-    name, *parameters = [part.strip(" \t") for part in text.split(";")]
-    ranges = ("*/*", media_type.partition("/")[0] + "/*", media_type)
-    if name not in ranges:
+@lru_cache(maxsize=128)
+def _ranges(accept: bytes) -> tuple[_Range, ...] | None:
+    """Return the ranges that can be read, or None where there is no range at all."""
+    members = [each for each in accept.decode("latin-1").lower().split(",") if each.strip(" \t")]
+    if not members:
         return None
-    specific = ranges.index(name)
-    weight = 1.0
+    return tuple(found for member in members if (found := _range(member)) is not None)
+
+
+def _range(member: str) -> _Range | None:
+    name, *parameters = member.split(";")
+    version, weight = "", 1.0
     for parameter in parameters:
-        key, _, value = parameter.partition("=")
+        key, _, value = parameter.strip(" \t").partition("=")
         if key == "q":
-            if _QUALITY.fullmatch(value) is None:
+            if _QUALITY(value) is None:
                 return None
             weight = float(value)
-        elif key == "version" and version:
-            if value.strip('"') != version:
-                return None
-            specific = len(ranges)
-    return specific, weight
+        elif key == "version":
+            version = value.strip('"')
+    return _Range(name.strip(" \t"), version, weight)

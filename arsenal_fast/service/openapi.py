@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from arsenal_fast import __version__
+from arsenal_fast.http.responses import PHRASES
 from arsenal_fast.service.problems import QUOTA_EXCEEDED
 from arsenal_fast.service.routes import API, ROUTES, Operation, Route
 from arsenal_fast.service.schemas import PARAMETERS, SCHEMAS
@@ -85,6 +86,11 @@ HEADERS: Final[dict[str, Object]] = {
         "schema": {"type": "string"},
         "example": "application/json",
     },
+    "Accept-Encoding": {
+        "description": "Present where the body's `Content-Encoding` is why: no other coding is taken.",
+        "schema": {"type": "string"},
+        "example": "identity",
+    },
     "ETag": {
         "description": "Send it as `If-None-Match` to be answered 304 while nothing has changed.",
         "schema": {"type": "string"},
@@ -108,7 +114,11 @@ _PROBLEMS: Final[dict[int, tuple[str, str, tuple[str, ...]]]] = {
     403: ("The service token lacks the scope.", "The audit needs the scope audit.", ("WWW-Authenticate",)),
     405: ("The path does not answer to this method.", "This path answers to GET, HEAD, OPTIONS only.", ("Allow",)),
     413: ("The body is over 1 MiB.", "The body has more than 1048576 octets.", ()),
-    415: ("The body is not JSON by its `Content-Type`.", "The body must be application/json.", ("Accept",)),
+    415: (
+        "The body is not JSON by its `Content-Type`, or is compressed.",
+        "The body must be application/json.",
+        ("Accept", "Accept-Encoding"),
+    ),
     429: (
         "The caller has used up its rate limit.",
         "This client has used its 100 requests per 3600 s; try again in 36 s.",
@@ -125,7 +135,7 @@ _SECURITY_SCHEMES: Final[dict[str, Object]] = {
         "scheme": "bearer",
         "bearerFormat": "JWT",
         "description": "A service token, minted by `arsenal-fast token`: a rate limit of its own, and what its scope "
-        "allows of `issue` (protected prefixes), `revoke` (others' identities, whole prefixes) and `audit`. "
+        "allows of `issue` (protected prefixes), `revoke` (others' identities, whole prefixes), `audit` and `metrics`. "
         "Identity tokens are none.",
     }
 }
@@ -244,7 +254,7 @@ def _example(status: int, detail: str) -> Object:
     if status != HTTPStatus.TOO_MANY_REQUESTS:
         return {
             "type": "about:blank",
-            "title": HTTPStatus(status).phrase,
+            "title": PHRASES[status],
             "status": status,
             "detail": detail,
         }

@@ -4,8 +4,11 @@ Adapters match these by structure; they don't import them. A callback ``done`` i
 perhaps before the call returns; None means that the store is away, slow or sick (nobody raises for it).
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Protocol
 
 from arsenal_fast.http.request import Request
 from arsenal_fast.identity.history import AuditPage, AuditQuery, LedgerRow, Past, RevocationRow
@@ -14,6 +17,9 @@ from arsenal_fast.identity.revocation import Changes, Revoked
 from arsenal_fast.identity.token import IdentityToken, Refusal, ServiceToken
 from arsenal_fast.limiting.client import Client
 from arsenal_fast.metrics import Series
+
+if TYPE_CHECKING:
+    from arsenal_fast.service.exchange import Exchange
 
 
 class Limiter(Protocol):
@@ -189,8 +195,24 @@ class Connection(Protocol):
     def is_last(self, exchange: object) -> bool:
         """Whether no later request was taken; if so, none will be."""
 
+    def identify_again(self, exchange: Exchange) -> None:
+        """Take the parsed request of an exchange as if it was new: its caller's token has expired."""
+
     def abort(self) -> None:
         """Cut the client off: there is no way to answer it."""
+
+
+class SharedSum(Protocol):
+    """Where the workers show each other the newest sum of their counts."""
+
+    def alone(self) -> AbstractContextManager[bool]:
+        """Within it, if True, no other worker writes the sum; it never waits for one that does."""
+
+    def read_sum(self) -> bytes:
+        """Return what was written last; empty before."""
+
+    def write_sum(self, payload: bytes) -> None:
+        """Show another sum."""
 
 
 class AccessLog(Protocol):

@@ -5,14 +5,13 @@ what Redis said) and nothing of theirs (their own octets) is repeated in it.
 """
 
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final
 
 import orjson
 
 from arsenal_fast.errors import Fault
-from arsenal_fast.http.responses import PROBLEM, tail
+from arsenal_fast.http.responses import PHRASES, PROBLEM, tail
 
 QUOTA_EXCEEDED: Final = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 """draft-ietf-httpapi-ratelimit-headers-11, section on problem types."""
@@ -31,7 +30,7 @@ def problem(
     """Return the tail of a problem answer; ``members`` are extension members of the type."""
     body: dict[str, object] = {
         "type": kind,
-        "title": title or HTTPStatus(status).phrase,
+        "title": title or PHRASES[status],
         "status": status,
         "detail": detail,
         **members,

@@ -7,6 +7,7 @@ revisions tell), when another life takes its place, it is forgotten, and whoever
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from arsenal_fast.cache import GenerationalCache
@@ -109,24 +110,22 @@ class Remembered:
             self.forget(None)
             return
         now = self._now()
-        records = [record for record in self.records.held() if now < record.expires]
+        self._assert_next([record for record in self.records.held() if now < record.expires])
 
-        def next_chunk(answers: Sequence[Issued] | None) -> None:
-            if answers is None:
-                return  # away again; the next return starts anew
-            chunk = records[-_RESTORE_ROWS:]
-            del records[-_RESTORE_ROWS:]
-            if chunk:
-                rows = [self._assertion(record) for record in chunk]
-                self._store.issue(rows, lambda issued: asserted(chunk, issued))
+    def _assert_next(self, records: list[Record]) -> None:
+        """Assert a chunk of the records that are left. (Methods, for closures that call each other are a cycle.)"""
+        chunk = records[-_RESTORE_ROWS:]
+        del records[-_RESTORE_ROWS:]
+        if chunk:
+            self._store.issue([self._assertion(each) for each in chunk], partial(self._asserted, records, chunk))
 
-        def asserted(chunk: Sequence[Record], answers: Sequence[Issued] | None) -> None:
-            for record, issued in zip(chunk, answers or (), strict=False):
-                if issued.outcome is Outcome.REVOKED or issued.life != record.life:
-                    record.forget()
-            next_chunk(answers)
-
-        next_chunk(())
+    def _asserted(self, records: list[Record], chunk: Sequence[Record], answers: Sequence[Issued] | None) -> None:
+        if answers is None:
+            return  # away again; the next return starts anew
+        for record, issued in zip(chunk, answers, strict=False):
+            if issued.outcome is Outcome.REVOKED or issued.life != record.life:
+                record.forget()
+        self._assert_next(records)
 
     def _assertion(self, record: Record) -> IssueRow:
         life = record.life

@@ -198,8 +198,10 @@ ROUTES: Final[tuple[Route, ...]] = (
         operations.metrics,
         operation=Operation(
             "Prometheus metrics",
-            "Text format 0.0.4, or OpenMetrics 1.0.0 by `Accept`; the sum over the workers.",
+            "Text format 0.0.4, or OpenMetrics 1.0.0 by `Accept`; the sum over the workers, at most a second old. With "
+            "`METRICS_ACCESS=token` it needs a service token of scope `metrics`.",
             tag="operations",
+            scope=access.METRICS,
             answers={200: ("The metrics.", "text/plain, application/openmetrics-text")},
         ),
     ),
@@ -209,7 +211,10 @@ ROUTES: Final[tuple[Route, ...]] = (
         operations.telemetry,
         operation=Operation(
             "The same counts as JSON",
+            "At most a second old, as `timestamp` says. With `METRICS_ACCESS=token` it needs a service token of scope "
+            "`metrics`.",
             tag="operations",
+            scope=access.METRICS,
             answers={200: ("The telemetry.", "Telemetry")},
         ),
     ),

@@ -43,7 +43,7 @@ ASKED_ID_PATTERN: Final = rf"^{_PREFIX}-{_RUN}@{DOMAIN_PATTERN[1:-1]}/{_VERSION}
 """What is asked about: the domain in any case."""
 TIMESTAMP_PATTERN: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"
 MOMENT_PATTERN: Final = (
-    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
 )
 """What is taken as a moment; one that is on no calendar or clock is refused all the same."""
 JWT_PATTERN: Final = r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$"
@@ -119,7 +119,7 @@ def _moment(description: str) -> Schema:
         "type": "string",
         "format": "date-time",
         "pattern": MOMENT_PATTERN,
-        "description": f"{description} RFC 3339, with `Z` or an offset, at most microseconds.",
+        "description": f"{description} RFC 3339, with `Z` or an offset, at most nanoseconds; milliseconds count.",
     }
 
 
@@ -445,7 +445,10 @@ SCHEMAS: Final[dict[str, Schema]] = {
                 "description": "Whether the part before `/` is an RFC 5322 addr-spec.",
             },
             "metadata": _nullable(_object({**_ISSUED_PARTS, "format": {"const": FORMAT}})),
-            "cached": {"type": "boolean", "description": "Found in the TTL cache."},
+            "cached": {
+                "type": "boolean",
+                "description": "Found in the TTL cache, where an identity is until it expires.",
+            },
             "generated": _nullable(_timestamp("When it was issued or renewed.")),
             "expires": _nullable(_timestamp("When it ends or ended.")),
             "validated": _timestamp("When this verdict was made."),
@@ -620,6 +623,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Probe": _object({"status": {"type": "string", "pattern": "^[a-z]+$", "description": "One word."}}),
     "Telemetry": _object(
         {
+            "timestamp": _timestamp("When the counts were taken: at most a second ago."),
             **_HEALTH,
             "workers": _count("Workers that are alive; what counts up is the sum over all that ever were."),
             "requests": _object(

@@ -33,5 +33,7 @@ class Settings:
     access_log: str = "errors"
     """``off``, ``errors`` (status 400 and above) or ``all``."""
     workers: int = 1
+    metrics_by_token: bool = False
+    """Whether metrics and telemetry are only for tokens of scope ``metrics``."""
     protected_prefixes: frozenset[str] = frozenset()
     """Prefixes, in lower case, that only tokens of scope ``issue`` are given."""

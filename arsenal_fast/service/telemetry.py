@@ -86,10 +86,11 @@ def uptime(service: Service) -> int:
     return max(0, int(service.now() - service.started_at))
 
 
-def document(service: Service) -> dict[str, Any]:
+def document(service: Service, summed: Metrics) -> dict[str, Any]:
     """Return the telemetry answer (schema ``Telemetry``)."""
-    summed = total(service)
+    age_ms = max(0, int((service.monotonic() - summed.written) * 1000))
     return {
+        "timestamp": timestamp(service.now_ms() - age_ms),
         "status": health(service, summed),
         "services": services(service),
         "uptime": uptime(service),

@@ -11,8 +11,9 @@ import subprocess
 import sys
 import time
 from itertools import count
+from typing import NamedTuple
 
-from arsenal_fast.worker import GC_THRESHOLDS
+from arsenal_fast.pauses import COLLECT, GC_THRESHOLDS
 from bench.experiments.hot_path import Worker, requests_of
 from bench.experiments.racing import build, show
 from bench.workloads import WORKLOADS
@@ -21,15 +22,29 @@ ROUNDS = 1
 IDENTITIES = 160_000
 """Two generations of the cache, and some more."""
 
-WAYS: dict[str, tuple[bool, tuple[int, ...] | None]] = {
-    "as Python starts": (False, None),
-    "gc.freeze alone": (True, None),
-    f"gc.freeze and {GC_THRESHOLDS} (the service)": (True, GC_THRESHOLDS),
-    "gc.freeze and (10000, 1000, 100)": (True, (10_000, 1000, 100)),
-    "gc.freeze and (5000, 1000, 100)": (True, (5_000, 1000, 100)),
-    "no collector": (True, (0,)),
+CHUNK = 64
+"""Requests of a tick, after which the clock is looked at."""
+
+
+class Way(NamedTuple):
+    """How the collector is set. ``every``: CPU seconds between looks at the new objects; 0 without them."""
+
+    freeze: bool
+    thresholds: tuple[int, ...] | None
+    every: float = 0.0
+    cycles: bool = False
+    """Whether a cycle is made for each identity."""
+
+
+WAYS: dict[str, Way] = {
+    "as Python starts": Way(False, None),
+    "gc.freeze alone": Way(True, None),
+    "gc.freeze and (5000, 1000, 100)": Way(True, (5_000, 1_000, 100)),
+    f"{GC_THRESHOLDS} alone": Way(True, GC_THRESHOLDS),
+    f"{GC_THRESHOLDS} and a look each {COLLECT} s (the service)": Way(True, GC_THRESHOLDS, COLLECT),
+    "the service, with a cycle for each identity": Way(True, GC_THRESHOLDS, COLLECT, cycles=True),
+    "no collector": Way(True, (0,)),
 }
-"""Whether what the start made is frozen, and the thresholds."""
 
 
 class Pauses:
@@ -47,19 +62,25 @@ class Pauses:
             self.spent.append(now - self._start)
 
 
-def issue(freeze: bool, thresholds: tuple[int, ...] | None) -> dict[str, float]:
+def issue(way: Way) -> dict[str, float]:
     """The figures of one process."""
     worker = Worker()
-    requests = requests_of(next(each for each in WORKLOADS if each.name == "issuing"), IDENTITIES, count(1))
+    requests = list(requests_of(next(each for each in WORKLOADS if each.name == "issuing"), IDENTITIES, count(1)))
     gc.collect()
-    if freeze:
+    if way.freeze:
         gc.freeze()
-    if thresholds is not None:
-        gc.set_threshold(*thresholds)
+    if way.thresholds is not None:
+        gc.set_threshold(*way.thresholds)
     pauses = Pauses()
     gc.callbacks.append(pauses)
-    start = time.thread_time_ns()
-    worker.serve(requests)
+    start = looked = time.thread_time_ns()
+    for first in range(0, IDENTITIES, CHUNK):
+        worker.serve(requests[first : first + CHUNK])
+        for _ in range(CHUNK * way.cycles):
+            _make_cycle()
+        if way.every and time.thread_time_ns() - looked >= way.every * 1e9:
+            gc.collect(1)
+            looked = time.thread_time_ns()
     spent = time.thread_time_ns() - start
     return {
         "CPU us per request": spent / IDENTITIES / 1000,
@@ -68,9 +89,14 @@ def issue(freeze: bool, thresholds: tuple[int, ...] | None) -> dict[str, float]:
     }
 
 
+def _make_cycle() -> None:
+    knot: list[object] = [{}, []]
+    knot.append(knot)
+
+
 def main(arguments: list[str]) -> None:
     if arguments:
-        print(json.dumps(issue(*WAYS[arguments[0]])))
+        print(json.dumps(issue(WAYS[arguments[0]])))
         return
     figures: dict[str, dict[str, list[float]]] = {}
     for _ in range(ROUNDS):

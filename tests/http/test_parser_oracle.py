@@ -77,7 +77,7 @@ def repeated(name: bytes) -> Callable[[bytes], object]:
 def unusual_target(octets: bytes) -> bool:
     """No origin-form, or none that the method may have."""
     target = octets.split(b" ", 2)[1:2]
-    return not target or not target[0].startswith(b"/") or octets.lstrip(b"\r\n").startswith(b"CONNECT ")
+    return not target or not target[0].startswith(b"/")
 
 
 def unusual_host(octets: bytes) -> bool:
@@ -85,7 +85,7 @@ def unusual_host(octets: bytes) -> bool:
     return any(re.fullmatch(rb"[a-z0-9.\-]*(:[0-9]*)?[ \t]*", host) is None for host in hosts)
 
 
-KNOWN = rb"(?:GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH) "
+KNOWN = rb"(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|TRACE|PATCH) "
 
 DEPARTURES = [
     Departure(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from arsenal_fast.errors import InvalidIdentity
 from arsenal_fast.identity import grammar
-from arsenal_fast.identity.grammar import Identity, compose, parse
+from arsenal_fast.identity.grammar import Identity, Malformed, compose, parse
 
 DOMAIN_OF_253 = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])
 
@@ -141,11 +141,8 @@ BAD = {
 
 
 def fault_of(text: str) -> str | None:
-    try:
-        parse(text)
-    except InvalidIdentity as fault:
-        return str(fault)
-    return None
+    read = parse(text)
+    return read.reason if isinstance(read, Malformed) else None
 
 
 @pytest.mark.parametrize(("text", "parts"), GOOD.values(), ids=GOOD)
@@ -283,8 +280,8 @@ def test_email_validator_accepts_the_same_addr_specs(prefix: str, run: str, doma
 
 @settings(max_examples=200)
 @given(IDENTITIES)
-@example(parse(GOOD["the longest prefix"][0]))
-@example(parse(GOOD["the longest label"][0]))
+@example(Identity(*GOOD["the longest prefix"][1]))
+@example(Identity(*GOOD["the longest label"][1]))
 def test_email_validator_accepts_every_addr_spec_that_is_handed_out(identity: Identity) -> None:
     assume(not any(label[2:4] == "--" for label in identity.domain.split(".")))
     assert accepted(identity.email)

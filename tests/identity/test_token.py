@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arsenal_fast.identity import token as tokens
-from arsenal_fast.identity.grammar import MAX_DOMAIN, parse
+from arsenal_fast.identity.grammar import MAX_DOMAIN, split
 from arsenal_fast.identity.life import MAX_TTL, Life
 from arsenal_fast.identity.token import LEEWAY, MAX_TOKEN, Peek, Refusal, ServiceToken
 from tests.support.tokens import GOOD_SERVICE, IDENTITY, IDENTITY_CLAIMS, ISSUER, LIFE, NOW, SERVICE_CLAIMS
@@ -76,7 +76,7 @@ def payload_of(issuer: str, identity: str, life: Life) -> bytes:
 
 
 def test_the_longest_identity_makes_a_token_that_is_taken() -> None:
-    identity = parse(f"{'p' * 31}-{'1' * 32}@{('d' * 62 + '.') * 4}d/v999:id")
+    identity = split(f"{'p' * 31}-{'1' * 32}@{('d' * 62 + '.') * 4}d/v999:id")
     assert len(identity.domain) == MAX_DOMAIN
     payload = payload_of("https://" + "h" * 1016, identity.id, LIFE)
     assert len(tokens.header("EdDSA", "k" * 43) + tokens.encode(payload)) + 88 < MAX_TOKEN

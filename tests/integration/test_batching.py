@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.support.http_client import Client, clients, request, samples
+from tests.support.http_client import Client, clients, request
 from tests.support.loops import run
 from tests.support.redis_server import RedisServer
 from tests.support.service import ServiceProcess
@@ -103,7 +103,7 @@ def test_64_busy_connections_need_half_as_many_commands_or_fewer(redis: RedisSer
     requests = CONNECTIONS * ROUNDS
 
     async def batches(client: Client) -> float:
-        return samples((await client.get("/api/metrics")).text)["identity_limiter_batches_total"]
+        return (await client.scrape())["identity_limiter_batches_total"]
 
     async def scenario() -> int:
         async with clients(service.port, CONNECTIONS) as opened:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.http_client import Answer, Client, clients, request, samples
+from tests.support.http_client import Answer, Client, clients, request
 from tests.support.loops import run
 from tests.support.redis_server import RedisServer
 from tests.support.service import REPLICA, ServiceProcess
@@ -44,7 +44,7 @@ async def together(started: Sequence[ServiceProcess], opened: Sequence[Client], 
 async def metric(ports: Sequence[int], name: str) -> float:
     """Summed over the services."""
     async with clients(ports, len(ports)) as opened:
-        return sum([samples((await client.get("/api/metrics")).text)[name] for client in opened])
+        return sum([(await client.scrape())[name] for client in opened])
 
 
 def life(answer: Any) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.support.http_client import Client, clients, post, request, samples
+from tests.support.http_client import Client, clients, post, request
 from tests.support.loops import run, until
 from tests.support.redis_server import RedisServer
 from tests.support.service import REPLICA, ServiceProcess
@@ -33,7 +33,6 @@ RUNS = 3
 
 LIVE = request("GET", "/api/health/live")
 HEALTH = request("GET", "/api/health")
-METRICS = request("GET", "/api/metrics")
 UNKNOWN = post("/api/v1/validate", {"identity": "player-0@sports.api.yourbook.com/v1:id"})
 # A quota that the load does not use up, of which nothing comes back while a test runs (one in five minutes).
 ENV = {"RATE_LIMIT_REQUESTS": "100000", "RATE_LIMIT_WINDOW": "31536000", "TRUSTED_PROXIES": "127.0.0.0/8"}
@@ -153,7 +152,7 @@ async def until_shared(one: Client, other: Client) -> float:
 
 
 async def metric(client: Client, name: str) -> float:
-    return samples((await client.ask(METRICS)).text)[name]
+    return (await client.scrape())[name]
 
 
 def test_redis_killed_under_load_is_noticed_by_no_client_and_shared_again_within_a_second(

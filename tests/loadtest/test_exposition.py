@@ -88,7 +88,7 @@ def test_what_the_service_writes_is_understood() -> None:
     metrics.observe(*ID[:2], 200, 0.003, 5)
     metrics.identity_lookups = 8
     registry = service_exposition.collect(metrics, version="4.2.0", health="healthy", shared=True)
-    found = parse(service_exposition.render(registry, b"")[1].decode(), 0.0)
+    found = parse(service_exposition.render(registry, service_exposition.TEXT).decode(), 0.0)
     assert found.buckets[ID][0.0025] == 0
     assert found.buckets[ID][0.005] == found.buckets[ID][inf] == 5
     assert found.plain["identity_lookups_total"] == 8

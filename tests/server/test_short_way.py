@@ -35,7 +35,7 @@ def bearer(subject: str, scope: str, rate_limit: int, left: float = 86_400) -> s
 
 SHOP, BOT = bearer("shop", "issue", 1000), bearer("bot", "audit", 5)
 ENDING, ENDED = bearer("shop", "issue", 1000, left=60), bearer("shop", "issue", 1000, left=0)
-ENDS = START + 60
+SHORT = bearer("few", "issue", 2, left=60)
 FORGED = SHOP[:-7] + "AAAAA\r\n"
 
 DRAWN = "_1m81b5h80000g40r40m30e209"
@@ -97,6 +97,7 @@ FIELDS = [
     "Origin: https://evil.example\r\nX-Request-Id: r13\r\n",
     *["Content-Type: application/json\r\n"] * 2,
     "Content-Type: text/plain\r\n",
+    "Content-Encoding: br\r\n",
     "Connection: keep-alive\r\n",
     "Connection: close\r\n",
     "Content-Length: 0\r\n",
@@ -240,10 +241,7 @@ class Worker:
     def _advance(self, seconds: float) -> None:
         # Nothing is on its way meanwhile: the short way judges an identity's age before admission, the plain one after.
         self._hold(False)
-        ends = self.rig.wall < ENDS <= self.rig.wall + seconds
         self.rig.advance(seconds)
-        if ends:
-            self.rig.sweep()  # which is when the short way learns that a token has ended, half a second later at most
 
     def _away(self, away: bool) -> None:
         if away:
@@ -422,6 +420,23 @@ CASES: dict[str, tuple[Script, Quota | None]] = {
     "a token that ends is refused from then on": (
         steps(steps(get(fields=ENDING), times=3), Event("advance", 60), steps(get(fields=ENDING), times=3)),
         Quota(9, 60),
+    ),
+    "a token that ends in one tick with others is refused alone": (
+        steps(
+            steps(get(fields=SHOP), times=2),
+            steps(Packet(1, get(fields=ENDING).pieces), times=2),
+            Event("advance", 60),
+            *(Packet(0, get(fields=SHOP).pieces, tick=False), Packet(1, get(fields=ENDING).pieces), get(LIMITS)),
+        ),
+        Quota(9, 60),
+    ),
+    "a token that ends while its subject is over its limit is refused for that": (
+        steps(steps(get(fields=SHORT), times=5), Event("advance", 60), steps(get(fields=SHORT), times=3)),
+        Quota(9, 3600),
+    ),
+    "a token that ends is refused also where nobody is limited": (
+        steps(steps(get(fields=ENDING), times=3), Event("advance", 60), steps(get(fields=ENDING), times=3)),
+        None,
     ),
     "a protected prefix is for those with the scope": (
         steps(*(get(VIP, fields) for fields in ("", SHOP, SHOP, BOT, BOT, "", "", SHOP, FORGED, ENDED)), times=2),

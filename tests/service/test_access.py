@@ -61,7 +61,6 @@ IDENTITY_TOKEN = "Bearer " + Rig().token(IDENTITY)
 
 # What is sent, and the refusal; None: it is no bearer token.
 BAD: list[tuple[str, Refusal | None]] = [
-    ("Basic dXNlcjpwYXNzd29yZA==", None),
     ("Bearer", None),
     ("Bearer one two", None),
     ("Bearer nonsense", Refusal.MALFORMED),
@@ -73,6 +72,14 @@ BAD: list[tuple[str, Refusal | None]] = [
     (IDENTITY_TOKEN, Refusal.AUDIENCE),
 ]
 bad_tokens = pytest.mark.parametrize(("authorization", "refusal"), BAD, ids=lambda value: str(value)[-24:])
+
+
+@pytest.mark.parametrize("authorization", ["Basic dXNlcjpwYXNzd29yZA==", "Digest a=b", "", "Bearerabc"])
+def test_a_scheme_that_is_not_known_is_challenged_without_an_error_code(authorization: str) -> None:
+    """RFC 6750 3.1: who tried another method is told nothing but the one that is supported."""
+    answer = Rig().get(ID, Authorization=authorization)
+    assert answer.status == 401
+    assert answer.headers["www-authenticate"] == 'Bearer realm="arsenal-identity"'
 
 
 @bad_tokens
@@ -350,27 +357,43 @@ def ending(rig: Rig) -> tuple[Client, str]:
     return client, mine
 
 
-def test_when_the_token_ends_the_next_sweep_closes_the_short_way() -> None:
-    rig = Rig()
+@pytest.mark.parametrize("short_way", [True, False])
+@pytest.mark.parametrize("quota", [Quota(100, 3600), None])
+@pytest.mark.parametrize("switched", [True, False])
+def test_the_first_request_after_a_token_has_ended_is_refused(
+    short_way: bool, quota: Quota | None, switched: bool
+) -> None:
+    rig = Rig(settings={"quota": quota}, short_way=short_way, switched=switched)
     keys = spied(rig)
     client, mine = ending(rig)
-    rig.advance(59.5)
-    rig.sweep()
+    rig.advance(59.999)
     assert client.get(ID, Authorization=mine).status == 200
-    assert len(keys) == 3
-    rig.advance(0.5)
-    rig.sweep()
+    assert len(keys) == (3 if short_way else 0)
+    rig.advance(0.001)
     answer = client.get(ID, Authorization=mine)
     assert answer.status == 401
     assert answer.headers["www-authenticate"].endswith('error_description="The token has expired."')
-    assert remaining(answer) == 99, "charged to the address"
-
-
-def test_a_token_that_has_ended_is_refused_on_the_plain_way_at_once() -> None:
-    rig = Rig(short_way=False)
-    client, mine = ending(rig)
-    rig.advance(60)
+    if quota is not None:
+        assert remaining(answer) == 99, "charged to the address"
     assert client.get(ID, Authorization=mine).status == 401
+    assert client.get(ID).status == 200, "the connection lives on"
+
+
+def test_of_one_tick_only_the_requests_of_the_token_that_has_ended_are_refused() -> None:
+    rig = Rig(switched=True)
+    client, mine = ending(rig)
+    other, lasting = rig.connect(), good(subject="bot")
+    for _ in range(3):
+        other.get(ID, Authorization=lasting)
+    del rig.shared.admissions[:]
+    rig.advance(60)
+    other.deliver(request("GET", ID, Authorization=lasting))
+    client.deliver(request("GET", ID, Authorization=mine))
+    looking = rig.connect()
+    looking.deliver(request("GET", LIMITS))
+    rig.tick()
+    assert [each.answers("GET")[0].status for each in (other, client, looking)] == [200, 401, 200]
+    assert rig.shared.admissions == [[("sub:bot", 1), ("203.0.113.9", 1)]]
 
 
 def test_a_token_whose_quota_is_that_of_addresses_is_told_of_its_own_policy_also_in_one_tick_with_them() -> None:

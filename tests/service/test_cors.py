@@ -9,6 +9,8 @@ from tests.support.rig import Answer, Rig, request
 
 A, B, EVIL = "https://a.example", "https://b.example:8443", "https://evil.example"
 BOTH = (A, B)
+APP = "capacitor://localhost"
+SUBDOMAINS = ("https://*.book.example",)
 ID = "/api/v1/id?run=1"
 
 
@@ -33,6 +35,22 @@ ORIGINS: list[tuple[tuple[str, ...], str | None, str | None, str | None]] = [
     (BOTH, A.upper(), None, "Origin"),
     (BOTH, A + ".evil.example", None, "Origin"),
     (BOTH, "", None, "Origin"),
+    ((APP, A), APP, APP, "Origin"),
+    ((APP,), APP, APP, "Origin"),
+    ((APP, A), "capacitor://localhost.evil", None, "Origin"),
+    (SUBDOMAINS, "https://a.book.example", "https://a.book.example", "Origin"),
+    (SUBDOMAINS, "https://b.a.book.example", "https://b.a.book.example", "Origin"),
+    (SUBDOMAINS, "https://book.example", None, "Origin"),
+    (SUBDOMAINS, "http://a.book.example", None, "Origin"),
+    (SUBDOMAINS, "https://a.book.example:8443", None, "Origin"),
+    (SUBDOMAINS, "https://a.bookxexample", None, "Origin"),
+    (SUBDOMAINS, "https://a.book.example.evil.example", None, "Origin"),
+    (SUBDOMAINS, "https://evil.example/a.book.example", None, "Origin"),
+    (SUBDOMAINS, "https://evil-book.example", None, "Origin"),
+    (SUBDOMAINS, "https://-.book.example", None, "Origin"),
+    (SUBDOMAINS, "https://.book.example", None, "Origin"),
+    (SUBDOMAINS, None, None, "Origin"),
+    ((*SUBDOMAINS, A), A, A, "Origin"),
 ]
 
 
@@ -125,3 +143,22 @@ def test_without_origins_there_is_no_line_at_all() -> None:
     assert (cors.constant, cors.preflight, cors.reflected(A.encode())) == (b"", b"", b"")
     headers = Rig().connect().get("/", method="OPTIONS", Origin=A, Access_Control_Request_Method="GET").headers
     assert not [name for name in headers if name.startswith("access-control")]
+
+
+def test_a_preflight_allows_what_tracing_in_a_browser_puts_on_every_request() -> None:
+    lines = {
+        "Origin": A,
+        "Access_Control_Request_Method": "GET",
+        "Access_Control_Request_Headers": "baggage,sentry-trace",
+    }
+    answer = Rig(settings={"origins": BOTH}).connect().get(ID, method="OPTIONS", **lines)
+    allowed = {name.strip().lower() for name in answer.headers["access-control-allow-headers"].split(",")}
+    assert {"traceparent", "tracestate", "baggage", "sentry-trace"} <= allowed
+
+
+def test_a_subdomain_is_allowed_by_the_fast_path_too() -> None:
+    client = Rig(settings={"origins": SUBDOMAINS}).connect()
+    for origin in ("https://a.book.example", "https://evil.example", "https://b.book.example"):
+        for _ in range(4):
+            allowed = client.get(ID, Origin=origin).headers.get("access-control-allow-origin")
+            assert allowed == (origin if "book" in origin else None)

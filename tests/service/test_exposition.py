@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from arsenal_fast.metrics import BUCKETS, COUNTERS, GAUGES, TIMINGS, Metrics
 from arsenal_fast.service import exposition
-from arsenal_fast.service.exposition import OPENMETRICS, TEXT, collect, markdown_table, render
+from arsenal_fast.service.exposition import OPENMETRICS, TEXT, collect, markdown_table, render, wanted
 from arsenal_fast.service.routes import API, NOT_FOUND, OPTIONS, ROUTES
 
 read_openmetrics: Callable[[str], Iterable[Any]] = openmetrics_parser.text_string_to_metric_families
@@ -43,7 +43,7 @@ def busy() -> Metrics:
 
 def exposed(total: Metrics, accept: bytes = b"", **facts: Any) -> bytes:
     registry = collect(total, **{"version": "v4.2.0", "health": "healthy", "shared": True, **facts})
-    return render(registry, accept)[1]
+    return render(registry, wanted(accept))
 
 
 def samples(families: Iterable[Any]) -> Samples:
@@ -267,7 +267,7 @@ def test_the_quick_way_of_writing_histograms_says_what_the_librarys_does(observa
     for observation in observations:
         total.observe(*observation)
     registry = collect(total, version="v4.2.0", health="healthy", shared=True)
-    assert text_samples(render(registry, b"")[1]) == text_samples(TextFormatter().marshall(registry))
+    assert text_samples(render(registry, TEXT)) == text_samples(TextFormatter().marshall(registry))
 
 
 # Accept, content type of the answer.
@@ -301,9 +301,8 @@ FORMATS = [
 @pytest.mark.parametrize(("accept", "content_type"), FORMATS)
 def test_openmetrics_is_for_who_wants_it_more_than_text(accept: bytes, content_type: bytes) -> None:
     registry = collect(Metrics(), version="v4.2.0", health="healthy", shared=False)
-    answered, body = render(registry, accept)
-    assert answered == content_type
-    assert body.endswith(b"# EOF\n") is (content_type == OPENMETRICS)
+    assert wanted(accept) == content_type
+    assert render(registry, content_type).endswith(b"# EOF\n") is (content_type == OPENMETRICS)
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian: prometheus) is not installed")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from arsenal_fast.identity.grammar import parse
+from arsenal_fast.identity.grammar import split
 from arsenal_fast.identity.life import TTL_RANGE
 from arsenal_fast.identity.runs import is_drawn
 from arsenal_fast.service.recognition import MAX_PREPARED_TARGET
@@ -315,7 +315,7 @@ def test_whatever_is_asked_for_is_refused_by_name_or_validates(asked: tuple[dict
         assert named
         assert named <= parts.keys()
         return
-    identity = parse(answer.json["id"])
+    identity = split(answer.json["id"])
     assert identity.id == answer.json["id"]
     asked_for: dict[str, Any] = {
         "prefix": "unknown",

@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import pytest
+
 from arsenal_fast.limiting.quota import Quota
+from arsenal_fast.service.admission import MAX_BATCH, OnFailure
 from tests.support.rig import Answer, Rig, request
 
 PATH = "/api/v1/limits"
@@ -49,6 +52,53 @@ def test_a_look_behind_other_requests_of_the_same_packet_counts_them() -> None:
     client.send(request("GET", "/api/v1/id?run=1") * 2 + request("GET", PATH) + request("GET", "/api/v1/id?run=1"))
     remaining = [answer.headers["x-ratelimit-remaining"] for answer in client.answers(*["GET"] * 4)]
     assert remaining == ["99", "98", "97", "97"]
+
+
+def test_looks_and_hits_of_one_tick_are_one_command() -> None:
+    """64 pipelined looks and 64 hits: as many rows as there are clients, and no command of a look's own."""
+    rig = Rig(switched=True)
+    clients = [rig.connect((f"198.51.100.{host}", 1)) for host in (1, 2, 3, 4)]
+    looking = rig.connect(("198.51.100.9", 1))
+    for client in clients:
+        client.deliver((request("GET", PATH) + request("GET", "/api/v1/id?run=1")) * 16)
+    looking.deliver(request("GET", PATH))
+    rig.tick()
+    rows = [(f"198.51.100.{host}", 16) for host in (1, 2, 3, 4)]
+    assert rig.shared.admissions == [[*rows, ("198.51.100.9", 0)]]
+    assert rig.service.metrics.limiter_batches == 1
+    for client in clients:
+        answers = client.answers(*["GET"] * 32)
+        assert [answer.json["remaining"] for answer in answers[::2]] == [84] * 16, "behind the hits of the tick"
+    assert told(looking.answers("GET")[0])["remaining"] == 100
+
+
+def test_looks_alone_are_one_command_too() -> None:
+    rig = Rig(switched=True)
+    client = rig.connect()
+    client.send(request("GET", PATH) * 32)
+    assert [answer.json["remaining"] for answer in client.answers(*["GET"] * 32)] == [100] * 32
+    assert rig.shared.admissions == [[("203.0.113.9", 0)]]
+
+
+def test_more_looking_clients_than_a_batch_has_rows_are_all_answered() -> None:
+    rig = Rig(switched=True)
+    clients = [rig.connect((f"198.51.{host // 256}.{host % 256}", 1)) for host in range(MAX_BATCH + 2)]
+    for client in clients:
+        client.deliver(request("GET", PATH))
+    rig.tick()
+    assert [len(rows) for rows in rig.shared.admissions] == [MAX_BATCH, 2]
+    assert {client.answers("GET")[0].status for client in clients} == {200}
+
+
+@pytest.mark.parametrize("mode", OnFailure)
+def test_with_the_store_away_a_look_in_a_batch_with_hits_is_answered(mode: OnFailure) -> None:
+    rig = Rig(settings={"on_store_failure": mode}, switched=True)
+    rig.shared.away = True
+    client = rig.connect()
+    client.send(request("GET", "/api/v1/id?run=1") + request("GET", PATH))
+    hit, look = client.answers("GET", "GET")
+    assert hit.status == (503 if mode is OnFailure.CLOSED else 200)
+    assert told(look)["remaining"] == (99 if mode is OnFailure.LOCAL else 100)
 
 
 def test_who_has_used_everything_may_still_look() -> None:

@@ -1,10 +1,14 @@
 """Who wants what, by ``Accept``."""
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arsenal_fast.service.negotiation import prefers, quality
+from arsenal_fast.service.handlers.pages import admits_gzip, matches
+from arsenal_fast.service.negotiation import MAX_MEMBERS, MAX_OCTETS, prefers, quality
+from tests.support.rig import Rig, request
 
 OPENMETRICS = ("application/openmetrics-text", "1.0.0")
 PLAIN = ("text/plain", "0.0.4")
@@ -77,3 +81,52 @@ def test_html_is_for_who_wants_it_more_than_json(accept: str, expected: bool) ->
 @given(st.binary(max_size=60) | st.text('*/;,=.q01 texhml"', max_size=60).map(str.encode))
 def test_whatever_comes_there_is_an_answer(accept: bytes) -> None:
     assert 0 <= quality(accept, *HTML) <= 1
+
+
+TOO_LONG = [
+    b"text/html;q=0.1,*/*" + b" " * MAX_OCTETS,
+    b"text/html," * MAX_MEMBERS,
+    b",".join([b"text/html;q=0.1;version=1"] * 600),
+    b"," * 16_000,
+]
+
+
+@pytest.mark.parametrize("accept", TOO_LONG, ids=len)
+def test_a_field_that_is_too_long_counts_as_absent(accept: bytes) -> None:
+    assert quality(accept, *HTML) == 1.0
+    assert not prefers(accept, "text/html", to="application/json")
+    assert not admits_gzip(b"gzip," * MAX_MEMBERS)
+    assert admits_gzip(b"gzip," * (MAX_MEMBERS - 1))
+    assert not matches(b'"a",' * MAX_MEMBERS, b'"a"')
+    assert matches(b'"a"' + b',"b"' * (MAX_MEMBERS - 1), b'"a"')
+
+
+def test_a_field_of_the_largest_size_is_read() -> None:
+    accept = b",".join([b"text/html;q=0.1"] * MAX_MEMBERS).ljust(MAX_OCTETS)
+    assert quality(accept, *HTML) == 0.1
+
+
+def test_no_more_is_read_of_a_huge_field_than_of_none() -> None:
+    """Steps of the interpreter, which don't depend on what else the machine does."""
+
+    def steps(**fields: str) -> int:
+        client = Rig().connect()
+        octets = request("GET", "/api/health", **fields)
+        client.send(octets)
+        count = 0
+
+        def trace(_frame: object, event: str, _argument: object) -> object:
+            nonlocal count
+            count += event == "line"
+            return trace
+
+        sys.settrace(trace)  # type: ignore[arg-type]
+        try:
+            client.send(octets)
+        finally:
+            sys.settrace(None)
+        return count
+
+    plain = steps()
+    for octets in ("*/*;q=0.1,", "a/b;version=1,", ","):
+        assert steps(Accept=octets * (15_000 // len(octets))) < plain + 60

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from arsenal_fast.errors import InvalidIdentity
 from arsenal_fast.identity import grammar, runs
 from arsenal_fast.identity.history import AuditEvent, AuditPage, AuditQuery, Cursor, parse_cursor
 from arsenal_fast.identity.life import MAX_TTL, parse_ttl, ttl_fault
@@ -232,10 +231,8 @@ def test_every_identity_that_can_be_handed_out_fits_the_documented_pattern(prefi
 @given(text=st.one_of(NEAR, NEAR.map("a-b@{}/v1:id".format), NEAR.map("a-b@c{}:id".format)))
 @settings(max_examples=300, deadline=None)
 def test_what_is_no_identity_does_not_fit_the_documented_pattern(text: str) -> None:
-    try:
-        handed_out = grammar.parse(text).id == text
-    except InvalidIdentity:
-        handed_out = False
+    identity = grammar.parse(text)
+    handed_out = isinstance(identity, grammar.Identity) and identity.id == text
     assert jsonschema_rs.Draft202012Validator(SCHEMAS["Identity"]["properties"]["id"]).is_valid(text) == handed_out
 
 
@@ -279,11 +276,7 @@ def test_the_pattern_of_a_cursor_admits_exactly_what_is_read(text: str) -> None:
 @given(text=st.one_of(NEAR, NEAR.map("a-b@{}/v1:id".format), NEAR.map("a-b@c{}:id".format)))
 @settings(max_examples=300, deadline=None)
 def test_what_may_be_revoked_is_what_the_grammar_reads(text: str) -> None:
-    try:
-        grammar.parse(text)
-        is_identity = True
-    except InvalidIdentity:
-        is_identity = False
+    is_identity = isinstance(grammar.parse(text), grammar.Identity)
     schema = SCHEMAS["RevocationRequest"]["oneOf"][0]["properties"]["identity"]
     assert jsonschema_rs.Draft202012Validator(schema).is_valid(text) == is_identity
 

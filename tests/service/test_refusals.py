@@ -32,7 +32,6 @@ REFUSALS = [
     ("PUT", "/api/metrics", 405, False),
     ("DELETE", "/", 405, False),
     ("OPTIONS", "/nothing", 404, False),
-    ("CONNECT", "example.org:443", 404, False),
 ]
 
 
@@ -42,9 +41,8 @@ def test_a_refusal_is_a_problem_and_is_charged_below_the_api(
 ) -> None:
     rig = Rig()
     client = rig.connect()
-    asked = "POST" if method == "CONNECT" else method  # h11 takes the answer to CONNECT for a tunnel's
     client.send(f"{method} {target} HTTP/1.1\r\nHost: identity\r\n\r\n".encode())
-    (answer,) = client.answers(asked)
+    (answer,) = client.answers(method)
     assert answer.status == status
     assert answer.headers.items() >= SECURITY.items()
     assert answer.headers["content-type"] == "application/problem+json"
@@ -55,6 +53,21 @@ def test_a_refusal_is_a_problem_and_is_charged_below_the_api(
     if method != "HEAD":
         assert answer.json["status"] == status
         assert answer.json["type"] == "about:blank"
+
+
+@pytest.mark.parametrize("target", ["example.org:443", "[::1]:443", "/", "http://example.org/", "*", "/api/v1/id"])
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_connect_is_not_implemented_and_ends_the_connection(target: str, one_by_one: bool) -> None:
+    """RFC 9110 9.3.6: what follows is meant for a tunnel, so nothing of it is read as a request."""
+    client = Rig().connect()
+    octets = (
+        f"CONNECT {target} HTTP/1.1\r\nHost: example.org\r\n\r\nGET /api/health HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+    )
+    for piece in [octets[index : index + 1] for index in range(len(octets))] if one_by_one else [octets]:
+        client.send(piece)
+    (answer,) = client.answers("POST")  # h11 takes the answer to CONNECT for a tunnel's
+    assert (answer.status, answer.headers["connection"]) == (501, "close")
+    assert client.transport.eof
 
 
 ALLOWED = [

@@ -82,8 +82,8 @@ STATES = [
 ]
 
 
-@pytest.mark.parametrize(("arrange", "status", "cached"), STATES)
-def test_the_verdict_follows_from_what_is_known_now(arrange: Callable[[Rig], None], status: str, cached: bool) -> None:
+@pytest.mark.parametrize(("arrange", "status", "found"), STATES)
+def test_the_verdict_follows_from_what_is_known_now(arrange: Callable[[Rig], None], status: str, found: bool) -> None:
     rig = Rig(settings=UNLIMITED, switched=True)
     arrange(rig)
     single = judged(rig.post(PATH, {"identity": ID}))
@@ -95,9 +95,9 @@ def test_the_verdict_follows_from_what_is_known_now(arrange: Callable[[Rig], Non
         "well_formed": True,
         "rfc5322_compliant": True,
         "metadata": METADATA,
-        "cached": cached,
-        "generated": "2025-11-22T10:00:00.000Z" if cached else None,
-        "expires": "2025-11-22T10:01:00.000Z" if cached else None,
+        "cached": found and status != "expired",
+        "generated": "2025-11-22T10:00:00.000Z" if found else None,
+        "expires": "2025-11-22T10:01:00.000Z" if found else None,
         "validated": single["validated"],
     }
     assert single["validated"].startswith("2025-11-22T10:0")

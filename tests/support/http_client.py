@@ -11,6 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any, Self, cast
 
@@ -114,6 +115,13 @@ class Client:
     async def get(self, target: str, **headers: str) -> Answer:
         """``headers``: with underscores for hyphens."""
         return await self.ask(request("GET", target, headers))
+
+    async def scrape(self) -> dict[str, float]:
+        """The metrics, with all that was answered before: a sum is shown for a second, and telemetry says of when."""
+        asked = datetime.now(UTC)
+        while datetime.fromisoformat((await self.get("/api/telemetry")).json["timestamp"]) <= asked:
+            pass
+        return samples((await self.get("/api/metrics")).text)
 
     async def post(self, target: str, value: object, **headers: str) -> Answer:
         """A JSON body."""

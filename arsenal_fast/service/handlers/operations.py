@@ -6,17 +6,19 @@ replica out of service at once.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import orjson
 
 from arsenal_fast.http.responses import JSON, tail
-from arsenal_fast.service import exposition
+from arsenal_fast.service import access, exposition
 from arsenal_fast.service import telemetry as told
 from arsenal_fast.service.handlers import pages
 from arsenal_fast.service.negotiation import prefers
 
 if TYPE_CHECKING:
+    from arsenal_fast.metrics import Metrics
     from arsenal_fast.service.app import Service
     from arsenal_fast.service.exchange import Exchange
 
@@ -64,8 +66,18 @@ def startup(service: Service, exchange: Exchange) -> None:
 
 
 def metrics(service: Service, exchange: Exchange) -> None:
-    """Answer with the sum over the workers, in the format that the scraper wants."""
-    total = told.total(service)
+    """Answer with the sum over the workers, in the format that the scraper wants; at most a second old."""
+    _demand(service, exchange, "The metrics")
+    content_type = exposition.wanted(exchange.request.fields.accept)
+    exchange.respond(200, service.totals.rendered(content_type, partial(_exposed, service, content_type)))
+
+
+def _demand(service: Service, exchange: Exchange, what: str) -> None:
+    if service.settings.metrics_by_token:
+        access.demand(exchange.client, access.METRICS, what)
+
+
+def _exposed(service: Service, content_type: bytes, total: Metrics) -> bytes:
     registry = exposition.collect(
         total,
         version=service.settings.version,
@@ -74,13 +86,17 @@ def metrics(service: Service, exchange: Exchange) -> None:
         recorded=service.ledger is not None,
         workers=service.settings.workers,
     )
-    content_type, body = exposition.render(registry, exchange.request.fields.accept)
-    exchange.respond(200, tail(content_type, body, _BY_ACCEPT))
+    return tail(content_type, exposition.render(registry, content_type), _BY_ACCEPT)
 
 
 def telemetry(service: Service, exchange: Exchange) -> None:
-    """Answer with the same counts as JSON."""
-    exchange.respond(200, tail(JSON, orjson.dumps(told.document(service)), _NO_STORE))
+    """Answer with the same counts as JSON; at most a second old, as its ``timestamp`` says."""
+    _demand(service, exchange, "The telemetry")
+    exchange.respond(200, service.totals.rendered(JSON, partial(_documented, service)))
+
+
+def _documented(service: Service, total: Metrics) -> bytes:
+    return tail(JSON, orjson.dumps(told.document(service, total)), _NO_STORE)
 
 
 def _probe(exchange: Exchange, status: int, word: str) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import orjson
 
 from arsenal_fast.http.responses import JSON, tail
+from arsenal_fast.service.negotiation import bounded
 
 if TYPE_CHECKING:
     from arsenal_fast.service.app import Service
@@ -153,9 +154,9 @@ _CODING: Final = re.compile(
 
 
 def admits_gzip(accept_encoding: bytes) -> bool:
-    """Whether ``Accept-Encoding`` lets gzip be sent; what can't be read admits nothing."""
+    """Whether ``Accept-Encoding`` lets gzip be sent; what can't be read, or is too long, admits nothing."""
     admitted: dict[bytes, bool] = {}
-    for member in accept_encoding.split(b","):
+    for member in bounded(accept_encoding).split(b","):
         match = _CODING.fullmatch(member)
         if match is not None:
             coding = match[1].lower()
@@ -168,5 +169,9 @@ _ENTITY_TAG: Final = re.compile(rb'"[\x21\x23-\x7E\x80-\xFF]*+"')
 
 
 def matches(if_none_match: bytes, tag: bytes) -> bool:
-    """Whether ``If-None-Match`` names the tag, compared weakly (RFC 9110 13.1.2): proxies weaken tags."""
+    """Whether ``If-None-Match`` names the tag, compared weakly (RFC 9110 13.1.2): proxies weaken tags.
+
+    Not where it is too long: then the whole representation is the answer, as without the field.
+    """
+    if_none_match = bounded(if_none_match)
     return if_none_match.strip(b" \t") == b"*" or tag in _ENTITY_TAG.findall(if_none_match)

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from arsenal_fast.errors import Fault, InvalidIdentity, ProblemError
+from arsenal_fast.errors import Fault, ProblemError
 from arsenal_fast.http.responses import JSON, tail
 from arsenal_fast.identity import grammar
-from arsenal_fast.identity.grammar import Identity
+from arsenal_fast.identity.grammar import Identity, Malformed
 from arsenal_fast.identity.life import timestamp
 from arsenal_fast.identity.revocation import Revoked
 from arsenal_fast.identity.token import IdentityToken, Refusal
@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 _MEMBERS: Final = {"identity": "string", "token": "string", "prefix": "string", "issued_before": "string"}
 _NO_STORE: Final = b"Cache-Control: no-store\r\n"
 
-# RFC 3339 section 5.6, with Z or an offset; fromisoformat() alone takes much more.
+# RFC 3339 section 5.6, with Z or an offset; fromisoformat() alone takes much more. .NET writes seven digits of a
+# second, Go and Java nine.
 _MOMENT: Final = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 ).fullmatch
 
 
@@ -51,11 +52,13 @@ def revoke(service: Service, exchange: Exchange) -> None:
 
 
 def moment(text: str) -> int:
-    """Return the ms of an RFC 3339 date-time; ValueError with one sentence for anything else."""
+    """Return the ms of an RFC 3339 date-time, rounded down; ValueError with one sentence for anything else."""
     try:
-        if _MOMENT(text) is None:
+        found = _MOMENT(text)
+        if found is None:
             raise ValueError
-        at = datetime.fromisoformat(text.upper())
+        second, fraction, offset = found.groups("0")
+        at = datetime.fromisoformat(f"{second}.{fraction[:3]:0<3}{offset}".upper())
         return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
     except (ValueError, OverflowError):
         raise ValueError("must be an RFC 3339 date-time such as 2026-11-22T10:00:00.000Z") from None
@@ -74,10 +77,9 @@ def _check_shape(body: dict[str, Any]) -> None:
 
 
 def _revoke_identity(service: Service, exchange: Exchange, body: dict[str, Any]) -> None:
-    try:
-        identity = grammar.parse(body["identity"])
-    except InvalidIdentity as error:
-        raise ProblemError(400, str(error), [{"pointer": "/identity", "detail": str(error)}]) from None
+    identity = grammar.parse(body["identity"])
+    if isinstance(identity, Malformed):
+        raise ProblemError(400, identity.reason, [{"pointer": "/identity", "detail": identity.reason}])
     token = None
     if "token" in body:
         token = _own_token(service, identity, body["token"])

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from arsenal_fast.errors import Fault, InvalidIdentity, ProblemError
+from arsenal_fast.errors import Fault, ProblemError
 from arsenal_fast.http.responses import JSON, tail
 from arsenal_fast.identity import grammar
-from arsenal_fast.identity.grammar import Identity
+from arsenal_fast.identity.grammar import Identity, Malformed
 from arsenal_fast.identity.life import timestamp
 from arsenal_fast.identity.token import IdentityToken, Refusal
 from arsenal_fast.identity.validate import judge
@@ -51,7 +51,7 @@ def validate(service: Service, exchange: Exchange) -> None:
 def _judge_all(
     service: Service, exchange: Exchange, texts: Sequence[str], done: Callable[[Sequence[bytes]], None]
 ) -> None:
-    subjects = [_parse(text) for text in texts]
+    subjects = list(map(grammar.parse, texts))
     well_formed = [subject for subject in subjects if isinstance(subject, Identity)]
 
     def found(known: Sequence[Known | None], readable: bool) -> None:
@@ -84,7 +84,9 @@ def _validate_token(service: Service, exchange: Exchange, body: dict[str, Any]) 
     text: str | None = body.get("identity")
     if text is None and isinstance(token, IdentityToken):
         text = token.id
-    subject = InvalidIdentity(token.sentence) if text is None and isinstance(token, Refusal) else _parse(text or "")
+    subject = grammar.parse(text or "")
+    if text is None and isinstance(token, Refusal):
+        subject = Malformed(token.sentence)
 
     def found(known: Sequence[Known | None], readable: bool) -> None:
         content = _answer(text, subject, known[0] if known else None, service.now_ms(), readable, token, service)
@@ -99,7 +101,7 @@ def _validate_token(service: Service, exchange: Exchange, body: dict[str, Any]) 
 
 def _answer(
     text: str | None,
-    subject: Identity | InvalidIdentity,
+    subject: Identity | Malformed,
     known: Known | None,
     now_ms: int,
     readable: bool,
@@ -120,21 +122,15 @@ def _answer(
             "well_formed": verdict.well_formed,
             "rfc5322_compliant": verdict.rfc5322_compliant,
             "metadata": None
-            if isinstance(subject, InvalidIdentity)
+            if isinstance(subject, Malformed)
             else {**subject._asdict(), "type": KIND, "format": FORMAT},
-            "cached": known is not None and known.cached,
+            # The stores remember an expired identity for a while, to tell it from an unknown one: that is no cache hit.
+            "cached": known is not None and known.cached and life is not None and now_ms < life.expires,
             "generated": None if life is None else timestamp(life.generated),
             "expires": None if life is None else timestamp(life.expires),
             "validated": timestamp(now_ms),
         }
     )
-
-
-def _parse(text: str) -> Identity | InvalidIdentity:
-    try:
-        return grammar.parse(text)
-    except InvalidIdentity as error:
-        return error
 
 
 def _texts(body: dict[str, Any]) -> tuple[list[str], bool]:
