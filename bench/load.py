@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from bench.workloads import IDENTITIES, pair
 
 CONNECTIONS = 64
 EXCHANGE_SECONDS = 5.0
+MOST_ROWS = 1_000  # of a batch
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,12 @@ def by_percent(found: Mapping[str, int]) -> dict[float, int]:
 
 def run_open_loop(plan: Plan) -> OpenLoad:
     """Offer the plan's rate from one pinned process. Raises BenchError unless every answer was a 200."""
-    command = [sys.executable, openloop.__file__, json.dumps(asdict(plan))]
-    return parse_open_result(run_generator(command, plan.warm + plan.seconds))
+    return parse_open_result(run_generator(open_loop_command(plan), plan.warm + plan.seconds))
+
+
+def open_loop_command(plan: Plan) -> list[str]:
+    """The command line of the open-loop generator."""
+    return [sys.executable, openloop.__file__, json.dumps(asdict(plan))]
 
 
 def exchange(port: int, request: bytes) -> bytes:
@@ -149,20 +155,21 @@ def is_ready(port: int, path: str) -> bool:
         connection.close()
 
 
+def issue(port: int, pairs: Sequence[tuple[str, str]]) -> str:
+    """Issue the identities of these (prefix, run) pairs; return the last one. Raises BenchError unless all are."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=EXCHANGE_SECONDS)) as connection:
+        for start in range(0, len(pairs), MOST_ROWS):
+            rows = [{"name": run, "prefix": prefix, "run": run} for prefix, run in pairs[start : start + MOST_ROWS]]
+            body = json.dumps({"environments": rows}, separators=(",", ":"))
+            connection.request("POST", "/api/v1/identities", body, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            said = response.read()
+            if response.status != 200:
+                raise BenchError(f"Issuing: expected a 200, got {response.status}: {said[:200]!r}.")
+    return str(json.loads(said)["identities"][-1]["id"])
+
+
 def seed(port: int) -> str:
     """Issue every identity that the workloads take as existing; return what follows "prefix-run" in them."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=EXCHANGE_SECONDS)
-    identity = ""
-    try:
-        for index in range(IDENTITIES):
-            prefix, run = pair(index)
-            connection.request("GET", f"/api/v1/id?prefix={prefix}&run={run}")
-            response = connection.getresponse()
-            body = response.read()
-            if response.status != 200:
-                raise BenchError(f"Seeding: expected a 200, got {response.status}: {body[:200]!r}.")
-            document: dict[str, Any] = json.loads(body)
-            identity = document["id"]
-    finally:
-        connection.close()
-    return identity.removeprefix("-".join(pair(IDENTITIES - 1)))
+    pairs = [pair(index) for index in range(IDENTITIES)]
+    return issue(port, pairs).removeprefix("-".join(pairs[-1]))

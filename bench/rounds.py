@@ -9,7 +9,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -70,12 +70,18 @@ class Running:
 
 
 @contextmanager
-def running_redis(directory: Path) -> Iterator[int]:
-    """An empty Redis beside the load; gives its port."""
+def running_redis(directory: Path, core: int = LOAD_CORE) -> Iterator[int]:
+    """An empty Redis, beside the load unless another core is named; gives its port."""
     port, log = free_port(), directory / "redis.log"
-    with started(redis_command(port), {}, LOAD_CORE, log) as process:
+    with started(redis_command(port), {}, core, log) as process:
         wait_until(lambda: b"Ready to accept" in log.read_bytes(), process, log)
         yield port
+
+
+def redis_pid(port: int) -> int:
+    """The process of the Redis on this port."""
+    with closing(redis.Redis(port=port)) as client:
+        return int(client.info("server")["process_id"])
 
 
 @contextmanager

@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
-from bench.workloads import SERIAL, Workload
+from bench.openloop import QUANTILES, SERIAL
+from bench.workloads import Workload
 
 MOST_OCTETS = 64 * 1024  # of one record
-QUANTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99)
 
 REPLAY = """\
 local first, second, third, size, at, serial = {}, {}, {}, 0, 0, @SERIAL@
@@ -39,7 +39,7 @@ function done(summary, latency)
     summary.requests, summary.duration, table.concat(found, ", "), e.status,
     e.connect + e.read + e.write + e.timeout))
 end
-""".replace("@QUANTILES@", ", ".join(f"{quantile:g}" for quantile in QUANTILES))
+""".replace("@QUANTILES@", ", ".join(f"{quantile:g}" for quantile in QUANTILES if quantile < 100))
 
 
 def write_records(records: list[bytes], path: Path) -> None:

@@ -28,7 +28,8 @@ from arsenal_fast.redis.limiter import SCRIPT, packed_rows
 from arsenal_fast.redis.script import integers
 from arsenal_fast.server.protocol import Connection
 from arsenal_fast.service.routes import match
-from bench.workloads import IDENTITIES, SERIAL, WORKLOADS, Workload, get_id, proxied
+from bench.openloop import SERIAL
+from bench.workloads import IDENTITIES, WORKLOADS, Workload, get_id, proxied
 from tests.support.rig import Rig
 
 TICK = 30  # requests; about what a worker finds under load over 64 connections

@@ -11,10 +11,11 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from bench.openloop import SERIAL
+
 IDENTITIES = 5_000
 CLIENTS = 50_000
 BATCH = 10
-SERIAL = b"\x01"
 LONG_SERIAL = "%015d"  # of a fixed length
 PREFIXES = ("player", "bot", "web", "ci", "tg")
 USER_AGENT = b"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"

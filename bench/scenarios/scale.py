@@ -8,8 +8,6 @@ memory and has to ask Redis. Times the floor, measured by turns with it at each 
 against that of a thousand.
 """
 
-import http.client
-import json
 import math
 import statistics
 from collections.abc import Iterator
@@ -19,8 +17,7 @@ from pathlib import Path
 
 import redis
 
-from bench import BenchError
-from bench.load import EXCHANGE_SECONDS, run_wrk
+from bench.load import issue, run_wrk
 from bench.processes import read_rss
 from bench.results import Figure, Series
 from bench.rounds import Running
@@ -34,7 +31,6 @@ SIZES = (1_000, 10_000, 100_000, 1_000_000)
 FEW = SIZES[0]
 GUIDE_HIT_RATIO = 0.94
 GUIDE_MEMORY = 256  # MB, the limit of a pod
-BATCH = 1_000
 PREFIX = "scale"
 
 
@@ -88,19 +84,6 @@ def script(axis: Axis, size: int, seed: int, draw: str = BY_CHANCE) -> str:
     return text + RESULT
 
 
-def issue(port: int, first: int, end: int) -> None:
-    """Issue the identities number ``first`` to ``end``. Raises BenchError unless all are."""
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=EXCHANGE_SECONDS)) as connection:
-        for start in range(first, end, BATCH):
-            rows = [{"name": "x", "prefix": PREFIX, "run": str(run)} for run in range(start, min(start + BATCH, end))]
-            body = json.dumps({"environments": rows}, separators=(",", ":"))
-            connection.request("POST", "/api/v1/identities", body, {"Content-Type": "application/json"})
-            response = connection.getresponse()
-            said = response.read()
-            if response.status != 200:
-                raise BenchError(f"Issuing {start} to {end}: expected a 200, got {response.status}: {said[:200]!r}.")
-
-
 def measure(setting: Setting) -> Findings:
     sizes = setting.length(SIZES, SIZES[:2])
     costs: dict[str, list[float]] = {axis.name: [] for axis in AXES}
@@ -112,7 +95,7 @@ def measure(setting: Setting) -> Findings:
     ):
         issued = 0
         for size in sizes:
-            issue(standing.server.port, issued, size)
+            issue(standing.server.port, [(PREFIX, str(run)) for run in range(issued, size)])
             issued = size
             for axis in AXES:
                 cost, crowd = times_the_floor(setting, standing, axis, size)

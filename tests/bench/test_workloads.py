@@ -8,8 +8,9 @@ import h11
 import orjson
 import pytest
 
+from bench.openloop import SERIAL
 from bench.scripts import write_script
-from bench.workloads import CLIENTS, IDENTITIES, SERIAL, WORKLOADS, Workload, client, pair
+from bench.workloads import CLIENTS, IDENTITIES, WORKLOADS, Workload, client, pair
 
 SUFFIX = "@sports.api.yourbook.com/v1:id"
 BY_NAME = {workload.name: workload for workload in WORKLOADS}
