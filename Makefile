@@ -104,10 +104,6 @@ peers: $(VENV)/.bench-stamp ## build the rivals of make bench; one that can't be
 perf: $(VENV)/.bench-stamp ## write PERF.md and its pictures from the newest results of make bench
 	$(BIN)/python -m bench.report
 
-.PHONY: micro
-micro: $(VENV)/.bench-stamp ## micro-benchmarks of the stages of a request (pytest-benchmark)
-	$(BIN)/pytest bench --benchmark-only
-
 .PHONY: loadtest
 loadtest: $(VENV)/.loadtest-stamp bench-tools ## the guide's whole mix from 5,000 Locust users; verdict, build/loadtest/report.html
 	$(BIN)/python -m loadtest $(LOADTEST)
@@ -130,7 +126,7 @@ wheel: $(VENV)/.test-stamp ## build dist/*.whl
 
 .PHONY: clean
 clean: ## remove what the other targets made
-	rm -rf $(VENV) build dist *.egg-info .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache .schemathesis
+	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache .schemathesis
 	rm -rf bench/peers/.build bench/peers/javascript/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -2,18 +2,18 @@
 
 import argparse
 import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 
-from bench import BenchError, scenarios
+from bench import command, scenarios
 from bench.peers import PEERS, versions
 from bench.processes import prepare
-from bench.results import DIRECTORY, FLOOR_NAME, METHOD, Outcome, Results, Sample, machine, summarize
+from bench.report.page import peers_table
+from bench.report.targets import targets, targets_table
+from bench.results import DIRECTORY, METHOD, Outcome, Results, Sample, machine
 from bench.rounds import Plan, run
 from bench.scenarios import SCENARIOS
 from bench.servers import SERVICE, Server
@@ -22,8 +22,6 @@ from bench.workloads import WORKLOADS
 THE_WORKLOADS = "workloads"
 ROUNDS_WORTH_KEEPING = 3
 EXIT_FAULT = 1
-EXIT_INTERRUPTED = 130
-EXIT_TERMINATED = 143
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -94,20 +92,6 @@ def tell_outcome(outcome: Outcome) -> None:
     sys.stdout.flush()
 
 
-def print_summary(samples: Sequence[Sample]) -> None:
-    names = list(dict.fromkeys(sample.server for sample in samples if sample.server != FLOOR_NAME))
-    if names:
-        print(f"\n{'workload':15} {'server':15} {'floor us':>8} {'us':>8}  {'times the floor':20} target")
-    for workload in WORKLOADS:
-        for name in names:
-            one = summarize(samples, workload.name, name)
-            if one is not None:
-                ratios = f"{one.ratio:.2f} ({one.ratios[0]:.2f}..{one.ratios[-1]:.2f})"
-                target = f"{workload.target}" if name == SERVICE.name else ""
-                figures = f"{one.floor_per_request:8.2f} {one.cpu_per_request:8.2f}"
-                print(f"{workload.name:15} {name:15} {figures}  {ratios:20} {target}")
-
-
 def place(chosen: argparse.Namespace, taken: str) -> Path | None:
     """Where to keep the result: only a whole one may become the newest that the report finds."""
     if chosen.out:
@@ -137,7 +121,7 @@ def benchmark(chosen: argparse.Namespace) -> list[str]:
     method = METHOD.format(seconds=chosen.seconds, rounds=chosen.rounds)
     facts = {**machine(), **versions(fleet)}
     results = Results(taken, chosen.rounds, chosen.seconds, method, facts, samples, outcomes, faults)
-    print_summary(samples)
+    print(f"\n{peers_table(results)}\n\n{targets_table(targets(results))}")
     path = place(chosen, taken)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -146,22 +130,13 @@ def benchmark(chosen: argparse.Namespace) -> list[str]:
     return faults
 
 
-def terminate(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(EXIT_TERMINATED)  # unwinds, so that every process is stopped
-
-
 def main() -> int:
-    signal.signal(signal.SIGTERM, terminate)
-    try:
-        faults = benchmark(parse_arguments())
-    except BenchError as fault:
-        faults = [str(fault)]
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+    """The exit status of the whole command."""
+    faults = benchmark(parse_arguments())
     for sentence in faults:
         print(f"bench: {sentence}", file=sys.stderr)
     return EXIT_FAULT if faults else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("bench", main, EXIT_FAULT))

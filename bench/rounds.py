@@ -97,6 +97,19 @@ def running_server(server: Server, directory: Path, **words: object) -> Iterator
             raise BenchError(f"{fault}{last_words(log)}") from fault
 
 
+@contextmanager
+def seeded(servers: Sequence[Server], directory: Path) -> Iterator[tuple[list[Running], int]]:
+    """Redis and these servers, each with a database of its own and all identities issued; with the port of Redis."""
+    with ExitStack() as stack:
+        redis_port = stack.enter_context(running_redis(directory))
+        fleet = []
+        for database, server in enumerate(servers):
+            words = {"redis_port": redis_port, "redis_db": database}
+            running = stack.enter_context(running_server(server, directory, **words))
+            fleet.append(replace(running, suffix=seed(running.port)))
+        yield fleet, redis_port
+
+
 def warm(running: Running, script: Path, seconds: int) -> None:
     """Load until every request that ``seconds`` of load will reach was answered once.
 

@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 from bench import BenchError
-from bench.proof import read_proof
 from bench.report import details, page
 from bench.report.plots import draw_all
 from bench.results import newest, read
@@ -21,7 +20,7 @@ def main() -> int:
         drawn = draw_all(results, PICTURES)
         pictures = {name: (PICTURES / file).relative_to(ROOT).as_posix() for name, file in drawn.items()}
         (ROOT / page.FILE).write_text(page.render(results, path.name, pictures))
-        (ROOT / details.FILE).write_text(details.render(results, path.name, read_proof()))
+        (ROOT / details.FILE).write_text(details.render(results, path.name))
     except (BenchError, OSError) as fault:
         print(f"bench: {fault}", file=sys.stderr)
         return 1

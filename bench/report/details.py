@@ -1,7 +1,5 @@
 """docs/performance-tables.md: every figure of a result, and how it was measured."""
 
-from bench.judging import TOLERANCE
-from bench.proof import Proof
 from bench.report import million
 from bench.report.markdown import section, table
 from bench.report.targets import company, of_figure, of_workloads, with_spread, with_unit
@@ -18,7 +16,7 @@ one `wrk` thread saw in a closed loop that saturates server or generator: the la
 "load-bound": the server had idle time, so it could have served more. "crowded": other work had that time."""
 
 
-def render(results: Results, source: str, proof: Proof | None) -> str:
+def render(results: Results, source: str) -> str:
     """The whole page."""
     outcomes = [(scenario, results.outcome(scenario.name)) for scenario in SCENARIOS]
     parts = [
@@ -27,7 +25,6 @@ def render(results: Results, source: str, proof: Proof | None) -> str:
         "The summary is [PERF.md](../PERF.md).",
         of_the_workloads(results),
         *(of_scenario(scenario, outcome) for scenario, outcome in outcomes if outcome is not None),
-        of_the_gate(proof),
         million.render(results),
         section("Machine", table(("", ""), results.machine.items())),
     ]
@@ -80,22 +77,3 @@ def of_scenario(scenario: Scenario, outcome: Outcome) -> str:
         rows.append((figure.name, with_unit(figure.value, figure.unit), limit, verdict, figure.note))
     figures = table(("figure", "measured", "at most", "", "note"), rows) if rows else ""
     return section(scenario.title, fault, figures, scenario.method)
-
-
-def of_the_gate(proof: Proof | None) -> str:
-    """What the gate found on known changes; nothing where no proof was kept."""
-    if proof is None:
-        return ""
-    rows = []
-    for name in proof.workloads:
-        found = [
-            ", ".join(f"{trial.changes[name]:+.1%}" for trial in proof.trials if bool(trial.burned) is burned)
-            for burned in (False, True)
-        ]
-        rows.append((name, *found))
-    return section(
-        "The gate",
-        f"`make bench-gate` fails where a request costs {TOLERANCE:.0%} more. {proof.sentence} Taken {proof.taken} "
-        f"against {proof.reference} ({proof.machine}).",
-        table(("workload", "found without a change", f"found with {proof.burn:.0%} more CPU time burned"), rows),
-    )

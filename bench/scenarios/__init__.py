@@ -13,7 +13,18 @@ from tempfile import TemporaryDirectory
 
 from bench import BenchError
 from bench.results import Outcome
-from bench.scenarios import connections, footprint, offered, redis_costs, scale, stages, tail, traffic, workers
+from bench.scenarios import (
+    bad_tokens,
+    connections,
+    footprint,
+    offered,
+    redis_costs,
+    scale,
+    stages,
+    tail,
+    traffic,
+    workers,
+)
 from bench.servers import Server
 from bench.setting import Findings, Setting
 
@@ -41,6 +52,7 @@ SCENARIOS: Sequence[Scenario] = (
     Scenario("footprint", "Start and idle", footprint.__doc__, footprint.measure),
     Scenario("redis", "Redis", redis_costs.__doc__, redis_costs.measure),
     Scenario("workers", "Two workers", workers.__doc__, workers.measure),
+    Scenario("tokens", "Bad tokens", bad_tokens.__doc__, bad_tokens.measure),
     Scenario("traffic", "Traffic", traffic.__doc__, traffic.measure),
     Scenario("stages", "Stages", stages.__doc__, stages.measure),
 )

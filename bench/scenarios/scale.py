@@ -9,22 +9,20 @@ against that of a thousand.
 """
 
 import math
-import statistics
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import redis
 
-from bench.load import issue, run_wrk
+from bench.load import Load, issue, run_wrk
 from bench.processes import read_rss
 from bench.results import Figure, Series
-from bench.rounds import Running
+from bench.rounds import Running, Watch
 from bench.rounds import measure as measure_load
 from bench.scripts import RESULT
 from bench.servers import lasting
-from bench.setting import MEBIBYTE, Findings, Setting, Stand, company, noted, stand
+from bench.setting import MEBIBYTE, Findings, Setting, Stand, by_turns, company, noted, ratio, stand
 from bench.workloads import FEW_HEADERS, Workload
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
@@ -125,18 +123,16 @@ def listed(values: list[float]) -> str:
 def times_the_floor(setting: Setting, standing: Stand, axis: Axis, size: int) -> tuple[float, float]:
     """CPU per request of the server in times of the floor's, and the worst share that others had of the core."""
     path = setting.directory / "scale.lua"
-    ratios, others = [], 0.0
     path.write_text(script(replace(axis, popular=0), size, 0, IN_TURN))
     warm(standing.server, path, min(size, WARM_REQUESTS))
-    for turn in range(setting.length(2, 1)):
-        costs = {}
-        for running in in_turn(standing, turn):
-            path.write_text(script(axis, size, next(setting.serials)))
-            load, watch = measure_load(running, path, 1)
-            costs[running.server.name] = watch.cpu.microseconds / load.requests
-            others = max(others, watch.others)
-        ratios.append(costs[standing.server.server.name] / costs[standing.floor.server.name])
-    return statistics.median(ratios), others
+
+    def load(running: Running) -> tuple[Load, Watch]:
+        path.write_text(script(axis, size, next(setting.serials)))
+        return measure_load(running, path, 1)
+
+    taken = by_turns((standing.server, standing.floor), setting.length(2, 1), load)
+    others = max(watch.others for turns in taken.values() for _, watch in turns)
+    return ratio(taken, standing.server.server.name, standing.floor.server.name), others
 
 
 def warm(running: Running, path: Path, requests: int) -> None:
@@ -144,8 +140,3 @@ def warm(running: Running, path: Path, requests: int) -> None:
     load = run_wrk(running.port, path, 1)
     if load.requests < requests:
         run_wrk(running.port, path, math.ceil(requests / load.requests * load.duration_us / 1e6))
-
-
-def in_turn(standing: Stand, turn: int) -> Iterator[Running]:
-    pair = (standing.server, standing.floor)
-    yield from pair if turn % 2 == 0 else reversed(pair)

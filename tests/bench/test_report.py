@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from bench.peers import WITH_LEDGER
-from bench.proof import Proof, Trial, read_proof
 from bench.report import details, million, page
 from bench.report.plots import draw_all, stage_bars
 from bench.report.targets import Target, of_figure, targets
@@ -35,8 +34,8 @@ def short(results: Results = RESULTS) -> str:
     return page.render(results, "one.json", {"latency": "docs/perf/latency.svg"})
 
 
-def long(results: Results = RESULTS, proof: Proof | None = None) -> str:
-    return details.render(results, "one.json", proof)
+def long(results: Results = RESULTS) -> str:
+    return details.render(results, "one.json")
 
 
 @pytest.mark.parametrize(
@@ -141,17 +140,6 @@ def test_pictures_are_drawn_for_what_was_measured_and_always_the_same(tmp_path: 
         assert path.read_text().startswith("<?xml")
 
 
-def test_the_gate_is_shown_with_what_it_found_on_known_changes(tmp_path: Path) -> None:
-    trials = [Trial(0.0, False, {"validate": 0.012}), Trial(0.15, True, {"validate": 0.153})]
-    proof = Proof("2026-11-23T10:00:00Z", "a CPU", "the baseline", ["validate"], 0.15, trials)
-    proof.write(tmp_path / "proof.json")
-    assert read_proof(tmp_path / "proof.json") == proof
-    assert read_proof(tmp_path / "none.json") is None
-    text = long(RESULTS, proof)
-    assert "0 false alarms in 1 runs of the gate without a change; 1 of 1 regressions of 15% seen." in text
-    assert "| validate | +1.2% | +15.3% |" in text
-
-
 US = {"cached-ingress": 10.0, "issuing": 20.0, "validate": 15.0, "batch-10-new": 50.0}
 PRICED = replace(
     RESULTS,
@@ -196,5 +184,5 @@ def test_the_committed_page_is_that_of_the_newest_result_and_fits_on_two_screens
     text = (ROOT / page.FILE).read_text()
     pictures = {name: f"docs/perf/{name}.svg" for name in page.PICTURES}
     assert text == page.render(read(path), path.name, pictures)
-    assert (ROOT / details.FILE).read_text() == details.render(read(path), path.name, read_proof())
+    assert (ROOT / details.FILE).read_text() == details.render(read(path), path.name)
     assert len(text.splitlines()) <= 110

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from bench import BenchError, scenarios
+from bench.microbench import bad_tokens, stages
 from bench.results import Figure, Outcome
 from bench.scenarios import SCENARIOS, Scenario
 from bench.scenarios.scale import AXES, BY_CHANCE, SIZES, script
-from bench.scenarios.stages import findings
 from bench.servers import SERVICE
 from bench.setting import Findings, Setting, company, noted
+from bench.workloads import WORKLOADS
+from tests.support.tokens import BAD, BAD_EDDSA
 
 
 def good(setting: Setting) -> Findings:
@@ -61,24 +63,9 @@ def test_the_script_of_an_axis_draws_from_as_many_as_it_says(axis: object, draw:
     assert draw in text
 
 
-def row(client: str, stage: str, seconds: float, requests: int = 100) -> dict[str, object]:
-    return {"extra_info": {"client": client, "stage": stage, "requests": requests}, "stats": {"median": seconds}}
-
-
-def test_stages_are_read_from_the_benchmarks_that_say_so() -> None:
-    document = {
-        "benchmarks": [
-            row("cached-proxy", "parse", 0.0001), row("validate", "parse", 0.0002), row("validate", "body", 0.0003),
-            {"extra_info": {}, "stats": {"median": 1.0}},
-        ]
-    }  # fmt: skip
-    figures, series = findings(document)
-    assert [(figure.name, round(figure.value, 6)) for figure in figures] == [
-        ("cached-proxy: parse", 1.0), ("validate: parse", 2.0), ("validate: body", 3.0),
-    ]  # fmt: skip
-    assert [(line.name, [round(y, 6) for _, y in line.points]) for line in series] == [
-        ("parse", [1.0, 2.0]), ("body", [0.0, 3.0]),
-    ]  # fmt: skip
+def test_every_workload_goes_through_the_stages_and_each_bad_token_is_timed() -> None:
+    assert stages(1).keys() == {workload.name for workload in WORKLOADS}
+    assert len(bad_tokens(1)) == len(BAD) + len(BAD_EDDSA)
 
 
 @pytest.mark.integration
