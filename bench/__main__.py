@@ -1,10 +1,8 @@
 """``python -m bench``: measure, print, and keep the result when it is a whole one."""
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,12 +33,11 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--only", nargs="+", choices=workloads, metavar="WORKLOAD", help=", ".join(workloads))
     parser.add_argument("--peers", nargs="*", choices=peers, default=peers, metavar="PEER", help=", ".join(peers))
     parser.add_argument("--quick", action="store_true", help="a first look: one round, no peers; kept only with --out")
-    parser.add_argument("--service-command", metavar="COMMAND", help="measure this in the service's place")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where the JSON goes (default bench/results/)")
     chosen = parser.parse_args(arguments)
     if chosen.only and not chosen.scenario:
         chosen.scenario = [THE_WORKLOADS]
-    chosen.whole = not (chosen.only or chosen.scenario or chosen.service_command or chosen.quick)
+    chosen.whole = not (chosen.only or chosen.scenario or chosen.quick)
     chosen.scenario = chosen.scenario or named
     if chosen.quick:
         chosen.rounds, chosen.seconds = 1, 3
@@ -50,17 +47,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     return chosen
 
 
-def service(command: str | None) -> Server:
-    """The service, or the command that stands in its place; braces in that are its own, not words to fill in."""
-    if command is None:
-        return SERVICE
-    words = shlex.split(command.replace("{", "{{").replace("}", "}}"))
-    return replace(SERVICE, command=tuple(words))
-
-
 def servers(chosen: argparse.Namespace) -> list[Server]:
     """The service first, then the peers that this machine can run."""
-    found = [service(chosen.service_command)]
+    found = [SERVICE]
     for peer in PEERS:
         if peer.name in chosen.peers:
             reason = peer.left_out()

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
 from bench import BenchError, command
 from bench.judging import (
@@ -77,31 +76,17 @@ def one_start(
                     warm(running, write_script(workload, running.suffix, directory, next(serials)), SECONDS)
                 for _ in range(pairs):
                     costs = slices([replace(floor, suffix=service.suffix), *fleet], workload, directory, serials)
-                    yield from (
-                        (one.server.name, workload.name, paired(costs[one.port], costs[floor.port])) for one in fleet
-                    )
+                    for one in fleet:
+                        yield one.server.name, workload.name, costs[one.port].over(costs[floor.port])
 
 
-class Slice(NamedTuple):
-    """CPU us per request, and the share that others had of the server's core."""
-
-    cost: float
-    others: float
-
-
-def paired(own: Slice, floor: Slice) -> Pair:
-    return Pair(own.cost / floor.cost, max(own.others, floor.others))
-
-
-def slices(
-    runnings: Sequence[Running], workload: Workload, directory: Path, serials: Iterator[int]
-) -> dict[int, Slice]:
+def slices(runnings: Sequence[Running], workload: Workload, directory: Path, serials: Iterator[int]) -> dict[int, Pair]:
     """By port, each server once, in an order by chance, so that none always follows another."""
     costs = {}
     for running in random.sample(runnings, len(runnings)):
         script = write_script(workload, running.suffix, directory, next(serials))
         load, watch = measure(running, script, SECONDS)
-        costs[running.port] = Slice(watch.cpu.microseconds / load.requests, watch.others)
+        costs[running.port] = Pair(watch.cpu.microseconds / load.requests, watch.others)
     return costs
 
 

@@ -110,14 +110,14 @@ def seeded(servers: Sequence[Server], directory: Path) -> Iterator[tuple[list[Ru
         yield fleet, redis_port
 
 
-def warm(running: Running, script: Path, seconds: int) -> None:
-    """Load until every request that ``seconds`` of load will reach was answered once.
+def warm(running: Running, script: Path, seconds: float, most: int = CLIENTS) -> None:
+    """Load until every request that ``seconds`` of load will reach was answered once, or ``most`` of them.
 
     Each use of wrk begins with the first record again, so a slow server need not see those that it never reaches.
     """
     load = run_wrk(running.port, script, WARM_SECONDS)
     rate = load.requests / load.duration_us * 1e6
-    wanted = min(CLIENTS, rate * seconds)
+    wanted = min(most, rate * seconds)
     if load.requests < wanted:
         run_wrk(running.port, script, math.ceil(wanted / rate))
 
@@ -221,8 +221,8 @@ def one_sample(
         duration_us=load.duration_us,
         cpu_us=round(watch.cpu.microseconds),
         cpu_source=watch.cpu.source,
-        p50_us=load.p50_us,
-        p99_us=load.p99_us,
+        p50_us=load.quantiles_us[50.0],
+        p99_us=load.quantiles_us[99.0],
         others=watch.others,
     )
 

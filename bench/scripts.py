@@ -2,8 +2,9 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
-from bench.openloop import QUANTILES, SERIAL
+from bench.openloop import QUANTILES, SERIAL, Stream
 from bench.workloads import Workload
 
 MOST_OCTETS = 64 * 1024  # of one record
@@ -45,6 +46,13 @@ end
 def write_records(records: list[bytes], path: Path) -> None:
     """One after the other, each ended by a NUL; ``openloop.py`` reads the same form."""
     path.write_bytes(b"".join(record + b"\0" for record in records))
+
+
+def write_stream(name: str, records: list[bytes], directory: Path, **words: Any) -> Stream:
+    """Write the records; give the stream of the open-loop generator that sends them."""
+    path = directory / f"{name}.stream"
+    write_records(records, path)
+    return Stream(name, str(path), **words)
 
 
 def write_script(workload: Workload, suffix: str, directory: Path, serial: int) -> Path:

@@ -8,29 +8,16 @@ from bench.results import machine
 from loadtest import pictures
 from loadtest.plan import HEADROOM, Plan
 from loadtest.run import History
-from loadtest.verdict import Measured, Row, costs, overall
+from loadtest.verdict import Measured, Row, as_text, overall
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #111827; }
-table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
-th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #e5e7eb; }
-td.figure { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+pre { overflow-x: auto; font-size: .85rem; }
 .passed { color: #047857; }
 .failed { color: #b91c1c; font-weight: 600; } .load-bound { color: #b45309; font-weight: 600; }
 .banner { border-left: .4rem solid; padding: .5rem 1rem; background: #f9fafb; font-size: 1.1rem; }
 svg { width: 100%; height: auto; }
 """
-
-
-def table_of(rows: Sequence[Row]) -> str:
-    """The verdict as an HTML table."""
-    lines = ["<table><tr><th></th><th>measured</th><th>threshold</th><th>verdict</th><th></th></tr>"]
-    for row in rows:
-        cells = f"<td>{escape(row.what)}</td><td class='figure'>{escape(row.measured)}</td>"
-        cells += f"<td class='figure'>{escape(row.threshold)}</td>"
-        cells += f"<td class='{row.outcome.word}'>{row.outcome.word}</td><td>{escape(row.note)}</td>"
-        lines.append(f"<tr>{cells}</tr>")
-    return "\n".join([*lines, "</table>"])
 
 
 def method(plan: Plan) -> str:
@@ -57,8 +44,7 @@ def render(plan: Plan, run: Measured, history: History, rows: Sequence[Row], fac
 <title>Load test: {outcome.word}</title><style>{STYLE}</style>
 <h1>The guide's mix from {plan.users:,} users</h1>
 <p class="banner {outcome.word}">{outcome.word}</p>
-{table_of(rows)}
-<p>{escape(costs(run))}</p><ul>{faults}</ul>
+<pre>{escape(as_text(rows, run))}</pre><ul>{faults}</ul>
 {pictures.render(plan, run, history)}
 <h2>How it was measured</h2><p>{escape(method(plan))}</p>
 <p>{told}</p>

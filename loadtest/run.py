@@ -29,8 +29,8 @@ from bench.processes import (
     started,
 )
 from bench.rounds import redis_pid, running_redis, running_server
-from bench.scripts import write_records
-from bench.servers import SERVICE
+from bench.scripts import write_stream
+from bench.servers import SERVICE, with_ledger
 from bench.workloads import Workload
 from loadtest.exposition import Interval, Reading, parse
 from loadtest.plan import LATE, SETTLE, Plan
@@ -43,13 +43,12 @@ ORIGIN = "https://sports.yourbook.com"
 SERVER = replace(
     SERVICE,
     environment={
-        **SERVICE.environment,
+        **with_ledger(SERVICE).environment,
         "NODE_ENV": "production",
         "DRAIN_DELAY": "0",  # nobody balances in front of it
         "API_BASE_URL": "https://identity.api.yourbook.com",
         "CORS_ORIGIN": ORIGIN,
         "ACCESS_LOG": "errors",
-        "DATABASE_URL": "sqlite:///{scratch}.db",
         # On, and never reached: a user asks some 3,000 times an hour.
         "RATE_LIMIT_REQUESTS": "1000000",
         "RATE_LIMIT_WINDOW": "3600",
@@ -74,19 +73,6 @@ class History:
     samples: list[Sample] = field(default_factory=list)
     first: int = 0
     last: int = 0
-
-
-@dataclass(frozen=True)
-class Fleet:
-    """What runs: the service's port, and the pid of each program by its name."""
-
-    port: int
-    pids: dict[str, int]
-
-    def look(self) -> Sample:
-        """Read everything now."""
-        cpu = {name: read_cpu(pid) for name, pid in self.pids.items()}
-        return Sample(scrape(self.port), cpu, {core: read_core_us(core) for core in (SERVER_CORE, LOAD_CORE)})
 
 
 def scrape(port: int) -> Reading:
@@ -141,10 +127,8 @@ def probes(plan: Plan, port: int, suffix: str, directory: Path) -> openloop.Plan
     both readings of the number of connections have it.
     """
     kinds = [Workload.named(name).records(suffix) for name in PROBED]
-    records = directory / "probes.records"
-    write_records([record for turn in zip(*kinds, strict=False) for record in turn], records)
-    streams = [openloop.Stream("probes", str(records))]
-    return openloop.Plan(port, 1, plan.probes, plan.seconds + SETTLE / 2, streams, warm=SETTLE)
+    stream = write_stream("probes", [record for turn in zip(*kinds, strict=False) for record in turn], directory)
+    return openloop.Plan(port, 1, plan.probes, plan.seconds + SETTLE / 2, [stream], warm=SETTLE)
 
 
 def say(text: str) -> None:
@@ -153,17 +137,20 @@ def say(text: str) -> None:
 
 
 class Observer:
-    """Looks at the fleet every SAMPLE_SECONDS for as long as Locust runs."""
+    """Looks at the service and at ``pids`` (programs by name) every SAMPLE_SECONDS, for as long as Locust runs."""
 
-    def __init__(self, fleet: Fleet, locust: "subprocess.Popen[bytes]", log: Path) -> None:
+    def __init__(self, port: int, pids: dict[str, int], locust: "subprocess.Popen[bytes]", log: Path) -> None:
         self.history = History()
-        self._fleet, self._locust, self._log = fleet, locust, log
+        self.pids = pids
+        self._port, self._locust, self._log = port, locust, log
         self._look()
 
     def _look(self) -> Reading:
         if self._locust.poll() is not None:
             raise BenchError(f"Locust has ended with {self._locust.returncode}.{last_words(self._log)}")
-        self.history.samples.append(self._fleet.look())
+        cpu = {name: read_cpu(pid) for name, pid in self.pids.items()}
+        cores = {core: read_core_us(core) for core in (SERVER_CORE, LOAD_CORE)}
+        self.history.samples.append(Sample(scrape(self._port), cpu, cores))
         return self.history.samples[-1].reading
 
     def until(self, moment: float, over: Callable[[Reading], bool] = lambda _: False) -> Reading:
@@ -225,11 +212,11 @@ def measure(plan: Plan) -> tuple[Measured, History]:
         log, words = plan.output / "locust.log", locust_environment(plan, service.port, service_token())
         locust = stack.enter_context(started(locust_command(plan.output), words, LOAD_CORE, log))
         pids = {"service": service.pid, "redis": redis_pid(redis_port), "locust": locust.pid}
-        observer = Observer(Fleet(service.port, pids), locust, log)
+        observer = Observer(service.port, pids, locust, log)
         await_users(observer, plan)
         probes_log = directory / "prober.log"
         prober = stack.enter_context(started(open_loop_command(probing), {}, SERVER_CORE, probes_log))
-        pids["prober"] = prober.pid
+        observer.pids["prober"] = prober.pid
         count(observer, plan)
         end = time.time()
         memory = read_rss(service.pid), read_rss(pids["redis"])

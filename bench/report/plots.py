@@ -117,10 +117,7 @@ def scale(canvas: Canvas, results: Results) -> bool:
     for line in lines:
         axes = memory if MEMORY in line.name else costs
         axes.plot(*zip(*line.points, strict=True), marker="o", label=line.name)
-    for axes, title, unit in (
-        (costs, "Cost of a request", "CPU time, times the floor"),
-        (memory, "Memory", "MB"),
-    ):
+    for axes, title, unit in ((costs, "Cost of a request", "CPU time, times the floor"), (memory, "Memory", "MB")):
         axes.set_xscale("log")
         axes.set_ylim(bottom=0)
         axes.set_xlabel("identities or clients")

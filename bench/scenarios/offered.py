@@ -9,11 +9,11 @@ once a millisecond; how late it sent is a figure of its own and part of all late
 import statistics
 
 from bench.load import OpenLoad, run_open_loop
-from bench.openloop import Plan, Stream
+from bench.openloop import Plan
 from bench.processes import read_peak_rss
 from bench.results import Figure
 from bench.rounds import Running, Watch, watched
-from bench.scripts import write_records
+from bench.scripts import write_stream
 from bench.setting import MEBIBYTE, Findings, Setting, by_turns, crowd, distribution, middle_ms, noted, stand
 from bench.workloads import Workload
 
@@ -26,11 +26,9 @@ def measure(setting: Setting) -> Findings:
     """Latency, what server and generator took of their cores, and memory."""
     workload = Workload.named("cached-proxy")
     with stand(setting, setting.server, workload) as (server, floor, _):
-        records = setting.directory / "open.records"
-        write_records(workload.records(server.suffix), records)
+        streams = [write_stream(STREAM, workload.records(server.suffix), setting.directory)]
 
         def offer(running: Running) -> tuple[OpenLoad, Watch]:
-            streams = [Stream(STREAM, str(records))]
             plan = Plan(running.port, CONNECTIONS, RATE, setting.length(5.0, 2.0), streams)
             return watched(running, lambda: run_open_loop(plan))
 

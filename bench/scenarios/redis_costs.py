@@ -7,6 +7,7 @@ takes all requests of an event-loop tick, so with fewer requests at a time there
 
 import statistics
 from contextlib import closing
+from itertools import islice
 
 import redis
 
@@ -55,9 +56,6 @@ def script_calls(client: redis.Redis) -> int:
 
 def mean_octets(client: redis.Redis, pattern: str) -> float | None:
     """Mean MEMORY USAGE of the first keys that match; None when none does."""
-    octets = []
-    for key in client.scan_iter(match=pattern, count=1000):
-        octets.append(int(client.memory_usage(key) or 0))
-        if len(octets) == KEYS_LOOKED_AT:
-            break
+    keys = islice(client.scan_iter(match=pattern, count=1000), KEYS_LOOKED_AT)
+    octets = [int(client.memory_usage(key) or 0) for key in keys]
     return statistics.fmean(octets) if octets else None

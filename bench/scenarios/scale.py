@@ -11,14 +11,13 @@ against that of a thousand.
 import math
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import redis
 
-from bench.load import Load, issue, run_wrk
+from bench.load import Load, issue
 from bench.processes import read_rss
 from bench.results import Figure, Series
-from bench.rounds import Running, Watch
+from bench.rounds import Running, Watch, warm
 from bench.rounds import measure as measure_load
 from bench.scripts import RESULT
 from bench.servers import lasting
@@ -104,27 +103,23 @@ def measure(setting: Setting) -> Findings:
     for name, found in costs.items():
         title = f"{sizes[-1]:,} {name}, against {FEW:,}"
         at = " -> ".join(f"{cost:.2f}" for cost in found)
-        figures.append(
-            noted(Figure(title, found[-1] / found[0], "times", 1.15, f"times the floor: {at}"), company(others))
-        )
-    sizes_text = ", ".join(f"{size:,}" for size in sizes)
-    figures.append(
-        Figure("resident memory, at most", max(resident), "MB", GUIDE_MEMORY, f"at {sizes_text}: {listed(resident)} MB")
-    )
-    figures.append(Figure("memory of Redis", stored[-1], "MB", note=f"at {sizes_text}: {listed(stored)} MB"))
+        figure = Figure(title, found[-1] / found[0], "times", 1.15, f"times the floor: {at}")
+        figures.append(noted(figure, company(others)))
+    for title, values, at_most in (
+        ("resident memory, at most", resident, GUIDE_MEMORY),
+        ("memory of Redis", stored, None),
+    ):
+        steps = ", ".join(f"{value:.0f} MB at {size:,}" for value, size in zip(values, sizes, strict=True))
+        figures.append(Figure(title, max(values), "MB", at_most, steps))
     lines = [*costs.items(), ("resident memory, MB", resident), ("memory of Redis, MB", stored)]
     return Findings(figures, [Series(name, list(zip(map(float, sizes), line, strict=True))) for name, line in lines])
-
-
-def listed(values: list[float]) -> str:
-    return ", ".join(f"{value:.0f}" for value in values)
 
 
 def times_the_floor(setting: Setting, standing: Stand, axis: Axis, size: int) -> tuple[float, float]:
     """CPU per request of the server in times of the floor's, and the worst share that others had of the core."""
     path = setting.directory / "scale.lua"
     path.write_text(script(replace(axis, popular=0), size, 0, IN_TURN))
-    warm(standing.server, path, min(size, WARM_REQUESTS))
+    warm(standing.server, path, math.inf, most=min(size, WARM_REQUESTS))
 
     def load(running: Running) -> tuple[Load, Watch]:
         path.write_text(script(axis, size, next(setting.serials)))
@@ -133,10 +128,3 @@ def times_the_floor(setting: Setting, standing: Stand, axis: Axis, size: int) ->
     taken = by_turns((standing.server, standing.floor), setting.length(2, 1), load)
     others = max(watch.others for turns in taken.values() for _, watch in turns)
     return ratio(taken, standing.server.server.name, standing.floor.server.name), others
-
-
-def warm(running: Running, path: Path, requests: int) -> None:
-    """So that what the worker and Redis can remember, they have seen."""
-    load = run_wrk(running.port, path, 1)
-    if load.requests < requests:
-        run_wrk(running.port, path, math.ceil(requests / load.requests * load.duration_us / 1e6))

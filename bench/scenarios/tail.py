@@ -15,19 +15,23 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 from bench.load import EXCHANGE_SECONDS, OpenLoad, run_open_loop
-from bench.openloop import Plan, Stream
+from bench.openloop import Plan
 from bench.results import Figure, Series
 from bench.rounds import Running, Watch, seeded, watched
-from bench.scripts import write_records
-from bench.servers import Server, altered
+from bench.scripts import write_stream
+from bench.servers import Server, altered, with_ledger
 from bench.setting import Findings, Setting, by_turns, crowd, distribution, middle_ms, noted
-from bench.workloads import Workload
+from bench.workloads import LONG_SERIAL, Workload
 
 CONNECTIONS = 100
 RATE = 8_000  # requests a second; well below saturation, where a pause shows and no queue hides it
 CACHED, ISSUING = "cached", "issuing"
 WITH, WITHOUT = "with", "without"
 CACHED_FOR_EACH_ISSUED = 15  # about the guide's hit ratio of 94 %
+STREAMS = (
+    (CACHED, Workload.named("cached-proxy"), CACHED_FOR_EACH_ISSUED, "%d"),
+    (ISSUING, Workload.named("issuing"), 1, LONG_SERIAL),
+)
 POKES_PER_SECOND = 5  # a Prometheus and a probe come once in ten seconds
 POKED = ("/api/metrics", "/api/health")
 
@@ -44,10 +48,6 @@ class Effect:
 
 def unchanged(server: Server) -> Server:
     return server
-
-
-def with_ledger(server: Server) -> Server:
-    return replace(server, environment={**server.environment, "DATABASE_URL": "sqlite:///{scratch}.db"})
 
 
 EFFECTS: Sequence[Effect] = (
@@ -71,7 +71,10 @@ def added(setting: Setting, effect: Effect) -> tuple[Figure, list[Series]]:
     makers = {WITH: effect.having, WITHOUT: effect.lacking}
     servers = [replace(make(setting.server), name=kind) for kind, make in makers.items()]
     with seeded(servers, setting.directory) as (fleet, _):
-        streams = write_streams(setting, fleet[0].suffix)
+        streams = [
+            write_stream(name, workload.records(fleet[0].suffix), setting.directory, weight=weight, serial_format=form)
+            for name, workload, weight, form in STREAMS
+        ]
 
         def offer(running: Running) -> tuple[OpenLoad, Watch]:
             seconds, serial = setting.length(3.0, 2.0), next(setting.serials)
@@ -87,16 +90,6 @@ def added(setting: Setting, effect: Effect) -> tuple[Figure, list[Series]]:
     figure = Figure(f"{effect.name}: added to p99.9", statistics.median(differences) / 1000, "ms", 5, note)
     lines = [distribution(f"{kind} {effect.name}", found) for kind, found in latencies.items()]
     return noted(figure, crowd(taken)), lines
-
-
-def write_streams(setting: Setting, suffix: str) -> list[Stream]:
-    streams = []
-    for name, workload_name, weight in ((CACHED, "cached-proxy", CACHED_FOR_EACH_ISSUED), (ISSUING, "issuing", 1)):
-        workload = Workload.named(workload_name)
-        path = setting.directory / f"{name}.records"
-        write_records(workload.records(suffix), path)
-        streams.append(Stream(name, str(path), weight, workload.serial_format))
-    return streams
 
 
 @contextmanager

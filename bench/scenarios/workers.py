@@ -45,5 +45,5 @@ def measure(setting: Setting) -> Findings:
             Figure("CPU per request, one worker", statistics.median(costs(taken, one)), "us"),
             Figure("CPU per request, two workers", statistics.median(costs(taken, two)), "us"),
             noted(Figure("two workers, times one", ratio(taken, two, one), "", 1.1), crowd(taken)),
-        ],
+        ]
     )

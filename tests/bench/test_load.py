@@ -21,7 +21,6 @@ def said(**changed: int) -> str:
 
 def test_the_result_line_is_found_among_the_words_of_wrk() -> None:
     assert parse_result(said(), "validate") == LOAD
-    assert (LOAD.p50_us, LOAD.p99_us) == (700, 1400)
 
 
 @pytest.mark.parametrize("changed", [{"not_2xx": 1}, {"broken": 1}, {"requests": 0}])

@@ -90,8 +90,7 @@ def test_requests_that_had_to_wait_for_a_connection_are_charged_from_when_they_w
 
 @pytest.mark.integration
 @pytest.mark.parametrize(
-    "answer",
-    [b"HTTP/1.1 429 Too Many\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b"SSH-2.0-x\r\n\r\n"],
+    "answer", [b"HTTP/1.1 429 Too Many\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b"SSH-2.0-x\r\n\r\n"]
 )
 def test_an_answer_that_is_no_200_with_a_length_voids_the_figure(answer: bytes, tmp_path: Path) -> None:
     with pytest.raises(NoFigure, match="no 200 with a length"):

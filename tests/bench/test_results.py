@@ -7,17 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench import BenchError
-from bench.results import (
-    Figure,
-    Outcome,
-    Results,
-    Sample,
-    Series,
-    machine,
-    newest,
-    read,
-    summarize,
-)
+from bench.results import Figure, Outcome, Results, Sample, Series, machine, newest, read, summarize
 
 
 def sample(round_: int, server: str, us: float, workload: str = "validate") -> Sample:

@@ -55,7 +55,7 @@ def service() -> Iterator[ServiceProcess]:
 @pytest.mark.integration
 def test_the_service_takes_every_request_of_the_prober(service: ServiceProcess, tmp_path: Path) -> None:
     plan = probes(Plan(), service.port, seed(service.port), tmp_path)
-    records = (tmp_path / "probes.records").read_bytes().split(b"\0")[:3]
+    records = (tmp_path / "probes.stream").read_bytes().split(b"\0")[:3]
     paths = [record.split(b" ")[1].partition(b"?")[0] for record in records]
     assert paths == [b"/api/v1/id", b"/api/v1/identities", b"/api/v1/validate"]
     short = replace(plan, rate=100, warm=0.05, seconds=0.3)
