@@ -29,7 +29,6 @@ from bench.judging import (
     read_baseline,
     write_baseline,
 )
-from bench.load import exchange
 from bench.processes import prepare
 from bench.results import machine
 from bench.rounds import Running, measure, running_floor, seeded, serial_blocks, warm
@@ -69,13 +68,11 @@ def one_start(
     with TemporaryDirectory(prefix="bench-") as scratch, seeded(servers, Path(scratch)) as (fleet, _):
         directory = Path(scratch)
         for workload in workloads:
-            service = fleet[0]
-            answer = exchange(service.port, workload.sample(service.suffix, next(serials)))
-            with running_floor(answer, directory) as floor:
+            with running_floor(fleet[0], workload, directory, serials) as floor:
                 for running in fleet:
                     warm(running, write_script(workload, running.suffix, directory, next(serials)), SECONDS)
                 for _ in range(pairs):
-                    costs = slices([replace(floor, suffix=service.suffix), *fleet], workload, directory, serials)
+                    costs = slices([floor, *fleet], workload, directory, serials)
                     for one in fleet:
                         yield one.server.name, workload.name, costs[one.port].over(costs[floor.port])
 

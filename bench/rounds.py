@@ -61,12 +61,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Running:
-    """A started server: ``suffix`` is what follows "prefix-run" in its identities."""
+    """A started server: ``suffix`` is what follows "prefix-run" in its identities, ``database`` its own in Redis."""
 
     server: Server
     pid: int
     port: int
     suffix: str = ""
+    database: int = 0
 
 
 @contextmanager
@@ -98,15 +99,25 @@ def running_server(server: Server, directory: Path, **words: object) -> Iterator
 
 
 @contextmanager
-def seeded(servers: Sequence[Server], directory: Path) -> Iterator[tuple[list[Running], int]]:
-    """Redis and these servers, each with a database of its own and all identities issued; with the port of Redis."""
+def seeded(
+    servers: Sequence[Server], directory: Path, fail: Callable[[str], None] | None = None
+) -> Iterator[tuple[list[Running], int]]:
+    """Redis and these servers, each with a database of its own and all identities issued; with the port of Redis.
+
+    With ``fail`` a server that does not start is reported and left out, but for the first, which the others need.
+    """
     with ExitStack() as stack:
         redis_port = stack.enter_context(running_redis(directory))
-        fleet = []
+        fleet: list[Running] = []
         for database, server in enumerate(servers):
             words = {"redis_port": redis_port, "redis_db": database}
-            running = stack.enter_context(running_server(server, directory, **words))
-            fleet.append(replace(running, suffix=seed(running.port)))
+            try:
+                running = stack.enter_context(running_server(server, directory, **words))
+                fleet.append(replace(running, suffix=seed(running.port), database=database))
+            except BenchError as fault:
+                if fail is None or not fleet:
+                    raise
+                fail(f"{server.name}: {fault}")
         yield fleet, redis_port
 
 
@@ -145,31 +156,29 @@ def measure(running: Running, script: Path, seconds: int, **options: int) -> tup
 
 
 @contextmanager
-def running_floor(answer: bytes, directory: Path) -> Iterator[Running]:
-    """The floor with these octets for an answer."""
+def running_floor(service: Running, workload: Workload, directory: Path, serials: Iterator[int]) -> Iterator[Running]:
+    """The floor, which repeats the service's answer to the workload."""
     path = directory / "answer"
-    path.write_bytes(answer)
+    path.write_bytes(exchange(service.port, workload.sample(service.suffix, next(serials))))
     with running_server(FLOOR, directory, answer=path) as floor:
-        yield floor
+        yield replace(floor, suffix=service.suffix)
 
 
 def comparable(
     plan: Plan, fleet: Sequence[Running], redis_port: int, serials: Iterator[int], fail: Callable[[str], None]
 ) -> list[Running]:
     """The servers that do what they are measured for. Raises BenchError where the service itself does not."""
-    service = fleet[0]
     found: list[Running] = []
     with ExitStack() as stack:
-        candidates = {}
-        for database, running in enumerate(fleet):
-            store = stack.enter_context(redis.Redis(port=redis_port, db=database))
-            candidates[running.port] = duties.Candidate(running.server, running.port, store)
+        candidates = []
         for running in fleet:
-            asked = [candidates[service.port], candidates[running.port]] if found else [candidates[service.port]]
+            store = stack.enter_context(redis.Redis(port=redis_port, db=running.database))
+            candidates.append(duties.Candidate(running.server, running.port, store))
+        for running, own in zip(fleet, candidates, strict=True):
             try:
                 for number, workload in enumerate(plan.workloads):
                     if workload.name in running.server.workloads:
-                        duties.check(asked, workload.sample(service.suffix, next(serials)), number)
+                        duties.check([candidates[0], own], workload.sample(fleet[0].suffix, next(serials)), number)
                 found.append(running)
             except BenchError as fault:
                 if not found:
@@ -180,31 +189,17 @@ def comparable(
 
 def one_round(plan: Plan, number: int, serials: Iterator[int], fail: Callable[[str], None]) -> Iterator[Sample]:
     """All figures of one round, as they come. A server that fails is told of, and the others go on."""
-    with ExitStack() as stack:
-        directory = Path(stack.enter_context(TemporaryDirectory(prefix="bench-")))
-        redis_port = stack.enter_context(running_redis(directory))
-        fleet = []
-        for database, server in enumerate(plan.servers_of(number)):
-            words = {"redis_port": redis_port, "redis_db": database}
-            try:
-                running = stack.enter_context(running_server(server, directory, **words))
-                fleet.append(replace(running, suffix=seed(running.port)))
-            except BenchError as fault:
-                if not fleet:
-                    raise  # without the service there is no answer for the floor
-                fail(f"{server.name}, round {number + 1}: {fault}")
-        fleet = comparable(plan, fleet, redis_port, serials, fail)
+    servers = plan.servers_of(number)
+    with TemporaryDirectory(prefix="bench-") as scratch, seeded(servers, Path(scratch), fail) as (every, redis_port):
+        directory, fleet = Path(scratch), comparable(plan, every, redis_port, serials, fail)
         for turn, workload in enumerate(plan.workloads):
-            service = fleet[0]
-            answer = exchange(service.port, workload.sample(service.suffix, next(serials)))
-            with running_floor(answer, directory) as floor:
-                able = [running for running in fleet if workload.name in running.server.workloads]
-                order = [replace(floor, suffix=service.suffix), *able]
+            with running_floor(fleet[0], workload, directory, serials) as floor:
+                order = [floor, *(running for running in fleet if workload.name in running.server.workloads)]
                 for running in order if (number + turn) % 2 == 0 else reversed(order):
                     try:
                         yield one_sample(plan, number, running, workload, directory, serials)
                     except BenchError as fault:
-                        fail(f"{running.server.name}, {workload.name}, round {number + 1}: {fault}")
+                        fail(f"{running.server.name}, {workload.name}: {fault}")
 
 
 def one_sample(
@@ -232,12 +227,16 @@ def run(plan: Plan, tell: Callable[[Sample], None], fail: Callable[[str], None])
     serials = serial_blocks()
     samples = []
     for number in range(plan.rounds):
+
+        def fail_in_round(fault: object, name: str = f"round {number + 1}") -> None:
+            fail(f"{name}: {fault}")
+
         try:
-            for sample in one_round(plan, number, serials, fail):
+            for sample in one_round(plan, number, serials, fail_in_round):
                 tell(sample)
                 samples.append(sample)
         except BenchError as fault:
-            fail(f"round {number + 1}: {fault}")
+            fail_in_round(fault)
     return samples
 
 

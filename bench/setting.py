@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from bench import BenchError
-from bench.load import Load, exchange
+from bench.load import Load
 from bench.processes import SERVER_CORE
 from bench.results import QUIET, Figure, Series
 from bench.rounds import Running, Watch, running_floor, seeded, serial_blocks
@@ -55,10 +55,11 @@ class Setting:
 @contextmanager
 def stand(setting: Setting, server: Server, workload: Workload) -> Iterator[Stand]:
     """Start what a comparison with the floor needs; the floor gives the server's answer to ``workload``."""
-    with seeded([server], setting.directory) as ((running,), redis_port):
-        answer = exchange(running.port, workload.sample(running.suffix, next(setting.serials)))
-        with running_floor(answer, setting.directory) as floor:
-            yield Stand(running, floor, redis_port)
+    with (
+        seeded([server], setting.directory) as ((running,), redis_port),
+        running_floor(running, workload, setting.directory, setting.serials) as floor,
+    ):
+        yield Stand(running, floor, redis_port)
 
 
 Taken = Mapping[str, Sequence[tuple[T, Watch]]]  # by the server's name, a pair for each turn
