@@ -104,6 +104,10 @@ peers: $(VENV)/.bench-stamp ## build the rivals of make bench; one that can't be
 perf: $(VENV)/.bench-stamp ## write PERF.md and its pictures from the newest results of make bench
 	$(BIN)/python -m bench.report
 
+.PHONY: micro
+micro: $(VENV)/.bench-stamp ## time the stages of a request and the tokens inside one process (pytest-benchmark)
+	taskset -c 0 $(BIN)/pytest bench --benchmark-only --benchmark-group-by=func --benchmark-columns=median,iqr,rounds
+
 .PHONY: loadtest
 loadtest: $(VENV)/.loadtest-stamp bench-tools ## the guide's whole mix from 5,000 Locust users; verdict, build/loadtest/report.html
 	$(BIN)/python -m loadtest $(LOADTEST)
@@ -126,7 +130,7 @@ wheel: $(VENV)/.test-stamp ## build dist/*.whl
 
 .PHONY: clean
 clean: ## remove what the other targets made
-	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache .schemathesis
+	rm -rf $(VENV) build dist *.egg-info .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache .schemathesis
 	rm -rf bench/peers/.build bench/peers/javascript/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from bench import BenchError
 from bench.load import Load
@@ -19,7 +19,7 @@ from bench.servers import Server
 from bench.workloads import Workload
 
 MEBIBYTE = 1024 * 1024
-MICROBENCH_SECONDS = 120
+MICRO_SECONDS = 120
 
 T = TypeVar("T")
 
@@ -108,11 +108,16 @@ def noted(figure: Figure, *notes: str) -> Figure:
     return replace(figure, note="; ".join(note for note in (figure.note, *notes) if note))
 
 
-def microbench(what: str, rounds: int) -> dict[str, Any]:
-    """What ``bench/microbench.py`` finds on the server's core. Raises BenchError when it fails."""
-    command = ["taskset", "-c", str(SERVER_CORE), sys.executable, "-m", "bench.microbench", what, str(rounds)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=MICROBENCH_SECONDS)
+def timings(setting: Setting, file: str) -> dict[tuple[str, str], float]:
+    """(function, case) -> us for a request, the medians of a file of pytest-benchmark's, run on the server's core."""
+    path = setting.directory / "timings.json"
+    command = ["taskset", "-c", str(SERVER_CORE), sys.executable, "-m", "pytest", str(Path(__file__).parent / file)]
+    command += ["--benchmark-only", f"--benchmark-json={path}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=MICRO_SECONDS)
     if done.returncode:
-        raise BenchError(f"The micro-benchmark failed: {done.stderr.strip()[-800:]}")
-    found: dict[str, Any] = json.loads(done.stdout)
+        raise BenchError(f"The micro-benchmarks failed: {(done.stdout + done.stderr).strip()[-800:]}")
+    found = {}
+    for row in json.loads(path.read_text())["benchmarks"]:
+        function, _, case = row["name"].removeprefix("test_").removesuffix("]").partition("[")
+        found[function, case] = row["stats"]["median"] * 1e6 / row["extra_info"].get("requests", 1)
     return found

@@ -42,7 +42,11 @@ class Workload:
 
     def sample(self, suffix: str, serial: int) -> bytes:
         """One request as wrk would send it."""
-        return self.records(suffix)[0].replace(SERIAL, (self.serial_format % serial).encode())
+        return self.numbered(self.records(suffix)[0], serial)
+
+    def numbered(self, record: bytes, serial: int) -> bytes:
+        """The record with its number, where it has one."""
+        return record.replace(SERIAL, (self.serial_format % serial).encode())
 
 
 def pair(index: int) -> tuple[str, str]:

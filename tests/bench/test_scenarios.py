@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 
 from bench import BenchError, scenarios
-from bench.microbench import bad_tokens, stages
 from bench.results import Figure, Outcome
-from bench.scenarios import SCENARIOS, Scenario
+from bench.scenarios import SCENARIOS, Scenario, bad_tokens, stages
 from bench.scenarios.scale import AXES, BY_CHANCE, SIZES, script
 from bench.servers import SERVICE
-from bench.setting import Findings, Setting, company, noted
+from bench.setting import Findings, Setting, company, noted, timings
 from bench.workloads import WORKLOADS
 from tests.support.tokens import BAD, BAD_EDDSA
 
@@ -63,9 +62,21 @@ def test_the_script_of_an_axis_draws_from_as_many_as_it_says(axis: object, draw:
     assert draw in text
 
 
-def test_every_workload_goes_through_the_stages_and_each_bad_token_is_timed() -> None:
-    assert stages(1).keys() == {workload.name for workload in WORKLOADS}
-    assert len(bad_tokens(1)) == len(BAD) + len(BAD_EDDSA)
+@pytest.mark.integration
+def test_every_workload_goes_through_the_stages_and_each_bad_token_is_timed(tmp_path: Path) -> None:
+    setting = Setting(SERVICE, tmp_path)
+    figures = {figure.name: figure.value for figure in stages.measure(setting).figures}
+    assert list(figures) == [
+        f"{workload.name}: {stage}" for workload in WORKLOADS for stage in ("read", "ask", "reply", "answer")
+    ]
+    assert 0 < figures["cached-direct: ask"] < figures["cached-direct: answer"] < 1000
+    (worst,) = bad_tokens.measure(setting).figures
+    assert f"the worst of {len(BAD) + len(BAD_EDDSA)}" in worst.note
+
+
+def test_micro_benchmarks_that_fail_are_a_fault_with_their_output(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="The micro-benchmarks failed"):
+        timings(Setting(SERVICE, tmp_path), "test_nothing.py")
 
 
 @pytest.mark.integration
