@@ -8,6 +8,9 @@ SHELL := /bin/sh
 
 VENV := .venv
 BIN := $(VENV)/bin
+# `make test` runs the tests of the service; those of the tools around it need more packages: `make test-tools`.
+TOOLS := tests/bench tests/loadtest tests/deploy
+SERVICE := tests $(addprefix --ignore=,$(TOOLS))
 PROOFS := $(addprefix tests/integration/test_,$(addsuffix .py,nothing_lost flushall ledger_faults coherence rotation))
 
 # The first of these that is new enough. Not evaluated before a target needs it.
@@ -23,37 +26,41 @@ run: $(VENV)/.run-stamp ## install what is missing and serve on port 3655 until 
 	@exec $(BIN)/arsenal-fast serve
 
 .PHONY: test
-test: lint bench-tools postgresql ## everything that must be green: ruff, mypy --strict, all tests
-	$(BIN)/pytest -m "not deploy"
+test: lint $(VENV)/.test-stamp redis postgresql ## ruff, mypy --strict, and all tests of the service
+	$(BIN)/pytest $(SERVICE)
 
 .PHONY: unit
 unit: $(VENV)/.test-stamp ## the tests that need neither Redis nor a started service
-	$(BIN)/pytest -m "not integration and not deploy"
+	$(BIN)/pytest -m "not integration" $(SERVICE)
 
 .PHONY: integration
-integration: $(VENV)/.test-stamp bench-tools postgresql ## the tests with a real Redis, PostgreSQL and sockets
-	$(BIN)/pytest -m "integration and not deploy"
+integration: $(VENV)/.test-stamp redis postgresql ## the tests with a real Redis, PostgreSQL and sockets
+	$(BIN)/pytest -m integration $(SERVICE)
+
+.PHONY: test-tools
+test-tools: $(VENV)/.bench-stamp $(VENV)/.deploy-stamp bench-tools ## the tests of benchmark, load test and deployment files
+	$(BIN)/pytest -m "not deploy" $(TOOLS)
 
 .PHONY: verify-deploy
-verify-deploy: $(VENV)/.test-stamp redis postgresql ## image, manifests, alerts, dashboards, backup, upgrade: by the real tools
+verify-deploy: $(VENV)/.deploy-stamp redis postgresql ## image, manifests, alerts, dashboards, backup, upgrade: by the real tools
 	@scripts/install-deploy-tools.sh
 	$(BIN)/pytest -m deploy tests/deploy
 
 .PHONY: image-test
-image-test: $(VENV)/.test-stamp redis ## build the image, start the service from it, call it, stop it
+image-test: $(VENV)/.deploy-stamp redis ## build the image, start the service from it, call it, stop it
 	@scripts/install-deploy-tools.sh
 	$(BIN)/pytest -m deploy tests/deploy/test_image.py tests/deploy/test_lock.py
 
 .PHONY: lock
-lock: $(VENV)/.test-stamp ## pin the newest dependencies of the image, with hashes, in requirements/*.lock
+lock: $(VENV)/.deploy-stamp ## pin the newest dependencies of the image, with hashes, in requirements/*.lock
 	scripts/lock.sh $(BIN)
 
 .PHONY: sbom
-sbom: $(VENV)/.test-stamp ## write the image's bill of materials to dist/sbom.cdx.json (CycloneDX)
+sbom: $(VENV)/.deploy-stamp ## write the image's bill of materials to dist/sbom.cdx.json (CycloneDX)
 	scripts/sbom.sh $(BIN) dist/sbom.cdx.json
 
 .PHONY: kube-rules
-kube-rules: $(VENV)/.test-stamp ## write the PrometheusRule of k8s/ from the alerts in deploy/prometheus
+kube-rules: $(VENV)/.deploy-stamp ## write the PrometheusRule of k8s/ from the alerts in deploy/prometheus
 	$(BIN)/python scripts/render-prometheus-rule.py
 
 .PHONY: prove-ledger
@@ -62,18 +69,19 @@ prove-ledger: $(VENV)/.test-stamp redis ## 20 kills on each database, a lock of 
 	LEDGER_KILLS=20 LEDGER_LOCK_SECONDS=10 COHERENCE_TRIES=10000 $(BIN)/pytest -s $(PROOFS)
 
 .PHONY: lint
-lint: $(VENV)/.test-stamp ## ruff (rules and format) and mypy --strict
+lint: $(VENV)/.lint-stamp ## ruff (rules and format), mypy --strict, which package may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 .PHONY: format
-format: $(VENV)/.test-stamp ## put the source into its form
+format: $(VENV)/.lint-stamp ## put the source into its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 .PHONY: dashboard
-dashboard: $(VENV)/.test-stamp ## write the Grafana dashboard from deploy/grafana/panels.py
+dashboard: $(VENV)/.deploy-stamp ## write the Grafana dashboard from deploy/grafana/panels.py
 	$(BIN)/python -m deploy.grafana.build
 
 .PHONY: bench
@@ -81,24 +89,24 @@ bench: peers bench-tools ## the service against the floor and the rivals, and al
 	$(BIN)/python -m bench
 
 .PHONY: bench-quick
-bench-quick: $(VENV)/.test-stamp bench-tools ## a first look at all of it in a minute or two, kept nowhere
+bench-quick: $(VENV)/.bench-stamp bench-tools ## a first look at all of it in a minute or two, kept nowhere
 	$(BIN)/python -m bench --quick
 
 .PHONY: bench-gate
-bench-gate: $(VENV)/.test-stamp bench-tools ## fail where a request costs more than bench/baseline.json says, or a checkout: AGAINST=dir
+bench-gate: $(VENV)/.bench-stamp bench-tools ## fail where a request costs more than bench/baseline.json says, or a checkout: AGAINST=dir
 	$(BIN)/python -m bench.gate $(if $(AGAINST),--against $(AGAINST))
 
 .PHONY: peers
-peers: $(VENV)/.test-stamp ## build the rivals of make bench; one that can't be built says why
+peers: $(VENV)/.bench-stamp ## build the rivals of make bench; one that can't be built says why
 	@$(BIN)/python -m bench.peers.build
 
 .PHONY: perf
-perf: $(VENV)/.test-stamp ## write PERF.md and its pictures from the newest results of make bench
+perf: $(VENV)/.bench-stamp ## write PERF.md and its pictures from the newest results of make bench
 	$(BIN)/python -m bench.report
 
 .PHONY: micro
-micro: $(VENV)/.test-stamp ## micro-benchmarks of the stages of a request (pytest-benchmark)
-	$(BIN)/pytest bench --benchmark-enable --benchmark-only
+micro: $(VENV)/.bench-stamp ## time the stages of a request and the tokens inside one process (pytest-benchmark)
+	taskset -c 0 $(BIN)/pytest bench --benchmark-only --benchmark-group-by=func --benchmark-columns=median,iqr,rounds
 
 .PHONY: loadtest
 loadtest: $(VENV)/.loadtest-stamp bench-tools ## the guide's whole mix from 5,000 Locust users; verdict, build/loadtest/report.html
@@ -110,7 +118,7 @@ loadtest-short: $(VENV)/.loadtest-stamp bench-tools ## a tenth of it for a few s
 
 .PHONY: fuzz
 fuzz: $(VENV)/.test-stamp ## the property tests with 10,000 examples each; FUZZ_EXAMPLES=n for another number
-	$(BIN)/python -m pytest -p fuzz.profile --hypothesis-profile=fuzz -m "hypothesis and not integration"
+	$(BIN)/python -m pytest -p fuzz.profile --hypothesis-profile=fuzz -m "hypothesis and not integration" $(SERVICE)
 
 .PHONY: soak
 soak: $(VENV)/.test-stamp redis ## an hour of traffic, every answer checked, nothing may grow; SOAK_SECONDS=n for another time
@@ -150,18 +158,16 @@ bench-tools: redis
 postgresql:
 	@scripts/install-postgresql.sh
 
-# A stamp is newer than pyproject.toml once its dependencies are in; a second call is then quick.
+# A stamp for each extra is newer than pyproject.toml once its packages are in; a second call is then quick.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
+
 $(VENV)/.run-stamp: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(INSTALL) .
 	@touch $@
 
-$(VENV)/.test-stamp: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+$(VENV)/.%-stamp: pyproject.toml | $(BIN)/python
+	$(INSTALL) '.[$*]'
 	@touch $@ $(VENV)/.run-stamp
-
-$(VENV)/.loadtest-stamp: pyproject.toml | $(VENV)/.run-stamp
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[loadtest]'
-	@touch $@
 
 $(BIN)/python:
 	@scripts/make-venv.sh '$(PYTHON)' $(VENV)

@@ -8,7 +8,7 @@ request makes a cycle (``tests/service/test_no_cycles.py``), so there is nothing
 going over a full cache takes 90 to 190 ms. Counting alone is not enough: a full cache frees an old object for each new
 one, so the count stays where it is, and 69,000 new ones were waiting when a collection came at last (23 ms).
 
-Measured with 160,000 identities issued as fast as one CPU can (``bench/experiments/garbage.py``), the longest pause:
+Measured with 160,000 identities issued as fast as one CPU can (``docs/experiments.md``), the longest pause:
 5.5 ms, and 8.5 ms with a cycle made for each of them; 4 % of the time in all. What may be lost if a release
 brings a cycle: those that are alive at one of ten moments a second, until the worker ends.
 """

@@ -1,19 +1,17 @@
 """``python -m bench``: measure, print, and keep the result when it is a whole one."""
 
 import argparse
-import shlex
-import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 
-from bench import BenchError, scenarios
+from bench import command, scenarios
 from bench.peers import PEERS, versions
 from bench.processes import prepare
-from bench.results import DIRECTORY, FLOOR_NAME, METHOD, Outcome, Results, Sample, machine, summarize
+from bench.report.page import peers_table
+from bench.report.targets import targets, targets_table
+from bench.results import DIRECTORY, METHOD, Outcome, Results, Sample, machine
 from bench.rounds import Plan, run
 from bench.scenarios import SCENARIOS
 from bench.servers import SERVICE, Server
@@ -22,8 +20,6 @@ from bench.workloads import WORKLOADS
 THE_WORKLOADS = "workloads"
 ROUNDS_WORTH_KEEPING = 3
 EXIT_FAULT = 1
-EXIT_INTERRUPTED = 130
-EXIT_TERMINATED = 143
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -37,12 +33,11 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--only", nargs="+", choices=workloads, metavar="WORKLOAD", help=", ".join(workloads))
     parser.add_argument("--peers", nargs="*", choices=peers, default=peers, metavar="PEER", help=", ".join(peers))
     parser.add_argument("--quick", action="store_true", help="a first look: one round, no peers; kept only with --out")
-    parser.add_argument("--service-command", metavar="COMMAND", help="measure this in the service's place")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where the JSON goes (default bench/results/)")
     chosen = parser.parse_args(arguments)
     if chosen.only and not chosen.scenario:
         chosen.scenario = [THE_WORKLOADS]
-    chosen.whole = not (chosen.only or chosen.scenario or chosen.service_command or chosen.quick)
+    chosen.whole = not (chosen.only or chosen.scenario or chosen.quick)
     chosen.scenario = chosen.scenario or named
     if chosen.quick:
         chosen.rounds, chosen.seconds = 1, 3
@@ -52,17 +47,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     return chosen
 
 
-def service(command: str | None) -> Server:
-    """The service, or the command that stands in its place; braces in that are its own, not words to fill in."""
-    if command is None:
-        return SERVICE
-    words = shlex.split(command.replace("{", "{{").replace("}", "}}"))
-    return replace(SERVICE, command=tuple(words))
-
-
 def servers(chosen: argparse.Namespace) -> list[Server]:
     """The service first, then the peers that this machine can run."""
-    found = [service(chosen.service_command)]
+    found = [SERVICE]
     for peer in PEERS:
         if peer.name in chosen.peers:
             reason = peer.left_out()
@@ -94,20 +81,6 @@ def tell_outcome(outcome: Outcome) -> None:
     sys.stdout.flush()
 
 
-def print_summary(samples: Sequence[Sample]) -> None:
-    names = list(dict.fromkeys(sample.server for sample in samples if sample.server != FLOOR_NAME))
-    if names:
-        print(f"\n{'workload':15} {'server':15} {'floor us':>8} {'us':>8}  {'times the floor':20} target")
-    for workload in WORKLOADS:
-        for name in names:
-            one = summarize(samples, workload.name, name)
-            if one is not None:
-                ratios = f"{one.ratio:.2f} ({one.ratios[0]:.2f}..{one.ratios[-1]:.2f})"
-                target = f"{workload.target}" if name == SERVICE.name else ""
-                figures = f"{one.floor_per_request:8.2f} {one.cpu_per_request:8.2f}"
-                print(f"{workload.name:15} {name:15} {figures}  {ratios:20} {target}")
-
-
 def place(chosen: argparse.Namespace, taken: str) -> Path | None:
     """Where to keep the result: only a whole one may become the newest that the report finds."""
     if chosen.out:
@@ -137,7 +110,7 @@ def benchmark(chosen: argparse.Namespace) -> list[str]:
     method = METHOD.format(seconds=chosen.seconds, rounds=chosen.rounds)
     facts = {**machine(), **versions(fleet)}
     results = Results(taken, chosen.rounds, chosen.seconds, method, facts, samples, outcomes, faults)
-    print_summary(samples)
+    print(f"\n{peers_table(results)}\n\n{targets_table(targets(results))}")
     path = place(chosen, taken)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -146,22 +119,13 @@ def benchmark(chosen: argparse.Namespace) -> list[str]:
     return faults
 
 
-def terminate(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(EXIT_TERMINATED)  # unwinds, so that every process is stopped
-
-
 def main() -> int:
-    signal.signal(signal.SIGTERM, terminate)
-    try:
-        faults = benchmark(parse_arguments())
-    except BenchError as fault:
-        faults = [str(fault)]
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+    """The exit status of the whole command."""
+    faults = benchmark(parse_arguments())
     for sentence in faults:
         print(f"bench: {sentence}", file=sys.stderr)
     return EXIT_FAULT if faults else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("bench", main, EXIT_FAULT))

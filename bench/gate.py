@@ -2,22 +2,20 @@
 
 The service and the floor by turns, a second each, over fresh processes; the median of the ratios against
 ``bench/baseline.json`` (by kind of machine), or with ``--against DIRECTORY`` against another checkout that is
-measured in the same run, which needs no baseline. ``--prove N`` shows that noise does not trip it and
-a regression does. Exit status: 0 as before, 1 dearer, 2 not judged.
+measured in the same run, which needs no baseline. ``--burn 0.15`` measures a service that takes 15 % more CPU time and
+must fail. Exit status: 0 as before, 1 dearer, 2 not judged.
 """
 
 import argparse
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
-from bench import BenchError
+from bench import BenchError, command
 from bench.judging import (
     Pair,
     Ratios,
@@ -31,16 +29,13 @@ from bench.judging import (
     read_baseline,
     write_baseline,
 )
-from bench.load import exchange, seed
 from bench.processes import prepare
-from bench.proof import Proof, Trial
 from bench.results import machine
-from bench.rounds import Running, measure, running_floor, running_redis, running_server, serial_blocks, warm
+from bench.rounds import Running, measure, running_floor, seeded, serial_blocks, warm
 from bench.scripts import write_script
 from bench.servers import SERVICE, Server, altered
 from bench.workloads import WORKLOADS, Workload
 
-BURN = 0.15  # the regression that must be seen
 SECONDS = 1  # of a slice: the shorter, the nearer a slice and its floor; wrk knows whole seconds
 EXIT_DEARER, EXIT_NOT_JUDGED = 1, 2
 
@@ -70,47 +65,25 @@ def ratios_of(servers: Sequence[Server], workloads: Sequence[Workload], effort: 
 def one_start(
     servers: Sequence[Server], workloads: Sequence[Workload], pairs: int, serials: Iterator[int]
 ) -> Iterator[tuple[str, str, Pair]]:
-    with ExitStack() as stack:
-        directory = Path(stack.enter_context(TemporaryDirectory(prefix="bench-")))
-        redis_port = stack.enter_context(running_redis(directory))
-        fleet = []
-        for database, server in enumerate(servers):
-            words = {"redis_port": redis_port, "redis_db": database}
-            running = stack.enter_context(running_server(server, directory, **words))
-            fleet.append(replace(running, suffix=seed(running.port)))
+    with TemporaryDirectory(prefix="bench-") as scratch, seeded(servers, Path(scratch)) as (fleet, _):
+        directory = Path(scratch)
         for workload in workloads:
-            service = fleet[0]
-            answer = exchange(service.port, workload.sample(service.suffix, next(serials)))
-            with running_floor(answer, directory) as floor:
+            with running_floor(fleet[0], workload, directory, serials) as floor:
                 for running in fleet:
                     warm(running, write_script(workload, running.suffix, directory, next(serials)), SECONDS)
                 for _ in range(pairs):
-                    costs = slices([replace(floor, suffix=service.suffix), *fleet], workload, directory, serials)
-                    yield from (
-                        (one.server.name, workload.name, paired(costs[one.port], costs[floor.port])) for one in fleet
-                    )
+                    costs = slices([floor, *fleet], workload, directory, serials)
+                    for one in fleet:
+                        yield one.server.name, workload.name, costs[one.port].over(costs[floor.port])
 
 
-class Slice(NamedTuple):
-    """CPU us per request, and the share that others had of the server's core."""
-
-    cost: float
-    others: float
-
-
-def paired(own: Slice, floor: Slice) -> Pair:
-    return Pair(own.cost / floor.cost, max(own.others, floor.others))
-
-
-def slices(
-    runnings: Sequence[Running], workload: Workload, directory: Path, serials: Iterator[int]
-) -> dict[int, Slice]:
+def slices(runnings: Sequence[Running], workload: Workload, directory: Path, serials: Iterator[int]) -> dict[int, Pair]:
     """By port, each server once, in an order by chance, so that none always follows another."""
     costs = {}
     for running in random.sample(runnings, len(runnings)):
         script = write_script(workload, running.suffix, directory, next(serials))
         load, watch = measure(running, script, SECONDS)
-        costs[running.port] = Slice(watch.cpu.microseconds / load.requests, watch.others)
+        costs[running.port] = Pair(watch.cpu.microseconds / load.requests, watch.others)
     return costs
 
 
@@ -173,29 +146,13 @@ def burned(share: float | None) -> Server:
     return altered(SERVICE, "--burn", str(share)) if share else SERVICE
 
 
-def prove(gate: Gate, times: int) -> list[Trial]:
-    """Run the gate so often as it is, and as often with the regression, by turns."""
-    trials = []
-    for _ in range(times):
-        for share in (0.0, BURN):
-            verdicts = replace(gate, candidate=burned(share)).run()
-            show(verdicts)
-            changes = {one.workload: round(one.change, 4) for one in verdicts}
-            trials.append(Trial(share, any(one.regressed for one in verdicts), changes))
-            word = "failed" if trials[-1].failed else "passed"
-            print(f"trial {len(trials)}: {share:.0%} more burned, the gate {word}\n", flush=True)
-    return trials
-
-
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     names = [workload.name for workload in WORKLOADS]
     parser = argparse.ArgumentParser(prog="python -m bench.gate", description="Fail where a request costs more.")
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="WORKLOAD", help=", ".join(names))
     parser.add_argument("--burn", type=float, metavar="SHARE", help="measure a service that takes so much more CPU")
     parser.add_argument("--against", type=Path, metavar="DIRECTORY", help="compare with another checkout in this run")
-    ways = parser.add_mutually_exclusive_group()
-    ways.add_argument("--write", action="store_true", help="measure at length and keep it as this machine's baseline")
-    ways.add_argument("--prove", type=int, metavar="N", help=f"N clean runs and N with {BURN:.0%} burned; kept")
+    parser.add_argument("--write", action="store_true", help="measure at length and keep it as this machine's baseline")
     return parser.parse_args(arguments)
 
 
@@ -205,15 +162,9 @@ def keep_baseline(candidate: Server, workloads: Sequence[Workload], key: str, no
     show(judge(ratios, read_baseline(key)))
 
 
-def keep_proof(gate: Gate, times: int, key: str, now: str) -> None:
-    reference = "another checkout in the same run" if gate.other else "the baseline"
-    workloads = [workload.name for workload in gate.workloads]
-    proof = Proof(now, key, reference, workloads, BURN, prove(gate, times))
-    proof.write()
-    print(proof.sentence)
-
-
-def run(chosen: argparse.Namespace) -> int:
+def run() -> int:
+    """The exit status of the whole command."""
+    chosen = parse_arguments()
     prepare()
     workloads = [workload for workload in WORKLOADS if workload.name in chosen.only]
     key, now = machine_key(machine()), datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -223,21 +174,10 @@ def run(chosen: argparse.Namespace) -> int:
         return 0
     other = checkout(chosen.against) if chosen.against else None
     gate = Gate(candidate, workloads, {} if other else read_baseline(key), other)
-    if chosen.prove:
-        keep_proof(gate, chosen.prove, key, now)
-        return 0
     verdicts = gate.run()
     show(verdicts)
     return EXIT_DEARER if any(one.regressed for one in verdicts) else 0
 
 
-def main() -> int:
-    try:
-        return run(parse_arguments())
-    except BenchError as fault:
-        print(f"bench gate: NOT JUDGED: {fault}", file=sys.stderr)
-        return EXIT_NOT_JUDGED
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("bench gate: NOT JUDGED", run, EXIT_NOT_JUDGED))

@@ -10,9 +10,9 @@ twice, and a regression that a first look takes for less shows itself in the sec
 import json
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bench import BenchError
 
@@ -22,10 +22,14 @@ FORMAT = 1
 
 
 class Pair(NamedTuple):
-    """CPU per request in times the floor's, and the larger share that others had of the server's core in a slice."""
+    """CPU per request (us, or in times another's), and the share that others had of the server's core meanwhile."""
 
     ratio: float
     others: float = 0.0
+
+    def over(self, other: "Pair") -> "Pair":
+        """In times the other's, with the larger share of others."""
+        return Pair(self.ratio / other.ratio, max(self.others, other.others))
 
 
 Ratios = Mapping[str, Sequence[Pair]]  # by workload
@@ -63,14 +67,6 @@ class Verdict:
         return self.change > TOLERANCE
 
 
-@dataclass(frozen=True)
-class Baseline:
-    """What a kind of machine measured when it was ``taken``: workload -> ratio."""
-
-    taken: str
-    ratios: dict[str, float]
-
-
 def judge(ratios: Ratios, reference: Mapping[str, float]) -> list[Verdict]:
     """A verdict for each workload. Raises BenchError for one that has no reference."""
     unknown = sorted(ratios.keys() - reference.keys())
@@ -81,13 +77,7 @@ def judge(ratios: Ratios, reference: Mapping[str, float]) -> list[Verdict]:
 
 def against(own: Ratios, other: Ratios) -> Ratios:
     """Own in times of the other's, which were measured beside: the same slice of the floor cancels out."""
-    return {
-        name: [
-            Pair(one.ratio / two.ratio, max(one.others, two.others))
-            for one, two in zip(pairs, other[name], strict=True)
-        ]
-        for name, pairs in own.items()
-    }
+    return {name: [one.over(two) for one, two in zip(pairs, other[name], strict=True)] for name, pairs in own.items()}
 
 
 def joined(first: Ratios, second: Ratios) -> dict[str, list[Pair]]:
@@ -110,23 +100,25 @@ def read_baseline(key: str, path: Path = BASELINE) -> dict[str, float]:
             f"No baseline for {key} (known: {known}). Compare with another checkout (--against DIRECTORY), "
             "or make a baseline here (--write)."
         )
-    return machines[key].ratios
+    ratios: dict[str, float] = machines[key]["ratios"]
+    return ratios
 
 
 def write_baseline(key: str, taken: str, ratios: Ratios, path: Path = BASELINE) -> None:
     """Keep the medians as this kind of machine's reference, beside what is there of others."""
     machines = _machines(path)
+    known = machines.get(key, {}).get("ratios", {})
     medians = {name: round(middle(found), 3) for name, found in ratios.items()}
-    known = machines[key].ratios if key in machines else {}
-    machines[key] = Baseline(taken, {**known, **medians})
-    document = {"format": FORMAT, "machines": {name: asdict(one) for name, one in machines.items()}}
-    path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
+    machines[key] = {"taken": taken, "ratios": {**known, **medians}}
+    path.write_text(json.dumps({"format": FORMAT, "machines": machines}, indent=1, sort_keys=True) + "\n")
 
 
-def _machines(path: Path) -> dict[str, Baseline]:
+def _machines(path: Path) -> dict[str, dict[str, Any]]:
+    """Kind of machine -> when it was measured, and its ratios by workload."""
     if not path.exists():
         return {}
     document = json.loads(path.read_text())
     if document.get("format") != FORMAT:
         raise BenchError(f"{path.name} is not of format {FORMAT}.")
-    return {name: Baseline(**one) for name, one in document["machines"].items()}
+    machines: dict[str, dict[str, Any]] = document["machines"]
+    return machines

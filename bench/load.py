@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from bench.workloads import IDENTITIES, pair
 
 CONNECTIONS = 64
 EXCHANGE_SECONDS = 5.0
+MOST_ROWS = 1_000  # of a batch
 
 
 @dataclass(frozen=True)
@@ -27,46 +29,34 @@ class Load:
     duration_us: int
     quantiles_us: Mapping[float, int]  # percent -> latency
 
-    @property
-    def p50_us(self) -> int:
-        return self.quantiles_us[50.0]
 
-    @property
-    def p99_us(self) -> int:
-        return self.quantiles_us[99.0]
+def result_of(output: str, who: str) -> dict[str, Any]:
+    """The ``result`` line of a generator. Raises BenchError where there is none."""
+    for line in output.splitlines():
+        if line.startswith("result "):
+            found: dict[str, Any] = json.loads(line.removeprefix("result "))
+            return found
+    raise BenchError(f"{who} gave no result; it said: {output.strip()[-400:]}")
 
 
 def parse_result(output: str, workload: str) -> Load:
     """Read the ``result`` line of our script. Raises BenchError for anything but clean 2xx answers."""
-    for line in output.splitlines():
-        if line.startswith("result "):
-            counts: dict[str, Any] = json.loads(line.removeprefix("result "))
-            counts["quantiles_us"] = dict(counts["quantiles_us"])
-            faults = {name: counts.pop(name) for name in ("not_2xx", "broken")}
-            if any(faults.values()) or not counts["requests"]:
-                raise BenchError(f"{workload}: {counts['requests']} answers, of these {faults}: no figure.")
-            return Load(**counts)
-    raise BenchError(f"{workload}: wrk gave no result; it said: {output.strip()[-400:]}")
+    counts = result_of(output, f"{workload}: wrk")
+    faults = {name: counts.pop(name) for name in ("not_2xx", "broken")}
+    if any(faults.values()) or not counts["requests"]:
+        raise BenchError(f"{workload}: {counts['requests']} answers, of these {faults}: no figure.")
+    return Load(**{**counts, "quantiles_us": dict(counts["quantiles_us"])})
 
 
 def run_generator(command: Sequence[str], seconds: float) -> str:
     """What a load generator says, pinned to the core for load; it is ended where it outlives its time by far."""
-    with subprocess.Popen(
-        ["taskset", "-c", str(LOAD_CORE), *command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as generator:
-        try:
-            output, _ = generator.communicate(timeout=seconds + 20)
-        except subprocess.TimeoutExpired as fault:
-            generator.kill()
-            raise BenchError(f"{command[0]} did not end within {fault.timeout:g} s.") from fault
-        except BaseException:
-            generator.kill()
-            raise
-    return output
+    pinned = ["taskset", "-c", str(LOAD_CORE), *command]
+    options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "start_new_session": True}
+    try:
+        done = subprocess.run(pinned, text=True, check=False, timeout=seconds + 20, **options)
+    except subprocess.TimeoutExpired as fault:
+        raise BenchError(f"{command[0]} did not end within {fault.timeout:g} s.") from fault
+    return str(done.stdout)
 
 
 def run_wrk(port: int, script: Path, seconds: int, connections: int = CONNECTIONS) -> Load:
@@ -87,16 +77,9 @@ class OpenLoad:
 
 def parse_open_result(output: str) -> OpenLoad:
     """Read the ``result`` line of openloop.py. Raises BenchError where there is none."""
-    for line in output.splitlines():
-        if line.startswith("result "):
-            found = json.loads(line.removeprefix("result "))
-            return OpenLoad(
-                found["rate"],
-                found["generator_cpu"],
-                by_percent(found["lag_us"]),
-                {name: by_percent(latencies) for name, latencies in found["streams"].items()},
-            )
-    raise BenchError(f"The open-loop generator gave no result; it said: {output.strip()[-400:]}")
+    found = result_of(output, "The open-loop generator")
+    streams = {name: by_percent(latencies) for name, latencies in found["streams"].items()}
+    return OpenLoad(found["rate"], found["generator_cpu"], by_percent(found["lag_us"]), streams)
 
 
 def by_percent(found: Mapping[str, int]) -> dict[float, int]:
@@ -106,8 +89,12 @@ def by_percent(found: Mapping[str, int]) -> dict[float, int]:
 
 def run_open_loop(plan: Plan) -> OpenLoad:
     """Offer the plan's rate from one pinned process. Raises BenchError unless every answer was a 200."""
-    command = [sys.executable, openloop.__file__, json.dumps(asdict(plan))]
-    return parse_open_result(run_generator(command, plan.warm + plan.seconds))
+    return parse_open_result(run_generator(open_loop_command(plan), plan.warm + plan.seconds))
+
+
+def open_loop_command(plan: Plan) -> list[str]:
+    """The command line of the open-loop generator."""
+    return [sys.executable, openloop.__file__, json.dumps(asdict(plan))]
 
 
 def exchange(port: int, request: bytes) -> bytes:
@@ -149,20 +136,21 @@ def is_ready(port: int, path: str) -> bool:
         connection.close()
 
 
+def issue(port: int, pairs: Sequence[tuple[str, str]]) -> str:
+    """Issue the identities of these (prefix, run) pairs; return the last one. Raises BenchError unless all are."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=EXCHANGE_SECONDS)) as connection:
+        for start in range(0, len(pairs), MOST_ROWS):
+            rows = [{"name": run, "prefix": prefix, "run": run} for prefix, run in pairs[start : start + MOST_ROWS]]
+            body = json.dumps({"environments": rows}, separators=(",", ":"))
+            connection.request("POST", "/api/v1/identities", body, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            said = response.read()
+            if response.status != 200:
+                raise BenchError(f"Issuing: expected a 200, got {response.status}: {said[:200]!r}.")
+    return str(json.loads(said)["identities"][-1]["id"])
+
+
 def seed(port: int) -> str:
     """Issue every identity that the workloads take as existing; return what follows "prefix-run" in them."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=EXCHANGE_SECONDS)
-    identity = ""
-    try:
-        for index in range(IDENTITIES):
-            prefix, run = pair(index)
-            connection.request("GET", f"/api/v1/id?prefix={prefix}&run={run}")
-            response = connection.getresponse()
-            body = response.read()
-            if response.status != 200:
-                raise BenchError(f"Seeding: expected a 200, got {response.status}: {body[:200]!r}.")
-            document: dict[str, Any] = json.loads(body)
-            identity = document["id"]
-    finally:
-        connection.close()
-    return identity.removeprefix("-".join(pair(IDENTITIES - 1)))
+    pairs = [pair(index) for index in range(IDENTITIES)]
+    return issue(port, pairs).removeprefix("-".join(pairs[-1]))

@@ -29,7 +29,7 @@ from typing import Any, cast
 
 import uvloop
 
-SERIAL = b"\x01"  # as in workloads.py, which this program does not import: it starts beside the load
+SERIAL = b"\x01"  # in a request: a number that no other one of the run has
 QUANTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99, 100.0)
 TICK_SECONDS = 0.001
 CONNECTING_AT_ONCE = 100  # below the usual listen backlog of 128

@@ -218,14 +218,14 @@ def redis_command(port: int) -> list[str]:
     return ["redis-server", *(word for name, value in options.items() for word in (f"--{name}", value))]
 
 
-def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, seconds: float = 10.0) -> float:
-    """Wait for ``ready()``; return the time.monotonic() of it. Raises BenchError with the log's end."""
+def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, seconds: float = 10.0) -> None:
+    """Wait for ``ready()``. Raises BenchError with the log's end."""
     limit = time.monotonic() + seconds
     while time.monotonic() < limit:
         if process.poll() is not None:
             break
         if ready():
-            return time.monotonic()
+            return
         time.sleep(0.002)
     raise BenchError(f"{log.stem} did not become ready.{last_words(log)}")
 

@@ -20,7 +20,6 @@ from typing import Any
 from bench import BenchError
 
 FORMAT = 2
-FORMAT_WITHOUT_SCENARIOS = 1  # its samples still draw the history
 DIRECTORY = Path(__file__).parent / "results"
 FLOOR_NAME = "floor"
 QUIET = 0.05  # of an interval; more for others on the server's core inflates microseconds through shared caches
@@ -152,13 +151,10 @@ class Results:
 def read(path: Path) -> Results:
     """Raises BenchError when the file is of another format."""
     document = json.loads(path.read_text())
-    found = document.pop("format", None)
-    if found == FORMAT_WITHOUT_SCENARIOS:
-        del document["extras"]
-    elif found != FORMAT:
+    if document.pop("format", None) != FORMAT:
         raise BenchError(f"{path.name} is not of format {FORMAT}.")
     document["samples"] = [Sample(**sample) for sample in document["samples"]]
-    document["outcomes"] = [_outcome(**outcome) for outcome in document.get("outcomes", ())]
+    document["outcomes"] = [_outcome(**outcome) for outcome in document["outcomes"]]
     return Results(**document)
 
 
@@ -167,14 +163,9 @@ def _outcome(figures: Sequence[Any], series: Sequence[Any], **others: Any) -> Ou
     return Outcome(figures=[Figure(**figure) for figure in figures], series=lines, **others)
 
 
-def kept(directory: Path = DIRECTORY) -> list[Path]:
-    """Every kept result, the oldest first: the name is the time at which it was taken."""
-    return sorted(directory.glob("*.json"))
-
-
 def newest(directory: Path = DIRECTORY) -> Path:
-    """The last kept result. Raises BenchError when there is none."""
-    found = kept(directory)
+    """The last kept result: a name is the time at which it was taken. Raises BenchError when there is none."""
+    found = sorted(directory.glob("*.json"))
     if not found:
         raise BenchError("No results yet: run `make bench` first.")
     return found[-1]

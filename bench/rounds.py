@@ -9,7 +9,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -61,21 +61,28 @@ class Plan:
 
 @dataclass(frozen=True)
 class Running:
-    """A started server: ``suffix`` is what follows "prefix-run" in its identities."""
+    """A started server: ``suffix`` is what follows "prefix-run" in its identities, ``database`` its own in Redis."""
 
     server: Server
     pid: int
     port: int
     suffix: str = ""
+    database: int = 0
 
 
 @contextmanager
-def running_redis(directory: Path) -> Iterator[int]:
-    """An empty Redis beside the load; gives its port."""
+def running_redis(directory: Path, core: int = LOAD_CORE) -> Iterator[int]:
+    """An empty Redis, beside the load unless another core is named; gives its port."""
     port, log = free_port(), directory / "redis.log"
-    with started(redis_command(port), {}, LOAD_CORE, log) as process:
+    with started(redis_command(port), {}, core, log) as process:
         wait_until(lambda: b"Ready to accept" in log.read_bytes(), process, log)
         yield port
+
+
+def redis_pid(port: int) -> int:
+    """The process of the Redis on this port."""
+    with closing(redis.Redis(port=port)) as client:
+        return int(client.info("server")["process_id"])
 
 
 @contextmanager
@@ -91,14 +98,37 @@ def running_server(server: Server, directory: Path, **words: object) -> Iterator
             raise BenchError(f"{fault}{last_words(log)}") from fault
 
 
-def warm(running: Running, script: Path, seconds: int) -> None:
-    """Load until every request that ``seconds`` of load will reach was answered once.
+@contextmanager
+def seeded(
+    servers: Sequence[Server], directory: Path, fail: Callable[[str], None] | None = None
+) -> Iterator[tuple[list[Running], int]]:
+    """Redis and these servers, each with a database of its own and all identities issued; with the port of Redis.
+
+    With ``fail`` a server that does not start is reported and left out, but for the first, which the others need.
+    """
+    with ExitStack() as stack:
+        redis_port = stack.enter_context(running_redis(directory))
+        fleet: list[Running] = []
+        for database, server in enumerate(servers):
+            words = {"redis_port": redis_port, "redis_db": database}
+            try:
+                running = stack.enter_context(running_server(server, directory, **words))
+                fleet.append(replace(running, suffix=seed(running.port), database=database))
+            except BenchError as fault:
+                if fail is None or not fleet:
+                    raise
+                fail(f"{server.name}: {fault}")
+        yield fleet, redis_port
+
+
+def warm(running: Running, script: Path, seconds: float, most: int = CLIENTS) -> None:
+    """Load until every request that ``seconds`` of load will reach was answered once, or ``most`` of them.
 
     Each use of wrk begins with the first record again, so a slow server need not see those that it never reaches.
     """
     load = run_wrk(running.port, script, WARM_SECONDS)
     rate = load.requests / load.duration_us * 1e6
-    wanted = min(CLIENTS, rate * seconds)
+    wanted = min(most, rate * seconds)
     if load.requests < wanted:
         run_wrk(running.port, script, math.ceil(wanted / rate))
 
@@ -126,31 +156,29 @@ def measure(running: Running, script: Path, seconds: int, **options: int) -> tup
 
 
 @contextmanager
-def running_floor(answer: bytes, directory: Path) -> Iterator[Running]:
-    """The floor with these octets for an answer."""
+def running_floor(service: Running, workload: Workload, directory: Path, serials: Iterator[int]) -> Iterator[Running]:
+    """The floor, which repeats the service's answer to the workload."""
     path = directory / "answer"
-    path.write_bytes(answer)
+    path.write_bytes(exchange(service.port, workload.sample(service.suffix, next(serials))))
     with running_server(FLOOR, directory, answer=path) as floor:
-        yield floor
+        yield replace(floor, suffix=service.suffix)
 
 
 def comparable(
     plan: Plan, fleet: Sequence[Running], redis_port: int, serials: Iterator[int], fail: Callable[[str], None]
 ) -> list[Running]:
     """The servers that do what they are measured for. Raises BenchError where the service itself does not."""
-    service = fleet[0]
     found: list[Running] = []
     with ExitStack() as stack:
-        candidates = {}
-        for database, running in enumerate(fleet):
-            store = stack.enter_context(redis.Redis(port=redis_port, db=database))
-            candidates[running.port] = duties.Candidate(running.server, running.port, store)
+        candidates = []
         for running in fleet:
-            asked = [candidates[service.port], candidates[running.port]] if found else [candidates[service.port]]
+            store = stack.enter_context(redis.Redis(port=redis_port, db=running.database))
+            candidates.append(duties.Candidate(running.server, running.port, store))
+        for running, own in zip(fleet, candidates, strict=True):
             try:
                 for number, workload in enumerate(plan.workloads):
                     if workload.name in running.server.workloads:
-                        duties.check(asked, workload.sample(service.suffix, next(serials)), number)
+                        duties.check([candidates[0], own], workload.sample(fleet[0].suffix, next(serials)), number)
                 found.append(running)
             except BenchError as fault:
                 if not found:
@@ -161,31 +189,17 @@ def comparable(
 
 def one_round(plan: Plan, number: int, serials: Iterator[int], fail: Callable[[str], None]) -> Iterator[Sample]:
     """All figures of one round, as they come. A server that fails is told of, and the others go on."""
-    with ExitStack() as stack:
-        directory = Path(stack.enter_context(TemporaryDirectory(prefix="bench-")))
-        redis_port = stack.enter_context(running_redis(directory))
-        fleet = []
-        for database, server in enumerate(plan.servers_of(number)):
-            words = {"redis_port": redis_port, "redis_db": database}
-            try:
-                running = stack.enter_context(running_server(server, directory, **words))
-                fleet.append(replace(running, suffix=seed(running.port)))
-            except BenchError as fault:
-                if not fleet:
-                    raise  # without the service there is no answer for the floor
-                fail(f"{server.name}, round {number + 1}: {fault}")
-        fleet = comparable(plan, fleet, redis_port, serials, fail)
+    servers = plan.servers_of(number)
+    with TemporaryDirectory(prefix="bench-") as scratch, seeded(servers, Path(scratch), fail) as (every, redis_port):
+        directory, fleet = Path(scratch), comparable(plan, every, redis_port, serials, fail)
         for turn, workload in enumerate(plan.workloads):
-            service = fleet[0]
-            answer = exchange(service.port, workload.sample(service.suffix, next(serials)))
-            with running_floor(answer, directory) as floor:
-                able = [running for running in fleet if workload.name in running.server.workloads]
-                order = [replace(floor, suffix=service.suffix), *able]
+            with running_floor(fleet[0], workload, directory, serials) as floor:
+                order = [floor, *(running for running in fleet if workload.name in running.server.workloads)]
                 for running in order if (number + turn) % 2 == 0 else reversed(order):
                     try:
                         yield one_sample(plan, number, running, workload, directory, serials)
                     except BenchError as fault:
-                        fail(f"{running.server.name}, {workload.name}, round {number + 1}: {fault}")
+                        fail(f"{running.server.name}, {workload.name}: {fault}")
 
 
 def one_sample(
@@ -202,8 +216,8 @@ def one_sample(
         duration_us=load.duration_us,
         cpu_us=round(watch.cpu.microseconds),
         cpu_source=watch.cpu.source,
-        p50_us=load.p50_us,
-        p99_us=load.p99_us,
+        p50_us=load.quantiles_us[50.0],
+        p99_us=load.quantiles_us[99.0],
         others=watch.others,
     )
 
@@ -213,12 +227,16 @@ def run(plan: Plan, tell: Callable[[Sample], None], fail: Callable[[str], None])
     serials = serial_blocks()
     samples = []
     for number in range(plan.rounds):
+
+        def fail_in_round(fault: object, name: str = f"round {number + 1}") -> None:
+            fail(f"{name}: {fault}")
+
         try:
-            for sample in one_round(plan, number, serials, fail):
+            for sample in one_round(plan, number, serials, fail_in_round):
                 tell(sample)
                 samples.append(sample)
         except BenchError as fault:
-            fail(f"round {number + 1}: {fault}")
+            fail_in_round(fault)
     return samples
 
 

@@ -2,11 +2,12 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
-from bench.workloads import SERIAL, Workload
+from bench.openloop import QUANTILES, SERIAL, Stream
+from bench.workloads import Workload
 
 MOST_OCTETS = 64 * 1024  # of one record
-QUANTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99)
 
 REPLAY = """\
 local first, second, third, size, at, serial = {}, {}, {}, 0, 0, @SERIAL@
@@ -39,12 +40,19 @@ function done(summary, latency)
     summary.requests, summary.duration, table.concat(found, ", "), e.status,
     e.connect + e.read + e.write + e.timeout))
 end
-""".replace("@QUANTILES@", ", ".join(f"{quantile:g}" for quantile in QUANTILES))
+""".replace("@QUANTILES@", ", ".join(f"{quantile:g}" for quantile in QUANTILES if quantile < 100))
 
 
 def write_records(records: list[bytes], path: Path) -> None:
     """One after the other, each ended by a NUL; ``openloop.py`` reads the same form."""
     path.write_bytes(b"".join(record + b"\0" for record in records))
+
+
+def write_stream(name: str, records: list[bytes], directory: Path, **words: Any) -> Stream:
+    """Write the records; give the stream of the open-loop generator that sends them."""
+    path = directory / f"{name}.stream"
+    write_records(records, path)
+    return Stream(name, str(path), **words)
 
 
 def write_script(workload: Workload, suffix: str, directory: Path, serial: int) -> Path:

@@ -80,6 +80,11 @@ SERVICE = Server(
 )
 
 
+def with_ledger(server: Server) -> Server:
+    """The same server with a ledger in SQLite: a new identity is answered after its commit."""
+    return replace(server, environment={**server.environment, "DATABASE_URL": "sqlite:///{scratch}.db"})
+
+
 def lasting(server: Server) -> Server:
     """The same server with a limit whose cells stay in Redis while a scenario goes on."""
     return replace(server, environment={**server.environment, **LASTING_LIMIT})

@@ -11,10 +11,11 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from bench.openloop import SERIAL
+
 IDENTITIES = 5_000
 CLIENTS = 50_000
 BATCH = 10
-SERIAL = b"\x01"
 LONG_SERIAL = "%015d"  # of a fixed length
 PREFIXES = ("player", "bot", "web", "ci", "tg")
 USER_AGENT = b"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
@@ -41,7 +42,11 @@ class Workload:
 
     def sample(self, suffix: str, serial: int) -> bytes:
         """One request as wrk would send it."""
-        return self.records(suffix)[0].replace(SERIAL, (self.serial_format % serial).encode())
+        return self.numbered(self.records(suffix)[0], serial)
+
+    def numbered(self, record: bytes, serial: int) -> bytes:
+        """The record with its number, where it has one."""
+        return record.replace(SERIAL, (self.serial_format % serial).encode())
 
 
 def pair(index: int) -> tuple[str, str]:

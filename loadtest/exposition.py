@@ -1,16 +1,18 @@
 """The service's own figures: /api/metrics as numbers, and what happened between two readings of it."""
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
 
-HISTOGRAM = "http_server_request_duration_seconds"
-LABEL = re.compile(r'(\w+)="([^"]*)"')  # no label value of ours holds anything to escape
+from prometheus_client.parser import text_string_to_metric_families
+
+BUCKET = "http_server_request_duration_seconds_bucket"
 
 
 class Series(NamedTuple):
+    """The labels of a histogram."""
+
     route: str
     method: str
     status: str
@@ -29,16 +31,14 @@ def parse(text: str, at: float) -> Reading:
     """Read the Prometheus text format, as far as it is needed."""
     plain: dict[str, float] = {}
     buckets: dict[Series, dict[float, int]] = {}
-    for line in text.splitlines():
-        if line.startswith("#") or not line:
-            continue
-        name, value = line.rsplit(" ", 1)
-        if name.startswith(f"{HISTOGRAM}_bucket{{"):
-            labels = dict(LABEL.findall(name))
-            series = Series(labels["route"], labels["method"], labels["status"])
-            buckets.setdefault(series, {})[float(labels["le"])] = int(float(value))
-        elif "{" not in name:
-            plain[name] = float(value)
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            labels = sample.labels
+            if sample.name == BUCKET:
+                series = Series(labels["route"], labels["method"], labels["status"])
+                buckets.setdefault(series, {})[float(labels["le"])] = int(sample.value)
+            elif not labels:
+                plain[sample.name] = sample.value
     return Reading(at, plain, buckets)
 
 
@@ -50,6 +50,7 @@ class Latencies:
 
     @property
     def count(self) -> int:
+        """All requests."""
         return self.up_to.get(inf, 0)
 
     def share_within(self, bound: float) -> float:
@@ -75,9 +76,11 @@ class Interval:
 
     @property
     def seconds(self) -> float:
+        """Its length."""
         return self.after.at - self.before.at
 
     def grown(self, name: str) -> float:
+        """By how much a counter without labels has grown."""
         return self.after.plain.get(name, 0.0) - self.before.plain.get(name, 0.0)
 
     def answers(self, route: str) -> int:
@@ -90,6 +93,7 @@ class Interval:
         return {series: count for series, count in found.items() if count}
 
     def latencies(self, routes: Collection[str]) -> Latencies:
+        """The histogram of all answers of these routes."""
         total: dict[float, int] = {}
         for series, counts in self.after.buckets.items():
             if series.route in routes:

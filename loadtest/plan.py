@@ -8,10 +8,8 @@ from pathlib import Path
 RATES = {"id": 1500.0, "batch": 200.0, "validate": 2000.0}  # requests per second
 USERS = 5000
 ROUTES = {"id": "/api/v1/id", "batch": "/api/v1/identities", "validate": "/api/v1/validate"}
-BATCH_ROWS = 10
 HEADROOM = 1.02  # paced generators can only lose: 2 % more are offered than must be reached
-
-WRK_CONNECTIONS = 128  # at 2,000 requests a second each has 64 ms for one
+OTHER_CONNECTIONS = 2  # no user's: the prober's, and that of the scrape that has the count
 
 SPAWN_RATE = 250  # users per second while they come
 LATE = 6.0  # seconds that the users may be late; then it counts without those who are missing
@@ -38,24 +36,9 @@ class Plan:
     users: int = USERS
     rates: dict[str, float] = field(default_factory=lambda: dict(RATES))
     seconds: float = 40.0
-    wrk_share: float = 0.0  # of each rate, offered by wrk in Locust's place
-    probes: float = 30.0  # per second, in addition
+    probes: int = 30  # per second, in addition
     output: Path = OUTPUT
     thresholds: Thresholds = field(default_factory=Thresholds)
-
-    @property
-    def locust_rates(self) -> dict[str, float]:
-        return {kind: rate * (1 - self.wrk_share) for kind, rate in self.rates.items()}
-
-    @property
-    def wrk_rates(self) -> dict[str, float]:
-        """What wrk offers, with the headroom; empty when it has no part."""
-        return {kind: HEADROOM * rate * self.wrk_share for kind, rate in self.rates.items()} if self.wrk_share else {}
-
-    @property
-    def other_connections(self) -> int:
-        """Those that are no user's: the prober's, the one that asks for the count, and wrk's."""
-        return 2 + (WRK_CONNECTIONS if self.wrk_share else 0)
 
     @property
     def shape_seconds(self) -> float:
@@ -73,15 +56,13 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> Plan:
     parser.add_argument("--users", type=int, default=USERS, metavar="N", help=f"(default {USERS})")
     parser.add_argument("--scale", type=float, default=1.0, metavar="X", help="times the guide's rates (default 1)")
     parser.add_argument("--seconds", type=float, default=40.0, metavar="S", help="that count, 5 or more (default 40)")
-    parser.add_argument("--wrk-share", type=float, default=0.0, metavar="X", help="of the rates, by wrk (default 0)")
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="DIR", help=f"for the report (default {OUTPUT})")
     chosen = parser.parse_args(arguments)
-    if chosen.users < 50 or not chosen.scale > 0 or chosen.seconds < 5 or not 0 <= chosen.wrk_share < 1:
-        parser.error("at least 50 users, a positive scale, 5 seconds, and a share of wrk below 1")
+    if chosen.users < 50 or not chosen.scale > 0 or chosen.seconds < 5:
+        parser.error("at least 50 users, a positive scale, and 5 seconds")
     return Plan(
         users=chosen.users,
         rates={kind: rate * chosen.scale for kind, rate in RATES.items()},
         seconds=chosen.seconds,
-        wrk_share=chosen.wrk_share,
         output=chosen.output,
     )

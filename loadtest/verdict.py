@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
 
+from bench.load import OpenLoad
 from loadtest.exposition import Interval
-from loadtest.plan import ROUTES, Plan
-from loadtest.prober import Probe, percentile
+from loadtest.plan import OTHER_CONNECTIONS, ROUTES, Plan
 
 SATURATED = 0.95  # of a core: Locust is one process, and late from there on
 
@@ -32,11 +32,9 @@ class Measured:
     interval: Interval
     locust: Mapping[str, float]  # requests per second by kind, as Locust counted them
     locust_failures: int
-    wrk: Mapping[str, float]  # the same of wrk; empty when it had no part
-    wrk_failures: int
     locust_latencies: Mapping[float, int]  # seconds -> requests; the generator's own view, its queue included
-    probes: Sequence[Probe]
-    cores: Mapping[str, float]  # by program: service, redis, locust, wrk, prober
+    probe: OpenLoad | None  # what the prober saw; None: one of its requests failed
+    cores: Mapping[str, float]  # by program: service, redis, locust, prober
     server_bytes: int
     redis_bytes: int
     others: float = 0.0  # cores that were busy with what is none of ours
@@ -44,12 +42,12 @@ class Measured:
 
     @property
     def saturated(self) -> bool:
+        """Whether Locust used its whole core."""
         return self.cores.get("locust", 0.0) >= SATURATED
 
-    @property
-    def probe_seconds(self) -> list[float]:
-        """A failed probe is later than any that came."""
-        return [inf if probe.seconds is None else probe.seconds for probe in self.probes]
+    def probed(self, percent: float) -> float:
+        """Seconds at a percentile of the prober's latencies; inf where one of its requests failed."""
+        return inf if self.probe is None else self.probe.streams["probes"][percent] / 1e6
 
 
 @dataclass(frozen=True)
@@ -71,11 +69,9 @@ def rate_rows(plan: Plan, run: Measured) -> list[Row]:
     for kind, least in plan.rates.items():
         rate = run.interval.answers(ROUTES[kind]) / run.interval.seconds
         missing = Outcome.LOAD_BOUND if run.saturated else Outcome.FAILED
-        parts = f"Locust {run.locust.get(kind, 0.0):,.0f}"
-        if plan.wrk_share:
-            parts += f" + wrk {run.wrk.get(kind, 0.0):,.0f}"
         outcome = Outcome.PASSED if rate >= least else missing
-        rows.append(Row(f"{kind} per second", f"{rate:,.0f}", f">= {least:,.0f}", outcome, f"{parts} + prober"))
+        note = f"Locust {run.locust.get(kind, 0.0):,.0f} + prober"
+        rows.append(Row(f"{kind} per second", f"{rate:,.0f}", f">= {least:,.0f}", outcome, note))
     return rows
 
 
@@ -91,19 +87,16 @@ def latency_rows(plan: Plan, run: Measured) -> list[Row]:
         _held(within >= 0.99 and server.count > 0),
         f"{within:.3%} of {server.count:,} within {bound * 1000:g} ms",
     )
-    seconds = run.probe_seconds
-    p99 = percentile(seconds, 0.99) if seconds else inf
-    note = f"{len(seconds)} probes" + (f", the slowest {milliseconds(max(seconds))}" if seconds else "")
+    p99 = run.probed(99.0)
+    note = f"{plan.probes} probes a second, the slowest {milliseconds(run.probed(100.0))}"
     return [own, Row("p99, the prober", milliseconds(p99), limit, _held(p99 < bound), note)]
 
 
 def failure_row(run: Measured) -> Row:
     refused = run.interval.refused()
-    failed_probes = sum(probe.seconds is None for probe in run.probes)
     parts = {
         "Locust": run.locust_failures,
-        "wrk": run.wrk_failures,
-        "prober": failed_probes,
+        "prober": int(run.probe is None),
         "answers from 400 on": sum(refused.values()),
         "denied": int(run.interval.grown("identity_limiter_denied_total")),
         "without Redis": int(run.interval.grown("identity_limiter_fallback_total")),
@@ -117,7 +110,7 @@ def rows(plan: Plan, run: Measured) -> list[Row]:
     limits = plan.thresholds
     interval = run.interval
     connections = min(each.plain.get("identity_connections_open", 0) for each in (interval.before, interval.after))
-    users = int(connections) - plan.other_connections
+    users = int(connections) - OTHER_CONNECTIONS
     charged = interval.grown("identity_limiter_allowed_total")
     answered = sum(interval.answers(route) for route in ROUTES.values())
     cores = run.cores.get("service", inf)

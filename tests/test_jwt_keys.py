@@ -232,7 +232,7 @@ class Counted:
 def test_a_bad_token_costs_at_most_one_call_of_the_library_and_one_hmac_for_each_secret(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The work of a good one; what a long one costs above it, bench/test_tokens.py measures."""
+    """The work of a good one; what a long one costs above it, `python -m bench --scenario tokens` measures."""
     decode, digest = Counted(jwt.PyJWT().decode_complete), Counted(hmac.new)
     monkeypatch.setattr(jwt.PyJWT, "decode_complete", lambda _self, *rest, **named: decode(*rest, **named))
     monkeypatch.setattr(hmac, "new", digest)  # what the library calls

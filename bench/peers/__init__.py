@@ -13,19 +13,14 @@ from dataclasses import replace
 from importlib.metadata import version
 
 from bench.results import said_by
-from bench.servers import BENCH, EVERY_WORKLOAD, SERVICE, UNREACHED_LIMIT, Server
+from bench.servers import BENCH, EVERY_WORKLOAD, SERVICE, UNREACHED_LIMIT, Server, with_ledger
 
 HERE = BENCH / "peers"
 BUILT = HERE / ".build"  # what `make peers` makes
 JAVASCRIPT = HERE / "javascript"
 
-# What the ledger costs where it is asked: a new identity is answered after its commit.
-WITH_LEDGER = replace(
-    SERVICE,
-    name="arsenal_fast with SQLite ledger",
-    environment={**SERVICE.environment, "DATABASE_URL": "sqlite:///{scratch}.db"},
-    workloads=frozenset({"issuing"}),
-)
+# What the ledger costs.
+WITH_LEDGER = replace(with_ledger(SERVICE), name="arsenal_fast with SQLite ledger", workloads=frozenset({"issuing"}))
 
 RIVAL = Server(
     name="",

@@ -1,5 +1,5 @@
-"""PERF.md and its pictures from the kept results: pure functions of the JSON; the same results give the same page.
+"""PERF.md, docs/performance-tables.md and pictures from a kept result: the same result gives the same pages.
 
-``page`` puts together what ``tables`` (the workloads), ``figures`` (the scenarios), ``plan`` (cores, money) and
-``plots`` (SVG) make of a :class:`~bench.results.Results`.
+``page`` is the short page, ``details`` all tables; both use ``targets`` (each target and its verdict). ``million`` is a
+price list, ``plots`` draws the SVG files.
 """

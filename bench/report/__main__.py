@@ -1,32 +1,30 @@
-"""``python -m bench.report [RESULT.json]``: PERF.md and docs/perf/ from a result, the newest by default."""
+"""``python -m bench.report [RESULT.json]``: write the pages and their pictures from a result, by default the newest."""
 
 import sys
 from pathlib import Path
 
 from bench import BenchError
-from bench.proof import read_proof
-from bench.report.page import Surroundings, render
+from bench.report import details, page
 from bench.report.plots import draw_all
-from bench.results import kept, newest, read
+from bench.results import newest, read
 
 ROOT = Path(__file__).parents[2]
-OUTPUT = ROOT / "PERF.md"
 PICTURES = ROOT / "docs/perf"
-EXPERIMENTS = "bench/experiments/README.md"
 
 
 def main() -> int:
+    """Exit status 1 where there is no result to read."""
     try:
         path = Path(sys.argv[1]) if len(sys.argv) > 1 else newest()
         results = read(path)
-        drawn = draw_all(results, [read(one) for one in kept()], PICTURES)
+        drawn = draw_all(results, PICTURES)
         pictures = {name: (PICTURES / file).relative_to(ROOT).as_posix() for name, file in drawn.items()}
-        experiments = EXPERIMENTS if (ROOT / EXPERIMENTS).exists() else None
-        OUTPUT.write_text(render(results, Surroundings(path.name, pictures, experiments, read_proof())))
+        (ROOT / page.FILE).write_text(page.render(results, path.name, pictures))
+        (ROOT / details.FILE).write_text(details.render(results, path.name))
     except (BenchError, OSError) as fault:
         print(f"bench: {fault}", file=sys.stderr)
         return 1
-    print(f"PERF.md and {len(drawn)} pictures written from {path.name}")
+    print(f"{page.FILE}, {details.FILE} and {len(drawn)} pictures written from {path.name}")
     return 0
 
 

@@ -1,5 +1,6 @@
 """The pictures of the page, as SVG; the same results give the same octets."""
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,17 +9,16 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from bench.report.tables import pairs
-from bench.results import Outcome, Results, Series, summarize
+from bench.results import Results, Series, summarize
 from bench.servers import SERVICE
-from bench.workloads import WORKLOADS
 
 WIDTH, HEIGHT = 8.0, 3.8  # inches
-FIXED: dict[Any, object] = {
+STYLE: dict[Any, object] = {
     "svg.hashsalt": "arsenal_fast",  # else the ids in the file are drawn by chance
     "svg.fonttype": "none",  # text stays text
     "font.size": 9,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.alpha": 0.3,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -27,27 +27,43 @@ PERCENTS = (50.0, 90.0, 99.0, 99.9, 99.99)
 MEMORY = "memory"  # a series of the scenario "scale" with this word is in MB, the others in times the floor
 
 
-def draw_all(results: Results, history: Sequence[Results], directory: Path) -> dict[str, str]:
-    """Write every picture that the results have data for; returns scenario or topic -> file name."""
-    drawn: Mapping[str, Callable[[Canvas], bool]] = {
-        "latency": lambda canvas: latency(canvas, results),
-        "scale": lambda canvas: scale(canvas, results.outcome("scale")),
-        "tail": lambda canvas: tail(canvas, results.outcome("tail")),
-        "stages": lambda canvas: stages(canvas, results),
-        "history": lambda canvas: ratios(canvas, history),
+def new_canvas(width: float = WIDTH, height: float = HEIGHT) -> Canvas:
+    """An empty picture; inches."""
+    return Canvas(figsize=(width, height), layout="constrained")
+
+
+def as_svg(canvas: Canvas) -> str:
+    """The picture as a whole SVG file."""
+    file = io.StringIO()
+    canvas.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    return file.getvalue()
+
+
+def draw_all(results: Results, directory: Path) -> dict[str, str]:
+    """Write every picture that the result has data for; returns topic -> file name."""
+    drawn: Mapping[str, Callable[[Canvas, Results], bool]] = {
+        "latency": latency,
+        "scale": scale,
+        "tail": tail,
+        "stages": stages,
     }
     directory.mkdir(parents=True, exist_ok=True)
     written = {}
-    with mpl.rc_context(FIXED):
+    with mpl.rc_context(STYLE):
         for name, draw in drawn.items():
-            canvas = Canvas(figsize=(WIDTH, HEIGHT), layout="constrained")
-            path = directory / f"{name}.svg"
-            if draw(canvas):
-                canvas.savefig(path, metadata={"Date": None, "Creator": None})
+            path, canvas = directory / f"{name}.svg", new_canvas()
+            if draw(canvas, results):
+                path.write_text(as_svg(canvas))
                 written[name] = path.name
             else:
                 path.unlink(missing_ok=True)
     return written
+
+
+def lines_of(results: Results, *scenarios: str) -> list[Series]:
+    """The series of these scenarios, as far as they were measured."""
+    found = [results.outcome(scenario) for scenario in scenarios]
+    return [line for outcome in found if outcome is not None for line in outcome.series]
 
 
 def slowness(percent: float) -> float:
@@ -65,12 +81,12 @@ def distribution(axes: Axes, lines: Sequence[Series]) -> None:
     axes.minorticks_off()
     axes.set_yscale("log")
     axes.set_ylabel("latency, ms")
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", loc="lower right")
 
 
 def latency(canvas: Canvas, results: Results) -> bool:
-    found = [results.outcome("connections"), results.outcome("offered")]
-    lines = [line for outcome in found if outcome is not None for line in outcome.series]
+    """Over 5,000 connections; False where nothing was measured, as for the others."""
+    lines = lines_of(results, "connections", "offered")
     if lines:
         axes = canvas.subplots()
         distribution(axes, lines)
@@ -78,27 +94,30 @@ def latency(canvas: Canvas, results: Results) -> bool:
     return bool(lines)
 
 
-def tail(canvas: Canvas, outcome: Outcome | None) -> bool:
-    lines = outcome.series if outcome else ()
+def tail(canvas: Canvas, results: Results) -> bool:
+    """An effect in each part, with and without it."""
+    lines = lines_of(results, "tail")
     if lines:
         axes = canvas.subplots(1, len(lines) // 2, sharey=True, squeeze=False)[0]
         for place, axis in enumerate(axes):
-            distribution(axis, lines[2 * place : 2 * place + 2])
+            both = [line.name.partition(" ") for line in lines[2 * place : 2 * place + 2]]
+            points = [line.points for line in lines[2 * place : 2 * place + 2]]
+            distribution(axis, [Series(words[0], line) for words, line in zip(both, points, strict=True)])
+            axis.set_title(both[0][2])
             axis.label_outer()
     return bool(lines)
 
 
-def scale(canvas: Canvas, outcome: Outcome | None) -> bool:
-    if outcome is None or not outcome.series:
+def scale(canvas: Canvas, results: Results) -> bool:
+    """Cost on the left, memory on the right."""
+    lines = lines_of(results, "scale")
+    if not lines:
         return False
     costs, memory = canvas.subplots(1, 2)
-    for line in outcome.series:
+    for line in lines:
         axes = memory if MEMORY in line.name else costs
         axes.plot(*zip(*line.points, strict=True), marker="o", label=line.name)
-    for axes, title, unit in (
-        (costs, "Cost of a request", "CPU time, times the floor"),
-        (memory, "Memory", "MB"),
-    ):
+    for axes, title, unit in ((costs, "Cost of a request", "CPU time, times the floor"), (memory, "Memory", "MB")):
         axes.set_xscale("log")
         axes.set_ylim(bottom=0)
         axes.set_xlabel("identities or clients")
@@ -123,7 +142,7 @@ def stages(canvas: Canvas, results: Results) -> bool:
     axes.invert_yaxis()
     axes.set_xlabel("CPU time of a request, us")
     axes.set_title("Where the time of a request goes")
-    canvas.legend(loc="outside lower center", ncols=5, fontsize="small")
+    canvas.legend(loc="outside lower center", ncols=6, fontsize="small")
     return True
 
 
@@ -142,23 +161,3 @@ def stage_bars(results: Results) -> dict[str, dict[str, float]]:
         if whole is not None:
             bar["the rest"] = max(0.0, whole.cpu_per_request - sum(bar.values()))
     return bars
-
-
-def ratios(canvas: Canvas, history: Sequence[Results]) -> bool:
-    """The medians of every kept result, workload by workload, with the targets dotted."""
-    if not history:
-        return False
-    axes = canvas.subplots()
-    taken = [results.taken.removesuffix("Z").replace("T", "\n") for results in history]
-    for place, workload in enumerate(WORKLOADS):
-        found = [{one.name: summary.ratio for one, summary in pairs(results)} for results in history]
-        points = [(at, found_at[workload.name]) for at, found_at in enumerate(found) if workload.name in found_at]
-        if points:
-            axes.plot(*zip(*points, strict=True), marker="o", color=f"C{place}", label=workload.name)
-            axes.axhline(workload.target, color=f"C{place}", linestyle=":", linewidth=1)
-    axes.set_xticks(range(len(taken)), taken, fontsize="x-small")
-    axes.set_yscale("log")
-    axes.set_ylabel("CPU time, times the floor")
-    axes.set_title("All kept results (dotted: the targets)")
-    axes.legend(fontsize="small", ncols=2)
-    return True

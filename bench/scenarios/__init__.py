@@ -13,7 +13,18 @@ from tempfile import TemporaryDirectory
 
 from bench import BenchError
 from bench.results import Outcome
-from bench.scenarios import connections, footprint, offered, redis_costs, scale, stages, tail, traffic, workers
+from bench.scenarios import (
+    bad_tokens,
+    connections,
+    footprint,
+    offered,
+    redis_costs,
+    scale,
+    stages,
+    tail,
+    traffic,
+    workers,
+)
 from bench.servers import Server
 from bench.setting import Findings, Setting
 
@@ -35,14 +46,15 @@ class Scenario:
 
 SCENARIOS: Sequence[Scenario] = (
     Scenario("connections", "5,000 connections, saturated", connections.__doc__, connections.measure),
-    Scenario("offered", "20,000 requests a second offered over 5,000 connections", offered.__doc__, offered.measure),
-    Scenario("scale", "From a thousand to a million identities and clients", scale.__doc__, scale.measure),
-    Scenario("tail", "What garbage collection, ledger and scrapes do to the tail", tail.__doc__, tail.measure),
-    Scenario("footprint", "Start-up, and a service that nobody asks", footprint.__doc__, footprint.measure),
-    Scenario("redis", "What it costs Redis", redis_costs.__doc__, redis_costs.measure),
+    Scenario("offered", "5,000 connections, 20,000 req/s offered", offered.__doc__, offered.measure),
+    Scenario("scale", "Scale", scale.__doc__, scale.measure),
+    Scenario("tail", "Tail", tail.__doc__, tail.measure),
+    Scenario("footprint", "Start and idle", footprint.__doc__, footprint.measure),
+    Scenario("redis", "Redis", redis_costs.__doc__, redis_costs.measure),
     Scenario("workers", "Two workers", workers.__doc__, workers.measure),
-    Scenario("traffic", "Octets of a request and its answer", traffic.__doc__, traffic.measure),
-    Scenario("stages", "Where the time of a request goes", stages.__doc__, stages.measure),
+    Scenario("tokens", "Bad tokens", bad_tokens.__doc__, bad_tokens.measure),
+    Scenario("traffic", "Traffic", traffic.__doc__, traffic.measure),
+    Scenario("stages", "Stages", stages.__doc__, stages.measure),
 )
 
 

@@ -7,60 +7,40 @@ the peak of the process (`VmHWM`).
 """
 
 import statistics
+from functools import partial
 
-from bench.load import Load
 from bench.processes import read_peak_rss
-from bench.results import Figure, Series
-from bench.rounds import Running
+from bench.results import Figure
 from bench.rounds import measure as measure_load
 from bench.scripts import write_script
-from bench.setting import MEBIBYTE, Findings, Setting, company, noted, stand
+from bench.setting import MEBIBYTE, Findings, Setting, by_turns, crowd, distribution, middle_ms, noted, stand
 from bench.workloads import Workload
 
 CONNECTIONS = 5_000
 
 
 def measure(setting: Setting) -> Findings:
+    """Throughput, latency and memory."""
     workload = Workload.named("cached-proxy")
-    seconds, turns = setting.length(4, 2), setting.length(2, 1)
-    loads: dict[str, list[Load]] = {}
-    others = 0.0
     with stand(setting, setting.server, workload) as (server, floor, _):
         script = write_script(workload, server.suffix, setting.directory, next(setting.serials))
-
-        def take(running: Running) -> None:
-            nonlocal others
-            load, watch = measure_load(running, script, seconds, connections=CONNECTIONS)
-            loads.setdefault(running.server.name, []).append(load)
-            others = max(others, watch.others)
-
-        for running in (server, floor) * turns:
-            take(running)
+        load = partial(measure_load, script=script, seconds=setting.length(4, 2), connections=CONNECTIONS)
+        taken = by_turns((server, floor), setting.length(2, 1), load)
         resident = read_peak_rss(server.pid) / MEBIBYTE
-        own, floors = loads[server.server.name], loads[floor.server.name]
-    rate = median_rate(own)
+    rates, latencies = {}, {}
+    for name, turns in taken.items():
+        rates[name] = statistics.median(load.requests * 1e6 / load.duration_us for load, _ in turns)
+        latencies[name] = [load.quantiles_us for load, _ in turns]
+    rate, own, floors = rates[server.server.name], latencies[server.server.name], latencies[floor.server.name]
     little = f"{CONNECTIONS:,} connections at {rate:,.0f} req/s wait {CONNECTIONS / rate * 1e3:.0f} ms in the mean"
-    beside = f"the floor under the same load: {quantile_ms(floors, 99):.0f} ms"
+    beside = f"the floor under the same load: {middle_ms(floors, 99):.0f} ms"
     return Findings(
         [
             Figure("throughput", rate, "req/s"),
-            Figure("throughput of the floor", median_rate(floors), "req/s"),
-            Figure("latency p50", quantile_ms(own, 50), "ms"),
-            noted(Figure("latency p99", quantile_ms(own, 99), "ms", 50), little, beside, company(others)),
+            Figure("throughput of the floor", rates[floor.server.name], "req/s"),
+            Figure("latency p50", middle_ms(own, 50), "ms"),
+            noted(Figure("latency p99", middle_ms(own, 99), "ms", 50), little, beside, crowd(taken)),
             Figure("resident memory, at most", resident, "MB", 96),
         ],
         [distribution("service, saturated", own), distribution("floor, saturated", floors)],
     )
-
-
-def median_rate(loads: list[Load]) -> float:
-    return statistics.median(load.requests * 1e6 / load.duration_us for load in loads)
-
-
-def quantile_ms(loads: list[Load], percent: float) -> float:
-    return statistics.median(load.quantiles_us[percent] for load in loads) / 1000
-
-
-def distribution(name: str, loads: list[Load]) -> Series:
-    """Percent -> ms."""
-    return Series(name, [(percent, quantile_ms(loads, percent)) for percent in loads[0].quantiles_us])

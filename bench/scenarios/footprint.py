@@ -8,8 +8,7 @@ import statistics
 import time
 from functools import partial
 
-from bench.load import is_ready
-from bench.processes import SERVER_CORE, free_port, read_rss, started, wait_until
+from bench.processes import read_rss
 from bench.results import Figure
 from bench.rounds import running_redis, running_server, watched
 from bench.setting import MEBIBYTE, Findings, Setting, company, noted
@@ -24,12 +23,9 @@ def start_up(setting: Setting) -> Figure:
     taken = []
     with running_redis(setting.directory) as redis_port:
         for _ in range(starts):
-            port, log = free_port(), setting.directory / "start.log"
-            scratch = setting.directory / "start"
-            command, environment = setting.server.filled(port=port, redis_port=redis_port, redis_db=0, scratch=scratch)
             began = time.monotonic()
-            with started(command, environment, SERVER_CORE, log) as process:
-                taken.append(wait_until(partial(is_ready, port, setting.server.ready), process, log) - began)
+            with running_server(setting.server, setting.directory, redis_port=redis_port, redis_db=0):
+                taken.append(time.monotonic() - began)
     spread = f"{min(taken):.2f} to {max(taken):.2f} s"
     return Figure(f"ready after the start (median of {starts})", statistics.median(taken), "s", 0.4, spread)
 

@@ -9,12 +9,12 @@ once a millisecond; how late it sent is a figure of its own and part of all late
 import statistics
 
 from bench.load import OpenLoad, run_open_loop
-from bench.openloop import Plan, Stream
+from bench.openloop import Plan
 from bench.processes import read_peak_rss
-from bench.results import Figure, Series
+from bench.results import Figure
 from bench.rounds import Running, Watch, watched
-from bench.scripts import write_records
-from bench.setting import MEBIBYTE, Findings, Setting, company, noted, stand
+from bench.scripts import write_stream
+from bench.setting import MEBIBYTE, Findings, Setting, by_turns, crowd, distribution, middle_ms, noted, stand
 from bench.workloads import Workload
 
 CONNECTIONS = 5_000
@@ -23,53 +23,34 @@ STREAM = "cached"
 
 
 def measure(setting: Setting) -> Findings:
+    """Latency, what server and generator took of their cores, and memory."""
     workload = Workload.named("cached-proxy")
-    turns = setting.length(2, 1)
-    taken: dict[str, list[tuple[OpenLoad, Watch]]] = {}
     with stand(setting, setting.server, workload) as (server, floor, _):
-        records = setting.directory / "open.records"
-        write_records(workload.records(server.suffix), records)
-        for running in (server, floor) * turns:
-            taken.setdefault(running.server.name, []).append(offer(setting, running, str(records)))
+        streams = [write_stream(STREAM, workload.records(server.suffix), setting.directory)]
+
+        def offer(running: Running) -> tuple[OpenLoad, Watch]:
+            plan = Plan(running.port, CONNECTIONS, RATE, setting.length(5.0, 2.0), streams)
+            return watched(running, lambda: run_open_loop(plan))
+
+        taken = by_turns((server, floor), setting.length(2, 1), offer)
         resident = read_peak_rss(server.pid) / MEBIBYTE
-        own, floors = taken[server.server.name], taken[floor.server.name]
-    loads, floor_loads = [load for load, _ in own], [load for load, _ in floors]
-    busy = statistics.median(watch.cpu.microseconds / watch.duration_us for _, watch in own)
-    generator = max(load.generator_cpu for load in loads)
-    beside = f"the floor: {quantile_ms(floor_loads, 99):.1f} ms"
-    lag = f"the generator itself was up to {lag_ms(loads):.1f} ms late for one in a hundred"
-    others = company(max(watch.others for _, watch in (*own, *floors)))
+    turns = taken[server.server.name]
+    own, floors = ([load.streams[STREAM] for load, _ in taken[one.server.name]] for one in (server, floor))
+    busy = statistics.median(watch.cpu.microseconds / watch.duration_us for _, watch in turns)
+    beside = f"the floor: {middle_ms(floors, 99):.1f} ms"
+    late = max(load.lag_us[99.0] for load, _ in turns) / 1000
+    lag = f"the generator itself was up to {late:.1f} ms late for one in a hundred"
+    generator = max(load.generator_cpu for load, _ in turns)
+    tail = f"the floor: {middle_ms(floors, 99.9):.1f} ms"
     return Findings(
         [
-            Figure("answered", statistics.median(load.rate for load in loads), "req/s"),
-            Figure("latency p50", quantile_ms(loads, 50), "ms"),
-            noted(Figure("latency p99", quantile_ms(loads, 99), "ms", 10), beside, lag, others),
-            Figure(
-                "latency p99.9",
-                quantile_ms(loads, 99.9),
-                "ms",
-                note=f"the floor: {quantile_ms(floor_loads, 99.9):.1f} ms",
-            ),
+            Figure("answered", statistics.median(load.rate for load, _ in turns), "req/s"),
+            Figure("latency p50", middle_ms(own, 50), "ms"),
+            noted(Figure("latency p99", middle_ms(own, 99), "ms", 10), beside, lag, crowd(taken)),
+            Figure("latency p99.9", middle_ms(own, 99.9), "ms", note=tail),
             Figure("the server's core in use", busy * 100, "%", note="connecting and waiting included"),
             Figure("the generator's core in use by it", generator * 100, "%", note="Redis comes on top"),
             Figure("resident memory, at most", resident, "MB", 96),
         ],
-        [
-            Series(name, [(percent, quantile_ms(found, percent)) for percent in found[0].lag_us])
-            for name, found in (("service, 20,000 req/s offered", loads), ("floor, 20,000 req/s offered", floor_loads))
-        ],
+        [distribution("service, 20,000 req/s offered", own), distribution("floor, 20,000 req/s offered", floors)],
     )
-
-
-def offer(setting: Setting, running: Running, records: str) -> tuple[OpenLoad, Watch]:
-    seconds = setting.length(5.0, 2.0)
-    plan = Plan(running.port, CONNECTIONS, RATE, seconds, [Stream(STREAM, records)])
-    return watched(running, lambda: run_open_loop(plan))
-
-
-def quantile_ms(loads: list[OpenLoad], percent: float) -> float:
-    return statistics.median(load.streams[STREAM][percent] for load in loads) / 1000
-
-
-def lag_ms(loads: list[OpenLoad]) -> float:
-    return max(load.lag_us[99.0] for load in loads) / 1000

@@ -7,12 +7,14 @@ takes all requests of an event-loop tick, so with fewer requests at a time there
 
 import statistics
 from contextlib import closing
+from itertools import islice
 
 import redis
 
 from bench.processes import read_cpu, spent
 from bench.results import Figure
 from bench.rounds import measure as measure_load
+from bench.rounds import redis_pid
 from bench.scripts import write_script
 from bench.servers import lasting
 from bench.setting import Findings, Setting, stand
@@ -29,11 +31,11 @@ def measure(setting: Setting) -> Findings:
         closing(redis.Redis(host="127.0.0.1", port=port)) as client,
     ):
         script = write_script(workload, running.suffix, setting.directory, next(setting.serials))
-        redis_pid = int(client.info("server")["process_id"])
         client.config_resetstat()
-        before = read_cpu(redis_pid)
+        pid = redis_pid(port)
+        before = read_cpu(pid)
         load, _ = measure_load(running, script, setting.length(4, 2))
-        cpu = spent(before, read_cpu(redis_pid)).microseconds
+        cpu = spent(before, read_cpu(pid)).microseconds
         figures = [
             Figure("script calls per request", script_calls(client) / load.requests, ""),
             Figure("CPU of Redis per request", cpu / load.requests, "us"),
@@ -54,9 +56,6 @@ def script_calls(client: redis.Redis) -> int:
 
 def mean_octets(client: redis.Redis, pattern: str) -> float | None:
     """Mean MEMORY USAGE of the first keys that match; None when none does."""
-    octets = []
-    for key in client.scan_iter(match=pattern, count=1000):
-        octets.append(int(client.memory_usage(key) or 0))
-        if len(octets) == KEYS_LOOKED_AT:
-            break
+    keys = islice(client.scan_iter(match=pattern, count=1000), KEYS_LOOKED_AT)
+    octets = [int(client.memory_usage(key) or 0) for key in keys]
     return statistics.fmean(octets) if octets else None

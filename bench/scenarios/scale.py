@@ -8,33 +8,26 @@ memory and has to ask Redis. Times the floor, measured by turns with it at each 
 against that of a thousand.
 """
 
-import http.client
-import json
 import math
-import statistics
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import redis
 
-from bench import BenchError
-from bench.load import EXCHANGE_SECONDS, run_wrk
+from bench.load import Load, issue
 from bench.processes import read_rss
 from bench.results import Figure, Series
-from bench.rounds import Running
+from bench.rounds import Running, Watch, warm
 from bench.rounds import measure as measure_load
 from bench.scripts import RESULT
 from bench.servers import lasting
-from bench.setting import MEBIBYTE, Findings, Setting, Stand, company, noted, stand
+from bench.setting import MEBIBYTE, Findings, Setting, Stand, by_turns, company, noted, ratio, stand
 from bench.workloads import FEW_HEADERS, Workload
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 FEW = SIZES[0]
 GUIDE_HIT_RATIO = 0.94
 GUIDE_MEMORY = 256  # MB, the limit of a pod
-BATCH = 1_000
 PREFIX = "scale"
 
 
@@ -88,19 +81,6 @@ def script(axis: Axis, size: int, seed: int, draw: str = BY_CHANCE) -> str:
     return text + RESULT
 
 
-def issue(port: int, first: int, end: int) -> None:
-    """Issue the identities number ``first`` to ``end``. Raises BenchError unless all are."""
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=EXCHANGE_SECONDS)) as connection:
-        for start in range(first, end, BATCH):
-            rows = [{"name": "x", "prefix": PREFIX, "run": str(run)} for run in range(start, min(start + BATCH, end))]
-            body = json.dumps({"environments": rows}, separators=(",", ":"))
-            connection.request("POST", "/api/v1/identities", body, {"Content-Type": "application/json"})
-            response = connection.getresponse()
-            said = response.read()
-            if response.status != 200:
-                raise BenchError(f"Issuing {start} to {end}: expected a 200, got {response.status}: {said[:200]!r}.")
-
-
 def measure(setting: Setting) -> Findings:
     sizes = setting.length(SIZES, SIZES[:2])
     costs: dict[str, list[float]] = {axis.name: [] for axis in AXES}
@@ -112,7 +92,7 @@ def measure(setting: Setting) -> Findings:
     ):
         issued = 0
         for size in sizes:
-            issue(standing.server.port, issued, size)
+            issue(standing.server.port, [(PREFIX, str(run)) for run in range(issued, size)])
             issued = size
             for axis in AXES:
                 cost, crowd = times_the_floor(setting, standing, axis, size)
@@ -123,46 +103,28 @@ def measure(setting: Setting) -> Findings:
     for name, found in costs.items():
         title = f"{sizes[-1]:,} {name}, against {FEW:,}"
         at = " -> ".join(f"{cost:.2f}" for cost in found)
-        figures.append(
-            noted(Figure(title, found[-1] / found[0], "times", 1.15, f"times the floor: {at}"), company(others))
-        )
-    sizes_text = ", ".join(f"{size:,}" for size in sizes)
-    figures.append(
-        Figure("resident memory, at most", max(resident), "MB", GUIDE_MEMORY, f"at {sizes_text}: {listed(resident)} MB")
-    )
-    figures.append(Figure("memory of Redis", stored[-1], "MB", note=f"at {sizes_text}: {listed(stored)} MB"))
+        figure = Figure(title, found[-1] / found[0], "times", 1.15, f"times the floor: {at}")
+        figures.append(noted(figure, company(others)))
+    for title, values, at_most in (
+        ("resident memory, at most", resident, GUIDE_MEMORY),
+        ("memory of Redis", stored, None),
+    ):
+        steps = ", ".join(f"{value:.0f} MB at {size:,}" for value, size in zip(values, sizes, strict=True))
+        figures.append(Figure(title, max(values), "MB", at_most, steps))
     lines = [*costs.items(), ("resident memory, MB", resident), ("memory of Redis, MB", stored)]
     return Findings(figures, [Series(name, list(zip(map(float, sizes), line, strict=True))) for name, line in lines])
-
-
-def listed(values: list[float]) -> str:
-    return ", ".join(f"{value:.0f}" for value in values)
 
 
 def times_the_floor(setting: Setting, standing: Stand, axis: Axis, size: int) -> tuple[float, float]:
     """CPU per request of the server in times of the floor's, and the worst share that others had of the core."""
     path = setting.directory / "scale.lua"
-    ratios, others = [], 0.0
     path.write_text(script(replace(axis, popular=0), size, 0, IN_TURN))
-    warm(standing.server, path, min(size, WARM_REQUESTS))
-    for turn in range(setting.length(2, 1)):
-        costs = {}
-        for running in in_turn(standing, turn):
-            path.write_text(script(axis, size, next(setting.serials)))
-            load, watch = measure_load(running, path, 1)
-            costs[running.server.name] = watch.cpu.microseconds / load.requests
-            others = max(others, watch.others)
-        ratios.append(costs[standing.server.server.name] / costs[standing.floor.server.name])
-    return statistics.median(ratios), others
+    warm(standing.server, path, math.inf, most=min(size, WARM_REQUESTS))
 
+    def load(running: Running) -> tuple[Load, Watch]:
+        path.write_text(script(axis, size, next(setting.serials)))
+        return measure_load(running, path, 1)
 
-def warm(running: Running, path: Path, requests: int) -> None:
-    """So that what the worker and Redis can remember, they have seen."""
-    load = run_wrk(running.port, path, 1)
-    if load.requests < requests:
-        run_wrk(running.port, path, math.ceil(requests / load.requests * load.duration_us / 1e6))
-
-
-def in_turn(standing: Stand, turn: int) -> Iterator[Running]:
-    pair = (standing.server, standing.floor)
-    yield from pair if turn % 2 == 0 else reversed(pair)
+    taken = by_turns((standing.server, standing.floor), setting.length(2, 1), load)
+    others = max(watch.others for turns in taken.values() for _, watch in turns)
+    return ratio(taken, standing.server.server.name, standing.floor.server.name), others

@@ -11,22 +11,27 @@ import http.client
 import statistics
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
-from bench.load import EXCHANGE_SECONDS, run_open_loop, seed
-from bench.openloop import Plan, Stream
+from bench.load import EXCHANGE_SECONDS, OpenLoad, run_open_loop
+from bench.openloop import Plan
 from bench.results import Figure, Series
-from bench.rounds import Running, running_redis, running_server, watched
-from bench.scripts import write_records
-from bench.servers import Server, altered
-from bench.setting import Findings, Setting, company, noted
-from bench.workloads import Workload
+from bench.rounds import Running, Watch, seeded, watched
+from bench.scripts import write_stream
+from bench.servers import Server, altered, with_ledger
+from bench.setting import Findings, Setting, by_turns, crowd, distribution, middle_ms, noted
+from bench.workloads import LONG_SERIAL, Workload
 
 CONNECTIONS = 100
 RATE = 8_000  # requests a second; well below saturation, where a pause shows and no queue hides it
 CACHED, ISSUING = "cached", "issuing"
+WITH, WITHOUT = "with", "without"
 CACHED_FOR_EACH_ISSUED = 15  # about the guide's hit ratio of 94 %
+STREAMS = (
+    (CACHED, Workload.named("cached-proxy"), CACHED_FOR_EACH_ISSUED, "%d"),
+    (ISSUING, Workload.named("issuing"), 1, LONG_SERIAL),
+)
 POKES_PER_SECOND = 5  # a Prometheus and a probe come once in ten seconds
 POKED = ("/api/metrics", "/api/health")
 
@@ -43,10 +48,6 @@ class Effect:
 
 def unchanged(server: Server) -> Server:
     return server
-
-
-def with_ledger(server: Server) -> Server:
-    return replace(server, environment={**server.environment, "DATABASE_URL": "sqlite:///{scratch}.db"})
 
 
 EFFECTS: Sequence[Effect] = (
@@ -67,54 +68,28 @@ def measure(setting: Setting) -> Findings:
 
 def added(setting: Setting, effect: Effect) -> tuple[Figure, list[Series]]:
     """Milliseconds that the effect adds to p99.9, and both distributions."""
-    kinds = ("with", "without")
-    latencies: dict[str, list[dict[float, int]]] = {kind: [] for kind in kinds}
-    others = 0.0
-    with ExitStack() as stack:
-        redis_port = stack.enter_context(running_redis(setting.directory))
-        fleet = {}
-        for database, (kind, make) in enumerate(zip(kinds, (effect.having, effect.lacking), strict=True)):
-            server = replace(make(setting.server), name=kind)
-            running = stack.enter_context(
-                running_server(server, setting.directory, redis_port=redis_port, redis_db=database)
-            )
-            fleet[kind] = replace(running, suffix=seed(running.port))
-        streams = write_streams(setting, fleet["with"].suffix)
-        for turn in range(setting.length(3, 1)):
-            for kind in kinds if turn % 2 == 0 else reversed(kinds):
-                poking = poked(fleet[kind].port) if effect.poked and kind == "with" else nullcontext()
-                with poking:
-                    found, crowd = offer(setting, fleet[kind], streams)
-                latencies[kind].append(found)
-                others = max(others, crowd)
-    differences = [w[99.9] - wo[99.9] for w, wo in zip(latencies["with"], latencies["without"], strict=True)]
-    median = {kind: statistics.median(found[99.9] for found in taken) / 1000 for kind, taken in latencies.items()}
-    note = f"p99.9 with {median['with']:.1f} ms, without {median['without']:.1f} ms"
+    makers = {WITH: effect.having, WITHOUT: effect.lacking}
+    servers = [replace(make(setting.server), name=kind) for kind, make in makers.items()]
+    with seeded(servers, setting.directory) as (fleet, _):
+        streams = [
+            write_stream(name, workload.records(fleet[0].suffix), setting.directory, weight=weight, serial_format=form)
+            for name, workload, weight, form in STREAMS
+        ]
+
+        def offer(running: Running) -> tuple[OpenLoad, Watch]:
+            seconds, serial = setting.length(3.0, 2.0), next(setting.serials)
+            plan = Plan(running.port, CONNECTIONS, RATE, seconds, streams, serial=serial)
+            with poked(running.port) if effect.poked and running.server.name == WITH else nullcontext():
+                return watched(running, lambda: run_open_loop(plan))
+
+        taken = by_turns(fleet, setting.length(3, 1), offer)
+    latencies = {kind: [load.streams[CACHED] for load, _ in turns] for kind, turns in taken.items()}
+    differences = [w[99.9] - wo[99.9] for w, wo in zip(latencies[WITH], latencies[WITHOUT], strict=True)]
+    median = {kind: middle_ms(found, 99.9) for kind, found in latencies.items()}
+    note = f"p99.9 with {median[WITH]:.1f} ms, without {median[WITHOUT]:.1f} ms"
     figure = Figure(f"{effect.name}: added to p99.9", statistics.median(differences) / 1000, "ms", 5, note)
-    lines = [
-        Series(
-            f"{kind} {effect.name}",
-            [(percent, statistics.median(found[percent] for found in taken) / 1000) for percent in taken[0]],
-        )
-        for kind, taken in latencies.items()
-    ]
-    return noted(figure, company(others)), lines
-
-
-def write_streams(setting: Setting, suffix: str) -> list[Stream]:
-    streams = []
-    for name, workload_name, weight in ((CACHED, "cached-proxy", CACHED_FOR_EACH_ISSUED), (ISSUING, "issuing", 1)):
-        workload = Workload.named(workload_name)
-        path = setting.directory / f"{name}.records"
-        write_records(workload.records(suffix), path)
-        streams.append(Stream(name, str(path), weight, workload.serial_format))
-    return streams
-
-
-def offer(setting: Setting, running: Running, streams: list[Stream]) -> tuple[dict[float, int], float]:
-    plan = Plan(running.port, CONNECTIONS, RATE, setting.length(3.0, 2.0), streams, serial=next(setting.serials))
-    load, watch = watched(running, lambda: run_open_loop(plan))
-    return dict(load.streams[CACHED]), watch.others
+    lines = [distribution(f"{kind} {effect.name}", found) for kind, found in latencies.items()]
+    return noted(figure, crowd(taken)), lines
 
 
 @contextmanager

@@ -7,51 +7,43 @@ spare them.
 """
 
 import statistics
-from contextlib import ExitStack
 from dataclasses import replace
 
-from bench.load import CONNECTIONS, seed
+from bench.load import CONNECTIONS, Load
 from bench.results import Figure
-from bench.rounds import Running, running_redis, running_server, warm
+from bench.rounds import Running, Watch, seeded, warm
 from bench.rounds import measure as measure_load
 from bench.scripts import write_script
 from bench.servers import Server
-from bench.setting import Findings, Setting, company, noted
+from bench.setting import Findings, Setting, by_turns, costs, crowd, noted, ratio
 from bench.workloads import Workload
 
 
 def with_workers(server: Server, count: int) -> Server:
+    """The same server with so many worker processes."""
     name = f"{server.name} with {count} workers"
     return replace(server, name=name, environment={**server.environment, "WORKERS": str(count)})
 
 
 def measure(setting: Setting) -> Findings:
-    workload = Workload.named("cached-proxy")
-    seconds, turns = setting.length(2, 2), setting.length(4, 1)
-    costs: dict[int, list[float]] = {1: [], 2: []}
-    others = 0.0
-    with ExitStack() as stack:
-        redis_port = stack.enter_context(running_redis(setting.directory))
-        fleet: dict[int, Running] = {}
-        for count in costs:
-            server = with_workers(setting.server, count)
-            running = stack.enter_context(
-                running_server(server, setting.directory, redis_port=redis_port, redis_db=count)
-            )
-            fleet[count] = replace(running, suffix=seed(running.port))
-        script = write_script(workload, fleet[1].suffix, setting.directory, next(setting.serials))
-        for running in fleet.values():
+    """CPU per request with one worker and with two."""
+    workload, seconds = Workload.named("cached-proxy"), setting.length(2, 2)
+    servers = [with_workers(setting.server, count) for count in (1, 2)]
+    one, two = (server.name for server in servers)
+    with seeded(servers, setting.directory) as (fleet, _):
+        script = write_script(workload, fleet[0].suffix, setting.directory, next(setting.serials))
+        for running in fleet:
             warm(running, script, seconds)
-        for turn in range(turns):
-            for count in (1, 2) if turn % 2 == 0 else (2, 1):
-                load, watch = measure_load(fleet[count], script, seconds, connections=count * CONNECTIONS)
-                costs[count].append(watch.cpu.microseconds / load.requests)
-                others = max(others, watch.others)
-    ratio = statistics.median(two / one for one, two in zip(costs[1], costs[2], strict=True))
+
+        def load(running: Running) -> tuple[Load, Watch]:
+            count = int(running.server.environment["WORKERS"])
+            return measure_load(running, script, seconds, connections=count * CONNECTIONS)
+
+        taken = by_turns(fleet, setting.length(4, 1), load)
     return Findings(
         [
-            Figure("CPU per request, one worker", statistics.median(costs[1]), "us"),
-            Figure("CPU per request, two workers", statistics.median(costs[2]), "us"),
-            noted(Figure("two workers, times one", ratio, "", 1.1), company(others)),
-        ],
+            Figure("CPU per request, one worker", statistics.median(costs(taken, one)), "us"),
+            Figure("CPU per request, two workers", statistics.median(costs(taken, two)), "us"),
+            noted(Figure("two workers, times one", ratio(taken, two, one), "", 1.1), crowd(taken)),
+        ]
     )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bench import BenchError
-from bench.__main__ import THE_WORKLOADS, parse_arguments, place, servers
+from bench.__main__ import THE_WORKLOADS, parse_arguments, place
 from bench.results import DIRECTORY
 from bench.rounds import Plan
 from bench.scenarios import SCENARIOS
@@ -52,7 +52,6 @@ def test_a_server_that_lacks_something_says_what(needs: dict[str, Any], reason: 
         (["--quick"], False),
         (["--only", "validate"], False),
         (["--scenario", "scale"], False),
-        (["--service-command", "python x.py"], False),
     ],
 )
 def test_only_a_whole_run_becomes_the_newest_result(arguments: list[str], kept: bool) -> None:
@@ -66,11 +65,6 @@ def test_a_run_that_could_not_be_believed_is_refused(arguments: list[str], capsy
     with pytest.raises(SystemExit, match="2"):
         parse_arguments(arguments)
     assert "error" in capsys.readouterr().err
-
-
-def test_another_command_stands_in_for_the_service_with_its_braces_kept() -> None:
-    first = servers(parse_arguments(["--service-command", "python 'a b.py' {x}"]))[0]
-    assert first.filled(port=1, redis_port=2, redis_db=0)[0] == ["python", "a b.py", "{x}"]
 
 
 def test_without_a_choice_everything_is_measured() -> None:

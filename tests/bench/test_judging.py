@@ -2,7 +2,6 @@
 
 import json
 import random
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from bench import BenchError
-from bench.gate import AGAIN, FIRST, Effort, Gate, checkout, parse_arguments
+from bench.gate import AGAIN, FIRST, Effort, Gate, checkout
 from bench.judging import (
     BASELINE,
-    TOLERANCE,
     Pair,
     Ratios,
     Verdict,
@@ -148,14 +146,3 @@ def test_another_checkout_is_the_reference_where_there_is_one() -> None:
 def test_a_directory_without_the_service_is_no_checkout(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="no checkout"):
         checkout(tmp_path)
-
-
-def test_the_tolerance_lies_between_noise_and_the_regression_that_must_be_seen() -> None:
-    assert 0.05 <= TOLERANCE <= 0.1
-    assert statistics.median([2.0 * 1.15]) / 2.0 - 1 > TOLERANCE
-
-
-def test_ways_of_judging_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        parse_arguments(["--write", "--prove", "3"])
-    assert "not allowed with" in capsys.readouterr().err

@@ -1,15 +1,18 @@
 """The open-loop generator against servers that answer, stall, refuse and hang up."""
 
 import asyncio
+import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bench import BenchError
-from bench.load import parse_open_result
+from bench.load import open_loop_command, parse_open_result
 from bench.openloop import Generator, NoFigure, Plan, Source, Stream, quantiles
 
+HANG_UP = b"\0"  # at the end of an answer
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
 
@@ -17,6 +20,7 @@ def test_percentiles_are_values_that_occurred() -> None:
     found = quantiles(list(range(1000, 0, -1)))
     assert (found[50.0], found[99.0], found[99.9], found[100.0]) == (501, 991, 1000, 1000)
     assert quantiles([7]) == dict.fromkeys(found, 7)
+    assert quantiles([9, 1])[99.0] == 9
     assert quantiles([]) == {}
 
 
@@ -42,7 +46,10 @@ class Server(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         assert data == b"GET"
         self._count[0] += 1
-        self._transport.write(self._answer(self._count[0]))
+        answer = self._answer(self._count[0])
+        self._transport.write(answer.removesuffix(HANG_UP))
+        if answer.endswith(HANG_UP):
+            self._transport.close()
 
 
 async def offered(answer: Callable[[int], bytes], tmp_path: Path, **changed: float) -> dict[str, dict[float, int]]:
@@ -83,12 +90,28 @@ def test_requests_that_had_to_wait_for_a_connection_are_charged_from_when_they_w
 
 @pytest.mark.integration
 @pytest.mark.parametrize(
-    "answer",
-    [b"HTTP/1.1 429 Too Many\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b"SSH-2.0-x\r\n\r\n"],
+    "answer", [b"HTTP/1.1 429 Too Many\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b"SSH-2.0-x\r\n\r\n"]
 )
 def test_an_answer_that_is_no_200_with_a_length_voids_the_figure(answer: bytes, tmp_path: Path) -> None:
     with pytest.raises(NoFigure, match="no 200 with a length"):
         asyncio.run(offered(lambda number: ANSWER if number < 30 else answer, tmp_path))
+
+
+@pytest.mark.integration
+def test_a_server_that_hangs_up_within_an_answer_voids_the_figure(tmp_path: Path) -> None:
+    with pytest.raises(NoFigure, match="A connection was lost"):
+        asyncio.run(offered(lambda number: ANSWER if number < 30 else ANSWER[:-1] + HANG_UP, tmp_path))
+
+
+def test_a_server_that_is_away_is_a_fault_and_no_figure(tmp_path: Path) -> None:
+    (tmp_path / "records").write_bytes(b"GET\0")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # and never listens
+        plan = Plan(unused.getsockname()[1], 1, 30, 1.0, [Stream("s", str(tmp_path / "records"))])
+        done = subprocess.run(open_loop_command(plan), capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 1
+    with pytest.raises(BenchError, match="it said: fault"):
+        parse_open_result(done.stdout)
 
 
 def test_what_the_generator_says_is_read_by_stream_and_percentile() -> None:

@@ -11,7 +11,7 @@ from bench import BenchError, duties
 from bench.duties import Answer, Candidate, objections
 from bench.load import seed
 from bench.peers import BUN, FASTAPI, FASTHTTP, NODE, PEERS, versions
-from bench.rounds import Running, running_redis, running_server
+from bench.rounds import Running, running_server, seeded
 from bench.servers import SERVICE, Server
 from bench.workloads import WORKLOADS
 
@@ -58,16 +58,9 @@ def test_rows_have_names_of_their_own_and_what_a_rival_needs_to_be_started() -> 
 
 
 @pytest.fixture(scope="module")
-def redis_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with running_redis(tmp_path_factory.mktemp("redis")) as port:
-        yield port
-
-
-@pytest.fixture(scope="module")
-def service(redis_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    directory = tmp_path_factory.mktemp("service")
-    with running_server(SERVICE, directory, redis_port=redis_port, redis_db=0) as running:
-        yield replace(running, suffix=seed(running.port))
+def service_and_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, int]]:
+    with seeded([SERVICE], tmp_path_factory.mktemp("service")) as ((running,), redis_port):
+        yield running, redis_port
 
 
 def ask_all(service: Running, running: Running, redis_port: int, database: int) -> None:
@@ -82,8 +75,9 @@ def ask_all(service: Running, running: Running, redis_port: int, database: int) 
 @pytest.mark.integration
 @pytest.mark.parametrize(("database", "rival"), list(enumerate(RIVALS, 1)), ids=[rival.name for rival in RIVALS])
 def test_a_rival_gives_the_services_answers_to_every_workload(
-    database: int, rival: Server, service: Running, redis_port: int, tmp_path: Path
+    database: int, rival: Server, service_and_redis: tuple[Running, int], tmp_path: Path
 ) -> None:
+    service, redis_port = service_and_redis
     if reason := rival.left_out():
         pytest.skip(f"{rival.name}: {reason}")
     with running_server(rival, tmp_path, redis_port=redis_port, redis_db=database) as running:
@@ -93,7 +87,8 @@ def test_a_rival_gives_the_services_answers_to_every_workload(
 
 
 @pytest.mark.integration
-def test_a_server_that_keeps_no_counter_in_redis_is_refused(service: Running, redis_port: int) -> None:
+def test_a_server_that_keeps_no_counter_in_redis_is_refused(service_and_redis: tuple[Running, int]) -> None:
+    service, redis_port = service_and_redis
     blind = Running(replace(SERVICE, name="blind", cell_keys="nothing:*"), service.pid, service.port)
     with pytest.raises(BenchError, match=r"blind can't be compared: it left 0 counters of a new client in Redis"):
         ask_all(service, blind, redis_port, 0)

@@ -58,10 +58,7 @@ def reading(ticks: int, **threads: int) -> CpuReading:
 
 
 def test_nanoseconds_are_believed_while_every_thread_lives() -> None:
-    before, after = (
-        reading(100, t1=1_000_000_000, t2=5_000),
-        reading(400, t1=4_001_000_000, t2=5_000, t3=2_000),
-    )
+    before, after = (reading(100, t1=1_000_000_000, t2=5_000), reading(400, t1=4_001_000_000, t2=5_000, t3=2_000))
     assert spent(before, after) == (3_001_002.0, "schedstat")
 
 

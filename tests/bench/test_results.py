@@ -7,18 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench import BenchError
-from bench.results import (
-    FORMAT_WITHOUT_SCENARIOS,
-    Figure,
-    Outcome,
-    Results,
-    Sample,
-    Series,
-    machine,
-    newest,
-    read,
-    summarize,
-)
+from bench.results import Figure, Outcome, Results, Sample, Series, machine, newest, read, summarize
 
 
 def sample(round_: int, server: str, us: float, workload: str = "validate") -> Sample:
@@ -59,15 +48,6 @@ def test_a_result_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
     RESULTS.write(tmp_path / "one.json")
     assert read(tmp_path / "one.json") == RESULTS
     assert [path.name for path in tmp_path.iterdir()] == ["one.json"]
-
-
-def test_a_result_from_before_there_were_scenarios_still_has_its_samples(tmp_path: Path) -> None:
-    RESULTS.write(tmp_path / "new.json")
-    document = json.loads((tmp_path / "new.json").read_text())
-    del document["outcomes"], document["faults"]
-    document |= {"format": FORMAT_WITHOUT_SCENARIOS, "extras": [{"name": "idle", "value": 3.5, "unit": "MB"}]}
-    (tmp_path / "old.json").write_text(json.dumps(document))
-    assert read(tmp_path / "old.json") == replace(RESULTS, outcomes=[], faults=())
 
 
 def test_a_figure_is_found_by_its_scenario_and_name() -> None:

@@ -6,30 +6,31 @@ import pytest
 
 from bench.processes import require_tools
 from bench.rounds import Plan, run
-from bench.servers import SERVICE
+from bench.servers import SERVICE, lasting
 from bench.workloads import Workload
+
+BROKEN = replace(SERVICE, name="broken", command=("{python}", "-c", "raise SystemExit('no licence')"))
 
 
 @pytest.mark.integration
 def test_a_peer_that_does_not_start_is_told_of_and_the_others_are_measured() -> None:
+    """The one behind it also leaves its counters where they are looked for."""
     require_tools()
-    broken = replace(SERVICE, name="broken", command=("{python}", "-c", "raise SystemExit('no licence')"))
+    other = replace(lasting(SERVICE), name="other", cell_keys="af:{0}:c:?*")
     faults: list[str] = []
-    samples = run(
-        Plan([SERVICE, broken], [Workload.named("cached-proxy")], rounds=1, seconds=1), lambda _: None, faults.append
-    )
-    assert [sample.server for sample in samples] == ["floor", SERVICE.name]
+    plan = Plan([SERVICE, BROKEN, other], [Workload.named("cached-proxy")], rounds=1, seconds=1)
+    samples = run(plan, lambda _: None, faults.append)
+    assert [sample.server for sample in samples] == ["floor", SERVICE.name, "other"]
     assert all(sample.cpu_per_request > 1 for sample in samples)
     (fault,) = faults
-    assert fault.startswith("broken, round 1: broken did not become ready")
+    assert fault.startswith("round 1: broken: broken did not become ready")
     assert "no licence" in fault
 
 
 @pytest.mark.integration
 def test_a_service_that_does_not_start_costs_its_round_and_not_the_run() -> None:
     require_tools()
-    broken = replace(SERVICE, command=("{python}", "-c", "raise SystemExit('no licence')"))
     faults: list[str] = []
-    samples = run(Plan([broken], [Workload.named("cached-proxy")], rounds=2, seconds=1), lambda _: None, faults.append)
+    samples = run(Plan([BROKEN], [Workload.named("cached-proxy")], rounds=2, seconds=1), lambda _: None, faults.append)
     assert samples == []
     assert [fault.partition(":")[0] for fault in faults] == ["round 1", "round 2"]

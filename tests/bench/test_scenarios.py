@@ -7,11 +7,12 @@ import pytest
 
 from bench import BenchError, scenarios
 from bench.results import Figure, Outcome
-from bench.scenarios import SCENARIOS, Scenario
+from bench.scenarios import SCENARIOS, Scenario, bad_tokens, stages
 from bench.scenarios.scale import AXES, BY_CHANCE, SIZES, script
-from bench.scenarios.stages import findings
 from bench.servers import SERVICE
-from bench.setting import Findings, Setting, company, noted
+from bench.setting import Findings, Setting, company, noted, timings
+from bench.workloads import WORKLOADS
+from tests.support.tokens import BAD, BAD_EDDSA
 
 
 def good(setting: Setting) -> Findings:
@@ -61,24 +62,21 @@ def test_the_script_of_an_axis_draws_from_as_many_as_it_says(axis: object, draw:
     assert draw in text
 
 
-def row(client: str, stage: str, seconds: float, requests: int = 100) -> dict[str, object]:
-    return {"extra_info": {"client": client, "stage": stage, "requests": requests}, "stats": {"median": seconds}}
+@pytest.mark.integration
+def test_every_workload_goes_through_the_stages_and_each_bad_token_is_timed(tmp_path: Path) -> None:
+    setting = Setting(SERVICE, tmp_path)
+    figures = {figure.name: figure.value for figure in stages.measure(setting).figures}
+    assert list(figures) == [
+        f"{workload.name}: {stage}" for workload in WORKLOADS for stage in ("read", "ask", "reply", "answer")
+    ]
+    assert 0 < figures["cached-direct: ask"] < figures["cached-direct: answer"] < 1000
+    (worst,) = bad_tokens.measure(setting).figures
+    assert f"the worst of {len(BAD) + len(BAD_EDDSA)}" in worst.note
 
 
-def test_stages_are_read_from_the_benchmarks_that_say_so() -> None:
-    document = {
-        "benchmarks": [
-            row("cached-proxy", "parse", 0.0001), row("validate", "parse", 0.0002), row("validate", "body", 0.0003),
-            {"extra_info": {}, "stats": {"median": 1.0}},
-        ]
-    }  # fmt: skip
-    figures, series = findings(document)
-    assert [(figure.name, round(figure.value, 6)) for figure in figures] == [
-        ("cached-proxy: parse", 1.0), ("validate: parse", 2.0), ("validate: body", 3.0),
-    ]  # fmt: skip
-    assert [(line.name, [round(y, 6) for _, y in line.points]) for line in series] == [
-        ("parse", [1.0, 2.0]), ("body", [0.0, 3.0]),
-    ]  # fmt: skip
+def test_micro_benchmarks_that_fail_are_a_fault_with_their_output(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="The micro-benchmarks failed"):
+        timings(Setting(SERVICE, tmp_path), "test_nothing.py")
 
 
 @pytest.mark.integration

@@ -8,11 +8,11 @@ import h11
 import orjson
 import pytest
 
+from bench.openloop import SERIAL
 from bench.scripts import write_script
-from bench.workloads import CLIENTS, IDENTITIES, SERIAL, WORKLOADS, Workload, client, pair
+from bench.workloads import CLIENTS, IDENTITIES, WORKLOADS, Workload, client, pair
 
 SUFFIX = "@sports.api.yourbook.com/v1:id"
-BY_NAME = {workload.name: workload for workload in WORKLOADS}
 EVERY = pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name)
 
 
@@ -31,7 +31,7 @@ def read(octets: bytes) -> tuple[h11.Request, bytes]:
 
 def some(workload: Workload, count: int = 50) -> Iterator[tuple[h11.Request, bytes]]:
     for record in workload.records(SUFFIX)[:count]:
-        yield read(record.replace(SERIAL, (workload.serial_format % 123_456_789).encode()))
+        yield read(workload.numbered(record, 123_456_789))
 
 
 @EVERY
@@ -52,19 +52,19 @@ def test_all_identities_and_all_clients_differ() -> None:
 
 
 def test_a_direct_client_repeats_its_header_block() -> None:
-    records = BY_NAME["cached-direct"].records(SUFFIX)
+    records = Workload.named("cached-direct").records(SUFFIX)
     assert len({record.partition(b"\r\n")[0] for record in records}) == IDENTITIES
     assert len({record.partition(b"\r\n")[2] for record in records}) == 1
 
 
 @pytest.mark.parametrize("name", ["cached-proxy", "cached-ingress", "issuing", "validate"])
 def test_through_a_proxy_each_request_has_another_client(name: str) -> None:
-    found = [re.search(rb"X-Forwarded-For: (\S+)", record) for record in BY_NAME[name].records(SUFFIX)]
+    found = [re.search(rb"X-Forwarded-For: (\S+)", record) for record in Workload.named(name).records(SUFFIX)]
     assert len({match[1] for match in found if match}) == CLIENTS
 
 
 def test_an_ingress_sends_twelve_fields_with_two_that_never_repeat() -> None:
-    workload = BY_NAME["cached-ingress"]
+    workload = Workload.named("cached-ingress")
     first, second = (dict(read(workload.sample(SUFFIX, serial))[0].headers) for serial in (1, 2))
     assert len(first) == 12
     assert sorted(name for name in first if first[name] != second[name]) == [b"traceparent", b"x-request-id"]
@@ -73,27 +73,27 @@ def test_an_ingress_sends_twelve_fields_with_two_that_never_repeat() -> None:
 
 
 def test_issuing_asks_for_a_run_that_no_seeded_identity_has() -> None:
-    runs = {re.findall(rb"run=(\d+)", BY_NAME["issuing"].sample("", serial))[0] for serial in range(20)}
+    runs = {re.findall(rb"run=(\d+)", Workload.named("issuing").sample("", serial))[0] for serial in range(20)}
     assert len(runs) == 20
     assert not runs & {pair(index)[1].encode() for index in range(IDENTITIES)}
 
 
 def test_validate_asks_about_seeded_identities() -> None:
     seeded = {"-".join(pair(index)) + SUFFIX for index in range(IDENTITIES)}
-    assert all(orjson.loads(body)["identity"] in seeded for _, body in some(BY_NAME["validate"]))
+    assert all(orjson.loads(body)["identity"] in seeded for _, body in some(Workload.named("validate")))
 
 
 @pytest.mark.parametrize("name", ["batch-10", "batch-10-new"])
 def test_a_batch_has_ten_different_seeded_rows(name: str) -> None:
     seeded = {pair(index) for index in range(IDENTITIES)}
-    for _, body in some(BY_NAME[name]):
+    for _, body in some(Workload.named(name)):
         rows = {(row["prefix"], row["run"]) for row in orjson.loads(body)["environments"]}
         assert len(rows) == 10
         assert rows <= seeded
 
 
 def test_the_body_of_a_new_batch_never_comes_again() -> None:
-    bodies = {read(BY_NAME["batch-10-new"].sample("", serial))[1] for serial in (0, 1, 10**12)}
+    bodies = {read(Workload.named("batch-10-new").sample("", serial))[1] for serial in (0, 1, 10**12)}
     assert len(bodies) == 3
     assert len({len(body) for body in bodies}) == 1
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from arsenal_fast.errors import MessageError
@@ -646,3 +646,33 @@ def test_random_cuts_of_mutated_messages_change_nothing(octets: bytes, at: list[
     whole = run([octets], limits)
     assert run(cut(octets, at), limits) == whole
     assert run(one_by_one(octets), limits) == whole
+
+
+STATUSES = {400, 413, 414, 417, 431, 501, 505}
+
+
+@settings(max_examples=300, deadline=None)
+@given(mutated(), st.integers(1, 3), CUTS, st.sampled_from([Limits(), SMALL]))
+@example(b"GET /" + b"a" * 30 + b" HTTP/1.1\r\nHost: a\r\nn: " + b"v" * 200, 1, [], SMALL)
+def test_what_is_held_and_answered_stays_within_its_bounds(
+    octets: bytes, copies: int, at: list[int], limits: Limits
+) -> None:
+    """One client over and over, with another Host each time."""
+    stream = b"".join(octets.replace(b"Host: a", b"Host: a%d" % number) for number in range(copies))
+    # A method, a target and a version, then the fields; a body is not held in the buffer.
+    bound = 32 + limits.target + 16 + limits.head
+    parser, ended = RequestParser(limits), False
+    faults: list[tuple[bool, int]] = []
+    for part in cut(stream, at) if at else one_by_one(stream):
+        parser.feed(part)
+        try:
+            while (request := parser.next_request()) is not None:
+                assert not ended, "a request came after the end"
+                assert len(request.body) <= limits.body
+        except MessageError as error:
+            faults.append((ended, error.status))
+        assert len(parser._data) - parser._position <= bound
+        ended = parser.ended
+        assert parser.idle or not ended
+    assert all(not late and status in STATUSES for late, status in faults)
+    assert len(faults) <= 1

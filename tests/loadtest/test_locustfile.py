@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from loadtest import plan, requests
+from bench.workloads import BATCH
+from loadtest import plan
 from tests.support.locust_stub import WorkerRunner, load_locustfile
 
 
@@ -26,10 +27,8 @@ def test_without_variables_the_guide_is_offered(locustfile: Any) -> None:
 
 def test_the_runner_and_the_locustfile_agree_on_the_mix(locustfile: Any) -> None:
     assert locustfile.HEADROOM == plan.HEADROOM
-    assert locustfile.ROWS == plan.BATCH_ROWS
+    assert locustfile.ROWS == BATCH
     assert locustfile.SHAPES["steady"][1] == (plan.RAMP_SHARE, 1)
-    for name in ("NEW_ID_EVERY", "NEW_ROW_EVERY", "STRANGER_EVERY"):
-        assert getattr(locustfile, name) == getattr(requests, name)
 
 
 @pytest.mark.parametrize(

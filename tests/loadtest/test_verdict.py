@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from bench.load import OpenLoad
 from loadtest.exposition import Interval, Reading, Series
 from loadtest.plan import ROUTES, Plan
-from loadtest.prober import Probe
 from loadtest.verdict import Measured, Outcome, Row, as_text, overall, rows
 
 SECONDS = 10.0
@@ -43,16 +43,19 @@ def reading(
     return Reading(at, plain, buckets)
 
 
+def probed(p99_ms: float) -> OpenLoad:
+    """What the prober saw, where the slowest request took twice its p99."""
+    return OpenLoad(30.0, 0.01, {}, {"probes": {99.0: round(p99_ms * 1000), 100.0: round(p99_ms * 2000)}})
+
+
 def measured(rates: tuple[float, float, float] = (1500, 200, 2000), after: Any = None, **changed: Any) -> Measured:
     by_kind = dict(zip(ROUTES, rates, strict=True))
     run = Measured(
         interval=Interval(reading(0.0, by_kind), reading(SECONDS, by_kind, **(after or {}))),
         locust=by_kind,
         locust_failures=0,
-        wrk={},
-        wrk_failures=0,
         locust_latencies={0.02: 100},
-        probes=[Probe(float(turn), "id", 0.001) for turn in range(100)],
+        probe=probed(1.0),
         cores={"service": 0.3, "locust": 0.6},
         server_bytes=100 << 20,
         redis_bytes=20 << 20,
@@ -77,15 +80,13 @@ CASES: list[tuple[Measured, list[str]]] = [
     (measured(after={"denied": 1}), ["failures"]),
     (measured(after={"errors": 1}), ["failures"]),
     (measured(locust_failures=1), ["failures"]),
-    (measured(wrk_failures=1), ["failures"]),
     (measured(after={"hits": 0.939}), ["cache hit ratio"]),
     (measured(after={"hits": 0.94}), []),
     (measured(after={"slow": 200}), ["p99, the service's histogram"]),
     (measured(after={"slow": 120}), []),
-    (measured(probes=[]), ["p99, the prober"]),
-    (measured(probes=[Probe(0.0, "id", 0.06)] * 2 + [Probe(0.0, "id", 0.001)] * 98), ["p99, the prober"]),
-    (measured(probes=[Probe(0.0, "id", 0.06)] + [Probe(0.0, "id", 0.001)] * 99), []),
-    (measured(probes=[Probe(0.0, "id", None)] + [Probe(0.0, "id", 0.001)] * 199), ["failures"]),
+    (measured(probe=probed(50.0)), ["p99, the prober"]),
+    (measured(probe=probed(49.9)), []),
+    (measured(probe=None), ["failures", "p99, the prober"]),
     (measured(cores={"service": 0.51, "locust": 0.6}), ["service, cores"]),
     (measured(server_bytes=257 << 20), ["service, memory"]),
     (measured(redis_bytes=51 << 20), ["redis, memory"]),
@@ -115,15 +116,11 @@ def test_a_saturated_generator_excuses_nothing_but_the_rates() -> None:
     assert overall(rows(PLAN, run)) is Outcome.FAILED
 
 
-def test_wrk_s_connections_are_no_users() -> None:
-    plan = replace(PLAN, wrk_share=0.5)
-    assert list(broken(measured(after={"open_now": 5129}), plan)) == ["users connected"]
-
-
-def test_the_table_says_which_part_came_from_whom_and_what_the_load_cost() -> None:
-    run = measured(wrk={"id": 450.0}, cores={"service": 0.3, "locust": 0.6}, others=0.2)
-    text = as_text(rows(replace(PLAN, wrk_share=0.3), run), run)
-    assert "Locust 1,500 + wrk 450 + prober" in text
+def test_the_table_says_what_the_users_saw_and_what_the_load_cost() -> None:
+    run = measured(cores={"service": 0.3, "locust": 0.6}, others=0.2)
+    text = as_text(rows(PLAN, run), run)
+    assert "Locust 1,500 + prober" in text
+    assert "30 probes a second, the slowest 2.00 ms" in text
     assert "cores used: service 0.30, locust 0.60; others on this machine 0.20" in text
 
 
