@@ -113,6 +113,14 @@ class RequestParser:
         return octets
 
     @property
+    def missing(self) -> int:
+        """Octets that the unfinished body needs at least, as far as it is known; of chunks nothing is."""
+        if self._request is None:
+            return 0
+        length = self._request.fields.content_length
+        return self._limits.body if self._body is None or length is None else length - len(self._body)
+
+    @property
     def unfinished(self) -> Request | None:
         """The head of the message whose body is not complete."""
         return self._request

@@ -33,6 +33,7 @@ from arsenal_fast.service.recognition import BATCH_LINE, VALIDATE_LINE
 if TYPE_CHECKING:
     import re
 
+    from arsenal_fast.http.request import Request
     from arsenal_fast.http.shape import Fit, Shape
     from arsenal_fast.server.listener import Listener
     from arsenal_fast.service.batches import Batch
@@ -91,6 +92,7 @@ class Connection(asyncio.Protocol, StateMachine):
         "_starved",
         "_transport",
         "_unread",
+        "_was_starved",
     )
 
     def __init__(self, listener: Listener) -> None:
@@ -129,6 +131,8 @@ class Connection(asyncio.Protocol, StateMachine):
         """Units that the requests of this turn have cost."""
         self._starved = False
         """There is no room for what would be read."""
+        self._was_starved = False
+        """So it was, and nothing has been read since."""
         # What is held.
         self._kept = False
         """The room counts something of this connection."""
@@ -215,8 +219,10 @@ class Connection(asyncio.Protocol, StateMachine):
         """Answer what was asked before the client half-closed, then close (RFC 9112 9.6)."""
         self._eof = True
         self._leave_short_way()
-        waits = bool(self._outbox) or self._stalled
-        return waits and self.entered is not State.LINGERING and self._transport.can_write_eof()
+        if (self._outbox or self._stalled) and self._transport.can_write_eof():
+            return True
+        self._linger()
+        return False
 
     def pause_writing(self) -> None:
         if self.entered is State.LINGERING:
@@ -392,9 +398,8 @@ class Connection(asyncio.Protocol, StateMachine):
             self._linger()
         else:
             self._listener.count_time_out()
-            if self._starved:
-                self._service.metrics.connections_refused += 1
-                self._refuse(503, NO_ROOM)
+            if self._was_starved:
+                self._refuse_for_room()
             else:
                 self._refuse(408, "The request did not come in time.")
 
@@ -411,31 +416,42 @@ class Connection(asyncio.Protocol, StateMachine):
         self._noted = octets > 0
         self._listener.backlog.update(self, octets)
 
-    def _account(self) -> None:
-        """Count what was received and is not answered, and stop reading where there is no room for more."""
-        octets = self._held + (0 if self._parser.idle else self._parser.held)
-        if not octets:
+    def _account(self, request: Request | None = None) -> bool:
+        """Count what was received and is not answered, and stop reading where there is no room for more.
+
+        ``request``: one with a large body that is about to begin. False: there is no room, and it is refused.
+        """
+        parser = self._parser
+        octets = self._held + (0 if parser.idle else parser.held)
+        if request is not None:
+            octets += len(request.body)
+        elif not octets and not parser.in_body:
             if self._kept:
                 self._kept = False
                 self._listener.room.release(self)
                 if self._starved:
                     self.read_on()
-            return
+            return True
         self._kept = True
-        verdict = self._listener.room.hold(self, self._payer(), octets)
+        verdict = self._listener.room.hold(self, self._payer(request), octets, parser.missing)
         if verdict is Verdict.GO_ON:
             if self._starved:
                 self.read_on()
         elif verdict is Verdict.WAIT or self._closing:
-            self._starved = True
+            self._starved = self._was_starved = True
             self._transport.pause_reading()
         else:
-            self._service.metrics.connections_refused += 1
-            self._refuse(503, NO_ROOM)
+            self._refuse_for_room()
+            return False
+        return True
 
-    def _payer(self) -> bytes:
+    def _refuse_for_room(self) -> None:
+        self._service.metrics.connections_refused += 1
+        self._refuse(503, NO_ROOM)
+
+    def _payer(self, request: Request | None) -> bytes:
         """The key of the client for which something is held: of the unfinished message, if its head has come."""
-        request = self._parser.unfinished
+        request = request or self._parser.unfinished
         if request is None and self._held:
             request = self._last.request
         forwarded_for = None if request is None else request.fields.forwarded_for
@@ -496,6 +512,7 @@ class Connection(asyncio.Protocol, StateMachine):
         if self._interim is not None:
             self._withdraw_continue()
         self._spent = 0
+        self._was_starved = False
         self._parser.feed(data)
         self._advance()
 
@@ -514,8 +531,8 @@ class Connection(asyncio.Protocol, StateMachine):
             self._listener.turns.join(self)
         else:
             self._read_on()
-            if self._eof and not self._outbox and self.entered is not State.LINGERING:
-                self._transport.close()
+            if self._eof and not self._outbox:
+                self._linger()
 
     def _read_on(self) -> None:
         if not self._stalled and not self._starved and self.entered is not State.BACK_PRESSURED:
@@ -540,6 +557,8 @@ class Connection(asyncio.Protocol, StateMachine):
                     break
                 request = parser.next_request()
                 if request is None:
+                    break
+                if len(request.body) > SMALL and not self._account(request):
                     break
                 opened = True
                 client = service.client(self._peer, request.fields.forwarded_for)
@@ -605,10 +624,13 @@ class Connection(asyncio.Protocol, StateMachine):
     def _take_plainly(self, shape: Shape, fit: Fit) -> None:
         """Go the plain way from here on with a message that need not be parsed."""
         service = self._service
+        request = shape.request(fit)
+        if len(request.body) > SMALL and not self._account(request):
+            return
         client = self._last.client
         if self._forwarded or client.token:  # a token is read again, and charged to the address where it is refused
             client = service.client(self._peer, fit[1] or None)
-        opened = Exchange(service, self, shape.request(fit), client, self._monotonic())
+        opened = Exchange(service, self, request, client, self._monotonic())
         self._open(opened)
         if opened.refusal is None and not self._closing and not service.draining:
             self._shape = shape

@@ -2,7 +2,8 @@
 
 Reading of a connection stops when its worker or its client has no room left. Somebody can always go on: the connection
 that has held room for the longest time, of the worker and of each client, reads whatever the sums are. What one
-connection may add by that is bounded by the limits of one message. All operations but waking take constant time.
+connection may add by that is bounded by the limits of one message. Who may read on has room kept for the next read, so
+that many who read at the same moment don't find it taken. All operations but waking take constant time.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ LOOKED_AT: Final = 64
 """Waiting connections that are looked at when room becomes free; the others are looked at the next time."""
 
 READ: Final = 65_536
-"""Octets that a connection which reads on is expected to bring at first."""
+"""Octets at most for which room is kept while a connection waits for them. A read may bring more; what finds no room at
+all is refused then."""
 
 
 class Holder(Protocol):
@@ -58,29 +60,32 @@ class Room:
         self._shares: dict[bytes, _Share] = {}
         self._where: dict[Holder, bytes] = {}
         """The client of each holder, oldest first."""
-        self._waiting: dict[Holder, None] = {}
+        self._waiting: dict[Holder, int] = {}
+        """What they will read next, by those that wait, in the order of their coming."""
         self.octets = 0
 
-    def hold(self, holder: Holder, client: bytes, octets: int) -> Verdict:
-        """Set what a connection holds for a client, and say whether it may read on. ``octets`` is not 0."""
+    def hold(self, holder: Holder, client: bytes, octets: int, ahead: int = 0) -> Verdict:
+        """Set what a connection holds for a client, and say whether it may read on.
+
+        ``ahead``: octets that it will read next; room is kept for READ of them at most.
+        """
         before = self._where.get(holder)
         if before is not None and before != client:  # a proxy's connection: each message may be of another client
             self._take_out(holder, before)
         share = self._shares.get(client)
         if share is None:
             share = self._shares[client] = _Share()
-        grown = octets - share.holders.get(holder, 0)
-        share.holders[holder] = octets
-        share.octets += grown
-        self.octets += grown
         self._where[holder] = client
-        if self._may_go_on(holder):
+        grown = self._set(share, holder, octets)
+        ahead = min(ahead, READ)
+        if self._may_go_on(holder, ahead):
             self._waiting.pop(holder, None)
+            self._set(share, holder, octets + ahead)
             verdict = Verdict.GO_ON
         elif grown > 0 and self.octets > self._total:
             return Verdict.REFUSE
         else:
-            self._waiting[holder] = None
+            self._waiting[holder] = ahead
             verdict = Verdict.WAIT
         if grown < 0:
             self._wake(share)
@@ -93,6 +98,13 @@ class Room:
             self._waiting.pop(holder, None)
             self._wake(self._take_out(holder, client))
 
+    def _set(self, share: _Share, holder: Holder, octets: int) -> int:
+        grown = octets - share.holders.get(holder, 0)
+        share.holders[holder] = octets
+        share.octets += grown
+        self.octets += grown
+        return grown
+
     def _take_out(self, holder: Holder, client: bytes) -> _Share:
         share = self._shares[client]
         octets = share.holders.pop(holder)
@@ -102,22 +114,23 @@ class Room:
             del self._shares[client]
         return share
 
-    def _may_go_on(self, holder: Holder, promised: int = 0) -> bool:
-        """``promised``: octets that others, which were told to read on just now, may bring."""
+    def _may_go_on(self, holder: Holder, ahead: int) -> bool:
         share = self._shares[self._where[holder]]
-        return (self.octets + promised <= self._soft or holder is next(iter(self._where))) and (
-            share.octets + promised <= self._of_client or holder is next(iter(share.holders))
+        return (self.octets + ahead <= self._soft or holder is next(iter(self._where))) and (
+            share.octets + ahead <= self._of_client or holder is next(iter(share.holders))
         )
 
     def _wake(self, share: _Share) -> None:
         """Let waiting connections read on as far as there is room; ``share``: of the client that holds less now."""
-        if not self._waiting:
+        waiting = self._waiting
+        if not waiting:
             return
         # The oldest ones come first: they go on whatever the sums are.
         oldest = [*islice(self._where, 1), *islice(share.holders, 1)]
-        promised = 0
-        for holder in [*oldest, *islice(self._waiting, LOOKED_AT)]:
-            if holder in self._waiting and self._may_go_on(holder, promised):
-                del self._waiting[holder]
-                promised += READ
+        for holder in [*oldest, *islice(waiting, LOOKED_AT)]:
+            ahead = waiting.get(holder)
+            if ahead is not None and self._may_go_on(holder, ahead):
+                del waiting[holder]
+                mine = self._shares[self._where[holder]]
+                self._set(mine, holder, mine.holders[holder] + ahead)
                 holder.read_on()
