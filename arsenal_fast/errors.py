@@ -33,6 +33,9 @@ class ClientError(ArsenalError):
 class MessageError(ClientError):
     """The octets are no message that we accept. Answer ``status``, read nothing more, close."""
 
+    origin: bytes | None = None
+    """The message's Origin field, where it was read."""
+
 
 class Fault(TypedDict, total=False):
     """One bad member: ``pointer`` (RFC 6901, into a body) or ``parameter`` (of a query), and a sentence."""

@@ -155,6 +155,16 @@ class Metrics:
     connections_timed_out: Annotated[
         Counter, "Connections closed by a time-out (head, body, idle or unread answers)."
     ] = 0
+    connections_cut: Annotated[Counter, "Connections cut off because unread answers took too much memory."] = 0
+    connections_refused: Annotated[
+        Counter, "Connections answered 503 because unfinished requests took too much memory."
+    ] = 0
+    descriptors_exhausted: Annotated[
+        Counter, "Looks, twice a second, that found no file descriptor left; connections are closed unserved then."
+    ] = 0
+
+    rows_in_work: Annotated[Gauge, "Rows of batches and lists that are being worked on or whose answer is unread."] = 0
+    rows_refused: Annotated[Counter, "Batches and lists answered 503 because too many rows were in work."] = 0
 
     redis_commands: Annotated[Counter, "Commands sent to Redis."] = 0
     redis_batches: Annotated[Counter, "Batched commands for identities sent to Redis."] = 0

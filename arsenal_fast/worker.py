@@ -37,10 +37,12 @@ from arsenal_fast.memory import MemoryBackend
 from arsenal_fast.memory_budget import Shares
 from arsenal_fast.metrics import ProcessFigures
 from arsenal_fast.redis.backend import RedisBackend
+from arsenal_fast.server.bounds import Bounds
 from arsenal_fast.server.listener import SPARE_DESCRIPTORS, Listener, Timeouts
 from arsenal_fast.service import telemetry
 from arsenal_fast.service.admission import OnFailure
 from arsenal_fast.service.app import Service
+from arsenal_fast.service.gate import GateBounds
 from arsenal_fast.service.settings import Settings
 from arsenal_fast.shared_counters import SharedCounters
 from arsenal_fast.supervisor import HURRY
@@ -133,6 +135,7 @@ class _Worker:
             snapshots=lambda: self._others(service),
             shared_sum=self._counters if self._counters.slots > 1 else None,
             access_log=access,
+            gate_bounds=_gate_bounds(config.shares),
         )
         loop.add_signal_handler(signal.SIGHUP, self._reload_tls, service)
         service.metrics.process = _process_figures
@@ -152,6 +155,7 @@ class _Worker:
                 write=config.write_timeout,
             ),
             max_connections=_max_connections(config),
+            bounds=_bounds(config.shares),
         )
         await backend.start()
         if ledger is not None:
@@ -288,6 +292,19 @@ def _ignore_signals(loop: asyncio.AbstractEventLoop) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def _bounds(shares: Shares) -> Bounds:
+    """Return the bounds of the connections: a client has at most half of what all have, and room for one body."""
+    received = max(shares.unfinished, 2 * Limits().body)
+    return Bounds(
+        received=received, received_of_client=min(received // 2, Bounds().received_of_client), unsent=shares.unsent
+    )
+
+
+def _gate_bounds(shares: Shares) -> GateBounds:
+    """Return the bounds of the rows in work: a client has at most half of them."""
+    return GateBounds(rows=shares.rows_in_flight, rows_of_client=shares.rows_in_flight // 2)
+
+
 def _settings(config: Config) -> Settings:
     limit = config.rate_limit_requests
     return Settings(
@@ -396,6 +413,9 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # RFC 9325 4.2: of TLS 1.2 only what has forward secrecy and authenticated encryption.
+    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
+    context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
     _load_pair(context, config)
     return context

@@ -10,6 +10,7 @@ faults, and alone knows the rarer forms. All these ways may differ in cost alone
 (What a proxy repeats but for a few values need not come here at all: ``shape.py``.)
 """
 
+import re
 from enum import Enum, auto
 from typing import Final
 
@@ -22,6 +23,8 @@ from arsenal_fast.http.limits import Limits
 from arsenal_fast.http.request import Fields, Request
 
 __all__ = ["Limits", "RequestParser"]
+
+_ORIGIN: Final = re.compile(rb"\r\norigin:[ \t]*+([\x21-\x7e]++)[ \t]*+(?=\r\n)", re.IGNORECASE)
 
 # A longer block is not remembered: 5,000 idle connections would hold 80 MB of blocks of the largest size.
 _REMEMBERED_OCTETS: Final = 2048
@@ -100,6 +103,29 @@ class RequestParser:
         return self._phase is _BODY or self._phase is _CHUNKS
 
     @property
+    def held(self) -> int:
+        """Octets that are kept: of the unfinished message, and of what waits for ``next_request``."""
+        octets = len(self._data)  # also what was read of it already: it is one object
+        if self._body is not None:
+            octets += len(self._body)
+        elif self._chunks is not None:
+            octets += len(self._chunks.content)
+        return octets
+
+    @property
+    def missing(self) -> int:
+        """Octets that the unfinished body needs at least, as far as it is known; of chunks nothing is."""
+        if self._request is None:
+            return 0
+        length = self._request.fields.content_length
+        return self._limits.body if self._body is None or length is None else length - len(self._body)
+
+    @property
+    def unfinished(self) -> Request | None:
+        """The head of the message whose body is not complete."""
+        return self._request
+
+    @property
     def ended(self) -> bool:
         """There will be no further request, whatever comes."""
         return self._phase is _ENDED
@@ -112,6 +138,10 @@ class RequestParser:
         else:
             self._data = self._data[self._position :] + data
             self._position = 0
+
+    def end(self) -> None:
+        """Let go of everything; there will be no further request."""
+        self._end()
 
     def take_continue(self) -> bool:
         """True once for each head that asks for 100 (Continue) and of whose body nothing has come (RFC 9110 10.1.1)."""
@@ -130,7 +160,8 @@ class RequestParser:
             return None
         try:
             return self._start_message(data) if self._phase is _START else self._go_on()
-        except MessageError:
+        except MessageError as error:
+            error.origin = self._origin()
             self._end()
             raise
 
@@ -276,6 +307,14 @@ class RequestParser:
             self._position = 0
         else:
             self._position = position
+
+    def _origin(self) -> bytes | None:
+        """The Origin of the message that is at fault, if its head is complete and has one."""
+        if self._request is not None:
+            return self._request.fields.origin
+        head_end = self._data.find(b"\r\n\r\n", self._position) + 2
+        lines = _ORIGIN.findall(self._data, self._position, head_end) if head_end > 1 else []
+        return lines[0] if len(lines) == 1 else None
 
     def _end(self) -> None:
         self._phase = _ENDED

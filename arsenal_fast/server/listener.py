@@ -5,7 +5,9 @@ holds all time-outs with one timer, and the drain: stop listening, serve what th
 already, let every connection end with an answer that says so.
 
 Out of descriptors, libuv accepts and closes instead of spinning; before that happens ``max_connections``
-sheds with a 503 that clients can read.
+sheds with a 503 that clients can read. The sweep sees and counts it.
+
+With TLS a connection is one from accepting on: its handshake is bounded as what it is, a client that has not asked yet.
 """
 
 from __future__ import annotations
@@ -16,15 +18,23 @@ import errno
 import logging
 import socket
 import ssl
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from arsenal_fast.http.parser import Limits
 from arsenal_fast.http.shape import Shapes
+from arsenal_fast.server.backlog import Backlog
+from arsenal_fast.server.bounds import Bounds
+from arsenal_fast.server.kernel import has_descriptors
 from arsenal_fast.server.protocol import Connection
+from arsenal_fast.server.room import Room
+from arsenal_fast.server.state import Timeouts, time_limits
+from arsenal_fast.server.tls import TlsTransport
+from arsenal_fast.server.turns import Turns
 
 if TYPE_CHECKING:
     from arsenal_fast.service.app import Service
+
+__all__ = ["Listener", "Timeouts"]
 
 log = logging.getLogger(__name__)
 
@@ -38,16 +48,6 @@ SPARE_DESCRIPTORS: Final = 64
 """Descriptors kept free for Redis, logs, the ledger, TLS files and connections that are being shed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds. ``header`` and ``body``: for the whole of it, however slowly the octets drip."""
-
-    header: float = 10.0
-    body: float = 30.0
-    keep_alive: float = 75.0
-    write: float = 30.0
-
-
 class Listener:
     """Listens, counts, sweeps, drains."""
 
@@ -58,12 +58,18 @@ class Listener:
         limits: Limits,
         timeouts: Timeouts,
         max_connections: int,
+        bounds: Bounds = Bounds(),  # noqa: B008  frozen
     ) -> None:
         self.service = service
         self.limits = limits
         self.shapes = Shapes(limits)
         """What the requests of this worker's connections look like."""
         self.timeouts = timeouts
+        self.time_limits = time_limits(timeouts)
+        self.bounds = bounds
+        self.room = Room(bounds.received, bounds.received_of_client)
+        self.backlog = Backlog(bounds.unsent)
+        self.turns = Turns(service.call_soon)
         self.stopped = False
         """Set once nothing new is accepted."""
         self._max_connections = max_connections
@@ -72,13 +78,14 @@ class Listener:
         self._socket: socket.socket | None = None
         self._tls: ssl.SSLContext | None = None
         self._sweeper: asyncio.TimerHandle | None = None
+        self._has_descriptors = True
         self._empty: asyncio.Event = asyncio.Event()
 
     async def start(self, listening: socket.socket, tls: ssl.SSLContext | None = None) -> None:
         """Accept connections of a bound socket."""
         loop = asyncio.get_running_loop()
         self._socket, self._tls = listening, tls
-        self._server = await loop.create_server(lambda: Connection(self), sock=listening, backlog=BACKLOG, ssl=tls)
+        self._server = await loop.create_server(self._protocol, sock=listening, backlog=BACKLOG)
         self._sweeper = loop.call_later(SWEEP, self._sweep, loop)
 
     async def stop(self, deadline: float) -> bool:
@@ -87,7 +94,7 @@ class Listener:
         ``deadline``: loop time at which what is left is cut off. Returns whether nothing had to be cut.
         """
         loop = asyncio.get_running_loop()
-        await self._stop_listening(deadline)
+        await self._stop_listening()
         if self._connections:
             self._empty.clear()
             with contextlib.suppress(TimeoutError):
@@ -141,10 +148,28 @@ class Listener:
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         self._sweeper = loop.call_later(SWEEP, self._sweep, loop)
         now = self.service.monotonic()
+        self.service.gate.sweep(now)
+        self._look_for_descriptors()
         for connection in tuple(self._connections):
             connection.sweep(now)
 
-    async def _stop_listening(self, deadline: float) -> None:
+    def _look_for_descriptors(self) -> None:
+        """Count and log that none is left, which libuv hides: it closes what it accepts then."""
+        if has_descriptors():
+            if not self._has_descriptors:
+                log.info("there are file descriptors again")
+            self._has_descriptors = True
+            return
+        self.service.metrics.descriptors_exhausted += 1
+        if self._has_descriptors:
+            log.error("no file descriptor is left, new connections are closed unserved: raise the limit of open files")
+        self._has_descriptors = False
+
+    def _protocol(self) -> asyncio.Protocol:
+        connection = Connection(self)
+        return connection if self._tls is None else TlsTransport(self._tls, connection)
+
+    async def _stop_listening(self) -> None:
         """Close the socket, but first serve what clients believe to be connected already."""
         server, listening = self._server, self._socket
         self._server = self._socket = None
@@ -157,17 +182,9 @@ class Listener:
         with waiting:
             last = _accept_all(waiting)
         loop = asyncio.get_running_loop()
-        # All at once: with TLS each of them waits for its client's handshake.
-        opening = [loop.create_task(self._open(accepted)) for accepted in last]
-        if opening:
-            await asyncio.wait(opening, timeout=max(deadline - loop.time(), 0.0))
-        for task in opening:
-            task.cancel()
-
-    async def _open(self, accepted: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        with contextlib.suppress(OSError):  # it has gone, or its TLS is none
-            await loop.connect_accepted_socket(lambda: Connection(self), accepted, ssl=self._tls)
+        for accepted in last:
+            with contextlib.suppress(OSError):  # it has gone
+                await loop.connect_accepted_socket(self._protocol, accepted)
 
 
 def _accept_all(listening: socket.socket) -> list[socket.socket]:

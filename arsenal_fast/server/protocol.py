@@ -1,6 +1,6 @@
 """One client's connection: octets in, exchanges open, answers out in order.
 
-The only file that touches a client's transport. All framing is the parser's, all meaning the service's;
+The only file that decides about a client's transport. All framing is the parser's, all meaning the service's;
 what is decided here is *when*: when to read on, when to write, when to close.
 
 A keep-alive client repeats its header fields octet for octet, a proxy all but a few values. So a request that fits
@@ -16,18 +16,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from math import inf
 from typing import TYPE_CHECKING, Final, cast
 
 from arsenal_fast.errors import MessageError
 from arsenal_fast.http.parser import RequestParser
 from arsenal_fast.http.responses import CONTINUE
 from arsenal_fast.http.shape import MAX_HEAD
+from arsenal_fast.server.kernel import unacknowledged
+from arsenal_fast.server.room import Verdict
+from arsenal_fast.server.state import ACTIVE, IDLE_GRACE_S, LINGER_S, State, StateMachine
+from arsenal_fast.server.turns import HEAVY, OCTETS, OF_CONNECTION
 from arsenal_fast.service.exchange import Exchange
 from arsenal_fast.service.recognition import BATCH_LINE, VALIDATE_LINE
 
 if TYPE_CHECKING:
     import re
 
+    from arsenal_fast.http.request import Request
     from arsenal_fast.http.shape import Fit, Shape
     from arsenal_fast.server.listener import Listener
     from arsenal_fast.service.batches import Batch
@@ -36,52 +42,61 @@ if TYPE_CHECKING:
 MAX_UNANSWERED: Final = 32
 """Requests of one connection that may wait for their answer; then we stop reading (nginx and Envoy: 100)."""
 
-LINGER: Final = 2.0
-"""Seconds to drop what comes after our last answer."""
+LINGER: Final = LINGER_S
+IDLE_GRACE: Final = IDLE_GRACE_S
 
 MAX_DROPPED: Final = 4 * 1024 * 1024
 """Octets dropped after our last answer: four bodies of the largest size."""
 
-IDLE_GRACE: Final = 1.0
-"""Seconds without a request after which a draining server closes a connection that is kept alive."""
-
+SMALL: Final = 4096
+"""Octets of a body that is not counted while its request is in work."""
 
 SHAPES: Final = 32
 """Requests in a row whose shape is looked for before this connection is believed to have none."""
 
 
-class Connection(asyncio.Protocol):
+NO_ROOM: Final = "The service has no room for the request now; try again in a second."
+
+_LOOKED_AT: Final = (State.RESPONDING, State.STALLED)
+"""States that last as long as the service takes."""
+
+
+class Connection(asyncio.Protocol, StateMachine):
     """A client's connection to this worker."""
 
     __slots__ = (
-        "_active",
         "_advancing",
         "_closing",
-        "_continue_owed",
         "_dropped",
         "_eof",
         "_forwarded",
-        "_idle_since",
-        "_in_body",
+        "_held",
+        "_in_turns",
+        "_interim",
+        "_kept",
         "_last",
-        "_linger_until",
         "_listener",
         "_monotonic",
+        "_noted",
         "_outbox",
         "_parser",
-        "_partial_since",
         "_peer",
+        "_ready",
         "_reflected",
         "_served",
         "_service",
         "_shape",
         "_shapes_left",
+        "_spent",
         "_stalled",
+        "_starved",
         "_transport",
-        "_unread_since",
+        "_unread",
+        "_was_starved",
     )
 
     def __init__(self, listener: Listener) -> None:
+        super().__init__(listener.time_limits)
         self._listener = listener
         self._service = service = listener.service
         self._monotonic = service.monotonic
@@ -98,21 +113,58 @@ class Connection(asyncio.Protocol):
         """The client of a request of this shape is told by its X-Forwarded-For."""
         self._reflected = b""
         """Lines that the origin of a request of this shape causes."""
+        self._served = False
         self._closing = False
         """No further request is taken."""
+        self._eof = False
+        """The client sends nothing more."""
+        self._dropped = 0
+        self._interim: Exchange | None = None
+        """The place of a 100 (Continue) among the answers, until the body comes."""
+        # What is not read, and why.
         self._advancing = False
         self._stalled = False
-        """Requests may be waiting in the parser for room in the outbox."""
-        self._continue_owed = False
-        self._eof = False
-        self._active = True
-        self._served = False
-        self._in_body = False
-        self._idle_since = 0.0
-        self._partial_since = 0.0
-        self._unread_since = 0.0
-        self._linger_until = 0.0
-        self._dropped = 0
+        """Requests may be waiting in the parser for room in the outbox, or for a turn."""
+        self._in_turns = False
+        """They wait for a turn."""
+        self._spent = 0
+        """Units that the requests of this turn have cost."""
+        self._starved = False
+        """There is no room for what would be read."""
+        self._was_starved = False
+        """So it was, and nothing has been read since."""
+        # What is held.
+        self._kept = False
+        """The room counts something of this connection."""
+        self._held = 0
+        """Octets of bodies of requests in work."""
+        self._ready = 0
+        """Octets of answers that wait for an earlier one."""
+        self._noted = False
+        """The backlog counts something of this connection."""
+        self._unread: list[Exchange] | None = None
+        """Exchanges whose answer was written and is not read; their rows stay in work."""
+
+    def __repr__(self) -> str:
+        return f"<Connection {self._peer} {self.state.name} unanswered={len(self._outbox)}>"
+
+    @property
+    def state(self) -> State:
+        """What the connection does now. A request on the short way changes nothing but the outbox."""
+        if self.entered in (State.BACK_PRESSURED, State.LINGERING, State.CLOSED):
+            return self.entered
+        if self._stalled:
+            return State.STALLED
+        if self._outbox:
+            return State.RESPONDING
+        if not self._parser.idle:
+            return State.READING_BODY if self._parser.in_body else State.READING_HEAD
+        return State.IDLE if self._served else State.NEW
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the client has gone."""
+        return self.entered is State.CLOSED
 
     # What the loop calls.
 
@@ -120,21 +172,24 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         self._peer = peer[0] if isinstance(peer, tuple) else ""
-        self._idle_since = self._monotonic()
         self._listener.opened(self)
 
     def connection_lost(self, error: Exception | None) -> None:
+        self.enter(State.CLOSED, self._monotonic())
         self._closing = True
         self._shape = None
-        self._outbox.clear()
+        self._forget()
+        self._leave_unread()
+        if self._noted:
+            self._listener.backlog.update(self, 0)
         # The exchange knows this connection: undone here, no memory waits for the collector of cycles.
         self._last = cast(Exchange, None)
         self._listener.closed(self)
 
     def data_received(self, data: bytes) -> None:
-        self._active = True
         shape = self._shape
         if shape is not None and not self._outbox:
+            self.deadline_s = ACTIVE
             if shape.fixed is None:
                 if shape.bodiless:
                     found = shape.pattern(data)
@@ -164,16 +219,24 @@ class Connection(asyncio.Protocol):
         """Answer what was asked before the client half-closed, then close (RFC 9112 9.6)."""
         self._eof = True
         self._leave_short_way()
-        # TLS has no half-closed state here, and its transport warns whoever asks for one.
-        return bool(self._outbox) and not self._linger_until and self._transport.can_write_eof()
+        if (self._outbox or self._stalled) and self._transport.can_write_eof():
+            return True
+        self._linger()
+        return False
 
     def pause_writing(self) -> None:
-        self._unread_since = self._monotonic()
+        if self.entered is State.LINGERING:
+            return
+        self.enter_writing(self._unsent(), self._monotonic())
         self._transport.pause_reading()
+        self._note_backlog()
 
     def resume_writing(self) -> None:
-        self._unread_since = 0.0
-        self._resume()
+        self._leave_unread()
+        if self.entered is State.BACK_PRESSURED:
+            self.enter(State.RESPONDING, self._monotonic())
+            self._note_backlog()
+            self._resume()
 
     # What the service calls.
 
@@ -181,20 +244,28 @@ class Connection(asyncio.Protocol):
         """Write the answer, and the rest of it, once all earlier ones are written."""
         outbox = self._outbox
         if not outbox:
+            cast(Exchange, exchange).leave()
             return  # the client has gone
         first = outbox[0]
         if first is not exchange:
             waiting = cast(Exchange, exchange)
             waiting.answer, waiting.rest = answer, rest
+            self._ready += len(answer) + len(rest)
+            if self._ready > self._listener.bounds.unsent_of_connection // 4:
+                self._note_backlog()
             return
         while True:
             del outbox[0]
+            self._spent += (len(answer) + len(rest)) >> OCTETS
             try:
                 self._transport.write(answer)
                 if rest:
                     self._transport.write(rest)
             except RuntimeError:
+                first.leave()
                 return  # the transport has just failed; connection_lost is on its way
+            if first.held or first.place is not None:
+                self._written(first)
             if first.close:
                 self._linger()
                 return
@@ -204,7 +275,10 @@ class Connection(asyncio.Protocol):
             if first.answer is None:
                 break
             answer, rest = first.answer, first.rest
-        if self._stalled or self._eof or self._continue_owed:
+            self._ready -= len(answer) + len(rest)
+        if self._noted:
+            self._note_backlog()
+        if self._stalled or self._eof:
             self._resume()
 
     def answered_prepared(self, exchange: object, answer: bytes) -> None:
@@ -254,38 +328,181 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         self._transport.abort()
 
-    def sweep(self, now: float) -> None:
-        """Hold the time-outs; called about twice a second with the monotonic clock."""
-        limits = self._listener.timeouts
+    def cut_off(self) -> None:
+        """End at once: the unread answers of all clients take too much memory."""
+        self._service.metrics.connections_cut += 1
+        self._transport.abort()
+
+    def read_on(self) -> None:
+        """There is room again for what is received."""
+        self._starved = False
+        self._read_on()
+
+    def take_turn(self) -> int:
+        """Go on with the requests that wait; return the units that they cost."""
+        self._in_turns = self._stalled = False
+        self._spent = 0
+        if not self._closing:
+            self._advance()
+        if not self._stalled and self.entered is not State.CLOSED:
+            self._resume()
+        return max(self._spent, 1)
+
+    def sweep(self, now_s: float) -> None:
+        """Look at the connection if its deadline has come; called about twice a second."""
+        if now_s >= self.deadline_s or self._listener.stopped:
+            self._look(now_s)
+
+    # Time.
+
+    def _look(self, now_s: float) -> None:
+        entered = self.entered
+        if entered is State.BACK_PRESSURED:
+            self._look_at_reader(now_s)
+        elif entered is State.LINGERING:
+            self._look_at_end(now_s)
+        elif entered is not State.CLOSED:
+            self._look_at_requests(now_s)
+
+    def _look_at_reader(self, now_s: float) -> None:
+        if self.is_stuck(self._unsent(), now_s, self._listener.bounds.min_rate):
+            self._listener.count_time_out()
+            self._transport.abort()
+        else:
+            self._note_backlog()
+
+    def _look_at_end(self, now_s: float) -> None:
+        unsent = self._transport.get_write_buffer_size()
+        if now_s < self.since_s:
+            return
+        if not unsent or self.is_stuck(self._unsent(), now_s, self._listener.bounds.min_rate):
+            self._transport.abort()
+        else:
+            self._noted = True
+            self._listener.backlog.update(self, unsent)
+
+    def _look_at_requests(self, now_s: float) -> None:
+        """Follow what has happened since the last look, or end what has lasted too long."""
+        state = self.state
         if self._shape is not None and self._last.client.expires <= self._service.now():
             self._shape = None  # the token that came with these fields has ended
-        if self._linger_until:
-            unsent = self._transport.get_write_buffer_size() > 0
-            if now >= self._linger_until + (limits.write if unsent else 0.0):
-                self._transport.abort()
-        elif self._unread_since and now - self._unread_since >= limits.write:
-            self._time_out()
-        elif self._outbox:
-            self._idle_since = now
-            if self._partial_since:
-                self._partial_since = now  # who waits for us (for a 100, it may be) is not the slow one
-        elif self._partial_since:
-            if now - self._partial_since >= (limits.body if self._in_body else limits.header):
-                self._listener.count_time_out()
+        if self.deadline_s == ACTIVE or state is not self.entered or state in _LOOKED_AT:
+            self.enter(state, now_s)
+        elif self.is_over(now_s, self._idle_limit()):
+            self._time_out(state)
+        if self._shape is not None and self._last.client.expires < inf:
+            self.deadline_s = min(self.deadline_s, now_s)  # the token is looked at in every sweep
+
+    def _idle_limit(self) -> float | None:
+        """None: as the state has it."""
+        if self._listener.stopped and self._service.draining and self.entered in (State.NEW, State.IDLE):
+            return IDLE_GRACE_S
+        return None
+
+    def _time_out(self, state: State) -> None:
+        if state in (State.NEW, State.IDLE):
+            self._linger()
+        else:
+            self._listener.count_time_out()
+            if self._was_starved:
+                self._refuse_for_room()
+            else:
                 self._refuse(408, "The request did not come in time.")
-        elif self._active:
-            self._active = False
-            self._idle_since = now
-        elif now - self._idle_since >= self._idle_limit():
-            self._time_out()
 
-    # Inside.
+    # What is held, and what is written.
 
-    def _idle_limit(self) -> float:
-        limits = self._listener.timeouts
-        if self._service.draining and self._listener.stopped:
-            return IDLE_GRACE
-        return limits.keep_alive if self._served else limits.header
+    def _unsent(self) -> int:
+        """Octets that the client has not taken, the kernel's included."""
+        return self._transport.get_write_buffer_size() + unacknowledged(self._transport)
+
+    def _note_backlog(self) -> None:
+        """Count the answers that wait in this connection for their client or for an earlier answer."""
+        pressed = self.entered is State.BACK_PRESSURED
+        octets = self._ready + (self._transport.get_write_buffer_size() if pressed else 0)
+        self._noted = octets > 0
+        self._listener.backlog.update(self, octets)
+
+    def _account(self, request: Request | None = None) -> bool:
+        """Count what was received and is not answered, and stop reading where there is no room for more.
+
+        ``request``: one with a large body that is about to begin. False: there is no room, and it is refused.
+        """
+        parser = self._parser
+        octets = self._held + (0 if parser.idle else parser.held)
+        if request is not None:
+            octets += len(request.body)
+        elif not octets and not parser.in_body:
+            if self._kept:
+                self._kept = False
+                self._listener.room.release(self)
+                if self._starved:
+                    self.read_on()
+            return True
+        self._kept = True
+        verdict = self._listener.room.hold(self, self._payer(request), octets, parser.missing)
+        if verdict is Verdict.GO_ON:
+            if self._starved:
+                self.read_on()
+        elif verdict is Verdict.WAIT or self._closing:
+            self._starved = self._was_starved = True
+            self._transport.pause_reading()
+        else:
+            self._refuse_for_room()
+            return False
+        return True
+
+    def _refuse_for_room(self) -> None:
+        self._service.metrics.connections_refused += 1
+        self._refuse(503, NO_ROOM)
+
+    def _payer(self, request: Request | None) -> bytes:
+        """The key of the client for which something is held: of the unfinished message, if its head has come."""
+        request = request or self._parser.unfinished
+        if request is None and self._held:
+            request = self._last.request
+        forwarded_for = None if request is None else request.fields.forwarded_for
+        return self._service.client(self._peer, forwarded_for).octets
+
+    def _written(self, exchange: Exchange) -> None:
+        """Let go of what an exchange holds: its body now, its rows when the client has read them."""
+        if exchange.held:
+            self._held -= exchange.held
+            exchange.held = 0
+            exchange.request.body = b""  # the connection keeps its last exchange
+            if not self._advancing:
+                self._account()
+        if exchange.place is None:
+            return
+        if self.entered is not State.BACK_PRESSURED:
+            exchange.leave()
+        elif self._unread is None:
+            self._unread = [exchange]
+        else:
+            self._unread.append(exchange)
+
+    def _leave_unread(self) -> None:
+        unread, self._unread = self._unread, None
+        for exchange in unread or ():
+            exchange.leave()
+
+    def _forget(self) -> None:
+        """Give up whatever waits for an answer, or to be read."""
+        for exchange in self._outbox:
+            if exchange.answer is not None:
+                exchange.leave()
+        self._outbox.clear()
+        self._interim = None
+        self._held = self._ready = 0
+        self._parser.end()
+        if self._kept:
+            self._kept = False
+            self._listener.room.release(self)
+
+    def _write(self, octets: bytes) -> None:
+        with contextlib.suppress(RuntimeError):  # the transport has just failed; connection_lost is on its way
+            self._transport.write(octets)
+
+    # Requests.
 
     def _leave_short_way(self) -> None:
         """What is on it neither closes nor looks at what else there is to do, so it goes the plain way."""
@@ -294,63 +511,74 @@ class Connection(asyncio.Protocol):
             if exchange.record is not None:
                 exchange.recall(self._monotonic())
 
-    def _time_out(self) -> None:
-        if self._unread_since:
-            self._listener.count_time_out()
-            self._transport.abort()
-        else:
-            self._linger()
-
-    def _write(self, octets: bytes) -> None:
-        with contextlib.suppress(RuntimeError):  # the transport has just failed; connection_lost is on its way
-            self._transport.write(octets)
-
     def _receive(self, data: bytes) -> None:
         if self._closing:
             self._drop(data)
             return
-        self._continue_owed = False  # who sends the body already does not wait for it
+        if self._interim is not None:
+            self._withdraw_continue()
+        self._spent = 0
+        self._was_starved = False
         self._parser.feed(data)
         self._advance()
 
+    def _stall(self) -> None:
+        self._stalled = True
+        self._transport.pause_reading()
+
     def _resume(self) -> None:
-        """Go on after a stall: requests that wait in the parser first, then the socket."""
-        if self._advancing:
+        """Go on after an answer or a stall: requests that wait in the parser in their turn, then the socket."""
+        if self._advancing or self._in_turns:
             return  # an answer came at once; the loop that opened its exchange goes on by itself
         if self._closing:
             self._transport.resume_reading()
-            return
-        self._stalled = False
-        self._advance()
-        if not self._stalled and not self._unread_since:
+        elif self._stalled:
+            self._in_turns = True
+            self._listener.turns.join(self)
+        else:
+            self._read_on()
+            if self._eof and not self._outbox:
+                self._linger()
+
+    def _read_on(self) -> None:
+        if not self._stalled and not self._starved and self.entered is not State.BACK_PRESSURED:
             self._transport.resume_reading()
-        if self._eof and not self._outbox and not self._linger_until:
-            self._transport.close()
 
     def _advance(self) -> None:
-        """Open an exchange for every request that is complete, as far as there is room."""
+        """Open an exchange for every request that is complete, as far as there is room and time."""
         self._advancing = True
         self._shape = None
         service, parser, outbox = self._service, self._parser, self._outbox
+        unsent_bound = self._listener.bounds.unsent_of_connection
         opened = False
         try:
             while not self._closing:
-                if len(outbox) >= MAX_UNANSWERED or self._unread_since:
-                    self._stalled = True
-                    self._transport.pause_reading()
+                if len(outbox) >= MAX_UNANSWERED or self.entered is State.BACK_PRESSURED or self._ready > unsent_bound:
+                    self._stall()
+                    break
+                if self._spent >= OF_CONNECTION and not parser.idle:
+                    self._stall()
+                    self._in_turns = True
+                    self._listener.turns.join(self)
                     break
                 request = parser.next_request()
                 if request is None:
                     break
+                if len(request.body) > SMALL and not self._account(request):
+                    break
                 opened = True
                 client = service.client(self._peer, request.fields.forwarded_for)
-                self._open(Exchange(service, self, request, client, self._monotonic()))
+                exchange = Exchange(service, self, request, client, self._monotonic())
+                self._open(exchange)
+                self._spent += HEAVY if exchange.heavy else 1
         except MessageError as error:
-            self._refuse(error.status, error.detail)
+            self._refuse(error.status, error.detail, error.origin)
         finally:
             self._advancing = False
         if not self._closing:
             self._after_advance(opened)
+        if self._kept or self._held:
+            self._account()
 
     def _take_line(self, shape: Shape, found: re.Match[bytes], data: bytes) -> None:
         """Take a message of the shape of the last one, which has no body."""
@@ -402,18 +630,27 @@ class Connection(asyncio.Protocol):
     def _take_plainly(self, shape: Shape, fit: Fit) -> None:
         """Go the plain way from here on with a message that need not be parsed."""
         service = self._service
+        request = shape.request(fit)
+        if len(request.body) > SMALL and not self._account(request):
+            return
         client = self._last.client
         if self._forwarded or client.token:  # a token is read again, and charged to the address where it is refused
             client = service.client(self._peer, fit[1] or None)
-        opened = Exchange(service, self, shape.request(fit), client, self._monotonic())
+        opened = Exchange(service, self, request, client, self._monotonic())
         self._open(opened)
         if opened.refusal is None and not self._closing and not service.draining:
             self._shape = shape
+        if self._held:
+            self._account()
 
     def _open(self, exchange: Exchange) -> None:
         self._last = exchange
         self._served = True
         self._outbox.append(exchange)
+        size = len(exchange.request.body)
+        if size > SMALL:
+            exchange.held = size
+            self._held += size
         if exchange.close:
             self._closing = True
         self._shape = None  # until it is known that the next request may look like this one
@@ -422,20 +659,24 @@ class Connection(asyncio.Protocol):
     def _after_advance(self, opened: bool) -> None:
         """``opened``: a request was complete, so what is left in the parser is of a new one."""
         parser = self._parser
+        self.deadline_s = ACTIVE
         if parser.idle:
-            self._partial_since = 0.0
-            self._in_body = False
             if opened and parser.untouched and self._shapes_left and self._service.may_repeat(self._last):
                 self._look_for_shape(self._last)
             return
-        if opened or not self._partial_since or self._in_body is not parser.in_body:
-            self._in_body = parser.in_body
-            self._partial_since = self._monotonic()
+        self._kept = True
+        if self._stalled:
+            return
+        state = self.state
+        if state is not State.RESPONDING and (opened or state is not self.entered):
+            self.enter(state, self._monotonic())
+        elif state is self.entered:
+            self.is_over(0.0)  # its time goes on
         if parser.take_continue():
-            self._continue_owed = True
-        if self._continue_owed and not self._outbox:
-            self._continue_owed = False
-            self._write(CONTINUE)
+            if self._outbox:
+                self._interim = self._put_behind(CONTINUE)
+            else:
+                self._write(CONTINUE)
 
     def _look_for_shape(self, last: Exchange) -> None:
         """See whether requests like the last one can be told without parsing them."""
@@ -450,30 +691,50 @@ class Connection(asyncio.Protocol):
         )
         self._reflected = self._service.cors.reflected(fields.origin)
 
-    def _refuse(self, status: int, detail: str) -> None:
+    # The end, and what is no answer to a request.
+
+    def _put_behind(self, answer: bytes, *, close: bool = False) -> Exchange:
+        """Give octets a place behind the answers that are due; nothing of a request is known."""
+        last = self._outbox[-1]
+        place = Exchange(self._service, self, last.request, last.client, last.started)
+        place.close = close
+        place.answer = answer
+        self._ready += len(answer)
+        self._outbox.append(place)
+        return place
+
+    def _withdraw_continue(self) -> None:
+        """Who sends the body already does not wait to be told to."""
+        if self._outbox and self._outbox[-1] is self._interim:
+            del self._outbox[-1]
+            self._ready -= len(CONTINUE)
+        self._interim = None
+
+    def _refuse(self, status: int, detail: str, origin: bytes | None = None) -> None:
         """Answer octets that are no request, after all earlier answers, and close."""
         self._closing = True
-        answer = self._service.malformed(status, detail)
+        if self._parser.unfinished is not None:
+            origin = self._parser.unfinished.fields.origin
+        self._parser.end()
+        answer = self._service.malformed(status, detail, origin)
         if self._outbox:
-            # A place in the order; nothing of a request is known.
-            last = self._outbox[-1]
-            ending = Exchange(self._service, self, last.request, last.client, last.started)
-            ending.close = True
-            ending.answer = answer
-            self._outbox.append(ending)
+            self._put_behind(answer, close=True)
         else:
             self._write(answer)
             self._linger()
 
     def _linger(self) -> None:
+        if self.entered is State.LINGERING:
+            return
         self._closing = True
         self._shape = None
-        self._outbox.clear()
+        self._forget()
+        self.enter(State.LINGERING, self._monotonic())
+        self.since_s = self.deadline_s  # from then on what is not read counts
         transport = self._transport
         if self._eof or not transport.can_write_eof():
             transport.close()
             return
-        self._linger_until = self._monotonic() + LINGER
         with contextlib.suppress(RuntimeError):  # as in _write
             transport.write_eof()
         transport.resume_reading()

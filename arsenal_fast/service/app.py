@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from functools import partial
+from http import HTTPStatus
 from typing import Final
 
 from arsenal_fast.cache import GenerationalCache
@@ -32,6 +33,7 @@ from arsenal_fast.service.cors import Cors
 from arsenal_fast.service.departures import Departures
 from arsenal_fast.service.directory import Directory
 from arsenal_fast.service.exchange import Exchange
+from arsenal_fast.service.gate import Gate, GateBounds
 from arsenal_fast.service.ports import AccessLog, Backend, Ledger, SharedSum, TokenKeys
 from arsenal_fast.service.problems import problem
 from arsenal_fast.service.recognition import Recognition
@@ -74,6 +76,7 @@ class Service:
         shared_sum: SharedSum | None = None,
         access_log: AccessLog | None = None,
         random: Callable[[int], bytes] = os.urandom,
+        gate_bounds: GateBounds = GateBounds(),  # noqa: B008  frozen
     ) -> None:
         """``spare``: the worker's own memory, for when ``backend`` is away; the same object where there is no
         other. ``ledger``: None keeps none. ``now``: wall clock, seconds.
@@ -86,11 +89,14 @@ class Service:
         self.backend = backend
         self.keys = keys
         self.ledger = ledger
+        self.call_soon = call_soon
         self.monotonic = monotonic
         self.now = now
         self.snapshots = snapshots or tuple
         self.metrics = Metrics()
         self.totals = Totals(partial(telemetry.total, self), monotonic, shared_sum)
+        self.gate = Gate(gate_bounds, call_soon=call_soon, monotonic=monotonic, metrics=self.metrics)
+        """What batches and lists wait at."""
         self.departures = Departures()
         self.cors = Cors(settings.origins)
         self.starts = Starts(_common_lines(settings, self.cors))
@@ -257,11 +263,16 @@ class Service:
         lines = self.cors.reflected(fields.origin)
         return lines + request_id_line(fields.request_id) if fields.request_id else lines
 
-    def malformed(self, status: int, detail: str) -> bytes:
-        """Return the whole answer to octets that are no request; the connection closes after it."""
+    def malformed(self, status: int, detail: str, origin: bytes | None = None) -> bytes:
+        """Return the whole answer to octets that are no request, or are none yet; the connection closes after it.
+
+        ``origin``: the Origin field, where one is known.
+        """
         self.refresh()
         self.metrics.observe("(malformed)", "OTHER", status, 0.0)
-        return self.starts.start(status) + b"Connection: close\r\n" + problem(status, detail)
+        lines = retry_after_line(1) if status == HTTPStatus.SERVICE_UNAVAILABLE else b""
+        cors = self.cors.reflected(origin)
+        return self.starts.start(status) + cors + b"Connection: close\r\n" + problem(status, detail, lines=lines)
 
     def overloaded(self) -> bytes:
         """Return the whole answer to a connection that is one too many."""

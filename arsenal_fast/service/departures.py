@@ -54,4 +54,5 @@ def give_up(exchange: Exchange) -> None:
     To be called where an exception is being handled.
     """
     log.exception("an exchange failed on its way to its answer")
+    exchange.leave()
     exchange.connection.abort()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, ParamSpec
 from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.parser import Limits, RequestParser
 from arsenal_fast.http.responses import without_body
+from arsenal_fast.limiting.headers import retry_after_line
 from arsenal_fast.service.problems import problem
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from arsenal_fast.limiting.client import Client
     from arsenal_fast.service.app import Service
     from arsenal_fast.service.batches import Batch
+    from arsenal_fast.service.gate import Place
     from arsenal_fast.service.ports import Connection
     from arsenal_fast.service.records import Record
     from arsenal_fast.service.routes import Route
@@ -43,8 +45,10 @@ class Exchange:
         "close",
         "connection",
         "extra",
+        "held",
         "limits",
         "octets",
+        "place",
         "record",
         "refusal",
         "request",
@@ -82,6 +86,10 @@ class Exchange:
         """Why the request is refused whatever it asks for (its token); it is charged all the same."""
         self.route: Route | None = None
         self.row = 0
+        self.held = 0
+        """Octets of the body that the connection counts until the answer has left."""
+        self.place: Place | None = None
+        """What the request occupies of the rows in work, until :meth:`leave`."""
 
     def recall(self, started: float) -> None:
         """Make ``request`` the one that this exchange is for: it can't be answered with the record after all."""
@@ -103,6 +111,15 @@ class Exchange:
         self.handle()
 
     def handle(self) -> None:
+        """Call the route's handler, now or when the rows that it is about have their turn."""
+        route = self.route
+        assert route is not None
+        if route.rows is not None and self.refusal is None and (rows := route.rows(self.request)) > 1:
+            self.service.gate.enter(self, rows)
+        else:
+            self.work()
+
+    def work(self) -> None:
         """Call the route's handler; whatever it raises becomes an answer."""
         assert self.route is not None
         try:
@@ -114,6 +131,27 @@ class Exchange:
             self.refuse(error)
         except Exception:
             self.fail()
+
+    @property
+    def heavy(self) -> bool:
+        """Whether the answer costs much; one of these is enough for a turn of the loop."""
+        return self.route is not None and self.route.heavy
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether nobody waits for the answer any more."""
+        return self.connection.is_lost
+
+    def turn_away(self) -> None:
+        """Answer 503: too many rows are in work."""
+        detail = "Too many rows are in work, of this client or of all; try again in a second."
+        self.respond(503, problem(503, detail, lines=retry_after_line(1)))
+
+    def leave(self) -> None:
+        """Make room for others' rows: the answer has left, or never will. To be called by the connection."""
+        place, self.place = self.place, None
+        if place is not None:
+            self.service.gate.leave(place)
 
     def guard(self, done: Callable[P, None]) -> Callable[P, None]:
         """Return ``done`` for a store to call: what it raises then becomes an answer, too."""

@@ -192,6 +192,10 @@ class Connection(Protocol):
     def answered_prepared(self, exchange: object, answer: bytes) -> None:
         """As ``answered``, for an exchange that was recognised by its octets: nearly always the only one."""
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the client has gone."""
+
     def is_last(self, exchange: object) -> bool:
         """Whether no later request was taken; if so, none will be."""
 

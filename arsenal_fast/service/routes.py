@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from arsenal_fast.service import access
+from arsenal_fast.service.body import MAX_ROWS
 from arsenal_fast.service.handlers import audit, identities, limits, operations, pages, refusals, revocation, validation
 
 if TYPE_CHECKING:
+    from arsenal_fast.http.request import Request
     from arsenal_fast.service.app import Service
     from arsenal_fast.service.exchange import Exchange
 
@@ -50,6 +52,18 @@ class Route:
     limited: bool = False
     operation: Operation | None = None
     """None: not part of the documented API (assets of the pages)."""
+    heavy: bool = False
+    """Whether an answer costs so much that other connections have their turn after it."""
+    rows: Callable[[Request], int] | None = None
+    """Tells how many rows a request is about at most, without reading it; None: one."""
+
+
+def _environments(request: Request) -> int:
+    return min(request.body.count(b"{") - 1, MAX_ROWS)
+
+
+def _identities(request: Request) -> int:
+    return min(request.body.count(b",") + 1, MAX_ROWS) if b'"identities"' in request.body else 1
 
 
 ROUTES: Final[tuple[Route, ...]] = (
@@ -75,6 +89,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "/api/v1/identities",
         identities.issue_batch,
         limited=True,
+        rows=_environments,
         operation=Operation(
             "Get up to 1,000 identities",
             "All or nothing: one bad row and nothing is issued, and every bad row is named. Without `run` a "
@@ -90,6 +105,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "/api/v1/validate",
         validation.validate,
         limited=True,
+        rows=_identities,
         operation=Operation(
             "Validate an identity, its token, both, or up to 1,000 identities",
             "`valid` is the verdict to act on. A malformed identity and a bad token are answers, not errors. A token "
@@ -196,6 +212,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "GET",
         "/api/metrics",
         operations.metrics,
+        heavy=True,
         operation=Operation(
             "Prometheus metrics",
             "Text format 0.0.4, or OpenMetrics 1.0.0 by `Accept`; the sum over the workers, at most a second old. With "
@@ -209,6 +226,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "GET",
         "/api/telemetry",
         operations.telemetry,
+        heavy=True,
         operation=Operation(
             "The same counts as JSON",
             "At most a second old, as `timestamp` says. With `METRICS_ACCESS=token` it needs a service token of scope "
@@ -222,6 +240,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "GET",
         "/api/openapi.json",
         pages.openapi,
+        heavy=True,
         operation=Operation(
             "This document",
             tag="documentation",
@@ -232,6 +251,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "GET",
         "/api/docs",
         pages.docs,
+        heavy=True,
         operation=Operation(
             "Swagger UI",
             tag="documentation",
@@ -251,8 +271,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     Route("GET", "/", pages.root),
     Route("GET", "/api", pages.root),
-    Route("GET", "/favicon.ico", pages.asset),
-    *(Route("GET", path, pages.asset) for path in pages.ASSETS),
+    Route("GET", "/favicon.ico", pages.asset, heavy=True),
+    *(Route("GET", path, pages.asset, heavy=True) for path in pages.ASSETS),
 )
 
 NOT_FOUND: Final = Route("", "(unmatched)", refusals.not_found)

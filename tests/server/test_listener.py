@@ -16,6 +16,7 @@ from arsenal_fast.http.limits import Limits
 from arsenal_fast.limiting.quota import Quota
 from arsenal_fast.memory import MemoryBackend
 from arsenal_fast.server.listener import SPARE_DESCRIPTORS, Listener, Timeouts
+from arsenal_fast.server.state import State
 from arsenal_fast.service.app import Service
 from arsenal_fast.service.settings import Settings
 from tests.support.loops import run, until
@@ -139,7 +140,7 @@ def test_a_client_that_does_not_read_is_not_read_from_and_loses_nothing() -> Non
         async with serving() as server:
             count = 10
             client = server.waiting(BIG * count)
-            await until(lambda: any(each._unread_since for each in server.listener._connections))
+            await until(lambda: any(each.state is State.BACK_PRESSURED for each in server.listener._connections))
             (connection,) = server.listener._connections
             assert connection._transport.get_write_buffer_size() < 3_000_000, "two of its answers at most"
             client.sendall(closing(LIVE))
@@ -267,7 +268,7 @@ def test_who_does_not_end_in_time_is_cut_off() -> None:
         async with serving() as server:
             reader, writer = await server.connect()
             writer.write(LIVE[:-2])
-            await until(lambda: any(each._partial_since for each in server.listener._connections))
+            await until(lambda: any(each.state is State.READING_HEAD for each in server.listener._connections))
             server.service.draining = True
             server.listener.drain()
             assert await server.listener.stop(loop.time() + 0.02) is False

@@ -20,9 +20,11 @@ from arsenal_fast.jwt_keys import Keys
 from arsenal_fast.limiting.quota import Quota
 from arsenal_fast.memory import MemoryBackend
 from arsenal_fast.secret import Secret
+from arsenal_fast.server.bounds import Bounds
 from arsenal_fast.server.listener import Listener, Timeouts
 from arsenal_fast.server.protocol import Connection
 from arsenal_fast.service.app import Service
+from arsenal_fast.service.gate import GateBounds
 from arsenal_fast.service.ports import Backend, Ledger
 from arsenal_fast.service.settings import Settings
 from tests.support.stores import SwitchedStore
@@ -107,6 +109,8 @@ class Rig:
     max_connections: int = 1000
     short_way: bool | None = None
     """None: as the service decides by its settings."""
+    bounds: Bounds = Bounds()  # noqa: RUF009  frozen
+    gate_bounds: GateBounds = GateBounds()  # noqa: RUF009  frozen
     switched: bool = False
     """The store is ``shared``, which the test can take away."""
 
@@ -134,12 +138,17 @@ class Rig:
             monotonic=lambda: self.elapsed,
             now=lambda: self.wall,
             access_log=lambda request, client, status, _: self.access.append((request.path, client, status)),
+            gate_bounds=self.gate_bounds,
         )
         self.service.ready = True
         if self.short_way is not None:
             self.service.short_way = self.short_way
         self.listener = Listener(
-            self.service, limits=Limits(), timeouts=Timeouts(), max_connections=self.max_connections
+            self.service,
+            limits=Limits(),
+            timeouts=Timeouts(),
+            max_connections=self.max_connections,
+            bounds=self.bounds,
         )
 
     def memory(self) -> MemoryBackend:
@@ -149,9 +158,13 @@ class Rig:
     def tick(self) -> None:
         """Run what was asked for soon, and what that asks for, as one turn of the loop after another."""
         while self.soon:
-            callbacks, self.soon[:] = self.soon[:], []
-            for callback in callbacks:
-                callback()
+            self.turn()
+
+    def turn(self) -> None:
+        """Run what was asked for soon, as one turn of the loop."""
+        callbacks, self.soon[:] = self.soon[:], []
+        for callback in callbacks:
+            callback()
 
     def advance(self, seconds: float) -> None:
         """Let time pass on both clocks."""
@@ -160,6 +173,7 @@ class Rig:
 
     def sweep(self) -> None:
         """Hold the time-outs as the listener would."""
+        self.service.gate.sweep(self.elapsed)
         for connection in tuple(self.listener._connections):
             connection.sweep(self.elapsed)
 

@@ -1,0 +1,42 @@
+"""The answers of one worker that clients do not read, in sum."""
+
+from typing import Protocol
+
+
+class Unread(Protocol):
+    """A connection whose client does not read."""
+
+    since_s: float
+    """Monotonic seconds: when the client last read enough."""
+
+    def cut_off(self) -> None:
+        """End at once, for the sake of the others."""
+
+
+class Backlog:
+    """Octets by connection; those that have not read for the longest time are cut off beyond the bound."""
+
+    __slots__ = ("_bound", "_connections", "octets")
+
+    def __init__(self, bound: int) -> None:
+        self._bound = bound
+        self._connections: dict[Unread, int] = {}
+        self.octets = 0
+
+    def update(self, connection: Unread, octets: int) -> None:
+        """Set what waits for a connection's client; 0 forgets the connection."""
+        connections = self._connections
+        self.octets += octets - connections.get(connection, 0)
+        if octets:
+            connections[connection] = octets
+        else:
+            connections.pop(connection, None)
+        while self.octets > self._bound:
+            # Each has 64 KiB at least, so there are few.
+            stuck = min(connections, key=_since)
+            self.octets -= connections.pop(stuck)
+            stuck.cut_off()
+
+
+def _since(connection: Unread) -> float:
+    return connection.since_s

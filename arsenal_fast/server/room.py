@@ -1,0 +1,136 @@
+"""The room for octets that were received and not answered yet: of one worker, and of each client in it.
+
+Reading of a connection stops when its worker or its client has no room left. Somebody can always go on: the connection
+that has held room for the longest time, of the worker and of each client, reads whatever the sums are. What one
+connection may add by that is bounded by the limits of one message. Who may read on has room kept for the next read, so
+that many who read at the same moment don't find it taken. All operations but waking take constant time.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from itertools import islice
+from typing import Final, Protocol
+
+LOOKED_AT: Final = 64
+"""Waiting connections that are looked at when room becomes free; the others are looked at the next time."""
+
+READ: Final = 65_536
+"""Octets at most for which room is kept while a connection waits for them. A read may bring more; what finds no room at
+all is refused then."""
+
+
+class Holder(Protocol):
+    """A connection."""
+
+    def read_on(self) -> None:
+        """There is room again."""
+
+
+class Verdict(Enum):
+    """What a connection may do with what it holds."""
+
+    GO_ON = auto()
+    WAIT = auto()
+    """Read nothing until ``read_on``."""
+    REFUSE = auto()
+    """There is no room for what has been read already."""
+
+
+class _Share:
+    """What one client holds, oldest first."""
+
+    __slots__ = ("holders", "octets")
+
+    def __init__(self) -> None:
+        self.octets = 0
+        self.holders: dict[Holder, int] = {}
+
+
+class Room:
+    """Counts octets by connection and client."""
+
+    __slots__ = ("_of_client", "_shares", "_soft", "_total", "_waiting", "_where", "octets")
+
+    def __init__(self, total: int, of_client: int) -> None:
+        """Octets; reading stops at seven eighths of ``total``, so that what was read by then finds room."""
+        self._total = total
+        self._soft = total - total // 8
+        self._of_client = of_client
+        self._shares: dict[bytes, _Share] = {}
+        self._where: dict[Holder, bytes] = {}
+        """The client of each holder, oldest first."""
+        self._waiting: dict[Holder, int] = {}
+        """What they will read next, by those that wait, in the order of their coming."""
+        self.octets = 0
+
+    def hold(self, holder: Holder, client: bytes, octets: int, ahead: int = 0) -> Verdict:
+        """Set what a connection holds for a client, and say whether it may read on.
+
+        ``ahead``: octets that it will read next; room is kept for READ of them at most.
+        """
+        before = self._where.get(holder)
+        if before is not None and before != client:  # a proxy's connection: each message may be of another client
+            self._take_out(holder, before)
+        share = self._shares.get(client)
+        if share is None:
+            share = self._shares[client] = _Share()
+        self._where[holder] = client
+        grown = self._set(share, holder, octets)
+        ahead = min(ahead, READ)
+        if self._may_go_on(holder, ahead):
+            self._waiting.pop(holder, None)
+            self._set(share, holder, octets + ahead)
+            verdict = Verdict.GO_ON
+        elif grown > 0 and self.octets > self._total:
+            return Verdict.REFUSE
+        else:
+            self._waiting[holder] = ahead
+            verdict = Verdict.WAIT
+        if grown < 0:
+            self._wake(share)
+        return verdict
+
+    def release(self, holder: Holder) -> None:
+        """Forget a connection; nothing happens where it holds nothing."""
+        client = self._where.pop(holder, None)
+        if client is not None:
+            self._waiting.pop(holder, None)
+            self._wake(self._take_out(holder, client))
+
+    def _set(self, share: _Share, holder: Holder, octets: int) -> int:
+        grown = octets - share.holders.get(holder, 0)
+        share.holders[holder] = octets
+        share.octets += grown
+        self.octets += grown
+        return grown
+
+    def _take_out(self, holder: Holder, client: bytes) -> _Share:
+        share = self._shares[client]
+        octets = share.holders.pop(holder)
+        share.octets -= octets
+        self.octets -= octets
+        if not share.holders:
+            del self._shares[client]
+        return share
+
+    def _may_go_on(self, holder: Holder, ahead: int) -> bool:
+        share = self._shares[self._where[holder]]
+        return (self.octets + ahead <= self._soft or holder is next(iter(self._where))) and (
+            share.octets + ahead <= self._of_client or holder is next(iter(share.holders))
+        )
+
+    def _wake(self, share: _Share) -> None:
+        """Let waiting connections read on as far as there is room; ``share``: of the client that holds less now."""
+        waiting = self._waiting
+        if not waiting:
+            return
+        # The oldest ones come first: they go on whatever the sums are.
+        oldest = [*islice(self._where, 1), *islice(share.holders, 1)]
+        for holder in [*oldest, *islice(waiting, LOOKED_AT)]:
+            ahead = waiting.get(holder)
+            if ahead is not None and self._may_go_on(holder, ahead):
+                del waiting[holder]
+                mine = self._shares[self._where[holder]]
+                self._set(mine, holder, mine.holders[holder] + ahead)
+                holder.read_on()
