@@ -8,9 +8,10 @@ import pytest
 from arsenal_fast.http.responses import CONTINUE
 from arsenal_fast.limiting.quota import Quota
 from arsenal_fast.server.bounds import Bounds
-from arsenal_fast.server.protocol import LINGER, MAX_UNANSWERED, NO_ROOM
+from arsenal_fast.server.flow import NO_ROOM
+from arsenal_fast.server.protocol import MAX_UNANSWERED
 from arsenal_fast.server.room import READ
-from arsenal_fast.server.state import LOOKS, State
+from arsenal_fast.server.state import LINGER_S, LOOKS, State
 from arsenal_fast.server.turns import OF_CONNECTION
 from arsenal_fast.service.gate import GateBounds
 from tests.support.rig import Client, Rig, request
@@ -217,7 +218,7 @@ def test_who_half_closes_and_never_reads_keeps_no_place() -> None:
     rig.shared.release_all()
     rig.tick()
     assert client.connection.state is State.LINGERING
-    swept(rig, LINGER + rig.listener.timeouts.write)
+    swept(rig, LINGER_S + rig.listener.timeouts.write)
     assert client.transport.aborted
 
 

@@ -6,7 +6,9 @@ import pytest
 
 from arsenal_fast.http.responses import CONTINUE
 from arsenal_fast.limiting.quota import Quota
-from arsenal_fast.server.protocol import IDLE_GRACE, LINGER, MAX_DROPPED, MAX_UNANSWERED, Connection
+from arsenal_fast.server.flow import MAX_DROPPED
+from arsenal_fast.server.protocol import MAX_UNANSWERED, Connection
+from arsenal_fast.server.state import IDLE_GRACE_S, LINGER_S
 from tests.support.rig import Answer, Client, Rig, request
 
 LIVE = request("GET", "/api/health/live")
@@ -327,7 +329,7 @@ def test_after_the_last_answer_the_connection_lingers_drops_what_comes_and_goes(
     client.send(b"BREW / HTTP/1.1\r\n\r\n")
     assert (client.transport.eof, client.transport.closed) == (True, False)
     client.send(get(1) * 100)
-    rig.advance(LINGER - 0.25)
+    rig.advance(LINGER_S - 0.25)
     rig.sweep()
     assert not client.transport.closed
     rig.advance(0.25)
@@ -341,7 +343,7 @@ def test_what_is_not_read_yet_may_take_longer_to_leave() -> None:
     client = rig.connect()
     client.send(get(1, Connection="close"))
     client.transport.unsent = 1
-    rig.advance(LINGER + rig.listener.timeouts.write - 0.25)
+    rig.advance(LINGER_S + rig.listener.timeouts.write - 0.25)
     rig.sweep()
     assert not client.transport.closed
     rig.advance(0.25)
@@ -671,7 +673,7 @@ def test_an_idle_connection_is_closed_soon_once_nothing_new_is_accepted() -> Non
     swept(rig, 3)
     assert not client.transport.eof, "listening goes on, and so may the client"
     rig.listener.stopped = True
-    swept(rig, IDLE_GRACE + 0.5)
+    swept(rig, IDLE_GRACE_S + 0.5)
     assert client.transport.eof
     assert fresh.transport.eof
 

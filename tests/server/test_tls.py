@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from arsenal_fast.server.protocol import IDLE_GRACE, LINGER, MAX_DROPPED
-from arsenal_fast.server.state import State
+from arsenal_fast.server.flow import MAX_DROPPED
+from arsenal_fast.server.state import IDLE_GRACE_S, LINGER_S, State
 from arsenal_fast.server.tls import SLICE, TlsTransport
 from arsenal_fast.worker import tls_context
 from tests.support.certificates import Pair, good_pair, make_pair
@@ -157,7 +157,7 @@ def test_a_handshake_has_the_time_for_a_head(server: ssl.SSLContext, trusting: s
             client.deliver(hello[second : second + 1])
         swept(rig, 1)
     assert not client.socket.closed
-    swept(rig, 1 + LINGER)
+    swept(rig, 1 + LINGER_S)
     assert client.socket.closed
 
 
@@ -177,7 +177,7 @@ def test_one_connection_too_many_that_never_shakes_hands_is_gone_after_a_moment(
 ) -> None:
     rig = Rig(max_connections=0)
     client = TlsClient(rig, server, trusting)
-    swept(rig, LINGER)
+    swept(rig, LINGER_S)
     assert client.socket.aborted
 
 
@@ -203,7 +203,7 @@ def test_who_never_answers_close_notify_keeps_no_place(server: ssl.SSLContext, e
     client.send(LAST)
     assert client.answers("GET")[0].headers["connection"] == "close"
     assert (client.ended, client.socket.eof, client.socket.closed) == (True, True, False)
-    swept(rig, LINGER)
+    swept(rig, LINGER_S)
     assert client.socket.aborted
 
 
@@ -234,7 +234,7 @@ def test_the_end_waits_for_no_client_that_asks_nothing(
     if begun == "request":
         client.send(LIVE)
     rig.drain(stopped=True)
-    swept(rig, IDLE_GRACE + 1 + LINGER)
+    swept(rig, IDLE_GRACE_S + 1 + LINGER_S)
     assert client.socket.closed
 
 
