@@ -28,7 +28,6 @@ URLS = [
     ("DATABASE_URL", f"postgresql://{AWAY}/d?password=hunter2/s3cret"),
     ("DATABASE_URL", f"postgresql://{AWAY}/d?pass%77ord=hunter2%2fs3cret"),
     ("DATABASE_URL", f"postgresql://{AWAY}/d?sslkey=/nowhere&sslpassword=hunter2%2fs3cret"),
-    ("DATABASE_URL", f"postgresql://{AWAY}/d?passwd=hunter2%2fs3cret"),  # libpq knows no such parameter
     ("REDIS_URL", f"redis://:hunter2%2Fs3cret@{AWAY}/0"),
     ("REDIS_URL", f"redis://u:hunter2%2fs3cret@{AWAY}/0"),
 ]

@@ -48,31 +48,31 @@ class Attacker:
 
     @contextlib.asynccontextmanager
     async def connection(self, *, handshake: bool = True) -> AsyncIterator[Streams]:
-        """A connection from this attacker's address; what breaks it ends the block silently."""
-        writer = None
+        """A connection from this attacker's address; raises OSError where the service takes none or cuts it off."""
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1",
+            self.port,
+            local_addr=(self.address, 0),
+            limit=1 << 16,
+            ssl=self.tls if handshake else None,
+            server_hostname="localhost" if self.tls and handshake else None,
+        )
         try:
-            reader, writer = await asyncio.open_connection(
-                "127.0.0.1",
-                self.port,
-                local_addr=(self.address, 0),
-                limit=1 << 16,
-                ssl=self.tls if handshake else None,
-                server_hostname="localhost" if self.tls and handshake else None,
-            )
             yield reader, writer
-        except (OSError, EOFError, asyncio.IncompleteReadError):
-            self.counts["broken"] += 1
         finally:
-            if writer is not None:
-                writer.transport.abort()
+            writer.transport.abort()
 
     async def run(self, name: str, vector: "Vector") -> None:
         """Repeat one vector until the time is over."""
         while self.left_s:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.left_s):
-                    await vector(self)
-                    self.counts[name] += 1
+                    try:
+                        await vector(self)
+                    except* (OSError, EOFError):
+                        self.counts["cut off"] += 1
+                    else:
+                        self.counts[name] += 1
                     await asyncio.sleep(PAUSE_S)
 
     async def flood(self, octets: bytes, *, read: bool = True, linger_s: float = 2.0) -> None:
