@@ -131,9 +131,8 @@ def test_hostile_callers_take_neither_memory_nor_time(transport: str, own_redis:
         with subprocess.Popen(
             [sys.executable, "-m", "tests.support.attack", *arguments], stdout=subprocess.PIPE, text=True
         ) as attackers:
-            if (
-                len(cpus := sorted(os.sched_getaffinity(0))) > 1
-            ):  # what is measured is the service, and not who takes its CPU
+            # What is measured is the service, and not how the kernel divides a processor.
+            if len(cpus := sorted(os.sched_getaffinity(0))) > 1:
                 os.sched_setaffinity(service.pid, cpus[:1])
                 os.sched_setaffinity(attackers.pid, cpus[1:])
 
