@@ -2,6 +2,6 @@
 
 import sys
 
-from arsenal_fast.cli import main
+from arsenal_fast.cli.main import main
 
 sys.exit(main())

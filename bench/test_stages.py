@@ -21,11 +21,11 @@ from typing import Any
 import hiredis
 import pytest
 
-from arsenal_fast.limiting.client import Client
-from arsenal_fast.limiting.quota import Quota
-from arsenal_fast.redis.limiter import SCRIPT, packed_rows
-from arsenal_fast.redis.script import integers
-from arsenal_fast.server.protocol import Connection
+from arsenal_fast.ratelimit.client import Client
+from arsenal_fast.ratelimit.quota import Quota
+from arsenal_fast.server.connection import Connection
+from arsenal_fast.stores.redis.limiter import SCRIPT, packed_rows
+from arsenal_fast.stores.redis.script import integers
 from bench.workloads import IDENTITIES, WORKLOADS, Workload, get_id, proxied
 from tests.support.rig import Rig
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from arsenal_fast.identity.token import Refusal
+from arsenal_fast.tokens.claims import Refusal
 from tests.support import tokens
 
 ROUNDS, REPEATS = 9, 20

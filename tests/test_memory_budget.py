@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arsenal_fast import config as configuration
 from arsenal_fast import memory_budget
-from arsenal_fast.config import load
+from arsenal_fast.api.fastpath.render import Record
+from arsenal_fast.config import load as configuration
+from arsenal_fast.config.load import load
 from arsenal_fast.identity.grammar import MAX_ID
-from arsenal_fast.identity.life import Life
+from arsenal_fast.identity.validity import Life
 from arsenal_fast.memory_budget import (
     BASE,
     CELL,
@@ -30,7 +31,6 @@ from arsenal_fast.memory_budget import (
     faults,
     shares,
 )
-from arsenal_fast.service.records import Record
 from tests.support.hostile_keys import identity
 from tests.support.rig import KEYS, Rig
 

@@ -139,14 +139,14 @@ BAD = [
     ("limiting", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import socket"),
     ("http", "from arsenal_fast.identity.grammar import parse"),
     ("http", "from arsenal_fast import identity"),
-    ("cache", "import arsenal_fast.metrics"),
+    ("cache", "import arsenal_fast.observability.metrics"),
     ("errors", "from arsenal_fast.http import parser"),
-    ("redis", "from arsenal_fast.service.ports import Limiter"),
-    ("redis", "from arsenal_fast.memory import MemoryBackend"),
-    ("service", "from arsenal_fast.redis.backend import RedisBackend"),
-    ("service", "from arsenal_fast.server.protocol import Protocol"),
-    ("server", "from arsenal_fast.limiting.quota import Quota"),
-    ("server", "from arsenal_fast.config import Config"),
+    ("redis", "from arsenal_fast.stores.ports import Limiter"),
+    ("redis", "from arsenal_fast.stores.memory import MemoryBackend"),
+    ("service", "from arsenal_fast.stores.redis.backend import RedisBackend"),
+    ("service", "from arsenal_fast.server.connection import Protocol"),
+    ("server", "from arsenal_fast.ratelimit.quota import Quota"),
+    ("server", "from arsenal_fast.config.load import Config"),
     ("service", "import os\nos.environ['A']"),
     ("redis", "import os\nos.getenv('A')"),
     ("logs", "from os import environ as surroundings"),
@@ -163,11 +163,11 @@ def test_the_checker_finds_a_violation(part: str, source: str) -> None:
 
 GOOD = [
     ("identity", "from arsenal_fast.errors import InvalidIdentity\nimport re"),
-    ("identity", "from arsenal_fast.identity.life import Life"),
-    ("redis", "import asyncio\nfrom arsenal_fast.limiting.client import Client"),
-    ("service", "from arsenal_fast.metrics import Counters\nfrom arsenal_fast import __version__"),
-    ("server", "from arsenal_fast.service.app import Service\nfrom arsenal_fast.http.request import Request"),
-    ("worker", "import os\nfrom arsenal_fast.redis.backend import RedisBackend\nos.environ.get('A')"),
+    ("identity", "from arsenal_fast.identity.validity import Life"),
+    ("redis", "import asyncio\nfrom arsenal_fast.ratelimit.client import Client"),
+    ("service", "from arsenal_fast.observability.metrics import Counters\nfrom arsenal_fast import __version__"),
+    ("server", "from arsenal_fast.api.app import Service\nfrom arsenal_fast.http.request import Request"),
+    ("worker", "import os\nfrom arsenal_fast.stores.redis.backend import RedisBackend\nos.environ.get('A')"),
 ]
 
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from arsenal_fast.config import markdown_table
+from arsenal_fast.config.load import markdown_table
 
 ROOT = Path(__file__).parents[1]
 

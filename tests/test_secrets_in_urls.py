@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import requests
 
-from arsenal_fast.cli import main
-from arsenal_fast.config import load
-from arsenal_fast.ledger.maintenance import LedgerError, backup
-from arsenal_fast.logs import blotter, formatter
-from arsenal_fast.secret import secrets_in, without_passwords
+from arsenal_fast.cli.main import main
+from arsenal_fast.config.load import load
+from arsenal_fast.config.secret import secrets_in, without_passwords
+from arsenal_fast.ledger.prune import LedgerError, backup
+from arsenal_fast.observability.logs import blotter, formatter
 from tests.support.service import ServiceProcess
 
 PASSWORD = "hunter2/s3cret"

@@ -16,11 +16,11 @@ from typing import Final
 
 from arsenal_fast.errors import MessageError
 from arsenal_fast.http.chunked import ChunkedBody
-from arsenal_fast.http.fields import read_fields
 from arsenal_fast.http.grammar import REQUEST_LINE, field_block
-from arsenal_fast.http.head import MORE, HeadScanner
+from arsenal_fast.http.headers import read_fields
 from arsenal_fast.http.limits import Limits
 from arsenal_fast.http.request import Fields, Request
+from arsenal_fast.http.scanner import MORE, HeadScanner
 
 __all__ = ["Limits", "RequestParser"]
 

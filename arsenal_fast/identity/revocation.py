@@ -13,8 +13,8 @@ Nothing here reads a clock or a store. All moments are ms since the epoch, by th
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from arsenal_fast.identity.history import EVERYTHING
-from arsenal_fast.identity.life import LAST_GENERATED, Found, Life
+from arsenal_fast.identity.validity import LAST_GENERATED, Found, Life
+from arsenal_fast.ledger.model import EVERYTHING
 
 __all__ = ["EVERYTHING", "LOG_LENGTH", "UNKNOWN", "Changes", "Revoked", "first_revision", "raised", "revoke"]
 

@@ -10,15 +10,15 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 from arsenal_fast.errors import ConfigurationError
-from arsenal_fast.identity.history import AuditPage, AuditQuery, LedgerRow, Past, RevocationRow
-from arsenal_fast.identity.life import Life
-from arsenal_fast.ledger.address import Address, SqliteAddress, parse_url
+from arsenal_fast.identity.validity import Life
+from arsenal_fast.ledger.bridge import Lane, WriteLane
 from arsenal_fast.ledger.counters import Counters
-from arsenal_fast.ledger.faults import Unfit
-from arsenal_fast.ledger.jobs import Epochs, Find, Reading, Writing
-from arsenal_fast.ledger.lanes import Lane, WriteLane
+from arsenal_fast.ledger.errors import Unfit
+from arsenal_fast.ledger.group import Epochs, Find, Reading, Writing
+from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRow, Past, RevocationRow
 from arsenal_fast.ledger.store import Lives, Store
 from arsenal_fast.ledger.store import Reading as AuditRead
+from arsenal_fast.ledger.url import Address, SqliteAddress, parse_url
 
 TIMEOUT: Final = 1.0  # seconds that anybody waits for the ledger: a commit on a starved machine took over 0.25
 CAPACITY: Final = 100_000  # rows that may wait where nothing else is said; a worker gets its share of MEMORY_BUDGET

@@ -1,6 +1,6 @@
 """What has happened on the way to the ledger: plain integers, each added to by one thread alone, read by a scrape."""
 
-from arsenal_fast.metrics import Series
+from arsenal_fast.observability.metrics import Series
 
 
 class Counters:

@@ -19,10 +19,11 @@ import orjson
 import psycopg
 from psycopg import errors
 
-from arsenal_fast.identity.history import EVERYTHING, AuditPage, AuditQuery, LedgerRow, Past, RevocationRow, stands
-from arsenal_fast.identity.life import Life
-from arsenal_fast.ledger import postgres_faults, schema
-from arsenal_fast.ledger.faults import Busy, Refused, Unfit
+from arsenal_fast.identity.validity import Life
+from arsenal_fast.ledger import migrations as schema
+from arsenal_fast.ledger import postgres_errors
+from arsenal_fast.ledger.errors import Busy, Refused, Unfit
+from arsenal_fast.ledger.model import EVERYTHING, AuditPage, AuditQuery, LedgerRow, Past, RevocationRow, stands
 from arsenal_fast.ledger.store import (
     EVENT_COLUMNS,
     LIVES_RETENTION,
@@ -396,4 +397,4 @@ def translated() -> Iterator[None]:
     ) as error:
         raise Busy("The ledger is locked by somebody else.") from error
     except psycopg.Error as error:
-        raise postgres_faults.fault_of(error) from error
+        raise postgres_errors.fault_of(error) from error

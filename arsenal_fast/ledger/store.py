@@ -10,7 +10,8 @@ may be repeated: what was written after all is not written twice.
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
-from arsenal_fast.identity.history import (
+from arsenal_fast.identity.validity import MAX_TTL, Life
+from arsenal_fast.ledger.model import (
     AUDIT_READ,
     AuditEvent,
     AuditPage,
@@ -20,7 +21,6 @@ from arsenal_fast.identity.history import (
     Past,
     RevocationRow,
 )
-from arsenal_fast.identity.life import MAX_TTL, Life
 
 LIVES_RETENTION: Final = MAX_TTL * 1000  # ms: a bound can kill no life once the longest one from before it is over
 PRUNE_ROWS: Final = 500  # rows looked at in one transaction: others wait to write no longer than for a group

@@ -14,17 +14,17 @@ import contextlib
 from math import inf
 from typing import TYPE_CHECKING, Final, cast
 
+from arsenal_fast.api.context import Exchange
 from arsenal_fast.http.parser import RequestParser
 from arsenal_fast.server.kernel import unacknowledged
 from arsenal_fast.server.room import Verdict
 from arsenal_fast.server.state import ACTIVE, IDLE_GRACE_S, State, StateMachine
-from arsenal_fast.service.exchange import Exchange
 
 if TYPE_CHECKING:
     from arsenal_fast.http.request import Request
-    from arsenal_fast.http.shape import Shape
+    from arsenal_fast.http.template import Shape
     from arsenal_fast.server.listener import Listener
-    from arsenal_fast.service.ports import Connection
+    from arsenal_fast.stores.ports import Connection
 
 MAX_DROPPED: Final = 4 * 1024 * 1024
 """Octets dropped after our last answer: four bodies of the largest size."""

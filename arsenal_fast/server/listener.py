@@ -21,18 +21,18 @@ import ssl
 from typing import TYPE_CHECKING, Final
 
 from arsenal_fast.http.parser import Limits
-from arsenal_fast.http.shape import Shapes
+from arsenal_fast.http.template import Shapes
 from arsenal_fast.server.backlog import Backlog
 from arsenal_fast.server.bounds import Bounds
+from arsenal_fast.server.connection import Connection
 from arsenal_fast.server.kernel import has_descriptors
-from arsenal_fast.server.protocol import Connection
 from arsenal_fast.server.room import Room
 from arsenal_fast.server.state import Timeouts, time_limits
 from arsenal_fast.server.tls import TlsTransport
 from arsenal_fast.server.turns import Turns
 
 if TYPE_CHECKING:
-    from arsenal_fast.service.app import Service
+    from arsenal_fast.api.app import Service
 
 __all__ = ["Listener", "Timeouts"]
 

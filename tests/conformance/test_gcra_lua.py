@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arsenal_fast.limiting.gcra import allowed, strike
-from arsenal_fast.limiting.quota import Quota
-from tests.limiting.moments import SECOND, T0, TABLE, Moment
-from tests.limiting.test_gcra import TokenBucket
+from arsenal_fast.ratelimit.gcra import allowed, strike
+from arsenal_fast.ratelimit.quota import Quota
+from tests.ratelimit.moments import SECOND, T0, TABLE, Moment
+from tests.ratelimit.test_gcra import TokenBucket
 from tests.support.lua import ScriptAt
 from tests.support.redis_server import RedisServer
 
@@ -41,7 +41,7 @@ def arguments(*rows: tuple[int, Quota]) -> list[int | str]:
 
 @pytest.mark.parametrize("moments", TABLE.values(), ids=list(TABLE))
 def test_the_table_of_moments(redis: RedisServer, moments: list[Moment]) -> None:
-    script = ScriptAt(redis, "limiting/gcra.lua")
+    script = ScriptAt(redis, "ratelimit/gcra.lua")
     for now, quantity, quota, backlog, passes in moments:
         reply = script(now, [REVISION, CELL], arguments((quantity, quota)))
         assert reply == [0, backlog]
@@ -52,7 +52,7 @@ def test_the_table_of_moments(redis: RedisServer, moments: list[Moment]) -> None
 @given(steps)
 def test_lua_is_python_whatever_the_sequence(redis_server: RedisServer, steps: list[tuple[int, int, Quota]]) -> None:
     redis_server.flush()
-    script = ScriptAt(redis_server, "limiting/gcra.lua")
+    script = ScriptAt(redis_server, "ratelimit/gcra.lua")
     tat, now = 0, T0
     for step, quantity, quota in steps:
         now += step
@@ -66,7 +66,7 @@ def test_lua_passes_just_what_a_token_bucket_passes(
     redis_server: RedisServer, quota: Quota, steps: list[tuple[int, int]]
 ) -> None:
     redis_server.flush()
-    script = ScriptAt(redis_server, "limiting/gcra.lua")
+    script = ScriptAt(redis_server, "ratelimit/gcra.lua")
     bucket, now = TokenBucket(quota), T0
     for step, quantity in steps:
         now += step
@@ -81,7 +81,7 @@ def test_lua_is_python_for_rows_of_many_quotas_and_quantities(
 ) -> None:
     """The same cell may come again in a command, and each row sees what the ones before have left."""
     redis_server.flush()
-    script = ScriptAt(redis_server, "limiting/gcra.lua")
+    script = ScriptAt(redis_server, "ratelimit/gcra.lua")
     tats = dict.fromkeys(CELLS, 0)
     now = T0
     for step, rows in commands:
@@ -98,7 +98,7 @@ def test_lua_is_python_for_rows_of_many_quotas_and_quantities(
 
 def test_rows_of_one_command_follow_each_other(redis: RedisServer) -> None:
     """The same cell may stand in several rows; each sees what the one before has left."""
-    script = ScriptAt(redis, "limiting/gcra.lua")
+    script = ScriptAt(redis, "ratelimit/gcra.lua")
     quota = Quota(3, 30)
     rows = [(1, quota), (1, quota), (2, quota), (1, quota)]
     keys = [REVISION, CELL, "af:{0}:c:other", CELL, CELL]
@@ -108,7 +108,7 @@ def test_rows_of_one_command_follow_each_other(redis: RedisServer) -> None:
 
 @pytest.mark.parametrize("garbage", ["", "x", "nan", "-nan", "-5", "1 2", "\0", "0x", "é"])
 def test_a_cell_of_garbage_reads_as_missing_and_is_repaired(redis: RedisServer, garbage: str) -> None:
-    script = ScriptAt(redis, "limiting/gcra.lua")
+    script = ScriptAt(redis, "ratelimit/gcra.lua")
     redis.command("SET", CELL, garbage)
     quota = Quota(3, 30)
     assert [script(T0, [REVISION, CELL], arguments((2, quota))) for _ in range(2)] == [[0, 0], [0, 20 * SECOND]]
@@ -117,7 +117,7 @@ def test_a_cell_of_garbage_reads_as_missing_and_is_repaired(redis: RedisServer, 
 
 @pytest.mark.parametrize("garbage", ["inf", "1e300", "99999999999999999999"])
 def test_a_cell_ahead_of_all_reason_costs_one_window_and_no_more(redis: RedisServer, garbage: str) -> None:
-    script = ScriptAt(redis, "limiting/gcra.lua")
+    script = ScriptAt(redis, "ratelimit/gcra.lua")
     redis.command("SET", CELL, garbage)
     quota = Quota(3, 30)
     assert script(T0, [REVISION, CELL], arguments((1, quota))) == [0, 30 * SECOND]
@@ -125,7 +125,7 @@ def test_a_cell_ahead_of_all_reason_costs_one_window_and_no_more(redis: RedisSer
 
 
 def test_a_cell_of_another_type_is_repaired(redis: RedisServer) -> None:
-    script = ScriptAt(redis, "limiting/gcra.lua")
+    script = ScriptAt(redis, "ratelimit/gcra.lua")
     redis.command("LPUSH", CELL, "a list")
     assert script(T0, [REVISION, CELL], arguments((1, Quota(3, 30)))) == [0, 0]
     assert redis.command("TYPE", CELL) == b"string"
@@ -134,7 +134,7 @@ def test_a_cell_of_another_type_is_repaired(redis: RedisServer) -> None:
 @pytest.mark.parametrize(("quantity", "ahead"), [(1, 36_000), (100, 3_600_000), (250, 3_600_000)])
 def test_a_cell_lives_just_as_long_as_it_says_anything(redis: RedisServer, quantity: int, ahead: int) -> None:
     """Never shorter than its backlog (ms), nor more than two ms longer."""
-    script = ScriptAt(redis, "limiting/gcra.lua")
+    script = ScriptAt(redis, "ratelimit/gcra.lua")
     script(T0, [REVISION, CELL], arguments((quantity, Quota(100, 3600))))
     remaining = redis.command("PTTL", CELL)
     assert isinstance(remaining, int)
@@ -143,7 +143,7 @@ def test_a_cell_lives_just_as_long_as_it_says_anything(redis: RedisServer, quant
 
 @pytest.mark.parametrize("revision", [1, 1_795_341_600_000_000, 9_007_199_254_740_991])
 def test_the_revision_comes_first_to_the_last_digit(redis: RedisServer, revision: int) -> None:
-    script = ScriptAt(redis, "limiting/gcra.lua")
+    script = ScriptAt(redis, "ratelimit/gcra.lua")
     redis.command("SET", REVISION, revision)
     assert script(T0, [REVISION, CELL], arguments((1, Quota(3, 30)))) == [revision, 0]
     assert script(T0, [REVISION], arguments()) == [revision]
@@ -154,12 +154,12 @@ def test_the_revision_comes_first_to_the_last_digit(redis: RedisServer, revision
     ["", "x", "-5", "1 2", "1.5", "1e3", "0x1", "nan", "inf", "1\n", "9007199254740992", "9" * 16, "9" * 400, "\0"],
 )
 def test_a_revision_of_garbage_is_none(redis: RedisServer, garbage: str) -> None:
-    script = ScriptAt(redis, "limiting/gcra.lua")
+    script = ScriptAt(redis, "ratelimit/gcra.lua")
     redis.command("SET", REVISION, garbage)
     assert script(T0, [REVISION, CELL], arguments((1, Quota(3, 30)))) == [0, 0]
 
 
 def test_a_revision_of_another_type_is_none(redis: RedisServer) -> None:
-    script = ScriptAt(redis, "limiting/gcra.lua")
+    script = ScriptAt(redis, "ratelimit/gcra.lua")
     redis.command("LPUSH", REVISION, "a list")
     assert script(T0, [REVISION, CELL], arguments((1, Quota(3, 30)))) == [0, 0]

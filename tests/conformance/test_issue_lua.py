@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import arsenal_fast
-from arsenal_fast.identity.life import (
+from arsenal_fast.identity.revocation import LOG_LENGTH, UNKNOWN, Changes, Revoked
+from arsenal_fast.identity.validity import (
     EXPIRED_RETENTION,
     LAST_GENERATED,
     LAST_MOMENT,
@@ -22,10 +23,9 @@ from arsenal_fast.identity.life import (
     Mode,
     Outcome,
 )
-from arsenal_fast.identity.revocation import LOG_LENGTH, UNKNOWN, Changes, Revoked
-from arsenal_fast.memory import MemoryBackend
-from arsenal_fast.redis.identities import key_of, read_issued, read_record
-from arsenal_fast.redis.revocations import read_changes
+from arsenal_fast.stores.memory import MemoryBackend
+from arsenal_fast.stores.redis.identities import key_of, read_issued, read_record
+from arsenal_fast.stores.redis.revocations import read_changes
 from tests.support.lua import ScriptAt
 from tests.support.redis_server import RedisServer
 
@@ -43,9 +43,11 @@ class Scripts:
     def __init__(self, server: RedisServer) -> None:
         self.now = T0
         self.server = server
-        self._issue = ScriptAt(server, "redis/record.lua", "redis/issue.lua")
-        self._revoke = ScriptAt(server, "redis/record.lua", "redis/revision.lua", "redis/revoke.lua")
-        self._epoch = ScriptAt(server, "redis/revision.lua", "redis/epoch.lua")
+        self._issue = ScriptAt(server, "stores/redis/record.lua", "stores/redis/issue.lua")
+        self._revoke = ScriptAt(
+            server, "stores/redis/record.lua", "stores/redis/revision.lua", "stores/redis/revoke.lua"
+        )
+        self._epoch = ScriptAt(server, "stores/redis/revision.lua", "stores/redis/epoch.lua")
 
     def issue(self, rows: Sequence[IssueRow]) -> list[Issued]:
         arguments = [int(value) for row in rows for value in row[1:]]
@@ -417,6 +419,6 @@ def test_the_scripts_constants_are_those_of_python() -> None:
     last = {"LAST_GENERATED": LAST_GENERATED}
     ends = {"RETENTION": EXPIRED_RETENTION, "MAX_TTL": MAX_TTL * 1000, "MAX_RECORD": 64}
     kept = {"KEPT": MAX_TTL * 1000 + EXPIRED_RETENTION, "LOG_LENGTH": LOG_LENGTH}
-    assert constants("redis/record.lua") == last | ends
-    assert constants("redis/revision.lua") == last | kept
-    assert constants("redis/issue.lua") == {each.name: int(each) for each in (*Outcome, *Mode)}
+    assert constants("stores/redis/record.lua") == last | ends
+    assert constants("stores/redis/revision.lua") == last | kept
+    assert constants("stores/redis/issue.lua") == {each.name: int(each) for each in (*Outcome, *Mode)}

@@ -10,13 +10,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from arsenal_fast.identity.life import EXPIRED_RETENTION, Found, Issued, IssueRow, Life, Mode, Outcome
 from arsenal_fast.identity.revocation import LOG_LENGTH, Changes, Revoked
-from arsenal_fast.limiting.client import Client
-from arsenal_fast.limiting.gcra import allowed
-from arsenal_fast.limiting.quota import Quota
-from arsenal_fast.memory import MemoryBackend
-from arsenal_fast.redis.backend import RedisBackend
+from arsenal_fast.identity.validity import EXPIRED_RETENTION, Found, Issued, IssueRow, Life, Mode, Outcome
+from arsenal_fast.ratelimit.client import Client
+from arsenal_fast.ratelimit.gcra import allowed
+from arsenal_fast.ratelimit.quota import Quota
+from arsenal_fast.stores.memory import MemoryBackend
+from arsenal_fast.stores.redis.backend import RedisBackend
 from tests.support.loops import Answer, run
 
 Backend = MemoryBackend | RedisBackend

@@ -10,11 +10,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from arsenal_fast import __version__, memory_budget
-from arsenal_fast.config import Config, load
+from arsenal_fast.api.routes import ROUTES
+from arsenal_fast.config.load import Config, load
+from arsenal_fast.config.schema import TABLE
 from arsenal_fast.errors import ConfigurationError
-from arsenal_fast.service.routes import ROUTES
-from arsenal_fast.supervisor import STOP_MARGIN
-from arsenal_fast.variables import TABLE
+from arsenal_fast.server.supervisor import STOP_MARGIN
 from tests.deploy.manifests import Manifests, Object, Peer, Pod, name_of, paths_in, quantity, reachable, selects
 
 Policy = Callable[[Manifests], Iterator[str]]

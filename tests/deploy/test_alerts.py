@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from arsenal_fast.metrics import BUCKETS
+from arsenal_fast.observability.metrics import BUCKETS
 from deploy.grafana.panels import ROWS
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from arsenal_fast.config import load
+from arsenal_fast.config.load import load
 from tests.support.service import free_port
 
 pytestmark = pytest.mark.deploy("one command brings up, checks and keeps a stack", tool="bash, curl, git, redis-server")

@@ -21,8 +21,8 @@ import pytest
 import yaml
 
 import arsenal_fast
-from arsenal_fast.config import load
-from arsenal_fast.variables import TABLE
+from arsenal_fast.config.load import load
+from arsenal_fast.config.schema import TABLE
 from tests.support.service import REPLICA, ServiceProcess, free_port
 
 ROOT = Path(__file__).parents[2]

@@ -6,8 +6,8 @@ from typing import Final
 
 import pytest
 
-from arsenal_fast.service.routes import ROUTES
-from arsenal_fast.variables import TABLE
+from arsenal_fast.api.routes import ROUTES
+from arsenal_fast.config.schema import TABLE
 
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = (ROOT / "docs" / "guide-coverage.md").read_text()

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from arsenal_fast.cli import main
-from arsenal_fast.identity.history import LedgerRow
-from arsenal_fast.identity.life import Life
+from arsenal_fast.cli.main import main
+from arsenal_fast.identity.validity import Life
+from arsenal_fast.ledger.model import LedgerRow
 from arsenal_fast.ledger.postgres import PostgresStore
 from arsenal_fast.ledger.store import Lives
 from tests.deploy.manifests import K8S, built

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from arsenal_fast.config import load
+from arsenal_fast.config.load import load
 from arsenal_fast.errors import ConfigurationError
 from tests.deploy.k8s_policies import POLICIES, Policy
 from tests.deploy.manifests import OVERLAYS, PLACEHOLDER, REMOVED, ROOT, Manifests, Peer, built, reachable

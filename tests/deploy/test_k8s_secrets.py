@@ -6,7 +6,7 @@ import subprocess
 import pytest
 import yaml
 
-from arsenal_fast.config import load
+from arsenal_fast.config.load import load
 from arsenal_fast.errors import ConfigurationError
 from tests.deploy.k8s_policies import SECRETS
 from tests.deploy.manifests import K8S, ROOT, built, secrets_for

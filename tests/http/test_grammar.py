@@ -5,7 +5,7 @@ import re
 import pytest
 
 from arsenal_fast.http import grammar
-from arsenal_fast.http.fields import REPEATED
+from arsenal_fast.http.headers import REPEATED
 
 TCHARS = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 EVERY_OCTET = [bytes([octet]) for octet in range(256)]

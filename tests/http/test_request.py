@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from arsenal_fast.errors import MessageError
-from arsenal_fast.http.fields import read_fields
+from arsenal_fast.http.headers import read_fields
 from arsenal_fast.http.request import Fields, Request
 
 LINE = b"GET / HTTP/1.1\r\n"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from arsenal_fast.identity.life import LAST_GENERATED, Found, Life
 from arsenal_fast.identity.revocation import UNKNOWN, Revoked, first_revision, raised, revoke
+from arsenal_fast.identity.validity import LAST_GENERATED, Found, Life
 
 LIFE = Life(1000, 1100)
 NEWER = Life(1050, 1150)

@@ -21,7 +21,7 @@ from typing import Final
 
 import pytest
 
-from arsenal_fast.identity.life import timestamp
+from arsenal_fast.identity.validity import timestamp
 from tests.support.http_client import Answer, Client, clients, post, request
 from tests.support.issuing import moment
 from tests.support.loops import run, until

@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 import requests
 
-from arsenal_fast.ledger.maintenance import verify
+from arsenal_fast.ledger.prune import verify
 from arsenal_fast.ledger.store import PRUNE_ROWS
 from tests.support.service import ServiceProcess
 

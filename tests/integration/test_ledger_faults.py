@@ -19,7 +19,7 @@ from typing import Final, Protocol
 
 import pytest
 
-from arsenal_fast.ledger.maintenance import verify
+from arsenal_fast.ledger.prune import verify
 from tests.support import ledger_rows
 from tests.support.http_client import Client, clients, request, samples
 from tests.support.issuing import Endpoint, Issuing

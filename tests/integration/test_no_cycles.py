@@ -1,7 +1,7 @@
 """No request leaves a reference cycle behind over real sockets, a real Redis and a real ledger either.
 
 The clients' side makes cycles of its own (asyncio's streams, h11), so only what is made of this package counts here:
-its objects, functions and frames. ``tests/service/test_no_cycles.py`` sends every kind of request, without sockets.
+its objects, functions and frames. ``tests/api/test_no_cycles.py`` sends every kind of request, without sockets.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ from pathlib import Path
 import pytest
 
 import arsenal_fast
+from arsenal_fast.api.app import Service
+from arsenal_fast.api.settings import Settings
 from arsenal_fast.http.limits import Limits
 from arsenal_fast.ledger.backend import Ledger
-from arsenal_fast.limiting.quota import Quota
-from arsenal_fast.memory import MemoryBackend
-from arsenal_fast.redis.backend import RedisBackend
+from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.server.listener import Listener, Timeouts
-from arsenal_fast.service.app import Service
-from arsenal_fast.service.settings import Settings
+from arsenal_fast.stores.memory import MemoryBackend
+from arsenal_fast.stores.redis.backend import RedisBackend
 from tests.support.certificates import Pair, good_pair
 from tests.support.loops import run, until
 from tests.support.redis_server import RedisServer

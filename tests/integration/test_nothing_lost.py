@@ -16,7 +16,7 @@ from typing import Final
 
 import pytest
 
-from arsenal_fast.ledger.maintenance import verify
+from arsenal_fast.ledger.prune import verify
 from tests.support import ledger_rows
 from tests.support.issuing import Endpoint, Issuing
 from tests.support.loops import run, until

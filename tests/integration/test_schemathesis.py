@@ -28,11 +28,11 @@ from schemathesis.config import (
 )
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
+from arsenal_fast.api.handlers.identities import DEFAULT_PREFIX
+from arsenal_fast.api.handlers.revocation import moment
+from arsenal_fast.api.openapi import document
 from arsenal_fast.identity.grammar import MAX_LOCAL, local_fault
 from arsenal_fast.identity.runs import LENGTH
-from arsenal_fast.service.handlers.identities import DEFAULT_PREFIX
-from arsenal_fast.service.handlers.revocation import moment
-from arsenal_fast.service.openapi import document
 from tests.support.service import ServiceProcess, command
 
 pytestmark = pytest.mark.integration

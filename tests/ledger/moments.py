@@ -5,8 +5,8 @@ What is held lives from T0 for 1000 ms, so that less than a quarter is left afte
 
 from typing import NamedTuple
 
-from arsenal_fast.identity.history import Past
-from arsenal_fast.identity.life import Life
+from arsenal_fast.identity.validity import Life
+from arsenal_fast.ledger.model import Past
 from tests.support.ledger import T0
 
 

@@ -8,8 +8,8 @@ from typing import IO
 
 import pytest
 
-from arsenal_fast.identity.life import Life
-from arsenal_fast.ledger.maintenance import verify
+from arsenal_fast.identity.validity import Life
+from arsenal_fast.ledger.prune import verify
 from tests.ledger.test_stores import opened
 
 ROUNDS = 5

@@ -11,16 +11,17 @@ from typing import Any
 import pytest
 
 from arsenal_fast.errors import ConfigurationError
-from arsenal_fast.identity.history import AuditQuery, Past
-from arsenal_fast.identity.life import Life
-from arsenal_fast.ledger import backend, threads
+from arsenal_fast.identity.validity import Life
+from arsenal_fast.ledger import backend
+from arsenal_fast.ledger import writer as threads
 from arsenal_fast.ledger.backend import DisabledLedger, Ledger
 from arsenal_fast.ledger.counters import Counters
-from arsenal_fast.ledger.faults import Busy, Unavailable, Unfit
-from arsenal_fast.ledger.jobs import Writing
-from arsenal_fast.ledger.maintenance import verify
+from arsenal_fast.ledger.errors import Busy, Unavailable, Unfit
+from arsenal_fast.ledger.group import Writing
+from arsenal_fast.ledger.model import AuditQuery, Past
+from arsenal_fast.ledger.prune import verify
 from arsenal_fast.ledger.store import PRUNE_ROWS, Lives
-from arsenal_fast.ledger.threads import Entry
+from arsenal_fast.ledger.writer import Entry
 from tests.support.ledger import T0, ask, find, id_of, record, revoked, revoked_prefix, row, running
 from tests.support.loops import Answer, run, until
 from tests.support.stores_of_ledger import ScriptedStore
@@ -577,7 +578,7 @@ def test_a_ledger_that_was_never_started_tells_none() -> None:
 
 def test_without_work_the_threads_only_look_whether_the_database_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "PING", 0.01)
-    monkeypatch.setattr("arsenal_fast.ledger.jobs.PING", 0.01)
+    monkeypatch.setattr("arsenal_fast.ledger.group.PING", 0.01)
 
     async def main() -> None:
         store = ScriptedStore()

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from arsenal_fast.errors import ConfigurationError
-from arsenal_fast.identity.history import AuditQuery, Past
-from arsenal_fast.identity.life import Life
-from arsenal_fast.ledger import schema
+from arsenal_fast.identity.validity import Life
+from arsenal_fast.ledger import migrations as schema
 from arsenal_fast.ledger.backend import Ledger
-from arsenal_fast.ledger.faults import Busy, Unfit
-from arsenal_fast.ledger.maintenance import backup, verify
+from arsenal_fast.ledger.errors import Busy, Unfit
+from arsenal_fast.ledger.model import AuditQuery, Past
+from arsenal_fast.ledger.prune import backup, verify
 from tests.ledger.test_stores import opened, put
 from tests.support.ledger import HOUR, T0, id_of, row
 from tests.support.loops import run

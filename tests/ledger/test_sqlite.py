@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from arsenal_fast.identity.history import AuditQuery, Cursor
 from arsenal_fast.ledger import sqlite
-from arsenal_fast.ledger.faults import Refused
+from arsenal_fast.ledger.errors import Refused
+from arsenal_fast.ledger.model import AuditQuery, Cursor
 from arsenal_fast.ledger.sqlite import SqliteStore
 from arsenal_fast.ledger.store import audit_query
 from tests.ledger.test_stores import put

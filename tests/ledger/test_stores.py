@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from arsenal_fast.identity.history import EVERYTHING, AuditQuery, Cursor, LedgerRow, Past
-from arsenal_fast.identity.life import MAX_TTL, Life
-from arsenal_fast.ledger.address import parse_url
+from arsenal_fast.identity.validity import MAX_TTL, Life
 from arsenal_fast.ledger.backend import opener
-from arsenal_fast.ledger.faults import Busy, Refused
-from arsenal_fast.ledger.maintenance import verify
+from arsenal_fast.ledger.errors import Busy, Refused
+from arsenal_fast.ledger.model import EVERYTHING, AuditQuery, Cursor, LedgerRow, Past
+from arsenal_fast.ledger.prune import verify
 from arsenal_fast.ledger.store import PRUNE_ROWS, Item, Lives, Reading, Store
+from arsenal_fast.ledger.url import parse_url
 from tests.ledger.moments import CASES, Case
 from tests.support.ledger import HOUR, T0, id_of, revoked, revoked_all, revoked_prefix, row
 

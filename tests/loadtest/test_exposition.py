@@ -5,8 +5,8 @@ from math import inf
 
 import pytest
 
-from arsenal_fast.metrics import BUCKETS, Metrics
-from arsenal_fast.service import exposition as service_exposition
+from arsenal_fast.observability import exposition as service_exposition
+from arsenal_fast.observability.metrics import BUCKETS, Metrics
 from loadtest.exposition import Interval, Latencies, Reading, Series, parse
 from loadtest.plan import Thresholds
 

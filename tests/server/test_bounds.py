@@ -5,15 +5,15 @@ from typing import Any
 import orjson
 import pytest
 
-from arsenal_fast.http.responses import CONTINUE
-from arsenal_fast.limiting.quota import Quota
+from arsenal_fast.api.gate import GateBounds
+from arsenal_fast.http.response import CONTINUE
+from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.server.bounds import Bounds
+from arsenal_fast.server.connection import MAX_UNANSWERED
 from arsenal_fast.server.flow import NO_ROOM
-from arsenal_fast.server.protocol import MAX_UNANSWERED
 from arsenal_fast.server.room import READ
 from arsenal_fast.server.state import LINGER_S, LOOKS, State
 from arsenal_fast.server.turns import OF_CONNECTION
-from arsenal_fast.service.gate import GateBounds
 from tests.support.rig import Client, Rig, request
 
 MB = 1_000_000

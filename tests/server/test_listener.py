@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
+from arsenal_fast.api.app import Service
+from arsenal_fast.api.settings import Settings
 from arsenal_fast.http.limits import Limits
-from arsenal_fast.limiting.quota import Quota
-from arsenal_fast.memory import MemoryBackend
+from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.server.listener import SPARE_DESCRIPTORS, Listener, Timeouts
 from arsenal_fast.server.state import State
-from arsenal_fast.service.app import Service
-from arsenal_fast.service.settings import Settings
+from arsenal_fast.stores.memory import MemoryBackend
 from tests.support.loops import run, until
 from tests.support.rig import Rig, read_answers, request
 from tests.support.tokens import hs256_keys

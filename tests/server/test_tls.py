@@ -12,7 +12,7 @@ import pytest
 from arsenal_fast.server.flow import MAX_DROPPED
 from arsenal_fast.server.state import IDLE_GRACE_S, LINGER_S, State
 from arsenal_fast.server.tls import SLICE, TlsTransport
-from arsenal_fast.worker import tls_context
+from arsenal_fast.server.worker import tls_context
 from tests.support.certificates import Pair, good_pair, make_pair
 from tests.support.rig import Rig, request
 from tests.support.tls_client import TlsClient

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 
-from arsenal_fast.logs import ECS_VERSION
+from arsenal_fast.observability.logs import ECS_VERSION
 
 _LINES = (Path(__file__).parents[1] / "fixtures" / f"ecs_{ECS_VERSION}.csv").read_text().splitlines()
 TYPES = dict(line.split(",") for line in _LINES if not line.startswith("#"))

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from arsenal_fast.identity.history import LedgerRow, LifeKind, Past, RevocationRow
-from arsenal_fast.identity.life import Life
+from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger.backend import Ledger
+from arsenal_fast.ledger.model import LedgerRow, LifeKind, Past, RevocationRow
 from tests.support.loops import Answer
 
 T0 = 1_790_000_000_000  # ms, some moment in 2026

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Sequence
 from itertools import count
 
-from arsenal_fast.identity.history import LedgerRow
-from arsenal_fast.identity.life import Life
+from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger.backend import Ledger
+from arsenal_fast.ledger.model import LedgerRow
 from tests.support.ledger import T0, row
 
 IN_FLIGHT = 200

@@ -9,7 +9,9 @@ group is one call's rows.
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
-from arsenal_fast.identity.history import (
+from arsenal_fast.identity.validity import Life
+from arsenal_fast.ledger.counters import Counters
+from arsenal_fast.ledger.model import (
     AUDIT_READ,
     EVERYTHING,
     AuditEvent,
@@ -21,8 +23,6 @@ from arsenal_fast.identity.history import (
     RevocationRow,
     settle,
 )
-from arsenal_fast.identity.life import Life
-from arsenal_fast.ledger.counters import Counters
 
 NOTHING = Past(None, 0)
 

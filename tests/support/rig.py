@@ -14,19 +14,19 @@ from typing import Any
 
 import h11
 
+from arsenal_fast.api.app import Service
+from arsenal_fast.api.gate import GateBounds
+from arsenal_fast.api.settings import Settings
+from arsenal_fast.config.secret import Secret
 from arsenal_fast.http.limits import Limits
-from arsenal_fast.identity.life import Life
-from arsenal_fast.jwt_keys import Keys
-from arsenal_fast.limiting.quota import Quota
-from arsenal_fast.memory import MemoryBackend
-from arsenal_fast.secret import Secret
+from arsenal_fast.identity.validity import Life
+from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.server.bounds import Bounds
+from arsenal_fast.server.connection import Connection
 from arsenal_fast.server.listener import Listener, Timeouts
-from arsenal_fast.server.protocol import Connection
-from arsenal_fast.service.app import Service
-from arsenal_fast.service.gate import GateBounds
-from arsenal_fast.service.ports import Backend, Ledger
-from arsenal_fast.service.settings import Settings
+from arsenal_fast.stores.memory import MemoryBackend
+from arsenal_fast.stores.ports import Backend, Ledger
+from arsenal_fast.tokens.keys import Keys
 from tests.support.stores import SwitchedStore
 
 PEER = ("203.0.113.9", 50_000)

@@ -8,11 +8,11 @@ and given in any order, which Redis never does.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from arsenal_fast.identity.life import Found, Issued, IssueRow, Life
 from arsenal_fast.identity.revocation import Changes, Revoked
-from arsenal_fast.limiting.client import Client
-from arsenal_fast.memory import MemoryBackend
-from arsenal_fast.metrics import ROUND_TRIP_BUCKETS
+from arsenal_fast.identity.validity import Found, Issued, IssueRow, Life
+from arsenal_fast.observability.metrics import ROUND_TRIP_BUCKETS
+from arsenal_fast.ratelimit.client import Client
+from arsenal_fast.stores.memory import MemoryBackend
 
 
 class SwitchedStore:

@@ -7,9 +7,9 @@ still when told so). What is unreal about it: nothing is durable, and a new conn
 import threading
 from collections.abc import Iterator, Sequence
 
-from arsenal_fast.identity.history import AuditPage, AuditQuery, Past, settle
-from arsenal_fast.identity.life import Life
-from arsenal_fast.ledger.faults import Refused, StoreError
+from arsenal_fast.identity.validity import Life
+from arsenal_fast.ledger.errors import Refused, StoreError
+from arsenal_fast.ledger.model import AuditPage, AuditQuery, Past, settle
 from arsenal_fast.ledger.store import Answer, Item, Lives
 
 

@@ -4,7 +4,7 @@ import contextlib
 import ssl
 from collections.abc import Iterator
 
-from arsenal_fast.server.protocol import Connection
+from arsenal_fast.server.connection import Connection
 from arsenal_fast.server.tls import TlsTransport
 from tests.support.rig import PEER, Answer, FakeTransport, Rig, read_answers
 

@@ -13,10 +13,10 @@ from typing import Any, Literal, NamedTuple
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from arsenal_fast.identity.life import Life
-from arsenal_fast.identity.token import MAX_TOKEN, Refusal
-from arsenal_fast.jwt_keys import Keys
-from arsenal_fast.secret import Secret
+from arsenal_fast.config.secret import Secret
+from arsenal_fast.identity.validity import Life
+from arsenal_fast.tokens.claims import MAX_TOKEN, Refusal
+from arsenal_fast.tokens.keys import Keys
 
 ISSUER = "https://identity.api.yourbook.com"
 SECRET = "q1w2e3r4t5y6u7i8o9p0a1s2d3f4g5h6j7k8l9z0"

@@ -1,0 +1,73 @@
+"""Who asks, and what they may do: an address without a token, or the subject of a service token.
+
+A request with ``Authorization: Bearer`` is charged to the token's own limit. A bad token is refused (401)
+and charged to the address that sent it, so that guessing is limited like everything else. RFC 6750 says what
+the refusals look like.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from arsenal_fast.errors import ProblemError
+from arsenal_fast.http.response import line
+from arsenal_fast.ratelimit.client import Client
+from arsenal_fast.tokens.claims import Refusal, ServiceToken
+
+ISSUE: Final = "issue"
+REVOKE: Final = "revoke"
+AUDIT: Final = "audit"
+METRICS: Final = "metrics"
+
+_REALM: Final = 'Bearer realm="arsenal-identity"'
+# RFC 9110 section 11.4: credentials; RFC 6750 section 2.1: b64token. The scheme's case does not matter.
+_BEARER: Final = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] ++([A-Za-z0-9._~+/-]++=*+)").fullmatch
+
+
+class AccessError(ProblemError):
+    """401 or 403, with the challenge that says what would do (RFC 6750 section 3)."""
+
+    def __init__(self, status: int, detail: str, challenge: str) -> None:
+        super().__init__(status, detail)
+        self.lines = line("WWW-Authenticate", challenge)
+
+
+def bearer(authorization: bytes) -> bytes | None:
+    """Return the token of an Authorization field, or None where it is of another form."""
+    match = _BEARER(authorization)
+    return match[1] if match else None
+
+
+def unread(authorization: bytes) -> AccessError:
+    """Return the 401 for an Authorization field without a bearer token.
+
+    Of another scheme no error is told, only which one is supported (RFC 6750 section 3.1).
+    """
+    is_bearer = authorization.partition(b" ")[0].lower() == b"bearer"
+    challenge = f'{_REALM}, error="invalid_request"' if is_bearer else _REALM
+    return AccessError(401, "Authorization must be 'Bearer' and a service token.", challenge)
+
+
+def refused(refusal: Refusal) -> AccessError:
+    """Return the 401 for a token that is none of ours."""
+    return AccessError(
+        401, refusal.sentence, f'{_REALM}, error="invalid_token", error_description="{refusal.sentence}"'
+    )
+
+
+def demand(client: Client, scope: str, what: str) -> None:
+    """Raise AccessError unless the client's token has the scope. ``what``: of which it is asked, as a noun."""
+    if scope in client.scopes:
+        return
+    if client.token:
+        raise AccessError(
+            403, f"{what} needs the scope {scope}.", f'{_REALM}, error="insufficient_scope", scope="{scope}"'
+        )
+    raise AccessError(401, f"{what} needs a service token of scope {scope}.", f'{_REALM}, scope="{scope}"')
+
+
+def holder(token: ServiceToken) -> bytes:
+    """Return the limiter's key of a token's subject."""
+    # surrogatepass: a subject may be any JSON string, and no two of them may share a cell.
+    return f"sub:{token.subject}".encode("utf-8", "surrogatepass")

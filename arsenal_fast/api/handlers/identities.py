@@ -1,0 +1,286 @@
+"""``GET /api/v1/id`` and ``POST /api/v1/identities``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from operator import attrgetter, itemgetter
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from arsenal_fast.api import auth
+from arsenal_fast.api.fastpath.render import ANSWER_LINES, STAMP, stamp
+from arsenal_fast.api.fastpath.response_cache import DEFAULT_VERSION
+from arsenal_fast.api.json_body import MAX_ROWS, pointer, raise_faults, read_object
+from arsenal_fast.errors import Fault, InvalidIdentity
+from arsenal_fast.http.query import parse_query
+from arsenal_fast.identity import grammar
+from arsenal_fast.identity.runs import LENGTH, MAX_PREFIX, is_drawn
+from arsenal_fast.identity.validity import DEFAULT_TTL, parse_ttl, ttl_fault
+from arsenal_fast.registry.issuer import Asker
+
+if TYPE_CHECKING:
+    from arsenal_fast.api.app import Service
+    from arsenal_fast.api.context import Exchange
+    from arsenal_fast.api.fastpath.render import Record
+
+DEFAULT_PREFIX: Final = "unknown"
+MAX_NAME: Final = 128
+"""Characters of an environment's name; it is only handed back."""
+
+MAX_UNKNOWN: Final = 8
+"""Unknown members of an environment that are named: an answer must not be many times the request."""
+
+RESERVED: Final = (
+    "run has the form of the runs that this service draws, and none of those can be asked for by its name: leave run "
+    "out for a new identity, or ask /api/v1/validate about the one that you hold."
+)
+_LONG_PREFIX: Final = (
+    f"prefix must be at most {MAX_PREFIX} characters where run is left out, for the run that is drawn has {LENGTH}."
+)
+
+_NO_IDENTITY: Final = "prefix and run don't make an identity."
+
+_PARAMETERS: Final = frozenset({"prefix", "run", "domain", "version", "ttl"})
+_BATCH: Final = {"environments": "array", "domain": "string", "version": "string", "ttl": "integer"}
+_ENVIRONMENT: Final = {"name": "string", "prefix": "string", "run": "string"}
+_NAME: Final = itemgetter("name")
+_PREFIX: Final = itemgetter("prefix")
+_PARTS: Final = itemgetter("prefix", "run")
+_ROW: Final = attrgetter("row")
+_GUARDED: Final = attrgetter("guarded")
+_ANSWER_LINES: Final = ANSWER_LINES.encode("ascii")
+
+
+def issue_one(service: Service, exchange: Exchange) -> None:
+    """Answer with the living identity, issuing or renewing it where needed."""
+    request = exchange.request
+    text = service.recognition.usual_id(request.query)
+    named, ttl = True, DEFAULT_TTL
+    if text is None:
+        text, named, ttl = _asked_for(service, request.query)
+    ids = [text]
+    _demand(service, exchange, ids)
+
+    def done(records: Sequence[Record]) -> None:
+        record = records[0]
+        answer = record.answer()
+        if record.tail and named:
+            service.recognition.prepare(request, record)
+        exchange.respond(200, answer)
+
+    service.directory.issue(ids, ttl, partial(Asker.of, exchange), exchange.guard(done))
+
+
+def _asked_for(service: Service, query: bytes) -> tuple[str, bool, int]:
+    """Return the id, whether its run was named (and not drawn), and the ttl; raises ProblemError 400."""
+    given = parse_query(query, _PARAMETERS)
+    faults: list[Fault] = []
+    prefix = given.get("prefix", DEFAULT_PREFIX)
+    run = given.get("run")
+    domain = given.get("domain", service.settings.domain)
+    version = given.get("version", DEFAULT_VERSION)
+    ttl = DEFAULT_TTL
+    if "ttl" in given:
+        try:
+            ttl = parse_ttl(given["ttl"])
+        except ValueError as error:
+            faults.append({"parameter": "ttl", "detail": str(error)})
+    wanted = _wanted(service, prefix, run, domain, version)
+    if wanted is None:
+        faults += [{"parameter": name, "detail": detail} for name, detail in _part_faults(prefix, run, domain, version)]
+    raise_faults(faults)
+    assert wanted is not None
+    return wanted, run is not None, ttl
+
+
+def issue_batch(service: Service, exchange: Exchange) -> None:
+    """Answer with a living identity for each environment, or with all that is wrong with the request."""
+    body = read_object(exchange.request, _BATCH)
+    faults: list[Fault] = []
+    domain, version, ttl = service.settings.domain, DEFAULT_VERSION, DEFAULT_TTL
+    if len(body) > 1 or "environments" not in body:
+        domain = _text(body, "domain", domain, grammar.domain_fault, faults)
+        version = _text(body, "version", version, grammar.version_fault, faults)
+        ttl = body.get("ttl", ttl)
+        detail = ttl_fault(ttl)
+        if detail is not None:
+            faults.append({"pointer": "/ttl", "detail": detail})
+    names, ids, named = _environments(service, body.get("environments"), domain, version, faults)
+    raise_faults(faults)
+    _demand(service, exchange, ids)
+    answer = partial(_batch_answer, service, exchange, names, domain, version, ttl, named)
+    service.directory.issue(ids, ttl, partial(Asker.of, exchange, names), exchange.guard(answer))
+
+
+def _demand(service: Service, exchange: Exchange, ids: Sequence[str]) -> None:
+    """Raise AccessError where a prefix is protected and the caller's token does not allow it."""
+    protected = service.settings.protected_prefixes
+    if protected and any(grammar.split(identity).prefix.lower() in protected for identity in ids):
+        auth.demand(exchange.client, auth.ISSUE, "An identity with a protected prefix")
+
+
+def _batch_answer(
+    service: Service,
+    exchange: Exchange,
+    names: Sequence[str],
+    domain: str,
+    version: str,
+    ttl: int,
+    repeatable: bool,
+    records: Sequence[Record],
+) -> None:
+    """``repeatable``: the same body will mean the same identities."""
+    rows = list(map(_ROW, records))
+    kept = all(rows)
+    if not kept:
+        rows = [record.batch_row() for record in records]
+    pieces = [b""] * (2 * len(rows) + 2)
+    pieces[1:-1:2] = _row_starts(names)
+    pieces[2:-1:2] = rows
+    pieces[-1] = b'}],"total":%d,"domain":"%b","version":"%b","ttl":%d,"generated":"' % (
+        len(records),
+        domain.lower().encode("ascii"),
+        version.encode("ascii"),
+        ttl,
+    )
+    pieces[0] = b"%b%d\r\n\r\n" % (_ANSWER_LINES, sum(map(len, pieces)) + STAMP)
+    if kept and repeatable and not any(map(_GUARDED, records)):
+        service.recognition.prepare_batch(exchange.request, records, pieces)
+    exchange.respond(200, b"".join(pieces) + stamp(service.now()))
+
+
+def _row_starts(names: Sequence[str]) -> Iterable[bytes]:
+    """What stands before each row, from the answer's first brace on."""
+    dumped = orjson.dumps(names)
+    if b'\\"' not in dumped and "," not in names:
+        # A quote is the begin or the end of a name, and "," stands between two: all at one stroke. No JSON has a NUL.
+        starts = dumped[1:-1].replace(b'","', b'",\0},{"environment":"')
+        return (b'{"identities":[{"environment":%b,' % starts).split(b"\0")
+    first, *others = (b'{"environment":%b,' % orjson.dumps(name) for name in names)
+    return [b'{"identities":[' + first, *(b"}," + each for each in others)]
+
+
+def _text(
+    body: dict[str, Any],
+    name: str,
+    default: str,
+    fault: Callable[[str], str | None],
+    faults: list[Fault],
+) -> str:
+    value = body.get(name, default)
+    detail = fault(value) if isinstance(value, str) else f"{name} must be a string"
+    if detail is not None:
+        faults.append({"pointer": pointer(name), "detail": detail})
+        return default
+    return str(value)
+
+
+def _environments(
+    service: Service, environments: object, domain: str, version: str, faults: list[Fault]
+) -> tuple[list[str], list[str], bool]:
+    """Return names, ids, and whether every row names its run; and add to the faults."""
+    names: list[str] = []
+    ids: list[str] = []
+    named = True
+    if not isinstance(environments, list) or not 1 <= len(environments) <= MAX_ROWS:
+        faults.append(
+            {
+                "pointer": "/environments",
+                "detail": f"environments must be an array of 1 to {MAX_ROWS} objects",
+            }
+        )
+        return names, ids, named
+    known = _all_living(service, environments, f"@{domain.lower()}/{version}:id")
+    if known is not None:
+        return (*known, named)
+    for index, environment in enumerate(environments):
+        row_faults = _environment_faults(environment)
+        if not row_faults:
+            prefix, run = environment.get("prefix", DEFAULT_PREFIX), environment.get("run")
+            text = _wanted(service, prefix, run, domain, version)
+            if text is None:
+                # The domain and the version are sound by now: they have their own faults.
+                row_faults = _part_faults(prefix, run, domain, version)
+            else:
+                named = named and run is not None
+                names.append(environment["name"])
+                ids.append(text)
+        faults += [
+            {"pointer": pointer("environments", index, *((name,) if name else ())), "detail": detail}
+            for name, detail in row_faults
+        ]
+    return names, ids, named
+
+
+def _all_living(service: Service, environments: list[Any], ending: str) -> tuple[list[str], list[str]] | None:
+    """Return names and ids if each row has the three members and its identity lives here; else they are to be judged.
+
+    What lives here is valid, and is of these very parts if the prefix ends at the first "-". It may have been drawn:
+    a row whose run begins as those do is to be judged.
+    """
+    # Tens of rows: what can be done without a step of the interpreter for each is done so.
+    try:
+        names = list(map(_NAME, environments))
+        ids = [local + ending for local in map("-".join, map(_PARTS, environments))]
+        if (
+            None not in map(service.directory.records.young.get, ids)
+            and "-" not in "".join(map(_PREFIX, environments))
+            and "-_" not in "".join(ids)
+            and "".join(names)
+            and all(names)
+            and max(map(len, names)) <= MAX_NAME
+            and sum(map(len, environments)) == 3 * len(environments)
+        ):
+            return names, ids
+    except (KeyError, TypeError):
+        pass  # something is left out, or is at fault
+    return None
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and 0 < len(name) <= MAX_NAME
+
+
+def _environment_faults(environment: object) -> list[tuple[str, str]]:
+    """Return (member, sentence) for what is wrong with the shape of a row."""
+    if not isinstance(environment, dict):
+        return [("", "must be an object with name, prefix and run")]
+    unknown = [name for name in environment if name not in _ENVIRONMENT]
+    faults = [(name, "is not known; known are name, prefix, run") for name in unknown[:MAX_UNKNOWN]]
+    if not _is_name(environment.get("name")):
+        faults.append(("name", f"name must be a string of 1 to {MAX_NAME} characters"))
+    faults += [
+        (member, f"{member} must be a string")
+        for member in ("prefix", "run")
+        if member in environment and not isinstance(environment[member], str)
+    ]
+    return faults
+
+
+def _wanted(service: Service, prefix: str, run: str | None, domain: str, version: str) -> str | None:
+    """Return the id to issue, with a drawn run where none is named; None where a part is at fault."""
+    if run is not None and is_drawn(run):
+        return None
+    try:
+        return grammar.compose(prefix, service.draw_run() if run is None else run, domain, version).id
+    except InvalidIdentity:
+        return None
+
+
+def _part_faults(prefix: str, run: str | None, domain: str, version: str) -> list[tuple[str, str]]:
+    """Return (part, sentence) for every part at fault."""
+    found = {
+        "prefix": grammar.prefix_fault(prefix),
+        "run": None if run is None else RESERVED if is_drawn(run) else grammar.run_fault(run),
+        "domain": grammar.domain_fault(domain),
+        "version": grammar.version_fault(version),
+    }
+    faults = [(part, detail) for part, detail in found.items() if detail is not None]
+    if not faults:
+        # Sound one by one: together they are too long.
+        faults = [
+            ("prefix", _LONG_PREFIX) if run is None else ("run", grammar.local_fault(prefix, run) or _NO_IDENTITY)
+        ]
+    return faults

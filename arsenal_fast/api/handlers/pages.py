@@ -1,0 +1,177 @@
+"""What people look at: the API's page, the health dashboard, the OpenAPI document, and their assets.
+
+Nothing comes from another server, and no script or page says so little as a line inline: the content
+security policy of each page holds that. Every file has a strong ETag and is asked for again each time
+(``no-cache``), so that an upgrade is seen at once and all else is a 304.
+
+Files are read, and compressed, when they are first asked for: a worker that serves no pages keeps none
+of them. What is kept then is bounded by the table of files, about 2 MB if everything is asked for.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import orjson
+
+from arsenal_fast.http.accept import bounded
+from arsenal_fast.http.response import JSON, tail
+
+if TYPE_CHECKING:
+    from arsenal_fast.api.app import Service
+    from arsenal_fast.api.context import Exchange
+
+_DIRECTORY: Final = Path(__file__).resolve().parents[2] / "assets"
+
+_HTML: Final = b"text/html; charset=utf-8"
+_CSS: Final = b"text/css; charset=utf-8"
+_SCRIPT: Final = b"text/javascript; charset=utf-8"  # RFC 9239
+_PNG: Final = b"image/png"
+
+_FILES: Final = {
+    "/api/docs/swagger-ui.css": ("swagger-ui/swagger-ui.css", _CSS),
+    "/api/docs/swagger-ui-bundle.js": ("swagger-ui/swagger-ui-bundle.js", _SCRIPT),
+    "/api/docs/docs.css": ("docs.css", _CSS),
+    "/api/docs/docs.js": ("docs.js", _SCRIPT),
+    "/api/docs/dashboard.css": ("dashboard.css", _CSS),
+    "/api/docs/dashboard.js": ("dashboard.js", _SCRIPT),
+    "/api/docs/favicon-32x32.png": ("swagger-ui/favicon-32x32.png", _PNG),
+    "/favicon.ico": ("swagger-ui/favicon-32x32.png", _PNG),
+}
+"""Path -> (file below the assets, media type)."""
+
+ASSETS: Final = tuple(path for path in _FILES if path.startswith("/api/docs/"))
+"""Paths that :func:`asset` answers, for the table of routes."""
+
+_VARY: Final = b"Vary: Accept-Encoding\r\n"
+_POLICY: Final = (
+    b"Content-Security-Policy: default-src 'none'; script-src 'self'; style-src %b; img-src 'self' data:; "
+    b"connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'\r\n"
+)
+_DOCS_LINES: Final = _POLICY % b"'self' 'unsafe-inline'" + _VARY
+"""Swagger UI sets ``style`` attributes; its forms never submit."""
+_DASHBOARD_LINES: Final = _POLICY % b"'self'" + b"Vary: Accept, Accept-Encoding\r\n"
+"""The same path answers JSON to who does not prefer HTML."""
+
+GZIP_LEVEL: Final = 2
+"""Swagger UI's script takes 24 ms (once) and 525 kB at level 2, 56 ms and 460 kB at level 6. The event
+loop stands still meanwhile."""
+
+
+class Representation(NamedTuple):
+    """One coding of one file, ready to be sent."""
+
+    tag: bytes
+    whole: bytes
+    """Tail of a 200."""
+    unchanged: bytes
+    """Tail of a 304: the lines that a 200 would have, without content (RFC 9110 15.4.5)."""
+
+
+def root(service: Service, exchange: Exchange) -> None:
+    """Lead to the API's page."""
+    exchange.respond(302, b"Location: /api/docs\r\nContent-Length: 0\r\n\r\n")
+
+
+def docs(service: Service, exchange: Exchange) -> None:
+    """Answer with the API's page (Swagger UI)."""
+    _send(exchange, _file("docs.html", _HTML, _compressed(exchange), _DOCS_LINES))
+
+
+def dashboard(service: Service, exchange: Exchange) -> None:
+    """Answer with the health page: what ``GET /api/health`` is to a browser, with the same status."""
+    page = _file("dashboard.html", _HTML, _compressed(exchange), _DASHBOARD_LINES)
+    _send(exchange, page, 503 if service.status == "unhealthy" else 200)
+
+
+def openapi(service: Service, exchange: Exchange) -> None:
+    """Answer with the OpenAPI document."""
+    _send(exchange, _document(service.settings.base_url, _compressed(exchange)))
+
+
+def asset(service: Service, exchange: Exchange) -> None:
+    """Answer with the file of the route's path."""
+    assert exchange.route is not None
+    name, media_type = _FILES[exchange.route.path]
+    if media_type == _PNG:
+        _send(exchange, _file(name, media_type, False, b""))
+    else:
+        _send(exchange, _file(name, media_type, _compressed(exchange), _VARY))
+
+
+def _send(exchange: Exchange, chosen: Representation, status: int = 200) -> None:
+    condition = exchange.request.fields.if_none_match
+    if status == 200 and condition is not None and matches(condition, chosen.tag):
+        exchange.respond(304, chosen.unchanged)
+    else:
+        exchange.respond(status, chosen.whole)
+
+
+def _compressed(exchange: Exchange) -> bool:
+    return admits_gzip(exchange.request.fields.accept_encoding)
+
+
+# Twice the files and pages that there are: each may be kept with and without compression.
+@lru_cache(maxsize=2 * (len(_FILES) + 2))
+def _file(name: str, media_type: bytes, compressed: bool, lines: bytes) -> Representation:
+    body = (_DIRECTORY / name).read_bytes()
+    return _represent(media_type, body, compressed, lines)
+
+
+@lru_cache(maxsize=2)
+def _document(base_url: str, compressed: bool) -> Representation:
+    # The document is made of the routes, and the routes are made of this module. It is needed seldom.
+    from arsenal_fast.api.openapi import document  # noqa: PLC0415
+
+    return _represent(JSON, orjson.dumps(document(base_url)), compressed, _VARY)
+
+
+def _represent(media_type: bytes, body: bytes, compressed: bool, lines: bytes) -> Representation:
+    # The codings differ in their octets, so their strong tags must differ (RFC 9110 8.8.3.3).
+    tag = b'"%b%b"' % (sha256(body).hexdigest()[:32].encode("ascii"), b"-gzip" if compressed else b"")
+    common = b"%bETag: %b\r\nCache-Control: no-cache\r\n" % (lines, tag)
+    if not compressed:
+        return Representation(tag, tail(media_type, body, common), common + b"\r\n")
+    coded = common + b"Content-Encoding: gzip\r\n"
+    return Representation(tag, tail(media_type, _gzip(body), coded), common + b"\r\n")
+
+
+def _gzip(body: bytes) -> bytes:
+    # No time stamp is written, so the octets are the same from every worker.
+    compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    return compressor.compress(body) + compressor.flush()
+
+
+# RFC 9110 12.5.3: #( codings [ weight ] ), weight = OWS ";" OWS "q=" qvalue
+_CODING: Final = re.compile(
+    rb"[ \t]*+(\*|[!#$%&'*+.^_`|~0-9A-Za-z-]++)[ \t]*+(?:;[ \t]*+[qQ]=([01](?:\.[0-9]{0,3}+)?)[ \t]*+)?"
+)
+
+
+def admits_gzip(accept_encoding: bytes) -> bool:
+    """Whether ``Accept-Encoding`` lets gzip be sent; what can't be read, or is too long, admits nothing."""
+    admitted: dict[bytes, bool] = {}
+    for member in bounded(accept_encoding).split(b","):
+        match = _CODING.fullmatch(member)
+        if match is not None:
+            coding = match[1].lower()
+            admitted[b"gzip" if coding == b"x-gzip" else coding] = match[2] is None or float(match[2]) > 0
+    return admitted.get(b"gzip", admitted.get(b"*", False))
+
+
+# RFC 9110 8.8.3: entity-tag = [ "W/" ] DQUOTE *etagc DQUOTE
+_ENTITY_TAG: Final = re.compile(rb'"[\x21\x23-\x7E\x80-\xFF]*+"')
+
+
+def matches(if_none_match: bytes, tag: bytes) -> bool:
+    """Whether ``If-None-Match`` names the tag, compared weakly (RFC 9110 13.1.2): proxies weaken tags.
+
+    Not where it is too long: then the whole representation is the answer, as without the field.
+    """
+    if_none_match = bounded(if_none_match)
+    return if_none_match.strip(b" \t") == b"*" or tag in _ENTITY_TAG.findall(if_none_match)

@@ -1,0 +1,149 @@
+"""``POST /api/v1/revoke``: the end of one identity, of a prefix, or of everything that lives.
+
+Who holds an identity's token may end that identity; everything else needs a service token of scope
+``revoke``. One identity is revoked by a floor, the others by an epoch that validation compares with: no scan,
+whatever the number. The answer leaves when the shared store has it; the next request anywhere sees it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from arsenal_fast.api import auth
+from arsenal_fast.api.json_body import raise_faults, read_object
+from arsenal_fast.api.problems import problem
+from arsenal_fast.errors import Fault, ProblemError
+from arsenal_fast.http.response import JSON, tail
+from arsenal_fast.identity import grammar
+from arsenal_fast.identity.grammar import Identity, Malformed
+from arsenal_fast.identity.revocation import Revoked
+from arsenal_fast.identity.validity import timestamp
+from arsenal_fast.ratelimit.headers import retry_after_line
+from arsenal_fast.registry.issuer import Asker
+from arsenal_fast.tokens.claims import IdentityToken, Refusal
+
+if TYPE_CHECKING:
+    from arsenal_fast.api.app import Service
+    from arsenal_fast.api.context import Exchange
+
+_MEMBERS: Final = {"identity": "string", "token": "string", "prefix": "string", "issued_before": "string"}
+_NO_STORE: Final = b"Cache-Control: no-store\r\n"
+
+# RFC 3339 section 5.6, with Z or an offset; fromisoformat() alone takes much more. .NET writes seven digits of a
+# second, Go and Java nine.
+_MOMENT: Final = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+).fullmatch
+
+
+def revoke(service: Service, exchange: Exchange) -> None:
+    """Revoke what the body names."""
+    body = read_object(exchange.request, _MEMBERS)
+    _check_shape(body)
+    if "identity" in body:
+        _revoke_identity(service, exchange, body)
+    else:
+        _revoke_epoch(service, exchange, body)
+
+
+def moment(text: str) -> int:
+    """Return the ms of an RFC 3339 date-time, rounded down; ValueError with one sentence for anything else."""
+    try:
+        found = _MOMENT(text)
+        if found is None:
+            raise ValueError
+        second, fraction, offset = found.groups("0")
+        at = datetime.fromisoformat(f"{second}.{fraction[:3]:0<3}{offset}".upper())
+        return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    except (ValueError, OverflowError):
+        raise ValueError("must be an RFC 3339 date-time such as 2026-11-22T10:00:00.000Z") from None
+
+
+def _check_shape(body: dict[str, Any]) -> None:
+    faults: list[Fault] = [
+        {"pointer": f"/{name}", "detail": f"{name} must be a string"}
+        for name, value in body.items()
+        if not isinstance(value, str)
+    ]
+    raise_faults(faults)
+    if set(body) not in ({"identity"}, {"identity", "token"}, {"issued_before"}, {"prefix", "issued_before"}):
+        detail = "must have identity, identity and token, issued_before, or prefix and issued_before"
+        raise ProblemError(400, "The body does not say what to revoke.", [{"pointer": "", "detail": detail}])
+
+
+def _revoke_identity(service: Service, exchange: Exchange, body: dict[str, Any]) -> None:
+    identity = grammar.parse(body["identity"])
+    if isinstance(identity, Malformed):
+        raise ProblemError(400, identity.reason, [{"pointer": "/identity", "detail": identity.reason}])
+    token = None
+    if "token" in body:
+        token = _own_token(service, identity, body["token"])
+    else:
+        auth.demand(exchange.client, auth.REVOKE, "To revoke an identity without its token")
+
+    def done(revoked: Revoked | None) -> None:
+        if revoked is None:
+            _away(exchange)
+        elif not revoked.known:
+            exchange.respond(
+                404, problem(404, "This service has no record of the identity: there is nothing to revoke.")
+            )
+        else:
+            answer = {
+                "identity": identity.id,
+                "status": "revoked",
+                "already": revoked.already,
+                "generated": timestamp(revoked.life.generated),
+                "revoked": timestamp(revoked.floor),
+            }
+            exchange.respond(200, tail(JSON, orjson.dumps(answer), _NO_STORE))
+
+    service.directory.revoke(identity, token, Asker.of(exchange), exchange.guard(done))
+
+
+def _own_token(service: Service, identity: Identity, text: str) -> IdentityToken:
+    token = service.keys.verify_identity(text, service.now())
+    if isinstance(token, Refusal):
+        raise ProblemError(403, token.sentence, [{"pointer": "/token", "detail": token.sentence}])
+    if token.id != identity.id:
+        detail = "is the token of another identity"
+        raise ProblemError(403, "The token does not allow this.", [{"pointer": "/token", "detail": detail}])
+    return token
+
+
+def _revoke_epoch(service: Service, exchange: Exchange, body: dict[str, Any]) -> None:
+    auth.demand(exchange.client, auth.REVOKE, "To revoke more than one identity")
+    faults: list[Fault] = []
+    before = 0
+    try:
+        before = moment(body["issued_before"])
+        if not 0 < before <= service.now_ms() + 1:
+            faults.append({"pointer": "/issued_before", "detail": "must be a moment from 1970 until now"})
+    except ValueError as error:
+        faults.append({"pointer": "/issued_before", "detail": str(error)})
+    prefix = body.get("prefix")
+    if prefix is not None and (detail := grammar.prefix_fault(prefix)):
+        faults.append({"pointer": "/prefix", "detail": detail})
+    raise_faults(faults)
+
+    def done(epoch: int | None) -> None:
+        if epoch is None:
+            _away(exchange)
+            return
+        answer = {"prefix": prefix, "status": "revoked", "issued_before": timestamp(epoch)}
+        exchange.respond(200, tail(JSON, orjson.dumps(answer), _NO_STORE))
+
+    service.directory.revoke_before(prefix, before, Asker.of(exchange), exchange.guard(done))
+
+
+def _away(exchange: Exchange) -> None:
+    detail = "The shared state is away, so nothing was revoked; try again."
+    exchange.respond(503, problem(503, detail, lines=retry_after_line(1)))
+
+
+__all__: Sequence[str] = ("moment", "revoke")

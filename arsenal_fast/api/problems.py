@@ -1,0 +1,40 @@
+"""Errors as clients see them: RFC 9457 ``application/problem+json``.
+
+A detail is a sentence for the developer on the other side. Nothing of ours (paths, types, addresses,
+what Redis said) and nothing of theirs (their own octets) is repeated in it.
+"""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+import orjson
+
+from arsenal_fast.errors import Fault
+from arsenal_fast.http.response import PHRASES, PROBLEM, tail
+
+QUOTA_EXCEEDED: Final = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+"""draft-ietf-httpapi-ratelimit-headers-11, section on problem types."""
+
+
+def problem(
+    status: int,
+    detail: str,
+    *,
+    faults: Sequence[Fault] = (),
+    kind: str = "about:blank",
+    title: str | None = None,
+    lines: bytes = b"",
+    members: Mapping[str, object] = MappingProxyType({}),
+) -> bytes:
+    """Return the tail of a problem answer; ``members`` are extension members of the type."""
+    body: dict[str, object] = {
+        "type": kind,
+        "title": title or PHRASES[status],
+        "status": status,
+        "detail": detail,
+        **members,
+    }
+    if faults:
+        body["errors"] = list(faults)
+    return tail(PROBLEM, orjson.dumps(body), b"Cache-Control: no-store\r\n" + lines)

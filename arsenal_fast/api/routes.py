@@ -1,0 +1,308 @@
+"""The one table: what exists, who answers, whether it is charged, and what its documentation says.
+
+Routing, ``Allow``, OpenAPI, the docs page and the metrics' ``route`` label are all read from these rows, so
+they can't disagree. A new endpoint is a new row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from arsenal_fast.api import auth
+from arsenal_fast.api.handlers import audit, fallbacks, identities, limits, operations, pages, revocation, validation
+from arsenal_fast.api.json_body import MAX_ROWS
+
+if TYPE_CHECKING:
+    from arsenal_fast.api.app import Service
+    from arsenal_fast.api.context import Exchange
+    from arsenal_fast.http.request import Request
+
+API: Final = b"/api/v1/"
+"""Below this every request is charged, also one that finds nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A row's documentation; schema names stand in :mod:`arsenal_fast.api.schemas`."""
+
+    summary: str
+    description: str = ""
+    tag: str = "identities"
+    parameters: tuple[str, ...] = ()
+    """Query parameters, by their keys in :data:`~arsenal_fast.api.schemas.PARAMETERS`."""
+    body: str | None = None
+    """Schema of the JSON request body."""
+    answers: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    """Status -> (description, names of schemas or media types, comma apart; empty where there is no body)."""
+    scope: str | None = None
+    """What a service token must allow, where the request needs one; None: it never does."""
+    by_token_only: bool = False
+    """Whether every request needs a service token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One row. ``limited``: a request is charged to its client before the handler runs."""
+
+    method: str
+    path: str
+    handler: Callable[[Service, Exchange], None]
+    limited: bool = False
+    operation: Operation | None = None
+    """None: not part of the documented API (assets of the pages)."""
+    heavy: bool = False
+    """Whether an answer costs so much that other connections have their turn after it."""
+    rows: Callable[[Request], int] | None = None
+    """Tells how many rows a request is about at most, without reading it; None: one."""
+
+
+def _environments(request: Request) -> int:
+    return min(request.body.count(b"{") - 1, MAX_ROWS)
+
+
+def _identities(request: Request) -> int:
+    return min(request.body.count(b",") + 1, MAX_ROWS) if b'"identities"' in request.body else 1
+
+
+ROUTES: Final[tuple[Route, ...]] = (
+    Route(
+        "GET",
+        "/api/v1/id",
+        identities.issue_one,
+        limited=True,
+        operation=Operation(
+            "Get one identity",
+            "Issues the identity, or returns the living one: the same `generated` and `expires` from every "
+            "replica until less than a quarter of its TTL is left, then it is renewed. Requests that name "
+            "the same `prefix` and `run` get the same identity and token. Without `run` a new one is drawn that "
+            "nobody can guess; it can't be asked for again, so the answer is the only one with its token, and nothing "
+            "renews it. A protected prefix needs a service token of scope `issue`.",
+            parameters=("prefix", "run", "domain", "version", "ttl"),
+            scope=auth.ISSUE,
+            answers={200: ("The identity.", "Identity")},
+        ),
+    ),
+    Route(
+        "POST",
+        "/api/v1/identities",
+        identities.issue_batch,
+        limited=True,
+        rows=_environments,
+        operation=Operation(
+            "Get up to 1,000 identities",
+            "All or nothing: one bad row and nothing is issued, and every bad row is named. Without `run` a "
+            "row gets a drawn one, as in `GET /api/v1/id`. A batch is one request for the rate limit. "
+            "Protected prefixes need a service token of scope `issue`.",
+            body="BatchRequest",
+            scope=auth.ISSUE,
+            answers={200: ("The identities, in the order of the environments.", "Batch")},
+        ),
+    ),
+    Route(
+        "POST",
+        "/api/v1/validate",
+        validation.validate,
+        limited=True,
+        rows=_identities,
+        operation=Operation(
+            "Validate an identity, its token, both, or up to 1,000 identities",
+            "`valid` is the verdict to act on. A malformed identity and a bad token are answers, not errors. A token "
+            "of an earlier life that was merely renewed is good until it expires.",
+            body="ValidationRequest",
+            answers={200: ("The verdict, or the verdicts in the order of the identities.", "ValidationAnswer")},
+        ),
+    ),
+    Route(
+        "POST",
+        "/api/v1/revoke",
+        revocation.revoke,
+        limited=True,
+        operation=Operation(
+            "Revoke one identity, a prefix, or everything issued so far",
+            "One identity by its own token, or by a service token of scope `revoke`; a prefix or everything by a "
+            "service token alone. Every replica knows it by the next request. Issuing again begins a new life; "
+            "tokens of the old ones stay dead.",
+            body="RevocationRequest",
+            scope=auth.REVOKE,
+            answers={
+                200: ("What was revoked; it is in force.", "Revocation"),
+                403: ("The service token lacks the scope, or the identity's token is none of its own.", "Problem"),
+                404: ("There is no record of the identity.", "Problem"),
+                503: ("The shared state is away, so nothing was revoked; or the service is too busy.", "Problem"),
+            },
+        ),
+    ),
+    Route(
+        "GET",
+        "/api/v1/audit",
+        audit.audit,
+        limited=True,
+        operation=Operation(
+            "Read the ledger",
+            "Every issue, renewal and revocation, newest first; needs a service token of scope `audit`. The cursor is "
+            "stable while rows arrive. Reading is written down, too.",
+            parameters=("any_prefix", "any_run", "since", "until", "limit", "cursor"),
+            scope=auth.AUDIT,
+            by_token_only=True,
+            answers={
+                200: ("One page of events.", "Audit"),
+                503: ("The ledger can't be read now, or there is none; or the service is too busy.", "Problem"),
+            },
+        ),
+    ),
+    Route(
+        "GET",
+        "/api/v1/limits",
+        limits.limits,
+        operation=Operation(
+            "See the caller's rate limit",
+            "Costs nothing. With a service token, its own limit.",
+            answers={200: ("The policy, what remains, and when it is whole again.", "Limits")},
+        ),
+    ),
+    Route(
+        "GET",
+        "/api/health",
+        operations.health,
+        operation=Operation(
+            "Health of the service and of what it stands on",
+            "`degraded` still serves (200). A browser gets a page.",
+            tag="operations",
+            answers={
+                200: ("Serving; perhaps degraded.", "Health, text/html"),
+                503: ("Starting or draining.", "Health, text/html"),
+            },
+        ),
+    ),
+    Route(
+        "GET",
+        "/api/health/live",
+        operations.live,
+        operation=Operation(
+            "Liveness: the process answers",
+            "Never depends on Redis.",
+            tag="operations",
+            answers={200: ("Alive.", "Probe")},
+        ),
+    ),
+    Route(
+        "GET",
+        "/api/health/ready",
+        operations.ready,
+        operation=Operation(
+            "Readiness: send traffic here",
+            "503 while starting and draining; stays 200 in degraded mode.",
+            tag="operations",
+            answers={200: ("Ready.", "Probe"), 503: ("Starting or draining.", "Probe")},
+        ),
+    ),
+    Route(
+        "GET",
+        "/api/health/startup",
+        operations.startup,
+        operation=Operation(
+            "Start-up: the process has come up",
+            tag="operations",
+            answers={200: ("Started.", "Probe"), 503: ("Starting.", "Probe")},
+        ),
+    ),
+    Route(
+        "GET",
+        "/api/metrics",
+        operations.metrics,
+        heavy=True,
+        operation=Operation(
+            "Prometheus metrics",
+            "Text format 0.0.4, or OpenMetrics 1.0.0 by `Accept`; the sum over the workers, at most a second old. With "
+            "`METRICS_ACCESS=token` it needs a service token of scope `metrics`.",
+            tag="operations",
+            scope=auth.METRICS,
+            answers={200: ("The metrics.", "text/plain, application/openmetrics-text")},
+        ),
+    ),
+    Route(
+        "GET",
+        "/api/telemetry",
+        operations.telemetry,
+        heavy=True,
+        operation=Operation(
+            "The same counts as JSON",
+            "At most a second old, as `timestamp` says. With `METRICS_ACCESS=token` it needs a service token of scope "
+            "`metrics`.",
+            tag="operations",
+            scope=auth.METRICS,
+            answers={200: ("The telemetry.", "Telemetry")},
+        ),
+    ),
+    Route(
+        "GET",
+        "/api/openapi.json",
+        pages.openapi,
+        heavy=True,
+        operation=Operation(
+            "This document",
+            tag="documentation",
+            answers={200: ("OpenAPI 3.1.", "application/json"), 304: ("It has not changed.", "")},
+        ),
+    ),
+    Route(
+        "GET",
+        "/api/docs",
+        pages.docs,
+        heavy=True,
+        operation=Operation(
+            "Swagger UI",
+            tag="documentation",
+            answers={200: ("The page.", "text/html"), 304: ("It has not changed.", "")},
+        ),
+    ),
+    Route(
+        "GET",
+        "/.well-known/jwks.json",
+        operations.jwks,
+        operation=Operation(
+            "The public keys of identity tokens",
+            "Empty while tokens are signed with a shared secret.",
+            tag="documentation",
+            answers={200: ("The keys.", "KeySet")},
+        ),
+    ),
+    Route("GET", "/", pages.root),
+    Route("GET", "/api", pages.root),
+    Route("GET", "/favicon.ico", pages.asset, heavy=True),
+    *(Route("GET", path, pages.asset, heavy=True) for path in pages.ASSETS),
+)
+
+NOT_FOUND: Final = Route("", "(unmatched)", fallbacks.not_found)
+NOT_FOUND_CHARGED: Final = Route("", "(unmatched)", fallbacks.not_found, limited=True)
+NOT_ALLOWED: Final = Route("", "(unmatched)", fallbacks.method_not_allowed)
+NOT_ALLOWED_CHARGED: Final = Route("", "(unmatched)", fallbacks.method_not_allowed, limited=True)
+OPTIONS: Final = Route("OPTIONS", "(options)", fallbacks.options)
+
+_BY_METHOD: Final = {
+    (method, route.path.encode("ascii")): route
+    for route in ROUTES
+    for method in ((b"GET", b"HEAD") if route.method == "GET" else (route.method.encode("ascii"),))
+}
+_METHODS: Final = {path for _, path in _BY_METHOD}
+
+
+def match(method: bytes, path: bytes) -> Route:
+    """Return the row for a request; there is one for every request, refusals included."""
+    route = _BY_METHOD.get((method, path))
+    if route is not None:
+        return route
+    if method == b"OPTIONS" and (path == b"*" or path in _METHODS or path.startswith(API)):
+        return OPTIONS
+    charged = path.startswith(API)
+    if path in _METHODS:
+        return NOT_ALLOWED_CHARGED if charged else NOT_ALLOWED
+    return NOT_FOUND_CHARGED if charged else NOT_FOUND
+
+
+def allowed_methods(path: bytes) -> str:
+    """Return the value of ``Allow`` for a path (RFC 9110 10.2.1)."""
+    methods = [method.decode() for method, known in _BY_METHOD if path in (known, b"*")]
+    return ", ".join(sorted({*methods, "OPTIONS"}))

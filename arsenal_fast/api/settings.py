@@ -1,0 +1,39 @@
+"""What the service must be told at its start; the composition fills it in from the environment."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from arsenal_fast import memory_budget
+from arsenal_fast.api.admission import OnFailure
+from arsenal_fast.memory_budget import Shares
+from arsenal_fast.ratelimit.quota import Quota
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Decided once; nothing here changes while the service runs."""
+
+    version: str
+    """Release, such as ``v4.2.0``."""
+    domain: str
+    """Domain of identities that are asked for without one; lower case."""
+    base_url: str
+    """Where clients reach the service; HSTS is sent where it is https."""
+    quota: Quota | None
+    """Requests that one client may make; None turns the limiter off."""
+    on_store_failure: OnFailure = OnFailure.LOCAL
+    origins: Sequence[str] = ()
+    """CORS origins, or ``("*",)``."""
+    trusted_proxies: Sequence[str] = ()
+    """CIDRs whose ``X-Forwarded-For`` is believed."""
+    cache_size: int = 32_768
+    """Entries of each of the worker's caches (identities, prepared answers; clients twice) at most."""
+    shares: Shares = memory_budget.DEFAULT
+    """What the caches may take."""
+    access_log: str = "errors"
+    """``off``, ``errors`` (status 400 and above) or ``all``."""
+    workers: int = 1
+    metrics_by_token: bool = False
+    """Whether metrics and telemetry are only for tokens of scope ``metrics``."""
+    protected_prefixes: frozenset[str] = frozenset()
+    """Prefixes, in lower case, that only tokens of scope ``issue`` are given."""

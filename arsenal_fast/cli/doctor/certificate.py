@@ -1,0 +1,50 @@
+"""The TLS files: whether they belong together, and for how long the certificate is good."""
+
+from typing import Final
+
+from arsenal_fast.cli.doctor.finding import Finding, Level
+from arsenal_fast.config.load import Config
+from arsenal_fast.errors import ConfigurationError
+from arsenal_fast.identity.validity import timestamp
+from arsenal_fast.server import certificates
+from arsenal_fast.server.certificates import Validity
+from arsenal_fast.server.worker import tls_context
+
+CHECK: Final = "certificate"
+
+DAY: Final = 86_400.0  # seconds
+EARLY: Final = 14 * DAY
+"""What should be left at least: cert-manager renews a certificate of 90 days when 30 are left."""
+SHARE: Final = 4
+"""Of a certificate of a few days, a quarter."""
+
+_RENEW: Final = "Renew it and replace TLS_CERT_FILE and TLS_KEY_FILE; the service reads them again within 10 s."
+
+
+def examine(config: Config, now: float) -> Finding:
+    """``now``: wall clock in seconds."""
+    if not config.tls:
+        return Finding(CHECK, Level.SKIP, "the service speaks no TLS itself (TLS_CERT_FILE is not set)")
+    try:
+        tls_context(config)
+        return judge(certificates.validity(config.tls_cert_file), now)
+    except ConfigurationError as error:
+        mend = "Put the certificate and the key that it was made with into the two files."
+        return Finding(CHECK, Level.FAIL, str(error), mend)
+    except (OSError, ValueError) as error:
+        return Finding(CHECK, Level.FAIL, f"TLS_CERT_FILE can't be read: {error}.", _RENEW)
+
+
+def judge(validity: Validity, now: float) -> Finding:
+    """Of the times alone."""
+    start, end = (timestamp(int(moment) * 1000) for moment in validity)
+    left = validity.not_after - now
+    if left <= 0:
+        return Finding(CHECK, Level.FAIL, f"it has expired on {end}", _RENEW)
+    if now < validity.not_before:
+        mend = "Set this machine's clock, or wait."
+        return Finding(CHECK, Level.FAIL, f"it is not valid before {start}", mend)
+    if left < min(EARLY, (validity.not_after - validity.not_before) / SHARE):
+        text = f"it expires on {end}, in {left / DAY:.1f} days: its renewal is late"
+        return Finding(CHECK, Level.WARN, text, f"{_RENEW} Then see why that did not happen by itself.")
+    return Finding(CHECK, Level.OK, f"good until {end}, for {left / DAY:.0f} days")

@@ -1,0 +1,120 @@
+"""``arsenal-fast doctor`` on the command line.
+
+A line for each finding goes to stdout: its level, the check, what was found, and the mend. Exit status: 0 no check
+has failed (with --strict: nor warned), 1 one has, 78 the configuration can't be used (then nothing else is looked
+at). Nothing here reads the environment: the caller brings ``load``.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from arsenal_fast.errors import ConfigurationError
+from arsenal_fast.observability.logs import blotter
+
+if TYPE_CHECKING:
+    from arsenal_fast.cli.doctor.finding import Finding
+    from arsenal_fast.config.load import Config
+
+TIMEOUT: Final = 3  # seconds
+MAX_TIMEOUT: Final = 60
+
+EXIT_FAILED: Final = 1
+EXIT_CONFIGURATION: Final = 78
+
+_EPILOG: Final = """\
+levels:
+  ok    as it should be
+  skip  not looked at, and why
+  warn  the service runs, and something will hurt, now or at the next fault
+  fail  the service would not start, or would be degraded from its first second
+
+exit status: 0 nothing fails (with --strict: nor warns), 1 something does, 78 the configuration can't be used
+
+examples:
+  arsenal-fast doctor
+  arsenal-fast doctor --json | jq '.checks[] | select(.level != "ok")'
+"""
+
+
+def add_parser(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    load: "Callable[[], Config]",
+    now: Callable[[], float],
+) -> None:
+    """Add the command; ``load`` gives the configuration or raises ConfigurationError, ``now`` is the wall clock."""
+    parser = commands.add_parser(
+        "doctor",
+        help="look for what would keep the service from running well here",
+        description="Look at the configuration, Redis, the ledger, the certificate and the traffic; change nothing.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--strict", action="store_true", help="a warning fails, too")
+    parser.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        default=TIMEOUT,
+        help=f"how long each part may keep us waiting, 1 to {MAX_TIMEOUT} (default {TIMEOUT})",
+    )
+    parser.set_defaults(command=partial(run, load=load, now=now))
+
+
+def run(arguments: argparse.Namespace, *, load: "Callable[[], Config]", now: Callable[[], float]) -> int:
+    """Examine and print; the exit status."""
+    from arsenal_fast.cli.doctor import configuration, examination
+    from arsenal_fast.cli.doctor.finding import Level, worst
+
+    show = show_json if arguments.json else show_text
+    try:
+        config = load()
+    except ConfigurationError as error:
+        show(list(configuration.faults(error.faults)), ())
+        return EXIT_CONFIGURATION
+    findings = list(examination.examine(config, now, arguments.timeout))
+    show(findings, config.secrets())
+    level = worst(findings)
+    return EXIT_FAILED if level is Level.FAIL or (arguments.strict and level is Level.WARN) else 0
+
+
+def show_text(findings: "Sequence[Finding]", secrets: Sequence[str]) -> None:
+    """A line each."""
+    width = max(len(finding.check) for finding in findings)
+    for finding in findings:
+        mend = f" -> {finding.mend}" if finding.mend else ""
+        line = f"{finding.level.value:<4}  {finding.check:<{width}}  {finding.text}{mend}"
+        print(_without(" ".join(line.splitlines()), secrets))
+
+
+def show_json(findings: "Sequence[Finding]", secrets: Sequence[str]) -> None:
+    """``{"status": the worst level, "checks": [{"check", "level", "text", "mend"}]}``."""
+    from arsenal_fast.cli.doctor.finding import worst
+
+    document = {
+        "status": worst(list(findings)).value,
+        "checks": [
+            {
+                "check": finding.check,
+                "level": finding.level.value,
+                "text": _without(finding.text, secrets),
+                "mend": finding.mend or None,
+            }
+            for finding in findings
+        ],
+    }
+    print(json.dumps(document, indent=2))
+
+
+def _without(text: str, secrets: Sequence[str]) -> str:
+    """Nothing here writes a secret; what a library says of its troubles may."""
+    return blotter(secrets)(text)
+
+
+def _seconds(text: str) -> int:
+    if text.isascii() and text.isdecimal() and len(text) < 4 and 1 <= int(text) <= MAX_TIMEOUT:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {MAX_TIMEOUT}")

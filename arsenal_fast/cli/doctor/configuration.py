@@ -1,0 +1,86 @@
+"""The variables that are allowed and probably not meant, and secrets that everybody knows."""
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+from arsenal_fast.cli.doctor.finding import Finding, Level
+from arsenal_fast.config.load import PLACEHOLDERS, Config, memory_faults
+from arsenal_fast.config.secret import secrets_in
+from arsenal_fast.stores.redis.url import parse_url as parse_redis_url
+
+CHECK: Final = "configuration"
+SECRETS: Final = "secrets"
+
+DRAW_ONE: Final = "Take the output of `openssl rand -base64 48`."
+
+# What the configuration warns of begins with the name of a variable.
+_MENDS: Final = {
+    "TRUSTED_PROXIES": "Name the addresses of your own proxies and no others.",
+    "CORS_ORIGIN": "Name the origins of your web front ends, such as https://sports.yourbook.com.",
+    "API_BASE_URL": "Set it to the https URL by which clients reach the service.",
+    "RATE_LIMIT_REQUESTS": "Set it to what a client may do in a RATE_LIMIT_WINDOW: 100, or more.",
+    "JWT_SECRET": DRAW_ONE,
+}
+_MISSPELT: Final = "Correct its name, or remove it."
+
+_EXAMPLES: Final = frozenset(
+    ("password", "passwd", "secret", "example", "redis", "postgres", "postgresql", "admin", "root", "test", "identity")
+)
+"""Passwords of documentation and of images' defaults."""
+
+
+def faults(sentences: tuple[str, ...]) -> Iterator[Finding]:
+    """Findings for a configuration that can't be used: a line for each of its faults."""
+    for sentence in sentences:
+        yield Finding(CHECK, Level.FAIL, sentence, f"Set {sentence.split(' ')[0]} so; `arsenal-fast check` shows them.")
+
+
+def examine(config: Config) -> Iterator[Finding]:
+    """Findings for one that can be used."""
+    of_secrets = [each for each in config.warnings if each.startswith("JWT_SECRET")]
+    others = [each for each in config.warnings if each not in of_secrets and each not in memory_faults(config)]
+    if not others:
+        yield Finding(CHECK, Level.OK, f"complete, for NODE_ENV={config.node_env}")
+    for sentence in others:
+        yield Finding(CHECK, Level.WARN, sentence, _MENDS.get(sentence.split(" ")[0], _MISSPELT))
+    weak = [Finding(SECRETS, Level.WARN, sentence, DRAW_ONE) for sentence in of_secrets]
+    weak += _secrets(config)
+    yield from weak or [Finding(SECRETS, Level.OK, "none is absent, short or an example")]
+
+
+def _secrets(config: Config) -> Iterator[Finding]:
+    if config.jwt_secret is None:
+        text = "JWT_SECRET is not set: tokens are signed with a secret drawn at each start, and die with it."
+        yield Finding(SECRETS, Level.WARN, text, DRAW_ONE)
+    if not config.embedded:
+        yield from _redis_password(config)
+    url = config.database_url.reveal()
+    if any(_is_example(password, urlsplit(url).username or "") for password in secrets_in(url)):
+        text = "The password in DATABASE_URL is an example, or the user's name."
+        yield Finding(SECRETS, Level.WARN, text, "Give the user a new one (ALTER ROLE), and put it there.")
+
+
+def _redis_password(config: Config) -> Iterator[Finding]:
+    address = parse_redis_url(config.redis_url.reveal())
+    if not address.password:
+        if config.production and not (address.path or _is_loopback(address.host)):
+            text = "REDIS_URL has no password: whoever reaches Redis can read and issue identities."
+            mend = "Set requirepass in Redis, and write redis://:PASSWORD@host."
+            yield Finding(SECRETS, Level.WARN, text, mend)
+    elif _is_example(address.password.decode("utf-8", "replace"), address.user.decode("utf-8", "replace")):
+        mend = "Set a new requirepass in Redis, and put it there, percent-encoded."
+        yield Finding(SECRETS, Level.WARN, "The password in REDIS_URL is an example, or the user's name.", mend)
+
+
+def _is_example(password: str, user: str) -> bool:
+    folded = password.lower()
+    return folded in _EXAMPLES or password == user or any(each in folded for each in PLACEHOLDERS)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,27 @@
+"""All checks, in the order in which one would mend."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+from arsenal_fast.cli.doctor import certificate, configuration, ledger, memory, store, traffic
+from arsenal_fast.cli.doctor.finding import Finding, Level
+from arsenal_fast.config.cgroup import memory_limit
+from arsenal_fast.config.load import Config
+
+
+def examine(config: Config, now: Callable[[], float], timeout: float) -> Iterator[Finding]:
+    """``now``: wall clock, seconds; ``timeout``: seconds that each part may keep us waiting."""
+    yield from configuration.examine(config)
+    yield memory.examine(config, memory_limit())
+    yield certificate.examine(config, now())
+    if config.embedded:
+        yield Finding(
+            store.REACHABLE, Level.SKIP, "the state is in the process (REDIS_URL is memory://), for one worker"
+        )
+        yield traffic.examine(None, config)
+    else:
+        with closing(store.connect(config, timeout)) as client:
+            findings = list(store.examine(client, config, now))
+            yield from findings
+            yield traffic.examine(client if findings[0].level is Level.OK else None, config)
+    yield ledger.examine(config, timeout)

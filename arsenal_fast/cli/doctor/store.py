@@ -1,0 +1,264 @@
+"""Redis: whether it can be used, and whether it is set up for what we keep there."""
+
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from arsenal_fast.cli.doctor.finding import Finding, Level
+from arsenal_fast.config.load import Config
+from arsenal_fast.ledger.url import NONE as NO_LEDGER
+from arsenal_fast.ratelimit import gcra
+from arsenal_fast.stores.redis import errors
+from arsenal_fast.stores.redis.backend import PROBE_KEY
+from arsenal_fast.stores.redis.limiter import REVISION_KEY
+from arsenal_fast.stores.redis.url import Address, parse_url
+
+REACHABLE: Final = "redis"
+VERSION: Final = "redis-version"
+PERSISTENCE: Final = "persistence"
+EVICTION: Final = "eviction"
+CLOCK: Final = "clock"
+
+MIN_VERSION: Final = (6, 0)
+
+SKEW_WARN: Final = 1.0  # seconds; NTP holds milliseconds
+SKEW_FAIL: Final = 60.0
+"""Lives begin by Redis's clock and are judged by the worker's: identities of a minute would be handed out dead."""
+
+FULL: Final = 0.7  # of maxmemory, as the alert RedisMemoryNearlyFull
+
+POLICY: Final = "volatile-lfu"
+_SET_POLICY: Final = f"Set `maxmemory-policy {POLICY}` in Redis (deploy/redis/redis.conf)."
+
+
+class Uses(NamedTuple):
+    """How Redis counts the use of a key: ``factor`` is lfu-log-factor, ``decay`` the minutes of lfu-decay-time."""
+
+    factor: int
+    decay: int
+
+
+Client = Any
+"""A ``redis.Redis``, whose own types are others in every release."""
+Info = Mapping[str, Any]
+"""What INFO says, as redis-py reads it."""
+
+
+def connect(config: Config, timeout: float) -> Client:
+    """A client of the Redis that the service would use; nothing is sent yet. ``timeout``: seconds of each wait."""
+    address = parse_url(config.redis_url.reveal())
+    options: dict[str, Any] = {
+        "db": address.database,
+        "username": address.user.decode("utf-8", "surrogateescape") or None,
+        "password": address.password.decode("utf-8", "surrogateescape") or None,
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
+        "retry": Retry(NoBackoff(), 0),  # who asks again is the operator
+        "protocol": 2,
+    }
+    if address.path:
+        options["unix_socket_path"] = address.path
+    else:
+        options |= {"host": address.host, "port": address.port, "ssl": address.tls}
+    return redis.Redis(**options)
+
+
+def examine(client: Client, config: Config, now: Callable[[], float]) -> Iterator[Finding]:
+    """``now``: wall clock in seconds. The first finding says whether Redis can be used; if it can't, it is the last."""
+    where = _place(parse_url(config.redis_url.reveal()))
+    try:
+        client.ping()
+        _write(client)
+    except (redis.RedisError, OSError) as error:
+        text, mend = fault(error)
+        yield Finding(REACHABLE, Level.FAIL, f"{where}: {text}", mend)
+        return
+    yield Finding(REACHABLE, Level.OK, f"{where} answers, and our script may write")
+    try:
+        info: Info = client.info()
+    except redis.RedisError as error:
+        text, mend = fault(error)
+        for check in (VERSION, PERSISTENCE, EVICTION):
+            yield Finding(check, Level.SKIP, f"INFO: {text}", mend)
+    else:
+        yield judge_version(info)
+        has_ledger = config.database_url.reveal() != NO_LEDGER
+        yield judge_persistence(info, _snapshots(client), has_ledger)
+        yield judge_eviction(info, _uses(client), config, has_ledger)
+    yield judge_clock(*_skew(client, now))
+
+
+def judge_version(info: Info) -> Finding:
+    """Old ones lack commands that we use; a replica can't be written, a cluster redirects."""
+    valkey = info.get("valkey_version")
+    text = f"Valkey {valkey}" if valkey else f"Redis {info['redis_version']}"
+    version = tuple(int(part) for part in str(info["redis_version"]).split(".")[:2])
+    if version < MIN_VERSION:
+        mend = "Upgrade to Redis 7, or Valkey."
+        return Finding(VERSION, Level.FAIL, f"{text}: at least 6.0 is needed", mend)
+    if info.get("redis_mode") == "cluster":
+        mend = "Use a Redis without cluster mode, or with Sentinel."
+        return Finding(VERSION, Level.WARN, f"{text} in cluster mode, whose redirections are not followed", mend)
+    return Finding(VERSION, Level.OK, text)
+
+
+def judge_persistence(info: Info, snapshots: bool | None, has_ledger: bool) -> Finding:
+    """``snapshots``: whether RDB files are written by themselves; None where that can't be asked."""
+    append_only = bool(info.get("aof_enabled"))
+    if info.get("rdb_last_bgsave_status") == "err" or (append_only and info.get("aof_last_write_status") == "err"):
+        mend = "Make room on its disk and see its log; until then Redis may refuse writes (MISCONF)."
+        return Finding(PERSISTENCE, Level.WARN, "Redis could not write its data to the disk", mend)
+    kept = [name for name, on in (("append-only file", append_only), ("snapshots", snapshots)) if on]
+    if kept:
+        return Finding(PERSISTENCE, Level.OK, " and ".join(kept))
+    if snapshots is None:
+        return Finding(PERSISTENCE, Level.SKIP, "CONFIG may not be asked for `save`, and there is no append-only file")
+    if has_ledger:
+        return Finding(PERSISTENCE, Level.OK, "none; identities come back from the ledger, limits begin anew")
+    mend = "Set `save 60 1` or `appendonly yes` in Redis, or keep a ledger (DATABASE_URL)."
+    text = "Redis keeps nothing on its disk and there is no ledger: its restart forgets every identity"
+    return Finding(PERSISTENCE, Level.WARN, text, mend)
+
+
+def judge_eviction(info: Info, uses: Uses | None, config: Config, has_ledger: bool) -> Finding:
+    """What Redis does when its memory is full: only by use does it keep limits and revocations.
+
+    ``uses``: how Redis counts them, None where that can't be asked.
+    """
+    policy, limit, used = str(info.get("maxmemory_policy")), int(info["maxmemory"]), int(info["used_memory"])
+    text = f"{policy}, {_megabytes(used)} in use" + (f" of {_megabytes(limit)}" if limit else ", no maxmemory")
+    evicted = int(info.get("evicted_keys", 0))
+    if policy != POLICY:
+        refuses = "it refuses all writes then, and each worker limits by itself"
+        effect = refuses if policy == "noeviction" else "a flood of identities gives everybody a fresh limit"
+        return Finding(EVICTION, Level.WARN, f"{text}: once it is full, {effect}", _SET_POLICY)
+    if uses is not None and uses.factor:
+        text += f": lfu-log-factor is {uses.factor}, so that a spent limit looks hardly more used than a new key"
+        return Finding(EVICTION, Level.WARN, text, "Set `lfu-log-factor 0` in Redis.")
+    if uses is not None and 0 < uses.decay * 60 < (interval := _seconds_per_request(config)):
+        text += f": lfu-decay-time is {uses.decay} min, so that a limit is forgotten before it is over"
+        return Finding(EVICTION, Level.WARN, text, f"Set `lfu-decay-time {-(-interval // 60)}` in Redis.")
+    if limit and used > FULL * limit:
+        text += ": Redis drops identities soon" + ("" if has_ledger else ", which no ledger knows")
+        return Finding(EVICTION, Level.WARN, text, "Give Redis more maxmemory.")
+    if evicted:
+        text += f"; {evicted} keys were evicted" + ("" if has_ledger else ", and no ledger knows them")
+        return Finding(EVICTION, Level.WARN, text, "Give Redis more maxmemory.")
+    if config.production and not limit:
+        mend = "Set maxmemory to three quarters of the container's limit."
+        return Finding(EVICTION, Level.WARN, f"{text}: a full machine or container ends Redis", mend)
+    return Finding(EVICTION, Level.OK, text)
+
+
+def judge_clock(skew: float, error: float) -> Finding:
+    """``skew``: how far Redis's clock is ahead of ours, seconds; ``error``: by how much that may be wrong."""
+    direction = "ahead of" if skew > 0 else "behind"
+    text = f"Redis's clock is {abs(skew):.3f} s {direction} ours"
+    certain = abs(skew) - error
+    if certain <= SKEW_WARN:
+        return Finding(CLOCK, Level.OK, text)
+    level = Level.FAIL if certain > SKEW_FAIL else Level.WARN
+    mend = "Let both machines take the time from NTP (chrony, systemd-timesyncd)."
+    return Finding(CLOCK, level, f"{text}: lives and tokens are judged wrongly by as much", mend)
+
+
+# Texts of redis-py and of Redis are looked into, never shown: a later one may repeat a password.
+_FAULTS: Final = (
+    (
+        ("NOAUTH", "without any password", "Authentication required"),
+        "it wants a password",
+        "Write redis://:PASSWORD@host.",
+    ),
+    (
+        ("WRONGPASS", "invalid username-password", "invalid password"),
+        "it refuses the user or the password",
+        "Put Redis's own password into REDIS_URL, percent-encoded.",
+    ),
+    (("LOADING",), "it is loading its data", "Wait: it answers when that is done."),
+    (("READONLY", "read only replica"), "it is a replica, which can't be written", "Name the primary in REDIS_URL."),
+    (
+        ("MASTERDOWN", "Link with MASTER is down"),
+        "it is a replica that has lost its primary",
+        "Name the primary in REDIS_URL.",
+    ),
+    (("OOM", "used memory >"), "its memory is full", f"Give Redis more maxmemory. {_SET_POLICY}"),
+    (
+        ("MISCONF", "persist on disk"),
+        "it can't write to its disk and refuses writes",
+        "Make room on its disk; see its log.",
+    ),
+    (("NOPERM", "no permissions"), "the user may not do what we need", "Allow it ~af:* and +@all -@dangerous +info."),
+    (("DB index", "invalid DB"), "it has no database of that number", "Choose another one in REDIS_URL: /0."),
+    (("SSL", "wrong version number"), "it speaks no TLS that we understand", "Is rediss:// meant, or redis://?"),
+)
+
+
+def fault(error: Exception) -> tuple[str, str]:
+    """What went wrong, and the mend."""
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return errors.of_connect(cause), "Let SSL_CERT_FILE name the authority that signed it."
+    text = f"{error} {cause or ''}"
+    if isinstance(error, redis.BusyLoadingError):
+        text = "LOADING"
+    if isinstance(cause, ssl.SSLError):
+        text += " SSL"
+    for signs, sentence, mend in _FAULTS:
+        if any(sign in text for sign in signs):
+            return sentence, mend
+    if isinstance(error, redis.TimeoutError):
+        mend = (
+            "Is it overloaded, is redis:// meant for rediss://, or does a firewall or NetworkPolicy drop what we send?"
+        )
+        return "it does not answer in time", mend
+    if isinstance(error, redis.ConnectionError | OSError):
+        text = errors.of_connect(cause) if isinstance(cause, OSError) else "it can't be reached"
+        return text, "Start Redis, or correct host and port in REDIS_URL; is the name known here?"
+    return "it refuses what we ask", "Needed is Redis 6 or newer, or Valkey, with scripts (EVALSHA) allowed."
+
+
+def _write(client: Client) -> None:
+    """Do as the service when it connects: run the limiter's script on a cell that is gone in a millisecond."""
+    script = Path(gcra.__file__).with_name("gcra.lua").read_text(encoding="utf-8")
+    client.eval(script, 2, REVISION_KEY, PROBE_KEY, "1", "1000000", "")
+
+
+def _snapshots(client: Client) -> bool | None:
+    try:
+        told: dict[str, str] = client.config_get("save")
+    except redis.RedisError:  # managed ones don't let anybody ask
+        return None
+    return bool(told.get("save"))
+
+
+def _uses(client: Client) -> Uses | None:
+    try:
+        told: dict[str, str] = client.config_get("lfu-*")
+        return Uses(int(told["lfu-log-factor"]), int(told["lfu-decay-time"]))
+    except (redis.RedisError, KeyError, ValueError):
+        return None
+
+
+def _seconds_per_request(config: Config) -> int:
+    """How long a client waits for its next request when it has spent its limit, rounded up."""
+    return -(-config.rate_limit_window // config.rate_limit_requests) if config.rate_limit_requests else 0
+
+
+def _skew(client: Client, now: Callable[[], float]) -> tuple[float, float]:
+    before = now()
+    seconds, microseconds = client.time()
+    after = now()
+    return seconds + microseconds / 1e6 - (before + after) / 2, (after - before) / 2
+
+
+def _place(address: Address) -> str:
+    return address.path or f"{address.host}:{address.port}"
+
+
+def _megabytes(octets: int) -> str:
+    return f"{octets / 1_048_576:.1f} MiB"

@@ -1,0 +1,85 @@
+"""``arsenal-fast health``: ask the service of this machine whether it lives; for containers, where there is no curl.
+
+It asks ``/api/health/live``, which depends on nothing but the process, so that nobody restarts a service because its
+Redis is away. Exit status: 0 it answers 200; 1 it does not, and one sentence says why. A socket and one line are all
+it takes: an HTTP client would double the time of a command that runs every few seconds.
+"""
+
+import argparse
+import socket
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import ssl
+
+    from arsenal_fast.config.load import Config
+
+TIMEOUT: Final = 2.0
+"""Seconds for each step; an orchestrator's own time-out stands above it."""
+
+_ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 nothing listens here
+"""Where to ask a service that listens on all addresses."""
+
+_REQUEST: Final = b"GET /api/health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+_VERSION: Final = len(b"HTTP/1.1 ")
+_STATUS: Final = len(b"200")
+
+
+def add_parser(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", configuration: "Callable[[], Config]"
+) -> None:
+    """Add the command; ``configuration`` tells where the service listens, and may raise ConfigurationError."""
+    parser = commands.add_parser(
+        "health",
+        help="ask the service of this machine whether it lives",
+        description="Ask the service that listens on HOST and PORT whether it lives (exit status 0 or 1).",
+    )
+    parser.set_defaults(command=partial(_health, configuration=configuration))
+
+
+def _health(_arguments: argparse.Namespace, *, configuration: "Callable[[], Config]") -> int:
+    config = configuration()
+    fault = ask(_ANYWHERE.get(config.host, config.host), config.port, tls=config.tls)
+    if fault is not None:
+        print(fault, file=sys.stderr)
+    return 0 if fault is None else 1
+
+
+def ask(host: str, port: int, *, tls: bool = False) -> str | None:
+    """None where the service says 200; else one sentence. By TLS the certificate is not checked: it is for the
+    name that clients know, and the way to this machine itself needs no proof."""
+    where = f"{host} port {port}"
+    try:
+        with _connect(host, port, tls) as connection:
+            connection.sendall(_REQUEST)
+            answer = _receive(connection, _VERSION + _STATUS)
+    except OSError as error:
+        return f"{where} does not answer: {error.strerror or error}."
+    status = answer[_VERSION:]
+    if status == b"200":
+        return None
+    return f"{where} answers {status.decode('ascii', 'backslashreplace') or 'nothing'} and not 200."
+
+
+def _connect(host: str, port: int, tls: bool) -> socket.socket:
+    connection = socket.create_connection((host, port), TIMEOUT)
+    return _unverified().wrap_socket(connection) if tls else connection
+
+
+def _receive(connection: socket.socket, size: int) -> bytes:
+    octets = b""
+    while len(octets) < size and (more := connection.recv(size - len(octets))):
+        octets += more
+    return octets
+
+
+def _unverified() -> "ssl.SSLContext":
+    import ssl
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

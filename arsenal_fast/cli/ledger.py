@@ -1,0 +1,183 @@
+"""``arsenal-fast ledger backup | restore | export | prune | verify``: what an operator does with the ledger.
+
+All of them work while the service writes. Results go to stdout, progress (on a terminal) and faults to
+stderr. Exit status: 0 done, 1 could not or the ledger has faults. Nothing here reads the environment: the
+caller brings the URL. The ledger is imported by the command that is given: the others start without it.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from arsenal_fast.ledger.prune import Progress
+
+_DAY: Final = 86_400_000  # ms
+_BAR: Final = 30  # characters
+
+_EPILOG: Final = """\
+examples:
+  arsenal-fast ledger backup backups/identity-$(date +%Y%m%d).db
+  arsenal-fast ledger restore backups/identity-20261122.db
+  arsenal-fast ledger export --format csv events.csv
+  arsenal-fast ledger prune --days 90
+  arsenal-fast ledger verify
+"""
+
+
+def add_parser(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    url: Callable[[], str],
+    now: Callable[[], float],
+) -> None:
+    """Add the command; ``url`` is the DATABASE_URL of the configuration, ``now`` the wall clock in seconds."""
+    parser = commands.add_parser(
+        "ledger",
+        help="back up, restore, export, prune or verify the ledger",
+        description="Work on the ledger that DATABASE_URL names, while the service is writing it or not.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=lambda _: _without_verb(parser))
+    verbs = parser.add_subparsers(title="commands", metavar="")
+
+    backup = verbs.add_parser("backup", help="write a consistent copy (SQLite file, or pg_dump's custom format)")
+    backup.add_argument("file", metavar="FILE", help="where to; - is stdout")
+    backup.set_defaults(command=lambda given: _told(lambda: _backup(url(), given.file)))
+
+    restore = verbs.add_parser("restore", help="put a backup in the place of all that the ledger holds")
+    restore.add_argument("file", metavar="FILE", help="where from; - is stdin")
+    restore.set_defaults(command=lambda given: _told(lambda: _restore(url(), given.file)))
+
+    export = verbs.add_parser("export", help="write all events as CSV or JSON lines")
+    export.add_argument("--format", choices=("csv", "jsonl"), default="jsonl", help="default: jsonl")
+    export.add_argument("file", metavar="FILE", nargs="?", default="-", help="default: - (stdout)")
+    export.set_defaults(command=lambda given: _told(lambda: _export(url(), given)))
+
+    prune = verbs.add_parser("prune", help="delete what was over before a number of days")
+    prune.add_argument("--days", metavar="NUMBER", type=_days, required=True, help="what is younger stays")
+    prune.set_defaults(
+        command=lambda given: _told(
+            lambda: _prune(url(), int(now() * 1000) - given.days * _DAY),
+        )
+    )
+
+    verify = verbs.add_parser("verify", help="check that the database is whole and its tables agree")
+    verify.set_defaults(command=lambda _: _told(lambda: _verify(url())))
+
+
+def _without_verb(parser: argparse.ArgumentParser) -> int:
+    parser.print_help(sys.stderr)
+    return 2
+
+
+def _told(run: Callable[[], int | None]) -> int:
+    from arsenal_fast.ledger.admin import LedgerError
+
+    try:
+        return run() or 0
+    except (LedgerError, ValueError) as error:
+        sentence = str(error)
+    except OSError as error:
+        sentence = error.strerror or "a file can't be read or written"
+    print(f"arsenal-fast: {sentence}", file=sys.stderr)
+    return 1
+
+
+def _backup(url: str, file: str) -> None:
+    from arsenal_fast.ledger.prune import backup
+
+    if file != "-":
+        backup(url, file, _progress())
+        return
+    with _passing(url) as passing:
+        backup(url, passing, _progress())
+        with open(passing, "rb") as whole:
+            shutil.copyfileobj(whole, sys.stdout.buffer)
+
+
+def _restore(url: str, file: str) -> None:
+    from arsenal_fast.ledger.prune import restore
+
+    if file != "-":
+        restore(url, file)
+        return
+    with _passing(url) as passing:
+        with open(passing, "wb") as whole:
+            shutil.copyfileobj(sys.stdin.buffer, whole)
+        restore(url, passing)
+
+
+@contextmanager
+def _passing(url: str) -> Iterator[str]:
+    """The name of a file for what comes from stdin or goes to stdout, gone at the end.
+
+    It is made beside an SQLite ledger: in a container that may be the only place that can be written and has room.
+    """
+    from arsenal_fast.ledger.admin import address_of
+    from arsenal_fast.ledger.url import SqliteAddress
+
+    address = address_of(url)
+    beside = Path(address.path).parent if isinstance(address, SqliteAddress) else None
+    with tempfile.TemporaryDirectory(
+        prefix=".passing-", dir=beside if beside is not None and beside.is_dir() else None
+    ) as directory:
+        yield str(Path(directory) / "ledger")
+
+
+def _export(url: str, given: argparse.Namespace) -> None:
+    from arsenal_fast.ledger.admin import private_file, told
+    from arsenal_fast.ledger.prune import export
+
+    def write(file: IO[bytes]) -> None:
+        number = export(url, file, given.format, _progress())
+        print(f"{number} events", file=sys.stderr)
+
+    if given.file == "-":
+        write(sys.stdout.buffer)
+    else:
+        with told(), private_file(given.file) as whole, open(whole, "wb") as file:
+            write(file)
+
+
+def _prune(url: str, before: int) -> None:
+    from arsenal_fast.ledger.prune import prune
+
+    print(f"{prune(url, before)} rows deleted")
+
+
+def _verify(url: str) -> int:
+    from arsenal_fast.ledger.prune import verify
+
+    report = verify(url)
+    print(f"schema version {report.version}, {report.events} events, {report.lives} identities")
+    for fault in report.faults:
+        print(f"arsenal-fast: {fault}", file=sys.stderr)
+    if not report.faults:
+        print("the ledger is sound")
+    return 1 if report.faults else 0
+
+
+def _progress() -> "Progress | None":
+    """A bar for a person who watches; nothing for a log."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(done: int, whole: int) -> None:
+        share = done / whole if whole else 1.0
+        filled = round(share * _BAR)
+        end = "\n" if done >= whole else ""
+        print(f"\r[{'#' * filled}{'.' * (_BAR - filled)}] {share:4.0%}", end=end, file=sys.stderr, flush=True)
+
+    return show
+
+
+def _days(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5):
+        raise argparse.ArgumentTypeError("must be a whole number of days")
+    return int(text)

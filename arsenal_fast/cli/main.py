@@ -1,0 +1,255 @@
+"""The command line: ``arsenal-fast serve | check | doctor | health | token | ledger | openapi``.
+
+What a person reads goes to stdout, what went wrong to stderr: one sentence a line, no traceback. Exit status:
+0 done, 1 could not (the port is taken), 2 wrong usage, 78 wrong configuration (EX_CONFIG), 130 interrupted.
+What a command needs is imported by that command, so that each starts at once.
+"""
+
+import argparse
+import dataclasses
+import errno
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from arsenal_fast import __version__
+from arsenal_fast.cli import health as health_command
+from arsenal_fast.cli import token as token_command
+from arsenal_fast.cli.doctor import command as doctor_command
+from arsenal_fast.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from arsenal_fast.config.load import Config
+    from arsenal_fast.observability.multiprocess import SharedCounters
+    from arsenal_fast.tokens.keys import Keys
+
+EXIT_FAILURE: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_CONFIGURATION: Final = 78
+EXIT_INTERRUPTED: Final = 130
+
+_DESCRIPTION: Final = "Arsenal Identity Service: disposable, expiring, checkable identities over HTTP."
+_EPILOG: Final = """\
+examples:
+  arsenal-fast serve                                    on port 3655, state in memory, one process
+  arsenal-fast serve --port 8080                        a flag stands above its variable
+  REDIS_URL=redis://localhost WORKERS=4 arsenal-fast serve
+  NODE_ENV=production arsenal-fast check                what is still missing?
+  arsenal-fast doctor                                   would it run well here?
+  arsenal-fast openapi > openapi.json
+
+The configuration comes from the environment: `arsenal-fast check` lists the variables with what they are now,
+the README with what they mean. Files such as .env.production are not read: Docker Compose (env_file),
+Kubernetes (envFrom) or your shell puts them into the environment:
+  set -a; . ./.env.production; set +a; arsenal-fast check
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    command: Callable[[argparse.Namespace], int] | None = arguments.command
+    if command is None:
+        parser.print_help(sys.stderr)
+        return EXIT_USAGE
+    try:
+        return _flushed(command(arguments))
+    except ConfigurationError as error:
+        _complain(*error.faults)
+        return EXIT_CONFIGURATION
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # arsenal-fast openapi | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILURE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="arsenal-fast",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"arsenal-fast {__version__}")
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    serve = commands.add_parser(
+        "serve",
+        help="serve until SIGTERM or Ctrl-C",
+        description="Serve until SIGTERM or Ctrl-C; then answer what was accepted and leave.",
+    )
+    # The values stay texts: they are read by the same rules as the variables that they replace.
+    serve.add_argument("--host", metavar="ADDRESS", help="address to listen on (HOST, default 0.0.0.0)")
+    serve.add_argument("--port", metavar="NUMBER", help="port to listen on (PORT, default 3655)")
+    serve.add_argument("--workers", metavar="NUMBER", help="processes, or auto (WORKERS, default 1)")
+    serve.set_defaults(command=_serve)
+    check = commands.add_parser(
+        "check",
+        help="print the effective configuration, or what is wrong with it",
+        description="Print the effective configuration, secrets masked; exit 78 if it can't be used.",
+    )
+    check.set_defaults(command=_check)
+    doctor_command.add_parser(commands, _configuration, time.time)
+    health_command.add_parser(commands, _listening)
+    token_command.add_parser(commands, _keys, time.time)
+    _add_ledger(commands)
+    openapi = commands.add_parser(
+        "openapi",
+        help="print the OpenAPI document of the API",
+        description="Print the OpenAPI 3.1 document of the API as JSON.",
+    )
+    openapi.set_defaults(command=_openapi)
+    return parser
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from arsenal_fast.config import load as configuration
+    from arsenal_fast.observability import logs
+
+    # Until the worker has set its own: process 1 of a container would not even notice a SIGTERM.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(0))
+    flags = {"HOST": arguments.host, "PORT": arguments.port, "WORKERS": arguments.workers}
+    config = configuration.load(with_flags(os.environ, flags))
+    logs.setup(config)
+    if config.jwt_secret is None:
+        # Before the forks, so that all workers sign and verify with the same one.
+        from arsenal_fast.tokens.keys import draw_secret
+
+        config = dataclasses.replace(config, jwt_secret=draw_secret())
+        logging.getLogger(__name__).warning(
+            "JWT_SECRET is not set: tokens are signed with a secret drawn now, and are worth nothing after a restart"
+        )
+    for warning in config.warnings:
+        logging.getLogger(__name__).warning("%s", warning)
+    if config.workers == 1:
+        from arsenal_fast.observability.multiprocess import SharedCounters
+        from arsenal_fast.server.supervisor import SNAPSHOT_SIZE
+
+        return serve_worker(config, 0, SharedCounters(1, SNAPSHOT_SIZE))
+    from arsenal_fast.server import (
+        supervisor,  # the worker before the forks: its modules are then shared memory
+        worker,  # the worker before the forks: its modules are then shared memory
+    )
+
+    def run() -> int:
+        return supervisor.run(config, serve_worker, worker.rehearse(config))
+
+    return _told(config, run)
+
+
+def with_flags(environ: Mapping[str, str], flags: Mapping[str, str | None]) -> dict[str, str]:
+    """The environment with the flags that were given above it."""
+    return {**environ, **{name: text for name, text in flags.items() if text is not None}}
+
+
+def serve_worker(config: "Config", slot: int, counters: "SharedCounters") -> int:
+    """Serve in this process; what an operator can put right is one sentence and an exit status."""
+    from arsenal_fast.server import worker
+
+    return _told(config, lambda: worker.serve(config, slot, counters))
+
+
+def _told(config: "Config", start: Callable[[], int]) -> int:
+    try:
+        return start()
+    except ConfigurationError as error:  # seen only at the start proper: a certificate that is none
+        _report(*error.faults)
+        return EXIT_CONFIGURATION
+    except OSError as error:
+        logging.getLogger(__name__).debug("could not serve", exc_info=True)
+        _report(_start_failure(config, error))
+        return EXIT_FAILURE
+
+
+def _report(*sentences: str) -> None:
+    """Tell them on stderr, behind what was logged and without waiting for a reader for ever."""
+    from arsenal_fast.observability.log_writer import STDERR
+
+    for sentence in sentences:
+        STDERR.put(sentence)
+    STDERR.flush()
+
+
+def _start_failure(config: "Config", error: OSError) -> str:
+    where = f"{config.host} port {config.port}"
+    if error.errno == errno.EADDRINUSE:
+        return f"{where} is already in use: stop what listens there, or choose another PORT."
+    if error.errno == errno.EACCES:
+        return f"Not allowed to listen on {where}: choose a PORT of 1024 or more."
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{config.host} is no address of this machine: set HOST to one, or to 0.0.0.0."
+    return f"Can't serve on {where}: {error.strerror or error}."
+
+
+def _check(_arguments: argparse.Namespace) -> int:
+    from arsenal_fast.config import load as configuration
+
+    config = _configuration()
+    table = list(configuration.rows(config))
+    names = max(len(name) for name, _, _ in table)
+    values = max(len(value) for _, value, _ in table)
+    for name, value, source in table:
+        print(f"{name:<{names}}  {value:<{values}}  {source}".rstrip())
+    for warning in config.warnings:
+        print(f"warning: {warning}")
+    return 0
+
+
+def _configuration(*names: str) -> "Config":
+    """The configuration as the environment has it; of these variables alone, where any are named."""
+    from arsenal_fast.config import load as configuration
+
+    given = {name: os.environ[name] for name in names if name in os.environ}
+    return configuration.load(given if names else os.environ)
+
+
+def _openapi(_arguments: argparse.Namespace) -> int:
+    import json
+
+    from arsenal_fast.api.openapi import document
+
+    # The document does not need a configuration that can serve: only its own variable counts.
+    print(json.dumps(document(_configuration("API_BASE_URL", "PORT").api_base_url), indent=2))
+    return 0
+
+
+def _add_ledger(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    from arsenal_fast.cli import ledger as ledger_command
+
+    ledger_command.add_parser(commands, _database_url, time.time)
+
+
+def _database_url() -> str:
+    return _configuration("DATABASE_URL").database_url.reveal()
+
+
+def _listening() -> "Config":
+    """Where the service listens: of the configuration only these variables count."""
+    return _configuration("HOST", "PORT", "TLS_CERT_FILE", "TLS_KEY_FILE")
+
+
+def _keys() -> "Keys":
+    """The keys that tokens are made and checked with: of the configuration only their variables count."""
+    from arsenal_fast.server import worker
+
+    names = (
+        *("API_BASE_URL", "PORT", "TLS_CERT_FILE", "TLS_KEY_FILE"),
+        *("JWT_SECRET", "JWT_SECRET_PREVIOUS", "JWT_PRIVATE_KEY"),
+    )
+    return worker.make_keys(_configuration(*names))
+
+
+def _flushed(status: int) -> int:
+    sys.stdout.flush()
+    return status
+
+
+def _complain(*sentences: str) -> None:
+    for sentence in sentences:
+        print(sentence, file=sys.stderr)

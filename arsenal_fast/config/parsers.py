@@ -1,0 +1,305 @@
+"""How the text of one environment variable becomes a value.
+
+A reader takes the text, which is never empty, and returns the value, or raises ValueError with the rest of a
+sentence that began with the variable's name: "must be a whole number from 1 to 65535, not '0x50'".
+Rules of this file: no leniency that a person would not expect (``int()`` takes "1_0", " 7" and other scripts'
+digits), every refusal names the allowed range, and a text that may hold a secret is never repeated.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Final
+
+from arsenal_fast.config.secret import MASK, Secret, without_passwords
+from arsenal_fast.identity.grammar import domain_fault, prefix_fault
+from arsenal_fast.ledger.url import PostgresAddress
+from arsenal_fast.ledger.url import parse_url as parse_database_url
+from arsenal_fast.ratelimit.client import ClientAddresses
+from arsenal_fast.stores.redis.url import parse_url
+
+Reader = Callable[[str], object]
+
+MEMORY: Final = "memory://"  # the REDIS_URL that is none
+
+AUTO: Final = 0  # what a reader returns for "auto": it depends on the machine and on other variables
+
+_SHIFTS: Final = {"": 0, "K": 10, "M": 20, "G": 30}
+"""Powers of two, as Docker and Kubernetes ("Mi") read them: M is MiB."""
+
+MAX_KEY_FILE: Final = 65_536  # octets of a PEM file: eight keys have about 1 KiB
+
+_ECHO: Final = 40  # characters of a bad text that are repeated to the operator
+
+# RFC 3986 section 3.2.2 without the oddities of reg-name: RFC 1123 names (an underscore too, as Docker's
+# service names have it), IPv4, IPv6 in brackets.
+_HOST: Final = r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])"
+_PORT: Final = r"(?::(?P<port>[0-9]{1,5}))?"
+
+_ORIGIN = re.compile(rf"(?P<scheme>https?)://(?P<host>{_HOST}){_PORT}", re.IGNORECASE)
+# All subdomains of a domain of two labels or more: "*.com" would be everybody.
+_SUBDOMAINS = re.compile(rf"(?P<scheme>https?)://\*\.(?P<host>[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+){_PORT}", re.IGNORECASE)
+# What a web view sends for an app's own pages: capacitor://localhost, ionic://localhost, app://com.example.
+_APP = re.compile(r"(?!(?:https?|ftp|file|wss?|data|blob|javascript):)[a-z][a-z0-9+.-]{1,31}://[a-z0-9.-]{1,253}")
+# A path of RFC 3986 unreserved characters only: it is copied into JSON, headers and HTML.
+_BASE_URL = re.compile(
+    rf"(?P<scheme>https?)://(?P<host>{_HOST}){_PORT}(?P<path>(?:/[A-Za-z0-9._~-]+)*)/?", re.IGNORECASE
+)
+_DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
+
+
+def shown(text: str) -> str:
+    """The text as it may stand in a sentence: escaped, cut, and not at all where it may hold a secret."""
+    # A password in a URL, a PEM block in place of its path.
+    if "@" in text or "-----" in text or without_passwords(text) != text:
+        return f"the {len(text)} characters it has"
+    return ascii(text if len(text) <= _ECHO else text[:_ECHO] + "...")
+
+
+def whole(low: int, high: int) -> Reader:
+    """A whole number: 1*DIGIT."""
+
+    def read(text: str) -> int:
+        if re.fullmatch(r"[0-9]{1,18}", text) and low <= (value := int(text)) <= high:
+            return value
+        raise ValueError(f"must be a whole number from {low} to {high}, not {shown(text)}")
+
+    return read
+
+
+def seconds(low: float, high: float) -> Reader:
+    """Seconds, with decimals where wanted."""
+
+    def read(text: str) -> float:
+        if re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{1,6})?", text) and low <= (value := float(text)) <= high:
+            return value
+        raise ValueError(f"must be a number of seconds from {low:g} to {high:g}, not {shown(text)}")
+
+    return read
+
+
+def one_of(*words: str) -> Reader:
+    """One of a few words, in any case."""
+
+    def read(text: str) -> str:
+        if (word := text.lower()) in words:
+            return word
+        raise ValueError(f"must be one of {', '.join(words)}, not {shown(text)}")
+
+    return read
+
+
+def workers(text: str) -> int:
+    """1 to 64, or AUTO."""
+    if text.lower() == "auto":
+        return AUTO
+    if re.fullmatch(r"[0-9]{1,2}", text) and 1 <= (value := int(text)) <= 64:
+        return value
+    raise ValueError(f"must be a whole number from 1 to 64, or auto, not {shown(text)}")
+
+
+def octets(low: int, high: int) -> Reader:
+    """A size: octets, or K, M, G (KiB, MiB, GiB; an i and a B may follow), or AUTO."""
+
+    def read(text: str) -> int:
+        if text.lower() == "auto":
+            return AUTO
+        match = re.fullmatch(r"([0-9]{1,15})([KMG]?)I?B?", text.upper())
+        if match is not None:
+            value = int(match[1]) << _SHIFTS[match[2]]
+            if low <= value <= high:
+                return value
+        raise ValueError(f"must be auto, or a size from {low >> 20}M to {high >> 30}G, such as 200M, not {shown(text)}")
+
+    return read
+
+
+def auto_or(reader: Reader) -> Reader:
+    """What the reader takes, or AUTO."""
+    return lambda text: AUTO if text.lower() == "auto" else reader(text)
+
+
+def listen_address(text: str) -> str:
+    """An address of this machine, or localhost. Other names are refused: shells export HOST as the machine's
+    name, and conda as its triplet; to listen there would be a surprise."""
+    if text.lower() == "localhost":
+        return "localhost"
+    try:
+        if "%" in text:
+            raise ValueError
+        return str(ip_address(text))
+    except ValueError:
+        raise ValueError(
+            f"must be an IP address (0.0.0.0 for all IPv4, :: for all IPv6 and IPv4) or localhost, not {shown(text)}"
+        ) from None
+
+
+def domain(text: str) -> str:
+    """The domain of an identity, folded to lower case."""
+    if fault := domain_fault(text):
+        raise ValueError(f"is refused, {shown(text)}: {fault.rstrip('.')}")
+    return text.lower()
+
+
+def trusted_proxies(text: str) -> tuple[str, ...]:
+    """Addresses and CIDRs, between commas."""
+    entries = tuple(entry.strip(" ") for entry in text.split(","))
+    for entry in entries:
+        try:
+            ClientAddresses((entry,))
+        except ValueError:
+            raise ValueError(
+                "must be IP addresses or CIDRs without host bits, between commas, such as "
+                f"10.244.7.0/24,2001:db8:0:7::/64; one is {shown(entry)}"
+            ) from None
+    return entries
+
+
+def origins(text: str) -> tuple[str, ...]:
+    """What browsers send in Origin (RFC 6454 section 6.2): scheme, host, and any port but the default."""
+    entries = tuple(entry.strip(" ") for entry in text.split(","))
+    if "*" in entries and len(entries) > 1:
+        raise ValueError("must be * alone, or origins between commas, not both")
+    return tuple(dict.fromkeys(entry if entry == "*" else _origin(entry) for entry in entries))
+
+
+def _origin(entry: str) -> str:
+    if _APP.fullmatch(entry):
+        return entry
+    match = _SUBDOMAINS.fullmatch(entry)
+    if match is not None and _is_authority(match):
+        return _authority(match).replace("://", "://*.", 1)
+    match = _ORIGIN.fullmatch(entry)
+    if match is None or not _is_authority(match):
+        raise ValueError(
+            "must be origins of the form https://host, https://host:port, https://*.domain.tld (http too) or an app's "
+            "(capacitor://localhost), without a path or a slash at the end, between commas, or * for all; one is "
+            f"{shown(entry)}"
+        )
+    return _authority(match)
+
+
+def base_url(text: str) -> str:
+    """Where clients find the service; without a slash at the end."""
+    match = _BASE_URL.fullmatch(text)
+    if match is None or not _is_authority(match):
+        raise ValueError(
+            "must be an http or https URL without user, query and fragment, such as "
+            f"https://identity.api.yourbook.com, not {shown(text)}"
+        )
+    return _authority(match) + match["path"]
+
+
+def redis_url(text: str) -> Secret:
+    """The URL as it came; without user and password where it is shown."""
+    if text == MEMORY:
+        return Secret(text, text)
+    scheme = text.partition("://")[0]
+    if scheme not in {"redis", "rediss", "unix"} or "://" not in text:
+        raise ValueError(f"must begin with redis://, rediss:// or unix://, or be {MEMORY}; its value is not shown")
+    try:
+        address = parse_url(text)
+    except ValueError as fault:
+        raise ValueError(f"is refused: {str(fault).rstrip('.')}") from None
+    credentials = f"{MASK}@" if address.user or address.password else ""
+    if address.path:
+        return Secret(text, f"unix://{credentials}{address.path}?db={address.database}")
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return Secret(text, f"{scheme}://{credentials}{host}:{address.port}/{address.database}")
+
+
+def jwt_secret(text: str) -> Secret:
+    """A key of any text. A line end is the mark of ``echo key | base64`` in a Kubernetes Secret."""
+    if any(ord(character) < 32 or ord(character) == 127 for character in text):
+        raise ValueError(
+            "must have no line end or other control character (was it made by echo without -n?); its value is not shown"
+        )
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must be UTF-8; its value is not shown") from None
+    return Secret(text)
+
+
+def readable_file(text: str) -> str:
+    """The path of a file that can be read."""
+    if text.startswith("-----BEGIN"):
+        raise ValueError("must be the path of a PEM file, not its content")
+    try:
+        if not stat.S_ISREG(os.stat(text).st_mode):  # to open a pipe would wait
+            raise ValueError
+        os.close(os.open(text, os.O_RDONLY | os.O_CLOEXEC))
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or "not a file"
+        raise ValueError(f"must be the path of a PEM file that can be read; {shown(text)}: {reason}") from None
+    return text
+
+
+def password_file(text: str) -> str:
+    """The path of a file with a password in it; not repeated, for it may be the password itself."""
+    try:
+        return readable_file(text)
+    except ValueError:
+        raise ValueError(
+            "must be the path of a file that can be read and has the password; its value is not shown"
+        ) from None
+
+
+def _is_authority(match: re.Match[str]) -> bool:
+    """The pattern has looked at the characters; this looks at what they mean."""
+    port, host = match["port"], match["host"]
+    if port is not None and not 1 <= int(port) <= 65535:
+        return False
+    try:
+        if host.startswith("["):
+            ip_address(host[1:-1])
+        elif re.fullmatch(r"[0-9.]+", host):
+            ip_address(host)
+    except ValueError:
+        return False
+    return ".." not in host
+
+
+def _authority(match: re.Match[str]) -> str:
+    scheme, port = match["scheme"].lower(), match["port"]
+    suffix = "" if port is None or port.lstrip("0") == _DEFAULT_PORTS[scheme] else f":{int(port)}"
+    return f"{scheme}://{match['host'].lower()}{suffix}"
+
+
+def private_key(text: str) -> Secret:
+    """Ed25519 keys in PEM: the path of a file, or the text itself, with line ends or ``\\n`` in their place."""
+    if text.startswith(("/", "file:")):
+        path = text.removeprefix("file://").removeprefix("file:")
+        try:
+            if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe would wait
+                raise ValueError
+            with open(path, encoding="ascii", errors="replace") as file:
+                return Secret(file.read(MAX_KEY_FILE))
+        except (OSError, ValueError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or "not a file"
+            raise ValueError(f"must be the path of a PEM file that can be read: {reason}") from None
+    if "-----BEGIN" not in text:
+        raise ValueError("must be a PEM text, or the path of one that begins with / or file:; it is not shown")
+    return Secret(text.replace("\\n", "\n"))
+
+
+def protected_prefixes(text: str) -> tuple[str, ...]:
+    """Prefixes between commas."""
+    entries = tuple(dict.fromkeys(entry.strip(" ") for entry in text.split(",")))
+    for entry in entries:
+        if prefix_fault(entry):
+            raise ValueError(f"must be prefixes of A-Z a-z 0-9 _ . between commas; one is {shown(entry)}")
+    return entries
+
+
+def database_url(text: str) -> Secret:
+    """Where the ledger is."""
+    try:
+        address = parse_database_url(text)
+    except ValueError as fault:
+        raise ValueError(f"is refused: {str(fault).rstrip('.')}") from None
+    if isinstance(address, PostgresAddress):
+        return Secret(text, f"postgresql://{MASK}@{address.host}/{address.database}")
+    return Secret(text, text)

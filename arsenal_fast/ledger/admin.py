@@ -1,0 +1,109 @@
+"""What the commands on a ledger share: opening it, waiting for others, and saying what went wrong."""
+
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from arsenal_fast.ledger.backend import opener
+from arsenal_fast.ledger.errors import Busy, StoreError
+from arsenal_fast.ledger.store import Store
+from arsenal_fast.ledger.url import Address, PostgresAddress, SqliteAddress, parse_url
+
+Progress = Callable[[int, int], None]
+"""Called with what is done and the whole: pages of a backup, rows of an export or of pruning."""
+
+BUSY_PATIENCE: Final = 30.0  # seconds that a command waits for somebody else's lock
+
+
+class LedgerError(Exception):
+    """One sentence that may be shown."""
+
+
+def address_of(url: str) -> Address:
+    """Where the ledger is; ValueError with one sentence, also when it is turned off."""
+    found = parse_url(url)
+    if found is None:
+        raise ValueError("the ledger is turned off: DATABASE_URL is none.")
+    return found
+
+
+def existing(address: SqliteAddress) -> str:
+    """The path of a file that is there; no command but restore makes one."""
+    if not Path(address.path).is_file():
+        raise LedgerError(f"There is no ledger at {address.path}.")
+    return address.path
+
+
+def opened(address: Address) -> Store:
+    """A store whose schema is up to date; waits for a while if others hold it."""
+    deadline = time.monotonic() + BUSY_PATIENCE
+    opening = opener(address)
+    while True:
+        try:
+            return opening("write")
+        except Busy:
+            if time.monotonic() > deadline:
+                raise
+
+
+@contextmanager
+def open_store(address: Address) -> Iterator[Store]:
+    if isinstance(address, SqliteAddress):
+        existing(address)
+    with closing(opened(address)) as store:
+        yield store
+
+
+@contextmanager
+def private_file(file: str) -> Iterator[str]:
+    """A new file of mode 0600 beside ``file``, which takes its name once it is whole and on the disk.
+
+    So an older file of other rights is replaced, not written into. A device or a pipe is refused for that reason.
+    """
+    target = Path(file)
+    if target.exists() and not target.is_file():
+        raise LedgerError(f"{file} is there and is not a file; - is stdout.")
+    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    os.close(handle)
+    try:
+        yield temporary
+        with open(temporary, "rb") as whole:
+            os.fsync(whole.fileno())
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Whatever goes wrong, as one sentence."""
+    try:
+        yield
+    except StoreError as fault:
+        raise LedgerError(str(fault)) from fault
+    except sqlite3.Error as error:
+        raise LedgerError(f"SQLite has failed: {error}.") from error
+    except OSError as error:
+        raise LedgerError(f"A file can't be read or written: {error.strerror}.") from error
+
+
+def read_only(path: str) -> sqlite3.Connection:
+    """A connection that makes no file and changes none."""
+    return sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, isolation_level=None)
+
+
+@contextmanager
+def plain_postgres(address: PostgresAddress) -> Iterator[Any]:
+    """A transaction without a time limit, on a connection of its own."""
+    opener(address)  # says so when the driver is missing
+    from arsenal_fast.ledger import postgres  # noqa: PLC0415 - an optional extra
+
+    with postgres.translated(), closing(postgres.connect(address.url)) as connection, connection.transaction():
+        yield connection

@@ -1,0 +1,127 @@
+"""Backup and restore: SQLite's own backup interface, pg_dump and pg_restore; both while others are serving."""
+
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from arsenal_fast.config.secret import MASK, PARAMETERS, secrets_in
+from arsenal_fast.ledger.admin import (
+    BUSY_PATIENCE,
+    LedgerError,
+    Progress,
+    address_of,
+    existing,
+    opened,
+    private_file,
+    read_only,
+    told,
+)
+from arsenal_fast.ledger.backend import opener
+from arsenal_fast.ledger.migrations import POSTGRES_SCHEMA
+from arsenal_fast.ledger.sqlite import make_file
+from arsenal_fast.ledger.url import PostgresAddress
+from arsenal_fast.ledger.verify import verify_sqlite
+
+BACKUP_PAGES: Final = 2_560  # of one step, 10 MB: between two steps the progress is told
+
+
+def backup(url: str, file: str, progress: Progress | None = None) -> None:
+    """A consistent copy as of now, while serving: an SQLite database, or PostgreSQL's custom format."""
+    where = address_of(url)
+    with told(), private_file(file) as temporary:
+        if isinstance(where, PostgresAddress):
+            what = ("--format=custom", "--no-owner", f"--schema={POSTGRES_SCHEMA}")
+            _run_tool(where, "pg_dump", *what, f"--file={temporary}")
+        else:
+            _copy_sqlite(existing(where), temporary, progress)
+
+
+def restore(url: str, file: str) -> None:
+    """Put a backup in the place of all that the ledger holds. Those who are serving see it as one change."""
+    where = address_of(url)
+    if not Path(file).is_file():
+        raise LedgerError("There is no such backup file.")
+    with told():
+        if isinstance(where, PostgresAddress):
+            whole = ("--clean", "--if-exists", "--no-owner", "--single-transaction", "--exit-on-error")
+            _run_tool(where, "pg_restore", *whole, file)
+        else:
+            report = verify_sqlite(file)
+            if report.faults:
+                raise LedgerError(f"The backup is not sound: {report.faults[0]}")
+            _overwrite_sqlite(where.path, file)
+        opened(where).close()  # an older backup is brought up to date
+
+
+def _copy_sqlite(path: str, copy: str, progress: Progress | None) -> None:
+    def stepped(_status: int, remaining: int, total: int) -> None:
+        if progress is not None:
+            progress(total - remaining, total)
+
+    with closing(read_only(path)) as source, closing(sqlite3.connect(copy, isolation_level=None)) as target:
+        # Within one read transaction the copy is of one moment, and no writer makes it begin again.
+        source.execute("BEGIN")
+        source.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        source.backup(target, pages=BACKUP_PAGES, progress=stepped)
+        source.execute("ROLLBACK")
+        target.execute("PRAGMA journal_mode = DELETE").fetchone()  # one file, complete by itself
+
+
+def _overwrite_sqlite(path: str, file: str) -> None:
+    deadline = time.monotonic() + BUSY_PATIENCE
+
+    def stepped(_status: int, remaining: int, _total: int) -> None:
+        if remaining and time.monotonic() > deadline:  # Python tries again for ever
+            raise LedgerError("The ledger is locked by somebody else.")
+
+    make_file(path)
+    with closing(read_only(file)) as source, closing(sqlite3.connect(path, isolation_level=None)) as target:
+        source.backup(target, progress=stepped)
+
+
+def _private_text() -> "tempfile._TemporaryFileWrapper[str]":
+    """A file for a moment, of mode 0600."""
+    return tempfile.NamedTemporaryFile("w", prefix="ledger-", encoding="utf-8")
+
+
+def _run_tool(address: PostgresAddress, tool: str, *arguments: str) -> None:
+    """Run a tool of PostgreSQL. Secrets go through files that nobody else can read, not through `ps`."""
+    opener(address)
+    from psycopg import conninfo  # noqa: PLC0415 - an optional extra
+
+    from arsenal_fast.ledger.postgres import translated  # noqa: PLC0415
+
+    binary = shutil.which(tool)
+    if binary is None:
+        raise LedgerError(f"{tool} is missing: install the client of PostgreSQL (Debian: postgresql-client).")
+    with translated():
+        parts = conninfo.conninfo_to_dict(address.url)
+    password = str(parts.pop("password", "") or "")
+    others = {name: parts.pop(name) for name in sorted(PARAMETERS & parts.keys())}
+    if others and "service" in parts:
+        raise LedgerError(f"DATABASE_URL names a service: its file must have {', '.join(others)}, not the URL.")
+    command = [binary, "--no-password"]
+    with _private_text() as passfile, _private_text() as services:
+        if password:
+            passfile.write("*:*:*:*:" + password.replace("\\", "\\\\").replace(":", "\\:") + "\n")
+            parts["passfile"] = passfile.name
+        if others:
+            services.write("[ledger]\n" + "".join(f"{name}={value}\n" for name, value in others.items()))
+            parts["service"] = "ledger"
+            command = ["/usr/bin/env", f"PGSERVICEFILE={services.name}", *command]
+        passfile.flush()
+        services.flush()
+        target = conninfo.make_conninfo("", **parts)
+        command += [f"--dbname={target}", *arguments]
+        done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - a list, without a shell
+    if done.returncode != 0:
+        text = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it says nothing"]
+        sentence = text[0]
+        for secret in sorted(secrets_in(address.url), key=len, reverse=True):
+            sentence = sentence.replace(secret, MASK)
+        raise LedgerError(f"{tool} has failed: {sentence}.")

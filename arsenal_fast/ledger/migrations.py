@@ -1,0 +1,88 @@
+"""The tables, and how an older ledger becomes one of this program: MIGRATIONS is the only place that makes either.
+
+    lives    what is known of each identity now: its newest life, its floor (0: never revoked)
+    epochs   issued_before of each prefix, and of everything under the empty prefix
+    events   what has happened, one row each, only ever added (and pruned); NULL where a column doesn't apply
+    meta     version: of the schema; pruned_before: no event older than that was kept
+
+A migration is one step of the version and never changes once it was released. They run under the database's
+own lock, so that many processes may start at once. A process of the version before may still be writing: what
+a step adds must have a default. Indexes: the audit is read newest first by (at, seq), of everything, of one
+prefix, or of one run; each has an index that gives just this order, and SQLite's end in seq by themselves.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from arsenal_fast.ledger.errors import Unfit
+
+POSTGRES_SCHEMA: Final = "arsenal_ledger"
+"""Our tables stand in a schema of their own, so that a shared database is no trouble and pg_dump finds them."""
+
+SQLITE: Final[Mapping[int, str]] = {
+    1: """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO meta VALUES ('version', 1), ('pruned_before', 0);
+CREATE TABLE lives (
+    id TEXT PRIMARY KEY,
+    generated INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    floor INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE epochs (prefix TEXT PRIMARY KEY, issued_before INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    prefix TEXT, run TEXT, domain TEXT, version TEXT,
+    generated INTEGER, expires INTEGER,
+    environment TEXT, caller TEXT NOT NULL, request_id TEXT
+);
+CREATE INDEX events_at ON events (at);
+CREATE INDEX events_prefix ON events (prefix, at);
+""",
+    2: """
+ALTER TABLE events ADD COLUMN issued_before INTEGER;
+CREATE INDEX events_run ON events (run, prefix, at);
+""",
+}
+
+POSTGRES: Final[Mapping[int, str]] = {
+    1: """
+CREATE TABLE {schema}.meta (name text PRIMARY KEY, value bigint NOT NULL);
+INSERT INTO {schema}.meta VALUES ('version', 1), ('pruned_before', 0);
+CREATE TABLE {schema}.lives (
+    id text COLLATE "C" PRIMARY KEY,
+    generated bigint NOT NULL,
+    expires bigint NOT NULL,
+    floor bigint NOT NULL
+);
+CREATE TABLE {schema}.epochs (prefix text COLLATE "C" PRIMARY KEY, issued_before bigint NOT NULL);
+CREATE TABLE {schema}.events (
+    seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind text NOT NULL,
+    at bigint NOT NULL,
+    prefix text COLLATE "C", run text COLLATE "C", domain text, version text,
+    generated bigint, expires bigint,
+    environment text, caller text NOT NULL, request_id text
+);
+CREATE INDEX events_at ON {schema}.events (at, seq);
+CREATE INDEX events_prefix ON {schema}.events (prefix, at, seq);
+""",
+    2: """
+ALTER TABLE {schema}.events ADD COLUMN issued_before bigint;
+CREATE INDEX events_run ON {schema}.events (run, prefix, at, seq);
+""",
+}
+
+VERSION: Final = max(SQLITE)
+
+
+def steps(migrations: Mapping[int, str], version: int) -> list[tuple[int, str]]:
+    """What is left to do from ``version`` (0: nothing is there); Unfit for a ledger of a newer program."""
+    if version > VERSION:
+        raise Unfit(
+            f"The ledger has schema version {version}, but this program knows none above {VERSION}:"
+            " use the program that wrote it, or a newer one."
+        )
+    return [(number, migrations[number]) for number in range(version + 1, VERSION + 1)]

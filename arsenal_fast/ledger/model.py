@@ -1,0 +1,176 @@
+"""What the ledger remembers: the records that go in and out of it, and which of two lives stands.
+
+Nothing here reads a clock or a database. All moments are ms since the epoch. Two bounds end lives early:
+
+* the **floor** of one identity: every life of it generated *at or before* its floor is dead;
+* an **epoch** of a prefix, or of everything: every life generated *before* it is dead.
+
+An event tells both the same way, as ``issued_before``: every life in its reach generated before it is dead
+(for one identity that is its floor + 1).
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Final, Literal, NamedTuple
+
+from arsenal_fast.identity.validity import Life
+
+LifeKind = Literal["issued", "renewed"]
+RevocationKind = Literal["revoked", "revoked_prefix", "revoked_all"]
+
+AUDIT_READ: Final = "audit_read"
+KINDS: Final = ("issued", "renewed", "revoked", "revoked_prefix", "revoked_all", AUDIT_READ)
+
+EVERYTHING: Final = ""
+"""The key of the epoch of everything among those of the prefixes: no prefix is empty."""
+
+MAX_PAGE: Final = 1_000  # events of one page of the audit
+
+# Neither number is longer than 63 bits; int() sees nothing but digits.
+_CURSOR = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
+
+
+class LedgerRow(NamedTuple):
+    """One life that was handed out, or is about to be. ``environment``: the name a batch gave it.
+
+    ``caller``: the client's key or the token's subject.
+    """
+
+    kind: LifeKind
+    id: str
+    prefix: str
+    run: str
+    domain: str
+    version: str
+    life: Life
+    environment: str | None
+    caller: str
+    request_id: str | None
+
+
+class RevocationRow(NamedTuple):
+    """The end of lives, decided at ``at``: of one identity (all four parts), of a prefix, or of all.
+
+    ``issued_before``: every life in reach generated before it is dead; for one identity its floor + 1.
+    """
+
+    kind: RevocationKind
+    at: int
+    issued_before: int
+    caller: str
+    request_id: str | None = None
+    prefix: str | None = None
+    run: str | None = None
+    domain: str | None = None
+    version: str | None = None
+
+
+class Past(NamedTuple):
+    """What the ledger knows of one identity. ``life`` is the newest, over or not; None: revoked before any was known.
+
+    ``floor``: 0 if it was never revoked by itself.
+    """
+
+    life: Life | None
+    floor: int
+
+
+class Cursor(NamedTuple):
+    """A place in the history, newest first: what comes after the event ``seq`` of the moment ``at``."""
+
+    at: int
+    seq: int
+
+
+class AuditQuery(NamedTuple):
+    """Who asks for which events: ``since`` <= at < ``until``, newest first, at most ``limit`` (1..MAX_PAGE).
+
+    ``at``, ``caller`` and ``request_id`` are written down: reading the ledger is an event of its own.
+    """
+
+    at: int
+    caller: str
+    request_id: str | None = None
+    prefix: str | None = None
+    run: str | None = None
+    since: int | None = None
+    until: int | None = None
+    limit: int = 100
+    after: Cursor | None = None
+
+
+class AuditEvent(NamedTuple):
+    """One event. What does not apply is None: an ``audit_read`` has the prefix and run that were asked for."""
+
+    seq: int
+    kind: str
+    at: int
+    prefix: str | None
+    run: str | None
+    domain: str | None
+    version: str | None
+    generated: int | None
+    expires: int | None
+    issued_before: int | None
+    environment: str | None
+    caller: str
+    request_id: str | None
+
+    @property
+    def id(self) -> str | None:
+        """The identity, where the event is of one."""
+        return None if self.version is None else f"{self.prefix}-{self.run}@{self.domain}/{self.version}:id"
+
+
+class AuditPage(NamedTuple):
+    """``after`` is where the next page begins, None when there is none now."""
+
+    events: Sequence[AuditEvent]
+    after: Cursor | None
+
+
+def write_cursor(cursor: Cursor) -> str:
+    """A cursor as the text that a client hands back."""
+    return f"{cursor.at}-{cursor.seq}"
+
+
+def parse_cursor(text: str) -> Cursor:
+    """The cursor that ``write_cursor`` wrote; ValueError with one sentence for anything else."""
+    match = _CURSOR.fullmatch(text)
+    if match is None:
+        raise ValueError("cursor must be the one that the page before ended with.")
+    return Cursor(int(match[1]), int(match[2]))
+
+
+def stands(held: Past, epoch: int, moment: int) -> bool:
+    """Whether the held life answers a request of that moment: living, not revoked, not due for renewal."""
+    life = held.life
+    return (
+        life is not None
+        and life.expires > moment
+        and moment < life.renew_at
+        and life.generated > held.floor
+        and life.generated >= epoch
+    )
+
+
+class Settled(NamedTuple):
+    """The life that holds, what is then known of the identity, and whether the new life is an event."""
+
+    life: Life
+    past: Past
+    event: bool
+
+
+def settle(held: Past, epoch: int, life: Life, late: bool) -> Settled:
+    """Decide between what the ledger holds and one new life of the same identity.
+
+    A life in time is a proposal: one that stands is kept in its place. A ``late`` one was handed out while
+    the ledger was away: it is a fact, to be written down whatever stands. Of two, the newer is remembered.
+    The same life again changes nothing.
+    """
+    known = held.life
+    if known is not None and (known.generated == life.generated or (not late and stands(held, epoch, life.generated))):
+        return Settled(known, held, event=False)
+    newest = life if known is None or life.generated > known.generated else known
+    return Settled(life, Past(newest, held.floor), event=True)

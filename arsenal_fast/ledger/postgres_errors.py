@@ -1,0 +1,64 @@
+"""Why PostgreSQL can't be used, in one sentence for people: the log, the health answer, doctor.
+
+libpq's own text names host, user and database, and what else a future one may: it is looked into, never shown.
+"""
+
+import re
+from typing import Final
+
+import psycopg
+from psycopg import errors
+
+from arsenal_fast.ledger.errors import StoreError, Unavailable, Unfit
+
+# The first that is found counts: what is special stands above what is general.
+_SENTENCES: Final = (
+    ("failed to resolve host", "The name of PostgreSQL's host is not known."),
+    ("could not translate host name", "The name of PostgreSQL's host is not known."),
+    ("root certificate file", "The file of sslrootcert is not there."),
+    ("certificate verify failed", "PostgreSQL's certificate is not trusted: nobody whom sslrootcert names signed it."),
+    ("does not match host name", "PostgreSQL's certificate is not trusted: it is of another name."),
+    ("does not support SSL", "PostgreSQL speaks no TLS, which sslmode insists on."),
+    ("no pg_hba.conf entry", "PostgreSQL does not let this user in from here (pg_hba.conf)."),
+    ("authentication failed", "PostgreSQL refuses the user or the password."),
+    ("no password supplied", "PostgreSQL wants a password."),
+    ("starting up", "PostgreSQL is starting."),
+    ("shutting down", "PostgreSQL is shutting down."),
+    ("permission denied for", "PostgreSQL does not let this user do what the ledger needs."),
+    ("does not exist", "PostgreSQL has no such database, user or table."),
+    ("too many", "PostgreSQL has no connection left for us."),
+    ("Connection refused", "PostgreSQL refuses connections: nothing listens there."),
+    ("No such file or directory", "PostgreSQL's socket is not there."),
+    ("Permission denied", "We are not allowed to connect to PostgreSQL's socket."),
+    ("timeout expired", "PostgreSQL does not answer in time."),
+    ("timed out", "PostgreSQL does not answer in time."),
+    ("No route to host", "There is no route to PostgreSQL's address."),
+    ("Network is unreachable", "There is no route to PostgreSQL's address."),
+)
+
+# Of libpq, before it speaks to any server: a parameter's name in the first or the second group.
+_UNUSABLE: Final = re.compile(
+    r'(?:connection is bad: |failed: |^)(?:invalid URI query parameter: "([a-zA-Z_]+)"'
+    r'|invalid (?:integer )?(?:value "[^"]*" for connection option "([a-z_]+)"|([a-z_]+) value: ))'
+)
+
+
+def fault_of(error: psycopg.Error) -> StoreError:
+    """Return what the store raises in place of the error: Unfit where waiting mends nothing, else Unavailable."""
+    text = str(error)
+    if match := _UNUSABLE.search(text):
+        name = next(filter(None, match.groups()))
+        return Unfit(f"PostgreSQL's client library refuses the parameter {name} of the URL.")
+    if "weak sslmode" in text:
+        return Unfit("The URL has sslrootcert=system, which needs sslmode=verify-full.")
+    return Unavailable(_sentence(error, text))
+
+
+def _sentence(error: psycopg.Error, text: str) -> str:
+    if isinstance(error, errors.DiskFull):
+        return "The disk of PostgreSQL is full."
+    if isinstance(error, errors.InsufficientPrivilege):
+        return "PostgreSQL does not let this user do what the ledger needs."
+    if isinstance(error, errors.ReadOnlySqlTransaction):
+        return "PostgreSQL can only be read."
+    return next((sentence for part, sentence in _SENTENCES if part in text), "PostgreSQL can't be reached.")

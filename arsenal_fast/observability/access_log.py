@@ -1,0 +1,97 @@
+"""The access log: a line for an answered request, made here and written by ``log_writer``.
+
+ACCESS_LOG decides which requests have one. The rules of this file:
+
+* a request without a line costs one comparison; of one with a line, that field block is searched for its trace;
+* with "errors" the lines of one method and status are bounded in time like any message that repeats;
+* a line is not longer than PIPE_BUF, so that it is written in one piece;
+* no query, no body and no credentials: of a request a line has its method, path, id and trace.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from arsenal_fast.http.request import Request
+from arsenal_fast.observability.logs import ACCESS, WINDOW, Repeats
+from arsenal_fast.observability.trace_context import trace_context
+
+MAX_PATH: Final = 512  # octets: a path of ours has under 40, a request target may have 8192
+MAX_REQUEST_ID: Final = 128  # octets; a UUID has 36
+MAX_SUBJECT: Final = 128  # characters of a service token's subject, which we minted
+# An octet becomes five characters at most ("\\\\xff" in JSON), so that a line stays below PIPE_BUF.
+
+
+class AccessLog:
+    """The port of the same name (``service.ports``); belongs to the event loop's thread."""
+
+    def __init__(
+        self,
+        wanted: str,
+        formatter: logging.Formatter,
+        put: Callable[[str], object],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``wanted``: "errors" or "all", as ACCESS_LOG says; ``put`` takes a line and never waits."""
+        self._least = 400 if wanted == "errors" else 0
+        self._repeats = Repeats() if wanted == "errors" else None
+        self._formatter = formatter
+        self._put = put
+        self._clock = clock
+
+    def __call__(self, request: Request, client: str, status: int, seconds: float) -> None:
+        """Log the answer to a request, if it is wanted."""
+        if status < self._least:
+            return
+        method = request.method
+        # Known shapes only, so that a client can't make up messages without end.
+        message = f"{_text(method) if len(method) <= 7 and method.isalpha() else 'other'} {status}"
+        if self._repeats is not None and not self._admits(self._repeats, message):
+            return
+        fields: dict[str, object] = {
+            "http.request.method": _text(method[:MAX_REQUEST_ID]),
+            "url.path": _text(request.path[:MAX_PATH]),
+            "http.response.status_code": status,
+            "event.duration": int(seconds * 1e9),
+            **_client(client),
+        }
+        if request.fields.request_id is not None:
+            fields["http.request.id"] = _text(request.fields.request_id[:MAX_REQUEST_ID])
+        if (trace := trace_context(request.fields.traceparent)) is not None:
+            # We make no span of our own: the one that the line belongs to is the caller's request to us.
+            fields["trace.id"], fields["span.id"] = trace
+        self._put(self._line(message, fields))
+
+    def close(self) -> None:
+        """Say how many lines were left out of late."""
+        if self._repeats is not None:
+            self._tell(self._repeats, float("inf"))
+
+    def _admits(self, repeats: Repeats, message: str) -> bool:
+        now = self._clock()
+        self._tell(repeats, now)
+        return repeats.admit((ACCESS, logging.INFO, message), now)
+
+    def _tell(self, repeats: Repeats, now: float) -> None:
+        for (_, _, message), count in repeats.over(now):
+            self._put(self._line(f"{count} more in {WINDOW:g} s left out: {message}", {}))
+
+    def _line(self, message: str, fields: dict[str, object]) -> str:
+        # As it stands: a "%" in a method is none of logging's.
+        record = logging.LogRecord(ACCESS, logging.INFO, "", 0, message, None, None)
+        record.__dict__["fields"] = fields
+        return self._formatter.format(record)
+
+
+def _client(key: str) -> dict[str, object]:
+    """Whom the request was charged to (``limiting.client``), under the name that ECS has for it."""
+    if key.startswith("sub:"):
+        return {"client.user.id": key.removeprefix("sub:")[:MAX_SUBJECT]}
+    if "/" in key or not (key[:1].isdigit() or ":" in key):  # an IPv6 network, or no address at all
+        return {"client.address": key}
+    return {"client.address": key, "client.ip": key}
+
+
+def _text(octets: bytes) -> str:
+    return octets.decode("utf-8", "backslashreplace")

@@ -1,0 +1,240 @@
+"""The counts as Prometheus reads them: collectors of aioprometheus, filled at a scrape, written as text.
+
+The rules of this file:
+
+* One HELP and one TYPE for a name; label values come from closed sets and hold nothing to escape (tests).
+* A histogram's buckets are put into the collector as they stand, not observed one by one.
+* Both formats show the same series under the same names, so that a scraper may change its mind. What
+  OpenMetrics adds (a family without ``_total``, UNIT, EOF) follows from the names.
+
+A scrape stands in the way of every other request of the worker, so it has to be quick: see
+``tests/observability/test_exposition.py`` for how it is measured.
+"""
+
+from collections.abc import Sequence
+from itertools import accumulate
+from platform import python_version
+from typing import Final, cast
+
+from aioprometheus import histogram
+from aioprometheus.collectors import Collector, Counter, Gauge, Histogram, Registry
+from aioprometheus.formats.text import TextFormatter
+from aioprometheus.mypy_types import HistogramDictType, LabelsType, MetricTupleType
+
+from arsenal_fast.http.accept import quality
+from arsenal_fast.observability.metrics import BUCKETS, COUNTERS, GAUGES, NANOSECONDS, TIMINGS, Metrics, Series
+
+TEXT: Final = b"text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS: Final = b"application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+HEALTH: Final = ("healthy", "degraded", "unhealthy")
+
+SEEDED: Final = tuple((method, status) for method in ("GET", "POST") for status in ("200", "5xx"))
+"""Requests that are shown before the first has come: `rate()` does not see the step from nothing to one."""
+
+CLASSES: Final = ("2xx", "3xx", "4xx", "5xx")
+
+_API: Final = "/api/v1/"  # as routes.API (a test), which can't be imported here: routes come after handlers
+
+_UNITS: Final = ("seconds", "bytes", "ratio")
+
+_LE: Final = {bound: str(bound) for bound in BUCKETS} | {float("inf"): "+Inf"}
+
+
+def family(name: str) -> str:
+    """Return the name under which a line of Metrics with a help is exported."""
+    prefixed = name if name.startswith("identity_") else f"identity_{name}"
+    if name in TIMINGS:
+        return f"{prefixed}_seconds"
+    return f"{prefixed}_total" if name in COUNTERS else prefixed
+
+
+def wanted(accept: bytes) -> bytes:
+    """Return the content type that ``accept`` wants more; text 0.0.4 if it wants both alike."""
+    openmetrics = quality(accept, "application/openmetrics-text", "1.0.0")
+    return OPENMETRICS if openmetrics > quality(accept, "text/plain", "0.0.4") else TEXT
+
+
+def render(registry: Registry, content_type: bytes) -> bytes:
+    """Return the body in the format of a content type."""
+    return (_OpenMetrics() if content_type == OPENMETRICS else _Text()).marshall(registry)
+
+
+def collect(
+    total: Metrics, *, version: str, health: str, shared: bool, recorded: bool = False, workers: int = 1
+) -> Registry:
+    """Return collectors that hold ``total``.
+
+    ``shared``: there is a Redis, ``recorded``: there is a ledger, so its being up or not is shown. ``workers``: as
+    many as there should be.
+    """
+    registry = Registry()
+    _numbers(registry, total)
+    _timings(registry, total)
+    _service(registry, total, version, health)
+    _requests(registry, total)
+    _dependencies(registry, total, shared, recorded)
+    _process(registry, total, workers)
+    return registry
+
+
+def markdown_table() -> str:
+    """Return all metrics for docs/monitoring.md: name, labels, kind, help."""
+    total = Metrics(process_started=1.0, certificate_expires=1.0)
+    total.observe(_API, "GET", 200, 0.0)
+    registry = collect(total, version="", health=HEALTH[0], shared=True, recorded=True)
+    lines = ["| Metric | Kind | What it is |", "|---|---|---|"]
+    for name, collector in sorted(registry.collectors.items()):
+        labels, _ = collector.get_all()[0]
+        shown = f"{name}{{{','.join(labels)}}}" if labels else name
+        lines.append(f"| `{shown}` | {collector.kind.name} | {collector.doc} |")
+    return "\n".join(lines)
+
+
+def _numbers(registry: Registry, total: Metrics) -> None:
+    """Add the lines of Metrics that have a help."""
+    for kind, names in ((Counter, COUNTERS), (Gauge, GAUGES)):
+        for name, text in names.items():
+            if text is not None:
+                kind(family(name), text, registry=registry).set({}, getattr(total, name))
+
+
+def _timings(registry: Registry, total: Metrics) -> None:
+    for name, series in total.timings():
+        text = TIMINGS[name] or ""
+        bounds = BUCKETS[: len(series.counts) - 1]
+        Histogram(family(name), text, registry=registry, buckets=bounds).set_value({}, _filled(series, bounds))
+
+
+def _service(registry: Registry, total: Metrics, version: str, health: str) -> None:
+    Gauge("identity_service_up", "1 while the service answers.", registry=registry).set({}, 1)
+    Gauge("identity_build_info", "What runs here; the value is 1.", registry=registry).set(
+        {"version": version, "python": python_version()}, 1
+    )
+    Gauge(
+        "identity_cache_hit_ratio",
+        "Look-ups of an identity that found a living record, over all look-ups; 0 before the first.",
+        registry=registry,
+    ).set({}, total.hit_ratio or 0)
+    states = Gauge("identity_health", "1 for the state that the service is in.", registry=registry)
+    for state in HEALTH:
+        states.set({"status": state}, int(state == health))
+    if total.certificate_expires:
+        Gauge(
+            "identity_tls_certificate_expiry_timestamp_seconds",
+            "When the TLS certificate in use ends, since the epoch in seconds; absent without TLS.",
+            registry=registry,
+        ).set({}, total.certificate_expires)
+
+
+def _requests(registry: Registry, total: Metrics) -> None:
+    requests = Counter(
+        "identity_requests_total",
+        "Requests answered, by method and status; 5xx stands for every status from 500 on.",
+        registry=registry,
+    )
+    counts = dict.fromkeys(SEEDED, 0) | total.requests()
+    for (method, status), count in sorted(counts.items()):
+        requests.set({"method": method, "status": status}, count)
+    api = Counter(
+        "identity_api_requests_total",
+        "Requests below /api/v1, by class of status; a connection that was answered 503 at once counts as one.",
+        registry=registry,
+    )
+    for status_class, count in _api_requests(total).items():
+        api.set({"class": status_class}, count)
+    durations = Histogram(
+        "http_server_request_duration_seconds",
+        "Time from the whole request to its answer.",
+        registry=registry,
+        buckets=BUCKETS,
+    )
+    for (route, method, code), series in sorted(total.series.items()):
+        labels = {"route": route, "method": method, "status": str(code)}
+        durations.set_value(labels, _filled(series, BUCKETS))
+
+
+def _dependencies(registry: Registry, total: Metrics, shared: bool, recorded: bool) -> None:
+    for there, name, text, reaching in (
+        (shared, "identity_redis_up", "1 while every worker reaches Redis.", total.store_up),
+        (recorded, "identity_ledger_up", "1 while every worker can use the ledger.", total.ledger_up),
+    ):
+        if there:
+            Gauge(name, text, registry=registry).set({}, int(reaching >= total.workers))
+
+
+def _process(registry: Registry, total: Metrics, workers: int) -> None:
+    Gauge("identity_workers_configured", "Workers that there should be.", registry=registry).set({}, workers)
+    Counter("process_cpu_seconds_total", "User and system CPU time of the workers in seconds.", registry=registry).set(
+        {}, total.process_cpu_nanoseconds / NANOSECONDS
+    )
+    collections = Counter(
+        "python_gc_collections_total", "Runs of the garbage collector, by generation.", registry=registry
+    )
+    runs = (total.gc_collections_0, total.gc_collections_1, total.gc_collections_2)
+    for generation, count in enumerate(runs):
+        collections.set({"generation": str(generation)}, count)
+    if not total.process_started:
+        return  # nobody told: 0 would be a figure
+    for name, text, value in (
+        ("process_resident_memory_bytes", "Resident memory of the workers in bytes.", total.process_resident_bytes),
+        ("process_open_fds", "Open file descriptors of the workers.", total.process_open_descriptors),
+        (
+            "process_start_time_seconds",
+            "Start of the oldest living worker since the epoch in seconds.",
+            total.process_started,
+        ),
+    ):
+        Gauge(name, text, registry=registry).set({}, value)
+
+
+def _api_requests(total: Metrics) -> dict[str, int]:
+    """Return what the service level is about: neither probes nor pages. Each class is there from the start."""
+    counts = dict.fromkeys(CLASSES, 0)
+    for (route, _, status), series in total.series.items():
+        if route.startswith(_API) or route == "(shed)":
+            counts[f"{status // 100}xx"] += series.count
+    return counts
+
+
+def _filled(series: Series, bounds: Sequence[float]) -> histogram.Histogram:
+    filled = histogram.Histogram(*bounds)
+    filled.buckets = dict(zip(filled.buckets, accumulate(series.counts), strict=True))
+    filled.observations = filled.buckets[float("inf")]
+    filled.sum = series.nanoseconds / NANOSECONDS
+    return filled
+
+
+class _Text(TextFormatter):
+    """aioprometheus' text 0.0.4, quicker where the lines are many: a histogram's labels are joined once."""
+
+    def _format_histogram(self, histogram: MetricTupleType, name: str, const_labels: LabelsType) -> list[str]:
+        labels, figures = histogram
+        # Bounds are floats, sum and count are not; no series of ours has const_labels.
+        values = cast(HistogramDictType, figures)
+        own = ",".join([f'{label}="{value}"' for label, value in labels.items()])
+        start, whole = (f"{name}_bucket{{{own},", f"{{{own}}}") if own else (f"{name}_bucket{{", "")
+        return [
+            f'{start}le="{_LE[key]}"}} {value}' if isinstance(key, float) else f"{name}_{key}{whole} {value}"
+            for key, value in values.items()
+        ]
+
+
+class _OpenMetrics(_Text):
+    """OpenMetrics 1.0.0: the same samples under other headers."""
+
+    def marshall_lines(self, collector: Collector) -> list[str]:
+        kind, family = collector.kind.name, collector.name
+        if kind == "counter":
+            family = family.removesuffix("_total")
+        elif family.endswith("_info"):
+            kind, family = "info", family.removesuffix("_info")
+        header = [f"# TYPE {family} {kind}", f"# HELP {family} {collector.doc}"]
+        unit = family.rpartition("_")[2]
+        if unit in _UNITS:
+            header.insert(1, f"# UNIT {family} {unit}")
+        plain_header = 2  # the lines of text 0.0.4: HELP, TYPE
+        return header + super().marshall_lines(collector)[plain_header:]
+
+    def marshall(self, registry: Registry) -> bytes:
+        return super().marshall(registry) + b"# EOF\n"

@@ -1,0 +1,255 @@
+"""What is logged, in which form, and how much of it.
+
+Modules log through ``logging.getLogger(__name__)``; further fields go in ``extra={"fields": {...}}`` under
+their ECS names. ``setup`` decides once: one handler on the root logger, as JSON lines in the Elastic Common
+Schema or as plain text, written to stderr by the thread of ``log_writer``. Rules of this file:
+
+* one event is one line, whatever is in it: control characters are escaped in both forms, a traceback in text
+  form is indented, so that nothing a client sends can look like a line of ours;
+* the configuration's secrets are blotted out of every line, wherever they came from, and so is whatever looks
+  like a token or like a password in a URL: a client may have put its own into a path or a request id;
+* a message that repeats (an outage says the same thing thousands of times) is written BURST times in a
+  WINDOW; then one line says how many were left out;
+* to log never raises and never waits: a full disk, a closed pipe or one that nobody reads is not the service's end;
+* what Python itself writes to stderr (warnings, uncaught exceptions of any thread) is logged instead.
+
+The lines of answered requests are made in ``access_log.py``.
+"""
+
+import json
+import logging
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from arsenal_fast import __version__
+from arsenal_fast.config.secret import MASK, without_passwords
+from arsenal_fast.observability import log_writer
+
+if TYPE_CHECKING:
+    from arsenal_fast.config.load import Config
+
+SERVICE: Final = "arsenal-identity"
+ECS_VERSION: Final = "8.11.0"
+ACCESS: Final = "arsenal_fast.access"
+
+BURST: Final = 5
+WINDOW: Final = 10.0  # seconds
+MAX_KEYS: Final = 256  # different messages watched at a time; more than the source has
+
+_MIN_SECRET: Final = 4  # to blot out shorter ones would blot out half of every line
+
+# A JWT, whole or cut: base64url of '{"' (RFC 7515 section 3.1), and up to two further parts.
+_JWT: Final = r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,2}"
+
+
+class Repeats:
+    """How often a message may be written: at most ``burst`` times in a window of ``window`` seconds.
+
+    Pure: time is an argument. A key's window begins with its first message; when it is over, ``over`` tells
+    how many were left out. Beyond ``max_keys`` keys the oldest window is closed early.
+    """
+
+    __slots__ = ("_burst", "_max_keys", "_seen", "_window")
+
+    def __init__(self, burst: int = BURST, window: float = WINDOW, max_keys: int = MAX_KEYS) -> None:
+        self._burst, self._window, self._max_keys = burst, window, max_keys
+        self._seen: dict[tuple[str, int, str], list[float]] = {}  # [end of window, messages]; oldest first
+
+    def admit(self, key: tuple[str, int, str], now: float) -> bool:
+        """Whether this one is written. Ask ``over`` before: a window that has ended is not ours to close."""
+        entry = self._seen.get(key)
+        if entry is None:
+            self._seen[key] = [now + self._window, 1]
+            return True
+        entry[1] += 1
+        return entry[1] <= self._burst
+
+    def over(self, now: float) -> Iterator[tuple[tuple[str, int, str], int]]:
+        """Close the windows that have ended; of each the key and how many were left out, if any were."""
+        while self._seen:
+            key, (end, count) = next(iter(self._seen.items()))
+            if end > now and len(self._seen) < self._max_keys:
+                return
+            del self._seen[key]
+            if (left_out := int(count) - self._burst) > 0:
+                yield key, left_out
+
+
+class Writer(Protocol):
+    """Where lines go: ``log_writer.LogWriter``."""
+
+    dropped_line: Callable[[int], str]
+
+    def put(self, line: str) -> None: ...
+    def flush(self) -> object: ...
+
+
+class LineHandler(logging.Handler):
+    """Hands records to a writer as lines, fewer where they repeat; each of those with ``extra={"each": True}``."""
+
+    def __init__(self, writer: Writer, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._writer = writer
+        self._clock = clock
+        self._repeats = Repeats()
+        writer.dropped_line = self._dropped_line
+
+    def emit(self, record: logging.LogRecord) -> None:
+        now = self._clock()
+        self._tell(now)
+        if getattr(record, "each", False) or self._repeats.admit(_key(record), now):
+            self._put(record)
+
+    def close(self) -> None:
+        """Say how many lines were left out of late, and wait for the writer, for a bounded time."""
+        self._tell(float("inf"))
+        self._writer.flush()
+        super().close()
+
+    def _put(self, record: logging.LogRecord) -> None:
+        try:
+            self._writer.put(self.format(record))
+        except Exception:  # a record that can't be formatted; to complain about it there is no place
+            return
+
+    def _tell(self, now: float) -> None:
+        for (name, level, message), count in self._repeats.over(now):
+            text = "%d more in %g s left out: %s"
+            self._put(logging.LogRecord(name, level, "", 0, text, (count, WINDOW, message), None))
+
+    def _dropped_line(self, count: int) -> str:
+        text = "%d log lines left out: the log is read too slowly"
+        return self.format(logging.LogRecord(__name__, logging.WARNING, "", 0, text, (count,), None))
+
+
+def _key(record: logging.LogRecord) -> tuple[str, int, str]:
+    """The message before its arguments are filled in: they differ where the message is the same."""
+    return record.name, record.levelno, str(record.msg)[:256]
+
+
+class EcsFormatter(logging.Formatter):
+    """JSON lines, ECS 8 with dotted names (the form of Elastic's own ecs-logging libraries)."""
+
+    def __init__(self, secrets: Sequence[str] = ()) -> None:
+        super().__init__()
+        self._blot = blotter(secrets)
+
+    def format(self, record: logging.LogRecord) -> str:
+        document: dict[str, object] = {
+            "@timestamp": _timestamp(record.created),
+            "log.level": record.levelname.lower(),
+            "message": record.getMessage(),
+            "ecs.version": ECS_VERSION,
+            "service.name": SERVICE,
+            "service.version": __version__,
+            "event.dataset": f"{SERVICE}.{'access' if record.name == ACCESS else 'log'}",
+            "process.pid": record.process,
+            "log.logger": record.name,
+            **_fields(record),
+        }
+        if record.exc_info and record.exc_info[0]:
+            document["error.type"] = record.exc_info[0].__qualname__
+            document["error.message"] = str(record.exc_info[1])
+            document["error.stack_trace"] = self.formatException(record.exc_info)
+        # ASCII only: U+2028, lone surrogates and other scripts are escapes, and any reader can read it.
+        return self._blot(json.dumps(document, default=str, separators=(",", ":")))
+
+
+class TextFormatter(logging.Formatter):
+    """For people: time, level, logger, message, fields."""
+
+    def __init__(self, secrets: Sequence[str] = ()) -> None:
+        super().__init__()
+        self._blot = blotter(secrets)
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = f"{_timestamp(record.created)} {record.levelname:<7} {record.name} {record.getMessage()}"
+        for name, value in _fields(record).items():
+            line += f" {name}={value}"
+        line = escaped(line)
+        if record.exc_info and record.exc_info[0]:
+            for part in self.formatException(record.exc_info).split("\n"):
+                line += f"\n    | {escaped(part)}"
+        return self._blot(line)
+
+
+def escaped(text: str) -> str:
+    """The text with all escaped that is not printable: line ends, ESC, bidirectional marks, surrogates."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+
+
+def _fields(record: logging.LogRecord) -> Mapping[str, object]:
+    fields = getattr(record, "fields", None)
+    return fields if isinstance(fields, Mapping) else {}
+
+
+def _timestamp(created: float) -> str:
+    """RFC 3339, UTC, milliseconds."""
+    seconds, milliseconds = divmod(int(created * 1000), 1000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{milliseconds:03d}Z"
+
+
+def blotter(secrets: Sequence[str]) -> Callable[[str], str]:
+    """Replaces tokens, passwords in URLs, and the secrets, also as JSON or ``escaped`` write them."""
+    plain = {
+        form
+        for secret in secrets
+        if len(secret) >= _MIN_SECRET
+        for form in (secret, repr(secret)[1:-1], escaped(secret))
+    }
+    forms = plain | {json.dumps(form)[1:-1] for form in plain}
+    secret = [re.escape(form) for form in sorted(forms, key=len, reverse=True)]
+    pattern = re.compile("|".join((*secret, _JWT)))
+    return lambda text: without_passwords(pattern.sub(MASK, text))
+
+
+def formatter(config: "Config") -> logging.Formatter:
+    """Return what makes a record a line, as LOG_FORMAT says."""
+    return (EcsFormatter if config.log_format == "ecs" else TextFormatter)(config.secrets())
+
+
+def setup(config: "Config", writer: Writer | None = None) -> None:
+    """Give the root logger our one handler, in place of all others. May be called again."""
+    handler = LineHandler(writer or log_writer.STDERR)
+    handler.setFormatter(formatter(config))
+    root = logging.getLogger()
+    for other in root.handlers[:]:
+        root.removeHandler(other)
+        if isinstance(other, LineHandler):
+            other.close()
+    root.addHandler(handler)
+    root.setLevel(config.log_level.upper())
+    _take_over()
+
+
+def _take_over() -> None:
+    """Log what Python would write to stderr by itself, from any thread: it would wait for stderr's reader."""
+    logging.captureWarnings(True)
+    sys.excepthook = partial(_uncaught, "uncaught exception")
+    sys.unraisablehook = _unraisable
+    threading.excepthook = _uncaught_in_thread
+
+
+def _uncaught(
+    message: str, kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+) -> None:
+    logging.getLogger(__name__).critical(message, exc_info=(kind, error or kind(), trace))
+
+
+def _unraisable(unraisable: Any) -> None:
+    message = unraisable.err_msg or "exception ignored"
+    _uncaught(message, unraisable.exc_type, unraisable.exc_value, unraisable.exc_traceback)
+
+
+def _uncaught_in_thread(arguments: threading.ExceptHookArgs) -> None:
+    if arguments.exc_type is not SystemExit:
+        message = "uncaught exception in a thread"
+        _uncaught(message, arguments.exc_type, arguments.exc_value, arguments.exc_traceback)

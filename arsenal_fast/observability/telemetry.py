@@ -1,0 +1,260 @@
+"""What the service can tell of itself at one moment, and over all workers.
+
+The hot path counts in :class:`~arsenal_fast.observability.metrics.Metrics`; the store and the process count elsewhere.
+Here they come together: :func:`present` for this worker, :func:`total` for all, :func:`document` as JSON for
+dashboards. Nothing here is on the way of a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from arsenal_fast.api.admission import POLICY
+from arsenal_fast.identity.validity import timestamp
+from arsenal_fast.observability.metrics import BUCKETS, NANOSECONDS, Metrics, ProcessFigures, merge
+
+if TYPE_CHECKING:
+    from arsenal_fast.api.app import Service
+    from arsenal_fast.stores.ports import Backend, Ledger
+
+EMBEDDED: Final = "embedded"
+"""Status of a store that lives in the worker's own memory."""
+
+_MALFORMED: Final = frozenset({"(malformed)", "(shed)"})
+"""Answers to what was no request: they took no time, so they say nothing of latency."""
+
+
+def present(service: Service) -> Metrics:
+    """Return this worker's counts as of now, with those of its store and its process."""
+    own = service.metrics
+    moment = Metrics(written=service.monotonic())
+    moment.add(own.snapshot())
+    _add_store(moment, service.backend)
+    _add_ledger(moment, service.ledger)
+    _add_process(moment, own.process())
+    moment.identity_cache_entries = len(service.directory.records)
+    moment.request_rate = own.rate.look(moment.written, own.answered)
+    moment.workers = 1
+    return moment
+
+
+def snapshot(service: Service) -> bytes:
+    """Return :func:`present` for the other workers."""
+    return present(service).snapshot()
+
+
+def total(service: Service) -> Metrics:
+    """Return the sum over the workers.
+
+    This worker's own share is taken before the others' are asked for: a composition that shows its snapshot
+    whenever it is asked for the others' has shown at least what is reported here. So the sum that another
+    worker reports a moment later is not smaller.
+    """
+    own = snapshot(service)
+    return merge((own, *service.snapshots()), service.monotonic())
+
+
+def health(service: Service, summed: Metrics) -> str:
+    """Return the service's status, ``degraded`` also where only another worker has lost the store or the ledger."""
+    lost = summed.store_up < summed.workers or (service.ledger is not None and summed.ledger_up < summed.workers)
+    return "degraded" if lost and service.status == "healthy" else service.status
+
+
+def services(service: Service) -> dict[str, str]:
+    """Return what the service stands on, one word each."""
+    return {"database": service.ledger_status, "redis": service.backend.status, "api": phase(service)}
+
+
+def reasons(service: Service) -> dict[str, str]:
+    """Return why what the service stands on can't be used, by the names of :func:`services`; empty while all can."""
+    faults = {"redis": service.backend.fault}
+    if service.ledger is not None:
+        faults["database"] = service.ledger.fault
+    return {name: fault for name, fault in faults.items() if fault}
+
+
+def phase(service: Service) -> str:
+    """Return where the service is in its life: ``starting``, ``healthy`` or ``draining``."""
+    if service.draining:
+        return "draining"
+    return "healthy" if service.ready else "starting"
+
+
+def uptime(service: Service) -> int:
+    """Return whole seconds since the start; not below 0 where the clock was set back."""
+    return max(0, int(service.now() - service.started_at))
+
+
+def document(service: Service, summed: Metrics) -> dict[str, Any]:
+    """Return the telemetry answer (schema ``Telemetry``)."""
+    age_ms = max(0, int((service.monotonic() - summed.written) * 1000))
+    return {
+        "timestamp": timestamp(service.now_ms() - age_ms),
+        "status": health(service, summed),
+        "services": services(service),
+        "uptime": uptime(service),
+        "version": service.settings.version,
+        "workers": summed.workers,
+        "requests": _requests(summed),
+        "latency": _latency(summed),
+        "cache": {
+            "lookups": summed.identity_lookups,
+            "hits": summed.identity_lookup_hits,
+            "ratio": summed.hit_ratio,
+            "entries": summed.identity_cache_entries,
+        },
+        "identities": {
+            "issued": summed.identity_issued,
+            "renewed": summed.identity_renewed,
+            "issued_without_store": summed.identity_issued_without_store,
+            "revoked": summed.identity_revoked,
+        },
+        "ledger": {
+            "status": service.ledger_status,
+            "waiting": summed.ledger_waiting,
+            "dropped": summed.ledger_dropped,
+            "rows": summed.ledger_rows,
+            "commits": summed.ledger_commits,
+            "failures": summed.ledger_failures,
+        },
+        "limiter": _limiter(service, summed),
+        "redis": _redis(service, summed),
+        "connections": {
+            "open": summed.connections_open,
+            "accepted": summed.connections_accepted,
+            "shed": summed.connections_shed,
+            "timed_out": summed.connections_timed_out,
+        },
+        "process": _process(summed),
+    }
+
+
+def quantile(counts: Sequence[int], rank: float) -> float | None:
+    """Estimate a quantile in seconds from bucket counts; None where nothing was counted.
+
+    Linear within a bucket, as Prometheus' ``histogram_quantile``; beyond the last bound, that bound.
+    """
+    wanted = rank * sum(counts)
+    if not wanted:
+        return None
+    below, lower = 0, 0.0
+    for count, bound in zip(counts, BUCKETS, strict=False):
+        if count and below + count >= wanted:
+            return lower + (bound - lower) * (wanted - below) / count
+        below, lower = below + count, bound
+    return BUCKETS[-1]
+
+
+def _add_store(moment: Metrics, backend: Backend) -> None:
+    counters = backend.counters
+    moment.store_up = int(backend.healthy)
+    moment.store_evictions += counters.evictions
+    moment.redis_memory_used_bytes = counters.memory_used
+    moment.redis_memory_limit_bytes = counters.memory_limit
+    if backend.status == EMBEDDED:
+        return  # its rows and commands never left the process: there is no Redis to speak of
+    moment.redis_commands += counters.commands
+    moment.redis_batches += counters.batches
+    moment.redis_rows += counters.rows
+    moment.redis_replies += counters.replies
+    moment.redis_timeouts += counters.timeouts
+    moment.redis_connects += counters.connects
+    moment.redis_disconnects += counters.disconnects
+    moment.redis_outages += counters.outages
+    moment.redis_failures += counters.failures
+    moment.redis_script_loads += counters.script_loads
+    nanoseconds = int(counters.round_trip_seconds_sum * NANOSECONDS)
+    moment.redis_round_trip.plus(counters.round_trip_buckets, nanoseconds)
+
+
+def _add_ledger(moment: Metrics, ledger: Ledger | None) -> None:
+    if ledger is None:
+        return
+    counters = ledger.counters
+    moment.ledger_up = int(ledger.healthy)
+    moment.ledger_waiting = counters.waiting
+    moment.ledger_dropped += counters.dropped
+    moment.ledger_refused += counters.refused
+    moment.ledger_commit.plus(counters.commit_times.counts, counters.commit_times.nanoseconds)
+    moment.ledger_timeouts += counters.timeouts
+    moment.ledger_trimmed += counters.trimmed
+    moment.ledger_rows += counters.rows
+    moment.ledger_commits += counters.commits
+    moment.ledger_failures += counters.failures
+
+
+def _add_process(moment: Metrics, figures: ProcessFigures) -> None:
+    moment.process_cpu_nanoseconds += int(figures.cpu_seconds * NANOSECONDS)
+    moment.process_resident_bytes = figures.resident_bytes
+    moment.process_open_descriptors = figures.open_descriptors
+    moment.process_started = figures.started
+    moment.log_lines_dropped += figures.log_lines_dropped
+    young, middle, old = figures.collections
+    moment.gc_collections_0 += young
+    moment.gc_collections_1 += middle
+    moment.gc_collections_2 += old
+
+
+def _requests(summed: Metrics) -> dict[str, Any]:
+    by_status: dict[str, int] = {}
+    for (_, status), count in sorted(summed.requests().items(), key=lambda each: each[0][1]):
+        by_status[status] = by_status.get(status, 0) + count
+    return {
+        "total": sum(by_status.values()),
+        "by_status": by_status,
+        "errors": by_status.get("5xx", 0),
+        "rate": _rounded(summed.request_rate, 1),
+    }
+
+
+def _latency(summed: Metrics) -> dict[str, float | None]:
+    rows = [each.counts for (route, _, _), each in summed.series.items() if route not in _MALFORMED]
+    counts = [sum(column) for column in zip(*rows, strict=True)]
+    return {f"p{rank}": _milliseconds(quantile(counts, rank / 100)) for rank in (50, 90, 99)}
+
+
+def _limiter(service: Service, summed: Metrics) -> dict[str, Any]:
+    quota = service.settings.quota
+    return {
+        "policy": POLICY if quota else None,
+        "limit": quota.limit if quota else None,
+        "window": quota.window if quota else None,
+        "allowed": summed.limiter_allowed,
+        "denied": summed.limiter_denied,
+        "denied_locally": summed.limiter_denied_locally,
+        "fallback": summed.limiter_fallback,
+        "batches": summed.limiter_batches,
+    }
+
+
+def _redis(service: Service, summed: Metrics) -> dict[str, Any]:
+    trips = summed.redis_round_trip
+    mean = trips.nanoseconds / NANOSECONDS / trips.count if trips.count else None
+    commands = summed.redis_commands
+    return {
+        "status": service.backend.status,
+        "commands": commands,
+        "rows_per_command": round(summed.redis_rows / commands, 2) if commands else None,
+        "timeouts": summed.redis_timeouts,
+        "round_trip_ms_mean": _milliseconds(mean),
+    }
+
+
+def _process(summed: Metrics) -> dict[str, Any]:
+    started = summed.process_started
+    return {
+        "cpu_seconds": summed.process_cpu_nanoseconds / NANOSECONDS,
+        "resident_memory_bytes": summed.process_resident_bytes,
+        "open_fds": summed.process_open_descriptors,
+        "started": timestamp(int(started * 1000)) if started else None,
+        "gc_collections": summed.gc_collections_0 + summed.gc_collections_1 + summed.gc_collections_2,
+    }
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else _rounded(seconds * 1000, 3)
+
+
+def _rounded(number: float | None, digits: int) -> float | None:
+    return None if number is None else round(number, digits)

@@ -1,0 +1,229 @@
+"""Whom a request is charged to.
+
+A client's key is its IPv4 address ("203.0.113.9"), its IPv6 /64 ("2001:db8:1:2::/64"), or, set by the
+service, the subject of its token ("sub:..."). A peer without an address (a unix socket) is "local".
+
+``X-Forwarded-For`` is a claim: each hop appends the address it saw, so only what trusted hops appended is
+known. The walk starts at the peer, reads from the right, and goes on only while the hop it stands on is
+trusted; the first one that is not is the client. Hence nobody untrusted can choose its own key:
+
+* an untrusted peer's header is not read at all;
+* what an untrusted client sent stands to the left of its own address, and the walk stops at that address;
+* an entry that is no address (a name, "unknown", an empty one, a zone id) was written by the trusted hop on
+  which the walk stands, so that hop is charged: a proxy that hides its clients answers for them together;
+* where all hops are trusted the left-most is the client; after MAX_HOPS entries the hop reached by then is.
+
+Keys are octets, canonical (one for each address), and short, whatever the header says. IPv4 inside IPv6
+(::ffff:0:0/96) is IPv4, for keys as for trust: ``::/0`` trusts no IPv4 address.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from math import inf
+from typing import Final, NamedTuple
+
+from arsenal_fast.ratelimit.quota import Quota
+
+MAX_HOPS: Final = 32  # entries read; real chains have fewer than ten, a header section has room for thousands
+
+LOCAL: Final = b"local"  # the key of a peer without an address
+
+_MAX_ENTRY: Final = len("[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:65535")
+_MAPPED: Final = 0xFFFF  # ::ffff:0:0/96, RFC 4291 section 2.5.5.2: what stands above the IPv4 address
+_V4_BITS: Final = 0xFFFFFFFF
+_V6_CLIENT: Final = (1 << 128) - (1 << 64)  # one customer's network, RFC 6177: a host picks the lower 64 bits freely
+
+
+class Client:
+    """One client as the limiter knows it; compared by identity.
+
+    There are tens of thousands, and behind a proxy each request may bring another one: it holds little.
+    """
+
+    __slots__ = ("denied_until", "octets", "quota", "wire")
+
+    token: bool = False
+    """It came with a service token, and is that token's subject."""
+    scopes: frozenset[str] = frozenset()
+    """What its token allows it."""
+    expires: float = inf
+    """Wall clock, seconds: when its token ends."""
+
+    def __init__(self, octets: bytes, quota: Quota) -> None:
+        """``octets``: the key in UTF-8."""
+        self.octets = octets
+        self.quota = quota
+        # What belongs to the limiter and its stores.
+        self.wire: bytes | None = None
+        """A store's encoding of the key, made once."""
+        self.denied_until = 0.0
+        """Monotonic seconds; 0.0 is not denied."""
+
+    @property
+    def key(self) -> str:
+        """The key as text."""
+        return self.octets.decode("utf-8", "surrogatepass")
+
+
+class TokenHolder(Client):
+    """The subject of a service token."""
+
+    __slots__ = ("expires", "scopes")
+
+    token = True
+
+    def __init__(self, octets: bytes, quota: Quota, scopes: frozenset[str], expires: float) -> None:
+        super().__init__(octets, quota)
+        self.scopes = scopes
+        self.expires = expires
+
+
+class _Address(NamedTuple):
+    version: int
+    number: int
+    key: bytes
+
+
+# RFC 3986 section 3.2.2 dec-octet, as data: no leading zeros, which some read as octal, and no other script's
+# digits. Looking up is thrice as fast as matching and int().
+_OCTETS: Final = {b"%d" % octet: octet for octet in range(256)}
+# The octets of an IPv6 address; ipaddress judges their order. No "%": a zone id means nothing elsewhere.
+_IPV6 = re.compile(rb"[0-9A-Fa-f:.]{2,45}")
+_IPV4_AND_PORT = re.compile(rb"([0-9.]{7,15}):[0-9]{1,5}")
+_BRACKETED = re.compile(rb"\[([0-9A-Fa-f:.]{2,45})\](?::[0-9]{1,5})?")  # RFC 3986 IP-literal
+
+
+@lru_cache(maxsize=4096)
+def _address(octets: bytes) -> _Address | None:
+    """The address that the octets are, with or without a port; None where they are none."""
+    if address := _ipv4(octets):
+        return address
+    if _IPV6.fullmatch(octets) and (address := _ipv6(octets)):
+        return address
+    if match := _IPV4_AND_PORT.fullmatch(octets):
+        return _ipv4(match[1])
+    if match := _BRACKETED.fullmatch(octets):
+        return _ipv6(match[1])
+    return None
+
+
+def _of_peer(peer: str) -> _Address | None:
+    octets = peer.encode("ascii", "replace")
+    return _address(octets) or _address(octets.partition(b"%")[0])  # the kernel may add a zone id
+
+
+def _ipv4(octets: bytes) -> _Address | None:
+    try:
+        a, b, c, d = octets.split(b".")
+        return _Address(4, _OCTETS[a] << 24 | _OCTETS[b] << 16 | _OCTETS[c] << 8 | _OCTETS[d], octets)
+    except (KeyError, ValueError):
+        return None
+
+
+def _ipv6(octets: bytes) -> _Address | None:
+    try:
+        number = int(IPv6Address(octets.decode("ascii")))
+    except ValueError:
+        return None
+    if number >> 32 == _MAPPED:
+        return _Address(4, number & _V4_BITS, str(IPv4Address(number & _V4_BITS)).encode())
+    return _Address(6, number, f"{IPv6Address(number & _V6_CLIENT)}/64".encode())
+
+
+class ClientAddresses:
+    """Finds the key of a request's client.
+
+    ``trusted_proxies`` are addresses and CIDRs; a bad one is a ValueError of one sentence that names it.
+    """
+
+    __slots__ = ("_anyone", "_v4", "_v6")
+
+    def __init__(self, trusted_proxies: Sequence[str] = ()) -> None:
+        networks = [_network(entry) for entry in trusted_proxies]
+        self._v4 = _by_mask(network for network in networks if isinstance(network, IPv4Network))
+        self._v6 = _by_mask(network for network in networks if isinstance(network, IPv6Network))
+        self._anyone = bool(networks)
+
+    def trusts(self, peer: str) -> bool:
+        """Whether X-Forwarded-For is believed of this peer."""
+        if not self._anyone:
+            return False
+        address = _of_peer(peer)
+        return address is not None and self._trusts(address)
+
+    def key(self, peer: str, forwarded_for: bytes | None) -> bytes:
+        """``peer`` as the kernel tells it, "" for a unix socket; X-Forwarded-For with its lines joined."""
+        client = _of_peer(peer)
+        if client is None:
+            return LOCAL
+        if forwarded_for is None or not self._anyone or not self._trusts(client):
+            return client.key
+        return self.forwarded_key(forwarded_for) or client.key
+
+    def forwarded_key(self, forwarded_for: bytes) -> bytes | None:
+        """The key of the client that a trusted peer tells of; None where that peer has to answer for it."""
+        # Nearly always the field is one IPv4 address that is not trusted: the walk would end where it begins. As it is
+        # every request's way where clients come once, the calls that it consists of are spelled out.
+        try:
+            a, b, c, d = forwarded_for.split(b".")
+            number = _OCTETS[a] << 24 | _OCTETS[b] << 16 | _OCTETS[c] << 8 | _OCTETS[d]
+        except (KeyError, ValueError):
+            return self._walk(forwarded_for)
+        for mask, networks in self._v4:
+            if number & mask in networks:
+                return self._walk(forwarded_for)
+        return forwarded_for
+
+    def _walk(self, forwarded_for: bytes) -> bytes | None:
+        client = None
+        for hop in reversed(forwarded_for.rsplit(b",", MAX_HOPS)[-MAX_HOPS:]):
+            entry = hop.strip(b" \t")
+            if len(entry) > _MAX_ENTRY:
+                break
+            address = _ipv4(entry) or _address(entry)
+            if address is None:
+                break
+            client = address
+            if not self._trusts(client):
+                break
+        return None if client is None else client.key
+
+    def _trusts(self, address: _Address) -> bool:
+        number = address.number
+        for mask, networks in self._v4 if address.version == 4 else self._v6:  # noqa: SIM110  a generator costs 300 ns
+            if number & mask in networks:
+                return True
+        return False
+
+
+_ByMask = tuple[tuple[int, frozenset[int]], ...]
+
+
+def _by_mask(networks: Iterable[IPv4Network | IPv6Network]) -> _ByMask:
+    """A membership test costs one look-up per prefix length in use, however many networks are listed."""
+    masks: dict[int, set[int]] = {}
+    for network in networks:
+        masks.setdefault(int(network.netmask), set()).add(int(network.network_address))
+    return tuple((mask, frozenset(numbers)) for mask, numbers in masks.items())
+
+
+# ip_network() also takes netmasks, host masks and zone ids; here a mask is a prefix length.
+_CIDR = re.compile(r"[0-9A-Fa-f:.]{2,45}(?:/[0-9]{1,3})?")
+
+
+def _network(entry: str) -> IPv4Network | IPv6Network:
+    try:
+        if _CIDR.fullmatch(entry) is None:
+            raise ValueError
+        network = ip_network(entry)
+    except ValueError:
+        raise ValueError(
+            f"{entry!r} is not an IP address or CIDR without host bits, such as 10.0.0.0/8 or 2001:db8::/32."
+        ) from None
+    if network.version == 6 and network.prefixlen >= 96:
+        number = int(network.network_address)
+        if number >> 32 == _MAPPED:
+            return IPv4Network((number & _V4_BITS, network.prefixlen - 96))
+    return network

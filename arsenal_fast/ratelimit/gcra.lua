@@ -1,0 +1,89 @@
+-- The generic cell rate algorithm over many cells, atomically and by the clock of the store.
+--
+-- KEYS  the revision of the revocations, then the cells, one a row; the same cell may stand in several rows
+-- ARGV  emission interval and tolerance (us) of the rows, one hit each; then the rows that differ from that, as text:
+--       "place quantity interval tolerance ...", the place being that of the key; a quantity of 0 only looks
+-- reply the revision (0 when there is none), then one integer a row: the backlog before the row's hits (us)
+--
+-- A cell holds its theoretical arrival time (tat) in us as decimal text; gcra.py has the same arithmetic in
+-- words. MGET and not GET: a cell of a wrong type then reads as missing and is overwritten, not an error.
+--
+-- A full Redis evicts what is used least (volatile-lfu, deploy/redis/redis.conf). To be read and written counts as use,
+-- so a cell that was hit often stays before identities that were written once. Many hits in one row count as many uses.
+--
+-- All other processes wait for the loop: it calls no function that arithmetic can replace (x - x % 1 is floor(x)), and
+-- makes no text anew that it has.
+local call, format, find, ceil = redis.call, string.format, string.find, math.ceil
+local MOST_USES = 32 -- of one row: five hours of LFU's decay, for the time of one more row
+
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local keys = KEYS
+local cells = call('MGET', unpack(keys))
+local struck = {}
+
+-- %d spares a tenth of the script against %.0f, and keeps all digits where C's long has 64 bits. (tostring() keeps 14.)
+local whole = format('%d', 9007199254740991) == '9007199254740991' and '%d' or '%.0f'
+
+-- The revision travels with every admission, so that nobody has to ask whether something was revoked. Garbage is none,
+-- and so is what a double does not hold to the last digit: as in stores/redis/revision.lua.
+local revision = cells[1]
+cells[1] = 0
+if revision and #revision <= 16 and find(revision, '^%d+$') and revision + 0 < 9007199254740992 then
+  cells[1] = revision + 0
+end
+
+local usual_interval, usual_tolerance = ARGV[1] + 0, ARGV[2] + 0
+local differing = {}
+for place, quantity, interval, tolerance in string.gmatch(ARGV[3], '(%d+) (%d+) (%d+) (%d+)') do
+  differing[place + 0] = { quantity + 0, interval + 0, tolerance + 0 }
+end
+
+-- What was written last: all idle clients of one quota are written the same.
+local last_ahead, text, life
+
+for at = 2, #keys do
+  local key, cell = keys[at], cells[at]
+  local quantity, interval, tolerance = 1, usual_interval, usual_tolerance
+  local row = differing[at]
+  if row then
+    quantity, interval, tolerance = row[1], row[2], row[3]
+  end
+  local tat = struck[key] or cell and tonumber(cell) or 0
+
+  -- Clamped: the clock may have stepped back, the quota shrunk, the text be garbage. NaN fails every comparison.
+  local backlog = 0
+  if tat - now > tolerance then
+    backlog = tolerance
+  elseif tat > now then
+    backlog = tat - now
+    backlog = backlog - backlog % 1
+  end
+  local room = tolerance - backlog
+  local hits = (room - room % interval) / interval
+  if hits > quantity then
+    hits = quantity
+  end
+
+  -- A clamped tat is written back even when nothing passed: else it would be clamped anew for ever.
+  if hits > 0 or tat - now > tolerance then
+    local ahead = backlog + hits * interval
+    struck[key] = now + ahead
+    if ahead ~= last_ahead then
+      -- One ms more than the wait, since Redis counts PX from its own, truncated millisecond: a cell never goes before
+      -- its tat has passed.
+      last_ahead, text, life = ahead, format(whole, now + ahead), format(whole, ceil(ahead / 1000) + 1)
+    end
+    call('SET', key, text, 'PX', life)
+    if hits > 1 then
+      local uses = {}
+      for use = 1, hits < MOST_USES and hits or MOST_USES do
+        uses[use] = key
+      end
+      call('TOUCH', unpack(uses))
+    end
+  end
+  cells[at] = backlog
+end
+
+return cells

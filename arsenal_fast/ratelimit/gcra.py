@@ -1,0 +1,62 @@
+"""The generic cell rate algorithm: one integer a client, the theoretical arrival time (tat).
+
+Rules of this file: whole microseconds, no clock (``now`` is an argument), and the same figures as gcra.lua,
+which a test runs over the same table of moments.
+
+The *backlog* is how far a client's tat lies ahead of now: 0 when it is idle, the quota's tolerance when it
+has spent everything. A hit adds one emission interval to it and passes while the sum is within the tolerance.
+What does not pass adds nothing: refused requests do not prolong the wait. (ITU-T I.371; Brandur Leach, "Rate
+limiting, cells, and GCRA".)
+"""
+
+from typing import Final
+
+from arsenal_fast.ratelimit.quota import Quota
+
+_SECOND: Final = 1_000_000  # us
+
+
+def backlog_at(tat: int, now: int, quota: Quota) -> int:
+    """The backlog of a cell, in us; a missing cell has the tat 0.
+
+    Clamped to the tolerance: after the clock stepped back or the quota shrank nobody waits longer than it.
+    """
+    return min(max(tat - now, 0), quota.tolerance)
+
+
+def allowed(backlog: int, quantity: int, quota: Quota) -> int:
+    """How many of ``quantity`` hits pass: the first so many, in the order of arrival."""
+    return min(quantity, (quota.tolerance - backlog) // quota.interval)
+
+
+def strike(tat: int, now: int, quantity: int, quota: Quota) -> tuple[int, int]:
+    """One row: (the backlog before the hits, the tat to store). A quantity of 0 only looks.
+
+    The clamped tat is handed back even when nothing passed: left as it was, a tat far ahead would be clamped
+    anew at each look and never drain.
+    """
+    backlog = backlog_at(tat, now, quota)
+    hits = allowed(backlog, quantity, quota)
+    if hits == 0 and tat - now <= quota.tolerance:
+        return backlog, tat
+    return backlog, now + backlog + hits * quota.interval
+
+
+def remaining(backlog: int, quota: Quota) -> int:
+    """How many hits would pass now."""
+    return (quota.tolerance - backlog) // quota.interval
+
+
+def retry_after(backlog: int, quota: Quota) -> int:
+    """us until one hit would pass, 0 if it would now."""
+    return max(backlog + quota.interval - quota.tolerance, 0)
+
+
+def reset_after(backlog: int) -> int:
+    """Whole seconds, rounded up, until the whole quota is there again."""
+    return whole_seconds(backlog)
+
+
+def whole_seconds(microseconds: int) -> int:
+    """Rounded up: who waits that long has waited long enough."""
+    return -(-microseconds // _SECOND)

@@ -1,0 +1,331 @@
+"""WORKERS processes on one port, kept alive by one that does nothing else.
+
+The parent forks a worker for each slot, waits, and replaces the dead. Rules of this file:
+
+* The parent holds no listening socket: each worker binds its own (SO_REUSEPORT). One left open here would
+  go on accepting after the workers have stopped listening, and reset at the end what nobody serves
+  (protocol.md rule 28).
+* Nothing is polled: the parent sleeps in one ``select`` on the pipe into which the interpreter's C-level
+  signal handler writes the signals' numbers. What arrives at any time before the select is in the pipe.
+* Nothing else is waited for, the reader of the log neither: its lines are written by a thread (``log_writer``).
+* Signals are blocked around each fork, so that none can run the parent's handler in the child or write into
+  the pipe they would share.
+* A worker must not outlive its supervisor, or it would hold the port against the next one. Each waits, in a
+  thread, for the end of a pipe that only the parent can write; the kernel closes it whatever the parent dies
+  of. (PR_SET_PDEATHSIG does the same, but on Linux alone, and not for the death of a forking thread.)
+* A worker that dies is replaced at once; one that dies young again and again, ever later (MAX_PAUSE).
+* What is hopeless from the start is not repeated: if the first process of every slot ends with the same
+  failure (the port is taken: 1, the configuration: 78), that is the exit status.
+
+A worker is sent SIGTERM to stop, HURRY when the supervisor is told to stop once more, and SIGHUP to read its
+certificate again. A signal to the whole process group (a terminal's SIGINT, systemd's SIGTERM) reaches the
+workers too: they ignore SIGINT, and a second SIGTERM says nothing new. Until ``serve`` has set its own handlers
+SIGTERM ends a worker with 0: it has accepted nothing yet.
+"""
+
+import logging
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Final, NoReturn
+
+from arsenal_fast.config.load import Config
+from arsenal_fast.observability.multiprocess import SharedCounters
+
+Serve = Callable[[Config, int, SharedCounters], int]
+
+SNAPSHOT_SIZE: Final = 1 << 18
+"""Octets of a worker's snapshot in SharedCounters; memory that is never written to costs nothing."""
+
+YOUNG: Final = 10.0
+"""Seconds within which a worker's death is held against its slot."""
+
+UP: Final = 2.0
+"""Seconds after which a worker that still runs has come up."""
+
+FIRST_PAUSE: Final = 0.1
+MAX_PAUSE: Final = 5.0
+"""Seconds before the second young death in a row is replaced, and at most; doubling in between."""
+
+STOP_MARGIN: Final = 8.0
+"""Seconds a worker may take to stop beyond DRAIN_SECONDS (ledger and log are flushed then) before it is killed."""
+
+EXIT_CRASH: Final = 70  # EX_SOFTWARE: serve raised
+
+HURRY: Final = signal.SIGUSR1
+"""Tells a worker that is stopping not to wait for DRAIN_DELAY. SIGTERM can't: see above."""
+
+_HANDLED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Worker:
+    """One slot and the process in it, if there is one (``pid`` is not 0)."""
+
+    slot: int
+    pid: int = 0
+    started: float = 0.0
+    start_at: float = 0.0
+    """When to start the next process, on the monotonic clock."""
+    young_deaths: int = 0
+    first_exit: int | None = None
+    """How the slot's first process ended: an exit status, or minus a signal."""
+
+
+def pause_before_restart(young_deaths: int) -> float:
+    """Seconds to wait after so many early deaths in a row."""
+    if young_deaths < 2:
+        return 0.0
+    return min(MAX_PAUSE, FIRST_PAUSE * 2.0 ** min(young_deaths - 2, 16))
+
+
+def run(config: Config, serve: Serve, reservation: socket.socket | None = None) -> int:
+    """Run ``serve(config, slot, counters)`` in ``config.workers`` processes until told to stop.
+
+    Returns the exit status: 0 when all workers ended with 0 in the stop, the common failure of a start in
+    which no worker came up, else 1. To be called in the main thread. ``reservation``: of the address
+    (``listen_socket``), closed when the stop begins: the next service may start then.
+    """
+    with _signal_pipe() as signals, _life_line() as life_line:
+        counters = SharedCounters(config.workers, SNAPSHOT_SIZE)
+        return _Supervisor(config, serve, counters, signals, life_line, reservation).run()
+
+
+class _Supervisor:
+    __slots__ = (
+        "_clean",
+        "_config",
+        "_counters",
+        "_kill_at",
+        "_killed",
+        "_life_line",
+        "_reservation",
+        "_serve",
+        "_signals",
+        "_status",
+        "_workers",
+    )
+
+    def __init__(
+        self,
+        config: Config,
+        serve: Serve,
+        counters: SharedCounters,
+        signals: tuple[int, int],
+        life_line: tuple[int, int],
+        reservation: socket.socket | None,
+    ) -> None:
+        self._config, self._serve, self._counters = config, serve, counters
+        self._signals, self._life_line, self._reservation = signals, life_line, reservation
+        self._workers = [_Worker(slot) for slot in range(config.workers)]
+        self._kill_at: float | None = None  # set: we are stopping
+        self._killed = False
+        self._status: int | None = None  # set: why we stop by ourselves
+        self._clean = True
+
+    def run(self) -> int:
+        while True:
+            now = time.monotonic()
+            if self._kill_at is None:
+                self._start_due(now)
+            elif not any(worker.pid for worker in self._workers):
+                break
+            elif now >= self._kill_at and not self._killed:
+                self._kill()
+            for number in self._wait(now):
+                self._handle(number)
+        if self._status is not None:
+            return self._status
+        log.info("all workers have stopped")
+        return 0 if self._clean else 1
+
+    def _wait(self, now: float) -> bytes:
+        """The numbers of the signals that came; empty when something is due before one comes."""
+        if self._kill_at is not None:
+            due = [] if self._killed else [self._kill_at]
+        else:
+            due = [worker.start_at for worker in self._workers if not worker.pid]
+        timeout = max(0.0, min(due) - now) if due else None
+        ready, _, _ = select.select([self._signals[0]], [], [], timeout)
+        return os.read(self._signals[0], 4096) if ready else b""
+
+    def _handle(self, number: int) -> None:
+        if number == signal.SIGCHLD:
+            self._reap()
+        elif number == signal.SIGHUP:
+            self._send(signal.SIGHUP)
+        elif number in {signal.SIGTERM, signal.SIGINT}:
+            self._stop(signal.Signals(number).name)
+
+    def _stop(self, reason: str) -> None:
+        if self._kill_at is not None:
+            self._send(HURRY)
+            log.info("stopping without further delay: %s again", reason)
+            return
+        self._kill_at = time.monotonic() + self._config.drain_seconds + STOP_MARGIN
+        self._release()
+        self._send(signal.SIGTERM)
+        log.info("stopping: %s", reason)
+
+    def _kill(self) -> None:
+        for worker in self._workers:
+            if worker.pid:
+                log.error("worker %d (process %d) did not stop in time: killed", worker.slot, worker.pid)
+        self._clean = False
+        self._killed = True
+        self._send(signal.SIGKILL)
+
+    def _release(self) -> None:
+        if self._reservation is not None:
+            self._reservation.close()
+
+    def _send(self, number: signal.Signals) -> None:
+        # A process that has died keeps its number until we reap it, so nobody else is ever hit.
+        for worker in self._workers:
+            if worker.pid:
+                os.kill(worker.pid, number)
+
+    def _reap(self) -> None:
+        # One SIGCHLD may stand for many deaths.
+        for worker in self._workers:
+            if worker.pid:
+                pid, wait_status = os.waitpid(worker.pid, os.WNOHANG)
+                if pid:
+                    self._buried(worker, os.waitstatus_to_exitcode(wait_status))
+
+    def _buried(self, worker: _Worker, code: int) -> None:
+        now = time.monotonic()
+        pid, lived = worker.pid, now - worker.started
+        worker.pid = 0
+        if self._kill_at is not None:
+            self._clean = self._clean and code == 0
+            return
+        if worker.first_exit is None:
+            worker.first_exit = code
+        worker.young_deaths = worker.young_deaths + 1 if lived < YOUNG else 0
+        pause = pause_before_restart(worker.young_deaths)
+        worker.start_at = now + pause
+        log.error("worker %d (process %d) died: %s; replaced in %.1f s", worker.slot, pid, _described(code), pause)
+        if self._hopeless(now):
+            self._status = code
+            self._stop(f"no worker could start ({_described(code)})")
+
+    def _hopeless(self, now: float) -> bool:
+        """Whether the first process of each slot has ended, all with the same failure, and none is up."""
+        exits = {worker.first_exit for worker in self._workers}
+        if len(exits) > 1 or any(worker.pid and now - worker.started > UP for worker in self._workers):
+            return False
+        code = exits.pop()
+        return code is not None and code > 0 and all(worker.young_deaths for worker in self._workers)
+
+    def _start_due(self, now: float) -> None:
+        for worker in self._workers:
+            if not worker.pid and worker.start_at <= now:
+                self._start(worker)
+
+    def _start(self, worker: _Worker) -> None:
+        sys.stdout.flush()  # what stands in a buffer would be written twice
+        sys.stderr.flush()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, (*_HANDLED, HURRY))
+        try:
+            with warnings.catch_warnings():
+                # Python 3.12 warns of a fork beside threads: ours is the log's, whose lock the child makes anew.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                pid = os.fork()
+        except OSError as error:  # no memory, too many processes: as a worker that died at once
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            worker.young_deaths += 1
+            worker.start_at = time.monotonic() + max(FIRST_PAUSE, pause_before_restart(worker.young_deaths))
+            log.error("worker %d can't be forked: %s", worker.slot, error.strerror)
+            return
+        if not pid:
+            self._become_worker(worker.slot, mask)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        worker.pid, worker.started = pid, time.monotonic()
+        # Each, for there may be 64 of them; MAX_PAUSE bounds those of a worker that dies again and again.
+        log.info("worker %d is process %d", worker.slot, pid, extra={"each": True})
+
+    def _become_worker(self, slot: int, mask: Iterable[int]) -> NoReturn:
+        status = EXIT_CRASH
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            signal.signal(HURRY, signal.SIG_IGN)
+            self._release()
+            signal.signal(signal.SIGTERM, _leave)
+            waits, keeps = self._life_line
+            for descriptor in (*self._signals, keeps):
+                os.close(descriptor)
+            threading.Thread(target=_follow, args=(waits,), name="life-line", daemon=True).start()
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            status = self._serve(self._config, slot, self._counters)
+        except BaseException:
+            log.exception("worker %d crashed", slot)
+        finally:
+            # Not sys.exit: the parent's frames, with their own finally clauses, stand below us.
+            logging.shutdown()
+            sys.stdout.flush()
+            os._exit(status)
+
+
+def _follow(waits: int) -> None:
+    """In a thread of a worker: wait until the supervisor is gone, then stop as if it had said so."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (*_HANDLED, HURRY))  # signals are for the main thread
+    os.read(waits, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
+    os._exit(0)
+
+
+def _note(_number: int, _frame: FrameType | None) -> None:
+    """The handler does nothing: what counts is the octet that the interpreter puts into the pipe."""
+
+
+def _described(code: int) -> str:
+    if code >= 0:
+        return f"exit status {code}"
+    return signal.Signals(-code).name if -code in signal.valid_signals() else f"signal {-code}"
+
+
+@contextmanager
+def _signal_pipe() -> Iterator[tuple[int, int]]:
+    """Route our signals into a pipe; yields its ends. Afterwards they are ignored: the process ends anyway."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    for number in _HANDLED:
+        signal.signal(number, _note)
+    wakeup = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    try:
+        yield reading, writing
+    finally:
+        for number in _HANDLED:
+            signal.signal(number, signal.SIG_IGN)
+        signal.set_wakeup_fd(wakeup)
+        os.close(reading)
+        os.close(writing)
+
+
+@contextmanager
+def _life_line() -> Iterator[tuple[int, int]]:
+    """A pipe that nobody writes into: its end tells the workers that the parent is gone."""
+    reading, writing = os.pipe()
+    try:
+        yield reading, writing
+    finally:
+        os.close(reading)
+        os.close(writing)

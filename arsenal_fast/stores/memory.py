@@ -1,0 +1,324 @@
+"""The embedded store (``memory://``): the ports of Redis within one process, for one worker.
+
+Rules of this file: the same answers as the scripts of the Redis backend, which one conformance suite holds; every
+callback is made before the call returns; time comes from the callables passed in; and everything is bounded (the
+epochs by the prefixes that somebody with the right to revoke has named).
+
+* What is over (a limiter cell whose tat has passed, a record after its retention) goes as others come: each
+  row written looks at SWEEP of the oldest entries, so dead ones leave sooner than new ones arrive and no call
+  ever walks the whole table. (Growing a table copies it: some milliseconds, a dozen times in its life.)
+* A full table drops, of SAMPLE of its oldest entries, the one that would have ended first. A dropped cell
+  gives its client a fresh quota: more clients active in one window than it has cells may pass more than their
+  limit, none is refused wrongly. A dropped identity becomes unknown here (the ledger still knows it), and
+  issuing it again begins a new life.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from typing import Final, Generic, TypeVar
+
+from arsenal_fast.identity import revocation
+from arsenal_fast.identity.issue_rules import settle
+from arsenal_fast.identity.revocation import EVERYTHING, LOG_LENGTH, Changes, Revoked
+from arsenal_fast.identity.validity import Found, Issued, IssueRow, Life
+from arsenal_fast.ratelimit.client import Client
+from arsenal_fast.ratelimit.gcra import strike
+
+CAPACITY: Final = 65_536  # entries of each table where nothing else is said; a worker gets its share of MEMORY_BUDGET
+SWEEP: Final = 2  # entries looked at per row written: two leave for each one that comes
+SAMPLE: Final = 5  # entries compared when one must go; as Redis's maxmemory-samples
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class Counters:
+    """The totals that the Redis backend has, those that can't happen here being 0; none ever goes back."""
+
+    __slots__ = (
+        "batches",
+        "commands",
+        "connects",
+        "disconnects",
+        "evictions",
+        "failures",
+        "memory_limit",
+        "memory_used",
+        "outages",
+        "replies",
+        "round_trip_buckets",
+        "round_trip_seconds_sum",
+        "round_trips",
+        "rows",
+        "script_loads",
+        "timeouts",
+    )
+
+    def __init__(self) -> None:
+        self.batches = self.commands = self.rows = self.replies = self.evictions = 0
+        self.connects = self.disconnects = self.failures = self.outages = self.timeouts = 0
+        self.round_trips = self.script_loads = self.memory_used = self.memory_limit = 0
+        self.round_trip_seconds_sum = 0.0
+        self.round_trip_buckets: list[int] = []
+
+
+class Expiring(Generic[Key, Value]):
+    """A bounded table. ``ends(value)``: the moment from which on an entry is over, in the caller's clock."""
+
+    __slots__ = ("_capacity", "_counters", "_ends", "_entries")
+
+    def __init__(self, capacity: int, ends: Callable[[Value], int], counters: Counters) -> None:
+        if capacity < 1:
+            raise ValueError("a table needs a capacity of at least 1.")
+        self._capacity = capacity
+        self._ends = ends
+        self._counters = counters
+        # Not a dict: with its oldest keys deleted, finding the first key left walks over all the holes.
+        self._entries: OrderedDict[Key, Value] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: Key, now: int) -> Value | None:
+        """The entry, or None when there is none or it is over."""
+        value = self._entries.get(key)
+        return value if value is not None and now < self._ends(value) else None
+
+    def put(self, key: Key, value: Value, now: int) -> None:
+        """Store an entry and do a share of the clearing up."""
+        self._entries[key] = value
+        self._sweep(now)
+        if len(self._entries) > self._capacity:
+            self._evict(key)
+
+    def _sweep(self, now: int) -> None:
+        entries = self._entries
+        for _ in range(min(SWEEP, len(entries))):
+            key, value = entries.popitem(last=False)
+            if now < self._ends(value):
+                entries[key] = value
+
+    def _evict(self, newest: Key) -> None:
+        entries = self._entries
+        sample = [entries.popitem(last=False) for _ in range(min(SAMPLE, len(entries)))]
+        victim = min((entry for entry in sample if entry[0] != newest), key=lambda entry: self._ends(entry[1]))
+        self._counters.evictions += 1
+        for entry in sample:
+            if entry is not victim:
+                entries[entry[0]] = entry[1]
+
+
+def _tat(tat: int) -> int:
+    return tat
+
+
+def _kept_until(record: Found) -> int:
+    return record.kept_until
+
+
+class ChangeLog:
+    """The revision, and what the latest changes were: an id each, or None where epochs rose."""
+
+    __slots__ = ("_ids", "revision")
+
+    def __init__(self) -> None:
+        self.revision = 0
+        self._ids: deque[str | None] = deque(maxlen=LOG_LENGTH)  # newest first
+
+    def add(self, identity: str | None, now: int) -> None:
+        """Count one change."""
+        if self.revision:
+            self.revision += 1
+            self._ids.appendleft(identity)
+        else:
+            self.begin(now)
+
+    def begin(self, now: int, least: int = 0) -> None:
+        """Begin to count; nobody can follow how the log came to its revision."""
+        self.revision = revocation.first_revision(now, least)
+        self._ids.clear()
+
+    def since(self, revision: int) -> list[str] | None:
+        """The ids after a revision, newest first; None where the log does not reach it."""
+        behind = self.revision - revision
+        if not 0 <= behind <= len(self._ids):
+            return None
+        return [identity for identity in islice(self._ids, behind) if identity is not None]
+
+
+class MemoryLimiter:
+    """The Limiter port; ``now_us`` is a monotonic clock in microseconds."""
+
+    __slots__ = ("_cells", "_counters", "_log", "_now_us")
+
+    def __init__(self, now_us: Callable[[], int], capacity: int, counters: Counters, log: ChangeLog) -> None:
+        self._now_us = now_us
+        self._counters = counters
+        self._log = log
+        self._cells: Expiring[bytes, int] = Expiring(capacity, _tat, counters)
+
+    def admit(
+        self,
+        clients: Sequence[Client],
+        quantities: Sequence[int],
+        done: Callable[[int, Sequence[int] | None], None],
+    ) -> None:
+        """``done`` once, at once: the revision, and the backlogs before each row's hits (us), in order."""
+        now = self._now_us()
+        backlogs = []
+        for client, quantity in zip(clients, quantities, strict=True):
+            tat = self._cells.get(client.octets, now) or 0
+            backlog, after = strike(tat, now, quantity, client.quota)
+            if after != tat:
+                self._cells.put(client.octets, after, now)
+            backlogs.append(backlog)
+        self._counters.commands += 1
+        self._counters.rows += len(clients)
+        self._counters.replies += 1
+        done(self._log.revision, backlogs)
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+
+class MemoryIdentities:
+    """The IdentityStore port; ``now_ms`` is the wall clock in milliseconds. ``records`` are the revocations', too."""
+
+    __slots__ = ("_counters", "_now_ms", "records")
+
+    def __init__(self, now_ms: Callable[[], int], capacity: int, counters: Counters) -> None:
+        self._now_ms = now_ms
+        self._counters = counters
+        self.records: Expiring[str, Found] = Expiring(capacity, _kept_until, counters)
+
+    def issue(self, rows: Sequence[IssueRow], done: Callable[[Sequence[Issued] | None], None]) -> None:
+        """``done`` once, at once: what became of each row, in order."""
+        now = self._now_ms()
+        answers = [self._issue(row, now) for row in rows]
+        self._count(len(rows))
+        done(answers)
+
+    def find(self, ids: Sequence[str], done: Callable[[Sequence[Found | None] | None], None]) -> None:
+        """``done`` once, at once: each identity's record, its life over or not, None where none is known."""
+        now = self._now_ms()
+        records = [self.records.get(identity, now) for identity in ids]
+        self._count(len(ids))
+        done(records)
+
+    def _issue(self, row: IssueRow, now: int) -> Issued:
+        issued, after = settle(self.records.get(row.id, now), row, now)
+        if after is not None and now < after.kept_until:
+            self.records.put(row.id, after, now)
+        return issued
+
+    def _count(self, rows: int) -> None:
+        self._counters.commands += 1
+        self._counters.batches += 1
+        self._counters.rows += rows
+        self._counters.replies += 1
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+
+class MemoryRevocations:
+    """The Revocations port; floors stand in the records, epochs and the log here."""
+
+    __slots__ = ("_counters", "_epochs", "_log", "_now_ms", "_records")
+
+    def __init__(
+        self, now_ms: Callable[[], int], records: Expiring[str, Found], counters: Counters, log: ChangeLog
+    ) -> None:
+        self._now_ms = now_ms
+        self._records = records
+        self._counters = counters
+        self._log = log
+        self._epochs: dict[str, int] = {}
+
+    def revoke(self, identity: str, life: Life | None, done: Callable[[Revoked | None], None]) -> None:
+        """End every life of the identity up to now; ``life``: what the caller knows of it."""
+        now = self._now_ms()
+        revoked, after = revocation.revoke(self._records.get(identity, now), life, now)
+        if after is not None:
+            self._records.put(identity, after, now)
+            self._log.add(identity, now)
+        self._count(rows=1)
+        done(revoked)
+
+    def set_epoch(self, prefix: str | None, before: int, done: Callable[[int | None], None]) -> None:
+        """Raise an epoch, of everything without a prefix; ``before`` 0: everything up to now dies.
+
+        ``done`` gets the epoch in force, which never falls.
+        """
+        now = self._now_ms()
+        key = EVERYTHING if prefix is None else prefix
+        if self._raise({key: before}, now):
+            self._log.add(None, now)
+        self._count()
+        done(self._epochs[key])
+
+    def changes(self, since: int, done: Callable[[Changes | None], None]) -> None:
+        """What has changed since a revision, and the epochs in force."""
+        self._count()
+        done(Changes(self._log.revision, self._log.since(since), dict(self._epochs)))
+
+    def restore_epochs(self, epochs: Mapping[str, int], revision: int, done: Callable[[int | None], None]) -> None:
+        """Epochs are at least these from now on, and revisions go on above ``revision``.
+
+        ``done`` gets the revision in force.
+        """
+        now = self._now_ms()
+        log = self._log
+        risen = self._raise({prefix: epoch for prefix, epoch in epochs.items() if epoch > 0}, now)
+        if log.revision <= revision:
+            log.begin(now, revision + 1)
+        elif risen:
+            log.add(None, now)
+        self._count()
+        done(log.revision)
+
+    def _raise(self, epochs: Mapping[str, int], now: int) -> bool:
+        """Whether any rose."""
+        risen = False
+        for prefix, before in epochs.items():
+            held = self._epochs.get(prefix, 0)
+            epoch = revocation.raised(held, before, now)
+            if epoch > held:
+                self._epochs[prefix] = epoch
+                risen = True
+        return risen
+
+    def _count(self, rows: int = 0) -> None:
+        self._counters.commands += 1
+        self._counters.rows += rows
+        self._counters.replies += 1
+
+
+class MemoryBackend:
+    """All ports; never away, so ``on_return`` is never called."""
+
+    status: Final = "embedded"
+    healthy: Final = True
+    fault: Final = ""
+
+    def __init__(
+        self,
+        now_us: Callable[[], int],
+        now_ms: Callable[[], int],
+        *,
+        cells: int = CAPACITY,
+        identities: int = CAPACITY,
+    ) -> None:
+        self.counters = Counters()
+        self.on_return: Callable[[], None] | None = None
+        log = ChangeLog()
+        self.limiter = MemoryLimiter(now_us, cells, self.counters, log)
+        self.identities = MemoryIdentities(now_ms, identities, self.counters)
+        self.revocations = MemoryRevocations(now_ms, self.identities.records, self.counters, log)
+
+    async def start(self) -> None:
+        """Nothing to wait for."""
+
+    async def close(self) -> None:
+        """Nothing to give back."""

@@ -1,0 +1,225 @@
+"""What the service needs of the outside, as small as it can be said.
+
+Adapters match these by structure; they don't import them. A callback ``done`` is called exactly once,
+perhaps before the call returns; None means that the store is away, slow or sick (nobody raises for it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Protocol
+
+from arsenal_fast.http.request import Request
+from arsenal_fast.identity.revocation import Changes, Revoked
+from arsenal_fast.identity.validity import Found, Issued, IssueRow, Life
+from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRow, Past, RevocationRow
+from arsenal_fast.observability.metrics import Series
+from arsenal_fast.ratelimit.client import Client
+from arsenal_fast.tokens.claims import IdentityToken, Refusal, ServiceToken
+
+if TYPE_CHECKING:
+    from arsenal_fast.api.context import Exchange
+
+
+class Limiter(Protocol):
+    """Cells of clients, by the clock of the store."""
+
+    def admit(
+        self,
+        clients: Sequence[Client],
+        quantities: Sequence[int],
+        done: Callable[[int, Sequence[int] | None], None],
+    ) -> None:
+        """Charge all rows in order, atomically; ``done`` gets the revision and each backlog (us) *before* the hits.
+
+        A cell that is not there has backlog 0. Quantity 0 only looks; without any rows only the revision is asked
+        for. The revision is the one of the revocations at that moment, 0 where nothing was ever revoked or the
+        store has lost its memory. ``done(0, None)`` when the store is away.
+        """
+
+
+class IdentityStore(Protocol):
+    """The shared truth of what lives now."""
+
+    def issue(self, rows: Sequence[IssueRow], done: Callable[[Sequence[Issued] | None], None]) -> None:
+        """Find, renew, issue, re-assert or confirm each row, atomically per row; by the store's clock."""
+
+    def find(self, ids: Sequence[str], done: Callable[[Sequence[Found | None] | None], None]) -> None:
+        """Look each id up; a life may be over or revoked already, a missing one is None."""
+
+
+class Revocations(Protocol):
+    """The shared truth of what was revoked; all moments by the store's clock, in ms."""
+
+    def revoke(self, identity: str, life: Life | None, done: Callable[[Revoked | None], None]) -> None:
+        """End every life of an identity up to now, atomically; ``life``: what the caller knows of it."""
+
+    def set_epoch(self, prefix: str | None, before: int, done: Callable[[int | None], None]) -> None:
+        """Raise the epoch of a prefix, or of everything; ``before`` 0: whatever was issued up to now dies.
+
+        ``done`` gets the epoch that is in force: it never falls.
+        """
+
+    def changes(self, since: int, done: Callable[[Changes | None], None]) -> None:
+        """Tell what has changed since a revision."""
+
+    def restore_epochs(self, epochs: Mapping[str, int], revision: int, done: Callable[[int | None], None]) -> None:
+        """Give a store that lost its memory the epochs back; ``revision``: the last one seen of it.
+
+        ``done`` gets the revision in force, which is greater.
+        """
+
+
+class LedgerCounters(Protocol):
+    """What has happened on the way to the ledger since the start; plain numbers."""
+
+    waiting: int
+    """Rows that wait to be written now."""
+    dropped: int
+    refused: int
+    commits: int
+    commit_times: Series
+    rows: int
+    failures: int
+    timeouts: int
+    trimmed: int
+
+
+class Ledger(Protocol):
+    """The record of what was issued and revoked."""
+
+    @property
+    def counters(self) -> LedgerCounters: ...
+
+    @property
+    def healthy(self) -> bool: ...
+
+    @property
+    def fault(self) -> str:
+        """Why it is not, in words that may be shown; empty while it is."""
+
+    @property
+    def status(self) -> str:
+        """One word for the health answer."""
+
+    def record(self, rows: Sequence[LedgerRow], done: Callable[[Sequence[Life] | None], None]) -> None:
+        """Write lives; ``done`` gets for each the life that holds: its own, or an older one that still stands."""
+
+    def revoke(self, entry: RevocationRow, done: Callable[[int | None], None]) -> None:
+        """Write a revocation; ``done`` gets the ``issued_before`` in force."""
+
+    def find(self, ids: Sequence[str], done: Callable[[Sequence[Past | None] | None], None]) -> None:
+        """Look each id up; None in the place of one that is not there."""
+
+    def epochs(self, done: Callable[[Mapping[str, int] | None], None]) -> None:
+        """Tell the epochs in force."""
+
+    def audit(self, query: AuditQuery, done: Callable[[AuditPage | None], None]) -> None:
+        """Tell one page of the history, newest first."""
+
+
+class TokenKeys(Protocol):
+    """Signs and verifies tokens; ``now`` in seconds of the wall clock."""
+
+    def sign_identity(self, identity: str, life: Life) -> str: ...
+
+    def verify_identity(self, token: str, now: float) -> IdentityToken | Refusal: ...
+
+    def read_identity(self, token: str, now: float) -> IdentityToken | Refusal:
+        """As :meth:`verify_identity`, but an expired token is read too."""
+
+    def verify_service(self, token: str, now: float) -> ServiceToken | Refusal: ...
+
+    def jwks(self) -> Mapping[str, object]: ...
+
+
+class StoreCounters(Protocol):
+    """What has happened on the way to a store since the start; plain numbers, read at a snapshot."""
+
+    commands: int
+    rows: int
+    batches: int
+    replies: int
+    timeouts: int
+    connects: int
+    disconnects: int
+    outages: int
+    failures: int
+    script_loads: int
+    evictions: int
+    memory_used: int
+    memory_limit: int
+    """Octets, as of now; 0: none, or unknown."""
+    round_trip_seconds_sum: float
+    round_trip_buckets: list[int]
+    """Replies within each of :data:`arsenal_fast.observability.metrics.ROUND_TRIP_BUCKETS`, not cumulative; the last: slower."""
+
+
+class Backend(Protocol):
+    """A store as the operator sees it."""
+
+    on_return: Callable[[], None] | None
+
+    @property
+    def counters(self) -> StoreCounters: ...
+
+    @property
+    def limiter(self) -> Limiter: ...
+    @property
+    def identities(self) -> IdentityStore: ...
+    @property
+    def revocations(self) -> Revocations: ...
+    @property
+    def healthy(self) -> bool:
+        """Whether the state that should be shared is shared now."""
+
+    @property
+    def fault(self) -> str:
+        """Why it is not, in words that may be shown; empty while it is."""
+
+    @property
+    def status(self) -> str:
+        """One word for the health answer."""
+
+
+class Connection(Protocol):
+    """The client's side of an exchange."""
+
+    def answered(self, exchange: object, answer: bytes, rest: bytes = b"") -> None:
+        """Take the whole answer of an exchange, perhaps in two pieces; it leaves in the order of the requests."""
+
+    def answered_prepared(self, exchange: object, answer: bytes) -> None:
+        """As ``answered``, for an exchange that was recognised by its octets: nearly always the only one."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the client has gone."""
+
+    def is_last(self, exchange: object) -> bool:
+        """Whether no later request was taken; if so, none will be."""
+
+    def identify_again(self, exchange: Exchange) -> None:
+        """Take the parsed request of an exchange as if it was new: its caller's token has expired."""
+
+    def abort(self) -> None:
+        """Cut the client off: there is no way to answer it."""
+
+
+class SharedSum(Protocol):
+    """Where the workers show each other the newest sum of their counts."""
+
+    def alone(self) -> AbstractContextManager[bool]:
+        """Within it, if True, no other worker writes the sum; it never waits for one that does."""
+
+    def read_sum(self) -> bytes:
+        """Return what was written last; empty before."""
+
+    def write_sum(self, payload: bytes) -> None:
+        """Show another sum."""
+
+
+class AccessLog(Protocol):
+    """Told of every answer; decides for itself what it writes."""
+
+    def __call__(self, request: Request, client: str, status: int, seconds: float) -> None: ...

@@ -1,0 +1,106 @@
+"""Redis as the shared store: one connection; the limiter, the identities and the revocations upon it.
+
+Usable means that Redis has just run our script with a write in it (``opening``), on the database of the URL.
+Needs Redis 6 or newer, or Valkey; no cluster redirections are followed (they count as an outage).
+"""
+
+import ssl
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from arsenal_fast.stores.redis import identities, info, limiter, revocations
+from arsenal_fast.stores.redis.connection import IDLE, Connection
+from arsenal_fast.stores.redis.counters import Counters
+from arsenal_fast.stores.redis.identities import RedisIdentities
+from arsenal_fast.stores.redis.info import RedisVitals
+from arsenal_fast.stores.redis.limiter import REVISION_KEY, RedisLimiter
+from arsenal_fast.stores.redis.resp import pack
+from arsenal_fast.stores.redis.revocations import RedisRevocations
+from arsenal_fast.stores.redis.url import Address, parse_url
+
+PROBE_KEY: Final = b"af:{0}:probe"
+
+# A hit of one us on a cell of a second's tolerance: always passes, so always writes, and expires at once.
+_PROBE: Final = pack(b"EVALSHA", limiter.SCRIPT.sha, b"2", REVISION_KEY, PROBE_KEY, b"1", b"1000000", b"")
+
+
+class RedisBackend:
+    """The Limiter, IdentityStore and Revocations ports over one Redis.
+
+    ValueError with one sentence for a bad URL. ``timeout``: seconds that anybody waits for an answer.
+    ``jitter``: a random number in [0, 1). ``context``: for rediss://; the default trusts the system's roots.
+    May be made before there is an event loop; ``start`` and everything after belong to one.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        jitter: Callable[[], float],
+        timeout: float = 0.25,
+        context: ssl.SSLContext | None = None,
+        idle: float = IDLE,
+    ) -> None:
+        address = parse_url(url)
+        self.counters = Counters()
+        self._address = address
+        self._connection = Connection(
+            address,
+            opening(address),
+            timeout=timeout,
+            jitter=jitter,
+            counters=self.counters,
+            context=context,
+            idle=idle,
+        )
+        self.limiter = RedisLimiter(self._connection)
+        self.identities = RedisIdentities(self._connection)
+        self.revocations = RedisRevocations(self._connection)
+        self.vitals = RedisVitals(self._connection)
+
+    def __repr__(self) -> str:
+        return f"<RedisBackend {self._address!r} {self.status}>"
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the next command will be sent, and not be told None at once."""
+        return self._connection.ready
+
+    @property
+    def status(self) -> str:
+        """One word: healthy or unavailable."""
+        return "healthy" if self._connection.ready else "unavailable"
+
+    @property
+    def fault(self) -> str:
+        """Why it is unavailable, in words that may be shown; empty while it is healthy."""
+        return self._connection.fault
+
+    @property
+    def on_return(self) -> Callable[[], None] | None:
+        """Called each time Redis is usable again after it was not."""
+        return self._connection.on_return
+
+    @on_return.setter
+    def on_return(self, call: Callable[[], None] | None) -> None:
+        self._connection.on_return = call
+
+    async def start(self) -> None:
+        """Begin to connect; waits for the first attempt, at most one time-out, and never raises for Redis."""
+        await self._connection.start()
+
+    async def close(self) -> None:
+        """End the connection; what is in flight is told None."""
+        await self._connection.close()
+
+
+def opening(address: Address) -> Sequence[bytes]:
+    """What a new connection must answer before it is used: who we are, where, and that a write works."""
+    commands = []
+    if address.password:
+        credentials = (address.user, address.password) if address.user else (address.password,)
+        commands.append(pack(b"AUTH", *credentials))
+    if address.database:
+        commands.append(pack(b"SELECT", b"%d" % address.database))
+    scripts = (limiter.SCRIPT, identities.SCRIPT, *revocations.SCRIPTS, info.SCRIPT)
+    return [*commands, *(script.load for script in scripts), _PROBE]

@@ -1,0 +1,397 @@
+"""One connection to Redis, kept alive: the only place that touches a Redis transport.
+
+``Stream`` is one transport's life: replies answer commands first in, first out. ``Connection`` has at most
+one of them in use, and opens the next when it fails. What they promise:
+
+* ``send`` calls back exactly once: with the reply, or with None when there will be none. Without a usable
+  connection that is at once, before ``send`` returns.
+* A command unanswered at its deadline throws the connection away, and everything else in flight on it is told
+  None in the same moment. No late reply can answer another command: its stream is gone.
+* An error that means an outage (wire.py) throws the connection away, too: after a fail-over a replica stays a
+  replica, and the way to the new master leads over a new connection.
+* ``ready`` is said only after the opening commands, which end with a real write: a Redis that listens but
+  loads, replicates or has no memory left is not declared back.
+* A connect in flight is never cancelled (uvloop issue 645: answers crossed between connections). It has a
+  deadline after which the next attempt begins; what comes late is closed unused.
+* Pending commands are bounded by what callers send in one time-out; nothing is queued while away.
+"""
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections import deque
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Final, Protocol, cast
+
+import hiredis
+
+from arsenal_fast.stores.redis import errors
+from arsenal_fast.stores.redis.counters import Counters
+from arsenal_fast.stores.redis.resp import Reply, error_code, is_noscript, outage, pack
+from arsenal_fast.stores.redis.url import Address
+
+FIRST_DELAY: Final = 0.05  # seconds between the first attempts to reconnect; doubles up to
+MAX_DELAY: Final = 0.5  # seconds: sharing is back within a second of Redis's return
+STABLE: Final = 1.0  # seconds a connection must last for the next reconnect to begin at once
+IDLE: Final = 1.0  # seconds of silence after which a PING asks whether Redis still hears us
+MIN_CONNECT: Final = 0.5  # seconds, see _connect_timeout
+GRACE: Final = 0.001  # seconds, see _look
+MAX_CONNECTS: Final = 256  # in flight: the kernel gives a SYN up after 127 s, and two attempts a second go out
+
+_PING: Final = pack(b"PING")
+_MORE: Final = object()  # hiredis: the next reply is not complete yet
+
+logger = logging.getLogger(__name__)
+
+OnReply = Callable[[Reply], None]
+
+
+class Owner(Protocol):
+    """What a stream reports to."""
+
+    counters: Counters
+
+    def opened(self, stream: "Stream") -> None: ...
+    def lost(self, stream: "Stream", reason: str) -> None: ...
+
+
+class Stream(asyncio.Protocol):
+    """Replies in the order of commands, from octets cut anywhere; dead at the first thing that is no RESP."""
+
+    def __init__(self, owner: Owner, attempt: int = 0) -> None:
+        self.attempt = attempt
+        self.pending: deque[tuple[float, float, OnReply]] = deque()  # deadline, sent, on_reply
+        self.heard = False
+        self.transport: asyncio.Transport | None = None
+        self.gone = asyncio.Event()
+        self._owner = owner
+        self._dead = False
+        self._reader = hiredis.Reader(notEnoughData=_MORE)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self._owner.opened(self)
+
+    def send(self, command: bytes, on_reply: OnReply, deadline: float, now: float) -> None:
+        self.pending.append((deadline, now, on_reply))
+        if self.transport is not None:
+            self.transport.write(command)
+
+    def data_received(self, data: bytes) -> None:
+        if self._dead:
+            return
+        self.heard = True
+        now = monotonic()
+        try:
+            self._reader.feed(data)
+            while not self._dead and (reply := self._reader.gets()) is not _MORE:
+                self._answer(reply, now)
+        except hiredis.ProtocolError:
+            self._owner.lost(self, "it does not speak RESP")
+
+    def _answer(self, reply: Reply, now: float) -> None:
+        if not self.pending:
+            self._owner.lost(self, "it sent a reply that nothing had asked for")
+            return
+        _, sent, on_reply = self.pending.popleft()
+        counters = self._owner.counters
+        counters.replies += 1
+        counters.round_trip(now - sent)
+        if isinstance(reply, hiredis.ReplyError):
+            code = outage(reply)
+            if code is not None:
+                counters.outages += 1
+                self.pending.appendleft((0.0, sent, on_reply))
+                self._owner.lost(self, errors.of_reply(code))
+                return
+            if not is_noscript(reply):
+                counters.failures += 1
+        call(on_reply, reply)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.gone.set()
+        self._owner.lost(self, "the connection is lost")
+
+    def kill(self) -> None:
+        """Use it no more; every command in flight is told None."""
+        self._dead = True
+        if self.transport is not None:
+            self.transport.abort()
+        pending, self.pending = self.pending, deque()
+        for _, _, on_reply in pending:
+            call(on_reply, None)
+
+
+def call(on_reply: OnReply, reply: Reply) -> None:
+    """A caller's fault must not break the order of the replies behind it."""
+    try:
+        on_reply(reply)
+    except Exception as error:
+        # No local name for the context: the error would hold this frame, which would hold the error.
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": "a callback of a Redis command failed", "exception": error}
+        )
+
+
+class Connection:
+    """Sends commands while there is a usable connection, and brings it back when there is none.
+
+    ``opening``: packed commands that every new connection must answer without an error before it is used.
+    ``timeout``: seconds for a command. ``jitter``: a random number in [0, 1), so that a fleet of workers does
+    not knock in step. ``on_return`` is called when Redis is usable again after it was not.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        opening: Sequence[bytes],
+        *,
+        timeout: float,
+        jitter: Callable[[], float],
+        counters: Counters,
+        context: ssl.SSLContext | None = None,
+        idle: float = IDLE,
+    ) -> None:
+        self.ready = False
+        self.on_return: Callable[[], None] | None = None
+        self.counters = counters
+        self.fault = ""  # why it is away, in words that may be shown
+        self._address = address
+        self._opening = tuple(opening)
+        self._timeout = timeout
+        self._idle = idle
+        self._jitter = jitter
+        self._context = context
+        self._loop: asyncio.AbstractEventLoop = cast(asyncio.AbstractEventLoop, None)  # until start()
+        self._stream: Stream | None = None
+        self._attempt = 0  # connects of earlier attempts are late
+        self._failures = 0  # in a row
+        self._away = False
+        self._closed = False
+        self._resolving = False
+        self._ready_since = 0.0
+        self._look_at = 0.0  # monotonic seconds at which _look_timer goes off
+        self._second_look = False
+        self._look_timer: asyncio.TimerHandle | None = None
+        self._attempt_timer: asyncio.TimerHandle | None = None  # the attempt's deadline, or its beginning
+        self._connects: set[asyncio.Task[None]] = set()
+        self._settled = asyncio.Event()  # the first attempt has succeeded or failed
+
+    def send(self, command: bytes, on_reply: OnReply, deadline: float | None = None) -> float:
+        """One command; returns its deadline (monotonic seconds), for a repair that must keep it."""
+        stream = self._stream
+        now = monotonic()
+        if deadline is None:
+            deadline = now + self._timeout
+        if stream is None or not self.ready:
+            on_reply(None)
+            return deadline
+        self.counters.commands += 1
+        stream.send(command, on_reply, deadline, now)
+        if deadline < self._look_at:
+            self._look_in(deadline - now)
+        return deadline
+
+    async def start(self) -> None:
+        """Begin; waits for the first attempt, but no longer than one time-out: Redis may come later."""
+        self._loop = asyncio.get_running_loop()
+        self._connect()
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._settled.wait()
+        except TimeoutError:
+            pass
+
+    async def close(self) -> None:
+        """End; what is in flight is told None. Connects in flight are waited for, never cancelled."""
+        self._closed = True
+        stream, self._stream = self._stream, None
+        self._stop_timers()
+        self.ready = False
+        self._attempt += 1
+        if stream is not None:
+            stream.kill()
+            await stream.gone.wait()
+        if self._connects:
+            await asyncio.wait(self._connects, timeout=self._connect_timeout)
+
+    # Connecting
+
+    @property
+    def _connect_timeout(self) -> float:
+        """A round trip for SYN, one for the opening, and with TLS two more."""
+        seconds = max(MIN_CONNECT, 2 * self._timeout)
+        return 2 * seconds if self._address.tls else seconds
+
+    def _connect(self) -> None:
+        self._attempt_timer = self._loop.call_later(self._connect_timeout, self._overdue)
+        # While a name is being resolved another look-up would only queue behind it.
+        if not self._resolving and len(self._connects) < MAX_CONNECTS:
+            task = self._loop.create_task(self._open())
+            self._connects.add(task)
+            task.add_done_callback(self._connects.discard)
+
+    async def _open(self) -> None:
+        self._resolving = True
+        fault = "its name is not known"
+        try:
+            hosts = await self._resolve()
+        except (OSError, UnicodeError) as error:
+            hosts, fault = [], errors.of_connect(error)
+        finally:
+            self._resolving = False
+        attempt = self._attempt  # the current one, even if the look-up was begun for an earlier one
+        for host in hosts:
+            try:
+                await self._open_transport(host, attempt)
+            except OSError as error:
+                fault = errors.of_connect(error)
+                continue
+            return
+        self._failed(attempt, fault)
+
+    async def _resolve(self) -> list[str]:
+        if self._address.path:
+            return [self._address.path]
+        infos = await self._loop.getaddrinfo(self._address.host, self._address.port, type=socket.SOCK_STREAM)
+        return [str(info[4][0]) for info in infos]
+
+    async def _open_transport(self, host: str, attempt: int) -> None:
+        address = self._address
+
+        def stream() -> Stream:
+            return Stream(self, attempt)
+
+        if address.path:
+            await self._loop.create_unix_connection(stream, address.path)
+        elif address.tls:
+            context = self._context or ssl.create_default_context()
+            await self._loop.create_connection(stream, host, address.port, ssl=context, server_hostname=address.host)
+        else:
+            await self._loop.create_connection(stream, host, address.port)
+
+    def opened(self, stream: Stream) -> None:
+        """A transport is there; with the last of the opening's replies it is usable."""
+        if stream.attempt != self._attempt or self._stream is not None or self._closed:
+            stream.kill()
+            return
+        self._stream = stream
+        now = monotonic()
+        deadline = now + self._connect_timeout  # kept by _overdue
+        for command in self._opening:
+            stream.send(command, self._greeted, deadline, now)
+
+    def _greeted(self, reply: Reply) -> None:
+        stream = self._stream
+        if stream is None or reply is None:
+            return
+        if isinstance(reply, hiredis.ReplyError):
+            self.lost(stream, errors.of_reply(error_code(reply)))
+        elif not stream.pending:
+            self._welcome()
+
+    def _welcome(self) -> None:
+        self._stop_timers()
+        self.ready = True
+        self.fault = ""
+        self.counters.connects += 1
+        self._ready_since = monotonic()
+        self._settled.set()
+        self._look_in(self._idle)
+        if self._away:
+            self._away = False
+            logger.info("Redis is back")
+            if self.on_return is not None:
+                self.on_return()
+
+    # Failing
+
+    def lost(self, stream: Stream, reason: str) -> None:
+        """The stream is of no more use: tell everyone who waits on it, and connect anew."""
+        if stream is not self._stream:
+            return
+        self._stream = None
+        if self.ready:
+            self.ready = False
+            self.counters.disconnects += 1
+            if monotonic() - self._ready_since >= STABLE:
+                self._failures = 0
+        self._again(reason)
+        stream.kill()
+
+    def _overdue(self) -> None:
+        if self._stream is not None:
+            self.lost(self._stream, "it accepts, but does not answer")
+        else:
+            self._again("no connection in time")
+
+    def _failed(self, attempt: int, reason: str) -> None:
+        if attempt == self._attempt and self._stream is None and not self._closed:
+            self._again(reason)
+
+    def _again(self, reason: str) -> None:
+        self._attempt += 1
+        self._stop_timers()
+        self._settled.set()
+        if not self._away or reason != self.fault:  # refused at first, and then its certificate is not trusted
+            self._away = True
+            logger.warning("Redis is unavailable: %s", reason)
+        self.fault = reason
+        self._attempt_timer = self._loop.call_later(self._delay(), self._connect)
+        self._failures += 1
+
+    def _delay(self) -> float:
+        if self._failures == 0:
+            return 0.0
+        longest = min(MAX_DELAY, FIRST_DELAY * (1 << min(self._failures - 1, 10)))
+        return longest * (1 + self._jitter()) / 2
+
+    # Watching: one timer, for the deadline of the oldest command or the next PING
+
+    def _look_in(self, seconds: float) -> None:
+        if self._look_timer is not None:
+            self._look_timer.cancel()
+        seconds = max(seconds, GRACE)
+        self._look_at = monotonic() + seconds
+        self._look_timer = self._loop.call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        stream = self._stream
+        if stream is None:
+            return
+        if stream.pending:
+            # Not simply the first: a repaired command keeps its deadline, and stands behind newer ones.
+            self._look_at_deadline(stream, min(deadline for deadline, _, _ in stream.pending))
+            return
+        self._second_look = False
+        self._look_in(self._idle)
+        if stream.heard:
+            stream.heard = False
+        else:
+            self.send(_PING, _ignore)
+
+    def _look_at_deadline(self, stream: Stream, oldest: float) -> None:
+        left = oldest - monotonic()
+        if left > 0:
+            self._second_look = False
+            self._look_in(left)
+        elif self._second_look:
+            self.counters.timeouts += 1
+            self.lost(stream, "it does not answer in time")
+        else:
+            # If it was we who stood still, the replies wait in the socket: timers run before it is read.
+            self._second_look = True
+            self._look_in(GRACE)
+
+    def _stop_timers(self) -> None:
+        for timer in (self._look_timer, self._attempt_timer):
+            if timer is not None:
+                timer.cancel()
+        self._look_timer = self._attempt_timer = None
+        self._second_look = False
+
+
+def _ignore(reply: Reply) -> None:
+    """Any reply to a PING will do."""

@@ -1,0 +1,128 @@
+"""The shared truth of what was revoked: floors in the identities' records, epochs, a revision, a log of changes.
+
+revoke.lua and epoch.lua write, changes.lua reads, each in one round trip; no batches, since none of them is
+frequent. The revision comes home with every admission (limiter.py), so ``changes`` is asked for only when it moved.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from arsenal_fast.identity.revocation import EVERYTHING, UNKNOWN, Changes, Revoked
+from arsenal_fast.identity.validity import Life
+from arsenal_fast.stores.redis.connection import Connection
+from arsenal_fast.stores.redis.identities import key_of
+from arsenal_fast.stores.redis.limiter import REVISION_KEY
+from arsenal_fast.stores.redis.resp import Reply, bulk
+from arsenal_fast.stores.redis.script import Count, Script, integers, script_text
+
+LOG_KEY: Final = b"af:{0}:l"
+EPOCHS_KEY: Final = b"af:{0}:e"
+
+_SHARED: Final = bulk(REVISION_KEY) + bulk(LOG_KEY)
+ALL_KEYS: Final = _SHARED + bulk(EPOCHS_KEY)
+"""As a command has them: the revision, the log, the epochs."""
+
+REVOKE: Final = Script(
+    script_text("record.lua", "revision.lua", "revoke.lua"),
+    keys=Count(3, 0),
+    arguments=Count(3, 0),
+    replies=Count(6, 0),
+    read=integers,
+)
+EPOCH: Final = Script(
+    script_text("revision.lua", "epoch.lua"),
+    keys=Count(3, 0),
+    arguments=Count(1, 2),
+    replies=Count(1, 1),
+    read=integers,
+)
+
+
+def read_changes(reply: Reply, count: int) -> Changes | None:
+    """The reply of changes.lua, or None when it is none."""
+    match reply:
+        case [int(revision), (list() | None) as ids, list() as epochs] if len(reply) == count:
+            try:
+                return Changes(
+                    revision,
+                    None if ids is None else [_text(identity) for identity in ids],
+                    {_text(prefix): int(epoch) for prefix, epoch in zip(epochs[::2], epochs[1::2], strict=True)},
+                )
+            except (TypeError, ValueError, AttributeError):
+                return None
+    return None
+
+
+CHANGES: Final = Script(
+    script_text("revision.lua", "changes.lua"),
+    keys=Count(3, 0),
+    arguments=Count(1, 0),
+    replies=Count(3, 0),
+    read=read_changes,
+)
+
+SCRIPTS: Final = (REVOKE, EPOCH, CHANGES)
+
+
+class RedisRevocations:
+    """The Revocations port over Redis; floors and epochs go by the clock of Redis."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def revoke(self, identity: str, life: Life | None, done: Callable[[Revoked | None], None]) -> None:
+        """End every life of the identity up to now; ``life``: what the caller knows of it. None for no answer."""
+
+        def answered(reply: list[int] | None) -> None:
+            if reply is None:
+                done(None)
+                return
+            known, generated, expires, floor, already, _ = reply
+            done(Revoked(True, Life(generated, expires), floor, already == 1) if known else UNKNOWN)
+
+        generated, ttl = (life.generated, life.ttl) if life is not None else (0, 0)
+        arguments = bulk(_octets(identity)) + bulk(b"%d" % generated) + bulk(b"%d" % ttl)
+        self._connection.counters.rows += 1
+        REVOKE.run(self._connection, 0, [b"", bulk(key_of(identity)), _SHARED, arguments], answered)
+
+    def set_epoch(self, prefix: str | None, before: int, done: Callable[[int | None], None]) -> None:
+        """Raise an epoch, of everything without a prefix; ``before`` 0: everything up to now dies.
+
+        ``done`` gets the epoch in force, which never falls, or None for no answer.
+        """
+
+        def answered(reply: list[int] | None) -> None:
+            done(None if reply is None else reply[1])
+
+        self._raise({EVERYTHING if prefix is None else prefix: before}, 0, answered)
+
+    def changes(self, since: int, done: Callable[[Changes | None], None]) -> None:
+        """What has changed since a revision, and the epochs in force; None for no answer."""
+        CHANGES.run(self._connection, 0, [b"", ALL_KEYS, bulk(b"%d" % since)], done)
+
+    def restore_epochs(self, epochs: Mapping[str, int], revision: int, done: Callable[[int | None], None]) -> None:
+        """Tell a store that lost its memory: epochs are at least these, and revisions go on above ``revision``.
+
+        ``done`` gets the revision in force, or None for no answer.
+        """
+
+        def answered(reply: list[int] | None) -> None:
+            done(None if reply is None else reply[0])
+
+        # An epoch of 0 kills nothing; to the script it would mean now.
+        self._raise({prefix: epoch for prefix, epoch in epochs.items() if epoch > 0}, revision + 1, answered)
+
+    def _raise(self, epochs: Mapping[str, int], least: int, answered: Callable[[list[int] | None], None]) -> None:
+        packed = [b"", ALL_KEYS, bulk(b"%d" % least)]
+        packed += [bulk(_octets(prefix)) + bulk(b"%d" % epoch) for prefix, epoch in epochs.items()]
+        EPOCH.run(self._connection, len(epochs), packed, answered)
+
+
+def _octets(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _text(octets: bytes) -> str:
+    return octets.decode("utf-8", "surrogatepass")

@@ -1,0 +1,119 @@
+"""A Lua script: keys and arguments, most of them so many a row; run by its digest.
+
+NOSCRIPT (a SCRIPT FLUSH, a restarted Redis) means that nothing has run, so the same rows are sent again,
+once, as EVAL: that loads and runs in one step, so no second flush can come in between. The repeat keeps the
+deadline of the first command.
+"""
+
+from collections.abc import Callable
+from hashlib import sha1
+from pathlib import Path
+from typing import Final, Generic, NamedTuple, TypeVar
+
+from arsenal_fast.stores.redis.connection import Connection
+from arsenal_fast.stores.redis.resp import Reply, bulk, is_noscript, pack
+
+MAX_HEADS: Final = 1_000  # beginnings of commands that are kept, some 100 octets each
+
+Answer = TypeVar("Answer")
+
+
+class Count(NamedTuple):
+    """How many there are in a command of some rows: ``fixed + rows * each``."""
+
+    fixed: int
+    each: int
+
+    def of(self, rows: int) -> int:
+        return self.fixed + self.each * rows
+
+
+class Script(Generic[Answer]):
+    """One script's text, its shape, and the two ways to name it in a command.
+
+    ``read(reply, count)``: the answer in a reply of ``count`` items, or None when it is none.
+    """
+
+    __slots__ = ("_by_digest", "_by_text", "_heads", "_items", "_keys", "load", "read", "replies", "sha")
+
+    def __init__(
+        self, text: bytes, *, keys: Count, arguments: Count, replies: Count, read: Callable[[Reply, int], Answer | None]
+    ) -> None:
+        self.read = read
+        self.sha = sha1(text, usedforsecurity=False).hexdigest().encode()
+        self.load = pack(b"SCRIPT", b"LOAD", text)
+        self._keys = keys
+        self._items = Count(3 + keys.fixed + arguments.fixed, keys.each + arguments.each)
+        self.replies = replies
+        self._by_digest = bulk(b"EVALSHA") + bulk(self.sha)
+        self._by_text = bulk(b"EVAL") + bulk(text)
+        self._heads: dict[int, bytes] = {}  # by the number of rows: they come again and again
+
+    def command(self, rows: int, packed: list[bytes], *, by_text: bool = False) -> bytes:
+        """Fills packed[0]; the rest are bulks: the keys and then the arguments."""
+        packed[0] = self._head(rows, self._by_text) if by_text else self._heads.get(rows) or self._keep_head(rows)
+        return b"".join(packed)
+
+    def _keep_head(self, rows: int) -> bytes:
+        head = self._head(rows, self._by_digest)
+        if len(self._heads) < MAX_HEADS:
+            self._heads[rows] = head
+        return head
+
+    def _head(self, rows: int, name: bytes) -> bytes:
+        keys = bulk(b"%d" % self._keys.of(rows))
+        return b"*%d\r\n%b%b" % (self._items.of(rows), name, keys)
+
+    def run(
+        self, connection: Connection, rows: int, packed: list[bytes], done: Callable[[Answer | None], None]
+    ) -> None:
+        """``done`` gets the answer, or None; called at once if there is no connection."""
+        call = _Call(self, connection, rows, packed, done)
+        call.deadline = connection.send(self.command(rows, packed), call)
+
+
+def script_text(*names: str) -> bytes:
+    """The text of a script of this package, after those whose functions it uses."""
+    return b"".join(Path(__file__).with_name(name).read_bytes() for name in names)
+
+
+def integers(reply: Reply, count: int) -> list[int] | None:
+    """A flat array of so many integers, else None: errors hide within arrays, too."""
+    if type(reply) is list and len(reply) == count and set(map(type, reply)) == {int}:
+        return reply
+    return None
+
+
+class _Call(Generic[Answer]):
+    __slots__ = ("connection", "deadline", "done", "packed", "rows", "script")
+
+    def __init__(
+        self,
+        script: Script[Answer],
+        connection: Connection,
+        rows: int,
+        packed: list[bytes],
+        done: Callable[[Answer | None], None],
+    ) -> None:
+        self.script = script
+        self.connection = connection
+        self.rows = rows
+        self.packed = packed
+        self.done = done
+        self.deadline = 0.0
+
+    def __call__(self, reply: Reply) -> None:
+        fixed, each = self.script.replies
+        answer = self.script.read(reply, fixed + each * self.rows)
+        if answer is None and is_noscript(reply):
+            self._repair()
+        else:
+            self.done(answer)
+
+    def _repair(self) -> None:
+        self.connection.counters.script_loads += 1
+        command = self.script.command(self.rows, self.packed, by_text=True)
+        self.connection.send(command, self._repaired, self.deadline)
+
+    def _repaired(self, reply: Reply) -> None:
+        self.done(self.script.read(reply, self.script.replies.of(self.rows)))

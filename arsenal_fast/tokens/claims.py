@@ -1,0 +1,333 @@
+"""What a token says: its claims, their one way to be written, and the rules that they must keep.
+
+Two kinds, both signed JWTs (RFC 7519) in the compact form (RFC 7515 section 7.1):
+
+    identity token   iss sub iat exp jti, and no aud        "this service issued ``sub``, until ``exp``"
+    service token    iss aud sub scope rate_limit iat exp jti   "``sub`` may do ``scope``, at this rate"
+
+``aud`` tells them apart, so neither passes for the other (RFC 8725 section 3.12). ``jti`` of an identity token
+is the ``generated`` of its life in ms, which ties the token to that life: a later life has another. Times are
+whole seconds, rounded down, so a token never outlives its identity. Claims that we do not know are passed
+over (RFC 7519 section 4), so that a release may add one while another still serves.
+
+Rules of this file: it never verifies a signature and is never asked before one was verified, but for ``peek``
+and ``shape_fault``, which say so. A refusal is a value with one sentence, which never repeats the token.
+"""
+
+import json
+import re
+from base64 import urlsafe_b64decode
+from binascii import b2a_base64
+from collections.abc import Callable
+from enum import Enum
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
+
+from arsenal_fast.errors import ArsenalError
+from arsenal_fast.identity.grammar import Identity, parse
+from arsenal_fast.identity.validity import LAST_MOMENT, Life
+
+AUDIENCE: Final = "arsenal-identity"
+"""``aud`` of a service token."""
+
+TYPE: Final = "JWT"
+"""``typ`` of every token that we write or take (RFC 7519 section 5.1)."""
+
+HEADER_PARAMETERS: Final = frozenset({"alg", "typ", "kid"})
+"""What a header may hold. Everything else (crit, b64, jku, jwk, x5u, zip) changes what a verifier would do."""
+
+SCOPES: Final = ("issue", "revoke", "audit", "metrics")
+"""What a service token may allow: protected prefixes, ending others' identities, reading the ledger, and the counts."""
+
+LEEWAY: Final = 60
+"""Seconds that a token may seem to begin in the future: the store's clock or another host's wrote it. An end
+has none: an expired token is expired."""
+
+MAX_TOKEN: Final = 4096  # octets; ours have 300 to 900, and a header section holds 16 KiB in all
+MAX_HEADER: Final = 256  # characters of the first part, the one that is parsed before a signature was checked
+MAX_RATE_LIMIT: Final = 1_000_000_000  # as RATE_LIMIT_REQUESTS
+_MAX_JTI: Final = 128
+
+IDENTITY_CLAIMS: Final = ("iss", "sub", "iat", "exp", "jti")
+SERVICE_CLAIMS: Final = (*IDENTITY_CLAIMS, "aud", "scope", "rate_limit")
+
+_LAST_SECOND: Final = LAST_MOMENT // 1000
+_BLOCK: Final = 64  # octets of a block of SHA-256
+_TO_URL: Final = bytes.maketrans(b"+/", b"-_")  # RFC 4648 section 5
+
+# RFC 4648 section 5 without padding (RFC 7515 section 2), in its one canonical form: section 3.5 has the spare
+# bits of the last character zero. A verifier that ignores them takes several texts for one token.
+_OCTETS: Final = r"(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048]|[A-Za-z0-9_-][AQgw])?"
+# RFC 7515 section 7.1. No signature at all has the right shape: then the algorithm is refused.
+_compact = re.compile(rf"(?=[^.]{{1,{MAX_HEADER}}}+\.[^.]){_OCTETS}\.{_OCTETS}\.{_OCTETS}").fullmatch
+# It becomes part of the store's keys and of log lines.
+_subject = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~@:/+-]{0,127}").fullmatch
+_decimal = re.compile(r"0|[1-9][0-9]{0,14}").fullmatch
+
+SUBJECT_RANGE: Final = "A subject is 1 to 128 of A-Z a-z 0-9 . _ ~ @ : / + -, and begins with a letter or digit."
+
+
+class Refusal(Enum):
+    """Why a token is not taken; ``sentence`` may be shown to whoever sent it."""
+
+    OVERSIZED = f"The token has more than {MAX_TOKEN} characters."
+    MALFORMED = "The text is not a token: three parts of base64url joined by dots, JSON in the first two."
+    HEADER = "The token's header has a parameter that this service does not accept."
+    TYPE = f"The token's header does not have the type {TYPE}."
+    ALGORITHM = "The token's header names no algorithm and key that this service accepts for such a token."
+    SIGNATURE = "The token was not signed by this service, or was changed afterwards."
+    DUPLICATE = "The token has the same member twice."
+    MISSING = "The token lacks a claim that a token of its kind has."
+    ISSUER = "The token was issued by somebody else or under another API_BASE_URL."
+    AUDIENCE = "The token is of the wrong kind or for another audience."
+    SUBJECT = "The token's subject is not one that a token of its kind has."
+    ID = "The token's jti is not one that a token of its kind has."
+    TIMES = "The token's times are not whole seconds with the end after the beginning."
+    FUTURE = "The token is not valid yet."
+    EXPIRED = "The token has expired."
+    SCOPE = f"The token's scope is not made of {', '.join(SCOPES)}."
+    RATE_LIMIT = f"The token's rate_limit is not a whole number from 1 to {MAX_RATE_LIMIT}."
+
+    @property
+    def sentence(self) -> str:
+        return self.value
+
+
+class DuplicateMember(ArsenalError):
+    """A JSON object has a name twice: readers differ in which one they take (RFC 8259 section 4)."""
+
+
+class IdentityToken(NamedTuple):
+    """A verified identity token: ``generated`` in ms is that of the life, ``expires`` is in seconds."""
+
+    id: str
+    generated_ms: int
+    expires_s: int
+
+
+class ServiceToken(NamedTuple):
+    """A verified service token; ``rate_limit`` in requests a window, ``expires`` in seconds."""
+
+    subject: str
+    scopes: frozenset[str]
+    rate_limit: int
+    expires: int
+
+
+class Peek(NamedTuple):
+    """What a text claims to be. Nothing in it has been verified."""
+
+    header: dict[str, Any]
+    claims: dict[str, Any]
+
+
+# Writing.
+
+
+def encode(octets: bytes) -> bytes:
+    """One part of a token: base64url without padding."""
+    return b2a_base64(octets, newline=False).translate(_TO_URL).rstrip(b"=")
+
+
+def decode(part: str) -> bytes:
+    """The octets of one part of a token that has the shape of one."""
+    return urlsafe_b64decode(part + "=" * (-len(part) % 4))
+
+
+def header(algorithm: str, kid: str | None = None) -> bytes:
+    """The first part, encoded: one text for each key, for its members are sorted."""
+    members = {"alg": algorithm, "typ": TYPE} | ({} if kid is None else {"kid": kid})
+    return encode(json.dumps(members, separators=(",", ":"), sort_keys=True).encode("ascii"))
+
+
+class IdentitySigner:
+    """Writes the identity tokens of one issuer and key, which all begin alike: that part is encoded once."""
+
+    __slots__ = ("_begun", "_sign", "_start")
+
+    def __init__(self, header: bytes, issuer: str, signer: Callable[[bytes], Callable[[bytes], bytes]]) -> None:
+        """``header``: the first part, encoded. ``signer(start)`` makes what signs octets that follow ``start``."""
+        begun = f'{{"iss":{json.dumps(issuer)},"sub":"'
+        whole = len(begun) - len(begun) % 3  # base64 turns three octets into four characters, whatever follows
+        self._start = header + b"." + encode(begun[:whole].encode("ascii"))
+        self._begun = begun[whole:]
+        self._sign = signer(self._start)
+
+    def token(self, identity: str, life: Life) -> str:
+        """The token of this life. ``identity`` is valid, so nothing in it is escaped."""
+        # encode(), spelled out twice, for this stands in the way of every new identity.
+        payload = f"{self._begun}{identity}{_claims_of(life)}".encode("ascii")
+        part = b2a_base64(payload, newline=False).translate(_TO_URL).rstrip(b"=")
+        signature = b2a_base64(self._sign(part), newline=False).translate(_TO_URL).rstrip(b"=")
+        return b"".join((self._start, part, b".", signature)).decode("ascii")
+
+
+@lru_cache(maxsize=64)
+def _claims_of(life: Life) -> str:
+    # Identities are issued many at a time, and then their lives are equal.
+    generated, expires = life
+    return f'","iat":{generated // 1000},"exp":{expires // 1000},"jti":"{generated}"}}'
+
+
+def service_payload(issuer: str, token: ServiceToken, issued: int, jti: str) -> bytes:
+    """The payload of a service token, not encoded. ValueError with one sentence where it would be refused."""
+    if unknown := token.scopes.difference(SCOPES):
+        raise ValueError(f"A scope is one of {', '.join(SCOPES)}; {len(unknown)} of those given are none.")
+    if _subject(token.subject) is None:
+        raise ValueError(SUBJECT_RANGE)
+    claims = {
+        "iss": issuer,
+        "aud": AUDIENCE,
+        "sub": token.subject,
+        "scope": " ".join(scope for scope in SCOPES if scope in token.scopes),
+        "rate_limit": token.rate_limit,
+        "iat": issued,
+        "exp": token.expires,
+        "jti": jti,
+    }
+    read = service_token(claims, issued)
+    if isinstance(read, Refusal):
+        raise ValueError(read.sentence)
+    return json.dumps(claims, separators=(",", ":")).encode("ascii")
+
+
+def hs256(key: bytes, start: bytes = b"") -> Callable[[bytes], bytes]:
+    """What signs ``start`` and what it is given with HMAC and SHA-256 (RFC 7518 section 3.2).
+
+    The two hashes have taken the padded key (and the start) already, as RFC 2104 section 4 proposes: a signature then
+    costs half of what ``hmac.digest`` does, which finds the algorithm and pads the key anew each time. A test holds
+    that they agree.
+    """
+    padded = (sha256(key).digest() if len(key) > _BLOCK else key).ljust(_BLOCK, b"\0")
+    inner = sha256(bytes(octet ^ 0x36 for octet in padded) + start).copy
+    outer = sha256(bytes(octet ^ 0x5C for octet in padded)).copy
+
+    def sign(signing_input: bytes) -> bytes:
+        message = inner()
+        message.update(signing_input)
+        signature = outer()
+        signature.update(message.digest())
+        return signature.digest()
+
+    return sign
+
+
+# Reading.
+
+
+def shape_fault(token: str) -> Refusal | None:
+    """Why a text can't be a token, told before anything in it is parsed; or None."""
+    if len(token) > MAX_TOKEN:
+        return Refusal.OVERSIZED
+    return None if _compact(token) else Refusal.MALFORMED
+
+
+def strict_object(octets: bytes) -> dict[str, Any]:
+    """The JSON object in UTF-8 that ``octets`` are; DuplicateMember, ValueError or RecursionError if none."""
+    value = json.loads(octets.decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_refuse_constant)
+    if type(value) is not dict:
+        raise ValueError("no JSON object")
+    return value
+
+
+def _distinct(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(members)
+    if len(value) != len(members):
+        raise DuplicateMember("a name twice in one JSON object")
+    return value
+
+
+def _refuse_constant(_name: str) -> None:
+    raise ValueError("NaN and Infinity are no JSON")
+
+
+def peek(token: str) -> Peek | Refusal:
+    """Header and claims of a text for people to look at: nothing is verified."""
+    if fault := shape_fault(token):
+        return fault
+    first, second, _ = token.split(".")
+    try:
+        return Peek(strict_object(decode(first)), strict_object(decode(second)))
+    except DuplicateMember:
+        return Refusal.DUPLICATE
+    except (ValueError, RecursionError):
+        return Refusal.MALFORMED
+
+
+def header_fault(octets: bytes) -> Refusal | None:
+    """Why a header whose signature holds is not taken, or None."""
+    try:
+        members = strict_object(octets)
+    except DuplicateMember:
+        return Refusal.DUPLICATE
+    except (ValueError, RecursionError):
+        return Refusal.MALFORMED
+    if not members.keys() <= HEADER_PARAMETERS:
+        return Refusal.HEADER
+    return None if members.get("typ") == TYPE else Refusal.TYPE
+
+
+def identity_token(claims: dict[str, Any], now: float) -> IdentityToken | Refusal:
+    """The identity token of these verified claims at ``now`` (seconds), which may be an expired one."""
+    if "aud" in claims:
+        return Refusal.AUDIENCE
+    if fault := _absent(claims, IDENTITY_CLAIMS) or _time_fault(claims, now):
+        return fault
+    subject, jti = claims["sub"], claims["jti"]
+    if not _is_identity(subject):
+        return Refusal.SUBJECT
+    if type(jti) is not str or _decimal(jti) is None or int(jti) // 1000 != claims["iat"]:
+        return Refusal.ID
+    return IdentityToken(subject, int(jti), claims["exp"])
+
+
+def service_token(claims: dict[str, Any], now: float) -> ServiceToken | Refusal:
+    """The service token of these verified claims at ``now`` (seconds), which may be an expired one."""
+    if claims.get("aud") != AUDIENCE:
+        return Refusal.AUDIENCE
+    if fault := _absent(claims, SERVICE_CLAIMS) or _time_fault(claims, now):
+        return fault
+    subject, jti, scopes, rate_limit = claims["sub"], claims["jti"], _scopes(claims["scope"]), claims["rate_limit"]
+    if type(subject) is not str or _subject(subject) is None:
+        return Refusal.SUBJECT
+    if type(jti) is not str or not 1 <= len(jti) <= _MAX_JTI:
+        return Refusal.ID
+    if scopes is None:
+        return Refusal.SCOPE
+    if type(rate_limit) is not int or not 1 <= rate_limit <= MAX_RATE_LIMIT:
+        return Refusal.RATE_LIMIT
+    return ServiceToken(subject, scopes, rate_limit, claims["exp"])
+
+
+def _absent(claims: dict[str, Any], names: tuple[str, ...]) -> Refusal | None:
+    return None if all(name in claims for name in names) else Refusal.MISSING
+
+
+def _time_fault(claims: dict[str, Any], now: float) -> Refusal | None:
+    """RFC 7519 sections 4.1.4 to 4.1.6, and no other number than a whole one: neither ``true`` nor 1e9."""
+    begin, end = claims["iat"], claims["exp"]
+    earliest = claims.get("nbf", begin)
+    for second in (begin, end, earliest):
+        if type(second) is not int or not 0 <= second <= _LAST_SECOND:
+            return Refusal.TIMES
+    if end <= max(begin, earliest):
+        return Refusal.TIMES
+    return Refusal.FUTURE if max(begin, earliest) > now + LEEWAY else None
+
+
+def _is_identity(subject: object) -> bool:
+    """An identity as this service writes it: the domain in lower case."""
+    if type(subject) is not str:
+        return False
+    identity = parse(subject)
+    return isinstance(identity, Identity) and identity.id == subject
+
+
+def _scopes(text: object) -> frozenset[str] | None:
+    """RFC 6749 section 3.3: words between single spaces, here each at most once; empty for none."""
+    if type(text) is not str:
+        return None
+    words = text.split(" ") if text else []
+    scopes = frozenset(words)
+    return scopes if len(scopes) == len(words) and scopes.issubset(SCOPES) else None

@@ -1,0 +1,315 @@
+"""The keys that sign and verify tokens.
+
+Signing is made by hand, for it stands in the way of every new identity: a prepared header, one HMAC or one
+Ed25519 signature, base64url. The same life gives the same token in every process. Verifying is PyJWT's, always:
+shape, header, algorithm, signature, ``aud``, ``iss`` and the presence of claims. Its clock is not used (time is
+an argument here), and it lets JSON members occur twice, so the verified claims go through ``identity.token``.
+
+Each key has one algorithm, which no token can change: HS256 for the secrets, EdDSA for Ed25519 keys. An Ed25519
+key is looked up by the whole first part of the token, as we write it; a token that begins otherwise is tried
+with the secrets. Service tokens know the secrets alone: whoever may read identities need not be able to allow
+anything. Nothing of a token beyond MAX_TOKEN characters or of a wrong shape is parsed.
+
+PyJWT is imported by the first verification or by ``prepare``. In a serving process that takes 2 MB and 15 ms of
+CPU, with ``cryptography`` installed (it imports that too) 11 MB and 40 ms; the loop stands still meanwhile.
+"""
+
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from functools import partial
+from hashlib import sha256
+from json import dumps
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from arsenal_fast.config.secret import Secret
+from arsenal_fast.errors import ConfigurationError
+from arsenal_fast.tokens import claims as tokens
+from arsenal_fast.tokens.claims import IdentitySigner, IdentityToken, Refusal, ServiceToken
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+    from jwt.types import Options
+
+HS256: Final = "HS256"
+EDDSA: Final = "EdDSA"
+
+MAX_PEM_KEYS: Final = 8  # the one that signs, the next one, and those of the last rotations
+MAX_ISSUER: Final = 1024  # with it a token of the longest identity is within MAX_TOKEN
+
+_SECONDS_A_DAY: Final = 86_400
+
+# RFC 7468 section 2; what stands between the blocks is explanatory text.
+_PEM_BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----[^-]{1,4096}-----END \1-----")
+
+
+class _Key(NamedTuple):
+    """One key as PyJWT takes it, with the only algorithm that it may be used with."""
+
+    algorithm: str
+    key: Any
+
+
+class _Ed25519(NamedTuple):
+    """One Ed25519 key, of which the private part may be elsewhere."""
+
+    header: bytes
+    jwk: dict[str, str]
+    public: "Ed25519PublicKey"
+    private: "Ed25519PrivateKey | None"
+
+
+class Keys:
+    """Signs and verifies; raises ConfigurationError for keys that can't be used.
+
+    ``secret`` signs service tokens and, without ``private_key_pem``, identity tokens; ``previous`` verifies
+    only. ``private_key_pem`` has one or more PEM blocks: the first is the Ed25519 private key that signs
+    identity tokens, the others (private or public) verify only, and all are in ``jwks``.
+    """
+
+    def __init__(
+        self,
+        secret: Secret,
+        *,
+        issuer: str,
+        previous: Secret | None = None,
+        private_key_pem: Secret | None = None,
+    ) -> None:
+        if len(issuer) > MAX_ISSUER:
+            raise ConfigurationError([f"API_BASE_URL must have at most {MAX_ISSUER} characters to be put into tokens."])
+        self.issuer = issuer
+        """``iss`` of every token."""
+        self._secrets = tuple(_octets(each) for each in (secret, previous) if each is not None)
+        self._secret_header = tokens.header(HS256)
+        self._plain_header = self._secret_header.decode("ascii")
+        pem_keys = () if private_key_pem is None else _read_pem(private_key_pem)
+        self._known_headers = {key.header.decode("ascii"): key for key in pem_keys}
+        if len(self._known_headers) != len(pem_keys):
+            raise ConfigurationError(["JWT_PRIVATE_KEY has the same key twice."])
+        self._jwks = {"keys": [key.jwk for key in pem_keys]}
+        self._sign_secret = tokens.hs256(self._secrets[0])
+        self.sign_identity = self._identity_signer(pem_keys).token
+        """``sign_identity(identity, life)``: the token of this life of the id of a valid identity."""
+        self._library: _Library | None = None
+
+    def _identity_signer(self, pem_keys: "Sequence[_Ed25519]") -> IdentitySigner:
+        if not pem_keys:
+            return IdentitySigner(self._secret_header, self.issuer, partial(tokens.hs256, self._secrets[0]))
+        private = pem_keys[0].private
+        assert private is not None
+
+        def signer(start: bytes) -> Callable[[bytes], bytes]:
+            return lambda rest: private.sign(start + rest)
+
+        return IdentitySigner(pem_keys[0].header, self.issuer, signer)
+
+    def mint_service(
+        self,
+        subject: str,
+        scopes: Sequence[str],
+        rate_limit: int,
+        days: int,
+        now: float,
+        jti: str | None = None,
+    ) -> str:
+        """A service token from ``now`` (seconds) on; ValueError with one sentence where it would be refused.
+
+        ``jti``: 22 characters of chance by default.
+        """
+        issued = int(now)
+        token = ServiceToken(subject, frozenset(scopes), rate_limit, issued + days * _SECONDS_A_DAY)
+        payload = tokens.service_payload(self.issuer, token, issued, jti or secrets.token_urlsafe(16))
+        signing_input = self._secret_header + b"." + tokens.encode(payload)
+        return (signing_input + b"." + tokens.encode(self._sign_secret(signing_input))).decode("ascii")
+
+    def jwks(self) -> dict[str, list[dict[str, str]]]:
+        """The JWK Set (RFC 7517 section 5) of the Ed25519 keys; without one it is empty."""
+        return self._jwks
+
+    def verify_identity(self, token: str, now: float) -> IdentityToken | Refusal:
+        """The identity token that this is at ``now`` (seconds), or why it is none."""
+        read = self.read_identity(token, now)
+        if isinstance(read, IdentityToken) and read.expires_s <= now:
+            return Refusal.EXPIRED
+        return read
+
+    def read_identity(self, token: str, now: float) -> IdentityToken | Refusal:
+        """As ``verify_identity``, but an expired token is read too: what was it the token of?"""
+        claims = self._claims(token, None)
+        return claims if isinstance(claims, Refusal) else tokens.identity_token(claims, now)
+
+    def verify_service(self, token: str, now: float) -> ServiceToken | Refusal:
+        """The service token that this is at ``now`` (seconds), or why it is none."""
+        claims = self._claims(token, tokens.AUDIENCE)
+        read = claims if isinstance(claims, Refusal) else tokens.service_token(claims, now)
+        if isinstance(read, ServiceToken) and read.expires <= now:
+            return Refusal.EXPIRED
+        return read
+
+    def prepare(self) -> None:
+        """Import PyJWT now, so that the first verification does not have to wait for it."""
+        if self._library is None:
+            self._library = _Library(self.issuer, self._secrets)
+
+    def _claims(self, token: str, audience: str | None) -> dict[str, Any] | Refusal:
+        """The claims of a token whose signature, issuer and audience hold; its times were not looked at."""
+        if fault := tokens.shape_fault(token):
+            return fault
+        self.prepare()
+        assert self._library is not None
+        first, payload, _ = token.split(".")
+        known = self._known_headers.get(first) if audience is None else None
+        key = self._library.secret_key if known is None else _Key(EDDSA, known.public)
+        if fault := self._library.fault(token, key, audience):
+            return fault
+        if known is None and (fault := self._header_fault(first)):
+            return fault
+        try:
+            return tokens.strict_object(tokens.decode(payload))
+        except tokens.DuplicateMember:
+            return Refusal.DUPLICATE
+        except (ValueError, RecursionError):  # PyJWT takes NaN, and UTF-16
+            return Refusal.MALFORMED
+
+    def _header_fault(self, first: str) -> Refusal | None:
+        """Our own header needs no look; another's may be written otherwise, or say more."""
+        return None if first == self._plain_header else tokens.header_fault(tokens.decode(first))
+
+
+class _Library:
+    """PyJWT, set up once for one issuer and its secrets."""
+
+    def __init__(self, issuer: str, hmac_keys: tuple[bytes, ...]) -> None:
+        # Here and not above: it takes tens of milliseconds and megabytes, which who only signs can do without.
+        import jwt  # noqa: PLC0415
+        from jwt.algorithms import HMACAlgorithm  # noqa: PLC0415
+
+        class Secrets(HMACAlgorithm):
+            """HS256 with any of our secrets, which are no keys of another kind and were judged at the start."""
+
+            def prepare_key(self, key: Any) -> Any:
+                return key
+
+            def check_key_length(self, _key: Any) -> str | None:
+                return None
+
+            def verify(self, msg: bytes, key: Any, sig: bytes) -> bool:
+                return any(super(Secrets, self).verify(msg, each, sig) for each in key)
+
+        # A key that carries its algorithm is PyJWT's way to bring an own one. The zeros are replaced at once.
+        secret_key = jwt.PyJWK({"kty": "oct", "k": tokens.encode(bytes(32)).decode("ascii")}, HS256)
+        secret_key.Algorithm = Secrets(HMACAlgorithm.SHA256)
+        secret_key.key = hmac_keys
+        self.secret_key = _Key(HS256, secret_key)
+        self._issuer = issuer
+        self._identity_options = _options(tokens.IDENTITY_CLAIMS)
+        self._service_options = _options(tokens.SERVICE_CLAIMS)
+        self._decode = jwt.PyJWT().decode_complete
+        self._invalid = jwt.InvalidTokenError
+        self._refusals: tuple[tuple[type[Exception], Refusal], ...] = (
+            (jwt.InvalidSignatureError, Refusal.SIGNATURE),
+            (jwt.InvalidAlgorithmError, Refusal.ALGORITHM),
+            (jwt.InvalidAudienceError, Refusal.AUDIENCE),
+            (jwt.InvalidIssuerError, Refusal.ISSUER),
+            (jwt.exceptions.InvalidSubjectError, Refusal.SUBJECT),
+            (jwt.exceptions.InvalidJTIError, Refusal.ID),
+            (jwt.DecodeError, Refusal.MALFORMED),
+        )
+
+    def fault(self, token: str, key: _Key, audience: str | None) -> Refusal | None:
+        """Why PyJWT refuses the token, or None: it verifies."""
+        try:
+            self._decode(
+                token,
+                key.key,
+                algorithms=[key.algorithm],
+                options=self._identity_options if audience is None else self._service_options,
+                audience=audience,
+                issuer=self._issuer,
+            )
+        except self._invalid as error:
+            return self._refusal(error)
+        except (ValueError, RecursionError):  # which older releases let through
+            return Refusal.MALFORMED
+        return None
+
+    def _refusal(self, error: Exception) -> Refusal:
+        claim = getattr(error, "claim", None)  # of MissingRequiredClaimError
+        if claim is not None:
+            return _MISSING.get(claim, Refusal.MISSING)
+        for kind, refusal in self._refusals:
+            if isinstance(error, kind):
+                return refusal
+        return Refusal.HEADER  # crit, kid
+
+
+def _options(claims: Sequence[str]) -> "Options":
+    # The times would be compared with PyJWT's own clock.
+    return {"require": list(claims), "strict_aud": True, "verify_exp": False, "verify_iat": False, "verify_nbf": False}
+
+
+_MISSING: Final = {"aud": Refusal.AUDIENCE, "iss": Refusal.ISSUER}
+
+
+def draw_secret() -> Secret:
+    """A secret for a service that was given none: its tokens end with it. Draw it before the workers fork."""
+    return Secret(secrets.token_urlsafe(48))
+
+
+def _octets(secret: Secret) -> bytes:
+    octets = secret.reveal().encode("utf-8")
+    if not octets:
+        raise ConfigurationError(["JWT_SECRET must not be empty."])
+    return octets
+
+
+def _read_pem(pem: Secret) -> tuple[_Ed25519, ...]:
+    """The keys of a JWT_PRIVATE_KEY; raises ConfigurationError, whose sentences repeat nothing of it."""
+    blocks = list(_PEM_BLOCK.finditer(pem.reveal()))
+    if not 1 <= len(blocks) <= MAX_PEM_KEYS:
+        raise _unusable(f"must be 1 to {MAX_PEM_KEYS} PEM blocks, not {len(blocks)}")
+    keys = tuple(_read_block(number, block) for number, block in enumerate(blocks, 1))
+    if keys[0].private is None:
+        raise _unusable("begins with a public key: the first must be the private one that signs")
+    return keys
+
+
+def _read_block(number: int, block: re.Match[str]) -> _Ed25519:
+    try:
+        from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 an extra, and 8 MB
+        from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
+            Ed25519PrivateKey,
+            Ed25519PublicKey,
+        )
+    except ImportError:
+        raise _unusable("needs the package cryptography: pip install 'arsenal-fast[eddsa]'") from None
+    label, text = block[1], block[0].encode("ascii", "replace")
+    key: object = None
+    try:
+        if label == "PRIVATE KEY":
+            key = serialization.load_pem_private_key(text, password=None)
+        elif label == "PUBLIC KEY":
+            key = serialization.load_pem_public_key(text)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if isinstance(key, Ed25519PrivateKey):
+        return _ed25519(key.public_key(), key)
+    if isinstance(key, Ed25519PublicKey):
+        return _ed25519(key, None)
+    raise _unusable(
+        f"must hold Ed25519 keys without a password, as `openssl genpkey -algorithm ed25519` makes them; "
+        f"block {number} is none"
+    )
+
+
+def _ed25519(public: "Ed25519PublicKey", private: "Ed25519PrivateKey | None") -> _Ed25519:
+    """With the thumbprint of RFC 7638 as its id, which every replica derives alike; RFC 8037 section 2."""
+    jwk = {"crv": "Ed25519", "kty": "OKP", "x": tokens.encode(public.public_bytes_raw()).decode("ascii")}
+    thumbprint = sha256(dumps(jwk, separators=(",", ":")).encode("ascii")).digest()  # of the members in this order
+    kid = tokens.encode(thumbprint).decode("ascii")
+    return _Ed25519(tokens.header(EDDSA, kid), {**jwk, "kid": kid, "use": "sig", "alg": EDDSA}, public, private)
+
+
+def _unusable(rest: str) -> ConfigurationError:
+    return ConfigurationError([f"JWT_PRIVATE_KEY {rest}."])

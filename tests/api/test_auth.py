@@ -1,0 +1,418 @@
+"""Who asks: an address, or the subject of a service token with a limit of its own; and what a refusal says."""
+
+from typing import Any
+
+import pytest
+
+from arsenal_fast.api import auth
+from arsenal_fast.ratelimit.quota import Quota
+from arsenal_fast.tokens.claims import Refusal, ServiceToken
+from tests.support.rig import KEYS, START, Answer, Client, Rig, request
+from tests.support.tokens import hs256_keys
+
+ID = "/api/v1/id?prefix=player&run=1"
+LIMITS = "/api/v1/limits"
+IDENTITY = "player-1@sports.api.yourbook.com/v1:id"
+DAY = 86_400  # seconds
+
+BEARERS = [
+    (b"Bearer abc", b"abc"),
+    (b"bearer abc", b"abc"),
+    (b"BEARER abc", b"abc"),
+    (b"Bearer    abc", b"abc"),
+    (b"Bearer aZ09-._~+/==", b"aZ09-._~+/=="),
+    (b"Bearer " + b"a" * 8000, b"a" * 8000),
+    (b"", None),
+    (b"Bearer", None),
+    (b"Bearer ", None),
+    (b"Bearer =", None),
+    (b"Bearerabc", None),
+    (b"Bearer\tabc", None),
+    (b"Bearer abc def", None),
+    (b"Bearer abc ", None),
+    (b"Bearer abc\n", None),
+    (b"Bearer a=b", None),
+    (b"Bearer a,b", None),
+    (b'Bearer "abc"', None),
+    (b"Bearer \xff", None),
+    (b"Bearer a\0", None),
+    (b"Basic YTpi", None),
+    (b"Digest abc", None),
+    (b"xBearer abc", None),
+    (b" Bearer abc", None),
+    (b"abc", None),
+]
+
+
+@pytest.mark.parametrize(("authorization", "token"), BEARERS, ids=lambda value: repr(value)[:30])
+def test_credentials_are_the_scheme_bearer_and_one_token(authorization: bytes, token: bytes | None) -> None:
+    assert auth.bearer(authorization) == token
+
+
+def good(*scopes: str, subject: str = "sports-book", rate_limit: int = 1000, begun: float = START) -> str:
+    return "Bearer " + KEYS.mint_service(subject, scopes, rate_limit, 1, begun)
+
+
+GOOD = good("issue", "revoke", "audit")
+FOREIGN = "Bearer " + hs256_keys().mint_service("sports-book", ["issue"], 1000, 1, START)
+EXPIRED = good("issue", begun=START - DAY)
+FUTURE = good("issue", begun=START + 61)
+IDENTITY_TOKEN = "Bearer " + Rig().token(IDENTITY)
+
+# What is sent, and the refusal; None: it is no bearer token.
+BAD: list[tuple[str, Refusal | None]] = [
+    ("Bearer", None),
+    ("Bearer one two", None),
+    ("Bearer nonsense", Refusal.MALFORMED),
+    (f"Bearer {'a' * 5000}", Refusal.OVERSIZED),
+    (GOOD[:-5] + "AAAAA", Refusal.SIGNATURE),
+    (FOREIGN, Refusal.SIGNATURE),
+    (EXPIRED, Refusal.EXPIRED),
+    (FUTURE, Refusal.FUTURE),
+    (IDENTITY_TOKEN, Refusal.AUDIENCE),
+]
+bad_tokens = pytest.mark.parametrize(("authorization", "refusal"), BAD, ids=lambda value: str(value)[-24:])
+
+
+@pytest.mark.parametrize("authorization", ["Basic dXNlcjpwYXNzd29yZA==", "Digest a=b", "", "Bearerabc"])
+def test_a_scheme_that_is_not_known_is_challenged_without_an_error_code(authorization: str) -> None:
+    """RFC 6750 3.1: who tried another method is told nothing but the one that is supported."""
+    answer = Rig().get(ID, Authorization=authorization)
+    assert answer.status == 401
+    assert answer.headers["www-authenticate"] == 'Bearer realm="arsenal-identity"'
+
+
+@bad_tokens
+@pytest.mark.parametrize("target", [ID, "/api/v1/nothing", "/api/v1/audit"])
+def test_a_bad_token_is_refused_with_the_challenge_that_says_why(
+    authorization: str, refusal: Refusal | None, target: str
+) -> None:
+    answer = Rig().get(target, Authorization=authorization)
+    assert answer.status == 401
+    assert answer.headers["content-type"] == "application/problem+json"
+    if refusal is None:
+        challenge, detail = 'error="invalid_request"', "Authorization must be 'Bearer' and a service token."
+    else:
+        challenge = f'error="invalid_token", error_description="{refusal.sentence}"'
+        detail = refusal.sentence
+    assert answer.headers["www-authenticate"] == f'Bearer realm="arsenal-identity", {challenge}'
+    assert answer.json["detail"] == detail
+    assert authorization.rsplit(maxsplit=1)[-1] not in answer.body.decode().replace("Bearer", "")
+
+
+def test_no_sentence_of_a_refusal_breaks_out_of_its_quotes() -> None:
+    assert not [refusal for refusal in Refusal if set(refusal.sentence) & {'"', "\\"} or not refusal.sentence.isascii()]
+
+
+BATCH = {"environments": [{"name": "a", "prefix": "free"}, {"name": "b", "prefix": "player"}]}
+
+# What is asked for, and the scope that it needs.
+GUARDED: list[tuple[str, object, str, str]] = [
+    ("/api/v1/audit", None, "audit", "The audit"),
+    ("/api/v1/revoke", {"identity": IDENTITY}, "revoke", "To revoke an identity without its token"),
+    ("/api/v1/revoke", {"issued_before": "2025-11-22T10:00:00Z"}, "revoke", "To revoke more than one identity"),
+    ("/api/v1/revoke", {"prefix": "player", "issued_before": "nonsense"}, "revoke", "To revoke more than one identity"),
+    (ID, None, "issue", "An identity with a protected prefix"),
+    ("/api/v1/identities", BATCH, "issue", "An identity with a protected prefix"),
+]
+OTHERS = {"issue": ("revoke", "audit"), "revoke": ("issue", "audit"), "audit": ("issue", "revoke")}
+
+
+def ask(rig: Rig, target: str, body: object, **headers: str) -> Answer:
+    return rig.get(target, **headers) if body is None else rig.post(target, body, **headers)
+
+
+@pytest.mark.parametrize(("target", "body", "scope", "what"), GUARDED)
+def test_what_needs_a_scope_says_which_to_who_has_no_token_and_to_who_has_another(
+    target: str, body: object, scope: str, what: str
+) -> None:
+    rig = Rig(settings={"protected_prefixes": frozenset({"player"})})
+    without = ask(rig, target, body)
+    assert (without.status, without.json["detail"]) == (401, f"{what} needs a service token of scope {scope}.")
+    assert without.headers["www-authenticate"] == f'Bearer realm="arsenal-identity", scope="{scope}"'
+    for scopes in ((), OTHERS[scope]):
+        other = ask(rig, target, body, Authorization=good(*scopes))
+        assert (other.status, other.json["detail"]) == (403, f"{what} needs the scope {scope}.")
+        assert other.headers["www-authenticate"] == (
+            f'Bearer realm="arsenal-identity", error="insufficient_scope", scope="{scope}"'
+        )
+    assert ask(rig, target, body, Authorization=good(scope)).status not in {401, 403}
+
+
+def test_a_browser_may_read_the_refusal() -> None:
+    rig = Rig(settings={"origins": ("https://a.example",)})
+    answer = rig.get(ID, Authorization=FOREIGN, Origin="https://a.example")
+    assert answer.headers["access-control-allow-origin"] == "https://a.example"
+
+
+# Whom a request is charged to.
+
+
+def remaining(answer: Answer) -> int:
+    return int(answer.headers["x-ratelimit-remaining"])
+
+
+def test_no_two_subjects_share_a_limit_also_where_they_are_no_text() -> None:
+    subjects = ["a", "A", "", "\u00e9", "e\u0301", "\ud800", "\udfff", "?"]
+    keys = {auth.holder(ServiceToken(subject, frozenset(), 1, 1)) for subject in subjects}
+    assert len(keys) == len(subjects)
+
+
+def test_a_bad_token_is_charged_to_the_address_that_sent_it_and_limited() -> None:
+    rig = Rig(settings={"quota": Quota(3, 60)}, switched=True)
+    client = rig.connect()
+    answers = [client.get(ID, Authorization=each) for each in (FOREIGN, "Bearer x", FOREIGN, EXPIRED, GOOD)]
+    assert [answer.status for answer in answers] == [401, 401, 401, 429, 200]
+    assert [remaining(answer) for answer in answers[:3]] == [2, 1, 0]
+    assert {answer.headers["ratelimit-policy"] for answer in answers[:4]} == {'"default";q=3;w=60'}
+    assert rig.shared.admissions == [[("203.0.113.9", 1)]] * 4 + [[("sub:sports-book", 1)]]
+    assert [(client, status) for _, client, status in rig.access[:4]] == [("203.0.113.9", 401)] * 3 + [
+        ("203.0.113.9", 429)
+    ]
+
+
+def test_a_good_token_has_a_limit_of_its_own_whatever_the_address_has_used() -> None:
+    rig = Rig(settings={"quota": Quota(2, 60)})
+    mine = good(rate_limit=3)
+    assert [rig.get(ID).status for _ in range(3)] == [200, 200, 429]
+    answers = [rig.get(ID, Authorization=mine) for _ in range(4)]
+    assert [(answer.status, remaining(answer)) for answer in answers] == [(200, 2), (200, 1), (200, 0), (429, 0)]
+    assert {answer.headers["ratelimit-policy"] for answer in answers} == {'"token";q=3;w=60'}
+    assert answers[0].headers["ratelimit"] == '"token";r=2;t=20'
+    assert answers[3].json["violated-policies"] == ["token"]
+    assert answers[3].json["detail"] == "This client has used its 3 requests per 60 s; try again in 20 s."
+
+
+def test_a_subject_has_one_limit_from_wherever_it_comes_and_with_whichever_token() -> None:
+    rig = Rig()
+    tokens = [good(rate_limit=10), good("issue", rate_limit=10), good(rate_limit=10, begun=START - 5)]
+    seen = [
+        remaining(rig.connect((f"198.51.100.{host}", 1)).get(ID, Authorization=tokens[host % 3])) for host in range(6)
+    ]
+    assert seen == [9, 8, 7, 6, 5, 4]
+    assert remaining(rig.get(ID, Authorization=good(subject="bot", rate_limit=10))) == 9
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_token_with_the_quota_of_the_addresses_is_still_told_apart(first: int) -> None:
+    rig = Rig(settings={"quota": Quota(100, 3600)})
+    asked: list[dict[str, str]] = [{}, {"Authorization": good(rate_limit=100)}]
+    policies = ['"default";q=100;w=3600', '"token";q=100;w=3600']
+    for turn in (first, 1 - first, first):
+        assert rig.get(ID, **asked[turn]).headers["ratelimit-policy"] == policies[turn]
+        assert rig.get(LIMITS, **asked[turn]).headers["ratelimit-policy"] == policies[turn]
+
+
+def test_no_token_has_more_than_the_limiters_grain_can_tell_apart() -> None:
+    rig = Rig(settings={"quota": Quota(1, 1)})
+    answer = rig.get(ID, Authorization=good(rate_limit=1_000_000_000))
+    assert answer.headers["ratelimit-policy"] == '"token";q=1000000;w=1'
+
+
+def test_many_different_quotas_are_served_in_bounded_memory() -> None:
+    rig = Rig()
+    for limit in range(1, 600):
+        answer = rig.get(ID, Authorization=good(subject=f"bot{limit}", rate_limit=limit))
+        assert answer.headers["ratelimit-policy"] == f'"token";q={limit};w=3600'
+    assert len(rig.service.admission._lines) <= 256
+    assert rig.get(ID).headers["ratelimit-policy"] == '"default";q=100;w=3600'
+
+
+def test_limits_tells_the_limit_of_the_token() -> None:
+    rig = Rig()
+    rig.get(ID, Authorization=good(rate_limit=7))
+    body = rig.get(LIMITS, Authorization=good(rate_limit=7)).json
+    assert body == {
+        "client": "sub:sports-book",
+        "policy": "token",
+        "limit": 7,
+        "window": 3600,
+        "remaining": 6,
+        "reset": 515,
+    }
+
+
+def test_with_the_limiter_off_a_token_still_counts_for_what_it_allows() -> None:
+    rig = Rig(settings={"quota": None, "protected_prefixes": frozenset({"player"})})
+    answer = rig.get(ID, Authorization=good("issue"))
+    assert answer.status == 200
+    assert not [name for name in answer.headers if "ratelimit" in name]
+    assert [rig.get(ID).status, rig.get(ID, Authorization=FOREIGN).status] == [401, 401]
+
+
+def test_the_limit_of_a_token_is_the_worker_s_own_while_the_store_is_away() -> None:
+    rig = Rig(switched=True)
+    rig.shared.away = True
+    mine = good(rate_limit=2)
+    assert [rig.get(ID, Authorization=mine).status for _ in range(3)] == [200, 200, 429]
+    assert rig.get(ID).status == 200
+
+
+# Methods and places where a token does not matter.
+
+
+def test_head_is_refused_with_the_same_lines_and_no_body() -> None:
+    rig = Rig()
+    head = rig.connect().get(ID, method="HEAD", Authorization=FOREIGN)
+    full = rig.get(ID, Authorization=FOREIGN)
+    assert (head.status, head.body) == (401, b"")
+    assert head.headers["www-authenticate"] == full.headers["www-authenticate"]
+    assert head.headers["content-length"] == full.headers["content-length"]
+    assert rig.connect().get(ID, method="HEAD", Authorization=GOOD).headers["ratelimit-policy"].startswith('"token"')
+
+
+FREE = [
+    ("GET", "/api/health", 200),
+    ("GET", "/api/health/live", 200),
+    ("GET", "/api/health/ready", 200),
+    ("GET", "/api/metrics", 200),
+    ("GET", "/api/docs", 200),
+    ("GET", "/.well-known/jwks.json", 200),
+    ("OPTIONS", "*", 204),
+    ("OPTIONS", "/api/health", 204),
+    ("GET", "/nothing", 404),
+]
+
+
+@bad_tokens
+@pytest.mark.parametrize(("method", "target", "status"), FREE)
+def test_what_is_free_is_free_for_everybody(
+    method: str, target: str, status: int, authorization: str, refusal: Refusal | None
+) -> None:
+    answer = Rig().connect().get(target, method=method, Authorization=authorization)
+    assert (answer.status, answer.headers.get("www-authenticate")) == (status, None)
+
+
+@bad_tokens
+@pytest.mark.parametrize(("method", "target"), [("GET", LIMITS), ("HEAD", LIMITS), ("OPTIONS", "/api/v1/id")])
+def test_a_bad_token_is_charged_also_where_a_good_one_or_none_is_not(
+    method: str, target: str, authorization: str, refusal: Refusal | None
+) -> None:
+    rig = Rig(settings={"quota": Quota(1, 60)})
+    assert rig.connect().get(target, method=method).status in {200, 204}
+    assert rig.connect().get(target, method=method, Authorization=GOOD).status in {200, 204}
+    refused = [rig.connect().get(target, method=method, Authorization=authorization) for _ in range(2)]
+    assert [answer.status for answer in refused] == [401, 429]
+
+
+def test_two_authorizations_are_no_request() -> None:
+    client = Rig().connect()
+    client.send(f"GET {ID} HTTP/1.1\r\nHost: a\r\nAuthorization: {GOOD}\r\nAuthorization: {GOOD}\r\n\r\n".encode())
+    assert client.answers("GET")[0].status == 400
+
+
+# The short way.
+
+
+def spied(rig: Rig) -> list[str]:
+    """The keys of the clients whose requests were recognised by their octets."""
+    keys: list[str] = []
+    admit_prepared = rig.service.admit_prepared
+
+    def spy(exchange: Any) -> None:
+        if exchange.octets:
+            keys.append(exchange.client.key)
+        admit_prepared(exchange)
+
+    rig.service.admit_prepared = spy
+    return keys
+
+
+def test_a_token_that_comes_again_is_recognised_and_another_one_is_read() -> None:
+    rig = Rig()
+    keys, client = spied(rig), rig.connect()
+    one, other = good(rate_limit=10), good(subject="bot", rate_limit=20)
+    seen = [client.get(ID, Authorization=each) for each in (one, one, one, one, one, other, other, one)]
+    assert keys == ["sub:sports-book"] * 4 + ["sub:bot"]
+    assert [remaining(answer) for answer in seen] == [9, 8, 7, 6, 5, 19, 18, 4]
+    policies = [answer.headers["ratelimit-policy"] for answer in seen[4:6]]
+    assert policies == ['"token";q=10;w=3600', '"token";q=20;w=3600']
+
+
+def test_behind_a_proxy_the_token_is_charged_and_not_the_address_it_came_from() -> None:
+    rig = Rig(settings={"trusted_proxies": ["203.0.113.0/24"]}, switched=True)
+    keys, client, mine = spied(rig), rig.connect(), good()
+    for host in range(20):
+        client.get(ID, Authorization=mine, X_Forwarded_For=f"198.51.100.{host}")
+    assert keys
+    assert set(keys) == {"sub:sports-book"}
+    assert rig.shared.admissions == [[("sub:sports-book", 1)]] * 20
+    client.get(ID, X_Forwarded_For="198.51.100.1")
+    assert rig.shared.admissions[-1] == [("198.51.100.1", 1)]
+
+
+def test_a_bad_token_never_opens_the_short_way() -> None:
+    rig = Rig()
+    keys, client = spied(rig), rig.connect()
+    client.get(ID)
+    assert [client.get(ID, Authorization=FOREIGN).status for _ in range(3)] == [401] * 3
+    assert keys == []
+
+
+def ending(rig: Rig) -> tuple[Client, str]:
+    """A client on the short way with a token that ends in a minute."""
+    client, mine = rig.connect(), good(begun=START - DAY + 60)
+    for _ in range(3):
+        assert client.get(ID, Authorization=mine).status == 200
+    return client, mine
+
+
+@pytest.mark.parametrize("short_way", [True, False])
+@pytest.mark.parametrize("quota", [Quota(100, 3600), None])
+@pytest.mark.parametrize("switched", [True, False])
+def test_the_first_request_after_a_token_has_ended_is_refused(
+    short_way: bool, quota: Quota | None, switched: bool
+) -> None:
+    rig = Rig(settings={"quota": quota}, short_way=short_way, switched=switched)
+    keys = spied(rig)
+    client, mine = ending(rig)
+    rig.advance(59.999)
+    assert client.get(ID, Authorization=mine).status == 200
+    assert len(keys) == (3 if short_way else 0)
+    rig.advance(0.001)
+    answer = client.get(ID, Authorization=mine)
+    assert answer.status == 401
+    assert answer.headers["www-authenticate"].endswith('error_description="The token has expired."')
+    if quota is not None:
+        assert remaining(answer) == 99, "charged to the address"
+    assert client.get(ID, Authorization=mine).status == 401
+    assert client.get(ID).status == 200, "the connection lives on"
+
+
+def test_of_one_tick_only_the_requests_of_the_token_that_has_ended_are_refused() -> None:
+    rig = Rig(switched=True)
+    client, mine = ending(rig)
+    other, lasting = rig.connect(), good(subject="bot")
+    for _ in range(3):
+        other.get(ID, Authorization=lasting)
+    del rig.shared.admissions[:]
+    rig.advance(60)
+    other.deliver(request("GET", ID, Authorization=lasting))
+    client.deliver(request("GET", ID, Authorization=mine))
+    looking = rig.connect()
+    looking.deliver(request("GET", LIMITS))
+    rig.tick()
+    assert [each.answers("GET")[0].status for each in (other, client, looking)] == [200, 401, 200]
+    assert rig.shared.admissions == [[("sub:bot", 1), ("203.0.113.9", 1)]]
+
+
+def test_a_token_whose_quota_is_that_of_addresses_is_told_of_its_own_policy_also_in_one_tick_with_them() -> None:
+    rig = Rig(settings={"quota": Quota(10, 3600)})
+    first, second = rig.connect(), rig.connect()
+    first.deliver(request("GET", ID))
+    second.deliver(request("GET", ID, Authorization=good(rate_limit=10)))
+    rig.tick()
+    policies = [client.answers("GET")[0].headers["ratelimit-policy"] for client in (first, second)]
+    assert policies == ['"default";q=10;w=3600', '"token";q=10;w=3600']
+
+
+def test_requests_of_tokens_and_addresses_in_one_tick_are_told_apart() -> None:
+    rig = Rig(settings={"quota": Quota(2, 60)}, switched=True)
+    first, second = rig.connect(), rig.connect()
+    mine = good(rate_limit=3)
+    first.deliver((request("GET", ID) + request("GET", ID, Authorization=mine)) * 3)
+    second.deliver(request("GET", ID, Authorization=mine) + request("GET", ID, Authorization=FOREIGN))
+    rig.tick()
+    statuses = [answer.status for answer in first.answers(*["GET"] * 6) + second.answers("GET", "GET")]
+    assert statuses == [200, 200, 200, 200, 429, 200, 429, 429]
+    assert rig.shared.admissions == [[("203.0.113.9", 4), ("sub:sports-book", 4)]]

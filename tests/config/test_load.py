@@ -1,0 +1,513 @@
+"""The configuration: what is read, what is refused, what is never shown."""
+
+import dataclasses
+import inspect
+import json
+from pathlib import Path
+
+import pytest
+
+from arsenal_fast.config import load as configuration
+from arsenal_fast.config import parsers
+from arsenal_fast.config.load import Config, Secret, cpus_of_quota, load, markdown_table, rows
+from arsenal_fast.config.schema import TABLE
+from arsenal_fast.errors import ConfigurationError
+from arsenal_fast.stores.redis.url import parse_url
+
+ROOT = Path(__file__).parent.parent
+KEY = "Zm9ydHktZWlnaHQgb2N0ZXRzIG9mIG5vYm9keSdzIGJ1c2luZXNz"
+PRODUCTION = {
+    "NODE_ENV": "production",
+    "REDIS_URL": "redis://redis:6379/1",
+    "JWT_SECRET": KEY,
+    "API_BASE_URL": "https://identity.api.yourbook.com",
+    "CORS_ORIGIN": "https://sports.yourbook.com",
+}
+
+
+def faults(environ: dict[str, str]) -> tuple[str, ...]:
+    with pytest.raises(ConfigurationError) as caught:
+        load(environ)
+    return caught.value.faults
+
+
+def example() -> dict[str, str]:
+    """What Docker Compose would read from .env.production.example."""
+    lines = (ROOT / ".env.production.example").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def test_an_empty_environment_is_a_development_service_in_memory() -> None:
+    config = load({})
+    assert (config.node_env, config.host, config.port, config.workers) == ("development", "0.0.0.0", 3655, 1)
+    assert config.embedded
+    assert not config.production
+    assert not config.tls
+    assert (config.rate_limit_requests, config.rate_limit_window) == (100, 3600)
+    assert config.rate_limit_on_redis_failure == "local"
+    assert config.redis_timeout_ms == 250
+    assert config.cors_origin == ("*",)
+    assert config.api_base_url == "http://localhost:3655"
+    assert config.jwt_secret is None
+    assert config.identity_domain == "sports.api.yourbook.com"
+    assert (config.log_format, config.log_level, config.access_log) == ("text", "info", "errors")
+    assert (config.drain_delay, config.drain_seconds) == (0, 25)
+    assert config.warnings == ()
+
+
+def test_production_has_its_own_defaults() -> None:
+    config = load(PRODUCTION)
+    assert config.production
+    assert (config.log_format, config.drain_delay) == ("ecs", 5)
+    assert config.warnings == ()
+
+
+def test_an_empty_value_counts_as_absent() -> None:
+    assert load({row.name: "" for row in TABLE}) == load({})
+
+
+def test_each_variable_is_an_attribute_and_each_attribute_a_variable() -> None:
+    attributes = [field.name for field in dataclasses.fields(Config)]
+    assert sorted(attributes) == sorted([row.name.lower() for row in TABLE] + ["given", "warnings"])
+
+
+def test_each_value_has_the_type_that_its_attribute_announces() -> None:
+    plain = {"int": int, "str": str, "float": float, "Secret": Secret}
+    config = load(PRODUCTION)
+    for name, annotation in inspect.get_annotations(Config).items():
+        if getattr(annotation, "__name__", "") in plain:
+            assert type(getattr(config, name)) is plain[annotation.__name__], name
+
+
+def test_each_row_stands_by_itself() -> None:
+    for row in TABLE:
+        assert row.doc.endswith("."), row.name
+        assert row.allowed, row.name
+        for default in filter(None, (row.default.replace("PORT", "1"), row.in_production)):
+            row.read(default)
+
+
+ACCEPTED = [
+    ("NODE_ENV", "Production", "production"),
+    ("HOST", "::", "::"),
+    ("HOST", "0:0:0:0:0:0:0:1", "::1"),
+    ("HOST", "localhost", "localhost"),
+    ("PORT", "1", 1),
+    ("PORT", "65535", 65535),
+    ("WORKERS", "64", 64),
+    ("REDIS_TIMEOUT_MS", "10", 10),
+    ("RATE_LIMIT_REQUESTS", "0", 0),
+    ("RATE_LIMIT_WINDOW", "1", 1),
+    ("RATE_LIMIT_ON_REDIS_FAILURE", "closed", "closed"),
+    ("TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::/32,127.0.0.1", ("10.0.0.0/8", "2001:db8::/32", "127.0.0.1")),
+    ("CORS_ORIGIN", "*", ("*",)),
+    ("CORS_ORIGIN", "HTTPS://A.Example:443, http://b.example:8080", ("https://a.example", "http://b.example:8080")),
+    ("CORS_ORIGIN", "http://[::1]:3000", ("http://[::1]:3000",)),
+    ("CORS_ORIGIN", "HTTPS://*.YourBook.com:443", ("https://*.yourbook.com",)),
+    ("CORS_ORIGIN", "capacitor://localhost,http://localhost", ("capacitor://localhost", "http://localhost")),
+    ("CORS_ORIGIN", "https://a.example,https://a.example", ("https://a.example",)),
+    ("API_BASE_URL", "https://Identity.example/base/", "https://identity.example/base"),
+    ("API_BASE_URL", "http://10.0.0.1:8080", "http://10.0.0.1:8080"),
+    ("API_BASE_URL", "http://identity_service:80", "http://identity_service"),
+    ("IDENTITY_DOMAIN", "Mail.Example", "mail.example"),
+    ("HEADER_TIMEOUT", "0.5", 0.5),
+    ("DRAIN_DELAY", "0", 0.0),
+    ("MEMORY_BUDGET", "200M", 200 << 20),
+    ("MEMORY_BUDGET", "512MiB", 512 << 20),
+    ("MEMORY_BUDGET", "1gb", 1 << 30),
+    ("MEMORY_BUDGET", "4096Ki", 4 << 20),
+    ("MEMORY_BUDGET", "209715200", 200 << 20),
+    ("MEMORY_BUDGET", "Auto", 0),
+    ("MAX_CONNECTIONS", "auto", 0),
+    ("LOG_LEVEL", "DEBUG", "debug"),
+    ("ACCESS_LOG", "all", "all"),
+    ("METRICS_ACCESS", "token", "token"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "value"), ACCEPTED)
+def test_a_good_value_is_read(name: str, text: str, value: object) -> None:
+    row = next(row for row in TABLE if row.name == name)
+    assert row.read(text) == value
+
+
+REFUSED = {
+    "JWT_SECRET_PREVIOUS": ["a\nb", "\x7f"],
+    "JWT_PRIVATE_KEY": ["", "secret", "/nowhere/key.pem", "file:/nowhere", "/dev/null", "-----BEGIN NOTHING-----"][1:],
+    "PROTECTED_PREFIXES": ["player-1", ",", "player,,prod", "a b", "é"],
+    "DATABASE_URL": [
+        "identity.db",
+        "sqlite:",
+        "sqlite://data/x.db",
+        "sqlite:///",
+        "mysql://h/d",
+        "postgresql://",
+        "NONE",
+    ],
+    "LEDGER_RETENTION_DAYS": ["-1", "36501", "1.5", "ten"],
+    "LEDGER_MAX_ROWS": ["-1", "1000000000001", "1e6", "1_000", "10GB"],
+    "NODE_ENV": ["prod", "production ", "pröduction"],
+    "HOST": ["example.org", "x86_64-conda-linux-gnu", "0.0.0.0:80", "fe80::1%eth0", "*", "0x7f.1", "127.1"],
+    "PORT": ["0", "65536", "-1", "+1", " 1", "1 ", "1_0", "0x50", "1e3", "3655.0", "٣٦٥٥", "²", "tcp://1.2.3.4:1"],
+    "WORKERS": ["0", "65", "-1", "1.5", "two", "automatic"],
+    "REDIS_URL": [
+        "localhost:6379",
+        "http://redis",
+        "redis:",
+        "redis://",
+        "redis://redis:0",
+        "redis://redis:70000",
+        "redis://redis/one",
+        "redis://redis/0\n",
+        "redis://redis/-1",
+        "unix://",
+        "memory",
+        "memory://x",
+        "REDIS://redis",
+    ],
+    "REDIS_TIMEOUT_MS": ["9", "10001", "250ms", "0.25"],
+    "RATE_LIMIT_REQUESTS": ["-1", "1e3", "100    # Requests per hour per IP", "9" * 30],
+    "RATE_LIMIT_WINDOW": ["0", "1h", "31536001"],
+    "RATE_LIMIT_ON_REDIS_FAILURE": ["allow"],
+    "TRUSTED_PROXIES": [
+        "10.0.0.1/8",
+        "10.0.0.0/33",
+        "proxy",
+        "10.0.0.0/8,",
+        "10.0.0.0/255.0.0.0",
+        "::1%lo",
+        "10.0.0.٣",
+    ],
+    "CORS_ORIGIN": [
+        "sports.yourbook.com",
+        "https://sports.yourbook.com/",
+        "https://a.example/path",
+        "https://*.example",
+        "https://*.*.example.com",
+        "https://a*.example.com",
+        "*.example.com",
+        "https://*..example.com",
+        "capacitor://localhost/path",
+        "file://localhost",
+        "capacitor:localhost",
+        "https://a.example,*",
+        "https://a.example,",
+        "https://a..example",
+        "https://a.example:0",
+        "https://a.example:65536",
+        "https://999.1.1.1",
+        "https://[::1",
+        "https://[:::]",
+        "null",
+        "ftp://a.example",
+        "https://a.example\r\nX-Evil: 1",
+        "https://ä.example",
+    ],
+    "API_BASE_URL": [
+        "identity.example",
+        "https://",
+        "https://a.example?x",
+        "https://a.example#x",
+        'https://a.example/"',
+        "https://a.example/\n",
+        "https://a.example//x",
+        "ftp://a.example",
+        "https://a.example:port",
+    ],
+    "JWT_SECRET": ["key\n", "k\0ey", "key\x7f", "\udc80"],
+    "IDENTITY_DOMAIN": ["-a.example", "a b", "a_b.example", "a..example", "ä.example", "a.example\n", "x" * 64],
+    "MEMORY_BUDGET": ["0", "200", "512k", "0x10M", "1.5G", "200 M", "-1G", "99999T", "M", "half"],
+    "IDENTITY_CACHE_SIZE": ["0", "64k"],
+    "MAX_CONNECTIONS": ["0", "1000001"],
+    "HEADER_TIMEOUT": ["0", "-1", "10s", ".5", "1.", "1e1", "inf", "nan", "3601"],
+    "BODY_TIMEOUT": ["0"],
+    "KEEP_ALIVE_TIMEOUT": ["0"],
+    "WRITE_TIMEOUT": ["0"],
+    "DRAIN_DELAY": ["301"],
+    "DRAIN_SECONDS": ["301", "-0"],
+    "TLS_CERT_FILE": ["/nowhere/tls.crt", "/", "/dev/null", "\0"],
+    "TLS_KEY_FILE": ["/nowhere/tls.key", "-----BEGIN PRIVATE KEY-----\nMIIE"],
+    "TLS_KEY_PASSWORD_FILE": ["/nowhere/password", "/", "hunter22"],
+    "LOG_FORMAT": ["json"],
+    "LOG_LEVEL": ["verbose", "20"],
+    "ACCESS_LOG": ["on", "true"],
+    "METRICS_ACCESS": ["closed", "tokens"],
+}
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name in REFUSED for text in REFUSED[name]])
+def test_a_bad_value_is_one_sentence_that_begins_with_its_variable(name: str, text: str) -> None:
+    told = [fault for fault in faults({name: text}) if fault.startswith(f"{name} ")]
+    assert len(told) == 1
+    assert told[0].endswith(".")
+    assert told[0].isascii()
+    assert told[0].isprintable()
+    assert len(told[0]) < 300
+
+
+def test_every_variable_has_something_that_it_refuses() -> None:
+    assert set(REFUSED) == {row.name for row in TABLE}
+
+
+def test_a_sentence_names_the_bad_text_and_the_range() -> None:
+    assert faults({"PORT": "70000"}) == ("PORT must be a whole number from 1 to 65535, not '70000'.",)
+
+
+def test_all_faults_are_told_at_once_in_the_order_of_the_table() -> None:
+    told = faults({"PORT": "x", "LOG_LEVEL": "x", "HOST": "x"})
+    assert [fault.split()[0] for fault in told] == ["HOST", "PORT", "LOG_LEVEL"]
+
+
+@pytest.mark.parametrize("name", ["REDIS_URL", "JWT_SECRET", "API_BASE_URL", "CORS_ORIGIN"])
+def test_production_insists_on_what_it_needs(name: str) -> None:
+    told = faults({key: value for key, value in PRODUCTION.items() if key != name})
+    assert len(told) == 1
+    assert told[0].startswith(f"{name} must be set when NODE_ENV is production")
+
+
+def test_production_without_anything_names_all_four() -> None:
+    assert len(faults({"NODE_ENV": "production"})) == 4
+
+
+def test_production_refuses_memory() -> None:
+    assert faults({**PRODUCTION, "REDIS_URL": "memory://"})[0].startswith("REDIS_URL must not be memory://")
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["your-production-jwt-secret-here", "x" * 31, "ä" * 15, "CHANGE-ME-" * 5, "your-production-jwt-secret-here" * 2],
+)
+def test_production_refuses_a_short_or_published_secret_and_does_not_repeat_it(secret: str) -> None:
+    told = faults({**PRODUCTION, "JWT_SECRET": secret})
+    assert len(told) == 1
+    assert told[0].startswith("JWT_SECRET ")
+    assert secret not in told[0]
+
+
+def test_the_length_of_a_secret_counts_in_octets() -> None:
+    assert load({**PRODUCTION, "JWT_SECRET": "äöüßéèêç" * 2}).jwt_secret is not None
+
+
+def test_development_warns_of_a_secret_that_production_would_refuse() -> None:
+    assert load({"JWT_SECRET": "short"}).warnings[0].startswith("JWT_SECRET would be refused in production")
+
+
+def test_memory_is_for_one_worker() -> None:
+    assert faults({"WORKERS": "2"}) == (
+        "WORKERS is 2 but REDIS_URL is memory://, which is for one worker: set REDIS_URL, or WORKERS to 1.",
+    )
+    assert load({"WORKERS": "2", "REDIS_URL": "redis://localhost"}).workers == 2
+
+
+def test_auto_is_as_many_workers_as_may_be() -> None:
+    assert load({"WORKERS": "auto"}).workers == 1
+    assert 1 <= load({"WORKERS": "AUTO", "REDIS_URL": "redis://localhost"}).workers <= 64
+
+
+@pytest.mark.parametrize(("text", "cpus"), [("max 100000\n", None), ("50000 100000\n", 1), ("250000 100000", 3)])
+def test_a_containers_quota_bounds_its_cpus(text: str, cpus: int | None) -> None:
+    assert cpus_of_quota(text) == cpus
+
+
+def test_a_limit_of_more_than_one_request_a_microsecond_is_refused() -> None:
+    assert "RATE_LIMIT_REQUESTS" in faults({"RATE_LIMIT_REQUESTS": "1000001", "RATE_LIMIT_WINDOW": "1"})[0]
+    assert load({"RATE_LIMIT_REQUESTS": "1000000", "RATE_LIMIT_WINDOW": "1"}).rate_limit_window == 1
+
+
+def test_tls_needs_both_files(tmp_path: Path) -> None:
+    file = tmp_path / "tls.pem"
+    file.touch()
+    assert faults({"TLS_CERT_FILE": str(file)})[0].startswith("TLS_KEY_FILE must be set too")
+    assert faults({"TLS_KEY_FILE": str(file)})[0].startswith("TLS_CERT_FILE must be set too")
+    assert faults({"TLS_KEY_PASSWORD_FILE": str(file)})[0].startswith("TLS_KEY_FILE must be set too")
+    config = load({"TLS_CERT_FILE": str(file), "TLS_KEY_FILE": str(file)})
+    assert config.tls
+    assert config.api_base_url == "https://localhost:3655"
+
+
+def test_the_default_base_url_follows_the_port() -> None:
+    assert load({"PORT": "8080"}).api_base_url == "http://localhost:8080"
+
+
+SECRET_URLS = [
+    ("redis://:hunter22@redis:6379/1", "redis://***@redis:6379/1"),
+    ("rediss://app:hunter22@[::1]/3", "rediss://***@[::1]:6379/3"),
+    ("unix://:hunter22@/run/redis.sock?db=2", "unix:///run/redis.sock?db=2".replace("///", "//***@/")),
+    ("redis://redis", "redis://redis:6379/0"),
+    ("memory://", "memory://"),
+]
+
+
+@pytest.mark.parametrize(("url", "shown"), SECRET_URLS)
+def test_a_redis_url_is_used_whole_and_shown_without_its_password(url: str, shown: str) -> None:
+    config = load({"REDIS_URL": url})
+    assert config.redis_url.reveal() == url
+    assert {name: value for name, value, _ in rows(config)}["REDIS_URL"] == shown
+    assert "hunter22" not in repr(config)
+
+
+def test_no_refusal_repeats_a_password() -> None:
+    for url in (
+        "redis://:hunter22@",
+        "redis://u:hunter22@a:b",
+        "redis//hunter22@x",
+        "redis://:hunter22/@x",
+        "hunter22",
+    ):
+        assert "hunter22" not in " ".join(faults({"REDIS_URL": url}))
+    assert "hunter22" not in " ".join(faults({"API_BASE_URL": "https://u:hunter22@example"}))
+    assert "hunter22" not in " ".join(faults({"TLS_KEY_FILE": "-----BEGIN PRIVATE KEY-----\nhunter22"}))
+    assert "hunter22" not in " ".join(faults({"TLS_KEY_PASSWORD_FILE": "hunter22"}))
+
+
+def test_a_secret_shows_itself_to_nobody_who_does_not_ask() -> None:
+    secret = Secret("hunter22")
+    told = [str(secret), repr(secret), f"{secret}", f"{secret!s:>20}", "%s" % secret, str([secret]), str({secret: 1})]  # noqa: UP031
+    told.append(json.dumps({"s": secret}, default=str))
+    assert not any("hunter22" in text for text in told)
+    assert secret.reveal() == "hunter22"
+    assert secret == Secret("hunter22")
+    assert secret != Secret("hunter23")
+    assert secret != "hunter22"
+
+
+def test_the_secrets_are_known_to_who_must_blot_them_out() -> None:
+    environ = {**PRODUCTION, "REDIS_URL": "redis://app:p%40ss@redis"}
+    assert set(load(environ).secrets()) == {KEY, "p@ss", "p%40ss"}
+    assert load({}).secrets() == ()
+
+
+WARNED = [
+    ({"RATE_LIMIT_REQUEST": "5"}, "RATE_LIMIT_REQUEST is not read; is RATE_LIMIT_REQUESTS meant?"),
+    ({"TRUSTED_PROXY": "x"}, "TRUSTED_PROXY is not read; is TRUSTED_PROXIES meant?"),
+    ({"REDIS_TIMEOUT": "1"}, "REDIS_TIMEOUT is not read; is REDIS_TIMEOUT_MS meant?"),
+    ({"CORS_ORIGINS": "x"}, "CORS_ORIGINS is not read; is CORS_ORIGIN meant?"),
+    ({"LOGLEVEL": "x"}, "LOGLEVEL is not read; is LOG_LEVEL meant?"),
+    ({"RATE_LIMIT_MAX": "x"}, "RATE_LIMIT_MAX is not read."),
+    ({"TRUSTED_PROXIES": "0.0.0.0/0"}, "TRUSTED_PROXIES has 0.0.0.0/0: every client can choose"),
+    ({"TRUSTED_PROXIES": "::/0"}, "TRUSTED_PROXIES has ::/0: every client can choose"),
+    (
+        {"TRUSTED_PROXIES": "192.0.2.1,10.0.0.0/8"},
+        "TRUSTED_PROXIES has 10.0.0.0/8: every client in there can choose",
+    ),
+    ({"TRUSTED_PROXIES": "172.16.0.0/12"}, "TRUSTED_PROXIES has 172.16.0.0/12: every client in there can choose"),
+    ({"TRUSTED_PROXIES": "2001:db8::/32"}, "TRUSTED_PROXIES has 2001:db8::/32: every client in there can choose"),
+    ({**PRODUCTION, "CORS_ORIGIN": "*"}, "CORS_ORIGIN is *: scripts of every web site"),
+    ({**PRODUCTION, "API_BASE_URL": "http://a.example"}, "API_BASE_URL is http"),
+    ({**PRODUCTION, "RATE_LIMIT_REQUESTS": "0"}, "RATE_LIMIT_REQUESTS is 0"),
+    ({**PRODUCTION, "JWT_SECRET": "x" * 32}, "JWT_SECRET has fewer than 8 different characters"),
+]
+
+
+@pytest.mark.parametrize(("environ", "sentence"), WARNED)
+def test_what_is_probably_not_meant_is_a_warning(environ: dict[str, str], sentence: str) -> None:
+    warnings = load(environ).warnings
+    assert len(warnings) == 1
+    assert warnings[0].startswith(sentence)
+
+
+def test_the_variables_of_other_programs_give_no_warning() -> None:
+    others = {
+        "HOSTNAME": "a",
+        "PATH": "/bin",
+        "NODE_NAME": "a",
+        "NODE_VERSION": "20",
+        "REDIS_PORT": "tcp://10.0.0.1:6379",
+        "REDIS_SERVICE_HOST": "10.0.0.1",
+        "REDIS_PORT_6379_TCP_ADDR": "10.0.0.1",
+        "IDENTITY_SERVICE_HOST": "10.0.0.2",
+        "IDENTITY_SERVICE_SERVICE_PORT": "80",
+        "KUBERNETES_SERVICE_PORT_HTTPS": "443",
+        "LOGNAME": "root",
+        "WORKDIR": "/",
+    }
+    assert load(others).warnings == ()
+
+
+def test_the_rows_of_check_tell_where_a_value_comes_from() -> None:
+    table = {name: (value, source) for name, value, source in rows(load({"PORT": "80", "HEADER_TIMEOUT": "0.5"}))}
+    assert list(table) == [row.name for row in TABLE]
+    assert table["PORT"] == ("80", "environment")
+    assert table["HEADER_TIMEOUT"] == ("0.5", "environment")
+    assert table["BODY_TIMEOUT"] == ("30", "default")
+    assert table["TRUSTED_PROXIES"] == ("-", "default")
+    assert {name: value for name, value, _ in rows(load(PRODUCTION))}["JWT_SECRET"] == "***"
+
+
+def test_the_readmes_table_has_a_line_of_four_cells_for_each_variable() -> None:
+    lines = markdown_table().splitlines()
+    assert len(lines) == len(TABLE) + 2
+    assert all(line.count("|") == 5 for line in lines)
+
+
+def test_the_example_file_unchanged_is_refused_in_production_for_its_secret() -> None:
+    environ = example()
+    assert environ["NODE_ENV"] == "production"
+    told = faults(environ)
+    assert len(told) == 1
+    assert told[0].startswith("JWT_SECRET is the example")
+
+
+def test_the_example_file_with_a_real_secret_loads_without_a_warning() -> None:
+    config = load({**example(), "JWT_SECRET": KEY})
+    assert config.warnings == ()
+    address = parse_url(config.redis_url.reveal())
+    assert (address.host, address.port, address.database) == ("redis", 6379, 1)
+    assert address.password.startswith(b"change-me"), "deploy/redis/run.sh refuses it"
+
+
+def test_the_example_file_has_each_variable_once_with_its_true_default() -> None:
+    lines = (ROOT / ".env.production.example").read_text(encoding="utf-8").splitlines()
+    told = dict(line.removeprefix("#").split("=", 1) for line in lines if "=" in line and not line.startswith("# "))
+    assert list(told) == list(dict.fromkeys(told))
+    assert set(told) == {row.name for row in TABLE}
+    for row in TABLE:
+        if f"#{row.name}=" in "\n".join(lines):
+            assert told[row.name] == (row.default if row.in_production is None else row.in_production), row.name
+
+
+def test_the_guides_variables_are_all_ours() -> None:
+    guide = {"NODE_ENV", "PORT", "REDIS_URL", "JWT_SECRET", "API_BASE_URL", "CORS_ORIGIN"}
+    assert guide | {"RATE_LIMIT_REQUESTS", "RATE_LIMIT_WINDOW"} <= {row.name for row in TABLE}
+
+
+def test_a_bad_text_is_cut_before_it_is_repeated() -> None:
+    assert len(parsers.shown("x" * 10_000)) < 50
+    assert configuration.load({}).given == frozenset()
+
+
+QUOTED = {
+    "NODE_ENV": "production",
+    "PORT": "8080",
+    "REDIS_URL": "redis://:hunter22@redis/1",
+    "CORS_ORIGIN": "https://sports.yourbook.com",
+    "API_BASE_URL": "https://identity.api.yourbook.com",
+    "JWT_SECRET": "0123456789-abcdefghij-ABCDEFGHIJ-secret",
+    "DRAIN_DELAY": "7",
+}
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_quotes_around_any_value_are_understood_and_warned_of(quote: str) -> None:
+    """As `docker run --env-file` hands them on, where a shell and Compose take them off."""
+    quoted = load({name: f"{quote}{text}{quote}" for name, text in QUOTED.items()})
+    bare = load(QUOTED)
+    assert dataclasses.replace(quoted, warnings=()) == bare
+    told = [warning for warning in quoted.warnings if "quotes" in warning]
+    assert [warning.split()[0] for warning in told] == [row.name for row in TABLE if row.name in QUOTED]
+    assert "hunter22" not in "".join(told)
+    assert bare.warnings == ()
+
+
+def test_an_empty_pair_of_quotes_is_an_absent_value() -> None:
+    config = load({"PORT": '""'})
+    assert config.port == 3655
+    assert "PORT" not in config.given
+
+
+@pytest.mark.parametrize("secret", ["'", '"', "'a\"", "a''", 'a"b"c', "\"'"])
+def test_quotes_that_are_no_pair_are_a_part_of_the_value(secret: str) -> None:
+    config = load({"JWT_SECRET": secret})
+    assert config.jwt_secret is not None
+    assert config.jwt_secret.reveal() == secret
+    assert not [warning for warning in config.warnings if "quotes" in warning]

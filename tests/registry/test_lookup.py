@@ -1,0 +1,665 @@
+"""What a worker remembers, what the store knows, and what becomes of both in an outage."""
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from arsenal_fast.api.fastpath.render import Record
+from arsenal_fast.api.fastpath.write_batch import Departures
+from arsenal_fast.identity.grammar import Identity
+from arsenal_fast.identity.validity import Found, Issued, IssueRow, Life, Mode
+from arsenal_fast.observability.metrics import Metrics
+from arsenal_fast.registry.issuer import Asker
+from arsenal_fast.registry.lookup import Directory, Known
+from tests.support.ledgers import Book, SwitchedLedger
+from tests.support.rig import START, Rig, request
+from tests.support.stores import SwitchedStore
+
+DOMAIN = "x.example"
+
+
+def identity(run: int) -> Identity:
+    return Identity("player", str(run), DOMAIN, "v1")
+
+
+ASKER = Asker("203.0.113.9")
+
+
+class Bench:
+    """A directory over a store that can be switched, and the worker's clock."""
+
+    def __init__(
+        self, capacity: int = 1000, store: SwitchedStore | None = None, ledger: SwitchedLedger | None = None
+    ) -> None:
+        self.rig = Rig()
+        self.store = store or SwitchedStore(self.rig.memory())
+        self.ledger = ledger
+        self.metrics = Metrics()
+        self.directory = Directory(
+            store=self.store,
+            spare=self.rig.memory().identities,
+            revocations=self.store,
+            ledger=ledger,
+            capacity=capacity,
+            room=1 << 30,
+            call_soon=lambda flush: flush(),
+            now=lambda: self.rig.wall,
+            metrics=self.metrics,
+            departures=Departures(),
+            sign=self.rig.keys.sign_identity,
+        )
+
+    def ask(self, *runs: int, ttl: int = 60, asker: Asker = ASKER) -> list[Sequence[Record]]:
+        """Issue, and return where the answer will be."""
+        answers: list[Sequence[Record]] = []
+        self.directory.issue([identity(run).id for run in runs], ttl, lambda: asker, answers.append)
+        return answers
+
+    def issue(self, *runs: int, ttl: int = 60) -> list[Record]:
+        (records,) = self.ask(*runs, ttl=ttl)
+        return list(records)
+
+    def known(self, *runs: int) -> tuple[list[Known | None], bool]:
+        answers: list[tuple[list[Known | None], bool]] = []
+        self.directory.find(
+            [identity(run) for run in runs], lambda known, readable: answers.append((list(known), readable))
+        )
+        (answer,) = answers
+        return answer
+
+    def find(self, *runs: int) -> tuple[list[Life | None], bool]:
+        known, readable = self.known(*runs)
+        return [None if each is None else each.life for each in known], readable
+
+    def hits(self) -> tuple[int, int]:
+        """Look-ups and hits since the last time."""
+        found = self.metrics.identity_lookups, self.metrics.identity_lookup_hits
+        self.metrics.identity_lookups = self.metrics.identity_lookup_hits = 0
+        return found
+
+
+def test_what_is_remembered_is_not_asked_for_again_until_it_is_to_be_renewed() -> None:
+    bench = Bench()
+    first = bench.issue(1, 2)
+    bench.rig.advance(45)
+    assert bench.issue(2, 1) == first[::-1]
+    assert len(bench.store.issues) == 1
+    bench.rig.advance(0.001)
+    renewed = bench.issue(1)
+    assert renewed[0].life.generated == first[0].life.generated + 45_001
+    assert bench.store.issues[1] == [IssueRow(identity(1).id, 60_000)]
+
+
+def test_only_the_rows_that_are_missing_are_asked_for() -> None:
+    bench = Bench()
+    bench.issue(2)
+    records = bench.issue(1, 2, 3)
+    assert [record.identity for record in records] == [identity(run) for run in (1, 2, 3)]
+    assert [row.id for row in bench.store.issues[1]] == [identity(1).id, identity(3).id]
+
+
+def test_a_hit_is_a_look_up_that_found_a_living_record_here_or_in_the_store() -> None:
+    bench = Bench()
+    bench.issue(1, 2)
+    assert bench.hits() == (2, 0)
+    bench.issue(1, 2, 3)
+    assert bench.hits() == (3, 2)
+    other = Bench(store=bench.store)
+    other.issue(1)
+    assert other.hits() == (1, 1), "found in the store"
+    bench.find(1, 4)
+    assert bench.hits() == (2, 1)
+    bench.rig.advance(50)
+    bench.issue(1)
+    assert bench.hits() == (1, 1), "what is renewed was living"
+    bench.rig.advance(60)
+    bench.issue(1)
+    assert bench.hits() == (1, 0), "what has expired was not"
+    assert (bench.metrics.identity_issued, bench.metrics.identity_renewed) == (4, 1)
+
+
+def test_a_life_has_one_record_however_many_asked_for_it_at_once() -> None:
+    bench = Bench()
+    bench.store.holding = True
+    answers: list[Sequence[Record]] = []
+    for _ in range(3):
+        bench.directory.issue([identity(1).id], 60, lambda: ASKER, answers.append)
+    bench.store.release_all()
+    assert len({id(records[0]) for records in answers}) == 1
+
+
+# Outages
+
+
+def test_without_the_store_the_worker_issues_by_itself_and_says_so() -> None:
+    bench = Bench()
+    bench.store.away = True
+    record = bench.issue(1)[0]
+    assert record.life == Life(int(START * 1000), int(START * 1000) + 60_000)
+    assert bench.issue(1) == [record]
+    assert bench.metrics.identity_issued_without_store == 1
+    bench.rig.advance(50)
+    assert bench.issue(1)[0].life.generated == record.life.generated + 50_000
+
+
+def test_without_the_store_what_is_remembered_is_found_and_nothing_else_is_denied() -> None:
+    bench = Bench()
+    record = bench.issue(1)[0]
+    bench.store.away = True
+    assert bench.find(1) == ([record.life], True)
+    assert bench.find(1, 2) == ([record.life, None], False)
+    bench.rig.advance(60)
+    assert bench.find(1) == ([None], False)
+
+
+@pytest.mark.parametrize("count", [1, 199, 200, 201, 450])
+def test_when_the_store_is_back_it_is_told_of_every_life_in_small_commands(count: int) -> None:
+    bench = Bench()
+    bench.store.away = True
+    records = bench.issue(*range(count))
+    bench.store.away = False
+    bench.store.issues.clear()
+    bench.directory.restore()
+    rows = [row for rows in bench.store.issues for row in rows]
+    assert max(len(rows) for rows in bench.store.issues) <= 200
+    assert sorted(rows) == sorted(
+        IssueRow(record.id, record.life.ttl, Mode.ASSERT, record.life.generated) for record in records
+    )
+    other = Bench(store=bench.store)
+    other.rig.advance(1)
+    assert [record.life for record in other.issue(*range(count))] == [record.life for record in records]
+
+
+def test_what_has_expired_in_the_outage_is_not_told() -> None:
+    bench = Bench()
+    bench.store.away = True
+    bench.issue(1, ttl=10)
+    bench.issue(2)
+    bench.rig.advance(10)
+    bench.store.away = False
+    bench.directory.restore()
+    assert [row.id for row in bench.store.issues[-1]] == [identity(2).id]
+
+
+def test_where_another_worker_was_first_its_life_holds() -> None:
+    bench = Bench()
+    bench.store.away = True
+    own = bench.issue(1, 2)
+    bench.store.away = False
+    bench.rig.advance(5)
+    other = Bench(store=bench.store)
+    theirs = other.issue(1)[0]
+    bench.directory.restore()
+    assert bench.issue(1)[0].life == theirs.life != own[0].life
+    assert bench.issue(2)[0].life == own[1].life
+
+
+def test_a_store_that_goes_away_again_is_told_at_its_next_return() -> None:
+    bench = Bench()
+    bench.store.away = True
+    records = bench.issue(*range(300))
+    bench.store.away, bench.store.holding = False, True
+    bench.directory.restore()
+    bench.store.away = True
+    bench.store.release()
+    bench.store.holding = False
+    bench.store.release()
+    bench.store.away = False
+    bench.directory.restore()
+    assert [issued.life for issued in _issued(bench.store, range(300))] == [record.life for record in records]
+
+
+def _issued(store: SwitchedStore, runs: range) -> list[Issued]:
+    answers: list[Sequence[Issued] | None] = []
+    store.issue([IssueRow(identity(run).id, 1000) for run in runs], answers.append)
+    assert answers[0] is not None
+    return list(answers[0])
+
+
+def test_an_identity_that_is_answered_from_prepared_answers_is_told_to_the_store_too() -> None:
+    rig = Rig(settings={"quota": None, "cache_size": 16}, switched=True)
+    client = rig.connect()
+    first = client.get("/api/v1/id?run=hot").json
+    for run in range(100):  # look-ups that push it out of the directory again and again
+        rig.service.directory.issue([identity(run).id], 60, lambda: ASKER, lambda records: None)
+        assert client.get("/api/v1/id?run=hot").json == first
+    rig.shared.memory = rig.memory()  # the store has lost everything
+    rig.shared.come_back()
+    rig.advance(5)
+    other = Rig(settings={"quota": None}, store=rig.shared)
+    other.advance(5)
+    assert other.get("/api/v1/id?run=hot").json == first
+
+
+def test_a_prepared_answer_goes_when_its_record_is_forgotten() -> None:
+    other = Rig(settings={"quota": None}, switched=True)
+    rig = Rig(settings={"quota": None}, store=other.shared)
+    other.shared.away = True
+    client, target = rig.connect(), "/api/v1/id?run=1"
+    own = client.get(target).json
+    spelled = client.get(f"{target}&prefix=unknown").json
+    assert own == spelled == client.get(target).json
+    other.shared.away = False
+    rig.advance(9)
+    other.advance(9)
+    theirs = other.get(target).json
+    other.shared.come_back()
+    assert theirs != own
+    for spelling in (target, f"{target}&prefix=unknown"):
+        client.send(request("GET", spelling))
+        assert client.answers("GET")[0].json == theirs
+
+
+# The ledger
+
+
+def kept(bench: Bench) -> SwitchedLedger:
+    """The ledger of a bench that has one."""
+    assert bench.ledger is not None
+    return bench.ledger
+
+
+def with_ledger(book: Book | None = None, store: SwitchedStore | None = None) -> Bench:
+    return Bench(store=store, ledger=SwitchedLedger(book))
+
+
+def test_a_new_life_is_handed_out_when_the_ledger_has_it_and_not_before() -> None:
+    bench = with_ledger()
+    kept(bench).holding = True
+    answers = bench.ask(1)
+    assert answers == []
+    kept(bench).release()
+    assert answers == [], "committed, and not told yet"
+    kept(bench).release()
+    assert [record.id for record in answers[0]] == [identity(1).id]
+    assert kept(bench).book.pasts[identity(1).id].life == answers[0][0].life
+
+
+def test_what_lives_here_or_in_the_store_never_waits_for_the_ledger() -> None:
+    bench = with_ledger()
+    first = bench.issue(1)
+    other = with_ledger(kept(bench).book, bench.store)
+    for ledger in (kept(bench), kept(other)):
+        ledger.holding = True
+    assert bench.issue(1) == first
+    assert other.issue(1)[0].life == first[0].life
+    assert bench.find(1) == other.find(1) == ([first[0].life], True)
+    assert (kept(other).recorded, kept(other).finds) == ([], [])
+
+
+def test_in_a_batch_only_the_new_ones_are_written_down() -> None:
+    bench = with_ledger()
+    bench.issue(2)
+    assert [record.identity for record in bench.issue(1, 2, 3)] == [identity(run) for run in (1, 2, 3)]
+    assert [[row.id for row in rows] for rows in kept(bench).recorded] == [
+        [identity(2).id],
+        [identity(1).id, identity(3).id],
+    ]
+
+
+def test_an_identity_twice_in_a_batch_is_one_event() -> None:
+    bench = with_ledger()
+    first, second = bench.issue(1, 1)
+    assert first.life == second.life
+    assert [event.kind for event in kept(bench).book.events] == ["issued"]
+    assert bench.store.memory.identities.records.get(identity(1).id, int(START * 1000)) == Found(first.life)
+
+
+def test_a_row_says_who_asked_under_which_id_for_which_environment() -> None:
+    bench = with_ledger()
+    bench.ask(1, 2, asker=Asker("sub:ci", "r-1", ("dev", "prod")))
+    bench.ask(3, asker=Asker("203.0.113.9"))
+    bench.rig.advance(50)
+    bench.ask(1, asker=Asker("2001:db8::/64", "r-2"))
+    rows = [row for rows in kept(bench).recorded for row in rows]
+    assert [(row.kind, row.id, row.environment, row.caller, row.request_id) for row in rows] == [
+        ("issued", identity(1).id, "dev", "sub:ci", "r-1"),
+        ("issued", identity(2).id, "prod", "sub:ci", "r-1"),
+        ("issued", identity(3).id, None, "203.0.113.9", None),
+        ("renewed", identity(1).id, None, "2001:db8::/64", "r-2"),
+    ]
+    assert rows[0][2:7] == ("player", "1", DOMAIN, "v1", Life(int(START * 1000), int(START * 1000) + 60_000))
+
+
+REQUEST_IDS = [
+    ({"X_Request_Id": "r-1"}, "r-1"),
+    ({"X_Request_Id": "x" * 200}, "x" * 128),
+    ({"X_Request_Id": ""}, None),
+    ({}, None),
+]
+
+
+@pytest.mark.parametrize(("headers", "request_id"), REQUEST_IDS)
+def test_requests_are_written_down_with_their_client_and_id(headers: dict[str, str], request_id: str | None) -> None:
+    ledger = SwitchedLedger()
+    rig = Rig(ledger=ledger)
+    rig.get("/api/v1/id?run=1", **headers)
+    body = {"environments": [{"name": "dev", "run": "2"}, {"name": "\u00e9", "run": "3"}]}
+    rig.post("/api/v1/identities", body, Authorization=rig.bearer(subject="ci"), **headers)
+    rows = [row for rows in ledger.recorded for row in rows]
+    assert [(row.run, row.environment, row.caller, row.request_id) for row in rows] == [
+        ("1", None, "203.0.113.9", request_id),
+        ("2", "dev", "sub:ci", request_id),
+        ("3", "\u00e9", "sub:ci", request_id),
+    ]
+
+
+def test_a_request_id_that_is_no_text_is_not_written_down() -> None:
+    ledger = SwitchedLedger()
+    client = Rig(ledger=ledger).connect()
+    client.send(b"GET /api/v1/id?run=1 HTTP/1.1\r\nHost: a\r\nX-Request-Id: \xe9\xff\r\n\r\n")
+    assert client.answers("GET")[0].status == 200
+    assert ledger.recorded[0][0].request_id is None
+
+
+def flushed(bench: Bench) -> None:
+    bench.store.memory = bench.rig.memory()
+
+
+def held_in_store(bench: Bench, run: int) -> Found | None:
+    """The store's record."""
+    answers: list[Sequence[Found | None] | None] = []
+    bench.store.memory.identities.find([identity(run).id], answers.append)
+    assert answers[0] is not None
+    return answers[0][0]
+
+
+def test_a_life_is_provisional_in_the_store_until_the_ledger_has_it() -> None:
+    bench = with_ledger()
+    kept(bench).holding = True
+    bench.ask(1)
+    held = held_in_store(bench, 1)
+    assert held is not None
+    assert held.provisional
+    kept(bench).release_all()
+    held = held_in_store(bench, 1)
+    assert held is not None
+    assert not held.provisional
+
+
+def test_who_finds_a_provisional_life_asks_the_ledger_too() -> None:
+    bench = with_ledger()
+    other = with_ledger(kept(bench).book, bench.store)
+    kept(bench).holding = True
+    mine = bench.ask(1)
+    theirs = other.issue(1)
+    kept(bench).release_all()
+    assert theirs[0].life == mine[0][0].life
+    assert [row.kind for rows in kept(other).recorded for row in rows] == ["issued"]
+    assert [event.kind for event in kept(bench).book.events] == ["issued"], "written once"
+
+
+def test_the_older_life_of_the_ledger_wins_and_the_store_is_told() -> None:
+    bench = with_ledger()
+    first = bench.issue(1)[0]
+    flushed(bench)
+    bench.rig.advance(5)
+    other = with_ledger(kept(bench).book, bench.store)
+    other.rig.advance(5)
+    assert other.issue(1)[0].life == first.life
+    assert held_in_store(bench, 1) == Found(first.life)
+    assert (other.metrics.identity_issued, other.metrics.identity_lookup_hits) == (0, 1)
+    third = Bench(store=bench.store)
+    assert third.issue(1)[0].life == first.life, "found in the store"
+
+
+def test_a_life_that_is_due_does_not_win() -> None:
+    bench = with_ledger()
+    first = bench.issue(1)[0]
+    flushed(bench)
+    bench.rig.advance(50)
+    second = bench.issue(1)[0]
+    assert second.life.generated == first.life.generated + 50_000
+    assert [event.kind for event in kept(bench).book.events] == ["issued", "issued"]
+
+
+def test_with_the_ledger_away_issuing_goes_on_and_is_written_down_at_its_return() -> None:
+    bench = with_ledger()
+    ledger = kept(bench)
+    ledger.away = True
+    records = bench.issue(1, 2)
+    assert [record.identity for record in records] == [identity(1), identity(2)]
+    assert bench.issue(1, 2) == records
+    held = held_in_store(bench, 1)
+    assert held is not None
+    assert held.provisional
+    assert ledger.counters.waiting == 2
+    other = with_ledger(ledger.book, bench.store)
+    kept(other).away = True
+    assert other.issue(1)[0].life == records[0].life
+    ledger.come_back()
+    assert ledger.book.pasts[identity(1).id].life == records[0].life
+    kept(other).away = False
+    flushed(bench)
+    third = with_ledger(ledger.book, bench.store)
+    third.rig.advance(5)
+    assert [record.life for record in third.issue(1, 2)] == [record.life for record in records]
+
+
+def test_with_the_store_away_the_ledger_still_keeps_workers_to_one_life() -> None:
+    bench = with_ledger()
+    other = with_ledger(kept(bench).book, bench.store)
+    bench.store.away = True
+    mine = bench.issue(1)[0]
+    other.rig.advance(5)
+    bench.rig.advance(5)
+    assert other.issue(1)[0].life == mine.life
+    assert other.find(1) == bench.find(1) == ([mine.life], True)
+
+
+def test_a_store_that_goes_away_before_it_has_taken_the_older_life_delays_nobody() -> None:
+    bench = with_ledger()
+    first = bench.issue(1)[0]
+    flushed(bench)
+    other = with_ledger(kept(bench).book, bench.store)
+    kept(other).holding = True
+    answers = other.ask(1)
+    bench.store.away = True
+    kept(other).release_all()
+    assert answers[0][0].life == first.life
+
+
+# Finding
+
+
+def test_a_life_that_the_store_has_lost_is_found_in_the_ledger_and_put_back() -> None:
+    bench = with_ledger()
+    life = bench.issue(1)[0].life
+    bench.hits()
+    other = with_ledger(kept(bench).book, bench.store)
+    flushed(bench)
+    other.rig.advance(5)
+    assert other.known(1, 2) == ([Known(life, 0, cached=False), None], True)
+    assert other.hits() == (2, 1)
+    assert kept(other).finds == [[identity(1).id, identity(2).id]]
+    assert held_in_store(other, 1) == Found(life)
+    assert other.known(1) == ([Known(life, 0, cached=True)], True), "the store knows it again"
+    assert len(kept(other).finds) == 1
+
+
+def test_a_life_that_is_over_or_revoked_is_told_and_not_put_back() -> None:
+    bench = with_ledger()
+    life = bench.issue(1, 2)[0].life
+    revoked: list[object] = []
+    bench.directory.revoke(identity(2), None, ASKER, revoked.append)
+    flushed(bench)
+    other = with_ledger(kept(bench).book, bench.store)
+    other.rig.advance(60)
+    known, readable = other.known(1, 2)
+    assert readable
+    assert known == [Known(life, 0, cached=False), Known(life, life.generated + 1, cached=False)]
+    assert (held_in_store(other, 1), held_in_store(other, 2)) == (None, None)
+    assert other.hits() == (2, 0)
+
+
+# Store away, ledger away -> what is known of an identity of another worker, and of one that nobody asked for.
+READABLE = [
+    (False, False, True, True),
+    (True, False, True, True),
+    (False, True, True, False),
+    (True, True, False, False),
+]
+
+
+@pytest.mark.parametrize(("store_away", "ledger_away", "known", "readable"), READABLE)
+def test_what_can_be_read_is_read(store_away: bool, ledger_away: bool, known: bool, readable: bool) -> None:
+    bench = with_ledger()
+    life = bench.issue(1)[0].life
+    other = with_ledger(kept(bench).book, bench.store)
+    bench.store.away, kept(other).away = store_away, ledger_away
+    assert other.find(1, 2) == ([life if known else None, None], readable)
+
+
+def test_a_proposed_life_is_not_told_while_the_ledger_holds_another() -> None:
+    bench = with_ledger()
+    life = bench.issue(1)[0].life
+    flushed(bench)
+    bench.rig.advance(5)
+    other = with_ledger(kept(bench).book, bench.store)
+    other.rig.advance(5)
+    kept(other).holding = True
+    answers = other.ask(1)
+    third = with_ledger(kept(bench).book, bench.store)
+    third.rig.advance(5)
+    assert third.find(1) == ([life], True)
+    kept(other).release_all()
+    assert answers[0][0].life == life
+
+
+# What is remembered
+
+
+def test_a_record_that_another_life_replaces_is_forgotten_wherever_it_is_held() -> None:
+    bench = Bench()
+    old = bench.issue(1)[0]
+    bench.directory.records.clear()
+    flushed(bench)
+    bench.rig.advance(5)
+    new = bench.issue(1)[0]
+    assert new.life != old.life
+    assert (old.fresh_until, old.expires) == (0, 0)
+    assert bench.issue(1) == [new]
+
+
+def test_what_was_revoked_in_an_outage_is_not_asserted_and_not_remembered() -> None:
+    other = Bench()
+    bench = Bench(store=other.store)
+    record = bench.issue(1)[0]
+    revoked: list[object] = []
+    other.rig.advance(1)
+    other.directory.revoke(identity(1), None, ASKER, revoked.append)
+    bench.directory.restore()
+    assert (record.fresh_until, record.expires) == (0, 0)
+    assert bench.issue(1)[0].life.generated > record.life.generated
+
+
+# Two workers, and a store that loses its memory
+
+
+class Handed:
+    """Two workers over one store and one ledger; every life of one identity that was handed out."""
+
+    def __init__(self) -> None:
+        book, store = Book(), SwitchedStore(Rig().memory())
+        self.benches = [Bench(store=SwitchedStore(store.memory), ledger=SwitchedLedger(book)) for _ in range(2)]
+        self.flush()
+        self.answers: list[list[Sequence[Record]]] = []
+
+    def flush(self) -> None:
+        memory = self.benches[0].rig.memory()
+        for bench in self.benches:
+            bench.store.memory = memory
+
+    def take(self, step: str, worker: int) -> None:
+        bench = self.benches[worker]
+        ledger = kept(bench)
+        match step:
+            case "ask":
+                self.answers.append(bench.ask(1))
+            case "hold":
+                bench.store.holding = ledger.holding = True
+            case "store":
+                if bench.store.held:
+                    bench.store.release()
+            case "ledger":
+                if ledger.writes or ledger.reads:
+                    ledger.release()
+            case "forget":
+                bench.directory.restore()
+            case "flush":
+                self.flush()
+            case "pass":
+                for each in self.benches:
+                    each.rig.advance(0.5)
+
+    def finish(self) -> None:
+        busy = True
+        while busy:
+            for bench in self.benches:
+                bench.store.release_all()
+                kept(bench).release_all()
+            busy = any(bench.store.held for bench in self.benches)
+
+    def lives(self) -> set[Life]:
+        assert all(len(answers) == 1 for answers in self.answers), "everybody was answered, and once"
+        return {answers[0][0].life for answers in self.answers}
+
+
+steps = st.tuples(
+    st.sampled_from(["ask", "ask", "ask", "hold", "store", "store", "ledger", "ledger", "flush", "forget", "pass"]),
+    st.integers(0, 1),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(steps, min_size=3, max_size=30))
+def test_two_workers_never_hand_out_two_lives_of_one_identity_whatever_the_store_forgets(
+    story: list[tuple[str, int]],
+) -> None:
+    """All of it takes less time than three quarters of a life."""
+    handed = Handed()
+    for step, worker in story:
+        handed.take(step, worker)
+    handed.finish()
+    for worker in (0, 1):
+        handed.take("ask", worker)
+    handed.finish()
+    assert len(handed.lives()) == 1
+
+
+def test_what_was_found_in_the_store_to_live_is_remembered() -> None:
+    other = Bench()
+    bench = Bench(store=other.store)
+    record = other.issue(1)[0]
+    assert bench.find(1) == ([record.life], True)
+    assert bench.find(1) == ([record.life], True)
+    assert len(bench.store.finds) == 1
+    kept = bench.directory.records.peek(identity(1).id)
+    assert kept is not None
+    assert kept.life == record.life
+
+
+def test_what_was_found_while_something_was_revoked_is_told_and_not_remembered() -> None:
+    other = Bench()
+    bench = Bench(store=other.store)
+    record = other.issue(1)[0]
+    bench.store.holding = True
+    answers: list[Sequence[Known | None]] = []
+    bench.directory.find([identity(1)], lambda known, _: answers.append(known))
+    bench.directory.remembered.forget(["somebody else's"])
+    bench.store.release_all()
+    (known,) = answers[0]
+    assert known is not None
+    assert known.life == record.life
+    assert bench.directory.records.peek(identity(1).id) is None
+
+
+def test_what_was_found_dead_is_not_remembered() -> None:
+    other = Bench()
+    bench = Bench(store=other.store)
+    other.issue(1, ttl=10)
+    bench.rig.advance(11)
+    bench.find(1)
+    assert bench.directory.records.peek(identity(1).id) is None

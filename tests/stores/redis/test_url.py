@@ -1,0 +1,80 @@
+"""Reading REDIS_URL: what it means, what is refused, and that nothing of it leaks."""
+
+import pytest
+
+from arsenal_fast.stores.redis.url import Address, parse_url
+
+GOOD = [
+    ("redis://redis:6379/1", Address(host="redis", port=6379, database=1)),
+    ("redis://localhost", Address(host="localhost")),
+    ("redis://localhost/", Address(host="localhost")),
+    ("redis://10.0.0.7:1/15", Address(host="10.0.0.7", port=1, database=15)),
+    ("redis://[::1]:6380/2", Address(host="::1", port=6380, database=2)),
+    ("redis://[::1]", Address(host="::1")),
+    ("redis://:secret@h:1", Address(host="h", port=1, password=b"secret")),
+    ("redis://u:s%40%2F%3A%23%25@h", Address(host="h", user=b"u", password=b"s@/:#%")),
+    ("redis://:a:b@h", Address(host="h", password=b"a:b")),
+    ("redis://:%C3%A9@h", Address(host="h", password="é".encode())),
+    ("rediss://h:6380/0", Address(host="h", port=6380, tls=True)),
+    ("REDIS://h", Address(host="h")),
+    ("unix:///run/redis.sock", Address(path="/run/redis.sock")),
+    ("unix:///run/redis.sock?db=3", Address(path="/run/redis.sock", database=3)),
+    ("unix://u:p@/run/a%20b", Address(path="/run/a b", user=b"u", password=b"p")),
+]
+
+
+@pytest.mark.parametrize(("url", "address"), GOOD)
+def test_a_good_url(url: str, address: Address) -> None:
+    assert parse_url(url) == address
+
+
+BAD = [
+    "",
+    "hunter2",
+    "http://hunter2@h",
+    "redis:h",
+    "redis:///0",
+    "redis://:hunter2@",
+    "redis://:hunter2@:6379",
+    "redis://:hunt/hunter2@h:6379/0",
+    "redis://:hunter2#x@h:6379/0",
+    "redis://:hunter2?x@h:6379/0",
+    "redis://:hunter2@x@h",
+    "redis://:hunter2%zz@h",
+    "redis://:hunter2%@h",
+    "redis://hunter2@h",
+    "redis://:hunter2@h:0",
+    "redis://:hunter2@h:65536",
+    "redis://:hunter2@h:hunter2",
+    "redis://:hunter2@h:+1",
+    "redis://:hunter2@h:\u0661",
+    "redis://:hunter2@h/x",
+    "redis://:hunter2@h/-1",
+    "redis://:hunter2@h/1/2",
+    "redis://:hunter2@h/1?db=2",
+    "redis://:hunter2@[::1",
+    "redis://:hunter2@[::1]x",
+    "redis://:hunter2@h ",
+    "redis://:hunter2@h\n",
+    "redis://:hunter2\t@h",
+    "unix://:hunter2@run/redis.sock",
+    "unix://:hunter2@/",
+    "unix:///run/x?hunter2=1",
+    "unix:///run/x?db=hunter2",
+]
+
+
+@pytest.mark.parametrize("url", BAD)
+def test_a_bad_url_is_one_sentence_that_shows_nothing_of_it(url: str) -> None:
+    with pytest.raises(ValueError, match=r"^the Redis URL [^\n]*\.$") as caught:
+        parse_url(url)
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_repr_shows_neither_user_nor_password() -> None:
+    text = repr(parse_url("redis://somebody:hunter2@h:1/2"))
+    assert "somebody" not in text
+    assert "hunter2" not in text
+    assert "'h'" in text
