@@ -12,9 +12,9 @@ import requests
 
 from arsenal_fast.cli.main import main
 from arsenal_fast.config.load import load
-from arsenal_fast.config.secret import secrets_in, without_passwords
 from arsenal_fast.ledger.prune import LedgerError, backup
 from arsenal_fast.observability.logs import blotter, formatter
+from arsenal_fast.secret import secrets_in, without_passwords
 from tests.support.service import ServiceProcess
 
 PASSWORD = "hunter2/s3cret"

@@ -1,39 +1,32 @@
-"""Who may pass: all checks of one event-loop tick go to the limiter together.
+"""Asks the limiter about all requests of an event-loop tick at once.
 
-The first exchange of a tick opens a batch and asks the loop to flush it at the end of the tick; later
-ones join. Several hits of one client are one row with a count. No timer, so no latency is added, and the
-store sees one command per tick, or one for each ``MAX_BATCH`` clients where thousands come in one: a batch that
-is full leaves at once, so that the store works while the rest of the tick is still being read.
+The first request of a tick opens a batch and asks the loop to flush it at the end of the tick; later ones join. Several
+hits of one client are one row with a count. No timer, so no latency is added, and the store sees one command per tick,
+or one for each ``MAX_BATCH`` clients where thousands come in one: a full batch leaves at once, so that the store works
+while the rest of the tick is still being read. A look at a client's limit joins the batch as no hit.
 
-A look at a client's limit joins the batch, too, as no hit: it costs no command of its own.
+The reply has each row's backlog before its hits. The outcome of every single hit follows from it by the arithmetic of
+:mod:`arsenal_fast.ratelimit.gcra`, the same that the store used, so what each client gets (remaining, reset, retry) is
+exact.
 
-The reply has each row's backlog before its hits. The outcome of every single hit follows from it by the
-arithmetic of :mod:`arsenal_fast.ratelimit.gcra`, the same that the store used, so what each client is told
-(remaining, reset, retry) is exact.
-
-A denied client is remembered on its :class:`Client` until its ``Retry-After`` has passed: until then no
-hit of it could pass anywhere, so refusing without asking is exact too.
+A denied client is remembered on its :class:`Client` until its ``Retry-After`` has passed: until then no hit of it could
+pass anywhere, so refusing without asking is exact too.
 """
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from enum import StrEnum
 from functools import partial
-from typing import Final
+from operator import attrgetter
+from typing import Final, Protocol
 
-from arsenal_fast.api.admission_batch import AdmissionBatch, Looked
-from arsenal_fast.api.context import Exchange
-from arsenal_fast.api.fastpath.cached_batch import Batch
-from arsenal_fast.api.fastpath.render import Record, stamp
-from arsenal_fast.api.fastpath.write_batch import give_up
 from arsenal_fast.api.problems import QUOTA_EXCEEDED, problem
-from arsenal_fast.http.response import Starts
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.ratelimit import gcra
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.headers import LimitLines, retry_after_line
 from arsenal_fast.ratelimit.quota import Quota
-from arsenal_fast.registry.revocation_sync import Revisions
+from arsenal_fast.registry.revocation_sync import RevocationSync
 from arsenal_fast.stores.ports import Limiter
 
 POLICY: Final = "default"
@@ -51,8 +44,14 @@ MAX_BATCH: Final = 512
 
 _LAST_ROW: Final = MAX_BATCH - 1
 
+_QUOTA: Final = attrgetter("quota")
+_EXPIRES: Final = attrgetter("expires")
+
 _SECOND: Final = 1_000_000
 """Microseconds: the unit of the limiter."""
+
+Looked = Callable[[bytes, int, int], None]
+"""Takes the rate-limit lines of a client, what remains, and the seconds until it is whole again."""
 
 
 class OnFailure(StrEnum):
@@ -63,60 +62,103 @@ class OnFailure(StrEnum):
     CLOSED = "closed"
 
 
+class Admissible(Protocol):
+    """A request on its way through the limiter. Exactly one of its methods is called, once."""
+
+    @property
+    def client(self) -> Client: ...
+
+    row: int
+    """The place of the client in the batch; set here."""
+
+    def admitted(self, limit_lines: bytes) -> None:
+        """The request may go on."""
+
+    def denied(self, limit_lines: bytes, tail: bytes) -> None:
+        """The client has used its quota; ``tail`` is the problem to respond with (429)."""
+
+    def refused(self, tail: bytes) -> None:
+        """The limiter is away and nothing may pass; ``tail`` is the problem to respond with (503)."""
+
+    def identify_again(self) -> None:
+        """The client's token has expired: find the client anew, and submit."""
+
+    def cut_off(self) -> None:
+        """Abort the connection; called within the handling of what one of the others raised."""
+
+
+class _Batch:
+    """The admissions of one tick."""
+
+    __slots__ = ("looks", "one_quota", "quantities", "requests", "rows", "started_s")
+
+    def __init__(self) -> None:
+        self.rows: dict[Client, int] = {}
+        """The row of each client, in their order."""
+        self.quantities: list[int] = []
+        self.requests: list[Admissible] = []
+        self.looks: list[tuple[Client, Looked]] = []
+        self.one_quota = True
+        self.started_s = 0.0
+
+
 class Admission:
-    """Gathers, asks, answers. ``spare`` is the worker's own limiter, for when the shared one is away."""
+    """Gathers requests, asks the limiter, and tells each request its outcome."""
 
     def __init__(
         self,
         *,
         quota: Quota | None,
         limiter: Limiter,
-        spare: Limiter,
+        local_limiter: Limiter,
         on_failure: OnFailure,
+        sync: RevocationSync,
         call_soon: Callable[[Callable[[], None]], object],
         monotonic: Callable[[], float],
-        refresh: Callable[[], None],
-        departures: AbstractContextManager[None],
-        starts: Starts,
-        metrics: Metrics,
-        hit: Callable[[int, Sequence[Record | Batch], float], None],
-        issue: Callable[[Sequence[Exchange], float], None],
-        revisions: Revisions,
         now: Callable[[], float],
+        refresh: Callable[[], None],
+        write_batch: AbstractContextManager[None],
+        batch_ended: Callable[[float], None],
+        metrics: Metrics,
     ) -> None:
-        """``hit(issues, stamped, seconds)`` counts prepared answers; ``refresh`` moves ``starts`` to this second.
-
-        ``issue(exchanges, started)`` takes the exchanges that were admitted with a record that is not to be handed out.
-
-        ``quota``: that of an address; None: nobody is limited, and only the revision is asked for.
+        """
+        Args:
+            quota: that of an address; None: nobody is limited, and only the revision is asked for.
+            local_limiter: the worker's own, for when the shared one is away.
+            sync: catches up with revocations before a batch goes on.
+            now: wall clock, seconds since the epoch.
+            refresh: called before the requests of a batch go on.
+            batch_ended: takes the seconds that the batch took, after all its requests went on.
         """
         self._quota = quota
+        self._address_quota = {id(quota)}
         self._default = None if quota is None else LimitLines(quota, POLICY)
         self._lines: dict[Quota, LimitLines] = {}
         """Of tokens, one of which may have the very quota of an address."""
-        self._revisions = revisions
-        self._now = now
         self._limiter = limiter
-        self._spare = spare
+        self._local_limiter = local_limiter
         self._on_failure = on_failure
+        self._sync = sync
         self._call_soon = call_soon
         self._monotonic = monotonic
+        self._now = now
         self._refresh = refresh
-        self._departures = departures
-        self._starts = starts
+        self._write_batch = write_batch
+        self._batch_ended = batch_ended
         self._metrics = metrics
-        self._hit = hit
-        self._issue = issue
-        self._batch = AdmissionBatch()
+        self._batch = _Batch()
+        self._started_s = 0.0
 
-    def submit(self, exchange: Exchange) -> None:
-        """Charge the exchange's client one hit; the exchange goes on, or is refused, later in this tick or after."""
-        client = exchange.client
-        if client.denied_until and self._refuse_locally(exchange, client):
+    def submit(self, request: Admissible) -> None:
+        """Charge the request's client one hit; the request goes on, or is refused, later in this tick or after."""
+        client = request.client
+        if client.denied_until and self._deny_locally(request, client):
             return
         batch = self._batch
         if self._quota is None:
             row = 0
+            if client.token:
+                batch.rows.setdefault(client, len(batch.rows))
         else:
             rows = batch.rows
             count = len(rows)
@@ -125,201 +167,146 @@ class Admission:
                 batch.quantities.append(1)
             else:
                 batch.quantities[row] += 1
-        exchange.row = row
-        exchanges = batch.exchanges
-        if not exchanges and not batch.looks:
-            batch.started = self._monotonic()
-            self._call_soon(self._flush)
-        exchanges.append(exchange)
+        request.row = row
+        requests = batch.requests
+        if not requests and not batch.looks:
+            self._begin(batch)
+        requests.append(request)
         if row == _LAST_ROW:
             self._flush()
 
     def look(self, client: Client, done: Looked) -> None:
         """Hand ``done`` how a limited client stands behind the hits of this tick, without charging it."""
         batch = self._batch
-        if not batch.exchanges and not batch.looks:
-            batch.started = self._monotonic()
-            self._call_soon(self._flush)
+        if not batch.requests and not batch.looks:
+            self._begin(batch)
         batch.looks.append((client, done))
-        if batch.row_of(client) == _LAST_ROW:
+        count = len(batch.rows)
+        row = batch.rows.setdefault(client, count)
+        if row == count:
+            batch.quantities.append(0)
+        if row == _LAST_ROW:
             self._flush()
+
+    def pass_unlimited(self, request: Admissible) -> None:
+        """Let a request go on that nothing limits, and about which no store has to be asked."""
+        if request.client.expires <= self._now():
+            request.identify_again()
+            return
+        self._refresh()
+        self._started_s = self._monotonic()
+        request.admitted(b"")
+        self._batch_ended(self._monotonic() - self._started_s)
+
+    def batch_started_s(self) -> float:
+        """Monotonic: when the batch began whose requests go on now."""
+        return self._started_s
+
+    def _begin(self, batch: _Batch) -> None:
+        batch.started_s = self._monotonic()
+        self._call_soon(self._flush)
 
     def _flush(self) -> None:
         batch = self._batch
-        if not batch.exchanges and not batch.looks:
+        if not batch.requests and not batch.looks:
             return  # it was full, and has left
-        self._batch = AdmissionBatch()
-        if batch.holds_tokens(self._quota) and batch.holds_expired(self._now()):
-            self._submit_again(batch)
+        self._batch = _Batch()
+        # By identity: a token may have a quota that is equal to an address's, and is another policy.
+        quotas = set(map(id, map(_QUOTA, batch.rows)))
+        batch.one_quota = len(quotas) <= 1
+        if quotas and quotas != self._address_quota and min(map(_EXPIRES, batch.rows)) <= (now_s := self._now()):
+            self._submit_again(batch, now_s)
             return
         self._metrics.limiter_batches += 1
-        self._limiter.admit(list(batch.rows), batch.quantities, partial(self._settle, batch))
+        clients = [] if self._quota is None else list(batch.rows)
+        self._limiter.admit(clients, batch.quantities, partial(self._settle, batch))
 
-    def _submit_again(self, batch: AdmissionBatch) -> None:
-        """Make another batch of the same requests, with the callers of expired tokens identified anew."""
-        now = self._now()
-        for exchange in batch.exchanges:
-            if exchange.record is not None and exchange.client.expires <= now:
-                self._identify_again(exchange)
+    def _submit_again(self, batch: _Batch, now_s: float) -> None:
+        """Make another batch of the same requests, with the clients of expired tokens found anew."""
+        for request in batch.requests:
+            if request.client.expires <= now_s:
+                self._try(request, request.identify_again)
             else:
-                self.submit(exchange)
+                self.submit(request)
         for client, done in batch.looks:
             self.look(client, done)
         self._flush()
 
-    def _identify_again(self, exchange: Exchange) -> None:
-        try:
-            exchange.recall(self._monotonic())
-            exchange.connection.identify_again(exchange)
-        except Exception:
-            give_up(exchange)
-
-    def _settle(self, batch: AdmissionBatch, revision: int, backlogs: Sequence[int] | None) -> None:
+    def _settle(self, batch: _Batch, revision: int, backlogs: Sequence[int] | None) -> None:
         if backlogs is None:
             self._settle_alone(batch)
-        elif not self._revisions.is_known(revision):
-            # Something was revoked: what these exchanges were to be answered with may be dead.
-            self._revisions.catch_up(revision, partial(self._decide, batch, list(backlogs), remember=True))
+        elif not self._sync.is_known(revision):
+            # Something was revoked: what these requests were to be answered with may be dead.
+            self._sync.catch_up(revision, partial(self._decide, batch, list(backlogs), remember=True))
         else:
             self._decide(batch, list(backlogs), remember=True)
 
-    def _settle_alone(self, batch: AdmissionBatch) -> None:
-        exchanges = batch.exchanges
+    def _settle_alone(self, batch: _Batch) -> None:
+        """The shared limiter is away."""
         if self._quota is None:
             self._decide(batch, [], remember=False)
             return
-        self._metrics.limiter_fallback += len(exchanges)
-        if self._on_failure is OnFailure.LOCAL:
-            self._spare.admit(
-                list(batch.rows),
-                batch.quantities,
-                # The spare limiter's refusals end with the outage: they are not remembered beyond it.
-                lambda revision, backlogs: self._decide(batch, list(backlogs or ()), remember=False),
-            )
-            return
-        if self._on_failure is OnFailure.OPEN:
-            self._refresh()
-            self._settle_each(batch, self._pass_unlimited)
-        else:
-            self._settle_each(batch, self._refuse_unlimited)
-        if batch.looks:
-            nothing = [0] * len(batch.rows)
-            self._spare.admit(list(batch.rows), nothing, lambda _, backlogs: self._answer_looks(batch, backlogs or ()))
+        self._metrics.limiter_fallback += len(batch.requests)
+        local = self._on_failure is OnFailure.LOCAL
+        self._local_limiter.admit(
+            list(batch.rows),
+            batch.quantities if local else [0] * len(batch.rows),
+            # What is denied alone ends with the outage: it is not remembered beyond it.
+            lambda _, backlogs: self._decide(batch, list(backlogs or ()), remember=False, alone=not local),
+        )
 
-    def _decide(self, batch: AdmissionBatch, backlogs: list[int], *, remember: bool) -> None:
-        """Tell every exchange its outcome; ``backlogs`` is used up."""
+    def _decide(self, batch: _Batch, backlogs: list[int], *, remember: bool, alone: bool = False) -> None:
+        """Let every request go on, by its outcome; ``backlogs`` is used up.
+
+        ``alone``: the shared limiter is away, and not the backlogs decide but the setting for that case.
+        """
         self._refresh()
-        with self._departures:
-            if self._quota is None:
-                self._settle_each(batch, self._pass_unlimited)
+        self._started_s = batch.started_s
+        with self._write_batch:
+            if self._quota is None or (alone and self._on_failure is OnFailure.OPEN):
+                for request in batch.requests:
+                    self._try(request, partial(request.admitted, b""))
+            elif alone:
+                for request in batch.requests:
+                    self._try(request, partial(request.refused, _away()))
             else:
-                self._tell(batch, backlogs, remember=remember)
-                if batch.looks:
-                    self._answer_looks(batch, backlogs)
+                self._admit(batch, backlogs, remember=remember)
+            self._batch_ended(self._monotonic() - batch.started_s)
+            self._answer_looks(batch, backlogs)
 
-    def _tell(self, batch: AdmissionBatch, backlogs: list[int], *, remember: bool) -> None:
-        now = self._now()
-        start, join = self._starts.ok, b"".join
-        moment = b""
+    def _admit(self, batch: _Batch, backlogs: list[int], *, remember: bool) -> None:
         quota = None
-        differ = len(batch.quotas) > 1
-        denied = plain = 0
-        stamped: list[Record | Batch] = []
-        unborn: list[Exchange] = []
-        for exchange in batch.exchanges:
-            if quota is None or (differ and exchange.client.quota is not quota):
-                quota = exchange.client.quota
+        differ = not batch.one_quota
+        denied = 0
+        for request in batch.requests:
+            if quota is None or (differ and request.client.quota is not quota):
+                quota = request.client.quota
                 lines, interval, tolerance = self._lines_of(quota), quota.interval, quota.tolerance
-                told = lines.by_backlog.get
-            row = exchange.row
+                known = lines.by_backlog.get
+            row = request.row
             backlog = backlogs[row] + interval
-            record = exchange.record
             try:
                 if backlog > tolerance:
                     denied += 1
-                    if record is not None:
-                        exchange.recall(batch.started)
-                    self._refuse(exchange, backlog - tolerance, remember=remember)
-                    continue
-                backlogs[row] = backlog
-                limits = told(backlog) or lines.after(backlog)
-                if record is None:
-                    plain += 1
-                    exchange.admitted(limits)
-                elif exchange.stamped:
-                    if record.expires > now:
-                        stamped.append(record)
-                        moment = moment or stamp(now)
-                        answer = join((start, limits, exchange.extra, record.unstamped, moment))
-                        exchange.connection.answered_prepared(exchange, answer)
-                    else:
-                        plain += 1
-                        exchange.recall(batch.started)
-                        exchange.admitted(limits)
-                elif record.fresh_until > now:
-                    answer = join((start, limits, exchange.extra, record.tail))
-                    exchange.connection.answered_prepared(exchange, answer)
+                    self._deny(request, backlog - tolerance, remember=remember)
                 else:
-                    # It is blank, became due, or was forgotten: for a revocation perhaps that this batch brought home.
-                    exchange.limits = limits
-                    unborn.append(exchange)
+                    backlogs[row] = backlog
+                    request.admitted(known(backlog) or lines.after(backlog))
             except Exception:
-                give_up(exchange)
-        allowed = len(batch.exchanges) - denied
-        self._metrics.limiter_allowed += allowed
-        self._hit(allowed - plain - len(stamped) - len(unborn), stamped, self._monotonic() - batch.started)
-        self._issue(unborn, batch.started)
+                request.cut_off()
+        self._metrics.limiter_allowed += len(batch.requests) - denied
 
-    def _answer_looks(self, batch: AdmissionBatch, backlogs: Sequence[int]) -> None:
+    def _answer_looks(self, batch: _Batch, backlogs: Sequence[int]) -> None:
         for client, done in batch.looks:
             backlog, quota = backlogs[batch.rows[client]], client.quota
             remaining, reset = gcra.remaining(backlog, quota), gcra.reset_after(backlog)
             done(self._lines_of(quota).lines(remaining, reset), remaining, reset)
 
-    def _settle_each(self, batch: AdmissionBatch, settle: Callable[[Exchange, float], None]) -> None:
-        """End a batch that no limiter has judged; ``settle`` takes the batch's start, too."""
-        for exchange in batch.exchanges:
-            try:
-                settle(exchange, batch.started)
-            except Exception:
-                give_up(exchange)
-
-    def pass_unlimited(self, exchange: Exchange) -> None:
-        """Answer an exchange that nobody limits and no store has to be asked about."""
-        if exchange.client.expires <= self._now():
-            self._identify_again(exchange)
-            return
-        self._refresh()
-        self._pass_unlimited(exchange, self._monotonic())
-
-    def _pass_unlimited(self, exchange: Exchange, started: float) -> None:
-        record = exchange.record
-        now = self._now()
-        exchange.limits = b""
-        if record is None:
-            exchange.admitted(b"")
-        elif not exchange.stamped and record.fresh_until <= now:
-            self._issue([exchange], started)
-        elif exchange.stamped and record.expires <= now:
-            exchange.recall(started)
-            exchange.admitted(b"")
-        else:
-            tail = record.unstamped + stamp(now) if exchange.stamped else record.tail
-            exchange.connection.answered(exchange, b"".join((self._starts.ok, exchange.extra, tail)))
-            stamped = [record] if exchange.stamped else []
-            self._hit(1 - len(stamped), stamped, self._monotonic() - started)
-
-    def _refuse_unlimited(self, exchange: Exchange, started: float) -> None:
-        if exchange.record is not None:
-            exchange.recall(started)
-        exchange.respond(
-            503,
-            problem(
-                503,
-                "The shared rate limit is away and this service is set to refuse requests until it is back.",
-                lines=retry_after_line(1),
-            ),
-        )
+    def _try(self, request: Admissible, go_on: Callable[[], None]) -> None:
+        try:
+            go_on()
+        except Exception:
+            request.cut_off()
 
     def _lines_of(self, quota: Quota) -> LimitLines:
         if quota is self._quota and self._default is not None:
@@ -331,39 +318,40 @@ class Admission:
             lines = self._lines[quota] = LimitLines(quota, TOKEN_POLICY)
         return lines
 
-    def _refuse_locally(self, exchange: Exchange, client: Client) -> bool:
-        now = self._monotonic()
-        left = client.denied_until - now
+    def _deny_locally(self, request: Admissible, client: Client) -> bool:
+        """Refuse a client that is known to be denied; False: it may ask again."""
         if client.expires <= self._now():
             return False  # its token is refused when the batch leaves
-        if left <= 0:
+        left_s = client.denied_until - self._monotonic()
+        if left_s <= 0:
             client.denied_until = 0.0
             return False
         self._metrics.limiter_denied_locally += 1
-        if exchange.record is not None:
-            exchange.recall(now)
         # Rounded, for a float's last digit must not make a whole second more of it.
-        self._refuse(exchange, max(round(left * _SECOND), 1), remember=False)
+        self._deny(request, max(round(left_s * _SECOND), 1), remember=False)
         return True
 
-    def _refuse(self, exchange: Exchange, retry_after: int, *, remember: bool) -> None:
-        """``retry_after``: microseconds until one hit would pass."""
+    def _deny(self, request: Admissible, retry_after_us: int, *, remember: bool) -> None:
+        """``retry_after_us``: until one hit would pass."""
         self._metrics.limiter_denied += 1
-        quota = exchange.client.quota
+        client = request.client
+        quota = client.quota
         if remember:
-            exchange.client.denied_until = self._monotonic() + retry_after / _SECOND
-        seconds = -(-retry_after // _SECOND)
+            client.denied_until = self._monotonic() + retry_after_us / _SECOND
+        seconds = gcra.whole_seconds(retry_after_us)
         # What is left of the backlog follows from when the next hit would pass.
-        backlog = retry_after + quota.tolerance - quota.interval
-        exchange.limits = self._lines_of(quota).lines(0, gcra.reset_after(backlog))
-        exchange.respond(
+        backlog = retry_after_us + quota.tolerance - quota.interval
+        tail = problem(
             429,
-            problem(
-                429,
-                f"This client has used its {quota.limit} requests per {quota.window} s; try again in {seconds} s.",
-                kind=QUOTA_EXCEEDED,
-                title="Request cannot be satisfied as assigned quota has been exceeded",
-                lines=retry_after_line(seconds),
-                members={"violated-policies": [POLICY if quota is self._quota else TOKEN_POLICY]},
-            ),
+            f"This client has used its {quota.limit} requests per {quota.window} s; try again in {seconds} s.",
+            kind=QUOTA_EXCEEDED,
+            title="Request cannot be satisfied as assigned quota has been exceeded",
+            lines=retry_after_line(seconds),
+            members={"violated-policies": [POLICY if quota is self._quota else TOKEN_POLICY]},
         )
+        request.denied(self._lines_of(quota).lines(0, gcra.reset_after(backlog)), tail)
+
+
+def _away() -> bytes:
+    detail = "The shared rate limit is away and this service is set to refuse requests until it is back."
+    return problem(503, detail, lines=retry_after_line(1))

@@ -1,160 +1,226 @@
-"""One request on its way to its answer.
+"""The context of one request, from its admission to its response.
 
-A connection opens an exchange for each request and keeps them in order; the service ends each of them
-exactly once, now or later. For a repeated request that the connection recognised by its octets an exchange
-is used again, with a ``record`` to answer with and nothing parsed.
+A connection opens a context for each request that is not answered by a cached response, and keeps them in order; the
+handler responds exactly once, now or later.
 """
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, ParamSpec
+from typing import Any, Final, ParamSpec, Protocol
 
+from arsenal_fast.api.clock import ResponseClock
+from arsenal_fast.api.fastpath.write_batch import Connection as Writer
+from arsenal_fast.api.fastpath.write_batch import WriteBatch, cut_off
+from arsenal_fast.api.gate import Gate, Place
 from arsenal_fast.api.problems import problem
+from arsenal_fast.api.router import Route
 from arsenal_fast.errors import ProblemError
-from arsenal_fast.http.parser import Limits, RequestParser
-from arsenal_fast.http.response import without_body
+from arsenal_fast.http.request import Request
+from arsenal_fast.http.response import PendingResponse, without_body
+from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.headers import retry_after_line
-
-if TYPE_CHECKING:
-    from arsenal_fast.api.app import Service
-    from arsenal_fast.api.fastpath.cached_batch import Batch
-    from arsenal_fast.api.fastpath.render import Record
-    from arsenal_fast.api.gate import Place
-    from arsenal_fast.api.routes import Route
-    from arsenal_fast.http.request import Request
-    from arsenal_fast.ratelimit.client import Client
-    from arsenal_fast.stores.ports import Connection
+from arsenal_fast.registry.issuer import AuditContext
+from arsenal_fast.replies import run
 
 log = logging.getLogger(__name__)
 
-SHARED_TAIL: Final = 65_536
-"""Octets from which a tail is handed over as it is: a page's script is the same object for everybody, and
+SHARED_OCTETS: Final = 65_536
+"""Octets from which a response's end is handed over as it is: a page's script is the same object for everybody, and
 joined it would be copied for every client that reads slowly."""
 
 P = ParamSpec("P")
 
 
-class Exchange:
-    """A request, who asks, and what is known of the answer so far."""
+class Connection(Writer, Protocol):
+    """The client's side of a request."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the client has gone."""
+
+    def is_last(self, pending: PendingResponse) -> bool:
+        """Whether no later request was taken; if so, none will be."""
+
+    def replace(self, old: PendingResponse, new: PendingResponse) -> None:
+        """Put another response in the place of one in the order."""
+
+    def respond_only(self, pending: PendingResponse, response: bytes) -> None:
+        """As ``respond``, for a response that does not close and nearly always is the only one."""
+
+    def take(self, context: RequestContext) -> None:
+        """Begin a request that was recognised, and that the response cache does not answer."""
+
+    def leave_fast_path(self) -> None:
+        """Parse the next request, however much it looks like this one."""
+
+    def address_client(self, forwarded_for: bytes | None) -> Client:
+        """The address that a request is charged to which comes with no good token."""
+
+
+class Services(Protocol):
+    """What a context needs of the application's services to respond."""
+
+    @property
+    def clock(self) -> ResponseClock: ...
+
+    @property
+    def write_batch(self) -> WriteBatch: ...
+
+    @property
+    def draining(self) -> bool:
+        """Whether responses are to end their connections."""
+
+    @property
+    def gate(self) -> Gate: ...
+
+    @property
+    def monotonic(self) -> Callable[[], float]: ...
+
+    def ended(self, context: RequestContext, status: int, seconds: float) -> None:
+        """Count a response and log it."""
+
+
+class Application(Protocol):
+    """What takes a request from its connection to its handler."""
+
+    @property
+    def services(self) -> Services:
+        """Handed to the handler."""
+
+    def begin(self, context: RequestContext) -> None:
+        """Find the request's client and route, and submit it."""
+
+    def route_of(self, request: Request) -> Route:
+        """The route of a request."""
+
+
+class RequestContext(PendingResponse):
+    """A request, its client, and what is known of the response so far."""
 
     __slots__ = (
-        "answer",
+        "app",
         "client",
-        "close",
         "connection",
-        "extra",
-        "held",
-        "limits",
-        "octets",
+        "header_lines",
+        "limit_lines",
         "place",
-        "record",
         "refusal",
         "request",
-        "rest",
         "route",
         "row",
-        "service",
-        "stamped",
-        "started",
+        "started_s",
     )
 
     def __init__(
-        self, service: Service, connection: Connection, request: Request, client: Client, started: float
+        self, app: Application, connection: Connection, request: Request, client: Client, started_s: float
     ) -> None:
-        """``started``: monotonic seconds at which the request was complete."""
-        self.service = service
+        """``started_s``: monotonic seconds at which the request was complete."""
+        PendingResponse.__init__(self, close=not request.keep_alive)
+        self.app = app
         self.connection = connection
         self.request = request
         self.client = client
-        self.started = started
-        self.close = not request.keep_alive
-        self.extra = b""
-        """Field lines that this request caused: its echoed id, its origin."""
-        self.limits = b""
-        """Rate-limit lines, once the limiter has spoken."""
-        self.answer: bytes | None = None
-        """Kept by the connection while earlier answers are missing; ``rest`` is what follows it."""
-        self.rest = b""
-        self.record: Record | Batch | None = None
-        """What a request that was recognised is answered with; ``stamped``: with the moment at its end."""
-        self.stamped = False
-        self.octets = b""
-        """Such a request, as it came; ``request`` is then an earlier one until :meth:`recall`."""
+        self.started_s = started_s
+        self.header_lines = b""
+        """Lines that the request's own fields cause: its echoed id, its origin."""
+        self.limit_lines = b""
+        """Rate-limit lines, once the limiter has answered."""
         self.refusal: ProblemError | None = None
         """Why the request is refused whatever it asks for (its token); it is charged all the same."""
         self.route: Route | None = None
         self.row = 0
-        self.held = 0
-        """Octets of the body that the connection counts until the answer has left."""
+        """Belongs to the admission."""
         self.place: Place | None = None
         """What the request occupies of the rows in work, until :meth:`leave`."""
 
-    def recall(self, started: float) -> None:
-        """Make ``request`` the one that this exchange is for: it can't be answered with the record after all."""
-        self.started = started
-        self.limits = b""
-        self.record = None
-        if self.octets:
-            parser = RequestParser(Limits())
-            parser.feed(self.octets)
-            request = parser.next_request()
-            assert request is not None, "what was recognised is a whole request"
-            self.request = request
-            self.octets = b""
-        self.route = self.service.route_of(self.request)
+    def identify_again(self) -> None:
+        """Begin anew: the client's token has expired meanwhile."""
+        self.client = self.connection.address_client(self.request.fields.forwarded_for)
+        self.app.begin(self)
 
-    def admitted(self, limits: bytes) -> None:
+    def audit(self, environments: tuple[str, ...] | list[str] = ()) -> AuditContext:
+        """Who requests this, for the ledger."""
+        return AuditContext(self.client.key, request_id_text(self.request.fields.request_id), environments)
+
+    def admitted(self, limit_lines: bytes) -> None:
         """Go on to the handler; the limiter has let the request through."""
-        self.limits = limits
+        self.limit_lines = limit_lines
         self.handle()
 
+    def denied(self, limit_lines: bytes, tail: bytes) -> None:
+        """Respond with a 429; ``tail`` is its problem."""
+        self.limit_lines = limit_lines
+        self.respond(429, tail)
+
+    def refused(self, tail: bytes) -> None:
+        """Respond with a 503: no limiter could be asked."""
+        self.respond(503, tail)
+
     def handle(self) -> None:
-        """Call the route's handler, now or when the rows that it is about have their turn."""
+        """Run the route's handler, now or when the rows that it is about have their turn."""
         route = self.route
         assert route is not None
-        if route.rows is not None and self.refusal is None and (rows := route.rows(self.request)) > 1:
-            self.service.gate.enter(self, rows)
+        if self.refusal is not None:
+            self.refuse(self.refusal)  # not raised: a stored exception that is raised holds the frame that holds it
+        elif route.rows is not None and (rows := route.rows(self.request)) > 1:
+            self.app.services.gate.enter(self, rows)
         else:
             self.work()
 
     def work(self) -> None:
-        """Call the route's handler; whatever it raises becomes an answer."""
+        """Run the route's handler; whatever it raises becomes a response."""
         assert self.route is not None
         try:
-            if self.refusal is None:
-                self.route.handler(self.service, self)
-            else:
-                self.refuse(self.refusal)  # as a value: a stored exception that is raised holds the frame that holds it
+            result: Any = self.route.handler(self.app.services, self)
         except ProblemError as error:
             self.refuse(error)
         except Exception:
             self.fail()
+        else:
+            if result is not None and inspect.iscoroutine(result):
+                run(result, self._failed)
 
     @property
     def heavy(self) -> bool:
-        """Whether the answer costs much; one of these is enough for a turn of the loop."""
+        """Whether the response costs much; one of these is enough for a turn of the loop."""
         return self.route is not None and self.route.heavy
 
     @property
     def abandoned(self) -> bool:
-        """Whether nobody waits for the answer any more."""
+        """Whether the client has gone."""
         return self.connection.is_lost
 
+    @property
+    def occupies(self) -> bool:
+        """Whether the request occupies rows in work."""
+        return self.place is not None
+
+    def drop_body(self) -> None:
+        """Let go of the request's body."""
+        self.held = 0
+        self.request.body = b""
+
     def turn_away(self) -> None:
-        """Answer 503: too many rows are in work."""
+        """Respond with a 503: too many rows are in work."""
         detail = "Too many rows are in work, of this client or of all; try again in a second."
         self.respond(503, problem(503, detail, lines=retry_after_line(1)))
 
     def leave(self) -> None:
-        """Make room for others' rows: the answer has left, or never will. To be called by the connection."""
+        """Make room for other rows: the response has left, or never will."""
         place, self.place = self.place, None
         if place is not None:
-            self.service.gate.leave(place)
+            self.app.services.gate.leave(place)
+
+    def cut_off(self) -> None:
+        """Abort the connection; called within the handling of an exception."""
+        self.leave()
+        cut_off(self.connection)
 
     def guard(self, done: Callable[P, None]) -> Callable[P, None]:
-        """Return ``done`` for a store to call: what it raises then becomes an answer, too."""
+        """Return ``done`` for a port to call: what it raises then becomes a response, too."""
 
         def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
             try:
@@ -164,33 +230,44 @@ class Exchange:
 
         return guarded
 
+    def _failed(self, error: Exception) -> None:
+        if isinstance(error, ProblemError):
+            self.refuse(error)
+        else:
+            self.fail()
+
     def fail(self) -> None:
-        """Answer for an exception that is being handled."""
+        """Respond to an exception that is being handled."""
         assert self.route is not None
         log.exception("a handler failed", extra={"fields": {"url.path": self.route.path}})
         self.respond(500, problem(500, "The service failed on this request; it has been logged."))
 
     def refuse(self, error: ProblemError) -> None:
-        """Answer with a problem."""
+        """Respond with a problem."""
         self.respond(error.status, problem(error.status, error.detail, faults=error.faults, lines=error.lines))
 
     def respond(self, status: int, tail: bytes, lines: bytes = b"") -> None:
-        """End the exchange. ``tail``: from the content type on; ``lines``: field lines of this answer."""
-        service, request = self.service, self.request
-        service.refresh()
-        if service.draining and self.connection.is_last(self):
+        """End the request. ``tail``: from the content type on; ``lines``: field lines of this response."""
+        services, request = self.app.services, self.request
+        services.clock.refresh()
+        if services.draining and self.connection.is_last(self):
             self.close = True
         if self.close:
             lines += b"Connection: close\r\n"
         elif request.minor == 0:
             lines += b"Connection: keep-alive\r\n"
-        service.ended(self, status, service.monotonic() - self.started)
+        services.ended(self, status, services.monotonic() - self.started_s)
         if request.method == b"HEAD":
             tail = without_body(tail)
-        if len(tail) > SHARED_TAIL:
-            head = b"".join((service.starts.start(status), self.limits, self.extra, lines))
-            service.departures.send(self, head, tail)
+        head = services.clock.head(status)
+        if len(tail) > SHARED_OCTETS:
+            head = b"".join((head, self.limit_lines, self.header_lines, lines))
+            services.write_batch.send(self.connection, self, head, tail)
         else:
-            service.departures.send(
-                self, b"".join((service.starts.start(status), self.limits, self.extra, lines, tail))
-            )
+            response = b"".join((head, self.limit_lines, self.header_lines, lines, tail))
+            services.write_batch.send(self.connection, self, response)
+
+
+def request_id_text(request_id: bytes | None) -> str | None:
+    """X-Request-Id as text for ledger and log, cut to 128 characters; None for what is no ASCII."""
+    return request_id.decode("ascii")[:128] if request_id and request_id.isascii() else None

@@ -8,9 +8,12 @@ Nothing is said of a single path: that would belong to its row.
 from http import HTTPStatus
 from typing import Any, Final
 
+import orjson
+
 from arsenal_fast import __version__
 from arsenal_fast.api.problems import QUOTA_EXCEEDED
-from arsenal_fast.api.routes import API, ROUTES, Operation, Route
+from arsenal_fast.api.router import API, Operation, Route
+from arsenal_fast.api.routes import ROUTES
 from arsenal_fast.api.schemas import PARAMETERS, SCHEMAS
 from arsenal_fast.http.response import PHRASES
 
@@ -150,6 +153,11 @@ _LINKS: Final[dict[str, Object]] = {
     },
 }
 """Links of a success, by operation."""
+
+
+def document_bytes(base_url: str) -> bytes:
+    """Return the document as JSON."""
+    return orjson.dumps(document(base_url))
 
 
 def document(base_url: str) -> Object:

@@ -6,56 +6,13 @@ they can't disagree. A new endpoint is a new row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from arsenal_fast.api import auth
 from arsenal_fast.api.handlers import audit, fallbacks, identities, limits, operations, pages, revocation, validation
 from arsenal_fast.api.json_body import MAX_ROWS
-
-if TYPE_CHECKING:
-    from arsenal_fast.api.app import Service
-    from arsenal_fast.api.context import Exchange
-    from arsenal_fast.http.request import Request
-
-API: Final = b"/api/v1/"
-"""Below this every request is charged, also one that finds nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """A row's documentation; schema names stand in :mod:`arsenal_fast.api.schemas`."""
-
-    summary: str
-    description: str = ""
-    tag: str = "identities"
-    parameters: tuple[str, ...] = ()
-    """Query parameters, by their keys in :data:`~arsenal_fast.api.schemas.PARAMETERS`."""
-    body: str | None = None
-    """Schema of the JSON request body."""
-    answers: Mapping[int, tuple[str, str]] = field(default_factory=dict)
-    """Status -> (description, names of schemas or media types, comma apart; empty where there is no body)."""
-    scope: str | None = None
-    """What a service token must allow, where the request needs one; None: it never does."""
-    by_token_only: bool = False
-    """Whether every request needs a service token."""
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One row. ``limited``: a request is charged to its client before the handler runs."""
-
-    method: str
-    path: str
-    handler: Callable[[Service, Exchange], None]
-    limited: bool = False
-    operation: Operation | None = None
-    """None: not part of the documented API (assets of the pages)."""
-    heavy: bool = False
-    """Whether an answer costs so much that other connections have their turn after it."""
-    rows: Callable[[Request], int] | None = None
-    """Tells how many rows a request is about at most, without reading it; None: one."""
+from arsenal_fast.api.router import Operation, Route, Router
+from arsenal_fast.http.request import Request
 
 
 def _environments(request: Request) -> int:
@@ -275,34 +232,6 @@ ROUTES: Final[tuple[Route, ...]] = (
     *(Route("GET", path, pages.asset, heavy=True) for path in pages.ASSETS),
 )
 
-NOT_FOUND: Final = Route("", "(unmatched)", fallbacks.not_found)
-NOT_FOUND_CHARGED: Final = Route("", "(unmatched)", fallbacks.not_found, limited=True)
-NOT_ALLOWED: Final = Route("", "(unmatched)", fallbacks.method_not_allowed)
-NOT_ALLOWED_CHARGED: Final = Route("", "(unmatched)", fallbacks.method_not_allowed, limited=True)
-OPTIONS: Final = Route("OPTIONS", "(options)", fallbacks.options)
-
-_BY_METHOD: Final = {
-    (method, route.path.encode("ascii")): route
-    for route in ROUTES
-    for method in ((b"GET", b"HEAD") if route.method == "GET" else (route.method.encode("ascii"),))
-}
-_METHODS: Final = {path for _, path in _BY_METHOD}
-
-
-def match(method: bytes, path: bytes) -> Route:
-    """Return the row for a request; there is one for every request, refusals included."""
-    route = _BY_METHOD.get((method, path))
-    if route is not None:
-        return route
-    if method == b"OPTIONS" and (path == b"*" or path in _METHODS or path.startswith(API)):
-        return OPTIONS
-    charged = path.startswith(API)
-    if path in _METHODS:
-        return NOT_ALLOWED_CHARGED if charged else NOT_ALLOWED
-    return NOT_FOUND_CHARGED if charged else NOT_FOUND
-
-
-def allowed_methods(path: bytes) -> str:
-    """Return the value of ``Allow`` for a path (RFC 9110 10.2.1)."""
-    methods = [method.decode() for method, known in _BY_METHOD if path in (known, b"*")]
-    return ", ".join(sorted({*methods, "OPTIONS"}))
+ROUTER: Final = Router(
+    ROUTES, not_found=fallbacks.not_found, not_allowed=fallbacks.method_not_allowed, options=fallbacks.options
+)

@@ -18,8 +18,8 @@ from arsenal_fast.api.json_body import MAX_ROWS
 from arsenal_fast.identity.grammar import MAX_DOMAIN, MAX_ID, MAX_LOCAL, MAX_PART
 from arsenal_fast.identity.runs import DRAWN, LENGTH, MAX_PREFIX
 from arsenal_fast.identity.validity import DEFAULT_TTL, MAX_TTL, MIN_TTL
-from arsenal_fast.identity.verdict import Status
 from arsenal_fast.ledger.model import KINDS, MAX_PAGE
+from arsenal_fast.registry.verdict import Status
 from arsenal_fast.tokens.claims import MAX_TOKEN
 
 Schema = dict[str, Any]

@@ -30,6 +30,8 @@ class Settings:
     """Entries of each of the worker's caches (identities, prepared answers; clients twice) at most."""
     shares: Shares = memory_budget.DEFAULT
     """What the caches may take."""
+    fast_path: bool = True
+    """Whether repeated requests are answered from the response cache without being parsed; off in tests alone."""
     access_log: str = "errors"
     """``off``, ``errors`` (status 400 and above) or ``all``."""
     workers: int = 1

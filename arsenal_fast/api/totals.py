@@ -9,15 +9,28 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Final
+from contextlib import AbstractContextManager
+from typing import Final, Protocol
 
 from arsenal_fast.observability.metrics import Metrics
-from arsenal_fast.stores.ports import SharedSum
 
 KEPT_S: Final = 1.0
 """How long a sum is shown. Scrapes are some 15 s apart; a dashboard asks every few seconds."""
 
 _MOMENT: Final = struct.Struct("=d")
+
+
+class SharedSum(Protocol):
+    """Where the workers show each other the newest sum of their counts."""
+
+    def alone(self) -> AbstractContextManager[bool]:
+        """Within it, if True, no other worker writes the sum; it never waits for one that does."""
+
+    def read_sum(self) -> bytes:
+        """Return what was written last; empty before."""
+
+    def write_sum(self, payload: bytes) -> None:
+        """Show another sum."""
 
 
 class Totals:

@@ -16,10 +16,10 @@ from arsenal_fast import memory_budget
 from arsenal_fast.config import parsers
 from arsenal_fast.config.cgroup import memory_limit
 from arsenal_fast.config.schema import MIN_SECRET, PRODUCTION, TABLE, Row, markdown_table
-from arsenal_fast.config.secret import Secret, secrets_in
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.ledger.url import NONE as NO_LEDGER
 from arsenal_fast.memory_budget import Shares
+from arsenal_fast.secret import Secret, secrets_in
 from arsenal_fast.tokens.keys import Keys
 
 __all__ = ["Config", "Secret", "cpus_of_quota", "load", "markdown_table", "rows"]

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Final
 
-from arsenal_fast.config.secret import MASK, Secret, without_passwords
 from arsenal_fast.identity.grammar import domain_fault, prefix_fault
 from arsenal_fast.ledger.url import PostgresAddress
 from arsenal_fast.ledger.url import parse_url as parse_database_url
 from arsenal_fast.ratelimit.client import ClientAddresses
+from arsenal_fast.secret import MASK, Secret, without_passwords
 from arsenal_fast.stores.redis.url import parse_url
 
 Reader = Callable[[str], object]

@@ -1,11 +1,11 @@
-"""Answers as bytes, put together from parts that were made once.
+"""Responses as bytes, put together from parts that are made once.
 
-An answer is ``start + lines + tail``: *start* is the status line, Date and the lines that stand on
-every answer, remade once a second; *lines* are those of this request (rate limit, echoed id); *tail*
-is content type, length, empty line and body, made once per body. The hot path joins three pieces.
+A response is ``head + lines + tail``: *head* is the status line, Date and the lines that stand on every response,
+remade once a second; *lines* are those of this request (rate limit, echoed id); *tail* is content type, length, empty
+line and body, made once per body. The hot path joins these pieces.
 
-Everything that goes into a line must have passed :func:`line` or be a constant: that is where CR and
-LF end (RFC 9110 5.5).
+Everything that goes into a line must have passed :func:`line` or be a constant: that is where CR and LF end (RFC 9110
+5.5).
 """
 
 from datetime import UTC, datetime
@@ -76,36 +76,62 @@ def without_body(answer: bytes) -> bytes:
     return answer if end < 0 else answer[: end + 4]
 
 
-class Starts:
-    """The first part of every answer, remade once a second.
-
-    ``ok`` is the start of a 200, kept at hand for the hot path.
-    """
+class ResponseHeads:
+    """The first part of every response, remade once a second."""
 
     __slots__ = ("_common", "_date", "_memo", "ok", "second")
 
     def __init__(self, common: bytes) -> None:
-        """``common``: the lines of every answer, each ended by CRLF."""
+        """``common``: the lines of every response, each ended by CRLF."""
         self._common = common
         self.second = -1
         """That of the Date, since the epoch."""
         self._memo: dict[int, bytes] = {}
         self._date = b""
         self.ok = b""
+        """The head of a 200."""
         self.at(0)
 
     def at(self, second: int) -> None:
         """Move to another second of the wall clock."""
-        if second == self.second:
-            return
         self.second = second
         self._date = b"Date: " + http_date(second) + b"\r\n"
         self._memo.clear()
-        self.ok = self.start(200)
+        self.ok = self.head(200)
 
-    def start(self, status: int) -> bytes:
-        """Return status line, Date and common lines."""
-        start = self._memo.get(status)
-        if start is None:
-            start = self._memo[status] = STATUS_LINES[status] + self._date + self._common
-        return start
+    def head(self, status: int) -> bytes:
+        """The status line, Date and common lines."""
+        head = self._memo.get(status)
+        if head is None:
+            head = self._memo[status] = STATUS_LINES[status] + self._date + self._common
+        return head
+
+
+class PendingResponse:
+    """The place of one response in the order of its connection."""
+
+    __slots__ = ("close", "held", "response", "rest")
+
+    def __init__(self, *, close: bool) -> None:
+        self.close = close
+        """Whether the connection ends after this response."""
+        self.held = 0
+        """Octets of the request's body that the connection counts until the response has left."""
+        self.response: bytes | None = None
+        """Kept by the connection while an earlier response is missing; ``rest`` is what follows it."""
+        self.rest = b""
+
+    def drop_body(self) -> None:
+        """Let go of the request's body."""
+        self.held = 0
+
+    @property
+    def occupies(self) -> bool:
+        """Whether the request occupies something until :meth:`leave`."""
+        return False
+
+    def leave(self) -> None:
+        """Let go of what the request occupies: the response has left, or never will."""
+
+    def leave_fast_path(self) -> None:
+        """Make sure that the handler responds, if the response cache was about to."""

@@ -1,18 +1,17 @@
-"""What the requests of a connection have in common, as one pattern over a whole message.
+"""A template of a message: the part that the requests of a connection have in common.
 
 A client's own connection repeats its field block octet for octet; a proxy's repeats all but a few values (the client's
-address, a request id, a trace context, the length of a body). A *shape* is a valid block cut at those values, the
-*holes*. A message that fits it has the same fields, name by name and in the same order, with other values in the holes,
+address, a request id, a trace context, the length of a body). A *template* is a valid block cut at those values, its
+*slots*. A message that matches has the same fields, name by name and in the same order, with other values in the slots,
 so nothing of it needs to be parsed again: one match proves the request line, every line and where the message ends.
-What may stand in a hole is narrower than what HTTP allows there (visible ASCII and inner spaces). All else doesn't
-fit, and is judged by the parser; a test holds that both ways read the same.
+What may stand in a slot is narrower than what HTTP allows there (visible ASCII and inner spaces). Everything else does
+not match, and is judged by the parser; a test holds that both read the same.
 
-A pattern costs a millisecond to compile. So shapes are shared by all connections of a worker, and none is compiled
+A pattern costs a millisecond to compile. So templates are shared by all connections of a worker, and none is compiled
 before its block has come ``WORTHWHILE`` times.
 """
 
 import re
-from collections.abc import Callable
 from typing import Final
 
 from arsenal_fast.http.grammar import METHOD_AND_TARGET
@@ -20,72 +19,56 @@ from arsenal_fast.http.limits import Limits
 from arsenal_fast.http.request import Fields, Request
 
 WORTHWHILE: Final = 16
-"""Blocks of one shape after which more are expected; by then their sender has cost as much as the compiling will."""
+"""Blocks of one template after which more are expected; by then their sender has cost as much as the compiling will."""
 
 REMEMBERED: Final = 256
-"""Shapes kept, and candidates counted: as many kinds of clients and proxies as a worker has before it."""
+"""Templates kept, and candidates counted: as many kinds of clients and proxies as a worker has before it."""
 
 MAX_HEAD: Final = 4096
-"""Octets of a head that may fit; whatever is longer is rare, and may be over a limit."""
+"""Octets of a head that may match; whatever is longer is rare, and may be over a limit."""
 
 MAX_BLOCK: Final = 2048
-"""Octets of a block that is made a shape of; browsers with many cookies have more."""
+"""Octets of a block that is made a template of; browsers with many cookies have more."""
 
 # Fields whose values change from request to request; all others have to be equal. The leading LF is what the regex
 # engine searches for: without it a block of 1.4 kB takes 150 us.
-_HOLES: Final = re.compile(
+_SLOTS: Final = re.compile(
     rb"\n(?:(x-forwarded-for)|(x-request-id)|(traceparent)|(content-length)|x-real-ip|forwarded|via"
     rb"|tracestate|x-b3-[a-z]{1,12}|x-correlation-id|x-amzn-trace-id|x-cloud-trace-context|cf-ray|cf-connecting-ip"
     rb"|x-envoy-[a-z-]{1,32}):[ \t]*([\x21-\x7e](?:[\x20\x21-\x7e]*[\x21-\x7e])?)(?=\r\n)",
     re.IGNORECASE,
 )
 _FORWARDED_FOR, _REQUEST_ID, _TRACEPARENT, _CONTENT_LENGTH = range(4)
-"""The roles of holes that somebody reads: the groups of _HOLES, from 0."""
+"""The roles of slots that are read: the groups of _SLOTS, from 0."""
 _ROLES: Final = 4
 _UNREAD: Final = -1
 
 _LINE: Final = rb"(" + METHOD_AND_TARGET + rb" HTTP/1\.1)\r\n"
 _LINE_GROUPS: Final = 5  # line, method, target, path, query
+_line: Final = re.compile(_LINE[: -len(rb"\r\n")]).fullmatch
 _VALUE: Final = rb"[\x21-\x7e]++(?: ++[\x21-\x7e]++)*"
 _VALUE_OF: Final = {
     _REQUEST_ID: rb"[\x21-\x7e]{1,128}+",  # one that is echoed
     _CONTENT_LENGTH: rb"0|[1-9][0-9]{0,8}+",
 }
 
-Fit = tuple[bytes, bytes, bytes, bytes, re.Match[bytes]]
-"""What a message that fits has for everybody to see: its line (without CRLF), X-Forwarded-For, X-Request-Id and body,
-each empty where there is none; and the match, of which ``Shape.request`` makes the whole request."""
+TemplateMatch = tuple[bytes, bytes, bytes, bytes, "re.Match[bytes] | None"]
+"""What a message that matches holds: its line (without CRLF), X-Forwarded-For, X-Request-Id and body, each empty where
+there is none; and what the rest of the request is made of."""
 
 
-class Shape:
-    """The shape of one block, with the fields that all of its requests have.
+class RequestTemplate:
+    """The template of one block, with the fields that all of its requests have."""
 
-    ``fixed``: where there is no hole, what a message consists of behind its request line, so that comparing is enough;
-    ``cut`` is where it begins, counted from the end. None where there are holes, and ``match`` is to be asked.
-
-    For a caller in a hurry, where ``bodiless`` says that no message of the shape has a body: ``pattern(data)`` is its
-    match, if ``data`` has at most MAX_HEAD octets; the groups ``seen`` are the line, X-Forwarded-For and X-Request-Id.
-    """
-
-    __slots__ = (
-        "_fields",
-        "_has_length",
-        "_max_body",
-        "_seen",
-        "_traceparent",
-        "bodiless",
-        "cut",
-        "fixed",
-        "pattern",
-        "seen",
-    )
+    __slots__ = ("_cut", "_fields", "_fixed", "_max_body", "_pattern", "_seen", "_traceparent", "has_body")
 
     def __init__(self, fields: Fields, parts: tuple[bytes, ...], roles: tuple[int, ...], limits: Limits) -> None:
-        """``parts``: the block between its holes; ``roles``: one of each hole."""
+        """``parts``: the block between its slots; ``roles``: one of each slot."""
         self._fields = fields
         self._max_body = limits.body
-        self.fixed = b"\r\n" + fields.block if not roles else None
-        self.cut = -2 - len(fields.block)
+        # Without slots, what stands behind the request line is always the same: comparing is enough.
+        self._fixed = None if roles else b"\r\n" + fields.block
+        self._cut = -2 - len(fields.block)
         pattern = [_LINE, re.escape(parts[0]) if roles else b""]  # escaping a block of 1.4 kB takes 150 us
         group_of: dict[int, int] = {}
         for role, part in zip(roles, parts[1:], strict=True):
@@ -103,16 +86,19 @@ class Shape:
             nothing + 1,
         )
         self._traceparent = group_of.get(_TRACEPARENT, nothing)
-        self._has_length = _CONTENT_LENGTH in group_of
-        self.seen = self._seen[:3]
-        self.bodiless = not self._has_length
-        self.pattern: Callable[[bytes], re.Match[bytes] | None] = (
-            re.compile(b"".join(pattern), re.DOTALL).fullmatch if roles else _never
-        )
+        self.has_body = _CONTENT_LENGTH in group_of
+        """Whether such a message announces a body, perhaps an empty one."""
+        self._pattern = re.compile(b"".join(pattern), re.DOTALL).fullmatch if roles else _line
 
-    def match(self, data: bytes) -> Fit | None:
-        """What ``data`` says if it is exactly one message of this shape."""
-        found = self.pattern(data)
+    def match(self, data: bytes) -> TemplateMatch | None:
+        """What ``data`` holds if it is one message of this template.
+
+        Of a template without slots the line is not proven yet to be one: :meth:`request` does that.
+        """
+        fixed = self._fixed
+        if fixed is not None:
+            return (data[: self._cut], b"", b"", b"", None) if data.endswith(fixed) else None
+        found = self._pattern(data)
         if found is None:
             return None
         line, forwarded_for, request_id, length, body = found.group(*self._seen)
@@ -122,31 +108,32 @@ class Shape:
             return None
         return line, forwarded_for, request_id, body, found
 
-    def request(self, fit: Fit) -> Request:
-        """The request that the parser would have made of the message, but for the octets of the block."""
-        _, forwarded_for, request_id, body, found = fit
-        method, target, path, query, traceparent = found.group(2, 3, 4, 5, self._traceparent)
-        fields = self._fields.varied(
-            forwarded_for or None, request_id or None, traceparent or None, len(body) if self._has_length else None, b""
-        )
-        return Request(method, target, path, query or b"", 1, fields, body, True)
+    def request(self, match: TemplateMatch) -> Request | None:
+        """The request that the parser would make of the message, but for the octets of the block; None: not a line."""
+        line, forwarded_for, request_id, body, found = match
+        if found is not None:
+            method, target, path, query, traceparent = found.group(2, 3, 4, 5, self._traceparent)
+            length = len(body) if self.has_body else None
+            fields = self._fields.varied(forwarded_for or None, request_id or None, traceparent or None, length, b"")
+            return Request(method, target, path, query or b"", 1, fields, body, True)
+        found = self._pattern(line) if len(line) <= MAX_HEAD else None
+        if found is None:
+            return None
+        method, target, path, query = found.group(2, 3, 4, 5)
+        return Request(method, target, path, query or b"", 1, self._fields, b"", True)
 
 
-def _never(_data: bytes) -> None:
-    return None
-
-
-class Shapes:
-    """The shapes of a worker's connections."""
+class RequestTemplates:
+    """The templates of a worker's connections."""
 
     def __init__(self, limits: Limits, worthwhile: int = WORTHWHILE) -> None:
         self._limits = limits
         self._worthwhile = worthwhile
-        self._shapes: dict[tuple[bytes, ...], Shape] = {}
+        self._templates: dict[tuple[bytes, ...], RequestTemplate] = {}
         self._seen: dict[tuple[bytes, ...], int] = {}
 
-    def of(self, request: Request) -> Shape | None:
-        """The shape of a valid request, once it is worthwhile; None also for what has none."""
+    def of(self, request: Request) -> RequestTemplate | None:
+        """The template of a valid request, once it is worthwhile; None also for what has none."""
         fields = request.fields
         block = fields.block
         if not request.keep_alive or not request.minor or fields.chunked or fields.expect_continue:
@@ -156,37 +143,37 @@ class Shapes:
         parts: list[bytes] = []
         roles: list[int] = []
         position = 0
-        for hole in _HOLES.finditer(b"\n" + block):
-            roles.append(next((role for role in range(_ROLES) if hole[1 + role]), _UNREAD))
-            parts.append(block[position : hole.start(_ROLES + 1) - 1])
-            position = hole.end(_ROLES + 1) - 1
+        for slot in _SLOTS.finditer(b"\n" + block):
+            roles.append(next((role for role in range(_ROLES) if slot[1 + role]), _UNREAD))
+            parts.append(block[position : slot.start(_ROLES + 1) - 1])
+            position = slot.end(_ROLES + 1) - 1
         parts.append(block[position:])
         if not _is_read_by_line(fields, roles):
             return None
         if not roles:
-            return Shape(fields, tuple(parts), (), self._limits)
+            return RequestTemplate(fields, tuple(parts), (), self._limits)
         return self._shared(fields, tuple(parts), tuple(roles))
 
-    def _shared(self, fields: Fields, parts: tuple[bytes, ...], roles: tuple[int, ...]) -> Shape | None:
-        shape = self._shapes.get(parts)
-        if shape is not None:
-            return shape
+    def _shared(self, fields: Fields, parts: tuple[bytes, ...], roles: tuple[int, ...]) -> RequestTemplate | None:
+        template = self._templates.get(parts)
+        if template is not None:
+            return template
         seen = self._seen.pop(parts, 0) + 1
         if seen < self._worthwhile:
             if len(self._seen) >= REMEMBERED:
                 self._seen.clear()
             self._seen[parts] = seen
             return None
-        if len(self._shapes) >= REMEMBERED:
-            self._shapes.clear()
-        shape = self._shapes[parts] = Shape(fields, parts, roles, self._limits)
-        return shape
+        if len(self._templates) >= REMEMBERED:
+            self._templates.clear()
+        template = self._templates[parts] = RequestTemplate(fields, parts, roles, self._limits)
+        return template
 
 
 def _is_read_by_line(fields: Fields, roles: list[int]) -> bool:
-    """Whether what was read of the fields with a role is what stands in one hole each.
+    """Whether what was read of the fields with a role is what stands in one slot each.
 
-    Not where lines are joined or cancel each other, or a value is none that a hole takes: the parser's work.
+    Not where lines are joined or cancel each other, or a value is none that a slot takes: the parser's work.
     """
     read = (fields.forwarded_for, fields.request_id, fields.traceparent, fields.content_length)
     return all(roles.count(role) == (value is not None) for role, value in enumerate(read))

@@ -9,7 +9,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from arsenal_fast.config.secret import MASK, PARAMETERS, secrets_in
 from arsenal_fast.ledger.admin import (
     BUSY_PATIENCE,
     LedgerError,
@@ -26,6 +25,7 @@ from arsenal_fast.ledger.migrations import POSTGRES_SCHEMA
 from arsenal_fast.ledger.sqlite import make_file
 from arsenal_fast.ledger.url import PostgresAddress
 from arsenal_fast.ledger.verify import verify_sqlite
+from arsenal_fast.secret import MASK, PARAMETERS, secrets_in
 
 BACKUP_PAGES: Final = 2_560  # of one step, 10 MB: between two steps the progress is told
 

@@ -28,8 +28,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from arsenal_fast import __version__
-from arsenal_fast.config.secret import MASK, without_passwords
 from arsenal_fast.observability import log_writer
+from arsenal_fast.secret import MASK, without_passwords
 
 if TYPE_CHECKING:
     from arsenal_fast.config.load import Config

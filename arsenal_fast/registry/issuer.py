@@ -1,11 +1,11 @@
-"""Issuing: the identities that are asked for in one turn of the event loop go to store and ledger together.
+"""Issues identities: what is requested in one turn of the event loop goes to store and ledger together.
 
 The store decides which life of an identity is the living one, for all replicas. A life that it has just made is
-*provisional* there until the ledger has it; whoever finds a provisional life asks the ledger first, so that two
+*provisional* there until the ledger has it; a worker that finds a provisional life asks the ledger first, so that two
 replicas can't hand out two lives of one identity while the store's memory is being restored. With a ledger a new life
 is answered only after it is written there, and where the store has lost its memory the ledger's life wins.
 
-Issuing never fails. With the store away the worker issues by itself from a spare store of its own memory
+Issuing never fails. With the store away the worker issues by itself from a store of its own memory
 (`identity_issued_without_store` counts that). With the ledger away rows wait in its queue, and health says so.
 """
 
@@ -14,285 +14,249 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from operator import attrgetter
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import Final, NamedTuple, Protocol
 
-from arsenal_fast.api.fastpath.render import Record
 from arsenal_fast.identity.grammar import split
-from arsenal_fast.identity.validity import DEFAULT_TTL, Issued, IssueRow, Life, Mode, Outcome
+from arsenal_fast.identity.validity import Issued, IssueRow, Life, Mode, Outcome
 from arsenal_fast.ledger.model import LedgerRow
 from arsenal_fast.observability.metrics import Metrics
+from arsenal_fast.registry.cache import CachedIdentity, IdentityCache
 from arsenal_fast.stores.ports import IdentityStore, Ledger
 
-if TYPE_CHECKING:
-    from arsenal_fast.api.context import Exchange
-    from arsenal_fast.registry.cache import Remembered
-
-_TTL: Final = DEFAULT_TTL * 1000
-"""Milliseconds."""
-
-_FRESH_UNTIL: Final = attrgetter("fresh_until")
-
-_TRIES: Final = 20
-"""Times that a life is proposed to a ledger that has not heard of a revocation yet: each lasts a commit, some ms."""
+_MAX_PROPOSALS: Final = 20
+"""Times that a life is proposed to a ledger that does not have a revocation yet: each lasts a commit, some ms."""
 
 
-class Asker(NamedTuple):
-    """Who asks, for the ledger: the client's key, the request's id, and the environments that a batch named."""
+class AuditContext(NamedTuple):
+    """Who requests, for the ledger: the client's key, the request's id, and the environments that a batch names."""
 
     caller: str
     request_id: str | None = None
     environments: Sequence[str] = ()
 
-    @classmethod
-    def of(cls, exchange: Exchange, environments: Sequence[str] = ()) -> Asker:
-        request_id = exchange.request.fields.request_id
-        # As in the log: what a client sends is not trusted to be text.
-        text = request_id.decode("latin-1")[:128] if request_id and request_id.isascii() else None
-        return cls(exchange.client.key, text, environments)
+
+class IssueRequest(Protocol):
+    """Valid ids that one request wants issued, and what takes the identities."""
+
+    @property
+    def ids(self) -> Sequence[str]: ...
+
+    @property
+    def ttl_ms(self) -> int:
+        """Length of new lives."""
+
+    proposals: int
+    """How often the ledger was asked again."""
+
+    def audit(self) -> AuditContext:
+        """Called where the ledger writes a row."""
+
+    def fill(self, index: int, entry: CachedIdentity) -> None:
+        """Take the living identity of one id; called once for each row that was requested."""
 
 
-class _Order:
-    """One call of :meth:`Issuing.issue` on its way: ``open`` rows have no record yet."""
+class BatchRequest:
+    """The ids of one handler's request: ``done`` gets a living identity for each, in order, once all are there."""
 
-    __slots__ = ("asker", "done", "found", "ids", "open", "tries", "ttl")
+    __slots__ = ("_audit", "_done", "_found", "_open", "ids", "proposals", "ttl_ms")
 
     def __init__(
         self,
         ids: Sequence[str],
-        found: list[Record | None],
-        missing: int,
-        ttl: int,
-        asker: Callable[[], Asker],
-        done: Callable[[Sequence[Record]], None],
+        ttl_s: int,
+        audit: Callable[[], AuditContext],
+        done: Callable[[Sequence[CachedIdentity]], None],
     ) -> None:
         self.ids = ids
-        self.found = found
-        self.open = missing
-        self.tries = 0
-        self.ttl = ttl
-        self.asker = asker
-        self.done = done
+        self.ttl_ms = ttl_s * 1000
+        self.proposals = 0
+        self._audit = audit
+        self._done = done
+        self._found: list[CachedIdentity | None] = []
+        self._open = 0
 
-    def fill(self, index: int, record: Record) -> None:
-        """Put a record in its place; the last one ends the order."""
-        self.found[index] = record
-        self.open -= 1
-        if not self.open:
-            self.done(cast(list[Record], self.found))
+    def start(self, found: list[CachedIdentity | None], missing: int) -> None:
+        """Begin with what is known; ``missing`` rows are to be filled."""
+        self._found = found
+        self._open = missing
+        self._end_if_whole()
+
+    def audit(self) -> AuditContext:
+        return self._audit()
+
+    def fill(self, index: int, entry: CachedIdentity) -> None:
+        self._found[index] = entry
+        self._open -= 1
+        self._end_if_whole()
+
+    def _end_if_whole(self) -> None:
+        if not self._open:
+            self._done([entry for entry in self._found if entry is not None])
 
 
-_Row = tuple[_Order, int]
-"""One row of an order, by its index there."""
-
-_Group = tuple[Sequence[Record], Callable[[Sequence[Record] | None], None]]
-"""Blank records, and who waits for their lives."""
+_Row = tuple[IssueRequest, int]
+"""One row of a request, by its index there."""
 
 
-class Issuing:
-    """Hands out living records."""
+class Issuer:
+    """Hands out living identities."""
 
     def __init__(
         self,
         *,
         store: IdentityStore,
-        spare: IdentityStore,
+        local_store: IdentityStore,
         ledger: Ledger | None,
-        remembered: Remembered,
+        cache: IdentityCache,
         call_soon: Callable[[Callable[[], None]], object],
         now: Callable[[], float],
         metrics: Metrics,
-        departures: AbstractContextManager[None],
+        write_batch: AbstractContextManager[None],
     ) -> None:
-        """``call_soon`` is asked to call back at the end of this turn of the loop; ``now``: wall clock, seconds.
-
-        ``departures``: within it answers are made, and written at its end.
+        """
+        Args:
+            local_store: the worker's own memory, for when ``store`` is away.
+            call_soon: calls back at the end of this turn of the loop.
+            now: wall clock, seconds since the epoch.
+            write_batch: within it responses are made; they are written at its end.
         """
         self._store = store
-        self._spare = spare
+        self._local_store = local_store
         self._ledger = ledger
-        self._remembered = remembered
+        self._cache = cache
         self._call_soon = call_soon
         self._now = now
         self._metrics = metrics
-        self._departures = departures
+        self._write_batch = write_batch
         self._rows: list[_Row] = []
-        self._groups: list[_Group] = []
 
-    def issue(
-        self,
-        ids: Sequence[str],
-        ttl: int,
-        asker: Callable[[], Asker],
-        done: Callable[[Sequence[Record]], None],
-    ) -> None:
-        """Hand ``done`` a living record for each of these valid ids, in order, now or later.
-
-        ``ttl``: seconds, for new lives. ``asker`` is called where the ledger wants to know.
-        """
-        now = self._now()
-        records = self._remembered.records
-        found: list[Record | None] = list(map(records.young.get, ids))
-        missing: list[int] = []
-        if None in found or min(map(_FRESH_UNTIL, found)) <= now:
-            found = list(map(records.get, ids))
-            missing = [index for index, record in enumerate(found) if record is None or record.fresh_until <= now]
+    def issue(self, request: BatchRequest) -> None:
+        """Give the request a living identity for each of its ids, now or later."""
+        now_s = self._now()
+        found = self._cache.get_all(request.ids)
+        missing = [index for index, entry in enumerate(found) if entry is None or entry.fresh_until_s <= now_s]
         metrics = self._metrics
         metrics.identity_lookups += len(found)
         metrics.identity_lookup_hits += len(found) - len(missing)
-        if not missing:
-            done(cast(list[Record], found))
-            return
-        order = _Order(ids, found, len(missing), ttl, asker, done)
-        first = not self._rows and not self._groups
-        self._rows += [(order, index) for index in missing]
-        if first:
-            self._call_soon(self._flush)
+        rows: list[_Row] = [(request, index) for index in missing]
+        request.start(found, len(missing))
+        if rows:
+            self._submit(rows)
 
-    def begin(self, blanks: Sequence[Record], done: Callable[[Sequence[Record] | None], None]) -> None:
-        """Fill in the blank records, of lives of the default length, and hand them to ``done``, later.
+    def issue_missing(self, request: IssueRequest) -> None:
+        """Give the request the identity of its only id, which is not remembered here, or no longer fresh."""
+        self._metrics.identity_lookups += 1
+        self._submit([(request, 0)])
 
-        In the place of one may stand the record of the same life that was remembered already. ``done(None)``: it can't
-        be done so simply now, and :meth:`issue` is to be asked. Where there is a ledger it never can.
-        """
-        first = not self._rows and not self._groups
-        self._groups.append((blanks, done))
+    def _submit(self, rows: list[_Row]) -> None:
+        first = not self._rows
+        self._rows += rows
         if first:
             self._call_soon(self._flush)
 
     def _flush(self) -> None:
         rows, self._rows = self._rows, []
-        groups, self._groups = self._groups, []
-        self._ask_store(rows, groups)
+        self._ask_store(rows)
 
-    def _ask_store(self, rows: Sequence[_Row], groups: Sequence[_Group] = ()) -> None:
-        forgotten = self._remembered.forgotten
+    def _ask_store(self, rows: Sequence[_Row]) -> None:
+        invalidations = self._cache.invalidations
         provisional = self._ledger is not None
-        epoch_of = self._remembered.epoch_of
-        asked = [
-            IssueRow(
-                order.ids[index],
-                order.ttl * 1000,
-                Mode.PLAIN,
-                0,
-                epoch_of(order.ids[index]),
-                provisional,
-            )
-            for order, index in rows
-        ]
-        count = len(asked)
-        for blanks, _ in groups:
-            if self._remembered.revisions.epochs:
-                asked += [IssueRow(blank.id, _TTL, Mode.PLAIN, 0, epoch_of(blank.id)) for blank in blanks]
-            else:
-                asked += [IssueRow(blank.id, _TTL) for blank in blanks]
+        if self._cache.sync.epochs:
+            epoch_ms = self._cache.epoch_ms
+            asked = [
+                IssueRow(request.ids[index], request.ttl_ms, Mode.PLAIN, 0, epoch_ms(request.ids[index]), provisional)
+                for request, index in rows
+            ]
+        else:
+            asked = [
+                IssueRow(request.ids[index], request.ttl_ms, Mode.PLAIN, 0, 0, provisional) for request, index in rows
+            ]
 
         def answered(issued: Sequence[Issued] | None) -> None:
             if issued is not None:
-                self._settle(rows, self._store, forgotten, issued[:count])
-                self._fill(groups, forgotten, issued[count:])
+                self._settle(rows, self._store, invalidations, issued)
                 return
-            for _, done in groups:
-                done(None)
-            if rows:
-                self._metrics.identity_issued_without_store += count
-                self._spare.issue(asked[:count], lambda spare: self._settle(rows, self._spare, forgotten, spare or ()))
+            self._metrics.identity_issued_without_store += len(rows)
+            self._local_store.issue(
+                asked, lambda local: self._settle(rows, self._local_store, invalidations, local or ())
+            )
 
         self._store.issue(asked, answered)
 
-    def _fill(self, groups: Sequence[_Group], forgotten: int, issued: Sequence[Issued]) -> None:
-        """Give blank records the lives that the store told of."""
-        remembered, metrics = self._remembered, self._metrics
-        keep, told = remembered.keep, iter(issued)
-        with self._departures:
-            for blanks, done in groups:
-                if forgotten != remembered.forgotten:
-                    done(None)  # something was revoked since, and what is not remembered yet can't be forgotten
-                    continue
-                metrics.identity_lookups += len(blanks)
-                records = []
-                for blank, (outcome, life) in zip(blanks, told, strict=False):
-                    if outcome is Outcome.ISSUED:
-                        metrics.identity_issued += 1
-                    else:
-                        metrics.identity_lookup_hits += 1
-                        if outcome is Outcome.RENEWED:
-                            metrics.identity_renewed += 1
-                    records.append(keep(blank, life))
-                done(records)
-
-    def _settle(self, rows: Sequence[_Row], store: IdentityStore, forgotten: int, issued: Sequence[Issued]) -> None:
-        """Take what the store said: done, or new and therefore the ledger's business."""
-        new: list[tuple[_Row, Issued]] = []
+    def _settle(self, rows: Sequence[_Row], store: IdentityStore, invalidations: int, issued: Sequence[Issued]) -> None:
+        """Hand out what the store found; what is new goes to the ledger first, where there is one."""
         ledger = self._ledger
-        with self._departures:
+        new: list[tuple[_Row, Issued]] = []
+        with self._write_batch:
             for row, each in zip(rows, issued, strict=True):
                 if ledger is None or each.outcome is Outcome.FOUND:
-                    self._keep(row, each, forgotten)
+                    self._hand_out(row, each, invalidations)
                 else:
                     new.append((row, each))
         if ledger is not None and new:
             entries = [_ledger_row(row, each) for row, each in new]
-            ledger.record(entries, partial(self._recorded, new, store, forgotten))
+            ledger.record(entries, partial(self._recorded, new, store, invalidations))
 
     def _recorded(
         self,
         new: Sequence[tuple[_Row, Issued]],
         store: IdentityStore,
-        forgotten: int,
+        invalidations: int,
         lives: Sequence[Life] | None,
     ) -> None:
         """The ledger has written the new lives, or holds older ones that still stand; None: it is away."""
         confirmed: list[IssueRow] = []
         older: list[tuple[_Row, Issued]] = []
         rows: list[IssueRow] = []
-        with self._departures:
+        confirmation = self._cache.confirmation
+        with self._write_batch:
             for position, (row, each) in enumerate(new):
                 if lives is None or lives[position] == each.life:
-                    self._keep(row, each, forgotten)
+                    self._hand_out(row, each, invalidations)
                     if lives is not None:
-                        confirmed.append(self._remembered.confirmation(_id_of(row), each.life))
+                        confirmed.append(confirmation(_id_of(row), each.life))
                 else:
                     older.append((row, each))
-                    rows.append(self._remembered.confirmation(_id_of(row), lives[position]))
+                    rows.append(confirmation(_id_of(row), lives[position]))
         if confirmed:
             store.issue(confirmed, ignore)
         if older:
-            store.issue(rows, partial(self._stood, older, rows, forgotten))
+            store.issue(rows, partial(self._stood, older, rows, invalidations))
 
     def _stood(
         self,
         older: Sequence[tuple[_Row, Issued]],
         rows: Sequence[IssueRow],
-        forgotten: int,
+        invalidations: int,
         answers: Sequence[Issued] | None,
     ) -> None:
         """The store has taken the ledger's older lives, but for those that it knows to be dead.
 
-        Those were revoked a moment ago, and the ledger has yet to hear of it: ask again until it has.
+        Those were revoked a moment ago, and the ledger does not have that yet: propose them again until it has.
         """
         again: list[_Row] = []
-        for order in {order for (order, _), _ in older}:
-            order.tries += 1
-        for position, (row, each) in enumerate(older):
-            asked = rows[position]
-            held = Issued(Outcome.FOUND, Life(asked.generated, asked.generated + asked.ttl))
-            if answers is not None:
-                held = answers[position]
-                if held.outcome in (Outcome.PROVISIONAL, Outcome.REVOKED):
-                    if row[0].tries < _TRIES:
-                        again.append(row)
-                        continue
-                    held = each
-            self._keep(row, Issued(Outcome.FOUND, held.life), forgotten)
+        for request in {request for (request, _), _ in older}:
+            request.proposals += 1
+        with self._write_batch:
+            for position, (row, each) in enumerate(older):
+                asked = rows[position]
+                held = Issued(Outcome.FOUND, Life(asked.generated, asked.generated + asked.ttl))
+                if answers is not None:
+                    held = answers[position]
+                    if held.outcome in (Outcome.PROVISIONAL, Outcome.REVOKED):
+                        if row[0].proposals < _MAX_PROPOSALS:
+                            again.append(row)
+                            continue
+                        held = each
+                self._hand_out(row, Issued(Outcome.FOUND, held.life), invalidations)
         if again:
             self._ask_store(again)
 
-    def _keep(self, row: _Row, issued: Issued, forgotten: int) -> None:
-        """Hand out a life, and remember it.
+    def _hand_out(self, row: _Row, issued: Issued, invalidations: int) -> None:
+        """Fill a row with a life, and remember it.
 
-        ``forgotten``: how often something had been forgotten when the store was asked. If something was since,
-        it may have been this, which was not remembered yet: then it is handed out, but not kept.
+        ``invalidations``: those of the cache when the store was asked. If there was one since, it may have been of this
+        identity, which was not remembered yet: then it is handed out, but not kept.
         """
         outcome, life = issued
         metrics = self._metrics
@@ -302,33 +266,32 @@ class Issuing:
             metrics.identity_lookup_hits += 1
             if outcome is Outcome.RENEWED:
                 metrics.identity_renewed += 1
-        order, index = row
-        remembered = self._remembered
-        record = remembered.remember(order.ids[index], life)
-        if forgotten != remembered.forgotten:
-            remembered.records.discard(record.id)
-            record.forget()
-        order.fill(index, record)
+        request, index = row
+        cache = self._cache
+        entry = cache.put(request.ids[index], life)
+        if invalidations != cache.invalidations:
+            cache.drop(entry)
+        request.fill(index, entry)
 
 
 def _id_of(row: _Row) -> str:
-    order, index = row
-    return order.ids[index]
+    request, index = row
+    return request.ids[index]
 
 
 def _ledger_row(row: _Row, issued: Issued) -> LedgerRow:
-    order, index = row
-    identity, asker = order.ids[index], order.asker()
+    request, index = row
+    identity, audit = request.ids[index], request.audit()
     return LedgerRow(
         "renewed" if issued.outcome is Outcome.RENEWED else "issued",
         identity,
         *split(identity),
         issued.life,
-        asker.environments[index] if asker.environments else None,
-        asker.caller,
-        asker.request_id,
+        audit.environments[index] if audit.environments else None,
+        audit.caller,
+        audit.request_id,
     )
 
 
 def ignore(_issued: Sequence[Issued] | None) -> None:
-    """A confirmation that did not arrive leaves the life provisional: the next to find it asks the ledger."""
+    """Do nothing: a confirmation that did not arrive leaves the life provisional, and the ledger is asked next time."""

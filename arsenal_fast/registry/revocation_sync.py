@@ -27,7 +27,7 @@ Recall = Callable[[Callable[[Mapping[str, int] | None], None]], None]
 """Asks for all epochs ever set; None: they can't be read now."""
 
 
-class Revisions:
+class RevocationSync:
     """The newest revision that this worker has caught up with, and the epochs in force.
 
     ``forget(ids)`` drops what is remembered of revoked identities; None is everything.

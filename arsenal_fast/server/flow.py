@@ -1,30 +1,30 @@
-"""What a connection holds, how long it may take, and how it ends; the same whatever it is asked.
+"""What a connection holds, how long it may take, and how it ends; the same for all requests.
 
 What is held is counted with the worker's other connections: octets that were received and not answered (``room.py``),
 answers that are not read (``backlog.py``), rows in work (the service's gate). Time is the state's (``state.py``).
 
 Closing is lingering (RFC 9112 9.6): our side is shut, what still comes is read and dropped for a moment,
-then the socket is closed; otherwise a reset could destroy the answer on its way.
+then the socket is closed; otherwise a reset could destroy the response on its way.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from math import inf
 from typing import TYPE_CHECKING, Final, cast
 
-from arsenal_fast.api.context import Exchange
 from arsenal_fast.http.parser import RequestParser
+from arsenal_fast.http.response import PendingResponse
 from arsenal_fast.server.kernel import unacknowledged
 from arsenal_fast.server.room import Verdict
 from arsenal_fast.server.state import ACTIVE, IDLE_GRACE_S, State, StateMachine
 
 if TYPE_CHECKING:
+    from arsenal_fast.api.context import RequestContext
+    from arsenal_fast.api.fastpath.recognizer import Recognizer
     from arsenal_fast.http.request import Request
-    from arsenal_fast.http.template import Shape
+    from arsenal_fast.ratelimit.client import Client
     from arsenal_fast.server.listener import Listener
-    from arsenal_fast.stores.ports import Connection
 
 MAX_DROPPED: Final = 4 * 1024 * 1024
 """Octets dropped after our last answer: four bodies of the largest size."""
@@ -40,6 +40,7 @@ class Flow(asyncio.Protocol, StateMachine):
 
     __slots__ = (
         "_advancing",
+        "_app",
         "_closing",
         "_dropped",
         "_eof",
@@ -54,9 +55,9 @@ class Flow(asyncio.Protocol, StateMachine):
         "_parser",
         "_peer",
         "_ready",
+        "_recognizer",
         "_served",
-        "_service",
-        "_shape",
+        "_services",
         "_stalled",
         "_starved",
         "_transport",
@@ -67,27 +68,28 @@ class Flow(asyncio.Protocol, StateMachine):
     def __init__(self, listener: Listener) -> None:
         super().__init__(listener.time_limits)
         self._listener = listener
-        self._service = service = listener.service
-        self._monotonic = service.monotonic
+        self._app = listener.app
+        self._services = services = listener.app.services
+        self._monotonic = services.monotonic
         self._parser = RequestParser(listener.limits)
-        self._outbox: list[Exchange] = []  # an empty deque takes ten times what an empty list does
+        self._outbox: list[PendingResponse] = []  # an empty deque takes ten times what an empty list does
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._peer = ""
-        self._last: Exchange = cast(Exchange, None)
-        """The newest exchange, once there was one; the short way uses it again."""
-        self._shape: Shape | None = None
-        """That of the last request, while one that fits it needs no parsing."""
+        self._last: RequestContext | None = None
+        """The newest request that was parsed, once there was one."""
+        self._recognizer: Recognizer | None = None
+        """Recognises requests that look like the last one."""
         self._served = False
         self._closing = False
         """No further request is taken."""
         self._eof = False
         """The client sends nothing more."""
         self._dropped = 0
-        self._interim: Exchange | None = None
-        """The place of a 100 (Continue) among the answers, until the body comes."""
+        self._interim: PendingResponse | None = None
+        """The place of a 100 (Continue) among the responses, until the body comes."""
         # What is not read, and why.
         self._advancing = False
-        """Exchanges are being opened; an answer that comes meanwhile changes nothing."""
+        """Requests are being begun; a response that comes meanwhile changes nothing."""
         self._stalled = False
         """Requests may be waiting in the parser for room in the outbox, or for a turn."""
         self._starved = False
@@ -100,18 +102,18 @@ class Flow(asyncio.Protocol, StateMachine):
         self._held = 0
         """Octets of bodies of requests in work."""
         self._ready = 0
-        """Octets of answers that wait for an earlier one."""
+        """Octets of responses that wait for an earlier one."""
         self._noted = False
         """The backlog counts something of this connection."""
-        self._unread: list[Exchange] | None = None
-        """Exchanges whose answer was written and is not read; their rows stay in work."""
+        self._unread: list[PendingResponse] | None = None
+        """Those that were written and are not read; their rows stay in work."""
 
     def __repr__(self) -> str:
         return f"<Connection {self._peer} {self.state.name} unanswered={len(self._outbox)}>"
 
     @property
     def state(self) -> State:
-        """What the connection does now. A request on the short way changes nothing but the outbox."""
+        """What the connection does now. A recognised request changes nothing but the outbox."""
         if self.entered in (State.BACK_PRESSURED, State.LINGERING, State.CLOSED):
             return self.entered
         if self._stalled:
@@ -163,18 +165,14 @@ class Flow(asyncio.Protocol, StateMachine):
     def _look_at_requests(self, now_s: float) -> None:
         """Follow what has happened since the last look, or end what has lasted too long."""
         state = self.state
-        if self._shape is not None and self._last.client.expires <= self._service.now():
-            self._shape = None  # the token that came with these fields has ended
         if self.deadline_s == ACTIVE or state is not self.entered or state in _LOOKED_AT:
             self.enter(state, now_s)
         elif self.is_over(now_s, self._idle_limit()):
             self._time_out(state)
-        if self._shape is not None and self._last.client.expires < inf:
-            self.deadline_s = min(self.deadline_s, now_s)  # the token is looked at in every sweep
 
     def _idle_limit(self) -> float | None:
         """None: as the state has it."""
-        if self._listener.stopped and self._service.draining and self.entered in (State.NEW, State.IDLE):
+        if self._listener.stopped and self._services.draining and self.entered in (State.NEW, State.IDLE):
             return IDLE_GRACE_S
         return None
 
@@ -231,44 +229,43 @@ class Flow(asyncio.Protocol, StateMachine):
         return True
 
     def _refuse_for_room(self) -> None:
-        self._service.metrics.connections_refused += 1
+        self._services.metrics.connections_refused += 1
         self._refuse(503, NO_ROOM)
 
     def _payer(self, request: Request | None) -> bytes:
         """The key of the client for which something is held: of the unfinished message, if its head has come."""
         request = request or self._parser.unfinished
-        if request is None and self._held:
+        if request is None and self._held and self._last is not None:
             request = self._last.request
         forwarded_for = None if request is None else request.fields.forwarded_for
-        return self._service.client(self._peer, forwarded_for).octets
+        return self.address_client(forwarded_for).octets
 
-    def _written(self, exchange: Exchange) -> None:
-        """Let go of what an exchange holds: its body now, its rows when the client has read them."""
-        if exchange.held:
-            self._held -= exchange.held
-            exchange.held = 0
-            exchange.request.body = b""  # the connection keeps its last exchange
+    def _written(self, pending: PendingResponse) -> None:
+        """Let go of what a request holds: its body now, its rows when the client has read them."""
+        if pending.held:
+            self._held -= pending.held
+            pending.drop_body()  # the connection keeps its last request
             if not self._advancing:
                 self._account()
-        if exchange.place is None:
+        if not pending.occupies:
             return
         if self.entered is not State.BACK_PRESSURED:
-            exchange.leave()
+            pending.leave()
         elif self._unread is None:
-            self._unread = [exchange]
+            self._unread = [pending]
         else:
-            self._unread.append(exchange)
+            self._unread.append(pending)
 
     def _leave_unread(self) -> None:
         unread, self._unread = self._unread, None
-        for exchange in unread or ():
-            exchange.leave()
+        for pending in unread or ():
+            pending.leave()
 
     def _forget(self) -> None:
         """Give up whatever waits for an answer, or to be read."""
-        for exchange in self._outbox:
-            if exchange.answer is not None:
-                exchange.leave()
+        for pending in self._outbox:
+            if pending.response is not None:
+                pending.leave()
         self._outbox.clear()
         self._interim = None
         self._held = self._ready = 0
@@ -276,6 +273,10 @@ class Flow(asyncio.Protocol, StateMachine):
         if self._kept:
             self._kept = False
             self._listener.room.release(self)
+
+    def address_client(self, forwarded_for: bytes | None) -> Client:
+        """The address that a request is charged to which comes with no good token."""
+        return self._app.address_client(self._peer, forwarded_for)
 
     # Reading and writing.
 
@@ -309,16 +310,14 @@ class Flow(asyncio.Protocol, StateMachine):
 
     def cut_off(self) -> None:
         """End at once: the unread answers of all clients take too much memory."""
-        self._service.metrics.connections_cut += 1
+        self._services.metrics.connections_cut += 1
         self._transport.abort()
 
-    def _put_behind(self, answer: bytes, *, close: bool = False) -> Exchange:
-        """Give octets a place behind the answers that are due; nothing of a request is known."""
-        last = self._outbox[-1]
-        place = Exchange(self._service, cast("Connection", self), last.request, last.client, last.started)
-        place.close = close
-        place.answer = answer
-        self._ready += len(answer)
+    def _put_behind(self, response: bytes, *, close: bool = False) -> PendingResponse:
+        """Give octets that respond to no request a place behind the responses that are due."""
+        place = PendingResponse(close=close)
+        place.response = response
+        self._ready += len(response)
         self._outbox.append(place)
         return place
 
@@ -328,7 +327,7 @@ class Flow(asyncio.Protocol, StateMachine):
         if self._parser.unfinished is not None:
             origin = self._parser.unfinished.fields.origin
         self._parser.end()
-        answer = self._service.malformed(status, detail, origin)
+        answer = self._app.malformed(status, detail, origin)
         if self._outbox:
             self._put_behind(answer, close=True)
         else:
@@ -339,7 +338,7 @@ class Flow(asyncio.Protocol, StateMachine):
         if self.entered is State.LINGERING:
             return
         self._closing = True
-        self._shape = None
+        self._recognizer = None
         self._forget()
         self.enter(State.LINGERING, self._monotonic())
         self.since_s = self.deadline_s  # from then on what is not read counts

@@ -21,7 +21,6 @@ import ssl
 from typing import TYPE_CHECKING, Final
 
 from arsenal_fast.http.parser import Limits
-from arsenal_fast.http.template import Shapes
 from arsenal_fast.server.backlog import Backlog
 from arsenal_fast.server.bounds import Bounds
 from arsenal_fast.server.connection import Connection
@@ -32,7 +31,7 @@ from arsenal_fast.server.tls import TlsTransport
 from arsenal_fast.server.turns import Turns
 
 if TYPE_CHECKING:
-    from arsenal_fast.api.app import Service
+    from arsenal_fast.api.app import App
 
 __all__ = ["Listener", "Timeouts"]
 
@@ -53,23 +52,21 @@ class Listener:
 
     def __init__(
         self,
-        service: Service,
+        app: App,
         *,
         limits: Limits,
         timeouts: Timeouts,
         max_connections: int,
         bounds: Bounds = Bounds(),  # noqa: B008  frozen
     ) -> None:
-        self.service = service
+        self.app = app
         self.limits = limits
-        self.shapes = Shapes(limits)
-        """What the requests of this worker's connections look like."""
         self.timeouts = timeouts
         self.time_limits = time_limits(timeouts)
         self.bounds = bounds
         self.room = Room(bounds.received, bounds.received_of_client)
         self.backlog = Backlog(bounds.unsent)
-        self.turns = Turns(service.call_soon)
+        self.turns = Turns(app.services.call_soon)
         self.stopped = False
         """Set once nothing new is accepted."""
         self._max_connections = max_connections
@@ -121,7 +118,7 @@ class Listener:
 
     def opened(self, connection: Connection) -> None:
         """Take a connection in, or shed it."""
-        metrics = self.service.metrics
+        metrics = self.app.services.metrics
         connections = self._connections
         connections.add(connection)
         metrics.connections_accepted += 1
@@ -132,23 +129,23 @@ class Listener:
             if excess > SPARE_DESCRIPTORS // 2:
                 connection.abort()
             else:
-                connection.shed(self.service.overloaded())
+                connection.shed(self.app.overloaded())
 
     def closed(self, connection: Connection) -> None:
         self._connections.discard(connection)
-        self.service.metrics.connections_open = len(self._connections)
+        self.app.services.metrics.connections_open = len(self._connections)
         if not self._connections:
             self._empty.set()
 
     def count_time_out(self) -> None:
-        self.service.metrics.connections_timed_out += 1
+        self.app.services.metrics.connections_timed_out += 1
 
     # Inside.
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         self._sweeper = loop.call_later(SWEEP, self._sweep, loop)
-        now = self.service.monotonic()
-        self.service.gate.sweep(now)
+        now = self.app.services.monotonic()
+        self.app.services.gate.sweep(now)
         self._look_for_descriptors()
         for connection in tuple(self._connections):
             connection.sweep(now)
@@ -160,7 +157,7 @@ class Listener:
                 log.info("there are file descriptors again")
             self._has_descriptors = True
             return
-        self.service.metrics.descriptors_exhausted += 1
+        self.app.services.metrics.descriptors_exhausted += 1
         if self._has_descriptors:
             log.error("no file descriptor is left, new connections are closed unserved: raise the limit of open files")
         self._has_descriptors = False

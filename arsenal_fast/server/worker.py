@@ -1,6 +1,6 @@
 """One worker: the place where the concrete parts meet.
 
-Event loop, stores, service, socket, signals. Nothing is decided here but who gets what, and in which order
+Event loop, stores, services, socket, signals. Nothing is decided here but who gets what, and in which order
 things start and stop:
 
 start: store (never waited for longer than one time-out) -> socket -> ready.
@@ -25,9 +25,11 @@ from typing import Final
 import uvloop
 
 from arsenal_fast import __version__
+from arsenal_fast.api import telemetry
 from arsenal_fast.api.admission import OnFailure
-from arsenal_fast.api.app import Service
+from arsenal_fast.api.compose import compose
 from arsenal_fast.api.gate import GateBounds
+from arsenal_fast.api.services import Services
 from arsenal_fast.api.settings import Settings
 from arsenal_fast.config.load import Config
 from arsenal_fast.errors import ConfigurationError
@@ -35,7 +37,7 @@ from arsenal_fast.http.limits import Limits
 from arsenal_fast.ledger.backend import Ledger
 from arsenal_fast.ledger.url import NONE as NO_LEDGER
 from arsenal_fast.memory_budget import Shares
-from arsenal_fast.observability import log_writer, logs, runtime_metrics, telemetry
+from arsenal_fast.observability import log_writer, logs, runtime_metrics
 from arsenal_fast.observability.access_log import AccessLog
 from arsenal_fast.observability.metrics import ProcessFigures
 from arsenal_fast.observability.multiprocess import SharedCounters
@@ -124,30 +126,32 @@ class _Worker:
             )
         ledger = _ledger(config)
         access = _access_log(config)
-        service = Service(
+        app = compose(
             _settings(config),
             backend,
             spare,
             make_keys(config),
             ledger,
+            limits=Limits(),
             call_soon=loop.call_soon,
             monotonic=time.monotonic,
             now=time.time,
-            snapshots=lambda: self._others(service),
+            snapshots=lambda: self._others(app.services),
             shared_sum=self._counters if self._counters.slots > 1 else None,
             access_log=access,
             gate_bounds=_gate_bounds(config.shares),
         )
-        loop.add_signal_handler(signal.SIGHUP, self._reload_tls, service)
-        service.metrics.process = _process_figures
-        service.metrics.certificate_expires = _certificate_expires(config)
+        services = app.services
+        loop.add_signal_handler(signal.SIGHUP, self._reload_tls, services)
+        services.metrics.process = _process_figures
+        services.metrics.certificate_expires = _certificate_expires(config)
         # A predecessor in this slot has counted; what it counted goes on.
         inherited = self._counters.read(self._slot)
         if inherited:
-            service.metrics.add(inherited, gauges=False)
-            service.metrics.worker_restarts += 1
+            services.metrics.add(inherited, gauges=False)
+            services.metrics.worker_restarts += 1
         listener = Listener(
-            service,
+            app,
             limits=Limits(),
             timeouts=Timeouts(
                 header=config.header_timeout,
@@ -161,16 +165,16 @@ class _Worker:
         await backend.start()
         if ledger is not None:
             await ledger.start()
-            ledger.on_change = partial(_ledger_changed, service, ledger)
-            _ledger_changed(service, ledger)
+            ledger.on_change = partial(_ledger_changed, services, ledger)
+            _ledger_changed(services, ledger)
         await listener.start(self._listening, self._tls)
-        service.ready = True
+        services.ready = True
         runtime_metrics.tune_garbage_collector()
         log.info("serving on %s port %d", config.host, self._listening.getsockname()[1])
-        unwatch = runtime_metrics.watch_garbage_collector(service.metrics.gc_pause)
+        unwatch = runtime_metrics.watch_garbage_collector(services.metrics.gc_pause)
         chores = [
-            loop.create_task(self._publish(service)),
-            loop.create_task(runtime_metrics.probe_event_loop(service.metrics.event_loop_lag)),
+            loop.create_task(self._publish(services)),
+            loop.create_task(runtime_metrics.probe_event_loop(services.metrics.event_loop_lag)),
             loop.create_task(heap_trim.keep_trimmed(_resident, time.process_time)),
             loop.create_task(runtime_metrics.collect_new_objects()),
         ]
@@ -179,16 +183,16 @@ class _Worker:
         if ledger is not None and (config.ledger_retention_days or config.ledger_max_rows) and self._slot == 0:
             chores.append(loop.create_task(self._prune(ledger)))
         if config.tls:
-            chores.append(loop.create_task(self._watch_tls(service)))
+            chores.append(loop.create_task(self._watch_tls(services)))
         await self._stop.wait()
-        await self._drain(service, listener)
+        await self._drain(services, listener)
         for chore in chores:
             chore.cancel()
         unwatch()
         if ledger is not None and (left := await ledger.close()):
             log.error("%d rows could not be written to the ledger before the end", left)
         await backend.close()
-        self._write_snapshot(service)
+        self._write_snapshot(services)
         if access is not None:
             access.close()
         _ignore_signals(loop)
@@ -212,12 +216,12 @@ class _Worker:
             self._hurry.set()
         self._stop.set()
 
-    async def _drain(self, service: Service, listener: Listener) -> None:
+    async def _drain(self, services: Services, listener: Listener) -> None:
         config = self._config
         loop = asyncio.get_running_loop()
         log.info("draining")
         deadline = loop.time() + config.drain_seconds
-        service.draining = True
+        services.draining = True
         listener.drain()
         if config.drain_delay:
             with contextlib.suppress(TimeoutError):
@@ -229,25 +233,25 @@ class _Worker:
 
     # The counts of all workers.
 
-    def _others(self, service: Service) -> Iterable[bytes]:
+    def _others(self, services: Services) -> Iterable[bytes]:
         """Return the newest snapshots of the other workers.
 
         Asked for at a scrape: what this worker is about to report must first be on show to the others, or the
         next scrape, answered by another worker, would report less and the sums would go back.
         """
-        self._write_snapshot(service)
+        self._write_snapshot(services)
         return [self._counters.read(slot) for slot in range(self._counters.slots) if slot != self._slot]
 
-    async def _publish(self, service: Service) -> None:
+    async def _publish(self, services: Services) -> None:
         if self._counters.slots == 1:
             return
         while True:
-            self._write_snapshot(service)
+            self._write_snapshot(services)
             await asyncio.sleep(PUBLISH)
 
-    def _write_snapshot(self, service: Service) -> None:
+    def _write_snapshot(self, services: Services) -> None:
         try:
-            self._counters.write(self._slot, telemetry.snapshot(service))
+            self._counters.write(self._slot, telemetry.snapshot(services))
         except ValueError as error:
             log.error("this worker's counts can't be shared: %s", error)
 
@@ -260,13 +264,13 @@ class _Worker:
 
     # Certificates.
 
-    async def _watch_tls(self, service: Service) -> None:
+    async def _watch_tls(self, services: Services) -> None:
         while True:
             await asyncio.sleep(TLS_CHECK)
             if _modified(self._config) != self._tls_seen:
-                self._reload_tls(service)
+                self._reload_tls(services)
 
-    def _reload_tls(self, service: Service) -> None:
+    def _reload_tls(self, services: Services) -> None:
         """Use renewed certificate files for the connections to come; keep the old pair where they are bad."""
         if self._tls is None:
             return
@@ -279,7 +283,7 @@ class _Worker:
         except ConfigurationError as error:
             log.error("the renewed certificate can't be used, the old one stays: %s", error)
         else:
-            service.metrics.certificate_expires = _certificate_expires(config)
+            services.metrics.certificate_expires = _certificate_expires(config)
             log.info("the certificate has been read again")
         self._tls_seen = seen
 
@@ -325,11 +329,11 @@ def _settings(config: Config) -> Settings:
     )
 
 
-def _ledger_changed(service: Service, ledger: Ledger) -> None:
+def _ledger_changed(services: Services, ledger: Ledger) -> None:
     """Say so; and learn what was revoked by epochs, which holds also where the shared store has forgotten it."""
     if ledger.healthy:
         log.info("the ledger is healthy")
-        ledger.epochs(lambda epochs: service.directory.learn_epochs(epochs or {}))
+        ledger.epochs(lambda epochs: services.identities.learn_epochs(epochs or {}))
     else:
         log.warning("the ledger is %s: %s", ledger.status, ledger.fault or "no word from it yet")
 

@@ -7,19 +7,14 @@ perhaps before the call returns; None means that the store is away, slow or sick
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from arsenal_fast.http.request import Request
 from arsenal_fast.identity.revocation import Changes, Revoked
 from arsenal_fast.identity.validity import Found, Issued, IssueRow, Life
 from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRow, Past, RevocationRow
 from arsenal_fast.observability.metrics import Series
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.tokens.claims import IdentityToken, Refusal, ServiceToken
-
-if TYPE_CHECKING:
-    from arsenal_fast.api.context import Exchange
 
 
 class Limiter(Protocol):
@@ -153,7 +148,8 @@ class StoreCounters(Protocol):
     """Octets, as of now; 0: none, or unknown."""
     round_trip_seconds_sum: float
     round_trip_buckets: list[int]
-    """Replies within each of :data:`arsenal_fast.observability.metrics.ROUND_TRIP_BUCKETS`, not cumulative; the last: slower."""
+    """Replies within each of :data:`~arsenal_fast.observability.metrics.ROUND_TRIP_BUCKETS`, not cumulative; the last:
+    slower."""
 
 
 class Backend(Protocol):
@@ -181,45 +177,3 @@ class Backend(Protocol):
     @property
     def status(self) -> str:
         """One word for the health answer."""
-
-
-class Connection(Protocol):
-    """The client's side of an exchange."""
-
-    def answered(self, exchange: object, answer: bytes, rest: bytes = b"") -> None:
-        """Take the whole answer of an exchange, perhaps in two pieces; it leaves in the order of the requests."""
-
-    def answered_prepared(self, exchange: object, answer: bytes) -> None:
-        """As ``answered``, for an exchange that was recognised by its octets: nearly always the only one."""
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether the client has gone."""
-
-    def is_last(self, exchange: object) -> bool:
-        """Whether no later request was taken; if so, none will be."""
-
-    def identify_again(self, exchange: Exchange) -> None:
-        """Take the parsed request of an exchange as if it was new: its caller's token has expired."""
-
-    def abort(self) -> None:
-        """Cut the client off: there is no way to answer it."""
-
-
-class SharedSum(Protocol):
-    """Where the workers show each other the newest sum of their counts."""
-
-    def alone(self) -> AbstractContextManager[bool]:
-        """Within it, if True, no other worker writes the sum; it never waits for one that does."""
-
-    def read_sum(self) -> bytes:
-        """Return what was written last; empty before."""
-
-    def write_sum(self, payload: bytes) -> None:
-        """Show another sum."""
-
-
-class AccessLog(Protocol):
-    """Told of every answer; decides for itself what it writes."""
-
-    def __call__(self, request: Request, client: str, status: int, seconds: float) -> None: ...

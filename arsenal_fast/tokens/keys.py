@@ -22,8 +22,8 @@ from hashlib import sha256
 from json import dumps
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from arsenal_fast.config.secret import Secret
 from arsenal_fast.errors import ConfigurationError
+from arsenal_fast.secret import Secret
 from arsenal_fast.tokens import claims as tokens
 from arsenal_fast.tokens.claims import IdentitySigner, IdentityToken, Refusal, ServiceToken
 

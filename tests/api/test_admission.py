@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arsenal_fast.api.admission import MAX_BATCH, OnFailure
-from arsenal_fast.api.context import Exchange
+from arsenal_fast.api.context import RequestContext
 from arsenal_fast.cache import ONE_IN
 from arsenal_fast.ratelimit.quota import Quota
 from tests.support.rig import PEER, Answer, Client, Rig, request
@@ -278,9 +278,9 @@ def test_with_the_limiter_off_nobody_is_counted_and_nothing_is_said() -> None:
 # The store away. Both ways are tried: the second request of a connection is recognised by its octets.
 
 
-def outage(mode: OnFailure, quota: Quota | None = None) -> tuple[Rig, Client]:
+def outage(mode: OnFailure, quota: Quota | None = None, *, fast_path: bool = True) -> tuple[Rig, Client]:
     """A worker that has lost its store, and a client that has been here."""
-    rig = Rig(settings={"on_store_failure": mode, "quota": quota or Quota(3, 60)}, switched=True)
+    rig = Rig(settings={"on_store_failure": mode, "quota": quota or Quota(3, 60)}, switched=True, fast_path=fast_path)
     client = rig.connect()
     assert client.get(TARGET).status == client.get("/api/v1/id?prefix=player&run=2").status == 200
     rig.shared.away = True
@@ -309,10 +309,9 @@ def test_local_a_refusal_ends_with_the_outage() -> None:
     assert told(client.get(TARGET))[:2] == (200, 97)
 
 
-@pytest.mark.parametrize("short_way", [True, False])
-def test_open_everybody_passes_and_gets_the_identity_that_was_asked_for(short_way: bool) -> None:
-    rig, client = outage(OnFailure.OPEN)
-    rig.service.short_way = short_way
+@pytest.mark.parametrize("fast_path", [True, False])
+def test_open_everybody_passes_and_gets_the_identity_that_was_asked_for(fast_path: bool) -> None:
+    rig, client = outage(OnFailure.OPEN, fast_path=fast_path)
     for run in (1, 2, 2, 1, 3, 3, 1):
         answer = client.get(f"/api/v1/id?prefix=player&run={run}")
         assert (answer.status, answer.json["metadata"]["run"]) == (200, str(run))
@@ -368,10 +367,10 @@ def test_what_was_answered_is_freed_at_once_and_leaves_nothing_for_the_garbage_c
     gc.collect()
     gc.disable()
     try:
-        before = sum(isinstance(each, Exchange) for each in gc.get_objects())
+        before = sum(isinstance(each, RequestContext) for each in gc.get_objects())
         for run in range(50):
             client.get(f"/api/v1/id?prefix=player&run={run}", X_Forwarded_For=f"198.51.100.{run}")
-        kept = sum(isinstance(each, Exchange) for each in gc.get_objects())
+        kept = sum(isinstance(each, RequestContext) for each in gc.get_objects())
     finally:
         gc.enable()
     assert kept <= before + 1, "the connection's last one"

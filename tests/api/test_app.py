@@ -130,9 +130,9 @@ def test_clients_are_told_apart_by_address_and_remembered_within_a_bound() -> No
     rig = Rig(settings={"cache_size": 16})
     for host in range(100):
         rig.connect((f"198.51.100.{host}", 1)).get(ID)
-    assert rig.service.client("198.51.100.99", None) is rig.service.client("198.51.100.99", None)
+    assert rig.app.address_client("198.51.100.99", None) is rig.app.address_client("198.51.100.99", None)
     assert rig.connect(("198.51.100.0", 2)).get(ID).headers["x-ratelimit-remaining"] == "98"
-    assert len(rig.service._clients) <= 64
+    assert len(rig.app._callers._clients) <= 64
 
 
 PEERS = [

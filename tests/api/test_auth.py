@@ -1,10 +1,9 @@
 """Who asks: an address, or the subject of a service token with a limit of its own; and what a refusal says."""
 
-from typing import Any
-
 import pytest
 
 from arsenal_fast.api import auth
+from arsenal_fast.api.fastpath.recognized import RecognizedRequest
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.tokens.claims import Refusal, ServiceToken
 from tests.support.rig import KEYS, START, Answer, Client, Rig, request
@@ -301,20 +300,21 @@ def test_two_authorizations_are_no_request() -> None:
     assert client.answers("GET")[0].status == 400
 
 
-# The short way.
+# The fast path.
 
 
 def spied(rig: Rig) -> list[str]:
-    """The keys of the clients whose requests were recognised by their octets."""
+    """The keys of the clients whose requests were recognised by their octets; grows."""
     keys: list[str] = []
-    admit_prepared = rig.service.admit_prepared
+    if rig.fast_path_of_app is not None:
+        work = rig.fast_path_of_app.work
+        submit = work.submit
 
-    def spy(exchange: Any) -> None:
-        if exchange.octets:
-            keys.append(exchange.client.key)
-        admit_prepared(exchange)
+        def spy(request: RecognizedRequest) -> None:
+            keys.append(request.client.key)
+            submit(request)
 
-    rig.service.admit_prepared = spy
+        work.submit = spy
     return keys
 
 
@@ -341,7 +341,7 @@ def test_behind_a_proxy_the_token_is_charged_and_not_the_address_it_came_from() 
     assert rig.shared.admissions[-1] == [("198.51.100.1", 1)]
 
 
-def test_a_bad_token_never_opens_the_short_way() -> None:
+def test_a_bad_token_never_opens_the_fast_path() -> None:
     rig = Rig()
     keys, client = spied(rig), rig.connect()
     client.get(ID)
@@ -350,25 +350,25 @@ def test_a_bad_token_never_opens_the_short_way() -> None:
 
 
 def ending(rig: Rig) -> tuple[Client, str]:
-    """A client on the short way with a token that ends in a minute."""
+    """A client on the fast path with a token that ends in a minute."""
     client, mine = rig.connect(), good(begun=START - DAY + 60)
     for _ in range(3):
         assert client.get(ID, Authorization=mine).status == 200
     return client, mine
 
 
-@pytest.mark.parametrize("short_way", [True, False])
+@pytest.mark.parametrize("fast_path", [True, False])
 @pytest.mark.parametrize("quota", [Quota(100, 3600), None])
 @pytest.mark.parametrize("switched", [True, False])
 def test_the_first_request_after_a_token_has_ended_is_refused(
-    short_way: bool, quota: Quota | None, switched: bool
+    fast_path: bool, quota: Quota | None, switched: bool
 ) -> None:
-    rig = Rig(settings={"quota": quota}, short_way=short_way, switched=switched)
+    rig = Rig(settings={"quota": quota}, fast_path=fast_path, switched=switched)
     keys = spied(rig)
     client, mine = ending(rig)
     rig.advance(59.999)
     assert client.get(ID, Authorization=mine).status == 200
-    assert len(keys) == (3 if short_way else 0)
+    assert len(keys) == (3 if fast_path else 0)
     rig.advance(0.001)
     answer = client.get(ID, Authorization=mine)
     assert answer.status == 401

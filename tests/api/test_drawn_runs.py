@@ -177,11 +177,11 @@ def test_the_audit_finds_a_drawn_run(sqlite_url: str) -> None:
 
 
 @pytest.mark.parametrize("way", ways("_"))
-@pytest.mark.parametrize("short_way", [True, False])
-def test_no_store_is_asked_whether_a_run_was_drawn(way: str, short_way: bool) -> None:
+@pytest.mark.parametrize("fast_path", [True, False])
+def test_no_store_is_asked_whether_a_run_was_drawn(way: str, fast_path: bool) -> None:
     first = Rig(settings=UNLIMITED, switched=True)
     drawn = first.get(f"{ISSUE}?prefix=bot").json["metadata"]["run"]
-    rig = Rig(settings=UNLIMITED, switched=True, short_way=short_way)  # another replica, whose store was flushed
+    rig = Rig(settings=UNLIMITED, switched=True, fast_path=fast_path)  # another replica, whose store was flushed
     client = rig.connect()
     for away in (False, True):
         rig.shared.away = away
@@ -208,9 +208,9 @@ FREE = ["_", "_1", FORM[:-1], FORM + "0", FORM.upper(), "0" + FORM[1:], "-" + FO
 
 
 @pytest.mark.parametrize("named", FREE)
-@pytest.mark.parametrize("short_way", [True, False])
-def test_a_run_that_resembles_a_drawn_one_can_be_named(named: str, short_way: bool) -> None:
-    rig = Rig(settings=UNLIMITED, short_way=short_way)
+@pytest.mark.parametrize("fast_path", [True, False])
+def test_a_run_that_resembles_a_drawn_one_can_be_named(named: str, fast_path: bool) -> None:
+    rig = Rig(settings=UNLIMITED, fast_path=fast_path)
     bodies = {rig.get(f"{ISSUE}?prefix=bot&run={named}").body for _ in range(3)}
     assert len(bodies) == 1
     batch = {"environments": [{"name": "x", "prefix": "bot", "run": named}]}

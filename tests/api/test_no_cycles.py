@@ -251,17 +251,17 @@ WORKERS: dict[str, dict[str, Any]] = {
     "a ledger": {"ledger": True},
     "closed while the store is away": {"settings": {"on_store_failure": OnFailure.CLOSED}},
     "open while the store is away": {"settings": {"on_store_failure": OnFailure.OPEN}},
-    "without the fast path": {"short_way": False},
+    "without the fast path": {"fast_path": False},
 }
 
 
-def worker(settings: dict[str, Any] | None = None, ledger: bool = False, short_way: bool | None = None) -> Rig:
+def worker(settings: dict[str, Any] | None = None, ledger: bool = False, fast_path: bool | None = None) -> Rig:
     values = {"quota": ENOUGH, "protected_prefixes": frozenset({"vip"}), "origins": ("https://a.example", "https://b")}
     rig = Rig(
         settings={**values, **(settings or {})},
         ledger=SwitchedLedger(Book()) if ledger else None,
         switched=True,
-        short_way=short_way,
+        fast_path=fast_path,
     )
     rig.listener.shapes = Shapes(Limits(), worthwhile=1)
     return rig

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arsenal_fast.http import response
-from arsenal_fast.http.response import JSON, PHRASES, STATUS_LINES, Starts, http_date, line, tail, without_body
+from arsenal_fast.http.response import JSON, PHRASES, STATUS_LINES, ResponseHeads, http_date, line, tail, without_body
 
 
 @given(st.integers(0, 253_402_300_799))
@@ -20,15 +20,15 @@ def test_a_date_is_what_the_mail_library_reads(second: int) -> None:
 
 
 def test_a_start_moves_with_the_second_and_not_within_it() -> None:
-    starts = Starts(b"X: y\r\n")
-    starts.at(1_763_805_600)
-    first = starts.ok
+    heads = ResponseHeads(b"X: y\r\n")
+    heads.at(1_763_805_600)
+    first = heads.ok
     assert first == b"HTTP/1.1 200 OK\r\nDate: Sat, 22 Nov 2025 10:00:00 GMT\r\nX: y\r\n"
-    starts.at(1_763_805_600)
-    assert starts.ok is first
-    starts.at(1_763_805_601)
-    assert starts.ok == first.replace(b"10:00:00", b"10:00:01")
-    assert starts.start(404) == starts.ok.replace(b"200 OK", b"404 Not Found")
+    heads.at(1_763_805_600)
+    assert heads.ok == first
+    heads.at(1_763_805_601)
+    assert heads.ok == first.replace(b"10:00:00", b"10:00:01")
+    assert heads.head(404) == heads.ok.replace(b"200 OK", b"404 Not Found")
 
 
 def test_a_reason_phrase_is_the_one_of_rfc_9110_whatever_the_version_of_python() -> None:

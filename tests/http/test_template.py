@@ -1,4 +1,4 @@
-"""A message fits a shape only where the parser would read the same request, with other values in the holes."""
+"""A message matches a template only where the parser would read the same request, with other values in the slots."""
 
 import pytest
 from hypothesis import given
@@ -8,7 +8,7 @@ from arsenal_fast.errors import MessageError
 from arsenal_fast.http.limits import Limits
 from arsenal_fast.http.parser import RequestParser
 from arsenal_fast.http.request import Fields, Request
-from arsenal_fast.http.template import MAX_BLOCK, REMEMBERED, WORTHWHILE, Shape, Shapes
+from arsenal_fast.http.template import MAX_BLOCK, REMEMBERED, WORTHWHILE, RequestTemplate, RequestTemplates
 
 LINE = b"GET /api/v1/id?prefix=a&run=1 HTTP/1.1\r\n"
 INGRESS = (
@@ -19,7 +19,7 @@ INGRESS = (
 POST = b"POST /api/v1/validate HTTP/1.1\r\n"
 WITH_BODY = b"Host: id.example\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
 
-FITS = [
+MATCHES = [
     LINE + INGRESS,
     LINE + INGRESS.replace(b"198.51.100.7", b"2001:db8::1, 10.0.0.1"),
     LINE + INGRESS.replace(b"0af7651916cd43dd8448eb211c80319c", b"x"),
@@ -27,7 +27,7 @@ FITS = [
     b"HEAD /%zz HTTP/1.1\r\n" + INGRESS,
 ]
 
-DOES_NOT_FIT = [
+DOES_NOT_MATCH = [
     LINE + INGRESS.replace(b"curl/8.5.0", b"curl/8.5.1"),
     LINE + INGRESS.replace(b"Host: id.example", b"Host: id.example:80"),
     LINE + INGRESS.replace(b"X-Forwarded-For: 198.51.100.7", b"X-Forwarded-For: "),
@@ -69,12 +69,12 @@ def parsed(octets: bytes) -> Request | None:
     return request if request is not None and parser.untouched else None
 
 
-def shape_of(octets: bytes) -> Shape:
+def template_of(octets: bytes) -> RequestTemplate:
     request = parsed(octets)
     assert request is not None
-    shape = Shapes(Limits(), worthwhile=1).of(request)
-    assert shape is not None
-    return shape
+    template = RequestTemplates(Limits(), worthwhile=1).of(request)
+    assert template is not None
+    return template
 
 
 def seen(request: Request) -> dict[str, object]:
@@ -83,45 +83,47 @@ def seen(request: Request) -> dict[str, object]:
     return found | {name: getattr(request.fields, name) for name in Fields.__slots__ if name != "block"}
 
 
-def assert_read_alike(shape: Shape, octets: bytes) -> None:
-    match, request = shape.match(octets), parsed(octets)
+def assert_read_alike(template: RequestTemplate, octets: bytes) -> None:
+    match, request = template.match(octets), parsed(octets)
     assert match is not None
     assert request is not None
-    assert seen(shape.request(match)) == seen(request)
+    made = template.request(match)
+    assert made is not None
+    assert seen(made) == seen(request)
     assert match[0] == octets.partition(b"\r\n")[0]
 
 
-@pytest.mark.parametrize("octets", FITS)
-def test_a_message_with_other_values_in_the_holes_is_read_as_the_parser_reads_it(octets: bytes) -> None:
-    assert_read_alike(shape_of(LINE + INGRESS), octets)
+@pytest.mark.parametrize("octets", MATCHES)
+def test_a_message_with_other_values_in_the_slots_is_read_as_the_parser_reads_it(octets: bytes) -> None:
+    assert_read_alike(template_of(LINE + INGRESS), octets)
 
 
-@pytest.mark.parametrize("octets", DOES_NOT_FIT)
+@pytest.mark.parametrize("octets", DOES_NOT_MATCH)
 def test_all_else_is_left_to_the_parser(octets: bytes) -> None:
-    assert shape_of(LINE + INGRESS).match(octets) is None
+    assert template_of(LINE + INGRESS).match(octets) is None
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"x" * 1000, b"a\r\n\r\nb\n", bytes(range(256))])
 def test_a_body_has_the_length_that_its_field_says(body: bytes) -> None:
-    shape = shape_of(POST + WITH_BODY % (2, b"{}"))
-    assert_read_alike(shape, POST + WITH_BODY % (len(body), body))
-    assert shape.match(POST + WITH_BODY % (len(body) + 1, body)) is None
-    assert shape.match(POST + WITH_BODY % (len(body), body + b"x")) is None
+    template = template_of(POST + WITH_BODY % (2, b"{}"))
+    assert_read_alike(template, POST + WITH_BODY % (len(body), body))
+    assert template.match(POST + WITH_BODY % (len(body) + 1, body)) is None
+    assert template.match(POST + WITH_BODY % (len(body), body + b"x")) is None
 
 
 @pytest.mark.parametrize("length", [b"02", b"+2", b" 2", b"2 ", b"2,2", b"0x2", b"2\x00", b"9" * 20, b"-0", b""])
 def test_a_length_that_is_written_otherwise_is_left_to_the_parser(length: bytes) -> None:
     octets = POST + WITH_BODY % (2, b"{}")
-    assert shape_of(octets).match(octets.replace(b"Length: 2", b"Length: " + length)) is None
+    assert template_of(octets).match(octets.replace(b"Length: 2", b"Length: " + length)) is None
 
 
 def test_a_body_over_the_limit_is_left_to_the_parser() -> None:
     request = parsed(POST + WITH_BODY % (2, b"{}"))
     assert request is not None
-    shape = Shapes(Limits(body=10), worthwhile=1).of(request)
-    assert shape is not None
-    assert shape.match(POST + WITH_BODY % (10, b"x" * 10)) is not None
-    assert shape.match(POST + WITH_BODY % (11, b"x" * 11)) is None
+    template = RequestTemplates(Limits(body=10), worthwhile=1).of(request)
+    assert template is not None
+    assert template.match(POST + WITH_BODY % (10, b"x" * 10)) is not None
+    assert template.match(POST + WITH_BODY % (11, b"x" * 11)) is None
 
 
 @pytest.mark.parametrize(
@@ -140,44 +142,64 @@ def test_a_body_over_the_limit_is_left_to_the_parser() -> None:
         LINE + b"Host: a\r\nCookie: " + b"x" * MAX_BLOCK + b"\r\n\r\n",
     ],
 )
-def test_what_only_the_parser_can_judge_has_no_shape(octets: bytes) -> None:
+def test_what_only_the_parser_can_judge_has_no_template(octets: bytes) -> None:
     parser = RequestParser(Limits())
     parser.feed(octets)
     request = parser.next_request()
     assert request is not None
-    assert Shapes(Limits(), worthwhile=1).of(request) is None
+    assert RequestTemplates(Limits(), worthwhile=1).of(request) is None
 
 
-def test_without_holes_a_message_ends_with_its_fields() -> None:
-    octets = LINE + b"Host: a\r\nAccept: */*\r\n\r\n"
-    shape = shape_of(octets)
-    assert shape.fixed is not None
-    assert octets.endswith(shape.fixed)
-    assert octets[: shape.cut] + b"\r\n" == LINE
+FIXED = b"Host: a\r\nAccept: */*\r\n\r\n"
 
 
-def test_a_shape_is_made_when_it_is_worthwhile_and_then_shared() -> None:
-    shapes = Shapes(Limits())
+@pytest.mark.parametrize("line", [LINE, b"OPTIONS /?? HTTP/1.1\r\n", b"GET /" + b"x" * 4000 + b" HTTP/1.1\r\n"])
+def test_without_slots_any_line_before_the_same_fields_is_read_as_the_parser_reads_it(line: bytes) -> None:
+    assert_read_alike(template_of(LINE + FIXED), line + FIXED)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"BREW / HTTP/1.1\r\n",
+        b"GET / HTTP/1.0\r\n",
+        b"GET http://h/ HTTP/1.1\r\n",
+        b"GET /# HTTP/1.1\r\n",
+        b"\r\n" + LINE,
+        LINE + b"X: y\r\n",
+        LINE + FIXED + LINE,
+        b"GET /" + b"x" * 4096 + b" HTTP/1.1\r\n",
+    ],
+)
+def test_without_slots_a_line_that_only_the_parser_can_judge_makes_no_request(line: bytes) -> None:
+    template = template_of(LINE + FIXED)
+    match = template.match(line + FIXED)
+    assert match is None or template.request(match) is None
+
+
+def test_a_template_is_made_when_it_is_worthwhile_and_then_shared() -> None:
+    templates = RequestTemplates(Limits())
     request = parsed(LINE + INGRESS)
     assert request is not None
-    assert [shapes.of(request) for _ in range(WORTHWHILE - 1)] == [None] * (WORTHWHILE - 1)
-    shape = shapes.of(request)
+    assert [templates.of(request) for _ in range(WORTHWHILE - 1)] == [None] * (WORTHWHILE - 1)
+    template = templates.of(request)
     other = parsed(LINE + INGRESS.replace(b"198.51.100.7", b"198.51.100.8"))
-    assert shape is not None
+    assert template is not None
     assert other is not None
-    assert shapes.of(other) is shape
+    assert templates.of(other) is template
 
 
 def test_however_many_kinds_of_clients_come_few_are_remembered() -> None:
-    shapes = Shapes(Limits(), worthwhile=2)
+    templates = RequestTemplates(Limits(), worthwhile=2)
     for number in range(3 * REMEMBERED):
         request = parsed(LINE + b"Host: h%d\r\nVia: x\r\n\r\n" % number)
         assert request is not None
-        shapes.of(request)
+        templates.of(request)
         if number % 2:
-            shapes.of(request)
-    assert len(shapes._shapes) <= REMEMBERED
-    assert len(shapes._seen) <= REMEMBERED
+            templates.of(request)
+    assert len(templates._templates) <= REMEMBERED
+    assert len(templates._seen) <= REMEMBERED
 
 
 NAMES = st.sampled_from(
@@ -198,9 +220,7 @@ def test_whatever_fits_is_what_the_parser_reads(
         return LINE + b"Host: a\r\n" + fields + b"\r\n" + body
 
     known = parsed(message_of([value for _, value in lines]))
-    shape = None if known is None else Shapes(Limits(), worthwhile=1).of(known)
-    if shape is None or shape.fixed is not None:
-        return
+    template = None if known is None else RequestTemplates(Limits(), worthwhile=1).of(known)
     octets = message_of(others)
-    if shape.match(octets) is not None:
-        assert_read_alike(shape, octets)
+    if template is not None and template.match(octets) is not None:
+        assert_read_alike(template, octets)

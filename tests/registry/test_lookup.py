@@ -6,13 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arsenal_fast.api.fastpath.render import Record
-from arsenal_fast.api.fastpath.write_batch import Departures
-from arsenal_fast.identity.grammar import Identity
+from arsenal_fast.api.fastpath.write_batch import WriteBatch
+from arsenal_fast.identity.grammar import Identity, split
 from arsenal_fast.identity.validity import Found, Issued, IssueRow, Life, Mode
 from arsenal_fast.observability.metrics import Metrics
-from arsenal_fast.registry.issuer import Asker
-from arsenal_fast.registry.lookup import Directory, Known
+from arsenal_fast.registry.cache import CachedIdentity, IdentityCache
+from arsenal_fast.registry.issuer import AuditContext, BatchRequest, Issuer
+from arsenal_fast.registry.lookup import IdentityState, Lookup
+from arsenal_fast.registry.revoke import Revoker
+from arsenal_fast.replies import run
 from tests.support.ledgers import Book, SwitchedLedger
 from tests.support.rig import START, Rig, request
 from tests.support.stores import SwitchedStore
@@ -24,11 +26,15 @@ def identity(run: int) -> Identity:
     return Identity("player", str(run), DOMAIN, "v1")
 
 
-ASKER = Asker("203.0.113.9")
+AUDIT = AuditContext("203.0.113.9")
+
+
+def raise_again(error: Exception) -> None:
+    raise error
 
 
 class Bench:
-    """A directory over a store that can be switched, and the worker's clock."""
+    """A registry over a store that can be switched, and the worker's clock."""
 
     def __init__(
         self, capacity: int = 1000, store: SwitchedStore | None = None, ledger: SwitchedLedger | None = None
@@ -37,37 +43,66 @@ class Bench:
         self.store = store or SwitchedStore(self.rig.memory())
         self.ledger = ledger
         self.metrics = Metrics()
-        self.directory = Directory(
+        self.cache = IdentityCache(
             store=self.store,
-            spare=self.rig.memory().identities,
             revocations=self.store,
             ledger=ledger,
             capacity=capacity,
             room=1 << 30,
+            now=lambda: self.rig.wall,
+        )
+        self.issuer = Issuer(
+            store=self.store,
+            local_store=self.rig.memory().identities,
+            ledger=ledger,
+            cache=self.cache,
             call_soon=lambda flush: flush(),
             now=lambda: self.rig.wall,
             metrics=self.metrics,
-            departures=Departures(),
-            sign=self.rig.keys.sign_identity,
+            write_batch=WriteBatch(),
+        )
+        self.lookup = Lookup(
+            store=self.store, ledger=ledger, cache=self.cache, now=lambda: self.rig.wall, metrics=self.metrics
+        )
+        self.revoker = Revoker(
+            revocations=self.store,
+            ledger=ledger,
+            cache=self.cache,
+            lookup=self.lookup,
+            now=lambda: self.rig.wall,
+            metrics=self.metrics,
         )
 
-    def ask(self, *runs: int, ttl: int = 60, asker: Asker = ASKER) -> list[Sequence[Record]]:
+    def ask(self, *runs: int, ttl: int = 60, audit: AuditContext = AUDIT) -> list[Sequence[CachedIdentity]]:
         """Issue, and return where the answer will be."""
-        answers: list[Sequence[Record]] = []
-        self.directory.issue([identity(run).id for run in runs], ttl, lambda: asker, answers.append)
+        answers: list[Sequence[CachedIdentity]] = []
+        ids = [identity(run).id for run in runs]
+        self.issuer.issue(BatchRequest(ids, ttl, lambda: audit, answers.append))
         return answers
 
-    def issue(self, *runs: int, ttl: int = 60) -> list[Record]:
+    def issue(self, *runs: int, ttl: int = 60) -> list[CachedIdentity]:
         (records,) = self.ask(*runs, ttl=ttl)
         return list(records)
 
-    def known(self, *runs: int) -> tuple[list[Known | None], bool]:
-        answers: list[tuple[list[Known | None], bool]] = []
-        self.directory.find(
-            [identity(run) for run in runs], lambda known, readable: answers.append((list(known), readable))
-        )
-        (answer,) = answers
+    def looking_up(self, *runs: int) -> list[tuple[list[IdentityState | None], bool]]:
+        """Look identities up, and return where the answer will be."""
+        answers: list[tuple[list[IdentityState | None], bool]] = []
+
+        async def look_up() -> None:
+            answers.append(await self.lookup.find([identity(each) for each in runs]))
+
+        run(look_up(), raise_again)
+        return answers
+
+    def known(self, *runs: int) -> tuple[list[IdentityState | None], bool]:
+        (answer,) = self.looking_up(*runs)
         return answer
+
+    def revoke(self, number: int) -> None:
+        async def end() -> None:
+            await self.revoker.revoke(identity(number), None, AUDIT)
+
+        run(end(), raise_again)
 
     def find(self, *runs: int) -> tuple[list[Life | None], bool]:
         known, readable = self.known(*runs)
@@ -96,7 +131,7 @@ def test_only_the_rows_that_are_missing_are_asked_for() -> None:
     bench = Bench()
     bench.issue(2)
     records = bench.issue(1, 2, 3)
-    assert [record.identity for record in records] == [identity(run) for run in (1, 2, 3)]
+    assert [split(record.id) for record in records] == [identity(run) for run in (1, 2, 3)]
     assert [row.id for row in bench.store.issues[1]] == [identity(1).id, identity(3).id]
 
 
@@ -123,9 +158,9 @@ def test_a_hit_is_a_look_up_that_found_a_living_record_here_or_in_the_store() ->
 def test_a_life_has_one_record_however_many_asked_for_it_at_once() -> None:
     bench = Bench()
     bench.store.holding = True
-    answers: list[Sequence[Record]] = []
+    answers: list[Sequence[CachedIdentity]] = []
     for _ in range(3):
-        bench.directory.issue([identity(1).id], 60, lambda: ASKER, answers.append)
+        bench.issuer.issue(BatchRequest([identity(1).id], 60, lambda: AUDIT, answers.append))
     bench.store.release_all()
     assert len({id(records[0]) for records in answers}) == 1
 
@@ -161,7 +196,7 @@ def test_when_the_store_is_back_it_is_told_of_every_life_in_small_commands(count
     records = bench.issue(*range(count))
     bench.store.away = False
     bench.store.issues.clear()
-    bench.directory.restore()
+    bench.cache.restore()
     rows = [row for rows in bench.store.issues for row in rows]
     assert max(len(rows) for rows in bench.store.issues) <= 200
     assert sorted(rows) == sorted(
@@ -179,7 +214,7 @@ def test_what_has_expired_in_the_outage_is_not_told() -> None:
     bench.issue(2)
     bench.rig.advance(10)
     bench.store.away = False
-    bench.directory.restore()
+    bench.cache.restore()
     assert [row.id for row in bench.store.issues[-1]] == [identity(2).id]
 
 
@@ -191,7 +226,7 @@ def test_where_another_worker_was_first_its_life_holds() -> None:
     bench.rig.advance(5)
     other = Bench(store=bench.store)
     theirs = other.issue(1)[0]
-    bench.directory.restore()
+    bench.cache.restore()
     assert bench.issue(1)[0].life == theirs.life != own[0].life
     assert bench.issue(2)[0].life == own[1].life
 
@@ -201,13 +236,13 @@ def test_a_store_that_goes_away_again_is_told_at_its_next_return() -> None:
     bench.store.away = True
     records = bench.issue(*range(300))
     bench.store.away, bench.store.holding = False, True
-    bench.directory.restore()
+    bench.cache.restore()
     bench.store.away = True
     bench.store.release()
     bench.store.holding = False
     bench.store.release()
     bench.store.away = False
-    bench.directory.restore()
+    bench.cache.restore()
     assert [issued.life for issued in _issued(bench.store, range(300))] == [record.life for record in records]
 
 
@@ -222,8 +257,8 @@ def test_an_identity_that_is_answered_from_prepared_answers_is_told_to_the_store
     rig = Rig(settings={"quota": None, "cache_size": 16}, switched=True)
     client = rig.connect()
     first = client.get("/api/v1/id?run=hot").json
-    for run in range(100):  # look-ups that push it out of the directory again and again
-        rig.service.directory.issue([identity(run).id], 60, lambda: ASKER, lambda records: None)
+    for number in range(100):  # look-ups that push it out of the cache again and again
+        rig.service.issuer.issue(BatchRequest([identity(number).id], 60, lambda: AUDIT, lambda _: None))
         assert client.get("/api/v1/id?run=hot").json == first
     rig.shared.memory = rig.memory()  # the store has lost everything
     rig.shared.come_back()
@@ -292,7 +327,7 @@ def test_what_lives_here_or_in_the_store_never_waits_for_the_ledger() -> None:
 def test_in_a_batch_only_the_new_ones_are_written_down() -> None:
     bench = with_ledger()
     bench.issue(2)
-    assert [record.identity for record in bench.issue(1, 2, 3)] == [identity(run) for run in (1, 2, 3)]
+    assert [split(record.id) for record in bench.issue(1, 2, 3)] == [identity(run) for run in (1, 2, 3)]
     assert [[row.id for row in rows] for rows in kept(bench).recorded] == [
         [identity(2).id],
         [identity(1).id, identity(3).id],
@@ -309,10 +344,10 @@ def test_an_identity_twice_in_a_batch_is_one_event() -> None:
 
 def test_a_row_says_who_asked_under_which_id_for_which_environment() -> None:
     bench = with_ledger()
-    bench.ask(1, 2, asker=Asker("sub:ci", "r-1", ("dev", "prod")))
-    bench.ask(3, asker=Asker("203.0.113.9"))
+    bench.ask(1, 2, audit=AuditContext("sub:ci", "r-1", ("dev", "prod")))
+    bench.ask(3, audit=AuditContext("203.0.113.9"))
     bench.rig.advance(50)
-    bench.ask(1, asker=Asker("2001:db8::/64", "r-2"))
+    bench.ask(1, audit=AuditContext("2001:db8::/64", "r-2"))
     rows = [row for rows in kept(bench).recorded for row in rows]
     assert [(row.kind, row.id, row.environment, row.caller, row.request_id) for row in rows] == [
         ("issued", identity(1).id, "dev", "sub:ci", "r-1"),
@@ -420,7 +455,7 @@ def test_with_the_ledger_away_issuing_goes_on_and_is_written_down_at_its_return(
     ledger = kept(bench)
     ledger.away = True
     records = bench.issue(1, 2)
-    assert [record.identity for record in records] == [identity(1), identity(2)]
+    assert [split(record.id) for record in records] == [identity(1), identity(2)]
     assert bench.issue(1, 2) == records
     held = held_in_store(bench, 1)
     assert held is not None
@@ -471,25 +506,24 @@ def test_a_life_that_the_store_has_lost_is_found_in_the_ledger_and_put_back() ->
     other = with_ledger(kept(bench).book, bench.store)
     flushed(bench)
     other.rig.advance(5)
-    assert other.known(1, 2) == ([Known(life, 0, cached=False), None], True)
+    assert other.known(1, 2) == ([IdentityState(life, 0, cached=False), None], True)
     assert other.hits() == (2, 1)
     assert kept(other).finds == [[identity(1).id, identity(2).id]]
     assert held_in_store(other, 1) == Found(life)
-    assert other.known(1) == ([Known(life, 0, cached=True)], True), "the store knows it again"
+    assert other.known(1) == ([IdentityState(life, 0, cached=True)], True), "the store knows it again"
     assert len(kept(other).finds) == 1
 
 
 def test_a_life_that_is_over_or_revoked_is_told_and_not_put_back() -> None:
     bench = with_ledger()
     life = bench.issue(1, 2)[0].life
-    revoked: list[object] = []
-    bench.directory.revoke(identity(2), None, ASKER, revoked.append)
+    bench.revoke(2)
     flushed(bench)
     other = with_ledger(kept(bench).book, bench.store)
     other.rig.advance(60)
     known, readable = other.known(1, 2)
     assert readable
-    assert known == [Known(life, 0, cached=False), Known(life, life.generated + 1, cached=False)]
+    assert known == [IdentityState(life, 0, cached=False), IdentityState(life, life.generated + 1, cached=False)]
     assert (held_in_store(other, 1), held_in_store(other, 2)) == (None, None)
     assert other.hits() == (2, 0)
 
@@ -534,12 +568,12 @@ def test_a_proposed_life_is_not_told_while_the_ledger_holds_another() -> None:
 def test_a_record_that_another_life_replaces_is_forgotten_wherever_it_is_held() -> None:
     bench = Bench()
     old = bench.issue(1)[0]
-    bench.directory.records.clear()
+    bench.cache.invalidate(None)
     flushed(bench)
     bench.rig.advance(5)
     new = bench.issue(1)[0]
     assert new.life != old.life
-    assert (old.fresh_until, old.expires) == (0, 0)
+    assert (old.fresh_until_s, old.expires_s) == (0, 0)
     assert bench.issue(1) == [new]
 
 
@@ -547,11 +581,10 @@ def test_what_was_revoked_in_an_outage_is_not_asserted_and_not_remembered() -> N
     other = Bench()
     bench = Bench(store=other.store)
     record = bench.issue(1)[0]
-    revoked: list[object] = []
     other.rig.advance(1)
-    other.directory.revoke(identity(1), None, ASKER, revoked.append)
-    bench.directory.restore()
-    assert (record.fresh_until, record.expires) == (0, 0)
+    other.revoke(1)
+    bench.cache.restore()
+    assert (record.fresh_until_s, record.expires_s) == (0, 0)
     assert bench.issue(1)[0].life.generated > record.life.generated
 
 
@@ -565,7 +598,7 @@ class Handed:
         book, store = Book(), SwitchedStore(Rig().memory())
         self.benches = [Bench(store=SwitchedStore(store.memory), ledger=SwitchedLedger(book)) for _ in range(2)]
         self.flush()
-        self.answers: list[list[Sequence[Record]]] = []
+        self.answers: list[list[Sequence[CachedIdentity]]] = []
 
     def flush(self) -> None:
         memory = self.benches[0].rig.memory()
@@ -587,7 +620,7 @@ class Handed:
                 if ledger.writes or ledger.reads:
                     ledger.release()
             case "forget":
-                bench.directory.restore()
+                bench.cache.restore()
             case "flush":
                 self.flush()
             case "pass":
@@ -636,7 +669,7 @@ def test_what_was_found_in_the_store_to_live_is_remembered() -> None:
     assert bench.find(1) == ([record.life], True)
     assert bench.find(1) == ([record.life], True)
     assert len(bench.store.finds) == 1
-    kept = bench.directory.records.peek(identity(1).id)
+    kept = bench.cache.get(identity(1).id)
     assert kept is not None
     assert kept.life == record.life
 
@@ -646,14 +679,13 @@ def test_what_was_found_while_something_was_revoked_is_told_and_not_remembered()
     bench = Bench(store=other.store)
     record = other.issue(1)[0]
     bench.store.holding = True
-    answers: list[Sequence[Known | None]] = []
-    bench.directory.find([identity(1)], lambda known, _: answers.append(known))
-    bench.directory.remembered.forget(["somebody else's"])
+    answers = bench.looking_up(1)
+    bench.cache.invalidate(["another identity"])
     bench.store.release_all()
-    (known,) = answers[0]
+    (known,) = answers[0][0]
     assert known is not None
     assert known.life == record.life
-    assert bench.directory.records.peek(identity(1).id) is None
+    assert bench.cache.get(identity(1).id) is None
 
 
 def test_what_was_found_dead_is_not_remembered() -> None:
@@ -662,4 +694,4 @@ def test_what_was_found_dead_is_not_remembered() -> None:
     other.issue(1, ttl=10)
     bench.rig.advance(11)
     bench.find(1)
-    assert bench.directory.records.peek(identity(1).id) is None
+    assert bench.cache.get(identity(1).id) is None

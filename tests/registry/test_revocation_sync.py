@@ -6,7 +6,7 @@ import pytest
 
 from arsenal_fast.identity.revocation import LOG_LENGTH, Changes, Revoked
 from arsenal_fast.identity.validity import Life
-from arsenal_fast.registry.revocation_sync import NOTHING, Revisions
+from arsenal_fast.registry.revocation_sync import NOTHING, RevocationSync
 from tests.support.replicas import Replicas
 from tests.support.rig import Rig
 from tests.support.stores import SwitchedStore
@@ -41,12 +41,12 @@ class Told:
 
 
 class Bench:
-    """Revisions, and what they did to the worker, in order."""
+    """RevocationSync, and what they did to the worker, in order."""
 
     def __init__(self, recalled: Mapping[str, int] | None = None) -> None:
         self.store = Told()
         self.events: list[object] = []
-        self.revisions = Revisions(
+        self.revisions = RevocationSync(
             self.store,
             lambda ids: self.events.append(("forget", ids)),
             lambda: self.events.append("restore"),
@@ -216,7 +216,7 @@ def test_nothing_is_no_revision_of_any_store() -> None:
 def test_an_idle_worker_catches_up_however_much_was_revoked(count: int) -> None:
     store = SwitchedStore(Rig().memory())
     forgotten: list[list[str] | None] = []
-    revisions = Revisions(store, forgotten.append, lambda: None, lambda done: done({}))
+    revisions = RevocationSync(store, forgotten.append, lambda: None, lambda done: done({}))
     now = Life(1_763_805_600_000, 1_763_809_200_000)
     store.revoke("first", now, lambda revoked: None)
     seen: list[int] = []

@@ -370,7 +370,7 @@ def repeated(rig: Rig) -> Client:
 
 
 @pytest.mark.parametrize("body_comes", [False, True])
-def test_who_waits_behind_a_request_on_the_short_way_is_told_to_go_on(body_comes: bool) -> None:
+def test_who_waits_behind_a_request_on_the_fast_path_is_told_to_go_on(body_comes: bool) -> None:
     rig = Rig(settings={"quota": Quota(100, 60)}, switched=True)
     client = repeated(rig)
     rig.shared.holding = True

@@ -4,6 +4,7 @@ import gc
 
 import pytest
 
+from arsenal_fast.api.fastpath.recognized import RecognizedRequest
 from arsenal_fast.http.response import CONTINUE
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.server.connection import MAX_UNANSWERED, Connection
@@ -31,7 +32,7 @@ def held() -> tuple[Rig, Client]:
     Each request asks the store by itself, as if it had come alone in its turn of the loop.
     """
     rig = Rig(settings=UNLIMITED, switched=True)
-    rig.service.directory.issuing._call_soon = lambda flush: flush()
+    rig.service.issuer._call_soon = lambda flush: flush()
     rig.shared.holding = rig.shared.admitting = True
     return rig, rig.connect()
 
@@ -678,7 +679,7 @@ def test_an_idle_connection_is_closed_soon_once_nothing_new_is_accepted() -> Non
     assert fresh.transport.eof
 
 
-def test_a_request_on_the_short_way_when_draining_begins_is_answered_with_close() -> None:
+def test_a_request_on_the_fast_path_when_draining_begins_is_answered_with_close() -> None:
     rig = Rig(settings={"quota": Quota(100, 60)}, switched=True)
     client = rig.connect()
     for _ in range(4):  # its answer is kept by now
@@ -686,7 +687,7 @@ def test_a_request_on_the_short_way_when_draining_begins_is_answered_with_close(
     client.take()
     rig.shared.holding = True
     client.send(get(1))
-    assert client.connection._outbox[0].record is not None
+    assert isinstance(client.connection._outbox[0], RecognizedRequest)
     rig.drain(stopped=True)
     rig.shared.release_all()
     (answer,) = client.answers("GET")

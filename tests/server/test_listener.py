@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from arsenal_fast.api.app import Service
+from arsenal_fast.api.app import App
+from arsenal_fast.api.compose import compose
 from arsenal_fast.api.settings import Settings
 from arsenal_fast.http.limits import Limits
 from arsenal_fast.ratelimit.quota import Quota
@@ -34,7 +35,7 @@ SHED = 503
 class Serving:
     """A worker's server on a port of 127.0.0.1."""
 
-    service: Service
+    app: App
     listener: Listener
     port: int
 
@@ -62,23 +63,24 @@ async def serving(
     max_connections: int = 1000, tls: ssl.SSLContext | None = None, **settings: Any
 ) -> AsyncIterator[Serving]:
     memory = MemoryBackend(lambda: time.monotonic_ns() // 1000, lambda: time.time_ns() // 1_000_000)
-    service = Service(
+    app = compose(
         Settings(**{"version": "v0", "domain": "x.example", "base_url": "http://x", "quota": None, **settings}),
         memory,
         memory,
         KEYS,
         call_soon=asyncio.get_running_loop().call_soon,
         monotonic=time.monotonic,
+        limits=Limits(),
         now=time.time,
     )
-    listener = Listener(service, limits=Limits(), timeouts=Timeouts(), max_connections=max_connections)
+    listener = Listener(app, limits=Limits(), timeouts=Timeouts(), max_connections=max_connections)
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     port = listening.getsockname()[1]
     await listener.start(listening, tls)
-    service.ready = True
+    app.services.ready = True
     try:
-        yield Serving(service, listener, port)
+        yield Serving(app, listener, port)
     finally:
         await listener.stop(asyncio.get_running_loop().time())
         assert not listener._connections, "nothing is left behind"
@@ -104,10 +106,10 @@ def test_it_serves_and_counts_its_connections() -> None:
             writer.write(ID * 3 + closing(ID))
             answers = read_answers(await reader.read(), ["GET"] * 4)
             assert [answer.headers["x-ratelimit-remaining"] for answer in answers] == ["99", "98", "97", "96"]
-            assert server.service.metrics.connections_open == 1
+            assert server.app.services.metrics.connections_open == 1
             writer.close()
-            await until(lambda: server.service.metrics.connections_open == 0)
-            assert server.service.metrics.connections_accepted == 1
+            await until(lambda: server.app.services.metrics.connections_open == 0)
+            assert server.app.services.metrics.connections_accepted == 1
 
     run(main())
 
@@ -156,10 +158,10 @@ def test_a_client_that_resets_is_silently_forgotten(caplog: pytest.LogCaptureFix
         async with serving() as server:
             for octets in (b"", LIVE[:9], BIG * 9):
                 client = server.waiting(octets)
-                await until(lambda: server.service.metrics.connections_open == 1)
+                await until(lambda: server.app.services.metrics.connections_open == 1)
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 client.close()
-                await until(lambda: server.service.metrics.connections_open == 0)
+                await until(lambda: server.app.services.metrics.connections_open == 0)
             assert (await server.ask(closing(LIVE))).startswith(b"HTTP/1.1 200 OK\r\n")
 
     run(main())
@@ -181,9 +183,9 @@ def test_one_connection_too_many_is_told_so_and_the_others_live_on() -> None:
                 writer.write(closing(LIVE))
                 assert read_answers(await reader.read(), ["GET"])[0].status == 200
                 writer.close()
-            await until(lambda: server.service.metrics.connections_open == 0)
+            await until(lambda: server.app.services.metrics.connections_open == 0)
             assert (await server.ask(closing(LIVE))).startswith(b"HTTP/1.1 200 OK\r\n"), "there is room again"
-            assert server.service.metrics.connections_shed == 1
+            assert server.app.services.metrics.connections_shed == 1
 
     run(main())
 
@@ -244,7 +246,7 @@ def test_who_was_connected_before_the_end_is_served_and_who_comes_later_is_not()
         async with serving() as server:
             clients = [server.waiting(LIVE) for _ in range(50)]
             silent = [server.waiting() for _ in range(3)]
-            server.service.draining = True
+            server.app.services.draining = True
             server.listener.drain()
             stopping = loop.create_task(server.listener.stop(loop.time() + 5))
             answers = await asyncio.gather(*[received(client) for client in clients])
@@ -269,7 +271,7 @@ def test_who_does_not_end_in_time_is_cut_off() -> None:
             reader, writer = await server.connect()
             writer.write(LIVE[:-2])
             await until(lambda: any(each.state is State.READING_HEAD for each in server.listener._connections))
-            server.service.draining = True
+            server.app.services.draining = True
             server.listener.drain()
             assert await server.listener.stop(loop.time() + 0.02) is False
             assert await reader.read() == b""
@@ -283,7 +285,7 @@ def test_with_nobody_connected_the_end_comes_at_once() -> None:
         loop = asyncio.get_running_loop()
         async with serving() as server:
             (await server.ask(closing(LIVE)))
-            await until(lambda: server.service.metrics.connections_open == 0)
+            await until(lambda: server.app.services.metrics.connections_open == 0)
             async with asyncio.timeout(1):
                 assert await server.listener.stop(loop.time() + 60)
 

@@ -14,13 +14,16 @@ from typing import Any
 
 import h11
 
-from arsenal_fast.api.app import Service
+from arsenal_fast.api.compose import compose
+from arsenal_fast.api.fastpath.recognized import RecognizedRequest
+from arsenal_fast.api.fastpath.recognizer import FastPath
 from arsenal_fast.api.gate import GateBounds
 from arsenal_fast.api.settings import Settings
-from arsenal_fast.config.secret import Secret
 from arsenal_fast.http.limits import Limits
+from arsenal_fast.http.template import WORTHWHILE, RequestTemplates
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ratelimit.quota import Quota
+from arsenal_fast.secret import Secret
 from arsenal_fast.server.bounds import Bounds
 from arsenal_fast.server.connection import Connection
 from arsenal_fast.server.listener import Listener, Timeouts
@@ -107,8 +110,9 @@ class Rig:
     ledger: Ledger | None = None
     access: list[tuple[bytes, str, int]] = field(default_factory=list)
     max_connections: int = 1000
-    short_way: bool | None = None
-    """None: as the service decides by its settings."""
+    fast_path: bool = True
+    worthwhile: int = WORTHWHILE
+    """Blocks that look alike before there is a template of them."""
     bounds: Bounds = Bounds()  # noqa: RUF009  frozen
     gate_bounds: GateBounds = GateBounds()  # noqa: RUF009  frozen
     switched: bool = False
@@ -127,29 +131,51 @@ class Rig:
             "domain": "sports.api.yourbook.com",
             "base_url": "http://localhost:3655",
             "quota": Quota(100, 3600),
+            "fast_path": self.fast_path,
         }
-        self.service = Service(
+        self.app = compose(
             Settings(**{**defaults, **self.settings}),
             store or self.spare,
             self.spare,
             self.keys,
             self.ledger,
+            limits=Limits(),
             call_soon=self.soon.append,
             monotonic=lambda: self.elapsed,
             now=lambda: self.wall,
             access_log=lambda request, client, status, _: self.access.append((request.path, client, status)),
             gate_bounds=self.gate_bounds,
         )
+        self.service = self.app.services
+        if self.fast_path_of_app is not None:
+            self.fast_path_of_app.templates = RequestTemplates(Limits(), worthwhile=self.worthwhile)
         self.service.ready = True
-        if self.short_way is not None:
-            self.service.short_way = self.short_way
         self.listener = Listener(
-            self.service,
+            self.app,
             limits=Limits(),
             timeouts=Timeouts(),
             max_connections=self.max_connections,
             bounds=self.bounds,
         )
+
+    @property
+    def fast_path_of_app(self) -> FastPath | None:
+        """What the connections share, where there is a fast path."""
+        return self.app._fast_path
+
+    def recognized(self) -> list[RecognizedRequest]:
+        """A list that grows with each request that is recognised on connections opened from now on."""
+        found: list[RecognizedRequest] = []
+        if self.fast_path_of_app is not None:
+            work = self.fast_path_of_app.work
+            submit = work.submit
+
+            def spy(request: RecognizedRequest) -> None:
+                found.append(request)
+                submit(request)
+
+            work.submit = spy
+        return found
 
     def memory(self) -> MemoryBackend:
         """Return an embedded store that goes by this worker's clocks."""

@@ -13,8 +13,8 @@ from typing import Any, Literal, NamedTuple
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from arsenal_fast.config.secret import Secret
 from arsenal_fast.identity.validity import Life
+from arsenal_fast.secret import Secret
 from arsenal_fast.tokens.claims import MAX_TOKEN, Refusal
 from arsenal_fast.tokens.keys import Keys
 

@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arsenal_fast.config.secret import Secret
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.identity.validity import Life
+from arsenal_fast.secret import Secret
 from arsenal_fast.tokens import claims as tokens
 from arsenal_fast.tokens import keys as jwt_keys
 from arsenal_fast.tokens.claims import MAX_TOKEN, IdentityToken, Refusal, ServiceToken
@@ -275,7 +275,7 @@ def test_the_library_is_imported_by_the_first_token_that_needs_it() -> None:
         "import sys\n"
         "from arsenal_fast.tokens.keys import Keys\n"
         "from arsenal_fast.identity.validity import Life\n"
-        "from arsenal_fast.config.secret import Secret\n"
+        "from arsenal_fast.secret import Secret\n"
         "keys = Keys(Secret('s' * 40), issuer='https://a.example')\n"
         "token = keys.sign_identity('a-1@b/v1:id', Life(1000, 9000))\n"
         "keys.mint_service('a', ['issue'], 1, 1, 5.0)\n"
@@ -420,7 +420,7 @@ def test_hs256_does_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None
         "import sys; sys.modules['cryptography'] = None\n"
         "from arsenal_fast.tokens.keys import Keys\n"
         "from arsenal_fast.identity.validity import Life\n"
-        "from arsenal_fast.config.secret import Secret\n"
+        "from arsenal_fast.secret import Secret\n"
         "keys = Keys(Secret('s' * 40), issuer='https://a.example')\n"
         "print(keys.verify_identity(keys.sign_identity('a-1@b/v1:id', Life(1000, 9000)), 5.0).id)"
     )

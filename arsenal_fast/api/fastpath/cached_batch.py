@@ -1,47 +1,41 @@
-"""A batch that was answered before: who sends the same body again is told of the same identities.
+"""A batch that was answered before: the same body gets the same identities while all of them are fresh.
 
-A batch holds no answer of its own, but the rows that the records have rendered, and what stands between them. So
-whether it may be given is the records' word alone: the first of them that becomes due or is forgotten ends it.
+A batch keeps no response of its own, but the rows that its identities keep, and what stands between them.
 """
 
 from collections.abc import Sequence
 from operator import attrgetter
 from typing import Final
 
-from arsenal_fast.api.fastpath.render import Record
+from arsenal_fast.api.clock import ResponseClock
+from arsenal_fast.api.fastpath.endpoints import Endpoint
 from arsenal_fast.memory_budget import weigh_reference
+from arsenal_fast.registry.cache import CachedIdentity
+
+_FRESH_UNTIL: Final = attrgetter("fresh_until_s")
 
 _PIECES: Final = 100
-"""Octets that the pieces of one record take on top of what stands in them."""
-
-_FRESH_UNTIL: Final = attrgetter("fresh_until")
+"""Octets that the pieces of one identity take on top of what stands in them."""
 
 
-class Batch:
-    """Stands where a record does, for a request whose answer is ``unstamped`` and a :func:`~.records.stamp`."""
+class CachedBatch:
+    """A cached response to ``POST /api/v1/identities``."""
 
-    __slots__ = ("_pieces", "octets", "records")
+    __slots__ = ("_identities", "_pieces", "endpoint", "octets")
 
-    guarded = False
-    tail = b""
-    """A batch's answer is never without a stamp."""
+    required_scope: Final = None
 
-    def __init__(self, records: Sequence[Record], pieces: Sequence[bytes]) -> None:
-        """``pieces``: of the answer from its own lines on, up to the stamp."""
-        self.records = records
+    def __init__(self, identities: Sequence[CachedIdentity], pieces: Sequence[bytes], endpoint: Endpoint) -> None:
+        """``pieces``: of the response from its own lines on, up to the stamp."""
+        self._identities = identities
         self._pieces = pieces
-        self.octets = sum(map(len, pieces)) + sum([weigh_reference(record.id, _PIECES) for record in records])
-        """What it takes, about: the records may have been forgotten but for it."""
+        self.endpoint = endpoint
+        self.octets = sum(map(len, pieces)) + sum([weigh_reference(each.id, _PIECES) for each in identities])
+        """What it takes, about: its identities may have been forgotten but for it."""
 
-    @property
-    def fresh_until(self) -> float:
-        """Wall clock, seconds: from here on one of the identities has to be asked for."""
-        moment: float = min(map(_FRESH_UNTIL, self.records))
-        return moment
-
-    expires = fresh_until
-
-    @property
-    def unstamped(self) -> bytes:
-        """The answer from its own lines on, up to the stamp."""
-        return b"".join(self._pieces)
+    def render(self, clock: ResponseClock) -> bytes | None:
+        """The response, stamped; None where one of the identities has to be asked for."""
+        if min(map(_FRESH_UNTIL, self._identities)) <= clock.now_s:
+            return None
+        self.endpoint.further_lookups += len(self._identities) - 1
+        return b"".join((*self._pieces, clock.stamp()))

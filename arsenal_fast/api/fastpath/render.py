@@ -1,124 +1,145 @@
-"""An identity that this worker knows to live, with its answers rendered once they are asked for again.
+"""Responses of living identities, rendered by hand.
 
-Rendering is done by hand for speed; that it is the JSON that ``orjson`` would write is held by a test.
-It can be done by hand because the grammar lets no character into an identity that JSON would escape.
+That they are the JSON that ``orjson`` would write is held by a test. It can be done by hand because the grammar lets no
+character into an identity that JSON would escape.
 
-A record that is asked for once holds little: most identities are issued, and never asked for again here.
+An identity that is requested once holds little: most are issued, and never requested again from this worker.
 """
 
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Final
+from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Final, cast
+
+from arsenal_fast.api.clock import STAMP_OCTETS, ResponseClock
+from arsenal_fast.api.fastpath.endpoints import Endpoint
 from arsenal_fast.http.response import JSON
-from arsenal_fast.identity.grammar import Identity, split
 from arsenal_fast.identity.validity import Life, timestamp
-from arsenal_fast.identity.verdict import REASONS, Status
+from arsenal_fast.registry.cache import NO_LIFE, CachedIdentity
+from arsenal_fast.registry.verdict import REASONS, Status
 
 KIND: Final = "disposable-identity"
 FORMAT: Final = "rfc5322-compliant"
 
-ANSWER_LINES: Final = f"Cache-Control: no-store\r\nContent-Type: {JSON.decode()}\r\nContent-Length: "
-_WHAT_FOR: Final = f'"type":"{KIND}","compatible":["nexus","artifactory","jfrog"]}}}}'
-_END: Final = '"}'
-STAMP: Final = len(timestamp(0) + _END)
-"""Octets of a stamp."""
+RESPONSE_LINES: Final = f"Cache-Control: no-store\r\nContent-Type: {JSON.decode()}\r\nContent-Length: "
+_PURPOSE: Final = f'"type":"{KIND}","compatible":["nexus","artifactory","jfrog"]}}}}'
 
-UNBORN: Final = Life(0, 0)
-"""Of a blank record."""
+Sign = Callable[[str, Life], str]
+"""Makes the identity token of a life."""
 
 
-class Record:
-    """One life of one identity in the worker's memory; *blank* until the life begins, and then as if it was over."""
+class RenderedIdentity(CachedIdentity):
+    """A cached identity with its responses; as a cached response it answers ``GET /api/v1/id``."""
 
-    __slots__ = ("_sign", "asked", "expires", "fresh_until", "guarded", "id", "life", "row", "tail", "unstamped")
+    __slots__ = ("_handed_out", "_response", "_row", "_sign", "endpoint")
 
-    def __init__(self, identity: str, sign: Callable[[str, Life], str], *, guarded: bool = False) -> None:
-        """``identity``: the id of a valid one. ``sign`` makes the identity token of a life.
-
-        ``guarded``: handed out only to callers whose token has the scope ``issue``.
-        """
+    def __init__(self, identity: str, required_scope: str | None, sign: Sign, endpoint: Endpoint) -> None:
+        # As the base class does, spelled out, since every new identity passes here.
         self.id = identity
-        self.life = UNBORN
-        self.guarded = guarded
+        self.required_scope = required_scope
+        self.life = NO_LIFE
+        self.fresh_until_s = self.expires_s = 0.0
+        self.endpoint = endpoint
         self._sign = sign
-        self.fresh_until = 0.0
-        """Wall clock, seconds: from here on the store has to be asked, for it is time to renew."""
-        self.expires = 0.0
-        self.asked = False
-        """Whether somebody was handed it by this worker: then it is worth while to keep what is rendered."""
-        self.tail = b""
-        """The end of the answer to ``GET /api/v1/id``; empty until ``render_tail`` and ``asked``."""
-        self.row = b""
-        self.unstamped = b""
-        """The answer to a validation from its own lines on, up to the stamp; empty until it is asked for."""
-
-    @property
-    def identity(self) -> Identity:
-        """The four parts."""
-        return split(self.id)
-
-    def begin(self, life: Life) -> None:
-        """Fill in the life of a blank record."""
-        self.life = life
-        self.fresh_until, self.expires = _ends(life)
+        self._handed_out = False
+        """Whether this worker has answered with it: from then on what is rendered is kept."""
+        self._response = self._row = b""
 
     def forget(self) -> None:
-        """End the record: who still holds it (prepared answers do) has to ask again, and holds nothing rendered."""
-        self.fresh_until = self.expires = 0.0
-        self.tail = self.row = self.unstamped = b""
+        """Count as expired from now on, and hold nothing rendered."""
+        self.fresh_until_s = self.expires_s = 0.0
+        self._response = self._row = b""
 
-    def answer(self) -> bytes:
-        """Return ``tail``, rendered; it is kept from the second time on."""
-        if self.tail:
-            return self.tail
-        # Spelled out, for it stands in the way of every new identity: as _members and _parts have it.
+    @property
+    def is_kept(self) -> bool:
+        """Whether the response is kept, so that remembering a request line pays."""
+        return bool(self._response)
+
+    @property
+    def kept_row(self) -> bytes:
+        """As :meth:`row`, empty where it is not kept."""
+        return self._row
+
+    def render(self, clock: ResponseClock) -> bytes | None:
+        """The response, or None where it is time to renew the identity."""
+        return (self._response or self.response()) if self.fresh_until_s > clock.now_s else None
+
+    def response(self) -> bytes:
+        """The response to ``GET /api/v1/id`` from its own lines on; kept from the second time on."""
+        if self._response:
+            return self._response
         identity, life = self.id, self.life
+        # Spelled out, since every new identity passes here: as _members and _parts have it.
         local, _, rest = identity.partition("@")
         prefix, _, run = local.partition("-")
         domain, _, version = rest.partition("/")
         body = (
             f'{{"id":"{identity}","email":"{local}@{domain}",{_span(life)},"token":"{self._sign(identity, life)}",'
-            f'"metadata":{{"prefix":"{prefix}","run":"{run}","domain":"{domain}","version":"{version[:-3]}",{_WHAT_FOR}'
+            f'"metadata":{{"prefix":"{prefix}","run":"{run}","domain":"{domain}","version":"{version[:-3]}",{_PURPOSE}'
         )
-        tail = f"{ANSWER_LINES}{len(body)}\r\n\r\n{body}".encode("ascii")
-        if self.asked:
-            self.tail = tail
-        self.asked = True
-        return tail
+        response = f"{RESPONSE_LINES}{len(body)}\r\n\r\n{body}".encode("ascii")
+        if self._handed_out:
+            self._response = response
+        self._handed_out = True
+        return response
 
-    def keep_answer(self) -> None:
-        """Render ``tail``, and keep it."""
-        self.asked = True
-        self.answer()
-
-    def batch_row(self) -> bytes:
-        """Return ``row``: the members in a batch answer, without the environment's name and braces."""
-        if self.row:
-            return self.row
-        row = self._members().encode("ascii")
-        if self.asked:
-            self.row = row
-        self.asked = True
+    def row(self) -> bytes:
+        """The members in a batch response, without the environment's name and braces; kept from the second time on."""
+        if self._row:
+            return self._row
+        identity, life = self.id, self.life
+        email = identity[: identity.index("/")]
+        token = self._sign(identity, life)
+        row = f'"id":"{identity}","email":"{email}",{_span(life)},"token":"{token}"'.encode("ascii")
+        if self._handed_out:
+            self._row = row
+        self._handed_out = True
         return row
 
-    def validation(self) -> bytes:
-        """Return ``unstamped``, rendered."""
-        if not self.unstamped:
-            body = (
-                f'{{"identity":"{self.id}","valid":true,"status":"active","reason":"{REASONS[Status.ACTIVE]}",'
-                f'"well_formed":true,"rfc5322_compliant":true,'
-                f'"metadata":{{{_parts(self.id)},"type":"{KIND}","format":"{FORMAT}"}},"cached":true,'
-                f'"generated":"{timestamp(self.life.generated)}","expires":"{timestamp(self.life.expires)}",'
-                f'"validated":"'
-            )
-            self.unstamped = f"{ANSWER_LINES}{len(body) + STAMP}\r\n\r\n{body}".encode("ascii")
-        return self.unstamped
 
-    def _members(self) -> str:
-        identity, life = self.id, self.life
-        token = self._sign(identity, life)
-        return f'"id":"{identity}","email":"{identity[: identity.index("/")]}",{_span(life)},"token":"{token}"'
+def factory(sign: Sign, endpoint: Endpoint) -> Callable[[str, str | None], CachedIdentity]:
+    """Return what makes the entries of a worker's cache."""
+    return lambda identity, required_scope: RenderedIdentity(identity, required_scope, sign, endpoint)
+
+
+def rendered(entries: Sequence[CachedIdentity]) -> Sequence[RenderedIdentity]:
+    """The same entries: those of a worker's cache are all of this kind."""
+    return cast(Sequence[RenderedIdentity], entries)
+
+
+class CachedVerdict:
+    """The verdict on a living identity, as a cached response to ``POST /api/v1/validate``."""
+
+    __slots__ = ("_identity", "_response", "endpoint")
+
+    required_scope: Final = None
+
+    def __init__(self, identity: CachedIdentity, endpoint: Endpoint) -> None:
+        self._identity = identity
+        self._response = _verdict(identity)
+        self.endpoint = endpoint
+
+    @property
+    def octets(self) -> int:
+        """What the response takes."""
+        return len(self._response)
+
+    def render(self, clock: ResponseClock) -> bytes | None:
+        """The response, stamped; None where the identity has expired or was forgotten."""
+        return self._response + clock.stamp() if self._identity.expires_s > clock.now_s else None
+
+
+def _verdict(identity: CachedIdentity) -> bytes:
+    """The response up to the stamp."""
+    life = identity.life
+    body = (
+        f'{{"identity":"{identity.id}","valid":true,"status":"active","reason":"{REASONS[Status.ACTIVE]}",'
+        f'"well_formed":true,"rfc5322_compliant":true,'
+        f'"metadata":{{{_parts(identity.id)},"type":"{KIND}","format":"{FORMAT}"}},"cached":true,'
+        f'"generated":"{timestamp(life.generated)}","expires":"{timestamp(life.expires)}","validated":"'
+    )
+    return f"{RESPONSE_LINES}{len(body) + STAMP_OCTETS}\r\n\r\n{body}".encode("ascii")
 
 
 def _parts(identity: str) -> str:
@@ -128,20 +149,7 @@ def _parts(identity: str) -> str:
     return f'"prefix":"{prefix}","run":"{run}","domain":"{domain}","version":"{version[:-3]}"'
 
 
-# Identities are issued many at a time, and then their lives are equal.
-
-
-@lru_cache(maxsize=64)
-def _ends(life: Life) -> tuple[float, float]:
-    return life.renew_at / 1000, life.expires / 1000
-
-
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=64)  # identities are issued many at a time, and then their lives are equal
 def _span(life: Life) -> str:
     generated, expires = timestamp(life.generated), timestamp(life.expires)
     return f'"ttl":{life.ttl // 1000},"generated":"{generated}","expires":"{expires}"'
-
-
-def stamp(now: float) -> bytes:
-    """Return the end of an answer that says when it was given: at ``now`` (seconds)."""
-    return (timestamp(int(now * 1000)) + _END).encode("ascii")

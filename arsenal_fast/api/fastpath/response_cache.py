@@ -1,60 +1,49 @@
-"""Requests that are told by their octets, without being parsed: what answers them, and how they are counted.
+"""The response cache: what answers a request that repeats an earlier one octet for octet.
 
-Clients repeat themselves. A request line that was answered before is found by its octets, and so is the body of a
-validation. And nearly every line that was not is of one form, so that one pattern tells whose identity it wants: then a
-*blank* record stands in for the answer until the store has given the identity a life. Whatever else comes, or turns out
-to be due, forgotten or refused, goes the plain way: parser, route, handler. A test holds that both ways answer alike.
+A request line that was answered before is found by its octets, and so is the body of a validation or of a batch.
+Anything else goes to the handler. A test holds that both give the same responses.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Final
+from collections.abc import Container, Sequence
+from typing import Final, Protocol
 
-from arsenal_fast.api.fastpath.cached_batch import Batch
-from arsenal_fast.api.fastpath.render import UNBORN, Record
-from arsenal_fast.api.fastpath.write_batch import give_up
+from arsenal_fast.api.clock import ResponseClock
+from arsenal_fast.api.fastpath.cached_batch import CachedBatch
+from arsenal_fast.api.fastpath.endpoints import Endpoint
+from arsenal_fast.api.fastpath.render import CachedVerdict, RenderedIdentity, rendered
 from arsenal_fast.cache import GenerationalCache
-from arsenal_fast.http.response import Starts
+from arsenal_fast.http.request import Request
 from arsenal_fast.identity import grammar
 from arsenal_fast.identity.runs import DRAWN
-from arsenal_fast.identity.validity import Life
 from arsenal_fast.memory_budget import Shares, weigh_reference
 from arsenal_fast.observability.metrics import Metrics
-from arsenal_fast.registry.issuer import Issuing
-
-if TYPE_CHECKING:
-    from arsenal_fast.api.context import Exchange
-    from arsenal_fast.http.request import Request
+from arsenal_fast.registry.cache import CachedIdentity, IdentityCache
 
 ISSUE_PATH: Final = "/api/v1/id"
 VALIDATE_PATH: Final = "/api/v1/validate"
 BATCH_PATH: Final = "/api/v1/identities"
-"""The paths whose requests are recognised: by their line, and the latter two by their body."""
-
-VALIDATE_LINE: Final = f"POST {VALIDATE_PATH} HTTP/1.1".encode("ascii")
-BATCH_LINE: Final = f"POST {BATCH_PATH} HTTP/1.1".encode("ascii")
 
 DEFAULT_VERSION: Final = "v1"
-"""Of identities that are asked for without one."""
+"""Of identities that are requested without one."""
 
-MAX_PREPARED_TARGET: Final = 1024
-"""Octets of a request target that is remembered. An identity has 325 at most; what is longer has escapes that are not
-needed or parameters that mean nothing, and may be 8 KiB."""
+MAX_TARGET: Final = 1024
+"""Octets of a request target that is a key. An identity has 325 at most; what is longer has escapes that are not needed
+or parameters that mean nothing, and may be 8 KiB, 131,072 times."""
 
-MAX_PREPARED_BODY: Final = 512
-"""Octets of a validation's body that is remembered: an identity has 325 at most, and around it stand 16."""
+MAX_BODY: Final = 512
+"""Octets of a validation's body that is a key: an identity has 325 at most, and around it stand 16."""
 
-MAX_PREPARED_BATCH: Final = 2048
-"""Octets of a batch's body that is remembered: some thirty rows."""
+MAX_BATCH_BODY: Final = 2048
+"""Octets of a batch's body that is a key: some thirty rows."""
 
 MAX_SEEN: Final = 16_384
-"""Bodies of batches that are told when they come again; then all are forgotten. 2 MB."""
+"""Bodies of batches that are recognised when they come a second time; then all are forgotten. 2 MB."""
 
 BATCHES: Final = 8
-"""One batch is remembered at most for so many identities: with its pieces it takes as much memory as four of them."""
+"""One batch is kept for so many identities: with its pieces it takes as much memory as four of them."""
 
 _QUERY: Final = rf"prefix=({grammar.PREFIX})&run=(?!{DRAWN})({grammar.RUN})"
 """Of nearly all requests: valid as it is, if the two are not too long together.
@@ -69,16 +58,45 @@ _query: Final = re.compile(_QUERY).fullmatch
 _line: Final = re.compile(_LINE).fullmatch
 
 
-def _weigh(key: bytes, record: Record) -> int:
-    return weigh_reference(key, len(record.id))
+def _weigh(key: bytes, identity: RenderedIdentity) -> int:
+    return weigh_reference(key, len(identity.id))
 
 
-def _weigh_batch(key: bytes, batch: Batch) -> int:
-    return len(key) + batch.octets
+def _weigh_octets(key: bytes, response: CachedVerdict | CachedBatch) -> int:
+    return weigh_reference(key, response.octets)
 
 
-class Recognition:
-    """What one worker recognises."""
+class CachedResponse(Protocol):
+    """A response of which only the head, the rate-limit lines and perhaps a time stamp are still missing."""
+
+    @property
+    def endpoint(self) -> Endpoint: ...
+
+    @property
+    def required_scope(self) -> str | None:
+        """What a caller's token must allow; None: nothing."""
+
+    def render(self, clock: ResponseClock) -> bytes | None:
+        """The response from its own lines on; None: it is stale, and the handler has to answer."""
+
+
+class MissingIdentity:
+    """The id of a request line of the usual form whose identity is not remembered: it has to be issued."""
+
+    __slots__ = ("endpoint", "id")
+
+    required_scope: Final = None
+
+    def __init__(self, identity: str, endpoint: Endpoint) -> None:
+        self.id = identity
+        self.endpoint = endpoint
+
+    def render(self, _clock: ResponseClock) -> None:
+        """There is no response yet."""
+
+
+class ResponseCache:
+    """The cached responses of one worker."""
 
     def __init__(
         self,
@@ -86,163 +104,99 @@ class Recognition:
         capacity: int,
         shares: Shares,
         domain: str,
-        issues: bool,
         protected: Container[str],
-        issuing: Issuing,
-        records: GenerationalCache[str, Record],
-        sign: Callable[[str, Life], str],
-        starts: Starts,
-        refresh: Callable[[], None],
-        monotonic: Callable[[], float],
-        metrics: Metrics,
+        identities: IdentityCache,
+        issue: Endpoint,
     ) -> None:
-        """``domain``: of identities that are asked for without one. ``refresh`` moves ``starts`` to this second.
-
-        ``issues``: identities that were never asked for may be issued to anybody, without looking at the rest of the
-        request; but for those whose prefix, in lower case, is ``protected``.
         """
-        self.prepared: GenerationalCache[bytes, Record] = GenerationalCache(capacity, weigh=_weigh, room=shares.lines)
-        """Records by the whole request line that asks for them."""
-        self.verdicts: GenerationalCache[bytes, Record] = GenerationalCache(
-            capacity, weigh=_weigh, room=shares.verdicts
-        )
-        """Records by the whole body that asks whether they live."""
-        self.batches: GenerationalCache[bytes, Batch] = GenerationalCache(
-            -(-capacity // BATCHES), weigh=_weigh_batch, room=shares.batches
-        )
-        """Batches by the whole body that asks for them."""
-        self._seen: set[int] = set()
-        """Hashes of bodies that asked for a batch that could have been kept."""
-        self._ending = f"@{domain}/{DEFAULT_VERSION}:id"
-        self._issues = issues
+        Args:
+            capacity: entries of a generation, for request lines and for validations, at most.
+            shares: octets of a generation.
+            domain: of identities that are requested without one.
+            protected: prefixes, in lower case, that only the handler may issue.
+            issue: the endpoint of the entries of ``identities``.
+        """
+        self._identities = identities
         self._protected = protected
-        self._issuing = issuing
-        self._records = records
-        self._sign = sign
-        self._starts = starts
-        self._refresh = refresh
-        self._monotonic = monotonic
-        self._metrics = metrics
+        self._suffix = f"@{domain}/{DEFAULT_VERSION}:id"
+        self._issue = issue
+        self._validate = Endpoint("POST", VALIDATE_PATH)
+        self._batch = Endpoint("POST", BATCH_PATH)
+        self._endpoints = (self._issue, self._validate, self._batch)
+        self._by_line: GenerationalCache[bytes, RenderedIdentity] = GenerationalCache(
+            capacity, weigh=_weigh, room=shares.lines
+        )
+        self._verdicts: GenerationalCache[bytes, CachedVerdict] = GenerationalCache(
+            capacity, weigh=_weigh_octets, room=shares.verdicts
+        )
+        self._batches: GenerationalCache[bytes, CachedBatch] = GenerationalCache(
+            -(-capacity // BATCHES), weigh=_weigh_octets, room=shares.batches
+        )
+        self._by_body: dict[bytes, GenerationalCache[bytes, CachedVerdict] | GenerationalCache[bytes, CachedBatch]]
+        self._by_body = {self._validate.line: self._verdicts, self._batch.line: self._batches}
+        self._seen: set[int] = set()
+        """Hashes of bodies that requested a batch that could have been kept."""
+
+    def get(self, line: bytes) -> CachedResponse | None:
+        """What answers a request without a body, by its whole request line; None: the handler does."""
+        by_line = self._by_line
+        return by_line.young.get(line) or by_line.get(line) or self._from_identities(line)
+
+    def get_by_body(self, line: bytes, body: bytes) -> CachedResponse | None:
+        """What answers a request with a body; None: the handler does."""
+        by_body = self._by_body.get(line)
+        return None if by_body is None else by_body.young.get(body) or by_body.get(body)
 
     def usual_id(self, query: bytes) -> str | None:
-        """The id that a query of the usual form asks for, which is a valid one; None for any other query."""
+        """The id that a query of the usual form requests, which is a valid one; None for any other query."""
         if len(query) > _MAX_QUERY:
             return None
         found = _query(query.decode("latin-1"))
-        return None if found is None else "-".join(found.groups()) + self._ending
+        return None if found is None else "-".join(found.groups()) + self._suffix
 
-    def find(self, line: bytes) -> Record | None:
-        """The record that answers a line, which may be a blank one; None: the line is to be parsed."""
-        return self.prepared.get(line) or self.wanted(line)
+    def put_line(self, line: bytes, identity: RenderedIdentity) -> None:
+        """Keep what answers a request line of the usual form."""
+        self._by_line.put(line, identity)
 
-    def wanted(self, line: bytes) -> Record | None:
-        """As :meth:`find`, of a line that is not prepared."""
-        if not self._issues or len(line) > _MAX_LINE:
-            return None
-        found = _line(line.decode("latin-1"))
-        if found is None or (self._protected and found[1].lower() in self._protected):
-            return None
-        identity = "-".join(found.groups()) + self._ending
-        record = self._records.get(identity)
-        if record is None:
-            return Record(identity, self._sign)
-        record.keep_answer()
-        self.prepared.put(line, record)
-        return record
+    def put_identity(self, request: Request, identity: RenderedIdentity) -> None:
+        """Keep what answers the very octets of this request line."""
+        if request.method == b"GET" and request.minor == 1 and len(request.target) <= MAX_TARGET:
+            self._by_line.put(b"GET %b HTTP/1.1" % request.target, identity)
 
-    def prepare(self, request: Request, record: Record) -> None:
-        """Remember that the very octets of this request line are answered by ``record``."""
-        if request.method == b"GET" and request.minor == 1 and len(request.target) <= MAX_PREPARED_TARGET:
-            self.prepared.put(b"GET %b HTTP/1.1" % request.target, record)
+    def put_verdict(self, request: Request, identity: CachedIdentity) -> CachedVerdict:
+        """Render the verdict on a living identity, and keep it for the very octets of this body."""
+        verdict = CachedVerdict(identity, self._validate)
+        if len(request.body) <= MAX_BODY:
+            self._verdicts.put(request.body, verdict)
+        return verdict
 
-    def prepare_verdict(self, request: Request, record: Record) -> None:
-        """Remember that the very octets of this body ask for the verdict on ``record``."""
-        if len(request.body) <= MAX_PREPARED_BODY:
-            self.verdicts.put(request.body, record)
-
-    def prepare_batch(self, request: Request, records: Sequence[Record], pieces: Sequence[bytes]) -> None:
-        """Remember what this very body is answered with, once it has come twice: most never do."""
+    def put_batch(self, request: Request, identities: Sequence[CachedIdentity], pieces: Sequence[bytes]) -> None:
+        """Keep what answers this very body once it has come twice: most never do."""
         body = request.body
-        if len(body) > MAX_PREPARED_BATCH:
+        if len(body) > MAX_BATCH_BODY:
             return
         if hash(body) in self._seen:
-            self.batches.put(body, Batch(records, pieces))
+            self._batches.put(body, CachedBatch(identities, pieces, self._batch))
             return
         if len(self._seen) >= MAX_SEEN:
             self._seen.clear()
         self._seen.add(hash(body))
 
-    def issue(self, exchanges: Sequence[Exchange], started: float) -> None:
-        """Answer admitted exchanges whose records are blank, due or forgotten, once the store has told of their lives.
+    def count(self, metrics: Metrics, seconds: float) -> None:
+        """Count the responses since the last call, each of which took so long."""
+        for endpoint in self._endpoints:
+            endpoint.flush(metrics, seconds)
 
-        ``started``: monotonic seconds.
-        """
-        blanks: list[Record] = []
-        waiting: list[Exchange] = []
-        for exchange in exchanges:
-            record = exchange.record
-            blank = record if isinstance(record, Record) and record.life is UNBORN else self._again(exchange)
-            if blank is not None:
-                blanks.append(blank)
-                waiting.append(exchange)
-            else:
-                self._recall(exchange, exchange.limits, started)
-        if blanks:
-            limits = [exchange.limits for exchange in waiting]  # what begins to drain meanwhile forgets them
-            self._issuing.begin(blanks, partial(self._issued, waiting, limits, started))
-
-    def _again(self, exchange: Exchange) -> Record | None:
-        """A blank record in the place of one that is not to be handed out; None: the request is to be parsed."""
-        octets = exchange.octets
-        record = self.wanted(octets[: octets.index(b"\r\n")])
-        return record if record is not None and record.life is UNBORN else None
-
-    def _recall(self, exchange: Exchange, limits: bytes, started: float) -> None:
-        """Go the plain way; whoever can't must not take the others of the batch along."""
-        try:
-            if exchange.record is not None:
-                exchange.recall(started)
-            exchange.admitted(limits)
-        except Exception:
-            give_up(exchange)
-
-    def _issued(
-        self, exchanges: Sequence[Exchange], limits: Sequence[bytes], started: float, records: Sequence[Record] | None
-    ) -> None:
-        if records is None:
-            for exchange, lines in zip(exchanges, limits, strict=True):
-                self._recall(exchange, lines, started)
-            return
-        self._refresh()
-        start, join = self._starts.ok, b"".join
-        answers: list[tuple[Exchange, bytes]] = []
-        for exchange, lines, record in zip(exchanges, limits, records, strict=True):
-            try:
-                if exchange.record is None:  # it was recalled
-                    exchange.admitted(lines)
-                else:
-                    answers.append((exchange, join((start, lines, exchange.extra, record.answer()))))
-            except Exception:
-                give_up(exchange)
-        self._metrics.observe(ISSUE_PATH, "GET", 200, self._monotonic() - started, len(answers))
-        for exchange, answer in answers:
-            exchange.connection.answered_prepared(exchange, answer)
-
-    def count(self, issues: int, stamped: Sequence[Record | Batch], seconds: float) -> None:
-        """Count answers that were prepared: identities, and what has a stamp; ``seconds``: that each of them took."""
-        metrics = self._metrics
-        verdicts, found = 0, issues
-        for each in stamped:
-            if isinstance(each, Batch):
-                found += len(each.records)
-            else:
-                verdicts += 1
-        found += verdicts
-        metrics.identity_lookups += found
-        metrics.identity_lookup_hits += found
-        if issues:
-            metrics.observe(ISSUE_PATH, "GET", 200, seconds, issues)
-        if verdicts:
-            metrics.observe(VALIDATE_PATH, "POST", 200, seconds, verdicts)
-        if len(stamped) > verdicts:
-            metrics.observe(BATCH_PATH, "POST", 200, seconds, len(stamped) - verdicts)
+    def _from_identities(self, line: bytes) -> CachedResponse | None:
+        if len(line) > _MAX_LINE:
+            return None
+        found = _line(line.decode("latin-1"))
+        if found is None or (self._protected and found[1].lower() in self._protected):
+            return None
+        identity = "-".join(found.groups()) + self._suffix
+        entry = self._identities.get(identity)
+        if entry is None:
+            return MissingIdentity(identity, self._issue)
+        (response,) = rendered((entry,))
+        self._by_line.put(line, response)
+        return response

@@ -1,28 +1,39 @@
-"""Answers that are made one after the other leave one after the other.
+"""Coalesces response writes so that a sleeping client is woken once per batch.
 
 The first write to a client that sleeps has to wake it, and on a virtual machine that costs several microseconds of
-*our* time (an interrupt of another processor). A client or proxy that has many connections, and is still busy with
-one answer when the next arrives, needs no waking. So where the answers of a batch take a while to make, all are made
-first and then written in a row: ten rows of a batch for 64 connections cost a quarter less CPU time that way. (What
-is answered with octets that are ready is written at once: nobody falls asleep within a microsecond.)
+*our* time (an interrupt of another processor). A client or proxy that has many connections, and is still busy with one
+response when the next arrives, needs no waking. So where the responses of a batch take a while to make, all are made
+first and then written in a row: ten rows of a batch for 64 connections cost a quarter less CPU time that way.
+(Responses whose octets are ready are written at once: no client falls asleep within a microsecond.)
 """
 
 import logging
 from types import TracebackType
+from typing import Protocol
 
-from arsenal_fast.api.context import Exchange
+from arsenal_fast.http.response import PendingResponse
 
 log = logging.getLogger(__name__)
 
 
-class Departures:
-    """Within ``with departures:`` answers are kept; the end of the outermost block writes them, in order."""
+class Connection(Protocol):
+    """What writes responses in the order of the requests."""
+
+    def respond(self, pending: PendingResponse, response: bytes, rest: bytes = b"") -> None:
+        """Take a whole response, perhaps in two pieces."""
+
+    def abort(self) -> None:
+        """Cut the client off."""
+
+
+class WriteBatch:
+    """Within ``with write_batch:`` responses are kept; the end of the outermost block writes them, in order."""
 
     __slots__ = ("_depth", "_waiting")
 
     def __init__(self) -> None:
         self._depth = 0
-        self._waiting: list[tuple[Exchange, bytes, bytes]] = []
+        self._waiting: list[tuple[Connection, PendingResponse, bytes, bytes]] = []
 
     def __enter__(self) -> None:
         self._depth += 1
@@ -34,25 +45,25 @@ class Departures:
         if self._depth or not self._waiting:
             return
         waiting, self._waiting = self._waiting, []
-        for exchange, answer, rest in waiting:
+        for connection, pending, response, rest in waiting:
             try:
-                exchange.connection.answered(exchange, answer, rest)
+                connection.respond(pending, response, rest)
             except Exception:
-                give_up(exchange)
+                pending.leave()
+                cut_off(connection)
 
-    def send(self, exchange: Exchange, answer: bytes, rest: bytes = b"") -> None:
-        """Hand the connection what ends the exchange, now or at the end of the block."""
+    def send(self, connection: Connection, pending: PendingResponse, response: bytes, rest: bytes = b"") -> None:
+        """Hand a response to its connection, now or at the end of the block."""
         if self._depth:
-            self._waiting.append((exchange, answer, rest))
+            self._waiting.append((connection, pending, response, rest))
         else:
-            exchange.connection.answered(exchange, answer, rest)
+            connection.respond(pending, response, rest)
 
 
-def give_up(exchange: Exchange) -> None:
-    """Cut off a client that can't be answered: one exchange must not take the others of its batch with it.
+def cut_off(connection: Connection) -> None:
+    """Abort a connection whose request failed beyond its handler: the others of its batch go on.
 
-    To be called where an exception is being handled.
+    Called within the handling of the exception.
     """
-    log.exception("an exchange failed on its way to its answer")
-    exchange.leave()
-    exchange.connection.abort()
+    log.exception("a request failed on its way to its response")
+    connection.abort()

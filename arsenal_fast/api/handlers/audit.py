@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import orjson
 
 from arsenal_fast.api import auth
+from arsenal_fast.api.context import RequestContext
 from arsenal_fast.api.handlers.revocation import moment
 from arsenal_fast.api.json_body import raise_faults
 from arsenal_fast.api.problems import problem
+from arsenal_fast.api.services import Services
 from arsenal_fast.errors import Fault
 from arsenal_fast.http.query import parse_query
 from arsenal_fast.http.response import JSON, tail
@@ -22,11 +24,7 @@ from arsenal_fast.identity import grammar
 from arsenal_fast.identity.validity import timestamp
 from arsenal_fast.ledger.model import MAX_PAGE, AuditEvent, AuditPage, AuditQuery, parse_cursor, write_cursor
 from arsenal_fast.ratelimit.headers import retry_after_line
-from arsenal_fast.registry.issuer import Asker
-
-if TYPE_CHECKING:
-    from arsenal_fast.api.app import Service
-    from arsenal_fast.api.context import Exchange
+from arsenal_fast.replies import reply
 
 T = TypeVar("T")
 
@@ -37,32 +35,30 @@ _LIMIT: Final = re.compile(r"[1-9][0-9]{0,3}").fullmatch
 _NO_STORE: Final = b"Cache-Control: no-store\r\n"
 
 
-def audit(service: Service, exchange: Exchange) -> None:
+async def audit(services: Services, context: RequestContext) -> None:
     """Answer with one page of events."""
-    auth.demand(exchange.client, auth.AUDIT, "The audit")
-    query = _query(service, exchange)
-    ledger = service.ledger
+    auth.demand(context.client, auth.AUDIT, "The audit")
+    query = _query(services, context)
+    ledger = services.ledger
     if ledger is None:
-        exchange.respond(503, problem(503, "This service keeps no ledger (DATABASE_URL is none)."))
+        context.respond(503, problem(503, "This service keeps no ledger (DATABASE_URL is none)."))
         return
 
-    def done(page: AuditPage | None) -> None:
-        if page is None:
-            detail = "The ledger can't be read just now; try again."
-            exchange.respond(503, problem(503, detail, lines=retry_after_line(1)))
-            return
-        body = {
-            "events": [_event(event) for event in page.events],
-            "total": len(page.events),
-            "cursor": None if page.after is None else write_cursor(page.after),
-        }
-        exchange.respond(200, tail(JSON, orjson.dumps(body), _NO_STORE))
-
-    ledger.audit(query, exchange.guard(done))
+    page: AuditPage | None = await reply(ledger.audit, query)
+    if page is None:
+        detail = "The ledger can't be read just now; try again."
+        context.respond(503, problem(503, detail, lines=retry_after_line(1)))
+        return
+    body = {
+        "events": [_event(event) for event in page.events],
+        "total": len(page.events),
+        "cursor": None if page.after is None else write_cursor(page.after),
+    }
+    context.respond(200, tail(JSON, orjson.dumps(body), _NO_STORE))
 
 
-def _query(service: Service, exchange: Exchange) -> AuditQuery:
-    given = parse_query(exchange.request.query, _PARAMETERS)
+def _query(services: Services, context: RequestContext) -> AuditQuery:
+    given = parse_query(context.request.query, _PARAMETERS)
     faults: list[Fault] = []
 
     def read(name: str, reader: Callable[[str], T], default: T) -> T:
@@ -74,9 +70,9 @@ def _query(service: Service, exchange: Exchange) -> AuditQuery:
             faults.append({"parameter": name, "detail": str(error)})
             return default
 
-    caller, request_id, _ = Asker.of(exchange)
+    caller, request_id, _ = context.audit()
     query = AuditQuery(
-        at=service.now_ms(),
+        at=services.now_ms(),
         caller=caller,
         request_id=request_id,
         prefix=read("prefix", _checked(grammar.prefix_fault), None),

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from arsenal_fast.api.context import RequestContext
 from arsenal_fast.api.problems import problem
+from arsenal_fast.api.services import Services, decoded
 from arsenal_fast.http.response import NO_CONTENT, line
 
-if TYPE_CHECKING:
-    from arsenal_fast.api.app import Service
-    from arsenal_fast.api.context import Exchange
+
+def not_found(services: Services, context: RequestContext) -> None:
+    context.respond(404, problem(404, "There is nothing at this path; /api/docs lists what there is."))
 
 
-def not_found(service: Service, exchange: Exchange) -> None:
-    exchange.respond(404, problem(404, "There is nothing at this path; /api/docs lists what there is."))
+def method_not_allowed(services: Services, context: RequestContext) -> None:
+    allow = services.router.allowed_methods(decoded(context.request.path))
+    context.respond(405, problem(405, f"This path answers to {allow} only.", lines=line("Allow", allow)))
 
 
-def method_not_allowed(service: Service, exchange: Exchange) -> None:
-    allow = service.allowed_methods(exchange.request.path)
-    exchange.respond(405, problem(405, f"This path answers to {allow} only.", lines=line("Allow", allow)))
-
-
-def options(service: Service, exchange: Exchange) -> None:
+def options(services: Services, context: RequestContext) -> None:
     """Answer a preflight (Fetch standard) or a plain OPTIONS (RFC 9110 9.3.7); free of charge."""
-    request = exchange.request
-    lines = line("Allow", service.allowed_methods(request.path))
+    request = context.request
+    lines = line("Allow", services.router.allowed_methods(decoded(request.path)))
     if request.fields.origin is not None and request.fields.request_method is not None:
-        lines += service.cors.preflight
-    exchange.respond(NO_CONTENT, b"\r\n", lines)
+        lines += services.cors.preflight
+    context.respond(NO_CONTENT, b"\r\n", lines)

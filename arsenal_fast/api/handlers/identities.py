@@ -5,25 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from operator import attrgetter, itemgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import orjson
 
 from arsenal_fast.api import auth
-from arsenal_fast.api.fastpath.render import ANSWER_LINES, STAMP, stamp
+from arsenal_fast.api.clock import STAMP_OCTETS
+from arsenal_fast.api.context import RequestContext
+from arsenal_fast.api.fastpath.render import RESPONSE_LINES, rendered
 from arsenal_fast.api.fastpath.response_cache import DEFAULT_VERSION
 from arsenal_fast.api.json_body import MAX_ROWS, pointer, raise_faults, read_object
+from arsenal_fast.api.services import Services
 from arsenal_fast.errors import Fault, InvalidIdentity
 from arsenal_fast.http.query import parse_query
 from arsenal_fast.identity import grammar
 from arsenal_fast.identity.runs import LENGTH, MAX_PREFIX, is_drawn
 from arsenal_fast.identity.validity import DEFAULT_TTL, parse_ttl, ttl_fault
-from arsenal_fast.registry.issuer import Asker
-
-if TYPE_CHECKING:
-    from arsenal_fast.api.app import Service
-    from arsenal_fast.api.context import Exchange
-    from arsenal_fast.api.fastpath.render import Record
+from arsenal_fast.registry.cache import CachedIdentity
+from arsenal_fast.registry.issuer import BatchRequest
 
 DEFAULT_PREFIX: Final = "unknown"
 MAX_NAME: Final = 128
@@ -48,38 +47,38 @@ _ENVIRONMENT: Final = {"name": "string", "prefix": "string", "run": "string"}
 _NAME: Final = itemgetter("name")
 _PREFIX: Final = itemgetter("prefix")
 _PARTS: Final = itemgetter("prefix", "run")
-_ROW: Final = attrgetter("row")
-_GUARDED: Final = attrgetter("guarded")
-_ANSWER_LINES: Final = ANSWER_LINES.encode("ascii")
+_KEPT_ROW: Final = attrgetter("kept_row")
+_REQUIRED_SCOPE: Final = attrgetter("required_scope")
+_RESPONSE_LINES: Final = RESPONSE_LINES.encode("ascii")
 
 
-def issue_one(service: Service, exchange: Exchange) -> None:
+def issue_one(services: Services, context: RequestContext) -> None:
     """Answer with the living identity, issuing or renewing it where needed."""
-    request = exchange.request
-    text = service.recognition.usual_id(request.query)
+    request = context.request
+    text = services.response_cache.usual_id(request.query)
     named, ttl = True, DEFAULT_TTL
     if text is None:
-        text, named, ttl = _asked_for(service, request.query)
+        text, named, ttl = _asked_for(services, request.query)
     ids = [text]
-    _demand(service, exchange, ids)
+    _demand(services, context, ids)
 
-    def done(records: Sequence[Record]) -> None:
-        record = records[0]
-        answer = record.answer()
-        if record.tail and named:
-            service.recognition.prepare(request, record)
-        exchange.respond(200, answer)
+    def done(found: Sequence[CachedIdentity]) -> None:
+        identity = rendered(found)[0]
+        response = identity.response()
+        if identity.is_kept and named:
+            services.response_cache.put_identity(request, identity)
+        context.respond(200, response)
 
-    service.directory.issue(ids, ttl, partial(Asker.of, exchange), exchange.guard(done))
+    services.issuer.issue(BatchRequest(ids, ttl, context.audit, context.guard(done)))
 
 
-def _asked_for(service: Service, query: bytes) -> tuple[str, bool, int]:
+def _asked_for(services: Services, query: bytes) -> tuple[str, bool, int]:
     """Return the id, whether its run was named (and not drawn), and the ttl; raises ProblemError 400."""
     given = parse_query(query, _PARAMETERS)
     faults: list[Fault] = []
     prefix = given.get("prefix", DEFAULT_PREFIX)
     run = given.get("run")
-    domain = given.get("domain", service.settings.domain)
+    domain = given.get("domain", services.settings.domain)
     version = given.get("version", DEFAULT_VERSION)
     ttl = DEFAULT_TTL
     if "ttl" in given:
@@ -87,7 +86,7 @@ def _asked_for(service: Service, query: bytes) -> tuple[str, bool, int]:
             ttl = parse_ttl(given["ttl"])
         except ValueError as error:
             faults.append({"parameter": "ttl", "detail": str(error)})
-    wanted = _wanted(service, prefix, run, domain, version)
+    wanted = _wanted(services, prefix, run, domain, version)
     if wanted is None:
         faults += [{"parameter": name, "detail": detail} for name, detail in _part_faults(prefix, run, domain, version)]
     raise_faults(faults)
@@ -95,11 +94,11 @@ def _asked_for(service: Service, query: bytes) -> tuple[str, bool, int]:
     return wanted, run is not None, ttl
 
 
-def issue_batch(service: Service, exchange: Exchange) -> None:
+def issue_batch(services: Services, context: RequestContext) -> None:
     """Answer with a living identity for each environment, or with all that is wrong with the request."""
-    body = read_object(exchange.request, _BATCH)
+    body = read_object(context.request, _BATCH)
     faults: list[Fault] = []
-    domain, version, ttl = service.settings.domain, DEFAULT_VERSION, DEFAULT_TTL
+    domain, version, ttl = services.settings.domain, DEFAULT_VERSION, DEFAULT_TTL
     if len(body) > 1 or "environments" not in body:
         domain = _text(body, "domain", domain, grammar.domain_fault, faults)
         version = _text(body, "version", version, grammar.version_fault, faults)
@@ -107,48 +106,50 @@ def issue_batch(service: Service, exchange: Exchange) -> None:
         detail = ttl_fault(ttl)
         if detail is not None:
             faults.append({"pointer": "/ttl", "detail": detail})
-    names, ids, named = _environments(service, body.get("environments"), domain, version, faults)
+    names, ids, named = _environments(services, body.get("environments"), domain, version, faults)
     raise_faults(faults)
-    _demand(service, exchange, ids)
-    answer = partial(_batch_answer, service, exchange, names, domain, version, ttl, named)
-    service.directory.issue(ids, ttl, partial(Asker.of, exchange, names), exchange.guard(answer))
+    _demand(services, context, ids)
+    answer = partial(_batch_answer, services, context, names, domain, version, ttl, named)
+    services.issuer.issue(BatchRequest(ids, ttl, partial(context.audit, names), context.guard(answer)))
 
 
-def _demand(service: Service, exchange: Exchange, ids: Sequence[str]) -> None:
+def _demand(services: Services, context: RequestContext, ids: Sequence[str]) -> None:
     """Raise AccessError where a prefix is protected and the caller's token does not allow it."""
-    protected = service.settings.protected_prefixes
+    protected = services.settings.protected_prefixes
     if protected and any(grammar.split(identity).prefix.lower() in protected for identity in ids):
-        auth.demand(exchange.client, auth.ISSUE, "An identity with a protected prefix")
+        auth.demand(context.client, auth.ISSUE, "An identity with a protected prefix")
 
 
 def _batch_answer(
-    service: Service,
-    exchange: Exchange,
+    services: Services,
+    context: RequestContext,
     names: Sequence[str],
     domain: str,
     version: str,
     ttl: int,
     repeatable: bool,
-    records: Sequence[Record],
+    found: Sequence[CachedIdentity],
 ) -> None:
     """``repeatable``: the same body will mean the same identities."""
-    rows = list(map(_ROW, records))
+    identities = rendered(found)
+    rows = list(map(_KEPT_ROW, identities))
     kept = all(rows)
     if not kept:
-        rows = [record.batch_row() for record in records]
+        rows = [identity.row() for identity in identities]
     pieces = [b""] * (2 * len(rows) + 2)
     pieces[1:-1:2] = _row_starts(names)
     pieces[2:-1:2] = rows
     pieces[-1] = b'}],"total":%d,"domain":"%b","version":"%b","ttl":%d,"generated":"' % (
-        len(records),
+        len(rows),
         domain.lower().encode("ascii"),
         version.encode("ascii"),
         ttl,
     )
-    pieces[0] = b"%b%d\r\n\r\n" % (_ANSWER_LINES, sum(map(len, pieces)) + STAMP)
-    if kept and repeatable and not any(map(_GUARDED, records)):
-        service.recognition.prepare_batch(exchange.request, records, pieces)
-    exchange.respond(200, b"".join(pieces) + stamp(service.now()))
+    pieces[0] = b"%b%d\r\n\r\n" % (_RESPONSE_LINES, sum(map(len, pieces)) + STAMP_OCTETS)
+    if kept and repeatable and not any(map(_REQUIRED_SCOPE, identities)):
+        services.response_cache.put_batch(context.request, identities, pieces)
+    services.clock.refresh()
+    context.respond(200, b"".join((*pieces, services.clock.stamp())))
 
 
 def _row_starts(names: Sequence[str]) -> Iterable[bytes]:
@@ -178,7 +179,7 @@ def _text(
 
 
 def _environments(
-    service: Service, environments: object, domain: str, version: str, faults: list[Fault]
+    services: Services, environments: object, domain: str, version: str, faults: list[Fault]
 ) -> tuple[list[str], list[str], bool]:
     """Return names, ids, and whether every row names its run; and add to the faults."""
     names: list[str] = []
@@ -192,14 +193,14 @@ def _environments(
             }
         )
         return names, ids, named
-    known = _all_living(service, environments, f"@{domain.lower()}/{version}:id")
+    known = _all_living(services, environments, f"@{domain.lower()}/{version}:id")
     if known is not None:
         return (*known, named)
     for index, environment in enumerate(environments):
         row_faults = _environment_faults(environment)
         if not row_faults:
             prefix, run = environment.get("prefix", DEFAULT_PREFIX), environment.get("run")
-            text = _wanted(service, prefix, run, domain, version)
+            text = _wanted(services, prefix, run, domain, version)
             if text is None:
                 # The domain and the version are sound by now: they have their own faults.
                 row_faults = _part_faults(prefix, run, domain, version)
@@ -214,7 +215,7 @@ def _environments(
     return names, ids, named
 
 
-def _all_living(service: Service, environments: list[Any], ending: str) -> tuple[list[str], list[str]] | None:
+def _all_living(services: Services, environments: list[Any], ending: str) -> tuple[list[str], list[str]] | None:
     """Return names and ids if each row has the three members and its identity lives here; else they are to be judged.
 
     What lives here is valid, and is of these very parts if the prefix ends at the first "-". It may have been drawn:
@@ -225,7 +226,7 @@ def _all_living(service: Service, environments: list[Any], ending: str) -> tuple
         names = list(map(_NAME, environments))
         ids = [local + ending for local in map("-".join, map(_PARTS, environments))]
         if (
-            None not in map(service.directory.records.young.get, ids)
+            services.identities.holds_all(ids)
             and "-" not in "".join(map(_PREFIX, environments))
             and "-_" not in "".join(ids)
             and "".join(names)
@@ -259,12 +260,12 @@ def _environment_faults(environment: object) -> list[tuple[str, str]]:
     return faults
 
 
-def _wanted(service: Service, prefix: str, run: str | None, domain: str, version: str) -> str | None:
+def _wanted(services: Services, prefix: str, run: str | None, domain: str, version: str) -> str | None:
     """Return the id to issue, with a drawn run where none is named; None where a part is at fault."""
     if run is not None and is_drawn(run):
         return None
     try:
-        return grammar.compose(prefix, service.draw_run() if run is None else run, domain, version).id
+        return grammar.compose(prefix, services.draw_run() if run is None else run, domain, version).id
     except InvalidIdentity:
         return None
 

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import orjson
 
 from arsenal_fast.api.admission import POLICY, TOKEN_POLICY
+from arsenal_fast.api.context import RequestContext
+from arsenal_fast.api.services import Services
 from arsenal_fast.http.response import JSON, tail
 
-if TYPE_CHECKING:
-    from arsenal_fast.api.app import Service
-    from arsenal_fast.api.context import Exchange
 
-
-def limits(service: Service, exchange: Exchange) -> None:
-    client = exchange.client
-    quota = client.quota if service.settings.quota else None
+def limits(services: Services, context: RequestContext) -> None:
+    client = context.client
+    quota = client.quota if services.settings.quota else None
 
     def answer(lines: bytes, remaining: int | None, reset: int) -> None:
-        exchange.limits = lines
+        context.limit_lines = lines
         body = {
             "client": client.key,
             "policy": (TOKEN_POLICY if client.token else POLICY) if quota else None,
@@ -28,9 +24,9 @@ def limits(service: Service, exchange: Exchange) -> None:
             "remaining": remaining,
             "reset": reset,
         }
-        exchange.respond(200, tail(JSON, orjson.dumps(body), b"Cache-Control: no-store\r\n"))
+        context.respond(200, tail(JSON, orjson.dumps(body), b"Cache-Control: no-store\r\n"))
 
     if quota is None:
         answer(b"", None, 0)
     else:
-        service.admission.look(client, exchange.guard(answer))
+        services.admission.look(client, context.guard(answer))

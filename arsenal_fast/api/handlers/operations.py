@@ -7,103 +7,101 @@ replica out of service at once.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import orjson
 
 from arsenal_fast.api import auth
+from arsenal_fast.api import telemetry as figures
+from arsenal_fast.api.context import RequestContext
 from arsenal_fast.api.handlers import pages
+from arsenal_fast.api.services import Services
 from arsenal_fast.http.accept import prefers
 from arsenal_fast.http.response import JSON, tail
 from arsenal_fast.observability import exposition
-from arsenal_fast.observability import telemetry as told
-
-if TYPE_CHECKING:
-    from arsenal_fast.api.app import Service
-    from arsenal_fast.api.context import Exchange
-    from arsenal_fast.observability.metrics import Metrics
+from arsenal_fast.observability.metrics import Metrics
 
 _NO_STORE: Final = b"Cache-Control: no-store\r\n"
 _BY_ACCEPT: Final = _NO_STORE + b"Vary: Accept\r\n"
 
 
-def health(service: Service, exchange: Exchange) -> None:
+def health(services: Services, context: RequestContext) -> None:
     """Answer with the state of the service and what it stands on; a browser gets the dashboard."""
-    if prefers(exchange.request.fields.accept, "text/html", to="application/json"):
-        pages.dashboard(service, exchange)
+    if prefers(context.request.fields.accept, "text/html", to="application/json"):
+        pages.dashboard(services, context)
         return
-    status = service.status
+    status = services.status
     body: dict[str, object] = {
         "status": status,
-        "services": told.services(service),
-        "uptime": told.uptime(service),
-        "version": service.settings.version,
+        "services": figures.dependencies(services),
+        "uptime": figures.uptime(services),
+        "version": services.settings.version,
     }
-    if reasons := told.reasons(service):
+    if reasons := figures.reasons(services):
         body["reasons"] = reasons
-    exchange.respond(503 if status == "unhealthy" else 200, tail(JSON, orjson.dumps(body), _BY_ACCEPT))
+    context.respond(503 if status == "unhealthy" else 200, tail(JSON, orjson.dumps(body), _BY_ACCEPT))
 
 
-def live(service: Service, exchange: Exchange) -> None:
+def live(services: Services, context: RequestContext) -> None:
     """Say that the process answers."""
-    _probe(exchange, 200, "alive")
+    _probe(context, 200, "alive")
 
 
-def ready(service: Service, exchange: Exchange) -> None:
+def ready(services: Services, context: RequestContext) -> None:
     """Say whether traffic may come; also without Redis it may."""
-    phase = told.phase(service)
+    phase = figures.phase(services)
     if phase == "healthy":
-        _probe(exchange, 200, "ready")
+        _probe(context, 200, "ready")
     else:
-        _probe(exchange, 503, phase)
+        _probe(context, 503, phase)
 
 
-def startup(service: Service, exchange: Exchange) -> None:
+def startup(services: Services, context: RequestContext) -> None:
     """Say whether the service has come up; one that drains had."""
-    if told.phase(service) == "starting":
-        _probe(exchange, 503, "starting")
+    if figures.phase(services) == "starting":
+        _probe(context, 503, "starting")
     else:
-        _probe(exchange, 200, "started")
+        _probe(context, 200, "started")
 
 
-def metrics(service: Service, exchange: Exchange) -> None:
+def metrics(services: Services, context: RequestContext) -> None:
     """Answer with the sum over the workers, in the format that the scraper wants; at most a second old."""
-    _demand(service, exchange, "The metrics")
-    content_type = exposition.wanted(exchange.request.fields.accept)
-    exchange.respond(200, service.totals.rendered(content_type, partial(_exposed, service, content_type)))
+    _demand(services, context, "The metrics")
+    content_type = exposition.wanted(context.request.fields.accept)
+    context.respond(200, services.totals.rendered(content_type, partial(_exposed, services, content_type)))
 
 
-def _demand(service: Service, exchange: Exchange, what: str) -> None:
-    if service.settings.metrics_by_token:
-        auth.demand(exchange.client, auth.METRICS, what)
+def _demand(services: Services, context: RequestContext, what: str) -> None:
+    if services.settings.metrics_by_token:
+        auth.demand(context.client, auth.METRICS, what)
 
 
-def _exposed(service: Service, content_type: bytes, total: Metrics) -> bytes:
+def _exposed(services: Services, content_type: bytes, total: Metrics) -> bytes:
     registry = exposition.collect(
         total,
-        version=service.settings.version,
-        health=told.health(service, total),
-        shared=service.backend.status != told.EMBEDDED,
-        recorded=service.ledger is not None,
-        workers=service.settings.workers,
+        version=services.settings.version,
+        health=figures.health(services, total),
+        shared=services.backend.status != figures.EMBEDDED,
+        recorded=services.ledger is not None,
+        workers=services.settings.workers,
     )
     return tail(content_type, exposition.render(registry, content_type), _BY_ACCEPT)
 
 
-def telemetry(service: Service, exchange: Exchange) -> None:
+def telemetry(services: Services, context: RequestContext) -> None:
     """Answer with the same counts as JSON; at most a second old, as its ``timestamp`` says."""
-    _demand(service, exchange, "The telemetry")
-    exchange.respond(200, service.totals.rendered(JSON, partial(_documented, service)))
+    _demand(services, context, "The telemetry")
+    context.respond(200, services.totals.rendered(JSON, partial(_documented, services)))
 
 
-def _documented(service: Service, total: Metrics) -> bytes:
-    return tail(JSON, orjson.dumps(told.document(service, total)), _NO_STORE)
+def _documented(services: Services, total: Metrics) -> bytes:
+    return tail(JSON, orjson.dumps(figures.document(services, total)), _NO_STORE)
 
 
-def _probe(exchange: Exchange, status: int, word: str) -> None:
-    exchange.respond(status, tail(JSON, orjson.dumps({"status": word}), _NO_STORE))
+def _probe(context: RequestContext, status: int, word: str) -> None:
+    context.respond(status, tail(JSON, orjson.dumps({"status": word}), _NO_STORE))
 
 
-def jwks(service: Service, exchange: Exchange) -> None:
+def jwks(services: Services, context: RequestContext) -> None:
     """Answer with the public keys; others may keep them for five minutes."""
-    exchange.respond(200, tail(JSON, orjson.dumps(service.keys.jwks()), b"Cache-Control: public, max-age=300\r\n"))
+    context.respond(200, tail(JSON, orjson.dumps(services.keys.jwks()), b"Cache-Control: public, max-age=300\r\n"))

@@ -12,19 +12,16 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Callable
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
-import orjson
-
+from arsenal_fast.api.context import RequestContext
+from arsenal_fast.api.services import Services
 from arsenal_fast.http.accept import bounded
 from arsenal_fast.http.response import JSON, tail
-
-if TYPE_CHECKING:
-    from arsenal_fast.api.app import Service
-    from arsenal_fast.api.context import Exchange
 
 _DIRECTORY: Final = Path(__file__).resolve().parents[2] / "assets"
 
@@ -73,47 +70,47 @@ class Representation(NamedTuple):
     """Tail of a 304: the lines that a 200 would have, without content (RFC 9110 15.4.5)."""
 
 
-def root(service: Service, exchange: Exchange) -> None:
+def root(services: Services, context: RequestContext) -> None:
     """Lead to the API's page."""
-    exchange.respond(302, b"Location: /api/docs\r\nContent-Length: 0\r\n\r\n")
+    context.respond(302, b"Location: /api/docs\r\nContent-Length: 0\r\n\r\n")
 
 
-def docs(service: Service, exchange: Exchange) -> None:
+def docs(services: Services, context: RequestContext) -> None:
     """Answer with the API's page (Swagger UI)."""
-    _send(exchange, _file("docs.html", _HTML, _compressed(exchange), _DOCS_LINES))
+    _send(context, _file("docs.html", _HTML, _compressed(context), _DOCS_LINES))
 
 
-def dashboard(service: Service, exchange: Exchange) -> None:
+def dashboard(services: Services, context: RequestContext) -> None:
     """Answer with the health page: what ``GET /api/health`` is to a browser, with the same status."""
-    page = _file("dashboard.html", _HTML, _compressed(exchange), _DASHBOARD_LINES)
-    _send(exchange, page, 503 if service.status == "unhealthy" else 200)
+    page = _file("dashboard.html", _HTML, _compressed(context), _DASHBOARD_LINES)
+    _send(context, page, 503 if services.status == "unhealthy" else 200)
 
 
-def openapi(service: Service, exchange: Exchange) -> None:
+def openapi(services: Services, context: RequestContext) -> None:
     """Answer with the OpenAPI document."""
-    _send(exchange, _document(service.settings.base_url, _compressed(exchange)))
+    _send(context, _document(services.openapi, _compressed(context)))
 
 
-def asset(service: Service, exchange: Exchange) -> None:
+def asset(services: Services, context: RequestContext) -> None:
     """Answer with the file of the route's path."""
-    assert exchange.route is not None
-    name, media_type = _FILES[exchange.route.path]
+    assert context.route is not None
+    name, media_type = _FILES[context.route.path]
     if media_type == _PNG:
-        _send(exchange, _file(name, media_type, False, b""))
+        _send(context, _file(name, media_type, False, b""))
     else:
-        _send(exchange, _file(name, media_type, _compressed(exchange), _VARY))
+        _send(context, _file(name, media_type, _compressed(context), _VARY))
 
 
-def _send(exchange: Exchange, chosen: Representation, status: int = 200) -> None:
-    condition = exchange.request.fields.if_none_match
+def _send(context: RequestContext, chosen: Representation, status: int = 200) -> None:
+    condition = context.request.fields.if_none_match
     if status == 200 and condition is not None and matches(condition, chosen.tag):
-        exchange.respond(304, chosen.unchanged)
+        context.respond(304, chosen.unchanged)
     else:
-        exchange.respond(status, chosen.whole)
+        context.respond(status, chosen.whole)
 
 
-def _compressed(exchange: Exchange) -> bool:
-    return admits_gzip(exchange.request.fields.accept_encoding)
+def _compressed(context: RequestContext) -> bool:
+    return admits_gzip(context.request.fields.accept_encoding)
 
 
 # Twice the files and pages that there are: each may be kept with and without compression.
@@ -124,11 +121,8 @@ def _file(name: str, media_type: bytes, compressed: bool, lines: bytes) -> Repre
 
 
 @lru_cache(maxsize=2)
-def _document(base_url: str, compressed: bool) -> Representation:
-    # The document is made of the routes, and the routes are made of this module. It is needed seldom.
-    from arsenal_fast.api.openapi import document  # noqa: PLC0415
-
-    return _represent(JSON, orjson.dumps(document(base_url)), compressed, _VARY)
+def _document(make: Callable[[], bytes], compressed: bool) -> Representation:
+    return _represent(JSON, make(), compressed, _VARY)
 
 
 def _represent(media_type: bytes, body: bytes, compressed: bool, lines: bytes) -> Representation:

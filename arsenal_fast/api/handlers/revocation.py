@@ -10,26 +10,22 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import orjson
 
 from arsenal_fast.api import auth
+from arsenal_fast.api.context import RequestContext
 from arsenal_fast.api.json_body import raise_faults, read_object
 from arsenal_fast.api.problems import problem
+from arsenal_fast.api.services import Services
 from arsenal_fast.errors import Fault, ProblemError
 from arsenal_fast.http.response import JSON, tail
 from arsenal_fast.identity import grammar
 from arsenal_fast.identity.grammar import Identity, Malformed
-from arsenal_fast.identity.revocation import Revoked
 from arsenal_fast.identity.validity import timestamp
 from arsenal_fast.ratelimit.headers import retry_after_line
-from arsenal_fast.registry.issuer import Asker
 from arsenal_fast.tokens.claims import IdentityToken, Refusal
-
-if TYPE_CHECKING:
-    from arsenal_fast.api.app import Service
-    from arsenal_fast.api.context import Exchange
 
 _MEMBERS: Final = {"identity": "string", "token": "string", "prefix": "string", "issued_before": "string"}
 _NO_STORE: Final = b"Cache-Control: no-store\r\n"
@@ -41,14 +37,14 @@ _MOMENT: Final = re.compile(
 ).fullmatch
 
 
-def revoke(service: Service, exchange: Exchange) -> None:
+async def revoke(services: Services, context: RequestContext) -> None:
     """Revoke what the body names."""
-    body = read_object(exchange.request, _MEMBERS)
+    body = read_object(context.request, _MEMBERS)
     _check_shape(body)
     if "identity" in body:
-        _revoke_identity(service, exchange, body)
+        await _revoke_identity(services, context, body)
     else:
-        _revoke_epoch(service, exchange, body)
+        await _revoke_epoch(services, context, body)
 
 
 def moment(text: str) -> int:
@@ -76,38 +72,34 @@ def _check_shape(body: dict[str, Any]) -> None:
         raise ProblemError(400, "The body does not say what to revoke.", [{"pointer": "", "detail": detail}])
 
 
-def _revoke_identity(service: Service, exchange: Exchange, body: dict[str, Any]) -> None:
+async def _revoke_identity(services: Services, context: RequestContext, body: dict[str, Any]) -> None:
     identity = grammar.parse(body["identity"])
     if isinstance(identity, Malformed):
         raise ProblemError(400, identity.reason, [{"pointer": "/identity", "detail": identity.reason}])
     token = None
     if "token" in body:
-        token = _own_token(service, identity, body["token"])
+        token = _own_token(services, identity, body["token"])
     else:
-        auth.demand(exchange.client, auth.REVOKE, "To revoke an identity without its token")
+        auth.demand(context.client, auth.REVOKE, "To revoke an identity without its token")
 
-    def done(revoked: Revoked | None) -> None:
-        if revoked is None:
-            _away(exchange)
-        elif not revoked.known:
-            exchange.respond(
-                404, problem(404, "This service has no record of the identity: there is nothing to revoke.")
-            )
-        else:
-            answer = {
-                "identity": identity.id,
-                "status": "revoked",
-                "already": revoked.already,
-                "generated": timestamp(revoked.life.generated),
-                "revoked": timestamp(revoked.floor),
-            }
-            exchange.respond(200, tail(JSON, orjson.dumps(answer), _NO_STORE))
-
-    service.directory.revoke(identity, token, Asker.of(exchange), exchange.guard(done))
+    revoked = await services.revoker.revoke(identity, token, context.audit())
+    if revoked is None:
+        _away(context)
+    elif not revoked.known:
+        context.respond(404, problem(404, "This service has no record of the identity: there is nothing to revoke."))
+    else:
+        answer = {
+            "identity": identity.id,
+            "status": "revoked",
+            "already": revoked.already,
+            "generated": timestamp(revoked.life.generated),
+            "revoked": timestamp(revoked.floor),
+        }
+        context.respond(200, tail(JSON, orjson.dumps(answer), _NO_STORE))
 
 
-def _own_token(service: Service, identity: Identity, text: str) -> IdentityToken:
-    token = service.keys.verify_identity(text, service.now())
+def _own_token(services: Services, identity: Identity, text: str) -> IdentityToken:
+    token = services.keys.verify_identity(text, services.now())
     if isinstance(token, Refusal):
         raise ProblemError(403, token.sentence, [{"pointer": "/token", "detail": token.sentence}])
     if token.id != identity.id:
@@ -116,13 +108,13 @@ def _own_token(service: Service, identity: Identity, text: str) -> IdentityToken
     return token
 
 
-def _revoke_epoch(service: Service, exchange: Exchange, body: dict[str, Any]) -> None:
-    auth.demand(exchange.client, auth.REVOKE, "To revoke more than one identity")
+async def _revoke_epoch(services: Services, context: RequestContext, body: dict[str, Any]) -> None:
+    auth.demand(context.client, auth.REVOKE, "To revoke more than one identity")
     faults: list[Fault] = []
     before = 0
     try:
         before = moment(body["issued_before"])
-        if not 0 < before <= service.now_ms() + 1:
+        if not 0 < before <= services.now_ms() + 1:
             faults.append({"pointer": "/issued_before", "detail": "must be a moment from 1970 until now"})
     except ValueError as error:
         faults.append({"pointer": "/issued_before", "detail": str(error)})
@@ -131,19 +123,17 @@ def _revoke_epoch(service: Service, exchange: Exchange, body: dict[str, Any]) ->
         faults.append({"pointer": "/prefix", "detail": detail})
     raise_faults(faults)
 
-    def done(epoch: int | None) -> None:
-        if epoch is None:
-            _away(exchange)
-            return
-        answer = {"prefix": prefix, "status": "revoked", "issued_before": timestamp(epoch)}
-        exchange.respond(200, tail(JSON, orjson.dumps(answer), _NO_STORE))
-
-    service.directory.revoke_before(prefix, before, Asker.of(exchange), exchange.guard(done))
+    epoch_ms = await services.revoker.revoke_before(prefix, before, context.audit())
+    if epoch_ms is None:
+        _away(context)
+        return
+    answer = {"prefix": prefix, "status": "revoked", "issued_before": timestamp(epoch_ms)}
+    context.respond(200, tail(JSON, orjson.dumps(answer), _NO_STORE))
 
 
-def _away(exchange: Exchange) -> None:
+def _away(context: RequestContext) -> None:
     detail = "The shared state is away, so nothing was revoked; try again."
-    exchange.respond(503, problem(503, detail, lines=retry_after_line(1)))
+    context.respond(503, problem(503, detail, lines=retry_after_line(1)))
 
 
 __all__: Sequence[str] = ("moment", "revoke")

@@ -2,76 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final
 
 import orjson
 
-from arsenal_fast.api.fastpath.render import FORMAT, KIND, stamp
+from arsenal_fast.api.context import RequestContext
+from arsenal_fast.api.fastpath.render import FORMAT, KIND
 from arsenal_fast.api.json_body import MAX_ROWS, pointer, raise_faults, read_object
+from arsenal_fast.api.services import Services
 from arsenal_fast.errors import Fault, ProblemError
 from arsenal_fast.http.response import JSON, tail
 from arsenal_fast.identity import grammar
 from arsenal_fast.identity.grammar import Identity, Malformed
 from arsenal_fast.identity.validity import timestamp
-from arsenal_fast.identity.verdict import judge
-from arsenal_fast.registry.lookup import Known
+from arsenal_fast.registry.lookup import IdentityState
+from arsenal_fast.registry.verdict import judge
+from arsenal_fast.replies import Reply
 from arsenal_fast.tokens.claims import IdentityToken, Refusal
-
-if TYPE_CHECKING:
-    from arsenal_fast.api.app import Service
-    from arsenal_fast.api.context import Exchange
 
 _MEMBERS: Final = {"identity": "string", "token": "string", "identities": "array"}
 _NO_STORE: Final = b"Cache-Control: no-store\r\n"
 
 
-def validate(service: Service, exchange: Exchange) -> None:
-    """Answer with the verdict on what was sent."""
-    body = read_object(exchange.request, _MEMBERS)
+def validate(services: Services, context: RequestContext) -> Coroutine[Reply[Any], None, None] | None:
+    """Answer with the verdict on what was sent: at once where this worker knows it, else when it has been looked up."""
+    body = read_object(context.request, _MEMBERS)
     if "token" in body:
-        _validate_token(service, exchange, body)
-        return
+        return _validate_token(services, context, body)
     texts, single = _texts(body)
-
-    def done(answers: Sequence[bytes]) -> None:
-        content = answers[0] if single else b'{"results":[%b],"total":%d}' % (b",".join(answers), len(answers))
-        exchange.respond(200, tail(JSON, content, _NO_STORE))
-
     if single:
-        record = service.directory.active(texts[0])
-        if record is not None:
-            verdict = record.validation()
-            service.recognition.prepare_verdict(exchange.request, record)
-            exchange.respond(200, verdict + stamp(service.now()))
-            return
-    _judge_all(service, exchange, texts, done)
+        identity = services.lookup.active(texts[0])
+        if identity is not None:
+            verdict = services.response_cache.put_verdict(context.request, identity)
+            services.clock.refresh()
+            context.respond(200, verdict.render(services.clock) or b"")
+            return None
+    return _judge_all(services, context, texts, single=single)
 
 
-def _judge_all(
-    service: Service, exchange: Exchange, texts: Sequence[str], done: Callable[[Sequence[bytes]], None]
-) -> None:
+async def _judge_all(services: Services, context: RequestContext, texts: Sequence[str], *, single: bool) -> None:
     subjects = list(map(grammar.parse, texts))
     well_formed = [subject for subject in subjects if isinstance(subject, Identity)]
-
-    def found(known: Sequence[Known | None], readable: bool) -> None:
-        now_ms = service.now_ms()
-        known_of = iter(known)
-        done(
-            [
-                _answer(text, subject, next(known_of) if isinstance(subject, Identity) else None, now_ms, readable)
-                for text, subject in zip(texts, subjects, strict=True)
-            ]
-        )
-
-    if well_formed:
-        service.directory.find(well_formed, exchange.guard(found))
-    else:
-        found((), True)
+    states, readable = await services.lookup.find(well_formed) if well_formed else ([], True)
+    now_ms = services.now_ms()
+    state_of = iter(states)
+    answers = [
+        _answer(text, subject, next(state_of) if isinstance(subject, Identity) else None, now_ms, readable)
+        for text, subject in zip(texts, subjects, strict=True)
+    ]
+    content = answers[0] if single else b'{"results":[%b],"total":%d}' % (b",".join(answers), len(answers))
+    context.respond(200, tail(JSON, content, _NO_STORE))
 
 
-def _validate_token(service: Service, exchange: Exchange, body: dict[str, Any]) -> None:
-    """A token, with or without the identity that it is said to be of."""
+async def _validate_token(services: Services, context: RequestContext, body: dict[str, Any]) -> None:
+    """Judge a token, with or without the identity that it is said to be of."""
     faults: list[Fault] = [
         {"pointer": f"/{name}", "detail": f"{name} must be a string"}
         for name in ("identity", "token")
@@ -80,38 +65,34 @@ def _validate_token(service: Service, exchange: Exchange, body: dict[str, Any]) 
     if "identities" in body:
         faults.append({"pointer": "/identities", "detail": "can't be sent together with a token"})
     raise_faults(faults)
-    token = service.keys.read_identity(body["token"], service.now())
+    token = services.keys.read_identity(body["token"], services.now())
     text: str | None = body.get("identity")
     if text is None and isinstance(token, IdentityToken):
         text = token.id
     subject = grammar.parse(text or "")
     if text is None and isinstance(token, Refusal):
         subject = Malformed(token.sentence)
-
-    def found(known: Sequence[Known | None], readable: bool) -> None:
-        content = _answer(text, subject, known[0] if known else None, service.now_ms(), readable, token, service)
-        exchange.respond(200, tail(JSON, content, _NO_STORE))
-
+    state, readable = None, True
     if isinstance(subject, Identity):
-        claimed = token.generated_ms if isinstance(token, IdentityToken) else None
-        service.directory.find((subject,), exchange.guard(found), claimed=claimed)
-    else:
-        found((), True)
+        claimed_ms = token.generated_ms if isinstance(token, IdentityToken) else None
+        (state,), readable = await services.lookup.find((subject,), claimed_ms=claimed_ms)
+    content = _answer(text, subject, state, services.now_ms(), readable, token, services)
+    context.respond(200, tail(JSON, content, _NO_STORE))
 
 
 def _answer(
     text: str | None,
     subject: Identity | Malformed,
-    known: Known | None,
+    known: IdentityState | None,
     now_ms: int,
     readable: bool,
     token: IdentityToken | Refusal | None = None,
-    service: Service | None = None,
+    services: Services | None = None,
 ) -> bytes:
     life = None if known is None else known.life
-    dead_before = 0 if known is None else known.dead_before
-    if known is None and service is not None and isinstance(subject, Identity):
-        dead_before = service.directory.revisions.epoch_of(subject.prefix)
+    dead_before = 0 if known is None else known.dead_before_ms
+    if known is None and services is not None and isinstance(subject, Identity):
+        dead_before = services.identities.sync.epoch_of(subject.prefix)
     verdict = judge(subject, life, now_ms, readable=readable, dead_before=dead_before, token=token)
     return orjson.dumps(
         {

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from arsenal_fast.cli.doctor.finding import Finding, Level
 from arsenal_fast.config.load import PLACEHOLDERS, Config, memory_faults
-from arsenal_fast.config.secret import secrets_in
+from arsenal_fast.secret import secrets_in
 from arsenal_fast.stores.redis.url import parse_url as parse_redis_url
 
 CHECK: Final = "configuration"

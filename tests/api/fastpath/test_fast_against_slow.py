@@ -12,8 +12,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from arsenal_fast.api.admission import OnFailure
-from arsenal_fast.http.limits import Limits
-from arsenal_fast.http.template import Shapes
 from arsenal_fast.observability.metrics import COUNTERS
 from arsenal_fast.ratelimit.quota import Quota
 from tests.support.rig import KEYS, START, Client, Rig
@@ -196,15 +194,14 @@ scripts = st.lists(st.one_of(packets(), packets(), packets(), packets(), packets
 class Worker:
     """One of the two, and what can be seen of it from outside."""
 
-    short_way: bool
+    fast_path: bool
     quota: Quota | None
     on_failure: OnFailure
     rig: Rig = field(init=False)
 
     def __post_init__(self) -> None:
         values = {**SETTINGS, "quota": self.quota, "on_store_failure": self.on_failure}
-        self.rig = Rig(settings=values, switched=True, short_way=self.short_way)
-        self.rig.listener.shapes = Shapes(Limits(), worthwhile=1)
+        self.rig = Rig(settings=values, switched=True, fast_path=self.fast_path, worthwhile=1)
         self.connections = [self.rig.connect(PROXY), self.rig.connect(PROXY)]
         self.gone: set[int] = set()
 
@@ -497,46 +494,40 @@ def test_a_case_that_is_told_by_its_name(name: str, on_failure: OnFailure) -> No
     compare([get(), get("/api/v1/id?prefix=player&run=2"), *away], quota or Quota(50, 60), on_failure)
 
 
-@pytest.mark.parametrize("short_way", [True, False])
-def test_the_short_way_is_taken_where_it_can_be(short_way: bool) -> None:
-    worker = Worker(short_way, Quota(100, 60), OnFailure.LOCAL)
-    service = worker.rig.service
-    begun: list[bool] = []
-    admit_prepared = service.admit_prepared
-
-    def spy(exchange: Any) -> None:
-        begun.append(bool(exchange.octets))
-        admit_prepared(exchange)
-
-    service.admit_prepared = spy
+@pytest.mark.parametrize("fast_path", [True, False])
+def test_the_fast_path_is_taken_where_it_can_be(fast_path: bool) -> None:
+    worker = Worker(fast_path, Quota(100, 60), OnFailure.LOCAL)
+    begun = worker.rig.recognized()
     # Fields of another shape are read once.
     for fields in ("", "", "", "", "", ID_1, ID_2, ID_1, XFF_1 + ID_1, XFF_2 + ID_2, XFF_3 + ID_1):
         worker.take(get(fields=fields))
-    assert len(begun) == (8 if short_way else 0)
+    assert len(begun) == (8 if fast_path else 0)
     validation = post("/api/v1/validate", f'{{"identity":"{ID}"}}')
     for _ in range(4):
         worker.take(validation)
-    assert len(begun) == (11 if short_way else 0)
+    assert len(begun) == (11 if fast_path else 0)
     # Its second identity is asked for the first time, then its row is kept, then the body is seen and kept.
     for _ in range(6):
         worker.take(post("/api/v1/identities", TWO))
-    assert len(begun) == (13 if short_way else 0)
-    assert all(begun)
+    assert len(begun) == (13 if fast_path else 0)
 
 
-def test_where_every_answer_is_logged_no_request_takes_the_short_way() -> None:
-    assert not Rig(settings={"access_log": "all"}).service.short_way
-    assert Rig(settings={"access_log": "errors"}).service.short_way
-    assert Rig(settings={"access_log": "off"}).service.short_way
+def test_each_response_of_the_fast_path_is_logged_where_all_are() -> None:
+    rig = Rig(settings={"access_log": "all"})
+    recognized = rig.recognized()
+    client = rig.connect()
+    for _ in range(4):
+        client.get("/api/v1/id?prefix=player&run=1")
+    assert recognized
+    assert rig.access == [(b"/api/v1/id", "203.0.113.9", 200)] * 4
 
 
 def test_a_refusal_is_logged_with_its_own_request_id_and_trace_however_the_request_was_read() -> None:
-    rig = Rig(settings=SETTINGS)
-    rig.listener.shapes = Shapes(Limits(), worthwhile=1)
+    rig = Rig(settings=SETTINGS, worthwhile=1)
     logged: list[tuple[bytes | None, bytes | None]] = []
-    rig.service._access_log = lambda request, *_: logged.append((request.fields.request_id, request.fields.traceparent))
+    rig.service.access_log = lambda request, *_: logged.append((request.fields.request_id, request.fields.traceparent))
     client = rig.connect(PROXY)
     for number in range(4):
         client.get("/api/v1/id?run=", X_Request_Id=f"r{number}", traceparent=f"t{number}")
     assert logged == [(b"r%d" % number, b"t%d" % number) for number in range(4)]
-    assert client.connection._shape is not None
+    assert client.connection._recognizer is not None

@@ -6,11 +6,14 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arsenal_fast.api.fastpath.render import FORMAT, KIND, Record, stamp
+from arsenal_fast.api.clock import ResponseClock
+from arsenal_fast.api.fastpath.endpoints import Endpoint
+from arsenal_fast.api.fastpath.render import FORMAT, KIND, CachedVerdict, RenderedIdentity
 from arsenal_fast.errors import InvalidIdentity
+from arsenal_fast.http.response import ResponseHeads
 from arsenal_fast.identity.grammar import Identity, compose
 from arsenal_fast.identity.validity import LAST_MOMENT, MAX_TTL, Life, timestamp
-from arsenal_fast.identity.verdict import judge
+from arsenal_fast.registry.verdict import judge
 from tests.support.tokens import hs256_keys
 
 few = settings(max_examples=30)
@@ -41,10 +44,17 @@ def lives(draw: st.DrawFn) -> Life:
     return Life(generated, generated + ttl)
 
 
-def living(identity: Identity, life: Life) -> Record:
-    record = Record(identity.id, KEYS.sign_identity)
-    record.begin(life)
-    return record
+ENDPOINT = Endpoint("GET", "/api/v1/id")
+
+
+def living(identity: Identity, life: Life) -> RenderedIdentity:
+    entry = RenderedIdentity(identity.id, None, KEYS.sign_identity, ENDPOINT)
+    entry.begin(life)
+    return entry
+
+
+def at(now_s: float) -> ResponseClock:
+    return ResponseClock(lambda: now_s, ResponseHeads(b""))
 
 
 def common(identity: Identity, life: Life) -> dict[str, Any]:
@@ -64,7 +74,7 @@ def test_the_answer_is_the_json_of_its_structure(identity: Identity, life: Life)
     metadata = {**identity._asdict(), "type": KIND, "compatible": ["nexus", "artifactory", "jfrog"]}
     body = orjson.dumps({**common(identity, life), "metadata": metadata})
     record = living(identity, life)
-    head, _, rendered = record.answer().partition(b"\r\n\r\n")
+    head, _, rendered = record.response().partition(b"\r\n\r\n")
     assert rendered == body
     assert b"Content-Length: %d" % len(body) in head.split(b"\r\n")
 
@@ -72,7 +82,7 @@ def test_the_answer_is_the_json_of_its_structure(identity: Identity, life: Life)
 @few
 @given(identities(), lives())
 def test_a_row_is_the_members_of_its_structure(identity: Identity, life: Life) -> None:
-    assert b"{%b}" % living(identity, life).batch_row() == orjson.dumps(common(identity, life))
+    assert b"{%b}" % living(identity, life).row() == orjson.dumps(common(identity, life))
 
 
 @few
@@ -94,8 +104,9 @@ def test_the_verdict_is_the_json_of_its_structure(identity: Identity, life: Life
             "validated": timestamp(life.generated),
         }
     )
-    verdict_start = living(identity, life).validation()
-    head, _, rendered = (verdict_start + stamp((life.generated + 0.5) / 1000)).partition(b"\r\n\r\n")
+    response = CachedVerdict(living(identity, life), ENDPOINT).render(at((life.generated + 0.5) / 1000))
+    assert response is not None
+    head, _, rendered = response.partition(b"\r\n\r\n")
     assert rendered == body
     assert b"Content-Length: %d" % len(body) in head.split(b"\r\n")
 
@@ -104,14 +115,23 @@ def test_the_verdict_is_the_json_of_its_structure(identity: Identity, life: Life
 @given(identities(), lives())
 def test_what_is_rendered_is_kept_from_the_second_time_on(identity: Identity, life: Life) -> None:
     record = living(identity, life)
-    first = record.answer()
-    assert not record.tail
-    assert record.answer() == record.tail == first
-    assert record.identity == identity
+    first = record.response()
+    assert not record.is_kept
+    assert record.response() == first
+    assert record.is_kept
 
 
 @few
 @given(identities(), lives())
-def test_a_record_is_fresh_until_it_is_to_be_renewed(identity: Identity, life: Life) -> None:
-    record = living(identity, life)
-    assert (record.fresh_until, record.expires) == (life.renew_at / 1000, life.expires / 1000)
+def test_a_response_is_stale_from_the_moment_of_renewal_and_a_verdict_from_the_end(
+    identity: Identity, life: Life
+) -> None:
+    entry = living(identity, life)
+    verdict = CachedVerdict(entry, ENDPOINT)
+    assert entry.render(at((life.renew_at - 1) / 1000)) == entry.response()
+    assert entry.render(at(life.renew_at / 1000)) is None
+    assert verdict.render(at((life.expires - 1) / 1000)) is not None
+    assert verdict.render(at(life.expires / 1000)) is None
+    entry.forget()
+    assert entry.render(at(life.generated / 1000)) is None
+    assert verdict.render(at(life.generated / 1000)) is None

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from arsenal_fast.identity.validity import Life
+from arsenal_fast.api.fastpath.render import RenderedIdentity
 from tests.support.rig import Client, FakeTransport, Rig, request
 
 
@@ -19,18 +19,17 @@ def test_all_answers_of_a_batch_are_made_before_the_first_is_written(monkeypatch
     rig = Rig()
     events: list[str] = []
     clients = asking(rig, 3)
-    remembered = rig.service.directory.remembered
-    sign, write = remembered._sign, FakeTransport.write
+    render, write = RenderedIdentity.response, FakeTransport.write
 
-    def noting_sign(identity: str, life: Life) -> str:
+    def noting_render(identity: RenderedIdentity) -> bytes:
         events.append("made")
-        return sign(identity, life)
+        return render(identity)
 
     def noting_write(transport: FakeTransport, data: bytes) -> None:
         events.append("written")
         write(transport, data)
 
-    monkeypatch.setattr(remembered, "_sign", noting_sign)
+    monkeypatch.setattr(RenderedIdentity, "response", noting_render)
     monkeypatch.setattr(FakeTransport, "write", noting_write)
     rig.tick()
     assert events == ["made"] * 3 + ["written"] * 3
@@ -50,7 +49,7 @@ def test_a_client_whose_connection_fails_while_answers_leave_takes_no_other_with
     with caplog.at_level(logging.ERROR):
         rig.tick()
     assert second.transport.aborted
-    assert "failed on its way to its answer" in caplog.text
+    assert "failed on its way to its response" in caplog.text
     for client in (first, third):
         assert client.answers("GET")[0].status == 200
 

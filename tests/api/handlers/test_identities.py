@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from arsenal_fast.api.fastpath.render import Record
-from arsenal_fast.api.fastpath.response_cache import MAX_PREPARED_TARGET
+from arsenal_fast.api.fastpath.render import RenderedIdentity
+from arsenal_fast.api.fastpath.response_cache import MAX_TARGET
 from arsenal_fast.identity.grammar import split
 from arsenal_fast.identity.runs import is_drawn
 from arsenal_fast.identity.validity import TTL_RANGE
@@ -72,12 +72,12 @@ MOMENTS = [
 ]
 
 
-@pytest.mark.parametrize("short_way", [True, False])
+@pytest.mark.parametrize("fast_path", [True, False])
 @pytest.mark.parametrize(("ttl", "moment", "kept"), MOMENTS)
 def test_an_identity_keeps_its_life_until_less_than_a_quarter_is_left(
-    ttl: int, moment: int, kept: bool, short_way: bool
+    ttl: int, moment: int, kept: bool, fast_path: bool
 ) -> None:
-    rig = Rig(short_way=short_way)
+    rig = Rig(fast_path=fast_path)
     client = rig.connect()
     first = life(client.get(f"{TARGET}&ttl={ttl}"))
     rig.advance(moment / 1000)
@@ -146,7 +146,7 @@ def test_without_a_run_every_answer_is_unique_and_none_is_kept_by_its_request_li
     runs = [client.get("/api/v1/id?prefix=bot").json["metadata"]["run"] for _ in range(50)]
     assert len(set(runs)) == 50
     assert all(map(is_drawn, runs))
-    assert len(rig.service.prepared) == 0
+    assert len(rig.service.response_cache._by_line) == 0
 
 
 def test_drawn_runs_are_in_the_order_of_time() -> None:
@@ -331,10 +331,10 @@ def test_whatever_is_asked_for_is_refused_by_name_or_validates(asked: tuple[dict
 def test_a_request_line_is_remembered_only_up_to_a_bound() -> None:
     rig = Rig(settings=UNLIMITED)
     target = f"{TARGET}&x="
-    at_bound = target + "x" * (MAX_PREPARED_TARGET - len(target))
+    at_bound = target + "x" * (MAX_TARGET - len(target))
     for each in (at_bound, at_bound, at_bound + "x"):  # what is asked for once is not remembered
         assert rig.get(each).status == 200
-    assert [len(line) - len("GET  HTTP/1.1") for line in rig.service.prepared.young] == [MAX_PREPARED_TARGET]
+    assert [len(line) - len("GET  HTTP/1.1") for line in rig.service.response_cache._by_line.young] == [MAX_TARGET]
 
 
 def test_without_the_limiter_the_answers_are_the_same_but_for_its_lines() -> None:
@@ -352,7 +352,7 @@ def test_a_failure_while_answering_is_a_500_also_when_the_store_answers_late(
     rig.shared.holding = rig.shared.admitting = True
     client = rig.connect()
     client.send(request("GET", TARGET) + request("GET", "/api/health/live"))
-    monkeypatch.setattr(Record, "answer", lambda record: 1 / 0)
+    monkeypatch.setattr(RenderedIdentity, "response", lambda _: 1 / 0)
     rig.shared.release_all()
     failed, alive = client.answers("GET", "GET")
     assert (failed.status, alive.status) == (500, 200)

@@ -107,7 +107,7 @@ def test_who_holds_the_token_of_an_identity_that_nobody_remembers_may_still_end_
     rig = Rig(switched=True)
     token = rig.get(TARGET).json["token"]
     rig.shared.memory = rig.memory()
-    rig.service.directory.records.clear()
+    rig.service.identities.invalidate(None)
     assert rig.post(PATH, {"identity": ID, "token": token}).status == 200
     assert [status(rig), status(rig, token=token)] == ["revoked", "revoked"]
 
@@ -496,7 +496,7 @@ def test_what_one_worker_revoked_is_dead_in_the_next_request_to_another(
 
 
 @pytest.mark.parametrize("how", HOW)
-def test_also_without_the_short_way_in_between_a_batch_of_requests_is_judged_anew(how: str) -> None:
+def test_also_without_the_fast_path_in_between_a_batch_of_requests_is_judged_anew(how: str) -> None:
     replicas = Replicas(settings=UNLIMITED)
     first, second = replicas.rigs
     clients = [second.connect() for _ in range(5)]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from arsenal_fast.api.json_body import MAX_ROWS
-from arsenal_fast.identity.verdict import REASONS, Status
+from arsenal_fast.registry.verdict import REASONS, Status
 from tests.support.rig import Answer, Rig
 
 PATH = "/api/v1/validate"
@@ -157,7 +157,7 @@ def test_a_list_is_answered_in_its_order_by_one_look_up() -> None:
     issued_by_another_worker(rig)
     other = ID.replace("player", "other")
     rig.get("/api/v1/id?prefix=other&run=1")
-    rig.service.directory.records.clear()
+    rig.service.identities.invalidate(None)
     answer = judged(rig.post(PATH, {"identities": ["bad", ID, "worse", ID.replace("-1", "-2"), other, ID]}))
     states = [(each["status"], each["identity"]) for each in answer["results"]]
     assert states == [

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from arsenal_fast.identity.validity import Life
-from arsenal_fast.identity.verdict import REASONS, Status
+from arsenal_fast.registry.verdict import REASONS, Status
 from arsenal_fast.tokens.claims import Refusal
 from tests.support.replicas import Replicas
 from tests.support.rig import KEYS, START, Rig

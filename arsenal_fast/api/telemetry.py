@@ -8,15 +8,13 @@ dashboards. Nothing here is on the way of a request.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from arsenal_fast.api.admission import POLICY
+from arsenal_fast.api.services import Services
 from arsenal_fast.identity.validity import timestamp
 from arsenal_fast.observability.metrics import BUCKETS, NANOSECONDS, Metrics, ProcessFigures, merge
-
-if TYPE_CHECKING:
-    from arsenal_fast.api.app import Service
-    from arsenal_fast.stores.ports import Backend, Ledger
+from arsenal_fast.stores.ports import Backend, Ledger
 
 EMBEDDED: Final = "embedded"
 """Status of a store that lives in the worker's own memory."""
@@ -25,76 +23,76 @@ _MALFORMED: Final = frozenset({"(malformed)", "(shed)"})
 """Answers to what was no request: they took no time, so they say nothing of latency."""
 
 
-def present(service: Service) -> Metrics:
+def present(services: Services) -> Metrics:
     """Return this worker's counts as of now, with those of its store and its process."""
-    own = service.metrics
-    moment = Metrics(written=service.monotonic())
+    own = services.metrics
+    moment = Metrics(written=services.monotonic())
     moment.add(own.snapshot())
-    _add_store(moment, service.backend)
-    _add_ledger(moment, service.ledger)
+    _add_store(moment, services.backend)
+    _add_ledger(moment, services.ledger)
     _add_process(moment, own.process())
-    moment.identity_cache_entries = len(service.directory.records)
+    moment.identity_cache_entries = len(services.identities)
     moment.request_rate = own.rate.look(moment.written, own.answered)
     moment.workers = 1
     return moment
 
 
-def snapshot(service: Service) -> bytes:
+def snapshot(services: Services) -> bytes:
     """Return :func:`present` for the other workers."""
-    return present(service).snapshot()
+    return present(services).snapshot()
 
 
-def total(service: Service) -> Metrics:
+def total(services: Services) -> Metrics:
     """Return the sum over the workers.
 
     This worker's own share is taken before the others' are asked for: a composition that shows its snapshot
     whenever it is asked for the others' has shown at least what is reported here. So the sum that another
     worker reports a moment later is not smaller.
     """
-    own = snapshot(service)
-    return merge((own, *service.snapshots()), service.monotonic())
+    own = snapshot(services)
+    return merge((own, *services.snapshots()), services.monotonic())
 
 
-def health(service: Service, summed: Metrics) -> str:
+def health(services: Services, summed: Metrics) -> str:
     """Return the service's status, ``degraded`` also where only another worker has lost the store or the ledger."""
-    lost = summed.store_up < summed.workers or (service.ledger is not None and summed.ledger_up < summed.workers)
-    return "degraded" if lost and service.status == "healthy" else service.status
+    lost = summed.store_up < summed.workers or (services.ledger is not None and summed.ledger_up < summed.workers)
+    return "degraded" if lost and services.status == "healthy" else services.status
 
 
-def services(service: Service) -> dict[str, str]:
+def dependencies(services: Services) -> dict[str, str]:
     """Return what the service stands on, one word each."""
-    return {"database": service.ledger_status, "redis": service.backend.status, "api": phase(service)}
+    return {"database": services.ledger_status, "redis": services.backend.status, "api": phase(services)}
 
 
-def reasons(service: Service) -> dict[str, str]:
+def reasons(services: Services) -> dict[str, str]:
     """Return why what the service stands on can't be used, by the names of :func:`services`; empty while all can."""
-    faults = {"redis": service.backend.fault}
-    if service.ledger is not None:
-        faults["database"] = service.ledger.fault
+    faults = {"redis": services.backend.fault}
+    if services.ledger is not None:
+        faults["database"] = services.ledger.fault
     return {name: fault for name, fault in faults.items() if fault}
 
 
-def phase(service: Service) -> str:
+def phase(services: Services) -> str:
     """Return where the service is in its life: ``starting``, ``healthy`` or ``draining``."""
-    if service.draining:
+    if services.draining:
         return "draining"
-    return "healthy" if service.ready else "starting"
+    return "healthy" if services.ready else "starting"
 
 
-def uptime(service: Service) -> int:
+def uptime(services: Services) -> int:
     """Return whole seconds since the start; not below 0 where the clock was set back."""
-    return max(0, int(service.now() - service.started_at))
+    return max(0, int(services.now() - services.started_at_s))
 
 
-def document(service: Service, summed: Metrics) -> dict[str, Any]:
+def document(services: Services, summed: Metrics) -> dict[str, Any]:
     """Return the telemetry answer (schema ``Telemetry``)."""
-    age_ms = max(0, int((service.monotonic() - summed.written) * 1000))
+    age_ms = max(0, int((services.monotonic() - summed.written) * 1000))
     return {
-        "timestamp": timestamp(service.now_ms() - age_ms),
-        "status": health(service, summed),
-        "services": services(service),
-        "uptime": uptime(service),
-        "version": service.settings.version,
+        "timestamp": timestamp(services.now_ms() - age_ms),
+        "status": health(services, summed),
+        "services": dependencies(services),
+        "uptime": uptime(services),
+        "version": services.settings.version,
         "workers": summed.workers,
         "requests": _requests(summed),
         "latency": _latency(summed),
@@ -111,15 +109,15 @@ def document(service: Service, summed: Metrics) -> dict[str, Any]:
             "revoked": summed.identity_revoked,
         },
         "ledger": {
-            "status": service.ledger_status,
+            "status": services.ledger_status,
             "waiting": summed.ledger_waiting,
             "dropped": summed.ledger_dropped,
             "rows": summed.ledger_rows,
             "commits": summed.ledger_commits,
             "failures": summed.ledger_failures,
         },
-        "limiter": _limiter(service, summed),
-        "redis": _redis(service, summed),
+        "limiter": _limiter(services, summed),
+        "redis": _redis(services, summed),
         "connections": {
             "open": summed.connections_open,
             "accepted": summed.connections_accepted,
@@ -214,8 +212,8 @@ def _latency(summed: Metrics) -> dict[str, float | None]:
     return {f"p{rank}": _milliseconds(quantile(counts, rank / 100)) for rank in (50, 90, 99)}
 
 
-def _limiter(service: Service, summed: Metrics) -> dict[str, Any]:
-    quota = service.settings.quota
+def _limiter(services: Services, summed: Metrics) -> dict[str, Any]:
+    quota = services.settings.quota
     return {
         "policy": POLICY if quota else None,
         "limit": quota.limit if quota else None,
@@ -228,12 +226,12 @@ def _limiter(service: Service, summed: Metrics) -> dict[str, Any]:
     }
 
 
-def _redis(service: Service, summed: Metrics) -> dict[str, Any]:
+def _redis(services: Services, summed: Metrics) -> dict[str, Any]:
     trips = summed.redis_round_trip
     mean = trips.nanoseconds / NANOSECONDS / trips.count if trips.count else None
     commands = summed.redis_commands
     return {
-        "status": service.backend.status,
+        "status": services.backend.status,
         "commands": commands,
         "rows_per_command": round(summed.redis_rows / commands, 2) if commands else None,
         "timeouts": summed.redis_timeouts,

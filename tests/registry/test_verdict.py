@@ -4,7 +4,7 @@ import pytest
 
 from arsenal_fast.identity.grammar import Identity, Malformed
 from arsenal_fast.identity.validity import Life
-from arsenal_fast.identity.verdict import REASONS, Status, judge
+from arsenal_fast.registry.verdict import REASONS, Status, judge
 from arsenal_fast.tokens.claims import IdentityToken, Refusal
 
 IDENTITY = Identity("player", "1", "book.com", "v1")

@@ -1,0 +1,106 @@
+"""Finds the client that a request is charged to: an address, or the subject of a service token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from arsenal_fast.api import auth
+from arsenal_fast.cache import GenerationalCache
+from arsenal_fast.ratelimit.client import Client, ClientAddresses, TokenHolder
+from arsenal_fast.ratelimit.quota import Quota
+from arsenal_fast.stores.ports import TokenKeys
+from arsenal_fast.tokens.cache import VerifiedTokens
+from arsenal_fast.tokens.claims import ServiceToken
+
+MAX_HOPS_OCTETS: Final = 128
+"""Octets of an X-Forwarded-For whose client is remembered: two or three hops; longer ones are read anew."""
+
+TOKENS: Final = 1024
+"""Service tokens whose client is remembered."""
+
+_UNLIMITED: Final = Quota(1, 1)
+"""Stands in a Client while the limiter is off; nothing reads it."""
+
+
+class Callers:
+    """The clients of one worker.
+
+    One object for each key while it is remembered; two objects of one key share its cell.
+    """
+
+    def __init__(
+        self,
+        *,
+        quota: Quota | None,
+        trusted_proxies: tuple[str, ...],
+        clients: int,
+        forwarded: int,
+        keys: TokenKeys,
+        now: Callable[[], float],
+    ) -> None:
+        """
+        Args:
+            quota: of an address; None turns the limiter off.
+            clients: addresses of a generation that are remembered.
+            forwarded: values of X-Forwarded-For of a generation whose clients are remembered.
+            now: wall clock, seconds since the epoch.
+        """
+        self._quota = quota
+        self._addresses = ClientAddresses(trusted_proxies)
+        self._tokens = VerifiedTokens(keys)
+        self._now = now
+        self._holders: GenerationalCache[ServiceToken, Client] = GenerationalCache(TOKENS)
+        self._clients: GenerationalCache[bytes, Client] = GenerationalCache(clients)
+        self._forwarded: GenerationalCache[bytes, Client] = GenerationalCache(forwarded)
+        """Clients by the X-Forwarded-For with which a trusted peer names them."""
+
+    def trusts(self, peer: str) -> bool:
+        """Whether the peer's X-Forwarded-For is believed."""
+        return self._addresses.trusts(peer)
+
+    def of_address(self, peer: str, forwarded_for: bytes | None) -> Client:
+        """The address that a request is charged to."""
+        if forwarded_for is not None and self._addresses.trusts(peer):
+            return self.forwarded(peer, forwarded_for)
+        return self._client(self._addresses.key(peer, None))
+
+    def forwarded(self, peer: str, forwarded_for: bytes) -> Client:
+        """The client that a trusted peer names."""
+        client = self._forwarded.young.get(forwarded_for) or self._forwarded.get(forwarded_for)
+        if client is not None:
+            return client
+        key = self._addresses.forwarded_key(forwarded_for)
+        # Where the peer itself is charged, the field names no client; and another peer's would mean another.
+        if key is None:
+            return self._client(self._addresses.key(peer, None))
+        if len(forwarded_for) > MAX_HOPS_OCTETS:
+            return self._client(key)
+        client = Client(key, self._quota or _UNLIMITED)
+        self._forwarded.offer(forwarded_for, client)
+        return client
+
+    def of_token(self, authorization: bytes) -> Client | auth.AccessError:
+        """The subject of a service token, or why the field's token is refused (not raised)."""
+        octets = auth.bearer(authorization)
+        if octets is None:
+            return auth.unread(authorization)
+        token = self._tokens.verify(octets, self._now())
+        if not isinstance(token, ServiceToken):
+            return auth.refused(token)
+        client = self._holders.get(token)
+        if client is None:
+            quota = self._quota
+            if quota is not None:
+                # Not more than one request a microsecond, which is the limiter's grain.
+                quota = Quota(min(token.rate_limit, quota.window * 1_000_000), quota.window)
+            client = TokenHolder(auth.holder(token), quota or _UNLIMITED, token.scopes, token.expires)
+            self._holders.put(token, client)
+        return client
+
+    def _client(self, key: bytes) -> Client:
+        client = self._clients.get(key)
+        if client is None:
+            client = Client(key, self._quota or _UNLIMITED)
+            self._clients.put(key, client)
+        return client

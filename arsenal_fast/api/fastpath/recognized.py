@@ -1,0 +1,209 @@
+"""A request that the response cache answers, from its admission to its response."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from arsenal_fast.api.clock import ResponseClock
+from arsenal_fast.api.context import Application, Connection, RequestContext, request_id_text
+from arsenal_fast.api.fastpath.render import rendered
+from arsenal_fast.api.fastpath.response_cache import CachedResponse, MissingIdentity, ResponseCache
+from arsenal_fast.api.fastpath.write_batch import WriteBatch, cut_off
+from arsenal_fast.http.request import Request
+from arsenal_fast.http.response import PendingResponse
+from arsenal_fast.http.template import RequestTemplate, TemplateMatch
+from arsenal_fast.identity.validity import DEFAULT_TTL
+from arsenal_fast.observability.metrics import Metrics
+from arsenal_fast.ratelimit.client import Client
+from arsenal_fast.registry.cache import CachedIdentity
+from arsenal_fast.registry.issuer import AuditContext, Issuer
+
+
+@dataclass(slots=True)
+class Work:
+    """What recognised requests work with."""
+
+    cache: ResponseCache
+    issuer: Issuer
+    clock: ResponseClock
+    write_batch: WriteBatch
+    metrics: Metrics
+    monotonic: Callable[[], float]
+    submit: Callable[[RecognizedRequest], None]
+    """Takes a request to its admission."""
+    started_s: Callable[[], float]
+    """Monotonic: when the batch began whose requests go on now."""
+    log: Callable[[Request, str, int, float], None]
+    """The access log: request, client's key, status, seconds."""
+
+
+class _Left:
+    """Stands in the place of the cached response of a request that has left the fast path."""
+
+    __slots__ = ("context", "endpoint")
+
+    required_scope: Final = None
+
+    def __init__(self, context: RequestContext, cached: CachedResponse) -> None:
+        self.context = context
+        self.endpoint = cached.endpoint
+
+    def render(self, _clock: ResponseClock) -> None:
+        """Nothing: the handler responds."""
+
+
+class RecognizedRequest(PendingResponse):
+    """The recognised request of one connection; used again for the next one when this one is answered."""
+
+    __slots__ = (
+        "app",
+        "cached",
+        "client",
+        "clock",
+        "connection",
+        "header_lines",
+        "ids",
+        "limit_lines",
+        "match",
+        "proposals",
+        "row",
+        "started_s",
+        "submit",
+        "template",
+        "work",
+    )
+
+    ttl_ms: Final = DEFAULT_TTL * 1000
+
+    client: Client
+    cached: CachedResponse
+    match: TemplateMatch
+    header_lines: bytes
+
+    def __init__(self, work: Work, app: Application, connection: Connection, template: RequestTemplate) -> None:
+        PendingResponse.__init__(self, close=False)
+        self.work = work
+        self.clock = work.clock
+        self.app = app
+        self.connection = connection
+        self.template = template
+        self.submit = work.submit
+        self.row = 0
+        """Belongs to the admission."""
+        self.limit_lines = b""
+        self.started_s = 0.0
+        self.ids: Sequence[str] = ()
+        self.proposals = 0
+
+    # What the admission calls.
+
+    def admitted(self, limit_lines: bytes) -> None:
+        """Respond from the cache; else issue the identity, or go on to the handler."""
+        cached = self.cached
+        clock = self.clock
+        body = cached.render(clock)
+        if body is None:
+            self._miss(limit_lines)
+            return
+        endpoint = cached.endpoint
+        endpoint.responses += 1
+        self.connection.respond_only(self, b"".join((clock.ok, limit_lines, self.header_lines, body)))
+
+    def denied(self, limit_lines: bytes, tail: bytes) -> None:
+        """Respond with a 429."""
+        self._context().denied(limit_lines, tail)
+
+    def refused(self, tail: bytes) -> None:
+        """Respond with a 503."""
+        self._context().refused(tail)
+
+    def identify_again(self) -> None:
+        """Go on as a request that was just parsed: the client's token has expired."""
+        self._context().identify_again()
+
+    def cut_off(self) -> None:
+        """Abort the connection."""
+        cut_off(self.connection)
+
+    # What the issuer calls.
+
+    def audit(self) -> AuditContext:
+        """Who requests this, for the ledger."""
+        return AuditContext(self.client.key, request_id_text(self.match[2] or None))
+
+    def fill(self, _index: int, entry: CachedIdentity) -> None:
+        """Respond with the identity."""
+        cached, work = self.cached, self.work
+        if isinstance(cached, _Left):
+            cached.context.admitted(self.limit_lines)
+            return
+        identity = rendered((entry,))[0]
+        body = identity.response()
+        if identity.is_kept:
+            work.cache.put_line(self.match[0], identity)
+        endpoint = cached.endpoint
+        seconds = work.monotonic() - self.started_s
+        work.metrics.observe(endpoint.path, endpoint.method, 200, seconds)
+        response = b"".join((work.clock.ok, self.limit_lines, self.header_lines, body))
+        work.write_batch.send(self.connection, self, response)
+
+    # Inside.
+
+    def leave_fast_path(self) -> None:
+        """Let the handler respond in place of the cache."""
+        self._context()
+
+    def _context(self) -> RequestContext:
+        """The context of this request, which takes its place in the order of the connection."""
+        cached = self.cached
+        if isinstance(cached, _Left):
+            return cached.context
+        request = self.request()
+        context = RequestContext(self.app, self.connection, request, self.client, self.work.started_s())
+        context.header_lines = self.header_lines
+        context.route = self.app.route_of(request)
+        self.connection.replace(self, context)
+        self.cached = _Left(context, cached)
+        return context
+
+    def request(self) -> Request:
+        """The request, made from its match."""
+        request = self.template.request(self.match)
+        assert request is not None, "a line that is a key of the cache is a valid one"
+        return request
+
+    def _miss(self, limit_lines: bytes) -> None:
+        cached = self.cached
+        if isinstance(cached, MissingIdentity):
+            self.limit_lines = limit_lines
+            self.started_s = self.work.started_s()
+            self.ids = (cached.id,)
+            self.proposals = 0
+            self.work.issuer.issue_missing(self)
+        else:
+            self._context().admitted(limit_lines)
+
+
+class LoggedRequest(RecognizedRequest):
+    """As :class:`RecognizedRequest`, with a line of the access log for each response."""
+
+    __slots__ = ()
+
+    def admitted(self, limit_lines: bytes) -> None:
+        """Respond from the cache, and log it."""
+        endpoint = self.cached.endpoint
+        responses = endpoint.responses
+        super().admitted(limit_lines)
+        if endpoint.responses != responses:
+            self._log(self.work.started_s())
+
+    def fill(self, index: int, entry: CachedIdentity) -> None:
+        """Respond with the identity, and log it."""
+        super().fill(index, entry)
+        if not isinstance(self.cached, _Left):
+            self._log(self.started_s)
+
+    def _log(self, started_s: float) -> None:
+        self.work.log(self.request(), self.client.key, 200, self.work.monotonic() - started_s)

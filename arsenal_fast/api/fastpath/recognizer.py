@@ -1,0 +1,119 @@
+"""Recognises the requests of a connection that look like its last one.
+
+A keep-alive client repeats its field block octet for octet, a proxy all but a few values. So a message that matches the
+template of the last request needs no parsing, and one whose line or body is a key of the response cache needs no
+handler: a match, a look-up, its admission. On a miss the request is made from the match, and goes to its handler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from arsenal_fast.api.callers import Callers
+from arsenal_fast.api.context import Application, RequestContext
+from arsenal_fast.api.fastpath.recognized import RecognizedRequest, Work
+from arsenal_fast.http.response import PendingResponse
+from arsenal_fast.http.template import RequestTemplate, RequestTemplates, TemplateMatch
+
+
+class FastPath:
+    """What the connections of one worker share."""
+
+    def __init__(
+        self,
+        *,
+        app: Application,
+        templates: RequestTemplates,
+        callers: Callers,
+        work: Work,
+        request_class: type[RecognizedRequest],
+        reflected: Callable[[bytes | None], bytes],
+    ) -> None:
+        """
+        Args:
+            request_class: what answers recognised requests.
+            reflected: the header lines that an Origin causes.
+        """
+        self.app = app
+        self.templates = templates
+        self.callers = callers
+        self.work = work
+        self.request_class = request_class
+        self.reflected = reflected
+
+    def recognizer(self, context: RequestContext, peer: str) -> Recognizer | None:
+        """What recognises requests that look like this one, of a peer; None while there is no template of it."""
+        template = self.templates.of(context.request)
+        return None if template is None else Recognizer(self, template, context, peer)
+
+
+class Recognizer:
+    """Recognises the next requests of one connection."""
+
+    __slots__ = (
+        "_client",
+        "_fast_path",
+        "_forwarded",
+        "_get",
+        "_get_by_body",
+        "_match",
+        "_peer",
+        "_reflected",
+        "_request",
+        "_template",
+    )
+
+    def __init__(self, fast_path: FastPath, template: RequestTemplate, context: RequestContext, peer: str) -> None:
+        fields = context.request.fields
+        self._fast_path = fast_path
+        self._template = template
+        self._match = template.match
+        self._get = None if template.has_body else fast_path.work.cache.get
+        self._get_by_body = fast_path.work.cache.get_by_body
+        self._client = context.client
+        self._peer = peer
+        self._reflected = fast_path.reflected(fields.origin)
+        # Where a trusted peer names the clients, each request is charged to its own.
+        names_client = fields.forwarded_for is not None and not context.client.token
+        self._forwarded = fast_path.callers.forwarded if names_client and fast_path.callers.trusts(peer) else None
+        self._request = fast_path.request_class(fast_path.work, fast_path.app, context.connection, template)
+
+    def recognize(self, data: bytes, order: list[PendingResponse]) -> bool:
+        """Take ``data`` if it is a request like the last one; False: it has to be parsed.
+
+        ``order``: the responses that the connection owes, of which there are none now: one object serves all recognised
+        requests in turn.
+        """
+        match = self._match(data)
+        if match is None:
+            return False
+        line, forwarded_for, request_id, body, _ = match
+        get = self._get
+        cached = get(line) if get is not None else self._get_by_body(line, body)
+        forwarded = self._forwarded
+        client = self._client if forwarded is None else forwarded(self._peer, forwarded_for)
+        if cached is None or (cached.required_scope is not None and cached.required_scope not in client.scopes):
+            return self._miss(match)
+        request = self._request
+        request.client = client
+        request.cached = cached
+        request.match = match
+        # The template matches only a request id that is echoed.
+        request.header_lines = self._reflected + b"X-Request-Id: %b\r\n" % request_id if request_id else self._reflected
+        order.append(request)
+        request.submit(request)
+        return True
+
+    def _miss(self, match: TemplateMatch) -> bool:
+        """Hand the connection a request that the cache does not answer; False: the parser has to judge its line."""
+        request = self._template.request(match)
+        if request is None:
+            return False
+        client = self._client
+        fast_path = self._fast_path
+        if self._forwarded is not None or client.token:
+            # A token is read again, and the request charged to the address where it is refused.
+            client = fast_path.callers.of_address(self._peer, request.fields.forwarded_for)
+        connection = self._request.connection
+        connection.take(RequestContext(fast_path.app, connection, request, client, fast_path.work.monotonic()))
+        return True

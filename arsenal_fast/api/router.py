@@ -1,0 +1,92 @@
+"""Which handler answers a request: a pure look-up in a table of routes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from arsenal_fast.http.request import Request
+
+API: Final = b"/api/v1/"
+"""Below this every request is charged, also one that finds nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A route's documentation; schema names stand in :mod:`arsenal_fast.api.schemas`."""
+
+    summary: str
+    description: str = ""
+    tag: str = "identities"
+    parameters: tuple[str, ...] = ()
+    """Names of query or header parameters."""
+    body: str | None = None
+    """Schema of the JSON request body."""
+    answers: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    """Status -> (description, names of schemas or media types, comma apart; empty where there is no body)."""
+    scope: str | None = None
+    """What a service token must allow, where the request needs one; None: it never does."""
+    by_token_only: bool = False
+    """Whether every request needs a service token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One row of the table. ``limited``: a request is charged to its client before the handler runs."""
+
+    method: str
+    path: str
+    handler: Callable[..., Any]
+    """``handler(services, context)``: responds, now or later; or a coroutine function that does."""
+    limited: bool = False
+    operation: Operation | None = None
+    """None: not part of the documented API (assets of the pages)."""
+    heavy: bool = False
+    """Whether a response costs so much that other connections have their turn after it."""
+    rows: Callable[[Request], int] | None = None
+    """Tells how many rows a request is about at most, without reading it; None: one."""
+
+
+class Router:
+    """Finds the route of a request; there is one for every request, refusals included."""
+
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        *,
+        not_found: Callable[..., Any],
+        not_allowed: Callable[..., Any],
+        options: Callable[..., Any],
+    ) -> None:
+        """The handlers answer what the table does not have: an unknown path, a wrong method, OPTIONS."""
+        self.routes = routes
+        self._by_method = {
+            (method, route.path.encode("ascii")): route
+            for route in routes
+            for method in ((b"GET", b"HEAD") if route.method == "GET" else (route.method.encode("ascii"),))
+        }
+        self._paths = {path for _, path in self._by_method}
+        self._options = Route("OPTIONS", "(options)", options)
+        self._not_found = _both("(unmatched)", not_found)
+        self._not_allowed = _both("(unmatched)", not_allowed)
+
+    def match(self, method: bytes, path: bytes) -> Route:
+        """Return the route of a decoded path."""
+        route = self._by_method.get((method, path))
+        if route is not None:
+            return route
+        if method == b"OPTIONS" and (path == b"*" or path in self._paths or path.startswith(API)):
+            return self._options
+        charged = path.startswith(API)
+        return (self._not_allowed if path in self._paths else self._not_found)[charged]
+
+    def allowed_methods(self, path: bytes) -> str:
+        """Return the value of ``Allow`` for a decoded path (RFC 9110 10.2.1)."""
+        methods = [method.decode() for method, known in self._by_method if path in (known, b"*")]
+        return ", ".join(sorted({*methods, "OPTIONS"}))
+
+
+def _both(path: str, handler: Callable[..., Any]) -> tuple[Route, Route]:
+    """A route that is free and one that is charged."""
+    return Route("", path, handler), Route("", path, handler, limited=True)

@@ -1,0 +1,115 @@
+"""What the handlers of one worker work with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from arsenal_fast.api.admission import Admission
+from arsenal_fast.api.clock import ResponseClock
+from arsenal_fast.api.context import RequestContext
+from arsenal_fast.api.cors import Cors
+from arsenal_fast.api.fastpath.response_cache import ResponseCache
+from arsenal_fast.api.fastpath.write_batch import WriteBatch
+from arsenal_fast.api.gate import Gate
+from arsenal_fast.api.router import Router
+from arsenal_fast.api.settings import Settings
+from arsenal_fast.api.totals import Totals
+from arsenal_fast.http.grammar import METHODS
+from arsenal_fast.http.query import unescape
+from arsenal_fast.http.request import Request
+from arsenal_fast.identity.runs import draw_run
+from arsenal_fast.observability.metrics import Metrics
+from arsenal_fast.registry.cache import IdentityCache
+from arsenal_fast.registry.issuer import Issuer
+from arsenal_fast.registry.lookup import Lookup
+from arsenal_fast.registry.revoke import Revoker
+from arsenal_fast.stores.ports import Backend, Ledger, TokenKeys
+
+_METHODS: Final = {method: method.decode("ascii") for method in METHODS}
+
+
+class AccessLog(Protocol):
+    """Takes every response; decides for itself what it writes."""
+
+    def __call__(self, request: Request, client: str, status: int, seconds: float) -> None: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Services:
+    """The collaborators of one worker, and where it is in its life.
+
+    Put together by :func:`arsenal_fast.api.compose`.
+    """
+
+    settings: Settings
+    router: Router
+    backend: Backend
+    ledger: Ledger | None
+    keys: TokenKeys
+    metrics: Metrics
+    clock: ResponseClock
+    cors: Cors
+    write_batch: WriteBatch
+    identities: IdentityCache
+    issuer: Issuer
+    lookup: Lookup
+    revoker: Revoker
+    admission: Admission
+    gate: Gate
+    """What batches and lists wait at."""
+    response_cache: ResponseCache
+    openapi: Callable[[], bytes]
+    """Makes the OpenAPI document, JSON."""
+    call_soon: Callable[[Callable[[], None]], object]
+    """Calls back at the end of this turn of the event loop."""
+    monotonic: Callable[[], float]
+    now: Callable[[], float]
+    """The wall clock, seconds since the epoch."""
+    random: Callable[[int], bytes]
+    """So many octets of the system's generator."""
+    snapshots: Callable[[], Iterable[bytes]]
+    """The counts of the other workers, for a scrape."""
+    access_log: AccessLog | None
+    totals: Totals = field(init=False)
+    """The sum over the workers, as it is shown; set by the composition."""
+    started_at_s: float = 0.0
+    ready: bool = False
+    """Set by the server once it listens."""
+    draining: bool = False
+    """Set on SIGTERM: responses close their connections, health says so."""
+
+    def now_ms(self) -> int:
+        """The wall clock in milliseconds."""
+        return int(self.now() * 1000)
+
+    def draw_run(self) -> str:
+        """A run that nobody else has or can guess."""
+        return draw_run(self.now_ms(), self.random)
+
+    def ended(self, context: RequestContext, status: int, seconds: float) -> None:
+        """Count a response and log it."""
+        route, request = context.route, context.request
+        method = _METHODS.get(request.method, "OTHER")
+        self.metrics.observe("(unmatched)" if route is None else route.path, method, status, seconds)
+        if self.access_log is not None:
+            self.access_log(request, context.client.key, status, seconds)
+
+    @property
+    def status(self) -> str:
+        """``healthy``, ``degraded`` (serving without its shared state) or ``unhealthy`` (not to be sent traffic)."""
+        if self.draining or not self.ready:
+            return "unhealthy"
+        whole = self.backend.healthy and (self.ledger is None or self.ledger.healthy)
+        return "healthy" if whole else "degraded"
+
+    @property
+    def ledger_status(self) -> str:
+        """One word."""
+        return "disabled" if self.ledger is None else self.ledger.status
+
+
+def decoded(path: bytes) -> bytes:
+    """A path without escapes; raises ValueError where it can't be read."""
+    return unescape(path).encode() if b"%" in path else path

@@ -1,0 +1,89 @@
+"""Revokes: one identity by a floor, a prefix or everything by an epoch. In force when the shared store has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from arsenal_fast.identity.grammar import Identity
+from arsenal_fast.identity.revocation import Revoked
+from arsenal_fast.identity.validity import Life
+from arsenal_fast.ledger.model import RevocationRow
+from arsenal_fast.observability.metrics import Metrics
+from arsenal_fast.registry.cache import IdentityCache
+from arsenal_fast.registry.issuer import AuditContext
+from arsenal_fast.registry.lookup import Lookup
+from arsenal_fast.replies import reply
+from arsenal_fast.stores.ports import Ledger, Revocations
+from arsenal_fast.tokens.claims import IdentityToken
+
+
+class Revoker:
+    """Ends lives before their time."""
+
+    def __init__(
+        self,
+        *,
+        revocations: Revocations,
+        ledger: Ledger | None,
+        cache: IdentityCache,
+        lookup: Lookup,
+        now: Callable[[], float],
+        metrics: Metrics,
+    ) -> None:
+        """``now``: wall clock, seconds since the epoch."""
+        self._revocations = revocations
+        self._ledger = ledger
+        self._cache = cache
+        self._lookup = lookup
+        self._now = now
+        self._metrics = metrics
+
+    async def revoke(self, identity: Identity, token: IdentityToken | None, audit: AuditContext) -> Revoked | None:
+        """End all lives of an identity up to now; None: the store is away and nothing was done."""
+        claimed_ms = None if token is None else token.generated_ms
+        states, _ = await self._lookup.find((identity,), claimed_ms=claimed_ms)
+        state = states[0]
+        life = None if state is None else state.life
+        if token is not None:
+            own = Life(token.generated_ms, token.expires_s * 1000)
+            if state is not None and own.generated < state.dead_before_ms:
+                # The token of a life that was revoked has no say about the one that came after it.
+                return Revoked(known=True, life=own, floor=state.dead_before_ms - 1, already=True)
+            life = life or own
+        revoked: Revoked | None = await reply(self._revocations.revoke, identity.id, life)
+        if revoked is None or not revoked.known:
+            return revoked
+        self._cache.invalidate([identity.id])
+        at_ms = revoked.floor
+        if revoked.already:
+            at_ms = int(self._now() * 1000)  # a second request to revoke is an event of this moment
+        else:
+            self._metrics.identity_revoked += 1
+        await self._record(
+            RevocationRow("revoked", at_ms, revoked.floor + 1, audit.caller, audit.request_id, *identity)
+        )
+        return revoked
+
+    async def revoke_before(self, prefix: str | None, before_ms: int, audit: AuditContext) -> int | None:
+        """End all lives of a prefix, or of everything, that began before a moment; returns the epoch (ms) in force.
+
+        None: the store is away and nothing was done.
+        """
+        epoch_ms: int | None = await reply(self._revocations.set_epoch, prefix, before_ms)
+        if epoch_ms is None:
+            return None
+        self._cache.sync.learn_epochs({prefix or "": epoch_ms})
+        self._cache.invalidate(None)
+        self._metrics.identity_revoked += 1
+        at_ms = int(self._now() * 1000)
+        if prefix is None:
+            row = RevocationRow("revoked_all", at_ms, before_ms, audit.caller, audit.request_id, None)
+        else:
+            row = RevocationRow("revoked_prefix", at_ms, before_ms, audit.caller, audit.request_id, prefix)
+        await self._record(row)
+        return epoch_ms
+
+    async def _record(self, row: RevocationRow) -> None:
+        """Write a revocation; it is in force already, so a ledger that is away does not take it back."""
+        if self._ledger is not None:
+            await reply(self._ledger.revoke, row)

@@ -1,0 +1,63 @@
+"""``await`` for ports that call back: coroutines that need no event loop and no task.
+
+``await reply(store.find, ids)`` calls ``store.find(ids, done)`` and goes on, within ``done``, when the answer is there.
+:func:`run` starts such a coroutine. Nothing is scheduled: a coroutine goes on in the very call that brings its answer,
+so the order of events is that of the callbacks, and tests need no loop.
+"""
+
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Final, Generic, TypeVar
+
+T = TypeVar("T")
+
+_UNANSWERED: Final = object()
+
+
+class Reply(Generic[T]):
+    """One answer that comes by callback, perhaps before anybody waits for it. A second answer is ignored."""
+
+    __slots__ = ("_answer", "_resume")
+
+    def __init__(self) -> None:
+        self._answer: Any = _UNANSWERED
+        self._resume: Callable[[], None] | None = None
+
+    def __call__(self, answer: T) -> None:
+        if self._answer is not _UNANSWERED:
+            return
+        self._answer = answer
+        resume, self._resume = self._resume, None
+        if resume is not None:
+            resume()
+
+    def __await__(self) -> Generator["Reply[T]", None, T]:
+        if self._answer is _UNANSWERED:
+            yield self
+        answer: T = self._answer
+        return answer
+
+    def when_answered(self, resume: Callable[[], None]) -> None:
+        """Call ``resume`` once, within the call that brings the answer."""
+        self._resume = resume
+
+
+def reply(ask: Callable[..., None], *arguments: Any) -> Reply[Any]:
+    """Call ``ask(*arguments, done)`` and return what can be awaited: the one argument of ``done``."""
+    answer: Reply[Any] = Reply()
+    ask(*arguments, answer)
+    return answer
+
+
+def run(coroutine: Coroutine[Reply[Any], None, None], failed: Callable[[Exception], None]) -> None:
+    """Run a coroutine up to its first missing answer, and from there on as the answers come.
+
+    ``failed``: takes what the coroutine raises, within the handling of that exception.
+    """
+    try:
+        waited_for = coroutine.send(None)
+    except StopIteration:
+        return
+    except Exception as error:
+        failed(error)
+        return
+    waited_for.when_answered(lambda: run(coroutine, failed))
