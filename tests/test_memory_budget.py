@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arsenal_fast import memory_budget
-from arsenal_fast.api.fastpath.render import Record
+from arsenal_fast.api.fastpath.endpoints import Endpoint
+from arsenal_fast.api.fastpath.render import CachedVerdict, RenderedIdentity
 from arsenal_fast.config import load as configuration
 from arsenal_fast.config.load import load
 from arsenal_fast.identity.grammar import MAX_ID
@@ -113,25 +114,35 @@ def test_what_can_not_be_kept_is_told(
     assert list(faults(budget * MIB, bound, workers, connections=connections)) == sentences
 
 
+ISSUE: Final = Endpoint("GET", "/api/v1/id")
+
+
+def rendered(name: str) -> RenderedIdentity:
+    """An identity with everything that is ever rendered of it."""
+    record = RenderedIdentity(name, None, KEYS.sign_identity, ISSUE)
+    record.life = Life(1_763_805_600_000, 1_763_809_200_000)
+    for _ in range(2):  # what is rendered is kept from the second time on
+        record.response()
+        record.row()
+    return record
+
+
 @pytest.mark.parametrize("name", [identity(7), "player-00000007@sports.api.yourbook.com/v1:id"])
 def test_a_record_weighs_at_least_what_it_holds(name: str) -> None:
-    record = Record(name, KEYS.sign_identity)
-    record.begin(Life(1_763_805_600_000, 3_600_000))
-    record.keep_answer()
-    held = len(record.tail) + len(record.batch_row()) + len(record.validation()) + 2 * len(name)
+    record = rendered(name)
+    held = len(record.response()) + len(record.row()) + CachedVerdict(record, ISSUE).octets + 2 * len(name)
     weight = memory_budget.weigh_record(name, record)
     assert held < weight < 3 * held
 
 
 def test_a_record_that_is_forgotten_holds_nothing_rendered() -> None:
     """Request lines, verdicts and batches still refer to it, and there are many more of them."""
-    record = Record("player-7@sports.api.yourbook.com/v1:id", KEYS.sign_identity)
-    record.begin(Life(1_763_805_600_000, 3_600_000))
-    record.keep_answer()
-    record.batch_row()
-    record.validation()
+    record = rendered("player-7@sports.api.yourbook.com/v1:id")
+    assert record.is_kept
+    assert record.kept_row
     record.forget()
-    assert (record.tail, record.row, record.unstamped) == (b"", b"", b"")
+    assert not record.is_kept
+    assert not record.kept_row
 
 
 def test_long_identities_are_remembered_within_their_octets() -> None:
@@ -145,7 +156,7 @@ def test_long_identities_are_remembered_within_their_octets() -> None:
         target = f"/api/v1/id?prefix={prefix}&run={run}&domain={domain}&version={version.removesuffix(':id')}"
         client.send(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         assert client.answers("GET")[0].status == 200
-    records = rig.service.directory.records
+    records = rig.service.identities
     assert 40 <= len(records) <= 84
 
 

@@ -165,9 +165,7 @@ class RequestContext(PendingResponse):
         assert route is not None
         if self.refusal is not None:
             self.refuse(self.refusal)  # not raised: a stored exception that is raised holds the frame that holds it
-        elif route.rows is not None and (rows := route.rows(self.request)) > 1:
-            self.app.services.gate.enter(self, rows)
-        else:
+        elif route.rows is None or (rows := route.rows(self.request)) < 2 or self.app.services.gate.admits(self, rows):
             self.work()
 
     def work(self) -> None:

@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from arsenal_fast.api.json_body import check_repeated, pointer
 from arsenal_fast.api.repeated_members import MAX_NAMED
 from arsenal_fast.errors import ProblemError
-from arsenal_fast.http.limits import Limits
-from arsenal_fast.http.template import Shapes
 from tests.support.rig import Answer, Client, Rig, request
 
 PATH = "/api/v1/identities"
@@ -140,8 +138,7 @@ def test_a_gzip_body_is_refused_for_its_coding_and_not_for_its_octets() -> None:
 @pytest.mark.parametrize("between", ["", "X-Request-Id: r{}\r\n"])
 def test_a_remembered_body_with_a_coding_is_refused_as_any_other(between: str) -> None:
     """The body has been answered from memory and the fields have matched: the coding is looked at all the same."""
-    rig = Rig()
-    rig.listener.shapes = Shapes(Limits(), worthwhile=1)
+    rig = Rig(worthwhile=1)
     client = rig.connect()
     rig.get("/api/v1/id?prefix=player&run=1")
     body = '{"identity":"player-1@sports.api.yourbook.com/v1:id"}'

@@ -16,8 +16,6 @@ import pytest
 from arsenal_fast.api.admission import OnFailure
 from arsenal_fast.api.routes import ROUTES
 from arsenal_fast.http.grammar import METHODS
-from arsenal_fast.http.limits import Limits
-from arsenal_fast.http.template import Shapes
 from arsenal_fast.ratelimit.quota import Quota
 from tests.support.ledgers import Book, SwitchedLedger
 from tests.support.rig import Rig, request
@@ -255,16 +253,15 @@ WORKERS: dict[str, dict[str, Any]] = {
 }
 
 
-def worker(settings: dict[str, Any] | None = None, ledger: bool = False, fast_path: bool | None = None) -> Rig:
+def worker(settings: dict[str, Any] | None = None, ledger: bool = False, fast_path: bool = True) -> Rig:
     values = {"quota": ENOUGH, "protected_prefixes": frozenset({"vip"}), "origins": ("https://a.example", "https://b")}
-    rig = Rig(
+    return Rig(
         settings={**values, **(settings or {})},
         ledger=SwitchedLedger(Book()) if ledger else None,
         switched=True,
         fast_path=fast_path,
+        worthwhile=1,
     )
-    rig.listener.shapes = Shapes(Limits(), worthwhile=1)
-    return rig
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from arsenal_fast.api import telemetry
 from arsenal_fast.api.totals import KEPT_S, Totals
-from arsenal_fast.observability import telemetry
 from arsenal_fast.observability.multiprocess import SharedCounters
 from arsenal_fast.server.supervisor import SNAPSHOT_SIZE
 from tests.support.rig import Answer, Rig, request

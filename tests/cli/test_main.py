@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-import arsenal_fast
+from arsenal_fast import server
 from arsenal_fast.cli import main as cli
 from arsenal_fast.config.load import Config
 from arsenal_fast.config.schema import TABLE
@@ -44,7 +44,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Callable[[Serve], None]:
         module.rehearse = lambda config: None
         module.serve = serve
         monkeypatch.setitem(sys.modules, "arsenal_fast.server.worker", module)
-        monkeypatch.setattr(arsenal_fast, "worker", module, raising=False)
+        monkeypatch.setattr(server, "worker", module, raising=False)
 
     return put
 
@@ -215,7 +215,7 @@ def test_a_reader_that_leaves_early_is_no_traceback() -> None:
 
 def test_a_command_imports_only_what_it_needs() -> None:
     code = (
-        "import sys; from arsenal_fast import cli; cli.main(['check']);"
+        "import sys; from arsenal_fast.cli import main; main.main(['check']);"
         "print(*{'asyncio', 'uvloop', 'ssl', 'orjson', 'hiredis'} & set(sys.modules), file=sys.stderr)"
     )
     assert program("-c", code).stderr.strip() == ""

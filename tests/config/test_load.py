@@ -14,7 +14,7 @@ from arsenal_fast.config.schema import TABLE
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.stores.redis.url import parse_url
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 KEY = "Zm9ydHktZWlnaHQgb2N0ZXRzIG9mIG5vYm9keSdzIGJ1c2luZXNz"
 PRODUCTION = {
     "NODE_ENV": "production",

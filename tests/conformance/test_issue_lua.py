@@ -72,7 +72,7 @@ class Scripts:
         return self._epoch(self.now * 1000, [REVISION, LOG, EPOCHS], [revision + 1, *pairs])[0]
 
     def changes(self, since: int) -> Changes:
-        package = Path(arsenal_fast.__file__).parent / "redis"
+        package = Path(arsenal_fast.__file__).parent / "stores/redis"
         text = (package / "revision.lua").read_text() + (package / "changes.lua").read_text()
         changes = read_changes(self.server.command("EVAL", text, 3, REVISION, LOG, EPOCHS, since), 3)
         assert changes is not None

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 import arsenal_fast
-from arsenal_fast.api.app import Service
+from arsenal_fast.api.compose import compose
 from arsenal_fast.api.settings import Settings
 from arsenal_fast.http.limits import Limits
 from arsenal_fast.ledger.backend import Ledger
@@ -88,27 +88,33 @@ def collector_off() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def serving(
-    url: str, ledger_url: str, tls: ssl.SSLContext | None
-) -> AsyncIterator[tuple[Service, Listener, int]]:
+async def serving(url: str, ledger_url: str, tls: ssl.SSLContext | None) -> AsyncIterator[tuple[Listener, int]]:
     spare = MemoryBackend(lambda: time.monotonic_ns() // 1000, lambda: time.time_ns() // 1_000_000)
     backend, ledger = RedisBackend(url, jitter=lambda: 0.5), Ledger(ledger_url)
     settings = Settings(
         version="v0", domain="sports.api.yourbook.com", base_url="http://localhost:3655", quota=Quota(100_000, 3600)
     )
     call_soon = asyncio.get_running_loop().call_soon
-    service = Service(
-        settings, backend, spare, KEYS, ledger, call_soon=call_soon, monotonic=time.monotonic, now=time.time
+    app = compose(
+        settings,
+        backend,
+        spare,
+        KEYS,
+        ledger,
+        limits=Limits(),
+        call_soon=call_soon,
+        monotonic=time.monotonic,
+        now=time.time,
     )
-    listener = Listener(service, limits=Limits(), timeouts=Timeouts(), max_connections=1000)
+    listener = Listener(app, limits=Limits(), timeouts=Timeouts(), max_connections=1000)
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     await backend.start()
     await ledger.start()
     await listener.start(listening, tls)
-    service.ready = True
+    app.services.ready = True
     try:
-        yield service, listener, listening.getsockname()[1]
+        yield listener, listening.getsockname()[1]
     finally:
         await listener.stop(asyncio.get_running_loop().time() + 5)
         await ledger.close()
@@ -137,7 +143,7 @@ def test_no_cycle_is_left_over_real_sockets_and_stores(
         there = pair.trusting
 
     async def scenario() -> None:
-        async with serving(redis.url, sqlite_url, here) as (_, listener, port):
+        async with serving(redis.url, sqlite_url, here) as (listener, port):
             await send_all(port, there)  # imports and caches come with the first
             await until(lambda: not listener._connections)
             with collector_off():

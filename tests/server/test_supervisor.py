@@ -22,7 +22,9 @@ PATIENCE = 20  # seconds after which a test fails instead of hanging
 
 PROGRAM = """
 import os, select, signal, sys
-from arsenal_fast import config, logs, supervisor
+from arsenal_fast import config
+from arsenal_fast.observability import logs
+from arsenal_fast.server import supervisor
 
 SIGNALS = {signal.SIGTERM, signal.SIGHUP, signal.SIGINT}
 

@@ -58,7 +58,7 @@ READ = IdentityToken(IDENTITY, LIFE.generated, LIFE.expires // 1000)
 LONG_LIFE = Life(1_000, 4_000_000_000_000)
 """Good by the library's own clock, whenever a test runs."""
 
-PAGE = Path(__file__).parents[1] / "docs" / "identity-and-trust.md"
+PAGE = Path(__file__).parents[2] / "docs" / "identity-and-trust.md"
 
 
 def verify(keys: Keys, kind: str, token: str) -> IdentityToken | ServiceToken | Refusal:

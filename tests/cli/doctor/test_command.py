@@ -15,7 +15,7 @@ from tests.support.service import command
 
 pytestmark = pytest.mark.integration
 
-PAGE = Path(__file__).parents[2] / "docs" / "doctor.md"
+PAGE = Path(__file__).parents[3] / "docs" / "doctor.md"
 
 LINE = re.compile(r"(ok  |skip|warn|fail)  ([a-z-]+) +  ?(.+)")
 

@@ -16,7 +16,7 @@ from arsenal_fast.ledger import postgres, sqlite
 from tests.cli.doctor.conftest import Configured
 from tests.support.postgres_server import PostgresServer
 
-FIXTURES = Path(__file__).parents[1] / "ledger" / "fixtures"
+FIXTURES = Path(__file__).parents[2] / "ledger" / "fixtures"
 
 
 def found(configured: Configured, url: str, **variables: str) -> Finding:

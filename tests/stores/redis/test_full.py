@@ -18,7 +18,7 @@ from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.integration
 
-CONF: Final = Path(__file__).parents[2] / "deploy/redis/redis.conf"
+CONF: Final = Path(__file__).parents[3] / "deploy/redis/redis.conf"
 QUOTA: Final = Quota(100, 3600)
 MONTH: Final = 2_592_000_000  # ms
 FLOOD: Final = 80_000  # identities: more than twice what 8 MB hold
