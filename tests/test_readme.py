@@ -1,11 +1,18 @@
-"""What the README says is what the program does."""
+"""What the README and the other pages say is what is there."""
 
 import re
 from pathlib import Path
 
+import pytest
+
 from arsenal_fast.config.load import markdown_table
 
 ROOT = Path(__file__).parents[1]
+DECISIONS = ROOT / "docs" / "decisions"
+RECORDS = sorted(path for path in DECISIONS.glob("*.md") if path.name != "README.md")
+
+_FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\((?!https?://)([^)#]*)(?:#([^)]+))?\)")
 
 
 def test_the_configuration_table_is_the_one_of_the_program() -> None:
@@ -13,6 +20,30 @@ def test_the_configuration_table_is_the_one_of_the_program() -> None:
 
 
 def test_every_link_into_the_repository_leads_somewhere() -> None:
-    for page in (ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md")):
-        for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+    for page in (ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md")):
+        for target, anchor in _LINK.findall(_text(page)):
+            path = page.parent / target if target else page
+            assert path.exists(), f"{page.name} links to {target}"
+            if anchor and path.suffix == ".md":
+                assert anchor in _anchors(path), f"{page.name} links to {target}#{anchor}"
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda path: path.stem)
+def test_a_decision_has_its_parts_and_its_line_in_the_list(record: Path) -> None:
+    headings = re.findall(r"^#+ (.*)$", record.read_text(), re.MULTILINE)
+    assert headings[1:] == ["Context", "Decision", "Consequence"]
+    assert f"| [{headings[0]}]({record.name}) |" in (DECISIONS / "README.md").read_text()
+
+
+def test_decisions_are_numbered_without_a_gap() -> None:
+    assert [int(record.name[:4]) for record in RECORDS] == list(range(1, len(RECORDS) + 1))
+
+
+def _text(page: Path) -> str:
+    return _FENCED.sub("", page.read_text())
+
+
+def _anchors(page: Path) -> set[str]:
+    """The anchors that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", _text(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -3,7 +3,8 @@
 * WAL, so that readers and a backup never hold up the writer; ``BEGIN IMMEDIATE``, so that what was read
   within a transaction is still so when it commits: arbitration is plain Python between a read and a write.
 * ``synchronous=FULL``: a commit is on the disk, not only with the kernel. ``kill -9`` would need no more than
-  NORMAL, a power cut does; group commit pays for it once per group (docs/architecture.md has the figures).
+  NORMAL, a power cut does; group commit pays for it once per group (figures:
+  docs/decisions/0008-ledger-writer-thread.md).
 * A group crosses into SQLite a few times, not once per row: each crossing gives up the interpreter's lock,
   and a busy event loop would take its time to hand it back. Hence statements with many rows of values,
   and answers folded into one JSON text.

@@ -22,7 +22,7 @@ PATIENCE = 20  # seconds after which a test fails instead of hanging
 
 PROGRAM = """
 import os, select, signal, sys
-from arsenal_fast import config
+from arsenal_fast.config.load import load
 from arsenal_fast.observability import logs
 from arsenal_fast.server import supervisor
 
@@ -100,7 +100,7 @@ if environ.pop("stop", None):
     os.fork = stopped_at_a_fork
 supervisor.STOP_MARGIN = float(environ.pop("margin", "60"))
 supervisor.FIRST_PAUSE = 0.001
-settings = config.load({"REDIS_URL": "redis://nowhere", "WORKERS": "2", "DRAIN_SECONDS": "0", **environ})
+settings = load({"REDIS_URL": "redis://nowhere", "WORKERS": "2", "DRAIN_SECONDS": "0", **environ})
 logs.setup(settings)
 status = supervisor.run(settings, globals()[sys.argv[1]])
 say("done", status)
