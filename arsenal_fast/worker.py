@@ -246,7 +246,7 @@ class _Worker:
         try:
             # A context of its own first: loading a bad pair into the one in use would leave it half changed.
             tls_context(config)
-            self._tls.load_cert_chain(config.tls_cert_file, config.tls_key_file)
+            self._tls.load_cert_chain(config.tls_cert_file, config.tls_key_file, _no_password)
         except (ConfigurationError, OSError) as error:
             log.error("the renewed certificate can't be used, the old one stays: %s", error)
         else:
@@ -365,6 +365,15 @@ def _bind(config: Config) -> socket.socket:
     return listening
 
 
+class _EncryptedKeyError(Exception):
+    """OpenSSL wants a password for the key."""
+
+
+def _no_password() -> bytes:
+    """Raise, where OpenSSL would ask on the terminal and the event loop would stand still."""
+    raise _EncryptedKeyError
+
+
 def tls_context(config: Config) -> ssl.SSLContext | None:
     """Return what TLS is spoken with, None without it; raises ConfigurationError where the pair can't be used."""
     if not config.tls:
@@ -376,7 +385,9 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
     try:
-        context.load_cert_chain(config.tls_cert_file, config.tls_key_file)
+        context.load_cert_chain(config.tls_cert_file, config.tls_key_file, _no_password)
+    except _EncryptedKeyError:
+        raise ConfigurationError(["TLS_KEY_FILE is encrypted and nobody can type its password: decrypt it."]) from None
     except (OSError, ssl.SSLError) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or "unreadable"
         raise ConfigurationError([f"TLS_CERT_FILE and TLS_KEY_FILE can't be used together: {reason}."]) from None
