@@ -37,6 +37,7 @@ from arsenal_fast.limiting.quota import Quota
 from arsenal_fast.memory import MemoryBackend
 from arsenal_fast.metrics import ProcessFigures
 from arsenal_fast.redis.backend import RedisBackend
+from arsenal_fast.server.bounds import Bounds
 from arsenal_fast.server.listener import SPARE_DESCRIPTORS, Listener, Timeouts
 from arsenal_fast.service import telemetry
 from arsenal_fast.service.admission import OnFailure
@@ -99,6 +100,7 @@ class _Worker:
         self._tls = tls
         self._tls_seen = _modified(config)
         self._stop = asyncio.Event()
+        self._bounds = Bounds()
 
     async def run(self) -> int:
         config = self._config
@@ -128,6 +130,7 @@ class _Worker:
             now=time.time,
             snapshots=lambda: self._others(service),
             access_log=access,
+            gate_bounds=self._bounds.gate,
         )
         loop.add_signal_handler(signal.SIGHUP, self._reload_tls, service)
         service.metrics.process = _process_figures
@@ -147,6 +150,7 @@ class _Worker:
                 write=config.write_timeout,
             ),
             max_connections=_max_connections(config),
+            bounds=self._bounds,
         )
         await backend.start()
         if ledger is not None:

@@ -1,6 +1,8 @@
 """The sizes that one worker's connections may reach together and alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from arsenal_fast.service.gate import GateBounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +24,5 @@ class Bounds:
     were written and not read have the transport's bound, 64 KiB.)"""
     min_rate: int = 1024
     """Octets a second that a client must read, over the time for writing, while answers wait for it."""
+    gate: GateBounds = field(default_factory=GateBounds)
+    """Rows in work; to be handed to the service, too."""

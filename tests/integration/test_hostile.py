@@ -360,7 +360,8 @@ def lowest_free_descriptor(pid: int) -> int:
 def test_running_out_of_descriptors_is_survived_without_spinning() -> None:
     """None is spare: while the service runs, its limit is lowered to what it has open."""
 
-    async def scenario(pid: int, port: int) -> None:
+    async def scenario(service: ServiceProcess) -> None:
+        pid, port = service.pid, service.port
         soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         async with clients(port, 1) as (first,):
             assert (await first.ask(ID)).status == 200
@@ -387,7 +388,7 @@ def test_running_out_of_descriptors_is_survived_without_spinning() -> None:
             assert samples((await first.ask(METRICS)).text)["identity_descriptors_exhausted_total"] >= 1
 
     with ServiceProcess(**ENV) as service:
-        run(scenario(service.pid, service.port))
+        run(scenario(service))
 
 
 def test_connections_beyond_the_bound_are_answered_503_and_room_is_used_again() -> None:
