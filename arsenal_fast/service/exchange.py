@@ -114,9 +114,12 @@ class Exchange:
         """Call the route's handler, now or when the rows that it is about have their turn."""
         route = self.route
         assert route is not None
-        if route.rows is not None and self.refusal is None and (rows := route.rows(self.request)) > 1:
-            self.service.gate.enter(self, rows)
-        else:
+        if (
+            route.rows is None
+            or self.refusal is not None
+            or (rows := route.rows(self.request)) < 2
+            or self.service.gate.admits(self, rows)
+        ):
             self.work()
 
     def work(self) -> None:

@@ -40,7 +40,8 @@ class Share:
     def __init__(self, key: bytes) -> None:
         self.key = key
         self.rows = 0
-        self.waiting: deque[tuple[Work, int, float]] = deque()
+        self.waiting: deque[tuple[Work, int, float]] | None = None
+        """None before the first one waits."""
         self.queued = False
         """It is in the ring of those whose next request may begin."""
 
@@ -108,66 +109,66 @@ class Gate:
         """Rows in work."""
         return self._rows
 
-    def enter(self, work: Work, rows: int) -> None:
-        """Let a request begin, now or in its turn, or turn it away."""
+    def admits(self, work: Work, rows: int) -> bool:
+        """Whether a request may begin now; if not, it begins in its turn, or is turned away."""
         key = work.client.octets
         share = self._shares.get(key)
         if share is None:
             share = self._shares[key] = Share(key)
         bounds = self._bounds
-        if not share.waiting and not self._ring and self._has_room_for(share, rows) and self._has_time_for(rows):
-            self._begin(share, rows, work)
-        elif self._waiting >= bounds.waiting or len(share.waiting) >= bounds.waiting_of_client:
+        if not share.waiting and not self._ring and self._fits(share, rows):
+            self._rows += rows
+            self._turn += rows
+            share.rows += rows
+            work.place = (share, rows)
+            if not self._running:
+                self._run_soon()
+            return True
+        if share.waiting is None:
+            share.waiting = deque()
+        if self._waiting >= bounds.waiting or len(share.waiting) >= bounds.waiting_of_client:
             self._turn_away(work)
             self._forget(share)
         else:
             share.waiting.append((work, rows, self._monotonic()))
             self._waiting += 1
             self._queue(share)
+        return False
 
     def leave(self, place: Place) -> None:
         """The answer has left."""
         share, rows = place
         self._rows -= rows
         share.rows -= rows
-        self._metrics.rows_in_work = self._rows
         if share.waiting:
             self._queue(share)
-        else:
-            self._forget(share)
-        if self._ring:
+        elif not share.rows and not share.queued:
+            del self._shares[share.key]
+        if self._ring and not self._running:
             self._run_soon()
 
     def sweep(self, now_s: float) -> None:
-        """Turn away what has waited too long."""
+        """Turn away what has waited too long; to be called about twice a second."""
+        self._metrics.rows_in_work = self._rows
         if not self._waiting:
             return
         latest = now_s - self._bounds.wait_s
         for share in tuple(self._shares.values()):
             while share.waiting and share.waiting[0][2] <= latest:
-                work, _, _ = share.waiting.popleft()
-                self._waiting -= 1
+                work = share.waiting[0][0]
+                self._pop(share)
                 if not work.abandoned:
                     self._turn_away(work)
             self._forget(share)
 
-    def _has_room_for(self, share: Share, rows: int) -> bool:
+    def _fits(self, share: Share, rows: int) -> bool:
         bounds = self._bounds
-        return (not self._rows or self._rows + rows <= bounds.rows) and (
-            not share.rows or share.rows + rows <= bounds.rows_of_client
+        # One that is larger than a bound begins alone.
+        return (
+            (self._rows + rows <= bounds.rows or not self._rows)
+            and (share.rows + rows <= bounds.rows_of_client or not share.rows)
+            and (self._turn + rows <= bounds.rows_of_turn or not self._turn)
         )
-
-    def _has_time_for(self, rows: int) -> bool:
-        return not self._turn or self._turn + rows <= self._bounds.rows_of_turn
-
-    def _begin(self, share: Share, rows: int, work: Work) -> None:
-        self._rows += rows
-        share.rows += rows
-        self._turn += rows
-        self._metrics.rows_in_work = self._rows
-        self._run_soon()
-        work.place = (share, rows)
-        work.work()
 
     def _turn_away(self, work: Work) -> None:
         self._metrics.rows_refused += 1
@@ -194,25 +195,36 @@ class Gate:
         self._turn = 0
         ring = self._ring
         while ring:
-            share = ring[0]
-            if not share.waiting or (share.rows and share.rows + share.waiting[0][1] > self._bounds.rows_of_client):
-                ring.popleft().queued = False
+            share = ring.popleft()
+            share.queued = False
+            if not share.waiting:
                 self._forget(share)
                 continue
             work, rows, _ = share.waiting[0]
-            if not work.abandoned:
-                if not self._has_room_for(share, rows):
-                    return  # until something leaves
-                if not self._has_time_for(rows):
-                    self._run_soon()
-                    return
-            ring.popleft()
-            share.waiting.popleft()
-            self._waiting -= 1
-            share.queued = bool(share.waiting)
-            if share.queued:
-                ring.append(share)
-            if not work.abandoned:
-                self._begin(share, rows, work)
+            if work.abandoned:
+                self._pop(share)
+            elif self._fits(share, rows):
+                self._pop(share)
+                self._rows += rows
+                self._turn += rows
+                share.rows += rows
+                work.place = (share, rows)
+                work.work()
+            elif not share.rows or share.rows + rows <= self._bounds.rows_of_client:
+                # It is the worker that has no room or no time: the others wait behind it.
+                share.queued = True
+                ring.appendleft(share)
+                break
+            else:
+                continue
+            if share.waiting:
+                self._queue(share)
             else:
                 self._forget(share)
+        if self._turn:
+            self._run_soon()  # the next turn has time again
+
+    def _pop(self, share: Share) -> None:
+        assert share.waiting
+        share.waiting.popleft()
+        self._waiting -= 1

@@ -36,7 +36,8 @@ class Rig:
     def enter(self, name: str, rows: int) -> "Request":
         """A request; the first letter of its name is its client's."""
         request = Request(self, name)
-        self.gate.enter(request, rows)
+        if self.gate.admits(request, rows):
+            request.work()
         return request
 
 
@@ -62,10 +63,12 @@ def test_what_fits_begins_at_once() -> None:
     rig = Rig()
     requests = [rig.enter(name, 25) for name in ("a1", "a2", "b1")]
     assert rig.begun == ["a1", "a2", "b1"]
+    rig.gate.sweep(0.0)
     assert (rig.gate.rows, rig.metrics.rows_in_work) == (75, 75)
     for request in requests:
         request.leave()
     rig.settle()
+    rig.gate.sweep(0.0)
     assert (rig.gate.rows, rig.gate._shares, rig.gate._waiting, rig.metrics.rows_in_work) == (0, {}, 0, 0)
 
 
