@@ -15,7 +15,7 @@ from time import monotonic
 
 import pytest
 
-from tests.support.http_client import Client, Gone, clients, request
+from tests.support.http_client import Client, Gone, clients, request, samples
 from tests.support.loops import run, until
 from tests.support.service import ServiceProcess
 
@@ -23,6 +23,7 @@ pytestmark = pytest.mark.integration
 
 JSON = {"Content-Type": "application/json"}
 ID = request("GET", "/api/v1/id?prefix=player&run=1")
+METRICS = request("GET", "/api/metrics")
 LIVE = request("GET", "/api/health/live")
 HEALTH = request("GET", "/api/health")
 LARGE = request("GET", "/api/docs/swagger-ui-bundle.js")  # over a megabyte
@@ -359,7 +360,8 @@ def lowest_free_descriptor(pid: int) -> int:
 def test_running_out_of_descriptors_is_survived_without_spinning() -> None:
     """None is spare: while the service runs, its limit is lowered to what it has open."""
 
-    async def scenario(pid: int, port: int) -> None:
+    async def scenario(service: ServiceProcess) -> None:
+        pid, port = service.pid, service.port
         soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         async with clients(port, 1) as (first,):
             assert (await first.ask(ID)).status == 200
@@ -367,6 +369,7 @@ def test_running_out_of_descriptors_is_survived_without_spinning() -> None:
             try:
                 async with clients(port, 50) as refused:  # the kernel accepts them for the service
                     assert (await first.ask(ID)).status == 200
+                    await asyncio.to_thread(service.wait_for_log, "no file descriptor is left")
                     used, begun = cpu(pid), monotonic()
                     await first.quiet(0.5)
                     assert cpu(pid) - used < (monotonic() - begun) / 2, "it spins"
@@ -378,12 +381,14 @@ def test_running_out_of_descriptors_is_survived_without_spinning() -> None:
                             await client.answer()
             finally:
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+            await asyncio.to_thread(service.wait_for_log, "there are file descriptors again")
             async with clients(port, 10) as later:
                 for client in later:
                     assert (await client.ask(ID)).status == 200
+            assert samples((await first.ask(METRICS)).text)["identity_descriptors_exhausted_total"] >= 1
 
     with ServiceProcess(**ENV) as service:
-        run(scenario(service.pid, service.port))
+        run(scenario(service))
 
 
 def test_connections_beyond_the_bound_are_answered_503_and_room_is_used_again() -> None:

@@ -1,5 +1,6 @@
 """What a connection may make the worker hold, and for how long others wait for it."""
 
+import random
 from typing import Any
 
 import orjson
@@ -467,3 +468,88 @@ def test_the_state_is_shown() -> None:
         *("NEW", "READING_HEAD", "IDLE", "READING_BODY", "READING_BODY", "IDLE", "RESPONDING"),
         *("STALLED", "BACK_PRESSURED", "CLOSED"),
     ]
+
+
+# All together
+
+
+class Reader:
+    """Lets a client's transport fill, and reads from it."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.received = b""
+        self._write = client.transport.write
+        client.transport.write = self.write  # type: ignore[method-assign]
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._write(data)
+        self.client.transport.unsent = sum(map(len, self.client.transport.written))
+        if self.client.transport.unsent > 20_000:
+            self.client.connection.pause_writing()
+
+    def read(self) -> None:
+        self.received += self.client.take()
+        if self.client.transport.unsent:
+            self.client.transport.unsent = 0
+            self.client.connection.resume_writing()
+
+
+@pytest.mark.parametrize("losing", [False, True])
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_comes_in_whichever_order_every_request_is_answered_and_nothing_is_left_behind(  # noqa: PLR0912
+    seed: int, losing: bool
+) -> None:
+    draw = random.Random(seed)
+    rig = Rig(
+        settings=UNLIMITED,
+        switched=True,
+        bounds=Bounds(received=400_000, received_of_client=40_000, unsent=10 * MB, unsent_of_connection=50_000),
+        gate_bounds=GateBounds(rows=60, rows_of_client=40, rows_of_turn=30),
+    )
+    rig.shared.holding = rig.shared.admitting = True
+    kinds = [LIVE, METRICS, ID, batch(2), batch(25), request("POST", "/api/v1/validate", b" " * 9000)]
+    readers = [Reader(rig.connect(address(number % 3))) for number in range(8)]
+    sent = dict.fromkeys(readers, 0)
+    waiting = dict.fromkeys(readers, b"")
+    for _ in range(400):
+        reader = draw.choice(readers)
+        if losing and len(readers) > 1 and draw.random() < 0.02:
+            readers.remove(reader)
+            del waiting[reader]
+            reader.client.lose()
+            continue
+        step = draw.randrange(6)
+        if step == 0 and not waiting[reader]:
+            count = draw.randrange(1, 60)
+            waiting[reader] = b"".join(draw.choice(kinds) for _ in range(count))
+            sent[reader] += count
+        elif step == 1 and reader.client.transport.reading:
+            piece = draw.randrange(1, 20_000)
+            octets, waiting[reader] = waiting[reader][:piece], waiting[reader][piece:]
+            if octets:
+                reader.client.deliver(octets)
+        elif step == 2:
+            reader.read()
+        elif step == 3 and rig.shared.held:
+            rig.shared.release(draw.randrange(len(rig.shared.held)))
+        elif step == 4:
+            rig.turn()
+        else:
+            rig.advance(0.01)
+            rig.sweep()
+    while any(waiting.values()) or rig.soon or rig.shared.held or any(reader.client.octets for reader in readers):
+        for reader in readers:
+            if reader.client.transport.reading:
+                reader.client.deliver(waiting[reader][:20_000])
+                waiting[reader] = waiting[reader][20_000:]
+            reader.read()
+        rig.shared.release_all()
+        rig.turn()
+    for reader in readers:
+        assert reader.received.count(b"HTTP/1.1 ") == sent[reader], repr(reader.client.connection)
+        assert reader.received.count(b"HTTP/1.1 503") == 0
+        assert reader.client.connection.state in (State.IDLE, State.NEW)
+        assert reader.client.transport.reading
+    assert (rig.listener.room.octets, rig.listener.backlog.octets, rig.service.gate.rows) == (0, 0, 0)
+    assert (rig.service.gate._shares, rig.service.gate._waiting, rig.listener.room._waiting) == ({}, 0, {})
