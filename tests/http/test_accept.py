@@ -106,7 +106,7 @@ def test_a_field_of_the_largest_size_is_read() -> None:
     assert quality(accept, *HTML) == 0.1
 
 
-def test_no_more_is_read_of_a_huge_field_than_of_none() -> None:
+def test_no_more_is_read_of_a_huge_field_than_of_a_small_one() -> None:
     """Steps of the interpreter, which don't depend on what else the machine does."""
 
     def steps(**fields: str) -> int:
@@ -127,6 +127,5 @@ def test_no_more_is_read_of_a_huge_field_than_of_none() -> None:
             sys.settrace(None)
         return count
 
-    plain = steps()
     for octets in ("*/*;q=0.1,", "a/b;version=1,", ","):
-        assert steps(Accept=octets * (15_000 // len(octets))) < plain + 60
+        assert steps(Accept=octets * (15_000 // len(octets))) < steps(Accept=octets) + 20

@@ -8,9 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
 
-from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.server.flow import MAX_DROPPED
 from arsenal_fast.server.state import IDLE_GRACE_S, LINGER_S, State
 from arsenal_fast.server.tls import SLICE, TlsTransport
@@ -384,20 +382,6 @@ def test_of_tls_1_2_only_forward_secret_authenticated_suites_are_spoken(
 def rsa_pair(directory: Path) -> Pair:
     start = datetime.now(UTC) - timedelta(days=1)
     return make_pair(directory, start, start + timedelta(days=90), kind="rsa")
-
-
-def test_a_key_with_a_password_is_refused_and_not_asked_for(tmp_path: Path) -> None:
-    pair = good_pair(tmp_path)
-    key = serialization.load_pem_private_key(pair.key.read_bytes(), None)
-    pair.key.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.BestAvailableEncryption(b"secret"),
-        )
-    )
-    with pytest.raises(ConfigurationError, match="TLS_KEY_FILE is encrypted"):
-        context_of(pair)
 
 
 def test_renegotiation_and_old_versions_are_off(server: ssl.SSLContext) -> None:
