@@ -17,7 +17,6 @@ from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from arsenal_fast.identity.grammar import split
 from arsenal_fast.identity.history import LedgerRow
 from arsenal_fast.identity.life import DEFAULT_TTL, Issued, IssueRow, Life, Mode, Outcome
 from arsenal_fast.metrics import Metrics
@@ -318,11 +317,10 @@ def _id_of(row: _Row) -> str:
 
 def _ledger_row(row: _Row, issued: Issued) -> LedgerRow:
     order, index = row
-    identity, asker = order.ids[index], order.asker()
+    asker = order.asker()
     return LedgerRow(
         "renewed" if issued.outcome is Outcome.RENEWED else "issued",
-        identity,
-        *split(identity),
+        order.ids[index],
         issued.life,
         asker.environments[index] if asker.environments else None,
         asker.caller,
