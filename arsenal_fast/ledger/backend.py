@@ -21,7 +21,7 @@ from arsenal_fast.ledger.store import Reading as AuditRead
 from arsenal_fast.ledger.url import Address, SqliteAddress, parse_url
 
 TIMEOUT: Final = 1.0  # seconds that anybody waits for the ledger: a commit on a starved machine took over 0.25
-CAPACITY: Final = 100_000  # rows that may wait where nothing else is said; a worker gets its share of MEMORY_BUDGET
+CAPACITY: Final = 32 << 20  # octets of rows that may wait where nothing else is said: 100,000 of usual length
 MAX_LOOKUPS: Final = 10_000  # identities that may wait to be looked up: far more than can be within the time-out
 GAP: Final = 0.005  # seconds from one commit's begin to the next one's: what a row waits for company at most
 START_SECONDS: Final = 2.0  # that ``start`` waits for the database: then the service starts without it
@@ -45,7 +45,7 @@ class Ledger:
         max_rows: int = 0,
         opening: Callable[[str], Store] | None = None,
     ) -> None:
-        """``max_rows``: events that are kept, 0 for all.
+        """``capacity``: octets that what waits to be written may take. ``max_rows``: events that are kept, 0 for all.
 
         ``opening``: for tests: makes a store for ``write`` or ``read`` in place of the URL's.
         """

@@ -11,10 +11,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
+from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger.counters import Counters
 from arsenal_fast.ledger.errors import Busy, StoreError
+from arsenal_fast.ledger.model import LedgerRow
+from arsenal_fast.ledger.packed_rows import pack, unpack
 from arsenal_fast.ledger.store import Lives, Store
 from arsenal_fast.ledger.writer import MAX_ROWS, Entry, Job, StoreThread
+from arsenal_fast.memory_budget import LEDGER_ENTRY, LEDGER_ROW
 
 SLOW: Final = "The ledger does not answer in time."
 
@@ -62,8 +66,8 @@ class Lane:
             if self._timer is None:
                 self._timer = self._loop.call_at(entry.deadline, self._expire)
         else:
-            entry.told = True
             entry.done = forget  # which holds the whole request
+            self.give_up(entry)
         self.thread.submit(entry)
         if entry.told:
             done(None)
@@ -96,6 +100,10 @@ class Lane:
         if not self.ready and left < MAX_ROWS:
             self._set_ready("")
 
+    def give_up(self, entry: Entry) -> None:
+        """Mark an entry whose caller is about to be told None."""
+        entry.told = True
+
     def too_late(self, entry: Entry, answer: Any) -> None:
         """Called for work that was done after somebody was told None."""
 
@@ -126,7 +134,7 @@ class Lane:
         waiting, self._waiting = self._waiting, deque()
         for entry in waiting:
             if not entry.told:
-                entry.told = True
+                self.give_up(entry)
                 self._tell(entry, None)
 
     def _expire(self) -> None:
@@ -156,17 +164,22 @@ class Lane:
 
 
 class WriteLane(Lane):
-    """Nothing that was submitted is lost: it waits, in bounded memory, whatever its caller was told."""
+    """Nothing that was submitted is lost: it waits, in bounded memory, whatever its caller was told.
+
+    Rows whose caller was told None may wait for long: they are packed, and are late when they are written.
+    """
 
     def __init__(self, name: str, *, capacity: int, **others: Any) -> None:
-        """``capacity``: rows that may wait; beyond it the oldest go."""
+        """``capacity``: octets that may wait; beyond it the oldest go."""
         super().__init__(name, **others)
         self._capacity = capacity
+        self._octets = 0
 
     def submit(self, work: Any, rows: int, done: Callable[[Any], None]) -> None:
         self.counters.waiting += rows
+        self._octets += rows * LEDGER_ROW
         super().submit(work, rows, done)
-        if self.counters.waiting > self._capacity:
+        if self._octets > self._capacity:
             self._drop_oldest()
 
     def served(self, group: Sequence[Entry], answers: Sequence[Any], left: int) -> None:
@@ -175,26 +188,42 @@ class WriteLane(Lane):
             self.counters.commits += 1
             self.counters.rows += rows
             self.counters.waiting -= rows
+            self._octets -= sum(map(_weigh, group))
         super().served(group, answers, left)
 
+    def give_up(self, entry: Entry) -> None:
+        super().give_up(entry)
+        if isinstance(entry.work, Lives):
+            self._octets -= _weigh(entry)
+            entry.work = pack(entry.work.rows)
+            self._octets += _weigh(entry)
+
     def too_late(self, entry: Entry, answer: Any) -> None:
-        if answer is not None and not entry.late and isinstance(entry.work, Lives):
-            self._repeat(entry.work, answer)
+        if answer is not None and not entry.late and isinstance(entry.work, bytes):
+            self._repeat(unpack(entry.work), answer)
 
     def _drop_oldest(self) -> None:
         counters = self.counters
-        for entry in self.thread.drop_oldest(counters.waiting - self._capacity):
+        while self._octets > self._capacity and (entry := self.thread.pop_oldest()) is not None:
+            self._octets -= _weigh(entry)
             counters.waiting -= entry.rows
             counters.dropped += entry.rows
             if not entry.told:
                 entry.told = True
                 self._tell(entry, None)
 
-    def _repeat(self, work: Lives, answer: Any) -> None:
+    def _repeat(self, rows: Sequence[LedgerRow], lives: Sequence[Life]) -> None:
         """Write what was handed out in the end, after all: its caller was told None while the commit was under way."""
-        rows = [row for row, life in zip(work.rows, answer, strict=True) if life != row.life]
+        rows = [row for row, life in zip(rows, lives, strict=True) if life != row.life]
         if rows:
-            self.counters.waiting += len(rows)
-            entry = Entry(Lives(rows, late=True), len(rows), forget, 0.0)
+            entry = Entry(pack(rows), len(rows), forget, 0.0)
             entry.told = True
+            self.counters.waiting += entry.rows
+            self._octets += _weigh(entry)
             self.thread.submit(entry)
+
+
+def _weigh(entry: Entry) -> int:
+    """Octets that an entry takes: the most that its rows can, or just what they do where they are packed."""
+    work = entry.work
+    return LEDGER_ENTRY + len(work) if isinstance(work, bytes) else entry.rows * LEDGER_ROW

@@ -10,6 +10,7 @@ from arsenal_fast.identity.validity import timestamp
 from arsenal_fast.ledger.counters import Counters
 from arsenal_fast.ledger.errors import Refused, StoreError
 from arsenal_fast.ledger.model import AuditQuery
+from arsenal_fast.ledger.packed_rows import unpack
 from arsenal_fast.ledger.store import PRUNE_ROWS, Answer, Item, Lives, Store
 from arsenal_fast.ledger.writer import PING, Entry
 
@@ -112,10 +113,10 @@ class Writing:
 
 
 def _item(entry: Entry) -> Item:
-    work: Item = entry.work
-    if entry.told and isinstance(work, Lives):
+    work: Item | bytes = entry.work
+    if isinstance(work, bytes):
         entry.late = True
-        return Lives(work.rows, late=True)
+        return Lives(unpack(work), late=True)
     return work
 
 

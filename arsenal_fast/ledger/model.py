@@ -33,15 +33,11 @@ _CURSOR = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 class LedgerRow(NamedTuple):
     """One life that was handed out, or is about to be. ``environment``: the name a batch gave it.
 
-    ``caller``: the client's key or the token's subject.
+    ``caller``: the client's key or the token's subject. The parts of the id are split off where they are written.
     """
 
     kind: LifeKind
     id: str
-    prefix: str
-    run: str
-    domain: str
-    version: str
     life: Life
     environment: str | None
     caller: str

@@ -19,6 +19,7 @@ import orjson
 import psycopg
 from psycopg import errors
 
+from arsenal_fast.identity.grammar import split
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger import migrations as schema
 from arsenal_fast.ledger import postgres_errors
@@ -269,7 +270,7 @@ class PostgresStore:
         standing = {}
         for row in rows:
             held = known.get(row.id, _UNKNOWN)
-            epoch = max(epochs.get(EVERYTHING, 0), epochs.get(row.prefix, 0))
+            epoch = max(epochs.get(EVERYTHING, 0), epochs.get(split(row.id).prefix, 0))
             moment = row.life.generated
             if held.life is not None and (held.life.generated == moment or stands(held, epoch, moment)):
                 standing[row.id] = held.life
@@ -331,9 +332,10 @@ def _gathered(items: Sequence[Item], settled: Sequence[Any]) -> list[Answer]:
 
 
 def _json(rows: Iterable[LedgerRow]) -> str:
-    text = orjson.dumps([(*row[:6], *row.life, *row[7:]) for row in rows])
+    values = [(row.kind, row.id, *split(row.id), *row.life, *row[3:]) for row in rows]
+    text = orjson.dumps(values)
     if b"\\u0000" in text:
-        text = orjson.dumps([tuple(map(_without_nul, (*row[:6], *row.life, *row[7:]))) for row in rows])
+        text = orjson.dumps([tuple(map(_without_nul, each)) for each in values])
     return text.decode()
 
 

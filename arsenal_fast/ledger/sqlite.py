@@ -25,6 +25,7 @@ from typing import Final
 
 import orjson
 
+from arsenal_fast.identity.grammar import split
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger import migrations as schema
 from arsenal_fast.ledger.errors import Busy, Refused, StoreError, Unavailable, Unfit
@@ -275,7 +276,8 @@ class _Group:
         known, changed, events = self._known, self._changed, self._events
         answers = []
         for row in item.rows:
-            kind, identity, prefix, run, domain, version, life, environment, caller, request_id = row
+            kind, identity, life, environment, caller, request_id = row
+            prefix, run, domain, version = split(identity)
             generated, expires = life
             held = changed.get(identity) or known.get(identity)
             if held is None:
@@ -323,7 +325,9 @@ class _Group:
 
     def _is_written(self, row: LedgerRow) -> bool:
         """Whether the event of an older life is there already: its write was repeated."""
-        values = (row.run, row.prefix, row.life.generated, row.domain, row.version, row.life.generated)
+        prefix, run, domain, version = split(row.id)
+        generated = row.life.generated
+        values = (run, prefix, generated, domain, version, generated)
         return self._execute(_LIFE_EVENT, values).fetchone() is not None
 
     def _is_same_written(self, event: Event) -> bool:

@@ -27,9 +27,9 @@ LAST_DELAY: Final = 0.5  # seconds: the ledger is used again within this time of
 
 
 class Entry:
-    """One piece of work, whoever waits for it, and since when. ``told``: it has had its answer, if only None.
+    """One piece of work, its caller's callback and deadline. ``told``: the caller has had its answer, if only None.
 
-    ``told`` is written on the event loop alone; ``late`` by the thread, as it was told when the work was done.
+    ``work`` and ``told`` are written on the event loop alone; ``late`` by the thread, as ``work`` was when it was done.
     """
 
     __slots__ = ("deadline", "done", "late", "rows", "told", "work")
@@ -115,13 +115,12 @@ class StoreThread:
         with self._condition:
             self._condition.notify()
 
-    def drop_oldest(self, rows: int) -> list[Entry]:
-        """Take the oldest entries out of the queue, at least so many rows of them."""
-        dropped = []
-        while rows > 0 and (entry := self._pop()) is not None:
-            rows -= entry.rows
-            dropped.append(entry)
-        return dropped
+    def pop_oldest(self) -> Entry | None:
+        """Take the oldest entry out of the queue; None where there is none."""
+        try:
+            return self._queue.popleft()
+        except IndexError:  # the other side was quicker
+            return None
 
     def close(self) -> None:
         """Serve what waits, then end."""
@@ -196,12 +195,6 @@ class StoreThread:
     def _ends(self) -> bool:
         return self._closing and not self._queue
 
-    def _pop(self) -> Entry | None:
-        try:
-            return self._queue.popleft()
-        except IndexError:  # the other side was quicker
-            return None
-
     def _take(self, pause: float) -> list[Entry] | None:
         """The next group; an empty one when none came for so long; None at the end."""
         with self._condition:
@@ -213,7 +206,7 @@ class StoreThread:
             return None
         group = []
         rows = 0
-        while rows < MAX_ROWS and (entry := self._pop()) is not None:
+        while rows < MAX_ROWS and (entry := self.pop_oldest()) is not None:
             rows += entry.rows
             group.append(entry)
         return group

@@ -16,7 +16,6 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Final, NamedTuple, Protocol
 
-from arsenal_fast.identity.grammar import split
 from arsenal_fast.identity.validity import Issued, IssueRow, Life, Mode, Outcome
 from arsenal_fast.ledger.model import LedgerRow
 from arsenal_fast.observability.metrics import Metrics
@@ -285,7 +284,6 @@ def _ledger_row(row: _Row, issued: Issued) -> LedgerRow:
     return LedgerRow(
         "renewed" if issued.outcome is Outcome.RENEWED else "issued",
         identity,
-        *split(identity),
         issued.life,
         audit.environments[index] if audit.environments else None,
         audit.caller,

@@ -382,7 +382,7 @@ LEDGER: Final = Row(
         Panel(
             "Waiting",
             "none",
-            "Rows in memory alone. From 100,000 in one worker on the oldest are lost.",
+            "Rows in memory alone. Past 50,000 in one worker (at 256 MB) the oldest are lost.",
             {"{{instance}}": "sum by (instance) (identity_ledger_waiting{$s})"},
         ),
         Panel(

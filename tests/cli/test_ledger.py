@@ -28,7 +28,7 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{path}")
     store = SqliteStore(str(path))
     life = Life(1_763_805_600_000, 1_763_809_200_000)
-    row = LedgerRow("issued", ID, "player", "1", "sports.api.yourbook.com", "v1", life, None, "203.0.113.9", None)
+    row = LedgerRow("issued", ID, life, None, "203.0.113.9", None)
     store.write([Lives([row])])
     store.close()
     return path

@@ -72,7 +72,7 @@ def test_a_dump_of_the_ledger_is_restored_by_the_service(
     source, target = postgres.new_database("source"), postgres.new_database("target")
     store = PostgresStore(source)
     life = Life(1_763_805_600_000, 1_763_809_200_000)
-    row = LedgerRow("issued", ID, "player", "1", "sports.api.yourbook.com", "v1", life, None, "203.0.113.9", None)
+    row = LedgerRow("issued", ID, life, None, "203.0.113.9", None)
     store.write([Lives([row])])
     store.close()
     done = run("ledger-backup", tmp_path, DATABASE_URL=source)

@@ -35,7 +35,7 @@ BATCHES: Final = 2
 SERVED: Final = 1_000  # identities before, during and after
 DISK: Final = 24 << 20  # octets of the small disk
 LATEST: Final = 5.0  # seconds until any answer: the load's own queue, and a machine that has other things to do
-ENV: Final = {"RATE_LIMIT_REQUESTS": "0", "MEMORY_BUDGET": "1G"}  # room for what waits
+ENV: Final = {"RATE_LIMIT_REQUESTS": "0"}
 
 
 class Fault(Protocol):

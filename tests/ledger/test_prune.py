@@ -258,7 +258,7 @@ HARMLESS = ["production", "a=b", "sub:ci-4@x", "2001:db8::1", "it's", "50% - 3",
 def test_no_cell_of_csv_begins_a_formula_and_the_text_can_be_had_back(sqlite_url: str, text: str) -> None:
     with closing(opened(sqlite_url)) as store:
         put(store, row(1, environment=text, caller=text, request_id=text))
-        put(store, row(2, prefix=text))
+        store.write([revoked(2, T0, prefix=text)])
     _, line, parts = csv.reader(io.StringIO(exported(sqlite_url, "csv"), newline=""))
     cells = [*line[-3:], parts[3], parts[4]]
     # As any spreadsheet may split it, whatever its locale takes for a separator.
@@ -267,7 +267,7 @@ def test_no_cell_of_csv_begins_a_formula_and_the_text_can_be_had_back(sqlite_url
     assert [cell for cell in cells if cell[0] in "=+-@＝＋－＠\t\r\n"] == []
     assert [restored(cell) for cell in line[-3:]] == [text] * 3
     assert restored(parts[4]) == text
-    assert [json.loads(line)["caller"] for line in exported(sqlite_url).splitlines()] == [text, "203.0.113.9"]
+    assert [json.loads(line)["caller"] for line in exported(sqlite_url).splitlines()] == [text, "ops"]
 
 
 @pytest.mark.parametrize("text", HARMLESS)

@@ -67,7 +67,7 @@ def test_a_page_costs_no_more_than_its_rows_however_long_the_history(
 
 
 def test_a_question_that_takes_too_long_is_given_up(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(store, *(row(1, T0 + number)._replace(id=f"x{number}") for number in range(20_000)))
+    put(store, *(row(1, T0 + number, prefix=f"p{number}") for number in range(20_000)))
     monkeypatch.setattr(sqlite, "AUDIT_SECONDS", 0.0)
     with pytest.raises(Refused, match="too long"):
         store.audit(AuditQuery(T0, "me", run="1", limit=1000))

@@ -15,7 +15,7 @@ from arsenal_fast.ledger.prune import verify
 from arsenal_fast.ledger.store import PRUNE_ROWS, Item, Lives, Reading, Store
 from arsenal_fast.ledger.url import parse_url
 from tests.ledger.moments import CASES, Case
-from tests.support.ledger import HOUR, T0, id_of, revoked, revoked_all, revoked_prefix, row
+from tests.support.ledger import DOMAIN, HOUR, T0, id_of, revoked, revoked_all, revoked_prefix, row
 
 
 def opened(url: str, purpose: str = "write") -> Store:
@@ -277,7 +277,7 @@ def test_the_audit_is_filtered_and_newest_first(store: Store, filters: dict[str,
 def test_no_event_is_missed_or_told_twice_while_rows_arrive(store: Store, filters: dict[str, Any]) -> None:
     """Of several of one moment, too; and what was written late, with an old moment, shifts nothing."""
     for number in range(20):
-        put(store, row(1, T0 + number // 4)._replace(version=f"v{number}", id=f"x{number}"))
+        put(store, row(1, T0 + number // 4)._replace(id=f"player-1@{DOMAIN}/v{number}:id"))
     wanted = [event.seq for event in store.audit(AuditQuery(T0, "me", limit=1000)._replace(**filters)).events]
     told: list[int] = []
     after: Cursor | None = None
@@ -287,7 +287,7 @@ def test_no_event_is_missed_or_told_twice_while_rows_arrive(store: Store, filter
         after = page.after
         if after is None:
             break
-        put(store, row(1, T0 + 100 + len(told))._replace(version=f"w{len(told)}", id=f"y{len(told)}"))
+        put(store, row(1, T0 + 100 + len(told))._replace(id=f"player-1@{DOMAIN}/w{len(told)}:id"))
     assert told == wanted
 
 

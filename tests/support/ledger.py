@@ -26,8 +26,7 @@ def row(
     request_id: str | None = None,
 ) -> LedgerRow:
     life = Life(generated, generated + ttl)
-    identity = id_of(run, prefix)
-    return LedgerRow(kind, identity, prefix, str(run), DOMAIN, "v1", life, environment, caller, request_id)
+    return LedgerRow(kind, id_of(run, prefix), life, environment, caller, request_id)
 
 
 def id_of(run: str | int, prefix: str = "player") -> str:

@@ -9,6 +9,7 @@ group is one call's rows.
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
+from arsenal_fast.identity.grammar import split
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger.counters import Counters
 from arsenal_fast.ledger.model import (
@@ -40,11 +41,11 @@ class Book:
         """Settle lives; ``late``: they were handed out while the ledger was away."""
         lives = []
         for row in rows:
-            epoch = max(self.epochs.get(EVERYTHING, 0), self.epochs.get(row.prefix, 0))
+            parts = split(row.id)
+            epoch = max(self.epochs.get(EVERYTHING, 0), self.epochs.get(parts.prefix, 0))
             settled = settle(self.pasts.get(row.id, NOTHING), epoch, row.life, late)
             self.pasts[row.id] = settled.past
             if settled.event:
-                parts = (row.prefix, row.run, row.domain, row.version)
                 self._add(row.kind, row.life.generated, parts, row.life, None, row.environment, row)
             lives.append(settled.life)
         return lives

@@ -1,0 +1,25 @@
+"""Ledger rows as one string of octets: a third of the memory that they take as objects while they wait.
+
+The octets never leave the process. ``marshal`` is the fastest codec for a few plain tuples, keeps a text that many rows
+share once, and takes any text, also a lone surrogate, which only the database may refuse.
+"""
+
+import marshal
+from collections.abc import Sequence
+
+from arsenal_fast.identity.validity import Life
+from arsenal_fast.ledger.model import LedgerRow
+
+
+def pack(rows: Sequence[LedgerRow]) -> bytes:
+    """The rows as octets."""
+    return marshal.dumps([(row.kind, row.id, *row.life, *row[3:]) for row in rows])
+
+
+def unpack(octets: bytes) -> list[LedgerRow]:
+    """The rows that ``pack`` was given."""
+    values = marshal.loads(octets)  # noqa: S302 - written by this process
+    return [
+        LedgerRow(kind, identity, Life(generated, expires), environment, caller, request_id)
+        for kind, identity, generated, expires, environment, caller, request_id in values
+    ]
