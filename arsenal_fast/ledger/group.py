@@ -54,6 +54,8 @@ class Writing:
         if self._prunes() and (self._written >= PRUNE_EVERY or time.monotonic() - self._pruned > PRUNE_PATIENCE):
             with suppress(StoreError):  # the group is written; the next one will see for itself
                 self._prune(store)
+                while self._prunes() and self._written >= PRUNE_EVERY:  # a group may be a batch of 1,000 rows
+                    self._prune(store)
         return answers
 
     def rest(self, store: Store) -> None:
@@ -87,7 +89,7 @@ class Writing:
         if self._pruning is None and self.prune_before is not None:
             self._kept_since, self.prune_before = self.prune_before, None
             self._pruning = store.pruning(self._kept_since)
-        self._pruned, self._written = time.monotonic(), 0
+        self._pruned, self._written = time.monotonic(), max(self._written - PRUNE_EVERY, 0)
         if self._full:
             self._trim(store)
         try:

@@ -104,7 +104,7 @@ def told(service: ServiceProcess) -> Iterable[int]:
 def test_what_found_no_room_is_counted_and_told_once_the_log_is_read_again() -> None:
     async def dropped() -> int:
         async with await Client.open(service.port) as client:
-            return int(samples((await client.ask(METRICS)).text)["identity_log_lines_dropped_total"])
+            return int((await client.scrape())["identity_log_lines_dropped_total"])
 
     with ServiceProcess(**LOUD) as service:
         assert run(dropped()) == 0

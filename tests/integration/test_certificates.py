@@ -1,5 +1,6 @@
 """The end of the certificate in use, as a scrape tells it."""
 
+import json
 import signal
 import urllib.request
 from datetime import UTC, datetime, timedelta
@@ -16,11 +17,19 @@ pytestmark = pytest.mark.integration
 NAME = "identity_tls_certificate_expiry_timestamp_seconds"
 
 
-def told(service: ServiceProcess, pair: Pair | None = None) -> float | None:
+def get(service: ServiceProcess, path: str, pair: Pair | None) -> str:
     context = pair.trusting if pair else None
     url = service.url.replace("http:", "https:") if pair else service.url
-    with urllib.request.urlopen(f"{url}/api/metrics", timeout=5, context=context) as answer:
-        families = {family.name: family for family in read_text(answer.read().decode())}
+    with urllib.request.urlopen(url + path, timeout=5, context=context) as answer:
+        return str(answer.read(), "utf-8")
+
+
+def told(service: ServiceProcess, pair: Pair | None = None) -> float | None:
+    """Return what a scrape tells of now: sums are kept for a second."""
+    asked = datetime.now(UTC)
+    while datetime.fromisoformat(json.loads(get(service, "/api/telemetry", pair))["timestamp"]) <= asked:
+        pass
+    families = {family.name: family for family in read_text(get(service, "/api/metrics", pair))}
     return families[NAME].samples[0].value if NAME in families else None
 
 
