@@ -13,7 +13,7 @@ ROOT: Final = Path(__file__).parents[1]
 PAGE: Final = "docs/threat-model.md"
 HEADER: Final = ["Threat", "What bounds it", "Default", "Test"]
 TEST: Final = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
-KNOWN: Final = "tests/redis/test_full.py::test_a_flood_of_identities_resets_no_limit_and_forgets_no_revocation"
+KNOWN: Final = "tests/stores/redis/test_full.py::test_a_flood_of_identities_resets_no_limit_and_forgets_no_revocation"
 
 
 def page() -> str:
@@ -68,10 +68,13 @@ def test_each_threat_names_tests_that_exist() -> None:
 @pytest.mark.parametrize(
     ("named", "fault"),
     [
-        ("`tests/redis/test_full.py::test_made_up`", "there is no tests/redis/test_full.py::test_made_up"),
+        (
+            "`tests/stores/redis/test_full.py::test_made_up`",
+            "there is no tests/stores/redis/test_full.py::test_made_up",
+        ),
         ("`tests/test_made_up.py::test_a`", "there is no tests/test_made_up.py::test_a"),
-        ("`tests/redis/test_full.py::shipped`", "there is no tests/redis/test_full.py::shipped"),
-        ("tests/redis/test_full.py", "not a test: tests/redis/test_full.py"),
+        ("`tests/stores/redis/test_full.py::shipped`", "there is no tests/stores/redis/test_full.py::shipped"),
+        ("tests/stores/redis/test_full.py", "not a test: tests/stores/redis/test_full.py"),
     ],
     ids=["function", "file", "no test", "no name"],
 )

@@ -9,7 +9,7 @@
 With ``0`` in the place of ``_`` a run is a ULID (https://github.com/ulid/spec) in lower case, for the first character
 of a ULID is 0 until then. Sorted as text, runs are in the order of their moments.
 
-The form is reserved: a request that issues may leave the run out, but not name such a run. So the token of an identity
+The form is reserved, in capitals too: a request that issues may leave the run out, but not name such a run. So the token of an identity
 with a drawn run is in the answer to the request that drew it, and in no other.
 """
 
@@ -20,8 +20,11 @@ from typing import Final
 
 from arsenal_fast.identity.grammar import MAX_LOCAL
 
-DRAWN: Final = "_[0-9a-hjkmnp-tv-z]{25}"
-"""The form, as a pattern of the whole run: what merely begins like this is free."""
+DRAWN: Final = "_[0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}"
+"""The form, as a pattern of the whole run: what merely begins like this is free.
+
+Capitals belong to it, so that nobody names a run that a reader takes for a drawn one.
+"""
 
 LENGTH: Final = 26  # octets
 MAX_PREFIX: Final = MAX_LOCAL - len("-") - LENGTH  # octets of a prefix that has room for a drawn run

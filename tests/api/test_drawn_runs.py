@@ -54,6 +54,7 @@ def ways(drawn: str) -> dict[str, tuple[bytes, dict[str, str]]]:
         "a ttl": (get(f"prefix=bot&run={drawn}&ttl=60"), parameter),
         "the default spelled out": (get(f"prefix=bot&run={drawn}&domain={DOMAIN}&version=v1"), parameter),
         "the domain in capitals": (get(f"prefix=bot&run={drawn}&domain={DOMAIN.upper()}"), parameter),
+        "the run in capitals": (get(f"prefix=bot&run={drawn.upper()}"), parameter),
         "another prefix": (get(f"prefix=other&run={drawn}"), parameter),
         "no prefix": (get(f"run={drawn}"), parameter),
         "another domain": (get(f"prefix=bot&run={drawn}&domain=a.example"), parameter),
