@@ -9,8 +9,8 @@
 With ``0`` in the place of ``_`` a run is a ULID (https://github.com/ulid/spec) in lower case, for the first character
 of a ULID is 0 until then. Sorted as text, runs are in the order of their moments.
 
-The form is reserved, in capitals too: a request that issues may leave the run out, but not name such a run. So the token of an identity
-with a drawn run is in the answer to the request that drew it, and in no other.
+The form is reserved, in capitals too: a request that issues may leave the run out, but not name such a run. So the
+token of an identity with a drawn run is in the answer to the request that drew it, and in no other.
 """
 
 import re
