@@ -87,7 +87,7 @@ def test_no_command_prints_a_password(
 @pytest.mark.parametrize("form", ["ecs", "text"])
 def test_no_log_line_has_a_password(name: str, url: str, form: str) -> None:
     config = load({name: url, "LOG_FORMAT": form})
-    lines = formatter(config)
+    lines = formatter(config.log_format, config.secrets())
     # As a driver may write it: the URL, the value alone, decoded or not, and in a traceback.
     for message in (url, PASSWORD, "hunter2%2Fs3cret", "hunter2%2fs3cret" if "%2f" in url else PASSWORD):
         record = logging.LogRecord("x", logging.ERROR, "", 0, "failed: %s", (message,), None)

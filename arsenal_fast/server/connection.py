@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, Protocol, cast
 
 from arsenal_fast.api.context import RequestContext
 from arsenal_fast.errors import MessageError
 from arsenal_fast.http.response import CONTINUE, PendingResponse
-from arsenal_fast.server.flow import Flow
+from arsenal_fast.server.flow import Flow, Shared
 from arsenal_fast.server.state import ACTIVE, State
-from arsenal_fast.server.turns import HEAVY, OCTETS, OF_CONNECTION
-
-if TYPE_CHECKING:
-    from arsenal_fast.server.listener import Listener
+from arsenal_fast.server.turns import HEAVY, OCTETS, OF_CONNECTION, Turns
 
 MAX_UNANSWERED: Final = 32
 """Requests of one connection that may wait for their response; then we stop reading (nginx and Envoy: 100)."""
@@ -30,10 +27,24 @@ TRIES: Final = 32
 """Requests in a row for which a template is looked for before this connection is believed to have none."""
 
 
+class Listener(Shared, Protocol):
+    """What has accepted a connection and keeps it until it is closed."""
+
+    turns: Turns
+
+    def opened(self, connection: Connection) -> None:
+        """Take a connection in, or shed it."""
+
+    def closed(self, connection: Connection) -> None:
+        """Forget a connection."""
+
+
 class Connection(Flow):
     """A client's connection to this worker."""
 
     __slots__ = ("_in_turns", "_spent", "_tries_left")
+
+    _listener: Listener
 
     def __init__(self, listener: Listener) -> None:
         super().__init__(listener)

@@ -409,7 +409,8 @@ def _resident() -> int:
 def _access_log(config: Config) -> AccessLog | None:
     if config.access_log == "off":
         return None
-    return AccessLog(config.access_log, logs.formatter(config), log_writer.STDERR.put)
+    lines = logs.formatter(config.log_format, config.secrets())
+    return AccessLog(config.access_log, lines, log_writer.STDERR.put)
 
 
 def tls_context(config: Config) -> ssl.SSLContext | None:

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from arsenal_fast.identity.revocation import EVERYTHING
 from arsenal_fast.identity.validity import MAX_TTL, Life
 from arsenal_fast.ledger.backend import opener
 from arsenal_fast.ledger.errors import Busy, Refused
-from arsenal_fast.ledger.model import EVERYTHING, AuditQuery, Cursor, LedgerRow, Past
+from arsenal_fast.ledger.model import AuditQuery, Cursor, LedgerRow, Past
 from arsenal_fast.ledger.prune import verify
 from arsenal_fast.ledger.store import PRUNE_ROWS, Item, Lives, Reading, Store
 from arsenal_fast.ledger.url import parse_url

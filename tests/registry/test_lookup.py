@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arsenal_fast.api.fastpath.write_batch import WriteBatch
+from arsenal_fast.api.write_batch import WriteBatch
 from arsenal_fast.identity.grammar import Identity, split
 from arsenal_fast.identity.validity import Found, Issued, IssueRow, Life, Mode
 from arsenal_fast.observability.metrics import Metrics
