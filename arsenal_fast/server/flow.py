@@ -143,7 +143,7 @@ class Flow(asyncio.Protocol, StateMachine):
             return State.RESPONDING
         if not self._parser.idle:
             return State.READING_BODY if self._parser.in_body else State.READING_HEAD
-        return State.IDLE if self._served else State.NEW
+        return State.IDLE if self._served or self.entered is not State.NEW else State.NEW
 
     @property
     def is_lost(self) -> bool:

@@ -217,6 +217,16 @@ def test_a_refusal_from_memory_tells_the_same_as_the_one_of_the_store_at_that_mo
     assert rig.service.metrics.limiter_denied_locally == 2
 
 
+def test_a_refusal_from_memory_is_timed_from_its_own_request_on() -> None:
+    rig = Rig(settings={"quota": Quota(2, 3600)})
+    client = rig.connect()
+    for _ in range(5):  # the last ones are recognised by their octets, and denied before any batch begins
+        client.get(TARGET)
+        rig.advance(60)
+    assert rig.service.metrics.limiter_denied_locally == 2
+    assert rig.service.metrics.series["/api/v1/id", "GET", 429].nanoseconds == 0
+
+
 def test_being_refused_does_not_prolong_the_wait() -> None:
     rig = Rig(settings={"quota": Quota(1, 10)})
     client = rig.connect()

@@ -717,3 +717,12 @@ def test_a_connection_that_is_gone_is_freed_at_once_and_not_by_the_collector_of_
         assert connections() == before
     finally:
         gc.enable()
+
+
+def test_a_connection_that_may_write_again_before_its_first_request_is_swept_like_any_other() -> None:
+    rig = Rig()
+    client = rig.connect()
+    client.connection.pause_writing()
+    client.connection.resume_writing()
+    rig.sweep()
+    assert client.get("/api/health/live").status == 200
