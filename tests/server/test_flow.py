@@ -73,9 +73,6 @@ def test_over_tls_a_connection_ends_without_lingering() -> None:
     assert client.transport.closed
 
 
-# Lingering, RFC 9112 9.6
-
-
 def test_after_the_last_answer_the_connection_lingers_drops_what_comes_and_goes() -> None:
     rig = Rig()
     client = rig.connect()

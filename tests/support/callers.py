@@ -20,8 +20,6 @@ FOREIGN = "Bearer " + hs256_keys().mint_service("sports-book", ["issue"], 1000, 
 
 EXPIRED = good("issue", begun=START - DAY)
 
-# Whom a request is charged to.
-
 
 def remaining(answer: Answer) -> int:
     return int(answer.headers["x-ratelimit-remaining"])

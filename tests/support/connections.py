@@ -34,9 +34,6 @@ def expecting(body: bytes = BODY, minor: int = 1, **headers: str) -> bytes:
     return octets.removesuffix(body).replace(b"HTTP/1.1", b"HTTP/1.%d" % minor)
 
 
-# Time-outs
-
-
 def swept(rig: Rig, seconds: float) -> None:
     """Let time pass with a sweep each half second, as the listener does."""
     for _ in range(round(seconds * 2)):
