@@ -513,7 +513,9 @@ def test_a_connection_that_never_asks_is_closed_without_a_word_after_the_time_fo
     swept(rig, rig.listener.timeouts.header)
     assert not client.transport.eof
     swept(rig, 1)
-    assert (client.octets, client.transport.eof) == (b"", True)
+    assert (client.octets, client.transport.closed) == (b"", True), "at once: it holds nothing that could get lost"
+    swept(rig, 5)
+    assert rig.service.metrics.connections_timed_out == 1
 
 
 @pytest.mark.parametrize("octets", [LIVE, get(1), get(1) * 3, LIVE + b"\r\n"])
@@ -527,6 +529,8 @@ def test_a_connection_that_is_kept_alive_is_closed_without_a_word_after_its_time
         assert not client.transport.eof
     swept(rig, 2)
     assert (client.octets, client.transport.eof) == (b"", True)
+    swept(rig, 5)
+    assert rig.service.metrics.connections_timed_out == 1
 
 
 def test_who_waits_for_an_answer_is_not_idle() -> None:
@@ -676,7 +680,8 @@ def test_an_idle_connection_is_closed_soon_once_nothing_new_is_accepted() -> Non
     rig.listener.stopped = True
     swept(rig, IDLE_GRACE_S + 0.5)
     assert client.transport.eof
-    assert fresh.transport.eof
+    assert fresh.transport.closed
+    assert rig.service.metrics.connections_timed_out == 0, "it is the service that ends"
 
 
 def test_a_request_on_the_fast_path_when_draining_begins_is_answered_with_close() -> None:
