@@ -18,21 +18,33 @@ import ssl
 from collections import deque
 from typing import Any, Final, cast
 
+from arsenal_fast.server.turns import HANDSHAKE, Turns
+
 READ: Final = 65_536
 """Octets asked of OpenSSL at a time; it gives one record (16 KiB) at most."""
 
-SLICE: Final = 65_536
-"""Octets encrypted at a time. What waits for a client that does not read waits unencrypted, so that an answer that many
-clients share is not copied for each."""
+SLICE: Final = 16_384
+"""Octets encrypted or decrypted at a time: one record. OpenSSL's buffers in memory never shrink, so what passes through
+them at a time is what each connection holds of them for its life. What waits for a client that does not read waits
+unencrypted, so that an answer that many clients share is not copied for each."""
+
+_RECORD_HEAD: Final = 5
+_MESSAGE_HEAD: Final = 4
+_HANDSHAKE: Final = 22  # ContentType
+_CLIENT_HELLO: Final = 1  # HandshakeType
 
 
 class TlsTransport(asyncio.Transport, asyncio.Protocol):
     """One client's TLS session."""
 
     __slots__ = (
+        "_begun",
         "_closing",
         "_connection",
+        "_context",
+        "_early",
         "_failed",
+        "_in_turns",
         "_incoming",
         "_outgoing",
         "_paused",
@@ -42,13 +54,20 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         "_ready",
         "_shut",
         "_tls",
+        "_turns",
     )
 
-    def __init__(self, context: ssl.SSLContext, connection: asyncio.Protocol) -> None:
+    def __init__(self, context: ssl.SSLContext, connection: asyncio.Protocol, turns: Turns) -> None:
         super().__init__()
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._context = context
+        self._incoming = self._outgoing = cast(ssl.MemoryBIO, None)
+        self._tls = cast(ssl.SSLObject, None)
+        self._begun = False
+        """There is a session: from the client's first message on. Until then it costs what a plain connection does."""
+        self._early = b""
+        """Octets of the handshake that wait for the rest of the first message, or for a turn."""
+        self._turns = turns
+        self._in_turns = False
         self._connection = connection
         self._plain = cast(asyncio.Transport, None)
         self._ready = False
@@ -74,6 +93,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._ready, self._failed = False, True
         self._queue.clear()
         self._queued = 0
+        self._early = b""
         connection, self._connection = self._connection, asyncio.Protocol()  # no cycle is left behind
         connection.connection_lost(error)
 
@@ -83,12 +103,27 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         if self._shut and self._ready:
             self._connection.data_received(data)  # it drops and counts what comes
             return
-        self._incoming.write(data)
-        try:
-            if self._ready or self._shake_hands():
-                self._deliver()
-        except ssl.SSLError:
-            self._fail()
+        if self._ready:
+            self._decrypt(data)
+            return
+        self._early += data
+        if self._in_turns or not (self._begun or self._begin()):
+            return
+        if self._turns.left > 0 or len(self._early) > SLICE:
+            self._turns.spend(HANDSHAKE)
+            self._go_on()
+        else:
+            self._in_turns = True
+            self._plain.pause_reading()
+            self._turns.arrive(self)
+
+    def take_turn(self, units: int) -> int:
+        """Go on with the handshake, which costs what it costs."""
+        self._in_turns = False
+        if not self._failed:
+            self._plain.resume_reading()
+            self._go_on()
+        return HANDSHAKE
 
     def eof_received(self) -> bool:
         if not self._ready:
@@ -139,7 +174,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     def close(self) -> None:
         self._closing = True
         if not self._ready:
-            self._plain.close()
+            self._plain.abort()  # nobody waits for what was written of a handshake
         elif not self._queue:
             self._end()
 
@@ -157,6 +192,21 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     # Inside.
 
+    def _begin(self) -> bool:
+        """Begin the session if the first message is here, and end the connection if it is none."""
+        whole = _is_hello(self._early)
+        if whole is None:
+            self._fail()
+        elif whole:
+            self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            self._tls = self._context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+            self._begun = True
+        return self._begun
+
+    def _go_on(self) -> None:
+        data, self._early = self._early, b""
+        self._decrypt(data)
+
     def _shake_hands(self) -> bool:
         try:
             self._tls.do_handshake()
@@ -168,20 +218,19 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._send_queue()
         return not self._shut
 
-    def _deliver(self) -> None:
+    def _decrypt(self, data: bytes) -> None:
         """Hand on what the records that have come hold, as one read."""
-        incoming, read = self._incoming, self._tls.read
         parts: list[bytes] = []
         ended = False
-        while incoming.pending:  # without another record there is no need to hear so from OpenSSL
-            try:
-                part = read(READ)
-            except ssl.SSLWantReadError:
-                break
-            if not part:
-                ended = True
-                break
-            parts.append(part)
+        try:
+            for start in range(0, len(data), SLICE):
+                self._incoming.write(data[start : start + SLICE])
+                if (self._ready or self._shake_hands()) and self._read(parts):
+                    ended = True
+                    break
+        except ssl.SSLError:
+            self._fail()
+            return
         self._flush()
         if parts:
             self._connection.data_received(parts[0] if len(parts) == 1 else b"".join(parts))
@@ -189,6 +238,19 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._incoming.read()
             if not self._connection.eof_received():
                 self.close()
+
+    def _read(self, parts: list[bytes]) -> bool:
+        """Decrypt what is here; return whether the client has said that nothing more comes."""
+        incoming, read = self._incoming, self._tls.read
+        while incoming.pending:  # without another record there is no need to hear so from OpenSSL
+            try:
+                part = read(READ)
+            except ssl.SSLWantReadError:
+                break
+            if not part:
+                return True
+            parts.append(part)
+        return False
 
     def _send_queue(self) -> None:
         queue = self._queue
@@ -225,5 +287,20 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._plain.close()
 
     def _flush(self) -> None:
-        if self._outgoing.pending:
+        if self._begun and self._outgoing.pending:
             self._plain.write(self._outgoing.read())
+
+
+def _is_hello(data: bytes) -> bool | None:
+    """Whether the first message is here: whole and in one record, as all clients send it; None: what is here is none.
+
+    OpenSSL makes room for the length that a message claims to have: 175 kB for nine octets (RFC 8446 4 and 5.1).
+    """
+    if data[0] != _HANDSHAKE:
+        return None
+    if len(data) < _RECORD_HEAD + _MESSAGE_HEAD:
+        return False
+    record, message = int.from_bytes(data[3:5]), int.from_bytes(data[6:9])
+    if data[5] != _CLIENT_HELLO or message + _MESSAGE_HEAD > record or record > SLICE:
+        return None
+    return len(data) >= _RECORD_HEAD + record
