@@ -207,7 +207,7 @@ class Connection(Flow):
         self._was_starved = False
         self._parser.feed(data)
         turns = self._listener.turns
-        if turns.left > 0:
+        if turns.left > 0 and not self._in_turns:
             self._left = OF_CONNECTION
             self._advance()
             turns.spend(OF_CONNECTION - self._left)

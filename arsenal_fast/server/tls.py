@@ -18,7 +18,7 @@ import ssl
 from collections import deque
 from typing import Any, Final, cast
 
-from arsenal_fast.server.turns import HANDSHAKE, Turns
+from arsenal_fast.server.turns import DECRYPTED, HANDSHAKE, Turns
 
 READ: Final = 65_536
 """Octets asked of OpenSSL at a time; it gives one record (16 KiB) at most."""
@@ -43,7 +43,9 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         "_connection",
         "_context",
         "_early",
+        "_eof",
         "_failed",
+        "_held",
         "_in_turns",
         "_incoming",
         "_outgoing",
@@ -51,6 +53,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         "_plain",
         "_queue",
         "_queued",
+        "_reads",
         "_ready",
         "_shut",
         "_tls",
@@ -65,9 +68,15 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._begun = False
         """There is a session: from the client's first message on. Until then it costs what a plain connection does."""
         self._early = b""
-        """Octets of the handshake that wait for the rest of the first message, or for a turn."""
+        """What waits for the rest of the first message, or for a turn."""
         self._turns = turns
         self._in_turns = False
+        self._held = 0
+        """Octets that wait for a turn."""
+        self._eof = False
+        """So does the end of the stream."""
+        self._reads = True
+        """The connection wants to read."""
         self._connection = connection
         self._plain = cast(asyncio.Transport, None)
         self._ready = False
@@ -103,29 +112,37 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         if self._shut and self._ready:
             self._connection.data_received(data)  # it drops and counts what comes
             return
-        if self._ready:
+        if self._ready and len(data) <= SLICE and not self._in_turns:
             self._decrypt(data)
             return
         self._early += data
         if self._in_turns or not (self._begun or self._begin()):
             return
-        if self._turns.left > 0 or len(self._early) > SLICE:
-            self._turns.spend(HANDSHAKE)
-            self._go_on()
-        else:
+        if self._turns.hold(len(self._early)):
             self._in_turns = True
+            self._held = len(self._early)
             self._plain.pause_reading()
             self._turns.arrive(self)
+        else:
+            self._turns.spend(self._go_on())
 
     def take_turn(self, units: int) -> int:
-        """Go on with the handshake, which costs what it costs."""
+        """Go on with what was held; return what it cost, for a step of a handshake is one whatever it costs."""
         self._in_turns = False
-        if not self._failed:
+        self._turns.release(self._held)
+        if self._failed:
+            return 1
+        if self._reads:
             self._plain.resume_reading()
-            self._go_on()
-        return HANDSHAKE
+        cost = self._go_on()
+        if self._eof and not self._failed and not self.eof_received():
+            self._plain.close()
+        return cost
 
     def eof_received(self) -> bool:
+        if self._in_turns:
+            self._eof = True
+            return True
         if not self._ready:
             return False
         if self._connection.eof_received():
@@ -185,10 +202,13 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         return self._closing or self._plain.is_closing()
 
     def pause_reading(self) -> None:
+        self._reads = False
         self._plain.pause_reading()
 
     def resume_reading(self) -> None:
-        self._plain.resume_reading()
+        self._reads = True
+        if not self._in_turns:
+            self._plain.resume_reading()
 
     # Inside.
 
@@ -203,9 +223,12 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._begun = True
         return self._begun
 
-    def _go_on(self) -> None:
+    def _go_on(self) -> int:
+        """Take what is here; return the units that it cost."""
         data, self._early = self._early, b""
+        cost = (0 if self._ready else HANDSHAKE) + (len(data) >> DECRYPTED)
         self._decrypt(data)
+        return max(cost, 1)
 
     def _shake_hands(self) -> bool:
         try:

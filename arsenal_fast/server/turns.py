@@ -28,6 +28,12 @@ HEAVY: Final = OF_CONNECTION
 HANDSHAKE: Final = 16
 """Units of a step of a TLS handshake: 0.3 to 0.7 ms, most of it for the signature."""
 
+DECRYPTED: Final = 15
+"""Binary logarithm of the octets that cost one unit to decrypt: 32 KiB."""
+
+HELD: Final = 4 * 1024 * 1024
+"""Octets that may wait encrypted for a turn; what comes beyond is decrypted at once, and counts as received then."""
+
 
 class Waiting(Protocol):
     """A connection that waits for its turn."""
@@ -39,12 +45,13 @@ class Waiting(Protocol):
 class Turns:
     """The queue of one worker."""
 
-    __slots__ = ("_arrivals", "_call_soon", "_queue", "_scheduled", "left")
+    __slots__ = ("_arrivals", "_call_soon", "_held", "_queue", "_scheduled", "left")
 
     def __init__(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
         self._call_soon = call_soon
         self._arrivals: deque[Waiting] = deque()
         self._queue: deque[Waiting] = deque()
+        self._held = 0
         self._scheduled = False
         self.left = OF_TURN
         """Units that this turn has left; what arrives without any is to wait."""
@@ -53,6 +60,17 @@ class Turns:
         """Wait for the next turn with what has just come; nobody waits twice before its turn has come."""
         self._arrivals.append(waiting)
         self._run_soon()
+
+    def hold(self, octets: int) -> bool:
+        """Keep octets for the next turn if this one is used up and there is room for them, until ``release``."""
+        if self.left > 0 or self._held + octets > HELD:
+            return False
+        self._held += octets
+        return True
+
+    def release(self, octets: int) -> None:
+        """The turn of octets that were held has come."""
+        self._held -= octets
 
     def join(self, waiting: Waiting) -> None:
         """Wait for a turn behind all others."""

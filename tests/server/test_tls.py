@@ -14,7 +14,7 @@ from arsenal_fast.server import heap_trim
 from arsenal_fast.server.flow import MAX_DROPPED
 from arsenal_fast.server.state import IDLE_GRACE_S, LINGER_S, State
 from arsenal_fast.server.tls import SLICE, TlsTransport
-from arsenal_fast.server.turns import HANDSHAKE, OF_TURN
+from arsenal_fast.server.turns import DECRYPTED, HANDSHAKE, HELD, OF_TURN
 from arsenal_fast.server.worker import tls_context
 from tests.support.certificates import Pair, good_pair, make_pair
 from tests.support.rig import Rig, request
@@ -231,6 +231,52 @@ def test_of_many_handshakes_few_are_made_in_one_turn_of_the_loop(
             client.shake_hands()
             client.send(LIVE)
             assert client.answers("GET")[0].status == 200
+
+
+def test_much_to_decrypt_waits_for_its_turn_within_a_bound(server: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+    rig = Rig(settings={"quota": None}, max_connections=5000)
+    size = 200_000
+    clients = [TlsClient(rig, server, trusting) for _ in range(HELD // size + 3)]
+    for client in clients:
+        client.shake_hands()
+        client.tls.write(request("POST", "/api/v1/validate", b" " * size))
+    rig.listener.turns.spend(OF_TURN)
+    for client in clients:
+        client.transport.data_received(client.ciphertext())
+    reading = [client.socket.reading for client in clients]
+    assert reading[:-3] == [False] * (len(clients) - 3), "they are held"
+    assert all(client.connection._parser.idle for client in clients[:-3])
+    held = clients[:-3]
+    held.pop().transport.connection_lost(None)
+    last = held.pop()
+    assert last.transport.eof_received(), "it gets its answer"
+    rig.turn()
+    begun = [client for client in held if client.socket.reading]
+    assert 0 < len(begun) <= OF_TURN // (size >> DECRYPTED) + 1
+    rig.tick()
+    for client in [*held, last]:
+        assert client.answers("POST")[0].status == 400, "it is no JSON"
+    assert last.ended
+    assert rig.listener.turns._held == 0
+
+
+def test_what_is_held_waits_for_a_connection_that_reads_no_further(
+    server: ssl.SSLContext, trusting: ssl.SSLContext
+) -> None:
+    rig = Rig()
+    client = TlsClient(rig, server, trusting)
+    client.shake_hands()
+    client.tls.write(LIVE * 1000)
+    first = client.ciphertext()
+    rig.listener.turns.spend(OF_TURN)
+    client.transport.data_received(first)
+    assert not client.socket.reading
+    client.transport.resume_reading()
+    assert not client.socket.reading, "its turn comes first"
+    client.transport.pause_reading()
+    client.deliver(b"")
+    assert len(client.answers(*["GET"] * 1000)) == 1000
+    assert client.socket.reading, "once it has gone on"
 
 
 def test_what_passed_through_a_session_is_not_what_it_keeps(server: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
