@@ -220,7 +220,7 @@ class Connection(Flow):
         self._stall()
         if not self._in_turns:
             self._in_turns = True
-            self._listener.turns.arrive(self)
+            self._listener.turns.arrive(self, self._peer)
         if self._parser.held > SMALL:
             self._kept = True
             self._account()
@@ -233,7 +233,7 @@ class Connection(Flow):
             self._transport.resume_reading()
         elif self._stalled:
             self._in_turns = True
-            self._listener.turns.join(self)
+            self._listener.turns.join(self, self._peer)
         else:
             self._read_on()
             if self._eof and not self._outbox:
@@ -254,7 +254,7 @@ class Connection(Flow):
                 if self._left <= 0 and not parser.idle:
                     self._stall()
                     self._in_turns = True
-                    self._listener.turns.join(self)
+                    self._listener.turns.join(self, self._peer)
                     break
                 request = parser.next_request()
                 if request is None:

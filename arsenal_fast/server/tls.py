@@ -122,7 +122,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._in_turns = True
             self._held = len(self._early)
             self._plain.pause_reading()
-            self._turns.arrive(self)
+            peer = self._plain.get_extra_info("peername")
+            self._turns.arrive(self, peer[0] if isinstance(peer, tuple) else "")
         else:
             self._turns.spend(self._go_on())
 

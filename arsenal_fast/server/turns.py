@@ -2,8 +2,9 @@
 
 A client may send thousands of requests at once, and thousands of clients may send one. So each connection begins as
 many requests as cost ``OF_CONNECTION`` units when they arrive, as long as the turn has units left; the rest waits here.
-What has just arrived, a handshake or a first request, goes before the rest of long pipelines, and has few units: who
-sends little waits for all that have sent little, and never for those that have sent much.
+What has just arrived, a handshake or a first request, goes before the rest of long pipelines, and has few units: a
+client that sends little never waits for those that have sent much. Clients take turns, by their addresses: one that has
+a hundred connections keeps the others waiting no longer than with one.
 """
 
 from collections import deque
@@ -42,23 +43,65 @@ class Waiting(Protocol):
         """Go on with what is here, for so many units or little more; return the units that it cost."""
 
 
+class _Queue:
+    """Connections in the order of their coming for each client, and clients in turn."""
+
+    __slots__ = ("_clients", "_length", "_new", "_ring")
+
+    def __init__(self) -> None:
+        self._clients: dict[str, deque[Waiting]] = {}
+        self._ring: deque[str] = deque()
+        self._new: list[tuple[str, Waiting]] = []
+        """Those that have come since the last turn."""
+        self._length = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._ring or self._new)
+
+    def append(self, address: str, waiting: Waiting) -> None:
+        self._new.append((address, waiting))
+
+    def begin_turn(self) -> int:
+        """Let those take this turn that have come before it; return how many wait."""
+        new, self._new = self._new, []
+        for address, waiting in new:
+            queue = self._clients.get(address)
+            if queue is None:
+                queue = self._clients[address] = deque()
+                self._ring.append(address)
+            queue.append(waiting)
+        self._length += len(new)
+        return self._length
+
+    def pop(self) -> Waiting:
+        address = self._ring.popleft()
+        queue = self._clients[address]
+        self._length -= 1
+        waiting = queue.popleft()
+        if queue:
+            self._ring.append(address)
+        else:
+            del self._clients[address]
+        return waiting
+
+
 class Turns:
-    """The queue of one worker."""
+    """What waits in one worker."""
 
     __slots__ = ("_arrivals", "_call_soon", "_held", "_queue", "_scheduled", "left")
 
     def __init__(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
         self._call_soon = call_soon
-        self._arrivals: deque[Waiting] = deque()
-        self._queue: deque[Waiting] = deque()
+        self._arrivals = _Queue()
+        self._queue = _Queue()
         self._held = 0
         self._scheduled = False
         self.left = OF_TURN
         """Units that this turn has left; what arrives without any is to wait."""
 
-    def arrive(self, waiting: Waiting) -> None:
-        """Wait for the next turn with what has just come; nobody waits twice before its turn has come."""
-        self._arrivals.append(waiting)
+    def arrive(self, waiting: Waiting, address: str) -> None:
+        """Wait with what has just come; nobody waits twice before its turn has come."""
+        self._arrivals.append(address, waiting)
         self._run_soon()
 
     def hold(self, octets: int) -> bool:
@@ -72,9 +115,9 @@ class Turns:
         """The turn of octets that were held has come."""
         self._held -= octets
 
-    def join(self, waiting: Waiting) -> None:
-        """Wait for a turn behind all others."""
-        self._queue.append(waiting)
+    def join(self, waiting: Waiting, address: str) -> None:
+        """Wait for a later turn, behind what has just come."""
+        self._queue.append(address, waiting)
         self._run_soon()
 
     def spend(self, units: int) -> None:
@@ -98,8 +141,9 @@ class Turns:
             if self.left < OF_TURN or self._arrivals or self._queue:
                 self._run_soon()
 
-    def _serve(self, queue: deque[Waiting], units: int, reserve: int) -> None:
-        number = len(queue)
-        while number and self.left > reserve:
-            number -= 1
-            self.left -= queue.popleft().take_turn(units)
+    def _serve(self, queue: _Queue, units: int, reserve: int) -> None:
+        for _ in range(queue.begin_turn()):
+            if self.left <= reserve:
+                break
+            cost = queue.pop().take_turn(units)  # which may spend more by itself
+            self.left -= cost

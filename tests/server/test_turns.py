@@ -30,7 +30,7 @@ class Client:
         cost = min(self.units, units)
         self.units -= cost
         if self.units:
-            self.turns.join(self)
+            self.turns.join(self, self.name)
         return cost
 
 
@@ -43,7 +43,7 @@ def test_connections_take_turns_and_a_turn_of_the_loop_is_bounded(loop: Loop) ->
     turns, log = Turns(loop.soon.append), list[str]()
     clients = [Client(name, 3 * OF_CONNECTION, turns, log) for name in "abcdef"]
     for client in clients:
-        turns.join(client)
+        turns.join(client, client.name)
     of_turn = OF_TURN // OF_CONNECTION
     seen = []
     while loop.soon:
@@ -58,7 +58,7 @@ def test_connections_take_turns_and_a_turn_of_the_loop_is_bounded(loop: Loop) ->
 
 def test_one_connection_alone_has_one_turn_at_a_time(loop: Loop) -> None:
     turns, log = Turns(loop.soon.append), list[str]()
-    turns.join(Client("a", 2 * OF_CONNECTION, turns, log))
+    turns.join(Client("a", 2 * OF_CONNECTION, turns, log), "a")
     loop.turn()
     assert log == ["a"]
     loop.turn()
@@ -74,8 +74,8 @@ def test_the_others_have_their_turn_when_one_fails(loop: Loop) -> None:
         def take_turn(self, units: int) -> int:
             raise ZeroDivisionError
 
-    turns.join(Failing("x", 1, turns, log))
-    turns.join(Client("a", 1, turns, log))
+    turns.join(Failing("x", 1, turns, log), "x")
+    turns.join(Client("a", 1, turns, log), "a")
     with pytest.raises(ZeroDivisionError):
         loop.turn()
     loop.turn()
@@ -85,9 +85,9 @@ def test_the_others_have_their_turn_when_one_fails(loop: Loop) -> None:
 def test_what_arrives_has_few_units_before_those_that_wait_and_long_pipelines_get_on(loop: Loop) -> None:
     turns, log = Turns(loop.soon.append), list[str]()
     for name in "AB":
-        turns.join(Client(name, 100 * OF_CONNECTION, turns, log))
+        turns.join(Client(name, 100 * OF_CONNECTION, turns, log), name)
     for number in range(100):
-        turns.arrive(Client(str(number), OF_ARRIVAL, turns, log))
+        turns.arrive(Client(str(number), OF_ARRIVAL, turns, log), str(number))
     arrivals = (OF_TURN - OF_CONNECTION) // OF_ARRIVAL
     loop.turn()
     assert log == [*map(str, range(arrivals)), "A"]
@@ -98,8 +98,8 @@ def test_what_arrives_has_few_units_before_those_that_wait_and_long_pipelines_ge
 
 def test_who_arrives_with_much_waits_behind_all_others_with_the_rest_of_it(loop: Loop) -> None:
     turns, log = Turns(loop.soon.append), list[str]()
-    turns.join(Client("first", OF_CONNECTION, turns, log))
-    turns.arrive(Client("new", OF_ARRIVAL + OF_CONNECTION, turns, log))
+    turns.join(Client("first", OF_CONNECTION, turns, log), "first")
+    turns.arrive(Client("new", OF_ARRIVAL + OF_CONNECTION, turns, log), "new")
     loop.turn()
     assert log == ["new", "first", "new"]
 
@@ -111,3 +111,30 @@ def test_what_is_begun_on_its_arrival_counts_in_its_turn_only(loop: Loop) -> Non
     assert turns.left < 0
     loop.turn()
     assert turns.left == OF_TURN
+
+
+def test_clients_take_turns_however_many_connections_each_has(loop: Loop) -> None:
+    turns, log = Turns(loop.soon.append), list[str]()
+    for number in range(100):
+        turns.arrive(Client(f"many{number}", OF_ARRIVAL, turns, log), "192.0.2.1")
+    turns.arrive(Client("one", OF_ARRIVAL, turns, log), "192.0.2.2")
+    turns.arrive(Client("two", OF_ARRIVAL, turns, log), "192.0.2.3")
+    loop.turn()
+    assert log[:5] == ["many0", "one", "two", "many1", "many2"]
+    while loop.soon:
+        loop.turn()
+    assert len(log) == 102
+
+
+def test_what_a_turn_itself_spends_counts_too(loop: Loop) -> None:
+    turns, log = Turns(loop.soon.append), list[str]()
+
+    class Spending(Client):
+        def take_turn(self, units: int) -> int:
+            self.turns.spend(OF_TURN)
+            return super().take_turn(units)
+
+    for name in "ab":
+        turns.arrive(Spending(name, 1, turns, log), name)
+    loop.turn()
+    assert log == ["a"]
