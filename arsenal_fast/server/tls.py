@@ -244,37 +244,37 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def _decrypt(self, data: bytes) -> None:
         """Hand on what the records that have come hold, as one read."""
+        incoming, read = self._incoming, self._tls.read
         parts: list[bytes] = []
-        ended = False
+        start, ended = SLICE, False
+        incoming.write(data[:SLICE])
         try:
-            for start in range(0, len(data), SLICE):
-                self._incoming.write(data[start : start + SLICE])
-                if (self._ready or self._shake_hands()) and self._read(parts):
-                    ended = True
+            while True:
+                # Without another record there is no need to hear so from OpenSSL.
+                while (self._ready or self._shake_hands()) and incoming.pending:
+                    try:
+                        part = read(READ)
+                    except ssl.SSLWantReadError:
+                        break
+                    if not part:
+                        ended = True
+                        break
+                    parts.append(part)
+                if ended or start >= len(data):
                     break
+                incoming.write(data[start : start + SLICE])
+                start += SLICE
         except ssl.SSLError:
             self._fail()
             return
-        self._flush()
+        if self._outgoing.pending:
+            self._flush()
         if parts:
             self._connection.data_received(parts[0] if len(parts) == 1 else b"".join(parts))
         if ended and not self._shut:
-            self._incoming.read()
+            incoming.read()
             if not self._connection.eof_received():
                 self.close()
-
-    def _read(self, parts: list[bytes]) -> bool:
-        """Decrypt what is here; return whether the client has said that nothing more comes."""
-        incoming, read = self._incoming, self._tls.read
-        while incoming.pending:  # without another record there is no need to hear so from OpenSSL
-            try:
-                part = read(READ)
-            except ssl.SSLWantReadError:
-                break
-            if not part:
-                return True
-            parts.append(part)
-        return False
 
     def _send_queue(self) -> None:
         queue = self._queue
