@@ -27,7 +27,7 @@ from arsenal_fast.server.connection import Connection
 from arsenal_fast.server.kernel import has_descriptors
 from arsenal_fast.server.room import Room
 from arsenal_fast.server.state import Timeouts, time_limits
-from arsenal_fast.server.tls import TlsTransport
+from arsenal_fast.server.tls import Handshakes, TlsTransport
 from arsenal_fast.server.turns import Turns
 
 if TYPE_CHECKING:
@@ -47,6 +47,10 @@ an idle worker's accept."""
 
 SWEEP: Final = 0.5
 """Seconds between sweeps: how late a time-out may come."""
+
+UNFINISHED: Final = 4
+"""Of the connections that there may be, the part that may be within a TLS handshake: so the memory that the budget
+has for connections is enough."""
 
 SPARE_DESCRIPTORS: Final = 64
 """Descriptors kept free for Redis, logs, the ledger, TLS files and connections that are being shed."""
@@ -72,6 +76,7 @@ class Listener:
         self.room = Room(bounds.received, bounds.received_of_client)
         self.backlog = Backlog(bounds.unsent)
         self.turns = Turns(app.services.call_soon)
+        self.handshakes = Handshakes(max(max_connections // UNFINISHED, 1), self._count_shed)
         self.stopped = False
         """Set once nothing new is accepted."""
         self._max_connections = max_connections
@@ -131,7 +136,7 @@ class Listener:
         metrics.connections_open = len(connections)
         excess = len(connections) - self._max_connections
         if excess > 0:
-            metrics.connections_shed += 1
+            self._count_shed()
             if excess > SPARE_DESCRIPTORS // 2:
                 connection.abort()
             else:
@@ -147,6 +152,9 @@ class Listener:
         self.app.services.metrics.connections_timed_out += 1
 
     # Inside.
+
+    def _count_shed(self) -> None:
+        self.app.services.metrics.connections_shed += 1
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         self._sweeper = loop.call_later(SWEEP, self._sweep, loop)
@@ -170,7 +178,7 @@ class Listener:
 
     def _protocol(self) -> asyncio.Protocol:
         connection = Connection(self)
-        return connection if self._tls is None else TlsTransport(self._tls, connection, self.turns)
+        return connection if self._tls is None else TlsTransport(self._tls, connection, self.turns, self.handshakes)
 
     async def _stop_listening(self) -> None:
         """Close the socket, but first serve what clients believe to be connected already."""

@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import ssl
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 from arsenal_fast.server.turns import DECRYPTED, HANDSHAKE, Turns
@@ -34,6 +35,33 @@ _HANDSHAKE: Final = 22  # ContentType
 _CLIENT_HELLO: Final = 1  # HandshakeType
 
 
+class Handshakes:
+    """The handshakes of one worker that were answered and are not complete; the oldest are cut off beyond a bound.
+
+    Each holds 48 kB, and 20 once it is complete. A client that means it takes one round trip.
+    """
+
+    __slots__ = ("_bound", "_cut_off", "_open")
+
+    def __init__(self, bound: int, cut_off: Callable[[], object]) -> None:
+        """``cut_off`` is called for each that is."""
+        self._bound = bound
+        self._cut_off = cut_off
+        self._open: dict[TlsTransport, None] = {}
+
+    def begin(self, transport: TlsTransport) -> None:
+        self._open[transport] = None
+        if len(self._open) > self._bound:
+            oldest = next(iter(self._open))
+            self.end(oldest)
+            self._cut_off()
+            oldest.abort()
+
+    def end(self, transport: TlsTransport) -> None:
+        """It is complete, or has failed."""
+        self._open.pop(transport, None)
+
+
 class TlsTransport(asyncio.Transport, asyncio.Protocol):
     """One client's TLS session."""
 
@@ -45,6 +73,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         "_early",
         "_eof",
         "_failed",
+        "_handshakes",
         "_held",
         "_in_turns",
         "_incoming",
@@ -60,7 +89,9 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         "_turns",
     )
 
-    def __init__(self, context: ssl.SSLContext, connection: asyncio.Protocol, turns: Turns) -> None:
+    def __init__(
+        self, context: ssl.SSLContext, connection: asyncio.Protocol, turns: Turns, handshakes: Handshakes
+    ) -> None:
         super().__init__()
         self._context = context
         self._incoming = self._outgoing = cast(ssl.MemoryBIO, None)
@@ -70,6 +101,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._early = b""
         """What waits for the rest of the first message, or for a turn."""
         self._turns = turns
+        self._handshakes = handshakes
         self._in_turns = False
         self._held = 0
         """Octets that wait for a turn."""
@@ -99,6 +131,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._connection.connection_made(self)
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._handshakes.end(self)
         self._ready, self._failed = False, True
         self._queue.clear()
         self._queued = 0
@@ -222,6 +255,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
             self._tls = self._context.wrap_bio(self._incoming, self._outgoing, server_side=True)
             self._begun = True
+            self._handshakes.begin(self)
         return self._begun
 
     def _go_on(self) -> int:
@@ -237,6 +271,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         except ssl.SSLWantReadError:
             self._flush()
             return False
+        self._handshakes.end(self)
         self._ready = True
         self._flush()
         self._send_queue()

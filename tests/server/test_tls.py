@@ -12,6 +12,7 @@ import pytest
 
 from arsenal_fast.server import heap_trim
 from arsenal_fast.server.flow import MAX_DROPPED
+from arsenal_fast.server.listener import UNFINISHED
 from arsenal_fast.server.state import IDLE_GRACE_S, LINGER_S, State
 from arsenal_fast.server.tls import SLICE, TlsTransport
 from arsenal_fast.server.turns import DECRYPTED, HANDSHAKE, HELD, OF_TURN
@@ -231,6 +232,29 @@ def test_of_many_handshakes_few_are_made_in_one_turn_of_the_loop(
             client.shake_hands()
             client.send(LIVE)
             assert client.answers("GET")[0].status == 200
+
+
+def test_of_handshakes_that_stop_half_way_the_oldest_are_cut_off(
+    server: ssl.SSLContext, trusting: ssl.SSLContext
+) -> None:
+    rig = Rig(max_connections=40)
+    done = TlsClient(rig, server, trusting)
+    done.shake_hands()
+    clients = [TlsClient(rig, server, trusting) for _ in range(40 // UNFINISHED + 3)]
+    for client in clients:
+        client.deliver(client.hello())
+        assert client.socket.written
+    assert [client.socket.aborted for client in clients] == [True] * 3 + [False] * (40 // UNFINISHED)
+    assert rig.service.metrics.connections_shed == 3
+    for client in clients[:3]:
+        client.transport.connection_lost(None)
+    for client in clients[3:]:
+        client.take()
+        client.shake_hands()
+    TlsClient(rig, server, trusting).shake_hands()
+    done.send(LIVE)
+    assert done.answers("GET")[0].status == 200
+    assert not any(client.socket.closed for client in clients[3:])
 
 
 def test_much_to_decrypt_waits_for_its_turn_within_a_bound(server: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
