@@ -198,14 +198,16 @@ class Flow(asyncio.Protocol, StateMachine):
         return None
 
     def _time_out(self, state: State) -> None:
-        if state in (State.NEW, State.IDLE):
-            self._linger()
-        else:
+        if self._idle_limit() is None:
             self._listener.count_time_out()
-            if self._was_starved:
-                self._refuse_for_room()
-            else:
-                self._refuse(408, "The request did not come in time.")
+        if state is State.NEW:
+            self._end_unused()
+        elif state is State.IDLE:
+            self._linger()
+        elif self._was_starved:
+            self._refuse_for_room()
+        else:
+            self._refuse(408, "The request did not come in time.")
 
     # What is held.
 
@@ -358,11 +360,7 @@ class Flow(asyncio.Protocol, StateMachine):
     def _linger(self) -> None:
         if self.entered is State.LINGERING:
             return
-        self._closing = True
-        self._recognizer = None
-        self._forget()
-        self.enter(State.LINGERING, self._monotonic())
-        self.since_s = self.deadline_s  # from then on what is not read counts
+        self._enter_end()
         transport = self._transport
         if self._eof or not transport.can_write_eof():
             transport.close()
@@ -370,6 +368,18 @@ class Flow(asyncio.Protocol, StateMachine):
         with contextlib.suppress(RuntimeError):  # as in _write
             transport.write_eof()
         transport.resume_reading()
+
+    def _end_unused(self) -> None:
+        """Close at once: nothing was answered that a reset could destroy."""
+        self._enter_end()
+        self._transport.close()
+
+    def _enter_end(self) -> None:
+        self._closing = True
+        self._recognizer = None
+        self._forget()
+        self.enter(State.LINGERING, self._monotonic())
+        self.since_s = self.deadline_s  # from then on what is not read counts
 
     def _drop(self, data: bytes) -> None:
         self._dropped += len(data)

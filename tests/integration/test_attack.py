@@ -1,5 +1,8 @@
 """What 50 hostile addresses can do to a worker and to its other clients: memory, pauses, and who still gets answers.
 
+A pause is asserted as the loop's own work in one turn, by the processor time of its thread: how long the machine lets a
+ready process wait is printed beside it, and says nothing of the service.
+
 ATTACK_SECONDS says for how long (make attack: a minute); by default it is a look of a few seconds.
 """
 
@@ -23,6 +26,7 @@ from tests.support.http_client import Client
 from tests.support.loops import run
 from tests.support.redis_server import RedisServer
 from tests.support.service import REPLICA, ServiceProcess, command
+from tests.support.watched_service import LONG_S, Watched, read
 
 pytestmark = pytest.mark.integration
 
@@ -33,6 +37,7 @@ GRACE_S: Final = 5.0  # after the attack, for calls that were due within it
 CALLS_PER_SECOND: Final = 200.0  # of all callers together
 MEBIBYTE: Final = 1 << 20
 MAX_RESIDENT: Final = 200 * MEBIBYTE  # the container's limit is 256 MB
+WATCHED: Final = (sys.executable, "-m", "tests.support.watched_service")
 FAILED_SHARE: Final = 0.01  # of the calls of honest callers, which may be shed for a moment
 
 
@@ -126,7 +131,7 @@ def test_hostile_callers_take_neither_memory_nor_time(transport: str, own_redis:
         "DATABASE_URL": f"sqlite:///{tmp_path}/identity.db",
     }
     seen = Seen()
-    with ServiceProcess(**env) as service:
+    with ServiceProcess(program=WATCHED, **env) as service:
         arguments = [str(service.port), str(SECONDS), transport, *VECTORS]
         with subprocess.Popen(
             [sys.executable, "-m", "tests.support.attack", *arguments], stdout=subprocess.PIPE, text=True
@@ -147,7 +152,10 @@ def test_hostile_callers_take_neither_memory_nor_time(transport: str, own_redis:
             run(scenario(), deadline=SECONDS + 60)
             made, _ = attackers.communicate(timeout=60)
         report(transport, json.loads(made), seen, resident(service.pid))
-        print_pauses(run(scrape(service.port, pair.trusting if pair else None), deadline=60))
+        metrics = run(scrape(service.port, pair.trusting if pair else None), deadline=60)
+    watched = read(service.stderr)
+    print_pauses(watched, metrics)
+    assert watched.busy == 0, f"the loop worked for {watched.busiest_ms} ms in one turn"
     assert seen.resident <= MAX_RESIDENT, f"{seen.resident / MEBIBYTE:.0f} MiB"
     assert seen.statuses.get(200, 0) >= seen.calls * (1 - FAILED_SHARE), seen.statuses
 
@@ -165,8 +173,12 @@ def report(transport: str, made: dict[str, int], seen: Seen, left: int) -> None:
     print(f"resident at most {seen.resident / MEBIBYTE:.0f} MiB, afterwards {left / MEBIBYTE:.0f} MiB")
 
 
-def print_pauses(metrics: str) -> None:
-    """How many pauses were within each bound, by the service's own count."""
+def print_pauses(watched: Watched, metrics: str) -> None:
+    """The pauses of the loop, and how many were within each bound by the service's own count."""
+    print(
+        f"pauses over {LONG_S * 1e3:.0f} ms in {watched.calls} looks: {watched.busy} busy (at most "
+        f"{watched.busiest_ms:.1f} ms), {watched.late} in all (at most {watched.latest_ms:.1f} ms, waiting for a CPU)"
+    )
     for line in metrics.splitlines():
         if line.startswith(("identity_gc_pause_seconds", "identity_event_loop_lag_seconds")):
             print("  ", line)

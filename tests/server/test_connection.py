@@ -377,7 +377,8 @@ def test_an_idle_connection_is_closed_soon_once_nothing_new_is_accepted() -> Non
     rig.listener.stopped = True
     swept(rig, IDLE_GRACE_S + 0.5)
     assert client.transport.eof
-    assert fresh.transport.eof
+    assert fresh.transport.closed
+    assert rig.service.metrics.connections_timed_out == 0, "it is the service that ends"
 
 
 def test_a_request_on_the_fast_path_when_draining_begins_is_answered_with_close() -> None:

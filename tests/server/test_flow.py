@@ -218,7 +218,9 @@ def test_a_connection_that_never_asks_is_closed_without_a_word_after_the_time_fo
     swept(rig, rig.listener.timeouts.header)
     assert not client.transport.eof
     swept(rig, 1)
-    assert (client.octets, client.transport.eof) == (b"", True)
+    assert (client.octets, client.transport.closed) == (b"", True), "at once: it holds nothing that could get lost"
+    swept(rig, 5)
+    assert rig.service.metrics.connections_timed_out == 1
 
 
 @pytest.mark.parametrize("octets", [LIVE, get(1), get(1) * 3, LIVE + b"\r\n"])
@@ -232,6 +234,8 @@ def test_a_connection_that_is_kept_alive_is_closed_without_a_word_after_its_time
         assert not client.transport.eof
     swept(rig, 2)
     assert (client.octets, client.transport.eof) == (b"", True)
+    swept(rig, 5)
+    assert rig.service.metrics.connections_timed_out == 1
 
 
 def test_who_waits_for_an_answer_is_not_idle() -> None:
