@@ -21,6 +21,7 @@ from typing import Final
 
 import pytest
 
+from arsenal_fast.memory_budget import of_container
 from tests.support.certificates import good_pair
 from tests.support.http_client import Client
 from tests.support.loops import run
@@ -120,13 +121,14 @@ async def watch(pid: int, seen: Seen, ends_s: float) -> None:
 
 @pytest.mark.parametrize("transport", ["plain", "tls"])
 def test_hostile_callers_take_neither_memory_nor_time(transport: str, own_redis: RedisServer, tmp_path: Path) -> None:
-    """A worker in the default configuration, Redis and ledger on; honest callers have a service token."""
+    """A worker in the guide's container, Redis and ledger on; honest callers have a service token."""
     pair = good_pair(tmp_path / "tls") if transport == "tls" else None
     minted = command("token", "--subject", "book", "--scope", "issue", "--rate-limit", "1000000", env=REPLICA)
     token = minted.stdout.strip()
     env = {
         **REPLICA,
         **(pair.variables if pair else {}),
+        "MEMORY_BUDGET": str(of_container(256 * MEBIBYTE)),
         "REDIS_URL": own_redis.url,
         "DATABASE_URL": f"sqlite:///{tmp_path}/identity.db",
     }
