@@ -13,7 +13,7 @@ Nothing here reads a clock or a store. All moments are ms since the epoch, by th
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from arsenal_fast.identity.validity import LAST_GENERATED, Found, Life
+from arsenal_fast.identity.validity import LAST_GENERATED, Life, StoreRecord
 from arsenal_fast.ledger.model import EVERYTHING
 
 __all__ = ["EVERYTHING", "LOG_LENGTH", "UNKNOWN", "Changes", "Revoked", "first_revision", "raised", "revoke"]
@@ -49,13 +49,13 @@ class Changes(NamedTuple):
 UNKNOWN: Final = Revoked(known=False, life=Life(0, 0), floor=0, already=False)
 
 
-def revoke(held: Found | None, life: Life | None, now: int) -> tuple[Revoked, Found | None]:
+def revoke(held: StoreRecord | None, life: Life | None, now: int) -> tuple[Revoked, StoreRecord | None]:
     """End every life of an identity up to ``now``, and the record to write; None: nothing changes.
 
     ``life``: what the caller knows of it; it dies, too, and is the record where the store has none.
     """
     if life is not None and (held is None or life.generated > held.life.generated):
-        held = Found(life, 0 if held is None else held.floor)
+        held = StoreRecord(life, 0 if held is None else held.floor)
     if held is None:
         return UNKNOWN, None
     if held.life.generated <= held.floor:

@@ -77,7 +77,7 @@ class IssueRow(NamedTuple):
     provisional: bool = False
 
 
-class Found(NamedTuple):
+class StoreRecord(NamedTuple):
     """What a store holds of an identity: its last life, living or not.
 
     ``floor``: every life generated at or before it is dead (ms; 0: it was never revoked by itself).

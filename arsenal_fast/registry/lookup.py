@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from arsenal_fast.identity.grammar import Identity
-from arsenal_fast.identity.validity import Found, IssueRow, Life
+from arsenal_fast.identity.validity import IssueRow, Life, StoreRecord
 from arsenal_fast.ledger.model import Past, stands
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.registry.cache import CachedIdentity, IdentityCache
@@ -119,7 +119,7 @@ class Lookup:
         identities: Sequence[Identity],
         states: States,
         missing: Sequence[int],
-        answers: Sequence[Found | None],
+        answers: Sequence[StoreRecord | None],
         claimed_ms: int | None,
         invalidations: int,
     ) -> list[int]:

@@ -21,7 +21,7 @@ from typing import Final, Generic, TypeVar
 from arsenal_fast.identity import revocation
 from arsenal_fast.identity.issue_rules import settle
 from arsenal_fast.identity.revocation import EVERYTHING, LOG_LENGTH, Changes, Revoked
-from arsenal_fast.identity.validity import Found, Issued, IssueRow, Life
+from arsenal_fast.identity.validity import Issued, IssueRow, Life, StoreRecord
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.gcra import strike
 
@@ -113,7 +113,7 @@ def _tat(tat: int) -> int:
     return tat
 
 
-def _kept_until(record: Found) -> int:
+def _kept_until(record: StoreRecord) -> int:
     return record.kept_until
 
 
@@ -190,7 +190,7 @@ class MemoryIdentities:
     def __init__(self, now_ms: Callable[[], int], capacity: int, counters: Counters) -> None:
         self._now_ms = now_ms
         self._counters = counters
-        self.records: Expiring[str, Found] = Expiring(capacity, _kept_until, counters)
+        self.records: Expiring[str, StoreRecord] = Expiring(capacity, _kept_until, counters)
 
     def issue(self, rows: Sequence[IssueRow], done: Callable[[Sequence[Issued] | None], None]) -> None:
         """``done`` once, at once: what became of each row, in order."""
@@ -199,7 +199,7 @@ class MemoryIdentities:
         self._count(len(rows))
         done(answers)
 
-    def find(self, ids: Sequence[str], done: Callable[[Sequence[Found | None] | None], None]) -> None:
+    def find(self, ids: Sequence[str], done: Callable[[Sequence[StoreRecord | None] | None], None]) -> None:
         """``done`` once, at once: each identity's record, its life over or not, None where none is known."""
         now = self._now_ms()
         records = [self.records.get(identity, now) for identity in ids]
@@ -228,7 +228,7 @@ class MemoryRevocations:
     __slots__ = ("_counters", "_epochs", "_log", "_now_ms", "_records")
 
     def __init__(
-        self, now_ms: Callable[[], int], records: Expiring[str, Found], counters: Counters, log: ChangeLog
+        self, now_ms: Callable[[], int], records: Expiring[str, StoreRecord], counters: Counters, log: ChangeLog
     ) -> None:
         self._now_ms = now_ms
         self._records = records

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from arsenal_fast.identity.revocation import Changes, Revoked
-from arsenal_fast.identity.validity import Found, Issued, IssueRow, Life
+from arsenal_fast.identity.validity import Issued, IssueRow, Life, StoreRecord
 from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRow, Past, RevocationRow
 from arsenal_fast.observability.metrics import Series
 from arsenal_fast.ratelimit.client import Client
@@ -40,7 +40,7 @@ class IdentityStore(Protocol):
     def issue(self, rows: Sequence[IssueRow], done: Callable[[Sequence[Issued] | None], None]) -> None:
         """Find, renew, issue, re-assert or confirm each row, atomically per row; by the store's clock."""
 
-    def find(self, ids: Sequence[str], done: Callable[[Sequence[Found | None] | None], None]) -> None:
+    def find(self, ids: Sequence[str], done: Callable[[Sequence[StoreRecord | None] | None], None]) -> None:
         """Look each id up; a life may be over or revoked already, a missing one is None."""
 
 

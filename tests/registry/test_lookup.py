@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from arsenal_fast.api.fastpath.write_batch import WriteBatch
 from arsenal_fast.identity.grammar import Identity, split
-from arsenal_fast.identity.validity import Found, Issued, IssueRow, Life, Mode
+from arsenal_fast.identity.validity import Issued, IssueRow, Life, Mode, StoreRecord
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.registry.cache import CachedIdentity, IdentityCache
 from arsenal_fast.registry.issuer import AuditContext, BatchRequest, Issuer
@@ -339,7 +339,7 @@ def test_an_identity_twice_in_a_batch_is_one_event() -> None:
     first, second = bench.issue(1, 1)
     assert first.life == second.life
     assert [event.kind for event in kept(bench).book.events] == ["issued"]
-    assert bench.store.memory.identities.records.get(identity(1).id, int(START * 1000)) == Found(first.life)
+    assert bench.store.memory.identities.records.get(identity(1).id, int(START * 1000)) == StoreRecord(first.life)
 
 
 def test_a_row_says_who_asked_under_which_id_for_which_environment() -> None:
@@ -393,9 +393,9 @@ def flushed(bench: Bench) -> None:
     bench.store.memory = bench.rig.memory()
 
 
-def held_in_store(bench: Bench, run: int) -> Found | None:
+def held_in_store(bench: Bench, run: int) -> StoreRecord | None:
     """The store's record."""
-    answers: list[Sequence[Found | None] | None] = []
+    answers: list[Sequence[StoreRecord | None] | None] = []
     bench.store.memory.identities.find([identity(run).id], answers.append)
     assert answers[0] is not None
     return answers[0][0]
@@ -434,7 +434,7 @@ def test_the_older_life_of_the_ledger_wins_and_the_store_is_told() -> None:
     other = with_ledger(kept(bench).book, bench.store)
     other.rig.advance(5)
     assert other.issue(1)[0].life == first.life
-    assert held_in_store(bench, 1) == Found(first.life)
+    assert held_in_store(bench, 1) == StoreRecord(first.life)
     assert (other.metrics.identity_issued, other.metrics.identity_lookup_hits) == (0, 1)
     third = Bench(store=bench.store)
     assert third.issue(1)[0].life == first.life, "found in the store"
@@ -509,7 +509,7 @@ def test_a_life_that_the_store_has_lost_is_found_in_the_ledger_and_put_back() ->
     assert other.known(1, 2) == ([IdentityState(life, 0, cached=False), None], True)
     assert other.hits() == (2, 1)
     assert kept(other).finds == [[identity(1).id, identity(2).id]]
-    assert held_in_store(other, 1) == Found(life)
+    assert held_in_store(other, 1) == StoreRecord(life)
     assert other.known(1) == ([IdentityState(life, 0, cached=True)], True), "the store knows it again"
     assert len(kept(other).finds) == 1
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from arsenal_fast.identity.validity import LAST_GENERATED, MAX_TTL, Found, Issued, IssueRow, Life, Mode, Outcome
+from arsenal_fast.identity.validity import LAST_GENERATED, MAX_TTL, Issued, IssueRow, Life, Mode, Outcome, StoreRecord
 from arsenal_fast.stores.redis.batcher import Batcher, in_pieces
 from arsenal_fast.stores.redis.connection import Connection
 from arsenal_fast.stores.redis.resp import Reply, bulk
@@ -37,7 +37,7 @@ _MAX_MADE: Final = 1_000  # different arguments that are kept packed
 _made_arguments: dict[tuple[object, ...], bytes] = {}
 
 IssueDone = Callable[[Sequence[Issued] | None], None]
-FindDone = Callable[[Sequence[Found | None] | None], None]
+FindDone = Callable[[Sequence[StoreRecord | None] | None], None]
 
 
 class RedisIdentities:
@@ -47,7 +47,7 @@ class RedisIdentities:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._finds: Batcher[str, Found | None] = Batcher(self._find, MAX_ROWS)
+        self._finds: Batcher[str, StoreRecord | None] = Batcher(self._find, MAX_ROWS)
 
     def issue(self, rows: Sequence[IssueRow], done: IssueDone) -> None:
         """``done`` once: what became of each row, in order, or None for no answer."""
@@ -109,7 +109,7 @@ def _key(identity: str) -> bytes:
     return bulk(key_of(identity))
 
 
-def read_record(record: object) -> Found | None:
+def read_record(record: object) -> StoreRecord | None:
     """What a record tells, or None for anything that issue.lua and revoke.lua would not have written."""
     if not isinstance(record, bytes) or len(record) > _MAX_RECORD:
         return None
@@ -119,7 +119,7 @@ def read_record(record: object) -> Found | None:
     generated, ttl, floor = int(match[1]), int(match[2]), int(match[3] or 0)
     if not 1 <= ttl <= MAX_TTL * 1000 or max(generated, floor) > LAST_GENERATED:
         return None
-    return Found(Life(generated, generated + ttl), floor, match[4] is not None)
+    return StoreRecord(Life(generated, generated + ttl), floor, match[4] is not None)
 
 
 def read_issued(values: Sequence[int]) -> list[Issued] | None:

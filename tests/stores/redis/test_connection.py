@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from arsenal_fast.identity.revocation import UNKNOWN, Changes, Revoked
-from arsenal_fast.identity.validity import Found, Issued, IssueRow, Life
+from arsenal_fast.identity.validity import Issued, IssueRow, Life, StoreRecord
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.stores.redis.backend import RedisBackend
@@ -47,8 +47,8 @@ def issue(backend: RedisBackend) -> Answer[Sequence[Issued] | None]:
     return answer
 
 
-def find(backend: RedisBackend, *ids: str) -> Answer[Sequence[Found | None] | None]:
-    answer: Answer[Sequence[Found | None] | None] = Answer()
+def find(backend: RedisBackend, *ids: str) -> Answer[Sequence[StoreRecord | None] | None]:
+    answer: Answer[Sequence[StoreRecord | None] | None] = Answer()
     backend.identities.find(ids, answer)
     return answer
 
