@@ -15,7 +15,7 @@ from arsenal_fast.ledger.bridge import Lane, WriteLane
 from arsenal_fast.ledger.counters import Counters
 from arsenal_fast.ledger.errors import Unfit
 from arsenal_fast.ledger.group import Epochs, Find, Reading, Writing
-from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRow, Past, RevocationRow
+from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRecord, LedgerRow, RevocationRow
 from arsenal_fast.ledger.store import Lives, Store
 from arsenal_fast.ledger.store import Reading as AuditRead
 from arsenal_fast.ledger.url import Address, SqliteAddress, parse_url
@@ -145,13 +145,13 @@ class Ledger:
         """Write a revocation; ``done`` gets the ``issued_before`` in force, which may be a later one's."""
         self._submit(entry, 1, done)
 
-    def find(self, ids: Sequence[str], done: Callable[[Sequence[Past | None] | None], None]) -> None:
+    def find(self, ids: Sequence[str], done: Callable[[Sequence[LedgerRecord | None] | None], None]) -> None:
         """What is known of each identity; None in its place where nothing is."""
         count = len(ids)
 
-        def found(pasts: Sequence[Past | None] | None) -> None:
+        def found(records: Sequence[LedgerRecord | None] | None) -> None:
             self._looked_up -= count
-            done(pasts)
+            done(records)
 
         if self._looked_up + count > MAX_LOOKUPS and self._looked_up:
             done(None)
@@ -249,7 +249,7 @@ class DisabledLedger:
     def revoke(self, entry: RevocationRow, done: Callable[[int | None], None]) -> None:
         done(entry.issued_before)
 
-    def find(self, ids: Sequence[str], done: Callable[[Sequence[Past | None] | None], None]) -> None:
+    def find(self, ids: Sequence[str], done: Callable[[Sequence[LedgerRecord | None] | None], None]) -> None:
         done([None] * len(ids))
 
     def epochs(self, done: Callable[[dict[str, int] | None], None]) -> None:

@@ -157,7 +157,7 @@ class Reading:
             return []
         ids = [each for entry in entries for each in entry.work.ids]
         try:
-            pasts = store.find(ids)
+            records = store.find(ids)
         except Refused:
             if len(entries) == 1:
                 return [None]
@@ -166,7 +166,7 @@ class Reading:
         start = 0
         for entry in entries:
             end = start + len(entry.work.ids)
-            answers.append(pasts[start:end])
+            answers.append(records[start:end])
             start = end
         return answers
 

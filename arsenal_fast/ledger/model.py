@@ -61,7 +61,7 @@ class RevocationRow(NamedTuple):
     version: str | None = None
 
 
-class Past(NamedTuple):
+class LedgerRecord(NamedTuple):
     """What the ledger knows of one identity. ``life`` is the newest, over or not; None: revoked before any was known.
 
     ``floor``: 0 if it was never revoked by itself.
@@ -138,7 +138,7 @@ def parse_cursor(text: str) -> Cursor:
     return Cursor(int(match[1]), int(match[2]))
 
 
-def stands(held: Past, epoch: int, moment: int) -> bool:
+def stands(held: LedgerRecord, epoch: int, moment: int) -> bool:
     """Whether the held life answers a request of that moment: living, not revoked, not due for renewal."""
     life = held.life
     return (
@@ -150,15 +150,15 @@ def stands(held: Past, epoch: int, moment: int) -> bool:
     )
 
 
-class Settled(NamedTuple):
+class Arbitration(NamedTuple):
     """The life that holds, what is then known of the identity, and whether the new life is an event."""
 
     life: Life
-    past: Past
+    record: LedgerRecord
     event: bool
 
 
-def settle(held: Past, epoch: int, life: Life, late: bool) -> Settled:
+def settle(held: LedgerRecord, epoch: int, life: Life, late: bool) -> Arbitration:
     """Decide between what the ledger holds and one new life of the same identity.
 
     A life in time is a proposal: one that stands is kept in its place. A ``late`` one was handed out while
@@ -167,6 +167,6 @@ def settle(held: Past, epoch: int, life: Life, late: bool) -> Settled:
     """
     known = held.life
     if known is not None and (known.generated == life.generated or (not late and stands(held, epoch, life.generated))):
-        return Settled(known, held, event=False)
+        return Arbitration(known, held, event=False)
     newest = life if known is None or life.generated > known.generated else known
-    return Settled(life, Past(newest, held.floor), event=True)
+    return Arbitration(life, LedgerRecord(newest, held.floor), event=True)

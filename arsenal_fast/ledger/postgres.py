@@ -24,7 +24,7 @@ from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger import migrations as schema
 from arsenal_fast.ledger import postgres_errors
 from arsenal_fast.ledger.errors import Busy, Refused, Unfit
-from arsenal_fast.ledger.model import EVERYTHING, AuditPage, AuditQuery, LedgerRow, Past, RevocationRow, stands
+from arsenal_fast.ledger.model import EVERYTHING, AuditPage, AuditQuery, LedgerRecord, LedgerRow, RevocationRow, stands
 from arsenal_fast.ledger.store import (
     EVENT_COLUMNS,
     LIVES_RETENTION,
@@ -39,7 +39,7 @@ from arsenal_fast.ledger.store import (
     revoked_id,
 )
 
-_UNKNOWN: Final = Past(None, 0)
+_UNKNOWN: Final = LedgerRecord(None, 0)
 _LOCK: Final = 0x41F_1ED6E4  # of the migrations, among PostgreSQL's advisory locks: any number of our own
 
 CONNECT_SECONDS: Final = 2  # the least that libpq takes
@@ -186,7 +186,7 @@ class PostgresStore:
                     settled = [answer for run in runs for answer in self._run(run)]
         return _gathered(items, settled)
 
-    def find(self, ids: Sequence[str]) -> list[Past | None]:
+    def find(self, ids: Sequence[str]) -> list[LedgerRecord | None]:
         with translated():
             known = self._known(ids)
         return [known.get(each) for each in ids]
@@ -276,10 +276,10 @@ class PostgresStore:
                 standing[row.id] = held.life
         return standing
 
-    def _known(self, ids: Sequence[str]) -> dict[str, Past]:
+    def _known(self, ids: Sequence[str]) -> dict[str, LedgerRecord]:
         rows = self._connection.execute(_FIND, (list(ids),)).fetchall()
         return {
-            identity: Past(Life(generated, expires) if generated else None, floor)
+            identity: LedgerRecord(Life(generated, expires) if generated else None, floor)
             for identity, generated, expires, floor in rows
         }
 

@@ -29,7 +29,7 @@ from arsenal_fast.identity.grammar import split
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger import migrations as schema
 from arsenal_fast.ledger.errors import Busy, Refused, StoreError, Unavailable, Unfit
-from arsenal_fast.ledger.model import EVERYTHING, AuditPage, AuditQuery, LedgerRow, Past, RevocationRow, settle
+from arsenal_fast.ledger.model import EVERYTHING, AuditPage, AuditQuery, LedgerRecord, LedgerRow, RevocationRow, settle
 from arsenal_fast.ledger.store import (
     EVENT_COLUMNS,
     LIVES_RETENTION,
@@ -54,7 +54,7 @@ MODE: Final = 0o640  # of a new file: clients' addresses are in it
 # Rows of one statement: each size is prepared once, and any number is a sum of a few of them.
 SIZES: Final = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 
-_NO_LIFE: Final = (0, 0)  # Past without a life
+_NO_LIFE: Final = (0, 0)  # LedgerRecord without a life
 _PLACE: Final = f"({', '.join('?' * len(EVENT_COLUMNS))})"
 _INSERT_EVENTS: Final = f"INSERT INTO events ({', '.join(EVENT_COLUMNS)}) VALUES "
 _REPLACE_LIVES: Final = "REPLACE INTO lives (id, generated, expires, floor) VALUES "
@@ -127,7 +127,7 @@ class SqliteStore:
             with self._transaction():
                 return _Group(self._connection, self._known).write(items)
 
-    def find(self, ids: Sequence[str]) -> list[Past | None]:
+    def find(self, ids: Sequence[str]) -> list[LedgerRecord | None]:
         with _translated():
             self._same_file()
             known = self._known(ids)
@@ -187,7 +187,7 @@ class SqliteStore:
                 execute("DELETE FROM events WHERE seq <= ?", (end,))
         return count, newest or 0
 
-    def _known(self, ids: Sequence[str]) -> dict[str, Past]:
+    def _known(self, ids: Sequence[str]) -> dict[str, LedgerRecord]:
         known = {}
         largest = SIZES[0]
         for start in range(0, len(ids), largest):
@@ -197,7 +197,7 @@ class SqliteStore:
             (text,) = self._connection.execute(_select_lives(size), chunk).fetchone()
             if text != "[]":
                 for identity, generated, expires, floor in orjson.loads(text):
-                    known[identity] = Past(Life(generated, expires) if generated else None, floor)
+                    known[identity] = LedgerRecord(Life(generated, expires) if generated else None, floor)
         return known
 
     def _same_file(self) -> None:
@@ -254,11 +254,13 @@ class SqliteStore:
 class _Group:
     """One transaction's work: settles each row in its order, in memory, and writes the sum at its end."""
 
-    def __init__(self, connection: sqlite3.Connection, known: Callable[[Sequence[str]], dict[str, Past]]) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, known: Callable[[Sequence[str]], dict[str, LedgerRecord]]
+    ) -> None:
         self._execute = connection.execute
         self._find = known
-        self._known: dict[str, Past] = {}
-        self._changed: dict[str, Past] = {}
+        self._known: dict[str, LedgerRecord] = {}
+        self._changed: dict[str, LedgerRecord] = {}
         self._epochs: dict[str, int] = {}
         self._events: list[int | str | None] = []
 
@@ -281,14 +283,14 @@ class _Group:
             generated, expires = life
             held = changed.get(identity) or known.get(identity)
             if held is None:
-                changed[identity] = Past(life, 0)
+                changed[identity] = LedgerRecord(life, 0)
             else:
                 settled = settle(held, self._epoch(prefix), life, item.late)
                 answers.append(settled.life)
                 if not settled.event:
                     continue
-                if settled.past != held:
-                    changed[identity] = settled.past
+                if settled.record != held:
+                    changed[identity] = settled.record
                 elif self._is_written(row):
                     continue
             if held is None:
@@ -312,8 +314,8 @@ class _Group:
         return int(issued_before)
 
     def _raise_floor(self, identity: str, floor: int) -> int:
-        held = self._changed.get(identity) or self._known.get(identity) or Past(None, 0)
-        self._changed[identity] = Past(held.life, max(held.floor, floor))
+        held = self._changed.get(identity) or self._known.get(identity) or LedgerRecord(None, 0)
+        self._changed[identity] = LedgerRecord(held.life, max(held.floor, floor))
         return self._changed[identity].floor
 
     def _epoch(self, prefix: str) -> int:

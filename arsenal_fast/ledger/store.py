@@ -17,8 +17,8 @@ from arsenal_fast.ledger.model import (
     AuditPage,
     AuditQuery,
     Cursor,
+    LedgerRecord,
     LedgerRow,
-    Past,
     RevocationRow,
 )
 
@@ -57,7 +57,7 @@ class Store(Protocol):
     def write(self, items: Sequence[Item]) -> list[Answer]:
         """Write all items in their order, in one commit, durably."""
 
-    def find(self, ids: Sequence[str]) -> list[Past | None]:
+    def find(self, ids: Sequence[str]) -> list[LedgerRecord | None]:
         """Look each id up; None where nothing is known."""
 
     def epochs(self) -> dict[str, int]:

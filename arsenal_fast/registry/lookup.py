@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from arsenal_fast.identity.grammar import Identity
 from arsenal_fast.identity.validity import IssueRow, Life, StoreRecord
-from arsenal_fast.ledger.model import Past, stands
+from arsenal_fast.ledger.model import LedgerRecord, stands
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.registry.cache import CachedIdentity, IdentityCache
 from arsenal_fast.registry.issuer import ignore
@@ -140,7 +140,11 @@ class Lookup:
         return uncertain
 
     def _complete(
-        self, identities: Sequence[Identity], states: States, uncertain: Sequence[int], records: Sequence[Past | None]
+        self,
+        identities: Sequence[Identity],
+        states: States,
+        uncertain: Sequence[int],
+        records: Sequence[LedgerRecord | None],
     ) -> None:
         """Fill in what the ledger tells where the store has nothing, a life that is merely proposed, or a later one."""
         lost: list[IssueRow] = []
@@ -165,7 +169,7 @@ class Lookup:
         epoch_ms = self._cache.sync.epoch_of(identity.prefix)
         return IdentityState(life, max(floor + 1 if floor else 0, epoch_ms), cached)
 
-    def _overrules(self, identity: Identity, record: Past, held: IdentityState) -> bool:
+    def _overrules(self, identity: Identity, record: LedgerRecord, held: IdentityState) -> bool:
         """Whether the ledger's life is the one that holds, and not the store's provisional one.
 
         If not, the provisional life is on its way to the ledger, and was perhaps handed out while the ledger was away.

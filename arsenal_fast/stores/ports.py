@@ -11,7 +11,7 @@ from typing import Protocol
 
 from arsenal_fast.identity.revocation import Changes, Revoked
 from arsenal_fast.identity.validity import Issued, IssueRow, Life, StoreRecord
-from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRow, Past, RevocationRow
+from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRecord, LedgerRow, RevocationRow
 from arsenal_fast.observability.metrics import Series
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.tokens.claims import IdentityToken, Refusal, ServiceToken
@@ -104,7 +104,7 @@ class Ledger(Protocol):
     def revoke(self, entry: RevocationRow, done: Callable[[int | None], None]) -> None:
         """Write a revocation; ``done`` gets the ``issued_before`` in force."""
 
-    def find(self, ids: Sequence[str], done: Callable[[Sequence[Past | None] | None], None]) -> None:
+    def find(self, ids: Sequence[str], done: Callable[[Sequence[LedgerRecord | None] | None], None]) -> None:
         """Look each id up; None in the place of one that is not there."""
 
     def epochs(self, done: Callable[[Mapping[str, int] | None], None]) -> None:

@@ -18,7 +18,7 @@ from arsenal_fast.ledger.backend import DisabledLedger, Ledger
 from arsenal_fast.ledger.counters import Counters
 from arsenal_fast.ledger.errors import Busy, Unavailable, Unfit
 from arsenal_fast.ledger.group import Writing
-from arsenal_fast.ledger.model import AuditQuery, Past
+from arsenal_fast.ledger.model import AuditQuery, LedgerRecord
 from arsenal_fast.ledger.packed_rows import pack
 from arsenal_fast.ledger.prune import verify
 from arsenal_fast.ledger.store import PRUNE_ROWS, Lives
@@ -45,7 +45,7 @@ def test_a_row_is_answered_when_it_is_written(url: str) -> None:
         async with running(patient(url)) as ledger:
             assert ledger.status == "healthy"
             assert await record(ledger, row(1), row(2)) == [row(1).life, row(2).life]
-            assert await find(ledger, id_of(2), id_of(3)) == [Past(row(2).life, 0), None]
+            assert await find(ledger, id_of(2), id_of(3)) == [LedgerRecord(row(2).life, 0), None]
             assert (ledger.counters.rows, ledger.counters.commits, ledger.counters.waiting) == (2, 1, 0)
             assert ledger.counters.commit_times.count == 1
             assert ledger.counters.commit_times.nanoseconds > 0
@@ -62,7 +62,7 @@ def test_what_one_process_wrote_the_next_one_knows(url: str) -> None:
 
     async def read() -> None:
         async with running(patient(url)) as ledger:
-            assert await find(ledger, id_of(1), id_of(2)) == [Past(row(1).life, 0), Past(None, T0)]
+            assert await find(ledger, id_of(1), id_of(2)) == [LedgerRecord(row(1).life, 0), LedgerRecord(None, T0)]
             assert await ask(ledger.epochs) == {"other": T0 + 5}
             assert await record(ledger, row(1, T0 + 9)) == [row(1).life]
 
@@ -163,7 +163,7 @@ def test_pruning_goes_on_behind_the_work(url: str) -> None:
             ledger.prune(T0 + 5_000)
             while (await find(ledger, id_of("old"))) != [None]:
                 pass  # each look-up is a turn of the loop
-            assert await find(ledger, id_of("new")) == [Past(row("new", T0 + 9_000).life, 0)]
+            assert await find(ledger, id_of("new")) == [LedgerRecord(row("new", T0 + 9_000).life, 0)]
             assert await record(ledger, row(2)) == [row(2).life]
 
     run(main())
@@ -185,7 +185,7 @@ def test_closing_writes_what_waits(url: str) -> None:
             return await find(ledger, *(id_of(number) for number in range(2_000)))
 
     assert run(write()) == 0
-    assert run(read()) == [Past(row(number).life, 0) for number in range(2_000)]
+    assert run(read()) == [LedgerRecord(row(number).life, 0) for number in range(2_000)]
 
 
 # With a store that is ill at will
@@ -223,7 +223,10 @@ def test_a_store_that_stands_still_costs_one_timeout_and_loses_nothing() -> None
             store.gate.set()
             await until(lambda: ledger.status == "healthy")
             assert (ledger.counters.waiting, ledger.counters.dropped, ledger.fault) == (0, 0, "")
-            assert await find(ledger, id_of(1), id_of(3)) == [Past(row(1).life, 0), Past(row(3).life, 0)]
+            assert await find(ledger, id_of(1), id_of(3)) == [
+                LedgerRecord(row(1).life, 0),
+                LedgerRecord(row(3).life, 0),
+            ]
 
     run(main())
 
@@ -234,14 +237,14 @@ def test_what_was_told_none_is_a_fact_when_it_is_written() -> None:
     async def main() -> None:
         store = ScriptedStore()
         async with scripted(store, timeout=HASTY) as ledger:
-            store.known[id_of(1)] = store.known[id_of(2)] = Past(row(1).life, 0)
+            store.known[id_of(1)] = store.known[id_of(2)] = LedgerRecord(row(1).life, 0)
             store.begun.clear()
             store.gate.clear()
             assert await record(ledger, row(1, T0 + 5)) is None  # its commit is under way already
             ledger.record([row(2, T0 + 5)], lambda _: None)  # this one waits behind it
             store.gate.set()
             await until(lambda: ledger.counters.waiting == 0)
-            late = Past(row(1, T0 + 5).life, 0)
+            late = LedgerRecord(row(1, T0 + 5).life, 0)
             assert await find(ledger, id_of(1), id_of(2)) == [late, late]
 
     run(main())
@@ -443,10 +446,10 @@ def test_lookups_of_one_moment_are_one_question() -> None:
             for number, answer in enumerate(answers):
                 ledger.find([id_of(number), id_of(2)], answer)
             store.gate.set()
-            assert await first.wait() == [Past(row(1).life, 0)]
+            assert await first.wait() == [LedgerRecord(row(1).life, 0)]
             told = [await answer.wait() for answer in answers]
-            assert [pasts[1] for pasts in told] == [Past(row(2).life, 0)] * 10
-            assert [pasts[0] is not None for pasts in told] == [number in {1, 2} for number in range(10)]
+            assert [records[1] for records in told] == [LedgerRecord(row(2).life, 0)] * 10
+            assert [records[0] is not None for records in told] == [number in {1, 2} for number in range(10)]
             assert store.finds == 2
 
     run(main())

@@ -17,7 +17,7 @@ import pytest
 
 from arsenal_fast.ledger import export as exporting
 from arsenal_fast.ledger.backend import Ledger
-from arsenal_fast.ledger.model import Past
+from arsenal_fast.ledger.model import LedgerRecord
 from arsenal_fast.ledger.prune import LedgerError, backup, export, prune, restore, verify
 from arsenal_fast.ledger.store import Lives, Reading
 from tests.ledger.test_migrations import Execute, execute, fixture_of, table
@@ -59,7 +59,7 @@ def test_a_backup_restores_all_that_was_known(url: str, tmp_path: Path, request:
     assert verify(other) == verify(url)
     assert exported(other) == exported(url)
     with closing(opened(other)) as store:
-        assert store.find([id_of(1), id_of("of no backup")]) == [Past(row(1, T0 + 101).life, T0 + 100), None]
+        assert store.find([id_of(1), id_of("of no backup")]) == [LedgerRecord(row(1, T0 + 101).life, T0 + 100), None]
         assert put(store, row("new")) == [row("new").life], "and it goes on from there"
 
 
@@ -96,7 +96,7 @@ def test_restoring_under_a_running_service_is_seen_by_it(url: str, tmp_path: Pat
         async with running(Ledger(url, timeout=5.0)) as ledger:
             await record(ledger, row("of no backup"))
             await asyncio.to_thread(restore, url, file)
-            assert await find(ledger, id_of("of no backup"), id_of(2)) == [None, Past(row(2, T0 + 2).life, 0)]
+            assert await find(ledger, id_of("of no backup"), id_of(2)) == [None, LedgerRecord(row(2, T0 + 2).life, 0)]
             assert await record(ledger, row("new")) == [row("new").life]
             await until(lambda: ledger.healthy)
 

@@ -309,7 +309,7 @@ def test_a_new_life_is_handed_out_when_the_ledger_has_it_and_not_before() -> Non
     assert answers == [], "committed, and not told yet"
     kept(bench).release()
     assert [record.id for record in answers[0]] == [identity(1).id]
-    assert kept(bench).book.pasts[identity(1).id].life == answers[0][0].life
+    assert kept(bench).book.records[identity(1).id].life == answers[0][0].life
 
 
 def test_what_lives_here_or_in_the_store_never_waits_for_the_ledger() -> None:
@@ -465,7 +465,7 @@ def test_with_the_ledger_away_issuing_goes_on_and_is_written_down_at_its_return(
     kept(other).away = True
     assert other.issue(1)[0].life == records[0].life
     ledger.come_back()
-    assert ledger.book.pasts[identity(1).id].life == records[0].life
+    assert ledger.book.records[identity(1).id].life == records[0].life
     kept(other).away = False
     flushed(bench)
     third = with_ledger(ledger.book, bench.store)

@@ -6,7 +6,7 @@ from typing import Any
 
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger.backend import Ledger
-from arsenal_fast.ledger.model import LedgerRow, LifeKind, Past, RevocationRow
+from arsenal_fast.ledger.model import LedgerRecord, LedgerRow, LifeKind, RevocationRow
 from tests.support.loops import Answer
 
 T0 = 1_790_000_000_000  # ms, some moment in 2026
@@ -67,6 +67,6 @@ async def record(ledger: Ledger, *rows: LedgerRow) -> Sequence[Life] | None:
     return lives
 
 
-async def find(ledger: Ledger, *ids: str) -> Sequence[Past | None] | None:
-    pasts: Sequence[Past | None] | None = await ask(ledger.find, ids)
-    return pasts
+async def find(ledger: Ledger, *ids: str) -> Sequence[LedgerRecord | None] | None:
+    records: Sequence[LedgerRecord | None] | None = await ask(ledger.find, ids)
+    return records
