@@ -140,7 +140,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     def run() -> int:
         return supervisor.run(config, serve_worker, worker.rehearse(config))
 
-    return _told(config, run)
+    return _with_exit_status(config, run)
 
 
 def with_flags(environ: Mapping[str, str], flags: Mapping[str, str | None]) -> dict[str, str]:
@@ -152,10 +152,10 @@ def serve_worker(config: "Config", slot: int, counters: "SharedCounters") -> int
     """Serve in this process; what an operator can put right is one sentence and an exit status."""
     from arsenal_fast.server import worker
 
-    return _told(config, lambda: worker.serve(config, slot, counters))
+    return _with_exit_status(config, lambda: worker.serve(config, slot, counters))
 
 
-def _told(config: "Config", start: Callable[[], int]) -> int:
+def _with_exit_status(config: "Config", start: Callable[[], int]) -> int:
     try:
         return start()
     except ConfigurationError as error:  # seen only at the start proper: a certificate that is none

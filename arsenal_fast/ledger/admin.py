@@ -82,8 +82,8 @@ def private_file(file: str) -> Iterator[str]:
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Whatever goes wrong, as one sentence."""
+def as_ledger_error() -> Iterator[None]:
+    """Raise any error of the store or the file system as a LedgerError of one sentence."""
     try:
         yield
     except StoreError as fault:

@@ -11,13 +11,12 @@ from typing import Any, Final
 
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.identity.validity import Life
-from arsenal_fast.ledger.bridge import Lane, WriteLane
+from arsenal_fast.ledger.bridge import Bridge, WriteBridge
 from arsenal_fast.ledger.counters import Counters
 from arsenal_fast.ledger.errors import Unfit
-from arsenal_fast.ledger.group import Epochs, Find, Reading, Writing
+from arsenal_fast.ledger.group import Epochs, Find, GroupReader, GroupWriter
 from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRecord, LedgerRow, RevocationRow
-from arsenal_fast.ledger.store import Lives, Store
-from arsenal_fast.ledger.store import Reading as AuditRead
+from arsenal_fast.ledger.store import AuditRead, Lives, Store
 from arsenal_fast.ledger.url import Address, SqliteAddress, parse_url
 
 TIMEOUT: Final = 1.0  # seconds that anybody waits for the ledger: a commit on a starved machine took over 0.25
@@ -60,9 +59,9 @@ class Ledger:
         self._timeout = timeout
         self._capacity = capacity
         self._gap = gap
-        self._writing = Writing(self.counters, max_rows)
-        self._write: WriteLane | None = None
-        self._read: Lane | None = None
+        self._writing = GroupWriter(self.counters, max_rows)
+        self._write: WriteBridge | None = None
+        self._read: Bridge | None = None
         self._unfit: Unfit | None = None
         self._looked_up = 0
         self._closed = False
@@ -73,7 +72,7 @@ class Ledger:
     @property
     def status(self) -> str:
         """One word: healthy, degraded (it can be read or written, but not both), unavailable."""
-        ready = [lane.ready for lane in (self._write, self._read) if lane is not None]
+        ready = [bridge.ready for bridge in (self._write, self._read) if bridge is not None]
         if not any(ready):
             return "unavailable"
         return "healthy" if all(ready) else "degraded"
@@ -85,24 +84,24 @@ class Ledger:
     @property
     def fault(self) -> str:
         """Why it is not healthy, in words that may be shown; empty while it is."""
-        return next((lane.fault for lane in (self._write, self._read) if lane is not None and lane.fault), "")
+        return next((bridge.fault for bridge in (self._write, self._read) if bridge is not None and bridge.fault), "")
 
     async def start(self) -> None:
         """Begin; waits for the first try, START_SECONDS at most. ConfigurationError if the database is unfit."""
-        self._write = WriteLane(
+        self._write = WriteBridge(
             "ledger-writer",
             opening=self._opener("write"),
-            job=self._writing,
+            handler=self._writing,
             timeout=self._timeout,
             counters=self.counters,
             changed=self._changed,
             gap=self._gap,
             capacity=self._capacity,
         )
-        self._read = Lane(
+        self._read = Bridge(
             "ledger-reader",
             opening=self._opener("read"),
-            job=Reading(),
+            handler=GroupReader(),
             timeout=self._timeout,
             counters=self.counters,
             changed=self._changed,
@@ -123,18 +122,18 @@ class Ledger:
     async def close(self, patience: float = CLOSE_SECONDS) -> int:
         """Write what waits, within ``patience`` seconds, and end; gives the number of rows that were not written."""
         self._closed = True
-        lanes: list[Lane] = [lane for lane in (self._write, self._read) if lane is not None]
-        for lane in lanes:
-            lane.close()
+        bridges: list[Bridge] = [bridge for bridge in (self._write, self._read) if bridge is not None]
+        for bridge in bridges:
+            bridge.close()
         try:
             async with asyncio.timeout(patience):
-                for lane in lanes:
-                    await lane.done.wait()
+                for bridge in bridges:
+                    await bridge.done.wait()
         except TimeoutError:
-            for lane in lanes:
-                lane.thread.abort()
-        for lane in lanes:
-            lane.end()
+            for bridge in bridges:
+                bridge.thread.abort()
+        for bridge in bridges:
+            bridge.end()
         return self.counters.waiting
 
     def record(self, rows: Sequence[LedgerRow], done: Callable[[Sequence[Life] | None], None]) -> None:

@@ -14,11 +14,11 @@ from arsenal_fast.ledger.admin import (
     LedgerError,
     Progress,
     address_of,
+    as_ledger_error,
     existing,
     opened,
     private_file,
     read_only,
-    told,
 )
 from arsenal_fast.ledger.backend import opener
 from arsenal_fast.ledger.migrations import POSTGRES_SCHEMA
@@ -33,7 +33,7 @@ BACKUP_PAGES: Final = 2_560  # of one step, 10 MB: between two steps the progres
 def backup(url: str, file: str, progress: Progress | None = None) -> None:
     """A consistent copy as of now, while serving: an SQLite database, or PostgreSQL's custom format."""
     where = address_of(url)
-    with told(), private_file(file) as temporary:
+    with as_ledger_error(), private_file(file) as temporary:
         if isinstance(where, PostgresAddress):
             what = ("--format=custom", "--no-owner", f"--schema={POSTGRES_SCHEMA}")
             _run_tool(where, "pg_dump", *what, f"--file={temporary}")
@@ -46,7 +46,7 @@ def restore(url: str, file: str) -> None:
     where = address_of(url)
     if not Path(file).is_file():
         raise LedgerError("There is no such backup file.")
-    with told():
+    with as_ledger_error():
         if isinstance(where, PostgresAddress):
             whole = ("--clean", "--if-exists", "--no-owner", "--single-transaction", "--exit-on-error")
             _run_tool(where, "pg_restore", *whole, file)

@@ -18,7 +18,7 @@ from typing import IO, Any, Final, Literal
 import orjson
 
 from arsenal_fast.identity.validity import timestamp
-from arsenal_fast.ledger.admin import Progress, address_of, existing, opened, plain_postgres, read_only, told
+from arsenal_fast.ledger.admin import Progress, address_of, as_ledger_error, existing, opened, plain_postgres, read_only
 from arsenal_fast.ledger.migrations import POSTGRES_SCHEMA
 from arsenal_fast.ledger.model import AuditEvent
 from arsenal_fast.ledger.store import EVENT_COLUMNS
@@ -45,7 +45,7 @@ def export(url: str, out: IO[bytes], form: Literal["csv", "jsonl"] = "jsonl", pr
     if form == "csv":
         out.write(_csv([_NAMES]))
     done = 0
-    with told(), _events(address_of(url)) as (total, chunks):
+    with as_ledger_error(), _events(address_of(url)) as (total, chunks):
         for chunk in chunks:
             out.write(render(map(_values, chunk)))
             done += len(chunk)

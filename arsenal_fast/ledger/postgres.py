@@ -30,9 +30,9 @@ from arsenal_fast.ledger.store import (
     LIVES_RETENTION,
     PRUNE_ROWS,
     Answer,
+    AuditRead,
     Item,
     Lives,
-    Reading,
     audit_query,
     event_of,
     page_of,
@@ -234,12 +234,12 @@ class PostgresStore:
         assert row is not None
         return row[0], row[1]
 
-    def _run(self, run: "_Run | RevocationRow | Reading") -> list[Any]:
+    def _run(self, run: "_Run | RevocationRow | AuditRead") -> list[Any]:
         execute = self._connection.execute
         if isinstance(run, _Run):
             return self._lives(run)
         execute(_EVENT, event_of(run))
-        if isinstance(run, Reading):
+        if isinstance(run, AuditRead):
             return [0]
         if run.kind == "revoked":
             row = execute(_RAISE_FLOOR, (revoked_id(run), run.issued_before - 1)).fetchone()
@@ -297,7 +297,7 @@ class _Run:
         self.rows: dict[str, LedgerRow] = {}
 
 
-def _runs(items: Sequence[Item]) -> Iterator["_Run | RevocationRow | Reading"]:
+def _runs(items: Sequence[Item]) -> Iterator["_Run | RevocationRow | AuditRead"]:
     run: _Run | None = None
     for item in items:
         if not isinstance(item, Lives):

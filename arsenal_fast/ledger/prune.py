@@ -6,7 +6,7 @@ sentence for everything else that goes wrong.
 
 import time
 
-from arsenal_fast.ledger.admin import BUSY_PATIENCE, LedgerError, Progress, address_of, open_store, told
+from arsenal_fast.ledger.admin import BUSY_PATIENCE, LedgerError, Progress, address_of, as_ledger_error, open_store
 from arsenal_fast.ledger.backup import backup, restore
 from arsenal_fast.ledger.errors import Busy
 from arsenal_fast.ledger.export import export
@@ -19,7 +19,7 @@ def prune(url: str, before: int, progress: Progress | None = None) -> int:
     """Delete what was over before that moment (ms, not in the future), step by step; gives the number of rows."""
     where = address_of(url)
     deleted = 0
-    with told(), open_store(where) as store:
+    with as_ledger_error(), open_store(where) as store:
         steps = store.pruning(before)
         deadline = time.monotonic() + BUSY_PATIENCE
         while True:

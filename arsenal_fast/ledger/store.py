@@ -33,7 +33,7 @@ class Lives(NamedTuple):
     late: bool = False
 
 
-class Reading(NamedTuple):
+class AuditRead(NamedTuple):
     """Somebody reads the audit."""
 
     at: int
@@ -43,7 +43,7 @@ class Reading(NamedTuple):
     run: str | None
 
 
-Item = Lives | RevocationRow | Reading
+Item = Lives | RevocationRow | AuditRead
 Answer = Sequence[Life] | int
 """Of Lives: the life that holds, for each row. Of a revocation: the issued_before in force. Of a reading: 0."""
 
@@ -105,9 +105,9 @@ Event = tuple[
 ]
 
 
-def event_of(item: RevocationRow | Reading) -> Event:
+def event_of(item: RevocationRow | AuditRead) -> Event:
     """The event that an item other than Lives is."""
-    if isinstance(item, Reading):
+    if isinstance(item, AuditRead):
         return (
             *(AUDIT_READ, item.at, item.prefix, item.run, None, None),
             *(None, None, None, None, item.caller, item.request_id),

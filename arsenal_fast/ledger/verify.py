@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import Final, NamedTuple
 
 from arsenal_fast.ledger import migrations as schema
-from arsenal_fast.ledger.admin import address_of, existing, plain_postgres, read_only, told
+from arsenal_fast.ledger.admin import address_of, as_ledger_error, existing, plain_postgres, read_only
 from arsenal_fast.ledger.migrations import POSTGRES_SCHEMA
 from arsenal_fast.ledger.model import KINDS
 from arsenal_fast.ledger.store import LIVES_RETENTION
@@ -77,7 +77,7 @@ _BOUND_CHECKS: Final = (
 def verify(url: str) -> Report:
     """Whether the database is whole, and its tables agree with each other; changes nothing."""
     where = address_of(url)
-    with told():
+    with as_ledger_error():
         if isinstance(where, PostgresAddress):
             return _verify_postgres(where)
         return verify_sqlite(existing(where))

@@ -17,7 +17,7 @@ from arsenal_fast.ledger import writer as threads
 from arsenal_fast.ledger.backend import DisabledLedger, Ledger
 from arsenal_fast.ledger.counters import Counters
 from arsenal_fast.ledger.errors import Busy, Unavailable, Unfit
-from arsenal_fast.ledger.group import Writing
+from arsenal_fast.ledger.group import GroupWriter
 from arsenal_fast.ledger.model import AuditQuery, LedgerRecord
 from arsenal_fast.ledger.packed_rows import pack
 from arsenal_fast.ledger.prune import verify
@@ -137,10 +137,10 @@ def test_what_the_retention_does_not_want_is_not_counted_as_trimmed(caplog: pyte
     trimmed = [(500, T0 - 1), (500, T0), (500, T0 + 1), (0, 0)]
     store.trim = lambda keep, now: trimmed.pop(0)  # type: ignore[method-assign]
     counters = Counters()
-    job = Writing(counters, max_rows=10)
-    job.prune_before = T0
+    writer = GroupWriter(counters, max_rows=10)
+    writer.prune_before = T0
     for _ in range(4):
-        job.rest(store)
+        writer.rest(store)
     assert (counters.trimmed, len(caplog.records)) == (1_000, 1)
     assert not trimmed
 
@@ -150,9 +150,9 @@ def test_only_a_ledger_with_a_bound_is_looked_at(max_rows: int) -> None:
     store = ScriptedStore()
     looked: list[int] = []
     store.trim = lambda keep, now: (0, looked.append(keep) or 0)  # type: ignore[func-returns-value,method-assign]
-    job = Writing(Counters(), max_rows)
+    writer = GroupWriter(Counters(), max_rows)
     for number in range(4 * PRUNE_ROWS):
-        job.serve(store, [Entry(Lives([row(number)]), 1, lambda _: None, 0.0)])
+        writer.serve(store, [Entry(Lives([row(number)]), 1, lambda _: None, 0.0)])
     assert len(looked) == (8 if max_rows else 0), "at the start, then once for so many rows"
 
 

@@ -19,7 +19,7 @@ from arsenal_fast.ledger import export as exporting
 from arsenal_fast.ledger.backend import Ledger
 from arsenal_fast.ledger.model import LedgerRecord
 from arsenal_fast.ledger.prune import LedgerError, backup, export, prune, restore, verify
-from arsenal_fast.ledger.store import Lives, Reading
+from arsenal_fast.ledger.store import AuditRead, Lives
 from tests.ledger.test_migrations import Execute, execute, fixture_of, table
 from tests.ledger.test_stores import opened, put
 from tests.support.ledger import T0, find, id_of, record, revoked, revoked_all, revoked_prefix, row, running
@@ -35,7 +35,7 @@ def fill(url: str, rows: int = 50) -> None:
     with closing(opened(url)) as store:
         put(store, *(row(number, T0 + number, environment="prod") for number in range(rows)))
         store.write([revoked(1, T0 + 100, at=T0 + 100), revoked_prefix("other", T0 + 100), revoked_all(T0 - DAY)])
-        store.write([Lives([row(1, T0 + 101, kind="renewed")]), Reading(T0, "auditor", None, None, None)])
+        store.write([Lives([row(1, T0 + 101, kind="renewed")]), AuditRead(T0, "auditor", None, None, None)])
 
 
 def other_of(url: str, tmp_path: Path, server: Callable[[], PostgresServer]) -> str:
