@@ -1,4 +1,4 @@
-"""All events, oldest first, as CSV or JSON lines; moments are RFC 3339. One moment of the ledger, in chunks.
+"""Exports all events, oldest first, as CSV or JSON lines, from one snapshot; moments are RFC 3339.
 
 JSON lines have every text as it is. CSV is read by spreadsheets, which run a cell that begins like a formula, and
 clients choose some of the texts (OWASP, "CSV Injection"). So in CSV a "'" stands before each part of a cell that a
@@ -6,7 +6,7 @@ spreadsheet could run, and before each part that began with a "'". To get the te
 of a cell and after each of ``, ; | "`` and control character.
 """
 
-# ruff: noqa: S608 - the statements are put together of names of ours; values travel apart
+# ruff: noqa: S608 - the statements hold names of ours only; values are parameters
 
 import csv
 import io
@@ -40,7 +40,7 @@ Chunk = Sequence[tuple[Any, ...]]
 
 
 def export(url: str, out: IO[bytes], form: Literal["csv", "jsonl"] = "jsonl", progress: Progress | None = None) -> int:
-    """Write all events; gives their number. CSV has a header, and an empty field for what does not apply."""
+    """Write all events; returns their number. CSV has a header, and an empty field for what does not apply."""
     render = _csv if form == "csv" else _jsonl
     if form == "csv":
         out.write(_csv([_NAMES]))

@@ -1,6 +1,6 @@
-"""What the command line does with a ledger, while the service is writing it or not: blocking, without threads.
+"""The ledger commands of the command line: blocking calls without threads, also while the service runs.
 
-Each takes the DATABASE_URL. ValueError with one sentence for a bad one (``none`` included), LedgerError with one
+Each takes the DATABASE_URL. Raises ValueError with one sentence for a bad one (``none`` included), LedgerError with one
 sentence for everything else that goes wrong.
 """
 
@@ -16,7 +16,7 @@ __all__ = ["LedgerError", "Progress", "Report", "backup", "export", "prune", "re
 
 
 def prune(url: str, before: int, progress: Progress | None = None) -> int:
-    """Delete what was over before that moment (ms, not in the future), step by step; gives the number of rows."""
+    """Delete events and lives from before that moment (ms, not in the future) in steps; returns the number of rows."""
     where = address_of(url)
     deleted = 0
     with as_ledger_error(), open_store(where) as store:

@@ -8,7 +8,7 @@ from arsenal_fast.identity.validity import LAST_GENERATED, Life, StoreRecord
 LIFE = Life(1000, 1100)
 NEWER = Life(1050, 1150)
 
-# (held, known to the caller, now, what is told, what is written)
+# (held, known to the caller, now, outcome, what is written)
 REVOCATIONS: dict[str, tuple[StoreRecord | None, Life | None, int, Revoked, StoreRecord | None]] = {
     "nothing is known": (None, None, 1000, UNKNOWN, None),
     "of now": (StoreRecord(LIFE), None, 1020, Revoked(True, LIFE, 1020, False), StoreRecord(LIFE, 1020)),
@@ -60,11 +60,11 @@ REVOCATIONS: dict[str, tuple[StoreRecord | None, Life | None, int, Revoked, Stor
 }
 
 
-@pytest.mark.parametrize(("held", "life", "now", "told", "written"), REVOCATIONS.values(), ids=list(REVOCATIONS))
+@pytest.mark.parametrize(("held", "life", "now", "outcome", "written"), REVOCATIONS.values(), ids=list(REVOCATIONS))
 def test_a_revocation(
-    held: StoreRecord | None, life: Life | None, now: int, told: Revoked, written: StoreRecord | None
+    held: StoreRecord | None, life: Life | None, now: int, outcome: Revoked, written: StoreRecord | None
 ) -> None:
-    assert revoke(held, life, now) == (told, written)
+    assert revoke(held, life, now) == (outcome, written)
 
 
 @pytest.mark.parametrize(
