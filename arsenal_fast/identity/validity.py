@@ -90,7 +90,7 @@ class StoreRecord(NamedTuple):
 
     @property
     def kept_until(self) -> int:
-        """The ms at which a store may drop the record: its life and all lives that its floor has ended are over by then.
+        """The ms from which a store may drop the record: its life and all lives ended by its floor are over by then.
 
         A life that the floor has ended began by the floor, so it is over one longest TTL after the floor.
         """

@@ -87,7 +87,7 @@ class Ledger:
         return next((bridge.fault for bridge in (self._write, self._read) if bridge is not None and bridge.fault), "")
 
     async def start(self) -> None:
-        """Start the threads; waits START_SECONDS at most for the first try. ConfigurationError for an unfit database."""
+        """Start the threads; waits at most START_SECONDS for a first try. ConfigurationError for an unfit one."""
         self._write = WriteBridge(
             "ledger-writer",
             opening=self._opener("write"),
