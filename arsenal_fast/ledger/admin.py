@@ -13,7 +13,7 @@ from urllib.parse import quote
 from arsenal_fast.ledger.backend import opener
 from arsenal_fast.ledger.errors import Busy, StoreError
 from arsenal_fast.ledger.store import Store
-from arsenal_fast.ledger.url import Address, PostgresAddress, SqliteAddress, parse_url
+from arsenal_fast.ledger.url import LedgerAddress, PostgresAddress, SqliteAddress, parse_url
 
 Progress = Callable[[int, int], None]
 """Called with the amount done and the total: pages of a backup, rows of an export or of pruning."""
@@ -25,7 +25,7 @@ class LedgerError(Exception):
     """A failed command; the message is one sentence that may be shown."""
 
 
-def address_of(url: str) -> Address:
+def address_of(url: str) -> LedgerAddress:
     """Return the parsed DATABASE_URL; ValueError with one sentence, also when the ledger is turned off."""
     found = parse_url(url)
     if found is None:
@@ -40,7 +40,7 @@ def existing(address: SqliteAddress) -> str:
     return address.path
 
 
-def opened(address: Address) -> Store:
+def opened(address: LedgerAddress) -> Store:
     """Open a store with its schema up to date; waits for a while if it is locked."""
     deadline = time.monotonic() + BUSY_PATIENCE
     opening = opener(address)
@@ -53,7 +53,7 @@ def opened(address: Address) -> Store:
 
 
 @contextmanager
-def open_store(address: Address) -> Iterator[Store]:
+def open_store(address: LedgerAddress) -> Iterator[Store]:
     if isinstance(address, SqliteAddress):
         existing(address)
     with closing(opened(address)) as store:

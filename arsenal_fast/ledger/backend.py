@@ -17,7 +17,7 @@ from arsenal_fast.ledger.errors import Unfit
 from arsenal_fast.ledger.group import Epochs, Find, GroupReader, GroupWriter
 from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRecord, LedgerRow, RevocationRow
 from arsenal_fast.ledger.store import AuditRead, Lives, Store
-from arsenal_fast.ledger.url import Address, SqliteAddress, parse_url
+from arsenal_fast.ledger.url import LedgerAddress, SqliteAddress, parse_url
 
 TIMEOUT: Final = 1.0  # seconds until a callback gets None: a commit on a starved machine took over 0.25
 CAPACITY: Final = 32 << 20  # octets of rows that may wait, by default: 100,000 of usual length
@@ -209,7 +209,7 @@ class Ledger:
             self.on_change()
 
 
-def opener(address: Address) -> Callable[[str], Store]:
+def opener(address: LedgerAddress) -> Callable[[str], Store]:
     """Return the function that opens a store of this address; ValueError where the driver is missing."""
     if isinstance(address, SqliteAddress):
         from arsenal_fast.ledger.sqlite import SqliteStore  # noqa: PLC0415 - only what is used is loaded

@@ -22,7 +22,7 @@ from arsenal_fast.ledger.admin import Progress, address_of, as_ledger_error, exi
 from arsenal_fast.ledger.migrations import POSTGRES_SCHEMA
 from arsenal_fast.ledger.model import AuditEvent
 from arsenal_fast.ledger.store import EVENT_COLUMNS
-from arsenal_fast.ledger.url import Address, PostgresAddress
+from arsenal_fast.ledger.url import LedgerAddress, PostgresAddress
 
 ROWS: Final = 1_000  # of one chunk
 
@@ -55,7 +55,7 @@ def export(url: str, out: IO[bytes], form: Literal["csv", "jsonl"] = "jsonl", pr
 
 
 @contextmanager
-def _events(where: Address) -> Iterator[tuple[int, Iterator[Chunk]]]:
+def _events(where: LedgerAddress) -> Iterator[tuple[int, Iterator[Chunk]]]:
     opened(where).close()  # an older one is brought up to date
     if isinstance(where, PostgresAddress):
         with plain_postgres(where) as connection:

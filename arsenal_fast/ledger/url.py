@@ -40,10 +40,10 @@ class PostgresAddress:
     url: str = field(repr=False)
 
 
-Address = SqliteAddress | PostgresAddress
+LedgerAddress = SqliteAddress | PostgresAddress
 
 
-def parse_url(url: str) -> Address | None:
+def parse_url(url: str) -> LedgerAddress | None:
     """Return the address in a URL, None for ``none``; ValueError with one sentence that shows nothing of the URL."""
     if url == NONE:
         return None

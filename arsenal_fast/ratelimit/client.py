@@ -42,7 +42,7 @@ class Client:
     There are tens of thousands, and behind a proxy each request may bring another one: it holds little.
     """
 
-    __slots__ = ("denied_until", "octets", "quota", "wire")
+    __slots__ = ("denied_until", "encoded", "octets", "quota")
 
     token: bool = False
     """It came with a service token, and is that token's subject."""
@@ -56,7 +56,7 @@ class Client:
         self.octets = octets
         self.quota = quota
         # What belongs to the limiter and its stores.
-        self.wire: bytes | None = None
+        self.encoded: bytes | None = None
         """A store's encoding of the key, made once."""
         self.denied_until = 0.0
         """Monotonic seconds; 0.0 is not denied."""

@@ -356,7 +356,7 @@ async def _look_at(backend: RedisBackend) -> None:
     """Only one worker does: what Redis says of itself must not be added up."""
     while True:
         await asyncio.sleep(LOOK)
-        backend.vitals.look()
+        backend.info.poll()
 
 
 def _ledger(config: Config) -> Ledger | None:

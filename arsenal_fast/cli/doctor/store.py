@@ -16,7 +16,7 @@ from arsenal_fast.ratelimit import gcra
 from arsenal_fast.stores.redis import errors
 from arsenal_fast.stores.redis.backend import PROBE_KEY
 from arsenal_fast.stores.redis.limiter import REVISION_KEY
-from arsenal_fast.stores.redis.url import Address, parse_url
+from arsenal_fast.stores.redis.url import RedisAddress, parse_url
 
 REACHABLE: Final = "redis"
 VERSION: Final = "redis-version"
@@ -256,7 +256,7 @@ def _skew(client: Client, now: Callable[[], float]) -> tuple[float, float]:
     return seconds + microseconds / 1e6 - (before + after) / 2, (after - before) / 2
 
 
-def _place(address: Address) -> str:
+def _place(address: RedisAddress) -> str:
     return address.path or f"{address.host}:{address.port}"
 
 

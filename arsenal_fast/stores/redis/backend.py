@@ -12,11 +12,11 @@ from arsenal_fast.stores.redis import identities, info, limiter, revocations
 from arsenal_fast.stores.redis.connection import IDLE, Connection
 from arsenal_fast.stores.redis.counters import Counters
 from arsenal_fast.stores.redis.identities import RedisIdentities
-from arsenal_fast.stores.redis.info import RedisVitals
+from arsenal_fast.stores.redis.info import InfoPoller
 from arsenal_fast.stores.redis.limiter import REVISION_KEY, RedisLimiter
 from arsenal_fast.stores.redis.resp import pack
 from arsenal_fast.stores.redis.revocations import RedisRevocations
-from arsenal_fast.stores.redis.url import Address, parse_url
+from arsenal_fast.stores.redis.url import RedisAddress, parse_url
 
 PROBE_KEY: Final = b"af:{0}:probe"
 
@@ -56,7 +56,7 @@ class RedisBackend:
         self.limiter = RedisLimiter(self._connection)
         self.identities = RedisIdentities(self._connection)
         self.revocations = RedisRevocations(self._connection)
-        self.vitals = RedisVitals(self._connection)
+        self.info = InfoPoller(self._connection)
 
     def __repr__(self) -> str:
         return f"<RedisBackend {self._address!r} {self.status}>"
@@ -94,7 +94,7 @@ class RedisBackend:
         await self._connection.close()
 
 
-def opening(address: Address) -> Sequence[bytes]:
+def opening(address: RedisAddress) -> Sequence[bytes]:
     """What a new connection must answer before it is used: who we are, where, and that a write works."""
     commands = []
     if address.password:

@@ -30,7 +30,7 @@ import hiredis
 from arsenal_fast.stores.redis import errors
 from arsenal_fast.stores.redis.counters import Counters
 from arsenal_fast.stores.redis.resp import Reply, error_code, is_noscript, outage, pack
-from arsenal_fast.stores.redis.url import Address
+from arsenal_fast.stores.redis.url import RedisAddress
 
 FIRST_DELAY: Final = 0.05  # seconds between the first attempts to reconnect; doubles up to
 MAX_DELAY: Final = 0.5  # seconds: sharing is back within a second of Redis's return
@@ -145,7 +145,7 @@ class Connection:
 
     def __init__(
         self,
-        address: Address,
+        address: RedisAddress,
         opening: Sequence[bytes],
         *,
         timeout: float,

@@ -17,7 +17,7 @@ SCRIPT: Final = Script(
 )
 
 
-class RedisVitals:
+class InfoPoller:
     """Writes ``evictions``, ``memory_used`` and ``memory_limit`` of the connection's counters."""
 
     def __init__(self, connection: Connection) -> None:
@@ -27,7 +27,7 @@ class RedisVitals:
         self._looked_at = 0
         """The connection (by the number of those before it) of that look."""
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Ask; the answer changes the counters when it comes, and none, or one that is refused, empties the gauges."""
         SCRIPT.run(self._connection, 0, [b"", ALL_KEYS], self._take)
 

@@ -34,7 +34,7 @@ SCRIPT: Final = Script(
 )
 
 _REVISION: Final = bulk(REVISION_KEY)
-_WIRE: Final = attrgetter("wire")
+_ENCODED: Final = attrgetter("encoded")
 _QUOTA: Final = attrgetter("quota")
 _NO_DIFFERENCE: Final = bulk(b"")
 _ANY_QUOTA: Final = Quota(1, 1)  # where there are no rows
@@ -96,9 +96,9 @@ class RedisLimiter:
 def packed_rows(clients: Sequence[Client], quantities: Sequence[int]) -> list[bytes]:
     """Room for the head; the keys; the quota of the first row, and the rows that are not one hit under it."""
     # Tens of rows a tick: what can be told of all of them at one stroke is not told row by row.
-    wires = list(map(_WIRE, clients))
-    if None in wires:
-        wires = [client.wire or _encode(client) for client in clients]
+    keys = list(map(_ENCODED, clients))
+    if None in keys:
+        keys = [client.encoded or _encode(client) for client in clients]
     quotas = list(map(_QUOTA, clients))
     usual = quotas[0] if quotas else _ANY_QUOTA
     differing = _NO_DIFFERENCE
@@ -109,13 +109,13 @@ def packed_rows(clients: Sequence[Client], quantities: Sequence[int]) -> list[by
             if quantity != 1 or quota != usual
         ]
         differing = bulk(b" ".join(rows))
-    return [b"", _REVISION, *wires, usual.wire or usual.keep_wire(_arguments(usual)), differing]
+    return [b"", _REVISION, *keys, usual.encoded or usual.keep_encoded(_arguments(usual)), differing]
 
 
 def _encode(client: Client) -> bytes:
     key = client.octets
-    client.wire = wire = b"$%d\r\n%b%b\r\n" % (len(KEY_PREFIX) + len(key), KEY_PREFIX, key)  # bulk(), in one step
-    return wire
+    client.encoded = encoded = b"$%d\r\n%b%b\r\n" % (len(KEY_PREFIX) + len(key), KEY_PREFIX, key)  # bulk(), in one step
+    return encoded
 
 
 def _arguments(quota: Quota) -> bytes:

@@ -23,7 +23,7 @@ _BLANK = re.compile(r"[\x00-\x20\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class RedisAddress:
     """``path`` is a unix socket and then there is no host; ``tls``: rediss://."""
 
     host: str = ""
@@ -35,7 +35,7 @@ class Address:
     password: bytes = field(default=b"", repr=False)
 
 
-def parse_url(url: str) -> Address:
+def parse_url(url: str) -> RedisAddress:
     """The address that a URL names; ValueError with one sentence that shows nothing of the URL."""
     if _BLANK.search(url) or not url.isascii():
         raise ValueError("the Redis URL holds a blank or a character that must be percent-encoded.")
@@ -58,7 +58,7 @@ def parse_url(url: str) -> Address:
     host, port = _host_and_port(location)
     if parts.query:
         raise ValueError("the Redis URL has a query, but its database is written as a path: /0.")
-    return Address(
+    return RedisAddress(
         host=host,
         port=port,
         database=_database(parts.path.removeprefix("/")),
@@ -68,12 +68,12 @@ def parse_url(url: str) -> Address:
     )
 
 
-def _unix(parts: SplitResult, location: str, user: bytes, password: bytes) -> Address:
+def _unix(parts: SplitResult, location: str, user: bytes, password: bytes) -> RedisAddress:
     if location or not parts.path.startswith("/") or parts.path == "/":
         raise ValueError("the Redis URL needs the absolute path of a socket: unix:///run/redis.sock.")
     if parts.query and not parts.query.startswith("db="):
         raise ValueError("the Redis URL of a unix socket can have no query but db and a number.")
-    return Address(
+    return RedisAddress(
         path=_unquote(parts.path).decode("utf-8", "surrogateescape"),
         database=_database(parts.query.removeprefix("db=")),
         user=user,
