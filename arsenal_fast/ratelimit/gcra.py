@@ -29,7 +29,7 @@ def allowed(backlog: int, quantity: int, quota: Quota) -> int:
     return min(quantity, (quota.tolerance - backlog) // quota.interval)
 
 
-def strike(tat: int, now: int, quantity: int, quota: Quota) -> tuple[int, int]:
+def charge(tat: int, now: int, quantity: int, quota: Quota) -> tuple[int, int]:
     """One row: (the backlog before the hits, the tat to store). A quantity of 0 only looks.
 
     The clamped tat is handed back even when nothing passed: left as it was, a tat far ahead would be clamped

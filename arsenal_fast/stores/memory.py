@@ -23,7 +23,7 @@ from arsenal_fast.identity.issue_rules import settle
 from arsenal_fast.identity.revocation import EVERYTHING, LOG_LENGTH, Changes, Revoked
 from arsenal_fast.identity.validity import Issued, IssueRow, Life, StoreRecord
 from arsenal_fast.ratelimit.client import Client
-from arsenal_fast.ratelimit.gcra import strike
+from arsenal_fast.ratelimit.gcra import charge
 
 CAPACITY: Final = 65_536  # entries of each table where nothing else is said; a worker gets its share of MEMORY_BUDGET
 SWEEP: Final = 2  # entries looked at per row written: two leave for each one that comes
@@ -169,7 +169,7 @@ class MemoryLimiter:
         backlogs = []
         for client, quantity in zip(clients, quantities, strict=True):
             tat = self._cells.get(client.octets, now) or 0
-            backlog, after = strike(tat, now, quantity, client.quota)
+            backlog, after = charge(tat, now, quantity, client.quota)
             if after != tat:
                 self._cells.put(client.octets, after, now)
             backlogs.append(backlog)

@@ -56,11 +56,11 @@ class RedisLimiter:
         0 and None for no answer. Without clients only the revision is asked for.
         """
         if len(clients) <= MAX_ROWS:
-            self._strike(clients, quantities, done)
+            self._charge(clients, quantities, done)
         else:
-            self._strike_in_pieces(clients, quantities, done)
+            self._charge_in_pieces(clients, quantities, done)
 
-    def _strike(self, clients: Sequence[Client], quantities: Sequence[int], done: Done) -> None:
+    def _charge(self, clients: Sequence[Client], quantities: Sequence[int], done: Done) -> None:
         connection = self._connection
         if not connection.ready:
             done(0, None)
@@ -76,7 +76,7 @@ class RedisLimiter:
         connection.counters.rows += rows
         SCRIPT.run(connection, rows, packed_rows(clients, quantities), answered)
 
-    def _strike_in_pieces(self, clients: Sequence[Client], quantities: Sequence[int], done: Done) -> None:
+    def _charge_in_pieces(self, clients: Sequence[Client], quantities: Sequence[int], done: Done) -> None:
         revision = 0
 
         def send(piece: slice, each: Callable[[Sequence[int] | None], None]) -> None:
@@ -85,7 +85,7 @@ class RedisLimiter:
                 revision = seen  # of the piece that ran last: every piece ran after the admission was asked for
                 each(backlogs)
 
-            self._strike(clients[piece], quantities[piece], answered)
+            self._charge(clients[piece], quantities[piece], answered)
 
         def whole(backlogs: Sequence[int] | None) -> None:
             done(0 if backlogs is None else revision, backlogs)
