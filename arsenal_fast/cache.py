@@ -153,9 +153,9 @@ class GenerationalCache(Generic[K, V]):
         """Weigh an entry that is about to come, and free twice as much of what is being forgotten."""
         if key in self.young:
             return
-        octets = weigh(key, value)
-        self._octets += octets
-        left = 2 * octets
+        size_bytes = weigh(key, value)
+        self._octets += size_bytes
+        left = 2 * size_bytes
         dying = self._dying
         while left > 0 and dying:
             left -= self._forget_one(weigh)

@@ -89,18 +89,18 @@ class Shares:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One row of the plan: ``parts`` of what is left of the budget, ``octets`` of each entry, ``most`` entries.
+    """One row of the plan: ``parts`` of what is left of the budget, ``size_bytes`` of each entry, ``most`` entries.
 
     More than the most serves nobody: a table of millions makes pauses where it grows.
     """
 
     parts: int
-    octets: int
+    size_bytes: int
     most: int = 1 << 40
 
-    def entries(self, octets: int, total: int) -> int:
+    def entries(self, size_bytes: int, total: int) -> int:
         """The entries that this part of ``total`` parts of so many octets has room for: one at least."""
-        return min(max(octets * self.parts // total // self.octets, 1), self.most)
+        return min(max(size_bytes * self.parts // total // self.size_bytes, 1), self.most)
 
 
 _GENERATIONS: Final = 2
@@ -159,10 +159,10 @@ def faults(
         plural = f"{workers} workers need" if workers > 1 else "a worker needs"
         yield f"MEMORY_BUDGET is {megabytes(budget)}, but {plural} {megabytes(needed)}."
     elif connections is not None:
-        octets = connections * (TLS_CONNECTION if tls else CONNECTION)
-        if _of_worker(budget, workers) - octets < SMALLEST:
+        size_bytes = connections * (TLS_CONNECTION if tls else CONNECTION)
+        if _of_worker(budget, workers) - size_bytes < SMALLEST:
             yield (
-                f"MAX_CONNECTIONS is {connections}, which take {megabytes(octets)} in each worker: "
+                f"MAX_CONNECTIONS is {connections}, which take {megabytes(size_bytes)} in each worker: "
                 f"more than MEMORY_BUDGET of {megabytes(budget)} has left."
             )
 
@@ -177,9 +177,9 @@ def automatic(limit: int | None, workers: int) -> int:
     return workers * WITHOUT_LIMIT if limit is None else int(limit * OF_LIMIT)
 
 
-def megabytes(octets: int) -> str:
+def megabytes(size_bytes: int) -> str:
     """As an operator would write it."""
-    return f"{octets / MIB:.0f}M"
+    return f"{size_bytes / MIB:.0f}M"
 
 
 # What an entry of a weighed cache takes.

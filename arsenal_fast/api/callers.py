@@ -82,20 +82,20 @@ class Callers:
 
     def of_token(self, authorization: bytes) -> Client | auth.AccessError:
         """The subject of a service token, or why the field's token is refused (not raised)."""
-        octets = auth.bearer(authorization)
-        if octets is None:
+        token_text = auth.bearer(authorization)
+        if token_text is None:
             return auth.unread(authorization)
-        token = self._tokens.verify(octets, self._now())
-        if not isinstance(token, ServiceToken):
-            return auth.refused(token)
-        client = self._holders.get(token)
+        verified = self._tokens.verify(token_text, self._now())
+        if not isinstance(verified, ServiceToken):
+            return auth.refused(verified)
+        client = self._holders.get(verified)
         if client is None:
             quota = self._quota
             if quota is not None:
                 # Not more than one request a microsecond, which is the limiter's grain.
-                quota = Quota(min(token.rate_limit, quota.window * 1_000_000), quota.window)
-            client = TokenHolder(auth.holder(token), quota or _UNLIMITED, token.scopes, token.expires)
-            self._holders.put(token, client)
+                quota = Quota(min(verified.rate_limit, quota.window * 1_000_000), quota.window)
+            client = TokenHolder(auth.holder(verified), quota or _UNLIMITED, verified.scopes, verified.expires)
+            self._holders.put(verified, client)
         return client
 
     def _client(self, key: bytes) -> Client:

@@ -70,10 +70,10 @@ def _connect(host: str, port: int, tls: bool) -> socket.socket:
 
 
 def _receive(connection: socket.socket, size: int) -> bytes:
-    octets = b""
-    while len(octets) < size and (more := connection.recv(size - len(octets))):
-        octets += more
-    return octets
+    data = b""
+    while len(data) < size and (more := connection.recv(size - len(data))):
+        data += more
+    return data
 
 
 def _unverified() -> "ssl.SSLContext":

@@ -105,12 +105,12 @@ class RequestParser:
     @property
     def held(self) -> int:
         """Octets that are kept: of the unfinished message, and of what waits for ``next_request``."""
-        octets = len(self._data)  # also what was read of it already: it is one object
+        size_bytes = len(self._data)  # also what was read of it already: it is one object
         if self._body is not None:
-            octets += len(self._body)
+            size_bytes += len(self._body)
         elif self._chunks is not None:
-            octets += len(self._chunks.content)
-        return octets
+            size_bytes += len(self._chunks.content)
+        return size_bytes
 
     @property
     def missing(self) -> int:

@@ -16,11 +16,11 @@ _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 
-def unescape(octets: bytes) -> str:
+def unescape(data: bytes) -> str:
     """Decode ``%XX`` and UTF-8; raises ValueError with one sentence."""
-    if _BAD_ESCAPE.search(octets):
+    if _BAD_ESCAPE.search(data):
         raise ValueError("a '%' must be followed by two hexadecimal digits")
-    decoded = _ESCAPE.sub(lambda match: bytes((int(match[1], 16),)), octets)
+    decoded = _ESCAPE.sub(lambda match: bytes((int(match[1], 16),)), data)
     try:
         return decoded.decode()
     except UnicodeDecodeError:

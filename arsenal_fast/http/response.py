@@ -59,10 +59,10 @@ def line(name: str, value: str | bytes) -> bytes:
 
     Raises ValueError for a value with control characters: nothing that a client sent may end a line.
     """
-    octets = value.encode() if isinstance(value, str) else value
-    if any(octet < 0x20 or octet == 0x7F for octet in octets):
+    data = value.encode() if isinstance(value, str) else value
+    if any(octet < 0x20 or octet == 0x7F for octet in data):
         raise ValueError(f"{name} may not hold control characters")
-    return name.encode() + b": " + octets + b"\r\n"
+    return name.encode() + b": " + data + b"\r\n"
 
 
 def tail(content_type: bytes, body: bytes, lines: bytes = b"") -> bytes:

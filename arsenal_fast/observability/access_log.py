@@ -93,5 +93,5 @@ def _client(key: str) -> dict[str, object]:
     return {"client.address": key, "client.ip": key}
 
 
-def _text(octets: bytes) -> str:
-    return octets.decode("utf-8", "backslashreplace")
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "backslashreplace")

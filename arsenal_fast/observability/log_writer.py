@@ -32,11 +32,11 @@ FLUSH_SECONDS: Final = 2.0
 _STDERR: Final = 2
 
 
-def to_stderr(octets: bytes) -> None:
+def to_stderr(data: bytes) -> None:
     """Write all of them, for as long as it takes."""
-    while octets:
+    while data:
         try:
-            octets = octets[os.write(_STDERR, octets) :]
+            data = data[os.write(_STDERR, data) :]
         except BlockingIOError:  # whoever shares the pipe with us has made it non-blocking
             select.select([], [_STDERR], [])
 
@@ -105,7 +105,7 @@ class LogWriter:
             dropped = self.dropped
             for piece, count in _pieces(lines):
                 self._write_piece(piece, count)
-            if dropped > self._reported and self._write_piece(_octets(self.dropped_line(dropped - self._reported)), 0):
+            if dropped > self._reported and self._write_piece(_encoded(self.dropped_line(dropped - self._reported)), 0):
                 self._reported = dropped
             for event in flushed:
                 event.set()
@@ -136,17 +136,17 @@ def _pieces(lines: Iterable[str]) -> Iterator[tuple[bytes, int]]:
     """Whole lines, joined to pieces that a pipe takes without tearing them; of each piece the number of lines."""
     piece, count = b"", 0
     for line in lines:
-        octets = _octets(line)
-        if piece and len(piece) + len(octets) > select.PIPE_BUF:
+        data = _encoded(line)
+        if piece and len(piece) + len(data) > select.PIPE_BUF:
             yield piece, count
             piece, count = b"", 0
-        piece += octets
+        piece += data
         count += 1
     if piece:
         yield piece, count
 
 
-def _octets(line: str) -> bytes:
+def _encoded(line: str) -> bytes:
     return line.encode("utf-8", "backslashreplace") + b"\n"
 
 

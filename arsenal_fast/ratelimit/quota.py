@@ -1,4 +1,4 @@
-"""How much a client may ask for: ``limit`` requests in a ``window``.
+"""The quota of a client: ``limit`` requests in a ``window``.
 
 A quota is a value: equal by (limit, window), derived integers made once. All arithmetic on it is in whole
 microseconds, so that Lua's doubles (exact up to 2**53) and Python's integers agree to the last digit.
@@ -37,6 +37,6 @@ class Quota:
         object.__setattr__(self, "tolerance", interval * self.limit)
 
     def keep_encoded(self, encoded: bytes) -> bytes:
-        """Remember an adapter's encoding; the one thing about a quota that changes, and only once."""
+        """Keep an adapter's encoding; the only attribute of a quota that is set later, once."""
         object.__setattr__(self, "encoded", encoded)
         return encoded

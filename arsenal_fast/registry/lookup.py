@@ -70,7 +70,7 @@ class Lookup:
         """Look each identity up.
 
         Args:
-            claimed_ms: the beginning of the life whose token was sent. A store that knows a later life may have lost the
+            claimed_ms: the beginning of the life whose token was sent. A store with a later life may have lost the
                 revocation of the claimed one: then the cache is not used, and the ledger is read too.
 
         Returns:

@@ -168,10 +168,10 @@ class MemoryLimiter:
         now = self._now_us()
         backlogs = []
         for client, quantity in zip(clients, quantities, strict=True):
-            tat = self._cells.get(client.octets, now) or 0
+            tat = self._cells.get(client.key_bytes, now) or 0
             backlog, after = charge(tat, now, quantity, client.quota)
             if after != tat:
-                self._cells.put(client.octets, after, now)
+                self._cells.put(client.key_bytes, after, now)
             backlogs.append(backlog)
         self._counters.commands += 1
         self._counters.rows += len(clients)

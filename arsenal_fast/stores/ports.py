@@ -28,9 +28,9 @@ class Limiter(Protocol):
     ) -> None:
         """Charge all rows in order, atomically; ``done`` gets the revision and each backlog (us) *before* the hits.
 
-        A missing cell has backlog 0. Quantity 0 only reads; without any rows only the revision is read. It
-        is the revision of the revocations at that moment, 0 where nothing was ever revoked or the store has lost its
-        memory. ``done(0, None)`` when the store is away.
+        A missing cell has backlog 0. Quantity 0 only reads; without any rows only the revision is read. It is the
+        revision of the revocations at that moment, 0 where nothing was ever revoked or the store has lost its memory.
+        ``done(0, None)`` when the store is away.
         """
 
 

@@ -21,7 +21,7 @@ _PIECES: Final = 100
 class CachedBatch:
     """A cached response to ``POST /api/v1/identities``."""
 
-    __slots__ = ("_identities", "_pieces", "endpoint", "octets")
+    __slots__ = ("_identities", "_pieces", "endpoint", "size_bytes")
 
     required_scope: Final = None
 
@@ -30,7 +30,7 @@ class CachedBatch:
         self._identities = identities
         self._pieces = pieces
         self.endpoint = endpoint
-        self.octets = sum(map(len, pieces)) + sum([weigh_reference(each.id, _PIECES) for each in identities])
+        self.size_bytes = sum(map(len, pieces)) + sum([weigh_reference(each.id, _PIECES) for each in identities])
         """What it takes, about: its identities may have been forgotten but for it."""
 
     def render(self, clock: ResponseClock) -> bytes | None:

@@ -121,7 +121,7 @@ class CachedVerdict:
         self.endpoint = endpoint
 
     @property
-    def octets(self) -> int:
+    def size_bytes(self) -> int:
         """What the response takes."""
         return len(self._response)
 

@@ -62,8 +62,8 @@ def _weigh(key: bytes, identity: RenderedIdentity) -> int:
     return weigh_reference(key, len(identity.id))
 
 
-def _weigh_octets(key: bytes, response: CachedVerdict | CachedBatch) -> int:
-    return weigh_reference(key, response.octets)
+def _weigh_size(key: bytes, response: CachedVerdict | CachedBatch) -> int:
+    return weigh_reference(key, response.size_bytes)
 
 
 class CachedResponse(Protocol):
@@ -127,10 +127,10 @@ class ResponseCache:
             capacity, weigh=_weigh, room=shares.lines
         )
         self._verdicts: GenerationalCache[bytes, CachedVerdict] = GenerationalCache(
-            capacity, weigh=_weigh_octets, room=shares.verdicts
+            capacity, weigh=_weigh_size, room=shares.verdicts
         )
         self._batches: GenerationalCache[bytes, CachedBatch] = GenerationalCache(
-            -(-capacity // BATCHES), weigh=_weigh_octets, room=shares.batches
+            -(-capacity // BATCHES), weigh=_weigh_size, room=shares.batches
         )
         self._by_body: dict[bytes, GenerationalCache[bytes, CachedVerdict] | GenerationalCache[bytes, CachedBatch]]
         self._by_body = {self._validate.line: self._verdicts, self._batch.line: self._batches}

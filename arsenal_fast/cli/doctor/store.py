@@ -260,5 +260,5 @@ def _place(address: RedisAddress) -> str:
     return address.path or f"{address.host}:{address.port}"
 
 
-def _megabytes(octets: int) -> str:
-    return f"{octets / 1_048_576:.1f} MiB"
+def _megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1_048_576:.1f} MiB"

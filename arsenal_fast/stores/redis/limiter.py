@@ -113,7 +113,7 @@ def packed_rows(clients: Sequence[Client], quantities: Sequence[int]) -> list[by
 
 
 def _encode(client: Client) -> bytes:
-    key = client.octets
+    key = client.key_bytes
     client.encoded = encoded = b"$%d\r\n%b%b\r\n" % (len(KEY_PREFIX) + len(key), KEY_PREFIX, key)  # bulk(), in one step
     return encoded
 

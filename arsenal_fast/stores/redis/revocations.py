@@ -83,7 +83,7 @@ class RedisRevocations:
             done(Revoked(True, Life(generated, expires), floor, already == 1) if known else UNKNOWN)
 
         generated, ttl = (life.generated, life.ttl) if life is not None else (0, 0)
-        arguments = bulk(_octets(identity)) + bulk(b"%d" % generated) + bulk(b"%d" % ttl)
+        arguments = bulk(_encoded(identity)) + bulk(b"%d" % generated) + bulk(b"%d" % ttl)
         self._connection.counters.rows += 1
         REVOKE.run(self._connection, 0, [b"", bulk(key_of(identity)), _SHARED, arguments], answered)
 
@@ -116,13 +116,13 @@ class RedisRevocations:
 
     def _raise(self, epochs: Mapping[str, int], least: int, answered: Callable[[list[int] | None], None]) -> None:
         packed = [b"", ALL_KEYS, bulk(b"%d" % least)]
-        packed += [bulk(_octets(prefix)) + bulk(b"%d" % epoch) for prefix, epoch in epochs.items()]
+        packed += [bulk(_encoded(prefix)) + bulk(b"%d" % epoch) for prefix, epoch in epochs.items()]
         EPOCH.run(self._connection, len(epochs), packed, answered)
 
 
-def _octets(text: str) -> bytes:
+def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _text(octets: bytes) -> str:
-    return octets.decode("utf-8", "surrogatepass")
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogatepass")

@@ -98,7 +98,7 @@ async def spend_and_flood(redis: RedisServer) -> tuple[int, int, int]:
         keys = [REVISION_KEY, LOG_KEY, EPOCHS_KEY] + [
             b"af:{0}:i:%b" % identity.removesuffix(":id").encode() for identity in revoked
         ]
-        cells = [[KEY_PREFIX + client.octets for client in group] for group in (one_by_one, at_once)]
+        cells = [[KEY_PREFIX + client.key_bytes for client in group] for group in (one_by_one, at_once)]
         return left(redis, cells[0]), left(redis, cells[1]), left(redis, keys)
     finally:
         await backend.close()
