@@ -1,4 +1,4 @@
-"""Where a Redis is and how to get in: the strict reading of REDIS_URL.
+"""Parses REDIS_URL, strictly.
 
 ::
 
@@ -24,7 +24,7 @@ _BLANK = re.compile(r"[\x00-\x20\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """``path`` is a unix socket and then there is no host; ``tls``: rediss://."""
+    """The parsed URL. ``path``: of a unix socket, without a host; ``tls``: rediss://."""
 
     host: str = ""
     port: int = DEFAULT_PORT
@@ -36,7 +36,7 @@ class RedisAddress:
 
 
 def parse_url(url: str) -> RedisAddress:
-    """The address that a URL names; ValueError with one sentence that shows nothing of the URL."""
+    """Return the address in a URL; ValueError with one sentence that shows nothing of the URL."""
     if _BLANK.search(url) or not url.isascii():
         raise ValueError("the Redis URL holds a blank or a character that must be percent-encoded.")
     try:
