@@ -1,4 +1,4 @@
-"""``arsenal-fast ledger backup | restore | export | prune | verify``: what an operator does with the ledger.
+"""``arsenal-fast ledger backup | restore | export | prune | verify``: maintenance of the ledger.
 
 All of them work while the service writes. Results go to stdout, progress (on a terminal) and faults to
 stderr. Exit status: 0 done, 1 could not or the ledger has faults. Nothing here reads the environment: the
@@ -115,7 +115,7 @@ def _restore(url: str, file: str) -> None:
 
 @contextmanager
 def _passing(url: str) -> Iterator[str]:
-    """The name of a file for what comes from stdin or goes to stdout, gone at the end.
+    """Yield the name of a temporary file for stdin or stdout.
 
     It is made beside an SQLite ledger: in a container that may be the only place that can be written and has room.
     """
@@ -164,7 +164,7 @@ def _verify(url: str) -> int:
 
 
 def _progress() -> "Progress | None":
-    """A bar for a person who watches; nothing for a log."""
+    """Return a progress bar for a terminal; None for a log."""
     if not sys.stderr.isatty():
         return None
 

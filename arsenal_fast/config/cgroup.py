@@ -1,4 +1,4 @@
-"""The memory that the kernel allows this process: the least limit of its control groups."""
+"""Reads the memory limit of this process: the least limit of its control groups."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +12,13 @@ UNLIMITED: Final = 1 << 60
 
 
 def memory_limit(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int | None:
-    """Octets, None without a limit; of version 2 and 1, the groups above included."""
+    """Return the limit in octets, None without one; of cgroup versions 2 and 1, with the groups above."""
     limits = [limit for file in _files(root, membership) if (limit := _read(file)) is not None]
     return min(limits, default=None)
 
 
 def _files(root: Path, membership: Path) -> Iterator[Path]:
-    """The files that hold a limit, of the group and of all above it.
+    """Return the files that hold a limit, of the group and of all above it.
 
     In a container the path may be one of the host, which does not exist here: the root itself is the group then.
     """
