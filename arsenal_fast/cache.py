@@ -14,7 +14,7 @@ from math import inf
 from typing import Final, Generic, TypeVar
 
 ONE_IN: Final = 16
-"""Entries offered to a cache without room for each one that it takes."""
+"""Entries offered to a full cache for each one that it takes."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -44,9 +44,9 @@ class GenerationalCache(Generic[K, V]):
         self._weigh = weigh
         self._room: float = inf if weigh is None else room
         self._octets = 0
-        """What the young generation weighs."""
+        """The weight of the young generation."""
         self.young: dict[K, V] = {}
-        """The young generation; a caller in a hurry may look here first, and never writes to it."""
+        """The young generation; hot paths may read it first, and must not write to it."""
         self._old: dict[K, V] = {}
         self._dying: dict[K, V] = {}
         self._offered = 0
@@ -67,7 +67,7 @@ class GenerationalCache(Generic[K, V]):
         if self._weigh is not None:
             self._charge(self._weigh, key, value)
         self.young[key] = value
-        # A key stands in one generation only, so that counting the entries needs no look at them.
+        # A key is in one generation only, so that the entries need not be compared for counting.
         self._old.pop(key, None)
         if self._dying:
             self._forget_two()
@@ -89,7 +89,7 @@ class GenerationalCache(Generic[K, V]):
         return replaced
 
     def offer(self, key: K, value: V) -> None:
-        """Insert an entry that may never be asked for again: always while there is room, else one in ``ONE_IN``.
+        """Insert an entry that may never be used again: always while there is room, otherwise one in ``ONE_IN``.
 
         So keys that come once hardly displace the others, and cost next to nothing; what comes often is soon in.
         """
@@ -100,7 +100,7 @@ class GenerationalCache(Generic[K, V]):
         self.put(key, value)
 
     def peek(self, key: K) -> V | None:
-        """Return what is held under the key without keeping it young, also where it is being forgotten; or None."""
+        """Return the entry without keeping it young, also where it is being forgotten; or None."""
         value = self.young.get(key)
         if value is None:
             value = self._old.get(key)
@@ -109,7 +109,7 @@ class GenerationalCache(Generic[K, V]):
         return value
 
     def discard(self, key: K) -> None:
-        """Forget the entry if it is there."""
+        """Remove the entry, if any."""
         value = self.young.pop(key, None)
         if value is not None and self._weigh is not None:
             self._octets -= self._weigh(key, value)
@@ -141,7 +141,7 @@ class GenerationalCache(Generic[K, V]):
         return len(self.young) + len(self._old)
 
     def _turn(self) -> None:
-        # `young` is replaced, not emptied: a reader who holds the old dictionary sees no change.
+        # `young` is replaced, not emptied: a reader with the old dictionary sees no change.
         while self._dying:
             self._forget_two()
         self._dying = self._old
@@ -150,12 +150,12 @@ class GenerationalCache(Generic[K, V]):
         self._octets = 0
 
     def _charge(self, weigh: Callable[[K, V], int], key: K, value: V) -> None:
-        """Weigh an entry that is about to come, and free twice as much of what is being forgotten."""
+        """Weigh a new entry, and free twice its weight of the entries that are being forgotten."""
         if key in self.young:
             return
-        octets = weigh(key, value)
-        self._octets += octets
-        left = 2 * octets
+        size_bytes = weigh(key, value)
+        self._octets += size_bytes
+        left = 2 * size_bytes
         dying = self._dying
         while left > 0 and dying:
             left -= self._forget_one(weigh)
@@ -165,7 +165,7 @@ class GenerationalCache(Generic[K, V]):
             self._forget_one()
 
     def _forget_one(self, weigh: Callable[[K, V], int] | None = None) -> int:
-        """Forget an entry of the dropped generation, and return what it weighed."""
+        """Forget an entry of the dropped generation; returns its weight."""
         key, value = self._dying.popitem()
         if self._retire is not None:
             self._retire(value)

@@ -1,4 +1,4 @@
-"""Everything that this package raises, by whose fault it is.
+"""The exceptions of this package: the peer's faults and ours.
 
 ::
 
@@ -22,7 +22,7 @@ class ArsenalError(Exception):
 
 
 class ClientError(ArsenalError):
-    """The peer's fault; ``status`` is what to answer with (RFC 9110 section 15)."""
+    """A fault of the peer; ``status`` of the response (RFC 9110 section 15)."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(f"{status}: {detail}")
@@ -31,7 +31,7 @@ class ClientError(ArsenalError):
 
 
 class MessageError(ClientError):
-    """The octets are no message that we accept. Answer ``status``, read nothing more, close."""
+    """An invalid message: respond with ``status``, read nothing more, close."""
 
     origin: bytes | None = None
     """The message's Origin field, where it was read."""
@@ -46,10 +46,10 @@ class Fault(TypedDict, total=False):
 
 
 class ProblemError(ClientError):
-    """A complete request with bad content; answered as ``application/problem+json`` (RFC 9457)."""
+    """A complete request with bad content; the response is ``application/problem+json`` (RFC 9457)."""
 
     lines: bytes = b""
-    """Field lines of the answer, each with its CRLF."""
+    """Header lines of the response, each with its CRLF."""
 
     def __init__(self, status: int, detail: str, faults: Sequence[Fault] = ()) -> None:
         super().__init__(status, detail)

@@ -1,4 +1,4 @@
-"""The memory budget: what one worker may hold of everything that clients can make it hold.
+"""The memory budget: bounds what clients can make one worker hold.
 
 ``shares`` divides the octets of MEMORY_BUDGET among the workers, takes off what every worker needs whatever comes,
 and gives each table, queue and buffer its part of the rest. All of them full at once, with the longest keys that the
@@ -22,10 +22,10 @@ PARSING: Final = 44 * MIB
 """The largest body (1 MiB), its copies, and the objects that it parses to: ``[[[]],[[]],...``. One at a time."""
 
 SUPERVISOR: Final = 24 * MIB
-"""The process that watches several workers."""
+"""The supervisor process."""
 
 SMALLEST: Final = 24 * MIB
-"""Of a worker on top of the base: with less its tables hold next to nothing."""
+"""A worker's least budget above the base: with less its tables hold next to nothing."""
 
 OF_LIMIT: Final = 0.8
 """Of a cgroup's limit: the rest is for files in memory and the kernel's buffers of sockets, which count there too."""
@@ -38,42 +38,42 @@ MOST_OF_MACHINE: Final = 2048 * MIB
 
 RECORD: Final = 1_800
 RECORD_OCTET: Final = 11
-"""A remembered identity with all its answers rendered: 2,250 octets where it has 45, 5,180 where it has 320."""
+"""A cached identity with all its responses rendered: 2,250 octets for an id of 45, 5,180 for one of 320."""
 
 REFERENCE: Final = 400
-"""An entry of a cache by request line or body, and the record that it keeps: on top of its key and the identity."""
+"""Overhead of an entry by request line or body, with its record: on top of its key and the identity."""
 
 CLIENT: Final = 260
 FORWARDED: Final = 420
 CELL: Final = 340
 IDENTITY: Final = 660
 LEDGER_ROW: Final = 1_350
-"""A row whose caller still waits for the ledger."""
+"""A row whose callback still waits for the ledger."""
 LEDGER_ENTRY: Final = 180
 """Rows that wait for a ledger that is away, on top of their octets: 320 in all for a row of usual length."""
 CONNECTION: Final = 3_584
 TLS_CONNECTION: Final = 28_672
-"""After one request, with nothing that waits to be parsed or sent."""
+"""A connection after one request, with nothing to parse or send."""
 ROW: Final = 6_144
-"""A row of work in flight: its blank record, its ledger row, its command to the store, its part of the answer."""
+"""A row of work in flight: its cache entry, its ledger row, its store command, its part of the response."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """What one worker may hold. Octets of a cache's generation, of which there are two; entries; octets in all."""
+    """The shares of one worker: octets of each of a cache's two generations, entries, or octets in all."""
 
     records: int
-    """Octets: identities remembered, with their rendered answers."""
+    """Octets: cached identities, with their rendered responses."""
     lines: int
-    """Octets: request lines that were answered before."""
+    """Octets: cached request lines."""
     verdicts: int
-    """Octets: bodies of validations that were answered before."""
+    """Octets: cached bodies of validations."""
     batches: int
-    """Octets: bodies of batches that were answered before, with the pieces of their answers."""
+    """Octets: cached bodies of batches, with the pieces of their responses."""
     clients: int
-    """Entries: clients remembered by address."""
+    """Entries: cached clients by address."""
     forwarded: int
-    """Entries: clients remembered by X-Forwarded-For."""
+    """Entries: cached clients by X-Forwarded-For."""
     cells: int
     """Entries: limiter cells of the embedded store, which limits while Redis is away."""
     identities: int
@@ -81,29 +81,29 @@ class Shares:
     ledger_rows: int
     """Octets: rows that wait for the ledger."""
     connections: int
-    """Entries: open connections, each with nothing but itself."""
+    """Entries: open connections, without their data."""
     unfinished: int
-    """Octets: of requests that have not arrived in full, heads and bodies."""
+    """Octets: incomplete requests, heads and bodies."""
     unsent: int
-    """Octets: of answers that their clients have not read."""
+    """Octets: responses that their clients have not read."""
     rows_in_flight: int
-    """Entries: rows of batches and validations that are being answered."""
+    """Entries: rows of batches and validations in work."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One row of the plan: ``parts`` of what is left of the budget, ``octets`` of each entry, ``most`` entries.
+    """One row of the plan: ``parts`` of what is left of the budget, ``size_bytes`` of each entry, ``most`` entries.
 
     More than the most serves nobody: a table of millions makes pauses where it grows.
     """
 
     parts: int
-    octets: int
+    size_bytes: int
     most: int = 1 << 40
 
-    def entries(self, octets: int, total: int) -> int:
-        """The entries that this part of ``total`` parts of so many octets has room for: one at least."""
-        return min(max(octets * self.parts // total // self.octets, 1), self.most)
+    def entries(self, size_bytes: int, total: int) -> int:
+        """Return the entries that fit into this part of ``total`` parts of ``size_bytes``: at least one."""
+        return min(max(size_bytes * self.parts // total // self.size_bytes, 1), self.most)
 
 
 _GENERATIONS: Final = 2
@@ -154,7 +154,7 @@ def shares(
 def faults(
     budget: int, limit: int | None, workers: int, *, tls: bool = False, connections: int | None = None
 ) -> Iterator[str]:
-    """Sentences about a budget that can't be kept. ``limit``: of the cgroup, None where there is none."""
+    """Yield sentences about a budget that can't be kept. ``limit``: of the cgroup, None where there is none."""
     if limit is not None and budget > limit:
         yield f"MEMORY_BUDGET is {megabytes(budget)}, but the container may use {megabytes(limit)}."
     needed = workers * (BASE + PARSING + SMALLEST) + (SUPERVISOR if workers > 1 else 0)
@@ -162,16 +162,16 @@ def faults(
         plural = f"{workers} workers need" if workers > 1 else "a worker needs"
         yield f"MEMORY_BUDGET is {megabytes(budget)}, but {plural} {megabytes(needed)}."
     elif connections is not None:
-        octets = connections * (TLS_CONNECTION if tls else CONNECTION)
-        if _of_worker(budget, workers) - octets < SMALLEST:
+        size_bytes = connections * (TLS_CONNECTION if tls else CONNECTION)
+        if _of_worker(budget, workers) - size_bytes < SMALLEST:
             yield (
-                f"MAX_CONNECTIONS is {connections}, which take {megabytes(octets)} in each worker: "
+                f"MAX_CONNECTIONS is {connections}, which take {megabytes(size_bytes)} in each worker: "
                 f"more than MEMORY_BUDGET of {megabytes(budget)} has left."
             )
 
 
 def _of_worker(budget: int, workers: int) -> int:
-    """Octets of one worker that are there to be divided."""
+    """Return the octets of one worker that are to be divided."""
     return (budget - (SUPERVISOR if workers > 1 else 0)) // workers - BASE - PARSING
 
 
@@ -185,21 +185,21 @@ def of_machine(memory: int, workers: int) -> int:
     return min(int(memory * OF_MACHINE), workers * MOST_OF_MACHINE)
 
 
-def megabytes(octets: int) -> str:
-    """As an operator would write it."""
-    return f"{octets / MIB:.0f}M"
+def megabytes(size_bytes: int) -> str:
+    """Format a size as an operator would write it."""
+    return f"{size_bytes / MIB:.0f}M"
 
 
-# What an entry of a weighed cache takes.
+# The weights of cache entries.
 
 
 def weigh_record(identity: str, _record: object) -> int:
-    """A remembered identity, as if all its answers were rendered."""
+    """Return the weight of a cached identity, as if all its responses were rendered."""
     return RECORD + RECORD_OCTET * len(identity)
 
 
 def weigh_reference(key: bytes | str, others: int) -> int:
-    """An entry that keeps a record beyond its time; ``others``: octets next to its key."""
+    """Return the weight of an entry that refers to a record; ``others``: octets next to its key."""
     return REFERENCE + len(key) + others
 
 

@@ -14,7 +14,7 @@ _UNANSWERED: Final = object()
 
 
 class Reply(Generic[T]):
-    """One answer that comes by callback, perhaps before anybody waits for it. A second answer is ignored."""
+    """One answer from a callback, perhaps before it is awaited. A second answer is ignored."""
 
     __slots__ = ("_answer", "_resume")
 
@@ -42,14 +42,14 @@ class Reply(Generic[T]):
 
 
 def reply(ask: Callable[..., None], *arguments: Any) -> Reply[Any]:
-    """Call ``ask(*arguments, done)`` and return what can be awaited: the one argument of ``done``."""
+    """Call ``ask(*arguments, done)``; returns an awaitable of the one argument of ``done``."""
     answer: Reply[Any] = Reply()
     ask(*arguments, answer)
     return answer
 
 
 def run(coroutine: Coroutine[Reply[Any], None, None], failed: Callable[[Exception], None]) -> None:
-    """Run a coroutine up to its first missing answer, and from there on as the answers come.
+    """Run a coroutine up to its first missing answer, and continue it as the answers arrive.
 
     ``failed``: takes what the coroutine raises, within the handling of that exception.
     """

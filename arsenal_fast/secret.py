@@ -1,4 +1,4 @@
-"""A text that must not be seen: in a log, an error, a repr, a table, a JSON document; and those within a URL.
+"""Secret texts, which no log, error, repr, table or JSON document shows; and passwords in URLs.
 
 Not a subclass of str on purpose: f-strings, ``join`` and the C JSON encoders read a str's own octets and
 would pass over ``__str__``. Whoever needs the text says so with ``reveal()``.
@@ -17,13 +17,13 @@ PARAMETERS: Final = frozenset(
 )
 """Names of parameters of a URL whose values are secret: those of libpq, and what other clients call a password."""
 
-# Two patterns, each with a literal at its head: in one, the look for it would take 40 us of every log line.
+# Two patterns, each begins with a literal: as one pattern the search would take 40 us of every log line.
 _USERINFO = re.compile(r"""(://[^/?#\s"'@:]*:)[^/?#\s"']*(?=@)""")
 _PARAMETER = re.compile(rf"""=(?i:{"|".join(f"(?<={name}=)" for name in sorted(PARAMETERS))})[^&\s"'\\]+""")
 
 
 class Secret:
-    """``shown`` is what people may see in its place: a URL keeps its host, a key keeps nothing."""
+    """A secret text. ``shown`` is displayed in its place: a URL keeps its host, a key nothing."""
 
     __slots__ = ("_shown", "_value")
 
@@ -51,7 +51,7 @@ class Secret:
 
 
 def secrets_in(url: str) -> Iterator[str]:
-    """Yield each password of a good URL in all forms that it may be written in: as it is, decoded, encoded."""
+    """Yield each password of a valid URL in all its forms: as it is, decoded, encoded."""
     parts = urlsplit(url)
     given = [parts.netloc.rpartition("@")[0].partition(":")[2]]
     for parameter in parts.query.split("&"):

@@ -130,7 +130,7 @@ def rendered(name: str) -> RenderedIdentity:
 @pytest.mark.parametrize("name", [identity(7), "player-00000007@sports.api.yourbook.com/v1:id"])
 def test_a_record_weighs_at_least_what_it_holds(name: str) -> None:
     record = rendered(name)
-    held = len(record.response()) + len(record.row()) + CachedVerdict(record, ISSUE).octets + 2 * len(name)
+    held = len(record.response()) + len(record.row()) + CachedVerdict(record, ISSUE).size_bytes + 2 * len(name)
     weight = memory_budget.weigh_record(name, record)
     assert held < weight < 3 * held
 

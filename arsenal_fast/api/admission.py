@@ -1,16 +1,15 @@
-"""Asks the limiter about all requests of an event-loop tick at once.
+"""Sends all requests of an event-loop tick to the limiter as one command.
 
-The first request of a tick opens a batch and asks the loop to flush it at the end of the tick; later ones join. Several
-hits of one client are one row with a count. No timer, so no latency is added, and the store sees one command per tick,
-or one for each ``MAX_BATCH`` clients where thousands come in one: a full batch leaves at once, so that the store works
-while the rest of the tick is still being read. A look at a client's limit joins the batch as no hit.
+The first request of a tick opens a batch and schedules its flush for the end of the tick; later ones join. Several hits
+of one client are one row with a count. No timer, so no latency is added, and the store gets one command per tick, or
+one for each ``MAX_BATCH`` clients: a full batch is sent at once, so that the store works while the rest of the tick is
+still being read. A look at a client's limit joins the batch with 0 hits.
 
-The reply has each row's backlog before its hits. The outcome of every single hit follows from it by the arithmetic of
-:mod:`arsenal_fast.ratelimit.gcra`, the same that the store used, so what each client gets (remaining, reset, retry) is
-exact.
+The reply has each row's backlog before its hits. The outcome of each hit follows by :mod:`arsenal_fast.ratelimit.gcra`,
+the store's own arithmetic, so the values of each client (remaining, reset, retry) are exact.
 
-A denied client is remembered on its :class:`Client` until its ``Retry-After`` has passed: until then no hit of it could
-pass anywhere, so refusing without asking is exact too.
+A :class:`Client` keeps until when it is denied: before that none of its hits could pass anywhere, so refusing them
+without the store is exact too.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,10 +32,10 @@ POLICY: Final = "default"
 """The policy of addresses."""
 
 TOKEN_POLICY: Final = "token"  # noqa: S105 a policy's name, no secret
-"""The policy of service tokens; its quota is the token's own."""
+"""The policy of service tokens; each token has its own quota."""
 
 MAX_QUOTAS: Final = 256
-"""Different quotas whose lines are kept: the operator mints few, and each may keep 2 MiB."""
+"""Quotas whose lines are cached: the operator mints few, and each may take 2 MiB."""
 
 MAX_BATCH: Final = 512
 """Clients of a batch: some 2 ms of Redis. With 5,000 connections 54,000 requests a second became 75,000; from 64 to
@@ -51,7 +50,7 @@ _SECOND: Final = 1_000_000
 """Microseconds: the unit of the limiter."""
 
 Looked = Callable[[bytes, int, int], None]
-"""Takes the rate-limit lines of a client, what remains, and the seconds until it is whole again."""
+"""Takes a client's rate-limit lines, its remaining requests, and the seconds until its quota is full again."""
 
 
 class OnFailure(StrEnum):
@@ -63,28 +62,28 @@ class OnFailure(StrEnum):
 
 
 class Admissible(Protocol):
-    """A request on its way through the limiter. Exactly one of its methods is called, once."""
+    """A request in the limiter. Exactly one of its methods is called, once."""
 
     @property
     def client(self) -> Client: ...
 
     row: int
-    """The place of the client in the batch; set here."""
+    """The index of the client in the batch; set here."""
 
     def admitted(self, limit_lines: bytes) -> None:
-        """The request may go on."""
+        """The limiter lets the request pass."""
 
     def denied(self, limit_lines: bytes, tail: bytes) -> None:
         """The client has used its quota; ``tail`` is the problem to respond with (429)."""
 
     def refused(self, tail: bytes) -> None:
-        """The limiter is away and nothing may pass; ``tail`` is the problem to respond with (503)."""
+        """The limiter is away and no request may pass; ``tail`` is the problem to respond with (503)."""
 
     def identify_again(self) -> None:
-        """The client's token has expired: find the client anew, and submit."""
+        """The client's token has expired: find the client again, and submit."""
 
     def cut_off(self) -> None:
-        """Abort the connection; called within the handling of what one of the others raised."""
+        """Abort the connection; called while an exception of another method is handled."""
 
 
 class _Batch:
@@ -103,7 +102,7 @@ class _Batch:
 
 
 class Admission:
-    """Gathers requests, asks the limiter, and tells each request its outcome."""
+    """Gathers requests, sends them to the limiter, and calls each with its outcome."""
 
     def __init__(
         self,
@@ -123,7 +122,7 @@ class Admission:
     ) -> None:
         """
         Args:
-            quota: that of an address; None: nobody is limited, and only the revision is asked for.
+            quota: of an address; None: no client is limited, and only the revision is read.
             local_limiter: the worker's own, for when the shared one is away.
             sync: catches up with revocations before a batch goes on.
             now: wall clock, seconds since the epoch.
@@ -134,7 +133,7 @@ class Admission:
         self._address_quota = {id(quota)}
         self._default = None if quota is None else LimitLines(quota, POLICY)
         self._lines: dict[Quota, LimitLines] = {}
-        """Of tokens, one of which may have the very quota of an address."""
+        """By quota of tokens, which may be equal to that of an address."""
         self._limiter = limiter
         self._local_limiter = local_limiter
         self._on_failure = on_failure
@@ -176,7 +175,7 @@ class Admission:
             self._flush()
 
     def look(self, client: Client, done: Looked) -> None:
-        """Hand ``done`` how a limited client stands behind the hits of this tick, without charging it."""
+        """Call ``done`` with a client's limit after the hits of this tick, without charging it."""
         batch = self._batch
         if not batch.requests and not batch.looks:
             self._begin(batch)
@@ -189,7 +188,7 @@ class Admission:
             self._flush()
 
     def pass_unlimited(self, request: Admissible) -> None:
-        """Let a request go on that nothing limits, and about which no store has to be asked."""
+        """Let a request pass without limiter and store: no limit applies, and no revision is needed."""
         self._started_s = self._monotonic()
         if request.client.expires <= self._now():
             request.identify_again()
@@ -199,7 +198,7 @@ class Admission:
         self._batch_ended(self._monotonic() - self._started_s)
 
     def batch_started_s(self) -> float:
-        """Monotonic: when the batch began whose requests go on now; of a request before that, when it came."""
+        """Monotonic: the start of the batch whose requests go on now; of a request before that, when it came."""
         return self._started_s
 
     def _begin(self, batch: _Batch) -> None:
@@ -209,9 +208,9 @@ class Admission:
     def _flush(self) -> None:
         batch = self._batch
         if not batch.requests and not batch.looks:
-            return  # it was full, and has left
+            return  # it was full, and was sent
         self._batch = _Batch()
-        # By identity: a token may have a quota that is equal to an address's, and is another policy.
+        # By identity: a token's quota may be equal to an address's, but has another policy.
         quotas = set(map(id, map(_QUOTA, batch.rows)))
         batch.one_quota = len(quotas) <= 1
         if quotas and quotas != self._address_quota and min(map(_EXPIRES, batch.rows)) <= (now_s := self._now()):
@@ -222,7 +221,7 @@ class Admission:
         self._limiter.admit(clients, batch.quantities, partial(self._settle, batch))
 
     def _submit_again(self, batch: _Batch, now_s: float) -> None:
-        """Make another batch of the same requests, with the clients of expired tokens found anew."""
+        """Make another batch of the same requests, with the clients of expired tokens found again."""
         for request in batch.requests:
             if request.client.expires <= now_s:
                 self._try(request, request.identify_again)
@@ -234,15 +233,15 @@ class Admission:
 
     def _settle(self, batch: _Batch, revision: int, backlogs: Sequence[int] | None) -> None:
         if backlogs is None:
-            self._settle_alone(batch)
+            self._settle_locally(batch)
         elif not self._sync.is_known(revision):
-            # Something was revoked: what these requests were to be answered with may be dead.
+            # Something was revoked: the cached responses to these requests may be stale.
             self._sync.catch_up(revision, partial(self._decide, batch, list(backlogs), remember=True))
         else:
             self._decide(batch, list(backlogs), remember=True)
 
-    def _settle_alone(self, batch: _Batch) -> None:
-        """The shared limiter is away."""
+    def _settle_locally(self, batch: _Batch) -> None:
+        """Decide without the shared limiter, which is away."""
         if self._quota is None:
             self._decide(batch, [], remember=False)
             return
@@ -251,14 +250,14 @@ class Admission:
         self._local_limiter.admit(
             list(batch.rows),
             batch.quantities if local else [0] * len(batch.rows),
-            # What is denied alone ends with the outage: it is not remembered beyond it.
+            # A denial by the local limiter ends with the outage: it is not kept.
             lambda _, backlogs: self._decide(batch, list(backlogs or ()), remember=False, alone=not local),
         )
 
     def _decide(self, batch: _Batch, backlogs: list[int], *, remember: bool, alone: bool = False) -> None:
-        """Let every request go on, by its outcome; ``backlogs`` is used up.
+        """Call each request with its outcome; changes ``backlogs``.
 
-        ``alone``: the shared limiter is away, and not the backlogs decide but the setting for that case.
+        ``alone``: the shared limiter is away, and the setting for that case decides instead of the backlogs.
         """
         self._refresh()
         self._started_s = batch.started_s
@@ -319,28 +318,28 @@ class Admission:
         return lines
 
     def _deny_locally(self, request: Admissible, client: Client) -> bool:
-        """Refuse a client that is known to be denied; False: it may ask again."""
+        """Refuse a client that is known to be denied; False: it may try again."""
         if client.expires <= self._now():
-            return False  # its token is refused when the batch leaves
+            return False  # its token is refused when the batch is sent
         self._started_s = self._monotonic()
         left_s = client.denied_until - self._started_s
         if left_s <= 0:
             client.denied_until = 0.0
             return False
         self._metrics.limiter_denied_locally += 1
-        # Rounded, for a float's last digit must not make a whole second more of it.
+        # Rounded, so that a float's last digit does not add a whole second.
         self._deny(request, max(round(left_s * _SECOND), 1), remember=False)
         return True
 
     def _deny(self, request: Admissible, retry_after_us: int, *, remember: bool) -> None:
-        """``retry_after_us``: until one hit would pass."""
+        """Refuse a request. ``retry_after_us``: until one hit would pass."""
         self._metrics.limiter_denied += 1
         client = request.client
         quota = client.quota
         if remember:
             client.denied_until = self._monotonic() + retry_after_us / _SECOND
         seconds = gcra.whole_seconds(retry_after_us)
-        # What is left of the backlog follows from when the next hit would pass.
+        # The backlog follows from the moment at which the next hit would pass.
         backlog = retry_after_us + quota.tolerance - quota.interval
         tail = problem(
             429,

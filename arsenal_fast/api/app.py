@@ -1,6 +1,6 @@
-"""The application behind the server: takes requests from connections to their handlers.
+"""The application behind the server: routes requests from connections to their handlers.
 
-It reads no clock, no socket and no environment; clocks and stores come in through :mod:`arsenal_fast.api.compose`.
+It reads no clock, no socket and no environment; :mod:`arsenal_fast.api.compose` passes clocks and stores in.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.headers import retry_after_line
 
 _REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}+").fullmatch
-"""What is echoed: visible ASCII, so that it can end no line, and not too long."""
+"""A request id that may be echoed: visible ASCII, so that it can end no line, of bounded length."""
 
 
 class App:
-    """One worker's application, as its connections see it."""
+    """The application of one worker."""
 
-    def __init__(self, services: Services, callers: Callers, *, asks_store: bool) -> None:
-        """``asks_store``: the store is asked before a response, about the limit or what was revoked elsewhere."""
+    def __init__(self, services: Services, callers: Callers, *, queries_store: bool) -> None:
+        """``queries_store``: before a response the store is queried for the limit or the revision."""
         self.services = services
         self._callers = callers
         self._fast_path: FastPath | None = None
-        self.submit = services.admission.submit if asks_store else services.admission.pass_unlimited
-        """Takes a request with a client to its admission."""
+        self.submit = services.admission.submit if queries_store else services.admission.pass_unlimited
+        """Submits a request with a client to the admission."""
 
     def use(self, fast_path: FastPath) -> None:
-        """Answer repeated requests by the fast path from now on."""
+        """Use the fast path for repeated requests from now on."""
         self._fast_path = fast_path
 
     def address_client(self, peer: str, forwarded_for: bytes | None) -> Client:
-        """The address that a request is charged to."""
+        """Return the client of the address that a request is charged to."""
         return self._callers.of_address(peer, forwarded_for)
 
     def recognizer(self, context: RequestContext, peer: str) -> Recognizer | None:
-        """What recognises further requests of a connection by the one that was just begun; None: they are parsed."""
+        """Return the recognizer of a connection's further requests like this one; None: they are parsed."""
         if self._fast_path is None or not self._may_repeat(context):
             return None
         return self._fast_path.recognizer(context, peer)
@@ -57,7 +57,7 @@ class App:
         return self._fast_path is not None
 
     def begin(self, context: RequestContext) -> None:
-        """Take a request; its connection gets the response, now or later."""
+        """Begin a request; its connection gets the response, now or later."""
         request = context.request
         fields = request.fields
         context.header_lines = self._echo(fields)
@@ -76,18 +76,18 @@ class App:
             self.submit(context)
 
     def _reads_tokens(self, route: Route, path: bytes) -> bool:
-        """Whether a request with a bad token is refused for it; probes and pages read none."""
+        """Whether the route checks tokens; probes and pages ignore them."""
         operation = route.operation
         if self.services.settings.metrics_by_token and operation is not None and operation.scope == auth.METRICS:
             return True
         return decoded(path).startswith(API)
 
     def route_of(self, request: Request) -> Route:
-        """The route of a request; raises ValueError where its path can't be read."""
+        """Return the route of a request; raises ValueError where its path can't be read."""
         return self.services.router.match(request.method, decoded(request.path))
 
     def malformed(self, status: int, detail: str, origin: bytes | None = None) -> bytes:
-        """The whole response to octets that are no request, or are none yet; the connection closes after it.
+        """Return the whole response to data that is no request, or an incomplete one; the connection closes after it.
 
         ``origin``: the Origin field, where one is known.
         """
@@ -96,7 +96,7 @@ class App:
         return self._closing("(malformed)", status, self.services.cors.reflected(origin), tail)
 
     def overloaded(self) -> bytes:
-        """The whole response to a connection that is one too many."""
+        """Return the whole response to a connection above the limit."""
         detail = "This worker serves as many connections as it can; try again in a second."
         return self._closing("(shed)", 503, b"", problem(503, detail, lines=retry_after_line(1)))
 
@@ -107,16 +107,16 @@ class App:
         return services.clock.head(status) + lines + b"Connection: close\r\n" + tail
 
     def _may_repeat(self, context: RequestContext) -> bool:
-        """Whether requests that look like this one may be recognised: they don't close, and have no body but JSON."""
+        """Whether requests like this one may be recognised: they don't close, and have no body but JSON."""
         return context.refusal is None and not self.services.draining and may_be_json(context.request.fields)
 
     def _echo(self, fields: Fields) -> bytes:
-        """The header lines that a request's own fields cause."""
+        """Return the header lines that depend on the request's fields."""
         lines = self.services.cors.reflected(fields.origin)
         return lines + request_id_line(fields.request_id) if fields.request_id else lines
 
     def _identify(self, context: RequestContext, authorization: bytes) -> None:
-        """Charge the request to the subject of its service token, or note why the token is refused."""
+        """Charge the request to the subject of its service token, or keep the reason why the token is refused."""
         found = self._callers.of_token(authorization)
         if isinstance(found, ProblemError):
             context.refusal = found
@@ -126,5 +126,5 @@ class App:
 
 
 def request_id_line(request_id: bytes) -> bytes:
-    """The line that echoes a request id; empty where it holds what no identifier should."""
+    """Return the line that echoes a request id; empty where the id is not allowed."""
     return b"X-Request-Id: %b\r\n" % request_id if _REQUEST_ID(request_id) else b""

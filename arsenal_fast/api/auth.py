@@ -1,8 +1,8 @@
-"""Who asks, and what they may do: an address without a token, or the subject of a service token.
+"""Authentication and authorisation by service tokens.
 
 A request with ``Authorization: Bearer`` is charged to the token's own limit. A bad token is refused (401)
-and charged to the address that sent it, so that guessing is limited like everything else. RFC 6750 says what
-the refusals look like.
+and charged to the address that sent it, so that guessing is limited like everything else. Refusals
+follow RFC 6750.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BEARER: Final = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] ++([A-Za-z0-9._~+/-]++=*
 
 
 class AccessError(ProblemError):
-    """401 or 403, with the challenge that says what would do (RFC 6750 section 3)."""
+    """401 or 403, with the challenge that names what is needed (RFC 6750 section 3)."""
 
     def __init__(self, status: int, detail: str, challenge: str) -> None:
         super().__init__(status, detail)
@@ -42,7 +42,7 @@ def bearer(authorization: bytes) -> bytes | None:
 def unread(authorization: bytes) -> AccessError:
     """Return the 401 for an Authorization field without a bearer token.
 
-    Of another scheme no error is told, only which one is supported (RFC 6750 section 3.1).
+    For another scheme the challenge has no error code, only the supported scheme (RFC 6750 section 3.1).
     """
     is_bearer = authorization.partition(b" ")[0].lower() == b"bearer"
     challenge = f'{_REALM}, error="invalid_request"' if is_bearer else _REALM
@@ -50,14 +50,14 @@ def unread(authorization: bytes) -> AccessError:
 
 
 def refused(refusal: Refusal) -> AccessError:
-    """Return the 401 for a token that is none of ours."""
+    """Return the 401 for an invalid token."""
     return AccessError(
         401, refusal.sentence, f'{_REALM}, error="invalid_token", error_description="{refusal.sentence}"'
     )
 
 
 def demand(client: Client, scope: str, what: str) -> None:
-    """Raise AccessError unless the client's token has the scope. ``what``: of which it is asked, as a noun."""
+    """Raise AccessError unless the client's token has the scope. ``what``: the protected thing, as a noun."""
     if scope in client.scopes:
         return
     if client.token:
@@ -68,6 +68,6 @@ def demand(client: Client, scope: str, what: str) -> None:
 
 
 def holder(token: ServiceToken) -> bytes:
-    """Return the limiter's key of a token's subject."""
+    """Return the limiter's key for a token's subject."""
     # surrogatepass: a subject may be any JSON string, and no two of them may share a cell.
     return f"sub:{token.subject}".encode("utf-8", "surrogatepass")

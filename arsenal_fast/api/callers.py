@@ -14,19 +14,19 @@ from arsenal_fast.tokens.cache import VerifiedTokens
 from arsenal_fast.tokens.claims import ServiceToken
 
 MAX_HOPS_OCTETS: Final = 128
-"""Octets of an X-Forwarded-For whose client is remembered: two or three hops; longer ones are read anew."""
+"""Octets of an X-Forwarded-For that is cached: two or three hops; longer ones are parsed each time."""
 
 TOKENS: Final = 1024
-"""Service tokens whose client is remembered."""
+"""Service tokens whose client is cached."""
 
 _UNLIMITED: Final = Quota(1, 1)
-"""Stands in a Client while the limiter is off; nothing reads it."""
+"""The quota of a Client while the limiter is off; nothing reads it."""
 
 
 class Callers:
-    """The clients of one worker.
+    """The cached clients of one worker.
 
-    One object for each key while it is remembered; two objects of one key share its cell.
+    One object for each key while it is cached; two objects of one key share its cell.
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class Callers:
         """
         Args:
             quota: of an address; None turns the limiter off.
-            clients: addresses of a generation that are remembered.
-            forwarded: values of X-Forwarded-For of a generation whose clients are remembered.
+            clients: cached addresses of a generation.
+            forwarded: cached values of X-Forwarded-For of a generation.
             now: wall clock, seconds since the epoch.
         """
         self._quota = quota
@@ -53,25 +53,25 @@ class Callers:
         self._holders: GenerationalCache[ServiceToken, Client] = GenerationalCache(TOKENS)
         self._clients: GenerationalCache[bytes, Client] = GenerationalCache(clients)
         self._forwarded: GenerationalCache[bytes, Client] = GenerationalCache(forwarded)
-        """Clients by the X-Forwarded-For with which a trusted peer names them."""
+        """Clients by the X-Forwarded-For of a trusted peer."""
 
     def trusts(self, peer: str) -> bool:
-        """Whether the peer's X-Forwarded-For is believed."""
+        """Whether the peer's X-Forwarded-For is trusted."""
         return self._addresses.trusts(peer)
 
     def of_address(self, peer: str, forwarded_for: bytes | None) -> Client:
-        """The address that a request is charged to."""
+        """Return the client of the address that a request is charged to."""
         if forwarded_for is not None and self._addresses.trusts(peer):
             return self.forwarded(peer, forwarded_for)
         return self._client(self._addresses.key(peer, None))
 
     def forwarded(self, peer: str, forwarded_for: bytes) -> Client:
-        """The client that a trusted peer names."""
+        """Return the client in a trusted peer's X-Forwarded-For."""
         client = self._forwarded.young.get(forwarded_for) or self._forwarded.get(forwarded_for)
         if client is not None:
             return client
         key = self._addresses.forwarded_key(forwarded_for)
-        # Where the peer itself is charged, the field names no client; and another peer's would mean another.
+        # Where the peer itself is charged, the field names no client; for another peer it would be that one.
         if key is None:
             return self._client(self._addresses.key(peer, None))
         if len(forwarded_for) > MAX_HOPS_OCTETS:
@@ -81,21 +81,21 @@ class Callers:
         return client
 
     def of_token(self, authorization: bytes) -> Client | auth.AccessError:
-        """The subject of a service token, or why the field's token is refused (not raised)."""
-        octets = auth.bearer(authorization)
-        if octets is None:
+        """Return the client of a service token, or the error that refuses it (not raised)."""
+        token_text = auth.bearer(authorization)
+        if token_text is None:
             return auth.unread(authorization)
-        token = self._tokens.verify(octets, self._now())
-        if not isinstance(token, ServiceToken):
-            return auth.refused(token)
-        client = self._holders.get(token)
+        verified = self._tokens.verify(token_text, self._now())
+        if not isinstance(verified, ServiceToken):
+            return auth.refused(verified)
+        client = self._holders.get(verified)
         if client is None:
             quota = self._quota
             if quota is not None:
-                # Not more than one request a microsecond, which is the limiter's grain.
-                quota = Quota(min(token.rate_limit, quota.window * 1_000_000), quota.window)
-            client = TokenHolder(auth.holder(token), quota or _UNLIMITED, token.scopes, token.expires)
-            self._holders.put(token, client)
+                # At most one request a microsecond, the limiter's resolution.
+                quota = Quota(min(verified.rate_limit, quota.window * 1_000_000), quota.window)
+            client = TokenHolder(auth.holder(verified), quota or _UNLIMITED, verified.scopes, verified.expires)
+            self._holders.put(verified, client)
         return client
 
     def _client(self, key: bytes) -> Client:

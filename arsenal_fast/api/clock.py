@@ -1,4 +1,4 @@
-"""The moment of the responses that are written now: the wall clock, and what responses say of it.
+"""The clock of responses: the wall clock, and the header lines and time stamps made from it.
 
 One look at the clock serves all responses of an admission batch. The Date line is remade once a second, the time stamp
 of verdicts and batches at most once a look.
@@ -16,7 +16,7 @@ STAMP_OCTETS: Final = len(timestamp(0) + STAMP_END)
 
 
 class ResponseClock:
-    """The wall clock as responses see it, at the moment of the last :meth:`refresh`."""
+    """The wall clock for responses, as of the last :meth:`refresh`."""
 
     __slots__ = ("_heads", "_now", "_stamp", "now_s", "ok")
 
@@ -31,7 +31,7 @@ class ResponseClock:
         self.refresh()
 
     def refresh(self) -> None:
-        """Look at the clock."""
+        """Read the clock."""
         self.now_s = now_s = self._now()
         self._stamp = b""
         heads = self._heads
@@ -41,11 +41,11 @@ class ResponseClock:
             self.ok = heads.ok
 
     def head(self, status: int) -> bytes:
-        """The status line, Date and the lines of every response."""
+        """Return the status line, Date and the lines of every response."""
         return self._heads.head(status)
 
     def stamp(self) -> bytes:
-        """The end of a JSON body that says when it was written."""
+        """Return the end of a JSON body, with its time stamp."""
         if not self._stamp:
             self._stamp = (timestamp(int(self.now_s * 1000)) + STAMP_END).encode("ascii")
         return self._stamp

@@ -1,4 +1,4 @@
-"""Puts one worker's application together."""
+"""Composes the application of one worker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from arsenal_fast.api.clock import ResponseClock
 from arsenal_fast.api.cors import Cors
 from arsenal_fast.api.fastpath import render
 from arsenal_fast.api.fastpath.endpoints import Endpoint
-from arsenal_fast.api.fastpath.recognized import LoggedRequest, RecognizedRequest, Work
+from arsenal_fast.api.fastpath.recognized import FastPathServices, LoggedRequest, RecognizedRequest
 from arsenal_fast.api.fastpath.recognizer import FastPath
 from arsenal_fast.api.fastpath.response_cache import ISSUE_PATH, ResponseCache
 from arsenal_fast.api.gate import Gate, GateBounds
@@ -54,14 +54,14 @@ def compose(
     """Return the application of one worker.
 
     Args:
-        local: the worker's own memory, for when ``backend`` is away; the same object where there is no other.
-        ledger: None keeps none.
-        limits: of the messages that the connections read.
-        call_soon: calls back at the end of this turn of the event loop.
+        local: the worker's own memory store, used while ``backend`` is away; perhaps the same object.
+        ledger: None without a ledger.
+        limits: of request messages.
+        call_soon: calls back at the end of this event-loop tick.
         now: wall clock, seconds since the epoch.
-        snapshots: the counts of the other workers, for a scrape.
-        shared_sum: where the workers show each other their sum; None where there is one worker.
-        access_log: takes every response.
+        snapshots: the other workers' counts, for a scrape.
+        shared_sum: the sum that the workers share; None where there is one worker.
+        access_log: called with every response.
     """
     metrics = Metrics()
     write_batch = WriteBatch()
@@ -150,14 +150,14 @@ def compose(
         keys=keys,
         now=now,
     )
-    app = App(services, callers, asks_store=settings.quota is not None or backend is not local)
+    app = App(services, callers, queries_store=settings.quota is not None or backend is not local)
     if settings.fast_path:
         app.use(_fast_path(app, services, callers, limits))
     return app
 
 
 def _fast_path(app: App, services: Services, callers: Callers, limits: Limits) -> FastPath:
-    work = Work(
+    work = FastPathServices(
         cache=services.response_cache,
         issuer=services.issuer,
         clock=services.clock,
@@ -180,7 +180,7 @@ def _fast_path(app: App, services: Services, callers: Callers, limits: Limits) -
 
 
 def _log_nothing(*_: Any) -> None:
-    """There is no access log."""
+    """Log nothing: the access log is off."""
 
 
 def _common_lines(settings: Settings, cors: Cors) -> bytes:

@@ -1,7 +1,7 @@
 """The context of one request, from its admission to its response.
 
-A connection opens a context for each request that is not answered by a cached response, and keeps them in order; the
-handler responds exactly once, now or later.
+A connection makes a context for each request without a cached response, and keeps them in order; the handler responds
+exactly once, now or later.
 """
 
 from __future__ import annotations
@@ -28,40 +28,40 @@ from arsenal_fast.replies import run
 log = logging.getLogger(__name__)
 
 SHARED_OCTETS: Final = 65_536
-"""Octets from which a response's end is handed over as it is: a page's script is the same object for everybody, and
-joined it would be copied for every client that reads slowly."""
+"""Octets from which the end of a response is sent without joining it to the head: a page's script is one shared object,
+and joining would copy it for every client that reads slowly."""
 
 P = ParamSpec("P")
 
 
 class Connection(Writer, Protocol):
-    """The client's side of a request."""
+    """The connection of a request."""
 
     @property
     def is_lost(self) -> bool:
-        """Whether the client has gone."""
+        """Whether the client has disconnected."""
 
     def is_last(self, pending: PendingResponse) -> bool:
-        """Whether no later request was taken; if so, none will be."""
+        """Whether this is the last request; if so, no later one is accepted."""
 
     def replace(self, old: PendingResponse, new: PendingResponse) -> None:
-        """Put another response in the place of one in the order."""
+        """Replace a pending response by another one in its place."""
 
     def respond_only(self, pending: PendingResponse, response: bytes) -> None:
-        """As ``respond``, for a response that does not close and nearly always is the only one."""
+        """As ``respond``, for a response that does not close and is nearly always the only one."""
 
     def take(self, context: RequestContext) -> None:
-        """Begin a request that was recognised, and that the response cache does not answer."""
+        """Begin a recognised request without a cached response."""
 
     def leave_fast_path(self) -> None:
-        """Parse the next request, however much it looks like this one."""
+        """Parse the next request, even if it matches the template."""
 
     def address_client(self, forwarded_for: bytes | None) -> Client:
-        """The address that a request is charged to which comes with no good token."""
+        """Return the client of the address, for a request without a valid token."""
 
 
 class Services(Protocol):
-    """What a context needs of the application's services to respond."""
+    """The services that a context needs to respond."""
 
     @property
     def clock(self) -> ResponseClock: ...
@@ -71,7 +71,7 @@ class Services(Protocol):
 
     @property
     def draining(self) -> bool:
-        """Whether responses are to end their connections."""
+        """Whether responses close their connections."""
 
     @property
     def gate(self) -> Gate: ...
@@ -84,21 +84,21 @@ class Services(Protocol):
 
 
 class Application(Protocol):
-    """What takes a request from its connection to its handler."""
+    """Routes requests to their handlers."""
 
     @property
     def services(self) -> Services:
-        """Handed to the handler."""
+        """Passed to the handlers."""
 
     def begin(self, context: RequestContext) -> None:
         """Find the request's client and route, and submit it."""
 
     def route_of(self, request: Request) -> Route:
-        """The route of a request."""
+        """Return the route of a request."""
 
 
 class RequestContext(PendingResponse):
-    """A request, its client, and what is known of the response so far."""
+    """A request, its client, and the response so far."""
 
     __slots__ = (
         "app",
@@ -125,24 +125,24 @@ class RequestContext(PendingResponse):
         self.client = client
         self.started_s = started_s
         self.header_lines = b""
-        """Lines that the request's own fields cause: its echoed id, its origin."""
+        """Lines that depend on the request's fields: echoed id, allowed origin."""
         self.limit_lines = b""
         """Rate-limit lines, once the limiter has answered."""
         self.refusal: ProblemError | None = None
-        """Why the request is refused whatever it asks for (its token); it is charged all the same."""
+        """The error for a bad token; the request is charged all the same."""
         self.route: Route | None = None
         self.row = 0
-        """Belongs to the admission."""
+        """Set by the admission."""
         self.place: Place | None = None
-        """What the request occupies of the rows in work, until :meth:`leave`."""
+        """The request's rows in work, until :meth:`leave`."""
 
     def identify_again(self) -> None:
-        """Begin anew: the client's token has expired meanwhile."""
+        """Begin again: the client's token has expired meanwhile."""
         self.client = self.connection.address_client(self.request.fields.forwarded_for)
         self.app.begin(self)
 
     def audit(self, environments: tuple[str, ...] | list[str] = ()) -> AuditContext:
-        """Who requests this, for the ledger."""
+        """Return the source of the request, for the ledger."""
         return AuditContext(self.client.key, request_id_text(self.request.fields.request_id), environments)
 
     def admitted(self, limit_lines: bytes) -> None:
@@ -156,20 +156,20 @@ class RequestContext(PendingResponse):
         self.respond(429, tail)
 
     def refused(self, tail: bytes) -> None:
-        """Respond with a 503: no limiter could be asked."""
+        """Respond with a 503: the limiter is away."""
         self.respond(503, tail)
 
     def handle(self) -> None:
-        """Run the route's handler, now or when the rows that it is about have their turn."""
+        """Run the route's handler, now or when the gate admits its rows."""
         route = self.route
         assert route is not None
         if self.refusal is not None:
-            self.refuse(self.refusal)  # not raised: a stored exception that is raised holds the frame that holds it
+            self.refuse(self.refusal)  # not raised: that would make a cycle of the stored exception and its frame
         elif route.rows is None or (rows := route.rows(self.request)) < 2 or self.app.services.gate.admits(self, rows):
             self.work()
 
     def work(self) -> None:
-        """Run the route's handler; whatever it raises becomes a response."""
+        """Run the route's handler; an exception becomes a response."""
         assert self.route is not None
         try:
             result: Any = self.route.handler(self.app.services, self)
@@ -183,12 +183,12 @@ class RequestContext(PendingResponse):
 
     @property
     def heavy(self) -> bool:
-        """Whether the response costs much; one of these is enough for a turn of the loop."""
+        """Whether the response is expensive; one of these is enough for an event-loop tick."""
         return self.route is not None and self.route.heavy
 
     @property
     def abandoned(self) -> bool:
-        """Whether the client has gone."""
+        """Whether the client has disconnected."""
         return self.connection.is_lost
 
     @property
@@ -197,7 +197,7 @@ class RequestContext(PendingResponse):
         return self.place is not None
 
     def drop_body(self) -> None:
-        """Let go of the request's body."""
+        """Free the request's body."""
         self.held = 0
         self.request.body = b""
 
@@ -207,18 +207,18 @@ class RequestContext(PendingResponse):
         self.respond(503, problem(503, detail, lines=retry_after_line(1)))
 
     def leave(self) -> None:
-        """Make room for other rows: the response has left, or never will."""
+        """Free the rows in work: the response was sent, or never will be."""
         place, self.place = self.place, None
         if place is not None:
             self.app.services.gate.leave(place)
 
     def cut_off(self) -> None:
-        """Abort the connection; called within the handling of an exception."""
+        """Abort the connection; called while an exception is handled."""
         self.leave()
         cut_off(self.connection)
 
     def guard(self, done: Callable[P, None]) -> Callable[P, None]:
-        """Return ``done`` for a port to call: what it raises then becomes a response, too."""
+        """Wrap a callback for a port: an exception in it becomes a response."""
 
         def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
             try:
@@ -235,7 +235,7 @@ class RequestContext(PendingResponse):
             self.fail()
 
     def fail(self) -> None:
-        """Respond to an exception that is being handled."""
+        """Log the exception that is being handled, and respond with a 500."""
         assert self.route is not None
         log.exception("a handler failed", extra={"fields": {"url.path": self.route.path}})
         self.respond(500, problem(500, "The service failed on this request; it has been logged."))
@@ -245,7 +245,7 @@ class RequestContext(PendingResponse):
         self.respond(error.status, problem(error.status, error.detail, faults=error.faults, lines=error.lines))
 
     def respond(self, status: int, tail: bytes, lines: bytes = b"") -> None:
-        """End the request. ``tail``: from the content type on; ``lines``: field lines of this response."""
+        """Respond. ``tail``: the response from the content type on; ``lines``: further header lines."""
         services, request = self.app.services, self.request
         services.clock.refresh()
         if services.draining and self.connection.is_last(self):
@@ -267,5 +267,5 @@ class RequestContext(PendingResponse):
 
 
 def request_id_text(request_id: bytes | None) -> str | None:
-    """X-Request-Id as text for ledger and log, cut to 128 characters; None for what is no ASCII."""
+    """Return X-Request-Id as text for ledger and log, cut to 128 characters; None if it is not ASCII."""
     return request_id.decode("ascii")[:128] if request_id and request_id.isascii() else None

@@ -14,13 +14,13 @@ EXPOSED: Final = (
 )
 _METHODS: Final = "GET, HEAD, POST, OPTIONS"
 _HEADERS: Final = "Authorization, Content-Type, X-Request-Id, traceparent, tracestate, baggage, sentry-trace"
-"""Of the guide, and what the browser parts of OpenTelemetry and Sentry put on every request."""
+"""Header names of the guide, and those that OpenTelemetry and Sentry add in browsers."""
 _MAX_AGE: Final = 86_400
-"""Seconds a browser may remember a preflight; browsers cap it themselves (Chromium: two hours)."""
+"""Seconds a browser may cache a preflight; browsers cap it themselves (Chromium: two hours)."""
 
 
 class Cors:
-    """The lines of one configuration. No origins: no line at all."""
+    """The CORS header lines of one configuration; none without origins."""
 
     __slots__ = ("_allowed", "_is_subdomain", "constant", "preflight")
 
@@ -30,7 +30,7 @@ class Cors:
         self._is_subdomain = re.compile("|".join(map(_pattern, subdomains)).encode("ascii")).fullmatch
         exposed = f"Access-Control-Expose-Headers: {EXPOSED}\r\n"
         self.constant = b""
-        """Lines of every answer."""
+        """Lines of every response."""
         if len(origins) == 1 and not subdomains:
             vary = "" if origins[0] == "*" else "Vary: Origin\r\n"
             self.constant = f"Access-Control-Allow-Origin: {origins[0]}\r\n{vary}{exposed}".encode("ascii")
@@ -42,7 +42,7 @@ class Cors:
                 if origin not in subdomains
             }
         self.preflight = b""
-        """Further lines of the answer to a preflight."""
+        """Further lines of the response to a preflight."""
         if origins:
             self.preflight = (
                 f"Access-Control-Allow-Methods: {_METHODS}\r\n"
@@ -61,6 +61,6 @@ class Cors:
 
 
 def _pattern(origin: str) -> str:
-    """The origins of all subdomains as browsers send them: labels in lower case, at most as many as a name may have."""
+    """Return a pattern for the origins of all subdomains: labels in lower case, as many as a name may have."""
     scheme, _, rest = origin.partition("://*.")
     return rf"{scheme}://(?:[a-z0-9_](?:[a-z0-9_-]{{0,61}}[a-z0-9])?\.){{1,125}}{re.escape(rest)}"

@@ -111,7 +111,7 @@ class Gate:
 
     def admits(self, work: Work, rows: int) -> bool:
         """Whether a request may begin now; if not, it begins in its turn, or is turned away."""
-        key = work.client.octets
+        key = work.client.key_bytes
         share = self._shares.get(key)
         if share is None:
             share = self._shares[key] = Share(key)

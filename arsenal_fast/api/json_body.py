@@ -1,4 +1,4 @@
-"""Reading JSON bodies: strict about shape, and every fault named by its pointer (RFC 6901)."""
+"""Reads JSON bodies strictly; each fault has its JSON pointer (RFC 6901)."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -11,25 +11,25 @@ from arsenal_fast.http.request import Fields, Request
 from arsenal_fast.http.response import line
 
 MAX_ROWS: Final = 1_000
-"""Rows of one request: as many as one Redis script should be asked at a time."""
+"""Rows of one request: as many as one Redis script should take."""
 
 _SHOWN: Final = 64
-"""Characters of a member's name that a fault repeats."""
+"""Characters of a member's name that a fault quotes."""
 
 _JSON: Final = (b"application/json", b"")
 
 _COLONS: Final = (b'":', b" :", b"\t:", b"\n:", b"\r:")
-"""What ends with the colon of a member, whatever white space stands before it (RFC 8259 section 2)."""
+"""The end of a member's name and its colon, with any white space between (RFC 8259 section 2)."""
 
 
 class MediaTypeError(ProblemError):
-    """The body is no JSON by its own word; answered 415 with ``Accept`` (RFC 9110 15.5.16)."""
+    """The media type is not JSON: 415 with ``Accept`` (RFC 9110 15.5.16)."""
 
     lines = line("Accept", "application/json")
 
 
 class CodingError(ProblemError):
-    """The body is compressed; answered 415 with ``Accept-Encoding``, which says that the coding is why (12.5.3)."""
+    """The body is compressed: 415 with ``Accept-Encoding``, which names the reason (12.5.3)."""
 
     lines = line("Accept-Encoding", "identity")
 
@@ -47,7 +47,7 @@ def read_object(request: Request, members: Mapping[str, str]) -> dict[str, Any]:
     try:
         value = orjson.loads(request.body)
     except orjson.JSONDecodeError as error:
-        # orjson says where (line, column), and repeats nothing of the body.
+        # orjson's text has line and column, and quotes nothing of the body.
         raise ProblemError(400, f"The body is not JSON: {error.msg}, at character {error.pos}.") from None
     if not isinstance(value, dict):
         raise ProblemError(400, "The body must be a JSON object.", [{"pointer": "", "detail": "must be an object"}])
@@ -67,7 +67,7 @@ def read_object(request: Request, members: Mapping[str, str]) -> dict[str, Any]:
 
 
 def may_be_json(fields: Fields) -> bool:
-    """Whether a body that comes with these fields is JSON as it stands, or does not say what it is."""
+    """Whether a body with these fields is uncompressed JSON, or has no media type."""
     media_type = fields.content_type
     is_json = media_type in _JSON or media_type.partition(b";")[0].strip(b" \t").lower() in _JSON
     return is_json and _is_uncoded(fields)
@@ -79,14 +79,14 @@ def _is_uncoded(fields: Fields) -> bool:
 
 
 def check_repeated(body: bytes, value: dict[str, Any]) -> None:
-    """Raise ProblemError 400 where a member stands twice in the body or in a row of it: readers differ in which counts.
+    """Raise ProblemError 400 for a repeated member in the body or a row: parsers differ in which one they use.
 
     ``value``: what the body says, of which the last one of each name is left.
     """
     rows = [row for member in value.values() if type(member) is list for row in member if type(row) is dict]
     members = len(value) + sum(map(len, rows))
-    # Before each colon of a member stand its name's quote or white space, so there are no more members than such
-    # colons. (Those within strings only add to them.) Are there no more colons than members, then none was lost.
+    # A quote or white space precedes the colon of each member, so there are no more members than such
+    # colons. (Strings can only add some.) If there are no more colons than members, no member was repeated.
     if body.count(b":") == members or sum(map(body.count, _COLONS)) == members:
         return
     paths = repeated_members(body, MAX_ROWS + 1)
@@ -96,7 +96,7 @@ def check_repeated(body: bytes, value: dict[str, Any]) -> None:
 
 
 def pointer(*parts: str | int) -> str:
-    """Return a JSON pointer; a long name is cut, for it is the client's."""
+    """Return a JSON pointer; a long name from the client is cut."""
     return "".join("/" + str(part)[:_SHOWN].replace("~", "~0").replace("/", "~1") for part in parts)
 
 

@@ -211,7 +211,7 @@ def _knows_tokens(route: Route) -> bool:
 
 
 def _security(operation: Operation) -> list[Object]:
-    """A service token with the row's scope, or, unless the row is for them only, none."""
+    """Return the security requirement: a service token with the row's scope, or none where tokens are optional."""
     with_token = {SCHEME: [] if operation.scope is None else [operation.scope]}
     return [with_token] if operation.by_token_only else [{}, with_token]
 
@@ -251,7 +251,7 @@ def _shared_problems(route: Route, operation: Operation) -> tuple[int, ...]:
 
 
 def _add_problem(answers: dict[str, Object], route: Route, status: int) -> None:
-    """Add the problem to the answers; a status that the row has too has both bodies."""
+    """Add the problem to the responses; a status that the row has too gets both bodies."""
     description, detail, headers = _PROBLEMS[status]
     answer = answers.setdefault(str(status), {"description": description, "content": {}})
     answer["headers"] = _headers(route, headers)
@@ -276,6 +276,6 @@ def _example(status: int, detail: str) -> Object:
 
 
 def _headers(route: Route, own: tuple[str, ...]) -> Object:
-    """Every answer below the API says what is left of the limit, also where it was not charged."""
+    """Return the headers: every API response has the rate-limit lines, also if it was not charged."""
     names = (*(_RATE_LIMIT if route.path.encode("ascii").startswith(API) else ()), *own, "X-Request-Id")
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}

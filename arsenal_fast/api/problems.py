@@ -1,4 +1,4 @@
-"""Errors as clients see them: RFC 9457 ``application/problem+json``.
+"""Problem responses (RFC 9457, ``application/problem+json``).
 
 A detail is a sentence for the developer on the other side. Nothing of ours (paths, types, addresses,
 what Redis said) and nothing of theirs (their own octets) is repeated in it.
@@ -27,7 +27,7 @@ def problem(
     lines: bytes = b"",
     members: Mapping[str, object] = MappingProxyType({}),
 ) -> bytes:
-    """Return the tail of a problem answer; ``members`` are extension members of the type."""
+    """Return the tail of a problem response; ``members`` are extension members of the type."""
     body: dict[str, object] = {
         "type": kind,
         "title": title or PHRASES[status],

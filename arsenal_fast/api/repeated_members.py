@@ -1,4 +1,4 @@
-"""Members of JSON objects that stand twice, and where.
+"""Finds repeated members of JSON objects.
 
 RFC 8259 section 4: what a reader makes of such an object is unpredictable. Another one in front of this service may
 take the other member. So they are refused, and here is where they are found, once there is reason to look.
@@ -12,19 +12,19 @@ from typing import Any, Final
 from arsenal_fast.errors import ProblemError
 
 MAX_NAMED: Final = 8
-"""Repeated members that are named: an answer must not be many times the request."""
+"""Repeated members that a response names; bounds the response."""
 
 Path = tuple[str | int, ...]
 
 
 class _Repeated(str):
-    """Stands in the place of an object with a member that stands twice: that member's name."""
+    """Replaces an object with a repeated member; holds that member's name."""
 
     __slots__ = ()
 
 
 class _Objects:
-    """Makes the objects of a body; more of them than a good one has are not worth making."""
+    """Builds the objects of a body, up to the number that a valid one can have."""
 
     def __init__(self, most: int) -> None:
         self._left = most
@@ -47,12 +47,12 @@ def _first_repeated(pairs: list[tuple[str, Any]]) -> str:
 
 
 def repeated_members(body: bytes, most: int) -> list[Path]:
-    """Return the paths of members that stand twice in a JSON text: one of each object, the outermost objects first.
+    """Return the paths of repeated members in a JSON text: one per object, outermost objects first.
 
     ``most``: objects of a good body; raises ProblemError 400 where there are more, or are nested too deeply.
     """
     try:
-        # Numbers are not looked at, and one of a million digits would cost more than all the rest.
+        # Numbers are not parsed: one of a million digits would cost more than all the rest.
         value = json.loads(body, object_pairs_hook=_Objects(most), parse_int=str, parse_float=str)
         return list(islice(_found(value, ()), MAX_NAMED))
     except RecursionError:

@@ -1,4 +1,4 @@
-"""Which handler answers a request: a pure look-up in a table of routes."""
+"""Finds the handler of a request: a pure look-up in a table of routes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 from arsenal_fast.http.request import Request
 
 API: Final = b"/api/v1/"
-"""Below this every request is charged, also one that finds nothing."""
+"""Every request below this path is charged, also for an unknown path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Operation:
     answers: Mapping[int, tuple[str, str]] = field(default_factory=dict)
     """Status -> (description, names of schemas or media types, comma apart; empty where there is no body)."""
     scope: str | None = None
-    """What a service token must allow, where the request needs one; None: it never does."""
+    """The scope of the service token, where the request needs one; None: it never does."""
     by_token_only: bool = False
     """Whether every request needs a service token."""
 
@@ -43,9 +43,9 @@ class Route:
     operation: Operation | None = None
     """None: not part of the documented API (assets of the pages)."""
     heavy: bool = False
-    """Whether a response costs so much that other connections have their turn after it."""
+    """Whether a response is so expensive that other connections have their turn after it."""
     rows: Callable[[Request], int] | None = None
-    """Tells how many rows a request is about at most, without reading it; None: one."""
+    """Returns an upper bound for the rows of a request, without parsing it; None: one."""
 
 
 class Router:
@@ -59,7 +59,7 @@ class Router:
         not_allowed: Callable[..., Any],
         options: Callable[..., Any],
     ) -> None:
-        """The handlers answer what the table does not have: an unknown path, a wrong method, OPTIONS."""
+        """The handlers are those for an unknown path, a wrong method, OPTIONS."""
         self.routes = routes
         self._by_method = {
             (method, route.path.encode("ascii")): route
@@ -88,5 +88,5 @@ class Router:
 
 
 def _both(path: str, handler: Callable[..., Any]) -> tuple[Route, Route]:
-    """A route that is free and one that is charged."""
+    """Return two routes of a handler: one not charged, one charged."""
     return Route("", path, handler), Route("", path, handler, limited=True)

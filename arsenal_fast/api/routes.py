@@ -1,4 +1,4 @@
-"""The one table: what exists, who answers, whether it is charged, and what its documentation says.
+"""The table of routes: path, handler, charge and documentation.
 
 Routing, ``Allow``, OpenAPI, the docs page and the metrics' ``route`` label are all read from these rows, so
 they can't disagree. A new endpoint is a new row.

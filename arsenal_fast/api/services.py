@@ -1,4 +1,4 @@
-"""What the handlers of one worker work with."""
+"""The services that the handlers of one worker use."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _METHODS: Final = {method: method.decode("ascii") for method in METHODS}
 
 
 class AccessLog(Protocol):
-    """Takes every response; decides for itself what it writes."""
+    """Called with every response; decides which ones to log."""
 
     def __call__(self, request: Request, client: str, status: int, seconds: float) -> None: ...
 
 
 @dataclass(slots=True, kw_only=True)
 class Services:
-    """The collaborators of one worker, and where it is in its life.
+    """The collaborators of one worker, and its phase.
 
     Put together by :func:`arsenal_fast.api.compose`.
     """
@@ -58,34 +58,34 @@ class Services:
     revoker: Revoker
     admission: Admission
     gate: Gate
-    """What batches and lists wait at."""
+    """Bounds the rows of batches and lists in work."""
     response_cache: ResponseCache
     openapi: Callable[[], bytes]
-    """Makes the OpenAPI document, JSON."""
+    """Returns the OpenAPI document as JSON."""
     call_soon: Callable[[Callable[[], None]], object]
-    """Calls back at the end of this turn of the event loop."""
+    """Calls back at the end of this event-loop tick."""
     monotonic: Callable[[], float]
     now: Callable[[], float]
     """The wall clock, seconds since the epoch."""
     random: Callable[[int], bytes]
-    """So many octets of the system's generator."""
+    """Returns a number of octets of the system's generator."""
     snapshots: Callable[[], Iterable[bytes]]
-    """The counts of the other workers, for a scrape."""
+    """Returns the counts of the other workers, for a scrape."""
     access_log: AccessLog | None
     totals: Totals = field(init=False)
-    """The sum over the workers, as it is shown; set by the composition."""
+    """The cached sum over the workers; set by the composition."""
     started_at_s: float = 0.0
     ready: bool = False
     """Set by the server once it listens."""
     draining: bool = False
-    """Set on SIGTERM: responses close their connections, health says so."""
+    """Set on SIGTERM: responses close their connections, health reports it."""
 
     def now_ms(self) -> int:
-        """The wall clock in milliseconds."""
+        """Return the wall clock in milliseconds."""
         return int(self.now() * 1000)
 
     def draw_run(self) -> str:
-        """A run that nobody else has or can guess."""
+        """Draw a unique run that can't be guessed."""
         return draw_run(self.now_ms(), self.random)
 
     def ended(self, context: RequestContext, status: int, seconds: float) -> None:
@@ -98,7 +98,7 @@ class Services:
 
     @property
     def status(self) -> str:
-        """``healthy``, ``degraded`` (serving without its shared state) or ``unhealthy`` (not to be sent traffic)."""
+        """``healthy``, ``degraded`` (serving without its shared state) or ``unhealthy`` (takes no traffic)."""
         if self.draining or not self.ready:
             return "unhealthy"
         whole = self.backend.healthy and (self.ledger is None or self.ledger.healthy)
@@ -111,5 +111,5 @@ class Services:
 
 
 def decoded(path: bytes) -> bytes:
-    """A path without escapes; raises ValueError where it can't be read."""
+    """Return a path without escapes; raises ValueError where it can't be read."""
     return unescape(path).encode() if b"%" in path else path

@@ -1,4 +1,4 @@
-"""What the service must be told at its start; the composition fills it in from the environment."""
+"""The settings of the application; the composition fills them in from the configuration."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from arsenal_fast.ratelimit.quota import Quota
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Decided once; nothing here changes while the service runs."""
+    """Set at the start; nothing here changes while the service runs."""
 
     version: str
     """Release, such as ``v4.2.0``."""
     domain: str
-    """Domain of identities that are asked for without one; lower case."""
+    """Domain of identities that are requested without one; lower case."""
     base_url: str
     """Where clients reach the service; HSTS is sent where it is https."""
     quota: Quota | None
@@ -25,17 +25,17 @@ class Settings:
     origins: Sequence[str] = ()
     """CORS origins, or ``("*",)``."""
     trusted_proxies: Sequence[str] = ()
-    """CIDRs whose ``X-Forwarded-For`` is believed."""
+    """CIDRs whose ``X-Forwarded-For`` is trusted."""
     cache_size: int = 32_768
-    """Entries of each of the worker's caches (identities, prepared answers; clients twice) at most."""
+    """Maximal entries of each of the worker's caches (identities, rendered responses; clients twice)."""
     shares: Shares = memory_budget.DEFAULT
-    """What the caches may take."""
+    """The memory shares of the caches."""
     fast_path: bool = True
-    """Whether repeated requests are answered from the response cache without being parsed; off in tests alone."""
+    """Whether the response cache serves repeated requests without parsing; off in tests only."""
     access_log: str = "errors"
     """``off``, ``errors`` (status 400 and above) or ``all``."""
     workers: int = 1
     metrics_by_token: bool = False
     """Whether metrics and telemetry are only for tokens of scope ``metrics``."""
     protected_prefixes: frozenset[str] = frozenset()
-    """Prefixes, in lower case, that only tokens of scope ``issue`` are given."""
+    """Prefixes, in lower case, that need a token of scope ``issue``."""

@@ -1,4 +1,4 @@
-"""What the service can tell of itself at one moment, and over all workers.
+"""The telemetry of one worker and of all workers.
 
 The hot path counts in :class:`~arsenal_fast.observability.metrics.Metrics`; the store and the process count elsewhere.
 Here they come together: :func:`present` for this worker, :func:`total` for all, :func:`document` as JSON for
@@ -20,7 +20,7 @@ EMBEDDED: Final = "embedded"
 """Status of a store that lives in the worker's own memory."""
 
 _MALFORMED: Final = frozenset({"(malformed)", "(shed)"})
-"""Answers to what was no request: they took no time, so they say nothing of latency."""
+"""Routes of responses to invalid requests, which have no latency."""
 
 
 def present(services: Services) -> Metrics:
@@ -60,12 +60,12 @@ def health(services: Services, summed: Metrics) -> str:
 
 
 def dependencies(services: Services) -> dict[str, str]:
-    """Return what the service stands on, one word each."""
+    """Return the status of the dependencies, one word each."""
     return {"database": services.ledger_status, "redis": services.backend.status, "api": phase(services)}
 
 
 def reasons(services: Services) -> dict[str, str]:
-    """Return why what the service stands on can't be used, by the names of :func:`services`; empty while all can."""
+    """Return why a dependency can't be used, by its name; empty while all can."""
     faults = {"redis": services.backend.fault}
     if services.ledger is not None:
         faults["database"] = services.ledger.fault
@@ -73,7 +73,7 @@ def reasons(services: Services) -> dict[str, str]:
 
 
 def phase(services: Services) -> str:
-    """Return where the service is in its life: ``starting``, ``healthy`` or ``draining``."""
+    """Return the phase of the service: ``starting``, ``healthy`` or ``draining``."""
     if services.draining:
         return "draining"
     return "healthy" if services.ready else "starting"
@@ -85,7 +85,7 @@ def uptime(services: Services) -> int:
 
 
 def document(services: Services, summed: Metrics) -> dict[str, Any]:
-    """Return the telemetry answer (schema ``Telemetry``)."""
+    """Return the telemetry response (schema ``Telemetry``)."""
     age_ms = max(0, int((services.monotonic() - summed.written) * 1000))
     return {
         "timestamp": timestamp(services.now_ms() - age_ms),
@@ -151,7 +151,7 @@ def _add_store(moment: Metrics, backend: Backend) -> None:
     moment.redis_memory_used_bytes = counters.memory_used
     moment.redis_memory_limit_bytes = counters.memory_limit
     if backend.status == EMBEDDED:
-        return  # its rows and commands never left the process: there is no Redis to speak of
+        return  # its rows and commands never left the process: there is no Redis
     moment.redis_commands += counters.commands
     moment.redis_batches += counters.batches
     moment.redis_rows += counters.rows

@@ -1,4 +1,4 @@
-"""The sum over the workers as it is shown: taken at most once a second, and rendered once in each form.
+"""Caches the sum over the workers: taken at most once a second, and rendered once in each form.
 
 Metrics and telemetry are free of charge and cost as much as hundreds of identities, so their answers are kept. All
 workers show the same sum for that second: the one that takes it shares it with the others. If each kept its own, a
@@ -15,31 +15,31 @@ from typing import Final, Protocol
 from arsenal_fast.observability.metrics import Metrics
 
 KEPT_S: Final = 1.0
-"""How long a sum is shown. Scrapes are some 15 s apart; a dashboard asks every few seconds."""
+"""Seconds that a sum is cached. Scrapes are some 15 s apart; a dashboard reloads every few seconds."""
 
 _MOMENT: Final = struct.Struct("=d")
 
 
 class SharedSum(Protocol):
-    """Where the workers show each other the newest sum of their counts."""
+    """The memory in which the workers share the newest sum of their counts."""
 
     def alone(self) -> AbstractContextManager[bool]:
-        """Within it, if True, no other worker writes the sum; it never waits for one that does."""
+        """Try to lock the sum for writing; yields whether that succeeded, without waiting."""
 
     def read_sum(self) -> bytes:
-        """Return what was written last; empty before."""
+        """Return the sum written last; empty before the first."""
 
     def write_sum(self, payload: bytes) -> None:
-        """Show another sum."""
+        """Write another sum."""
 
 
 class Totals:
-    """The kept sum of one worker."""
+    """The cached sum of one worker."""
 
     __slots__ = ("_monotonic", "_rendered", "_shared", "_sum", "_take", "_taken_s")
 
     def __init__(self, take: Callable[[], Metrics], monotonic: Callable[[], float], shared: SharedSum | None) -> None:
-        """``take``: the sum as of now. ``shared``: where workers show theirs to each other; None where there is one."""
+        """``take``: returns the sum as of now. ``shared``: memory of all workers; None where there is one."""
         self._take = take
         self._monotonic = monotonic
         self._shared = shared
@@ -48,7 +48,7 @@ class Totals:
         self._rendered: dict[object, bytes] = {}
 
     def rendered(self, form: object, render: Callable[[Metrics], bytes]) -> bytes:
-        """Return the sum in a form, which ``render`` makes of it the first time. ``form``: one of few."""
+        """Return the sum in a form, rendered by ``render`` the first time. ``form``: one of few."""
         total = self._current()
         answer = self._rendered.get(form)
         if answer is None:
@@ -56,7 +56,7 @@ class Totals:
         return answer
 
     def _current(self) -> Metrics:
-        # Nobody replaces a shared sum before its second is over: while ours is kept, no newer one was shown.
+        # No worker replaces a shared sum before its second is over: while ours is cached, there is no newer one.
         if self._sum is None or not self._is_kept(self._taken_s):
             self._rendered = {}
             self._sum, self._taken_s = self._renewed()
@@ -72,7 +72,7 @@ class Totals:
         with self._shared.alone() as alone:
             shown = self._shared.read_sum()
             taken_s = _MOMENT.unpack_from(shown)[0] if shown else 0.0
-            # Where another worker is about to show a newer one, nobody has seen that yet.
+            # If another worker is about to write a newer one, it is not visible yet.
             if shown and (self._is_kept(taken_s) or not alone):
                 total = Metrics(written=taken_s)
                 total.add(shown[_MOMENT.size :])

@@ -1,10 +1,10 @@
 """Coalesces response writes so that a sleeping client is woken once per batch.
 
-The first write to a client that sleeps has to wake it, and on a virtual machine that costs several microseconds of
-*our* time (an interrupt of another processor). A client or proxy that has many connections, and is still busy with one
-response when the next arrives, needs no waking. So where the responses of a batch take a while to make, all are made
-first and then written in a row: ten rows of a batch for 64 connections cost a quarter less CPU time that way.
-(Responses whose octets are ready are written at once: no client falls asleep within a microsecond.)
+The first write to a sleeping client wakes it, and on a virtual machine that costs this process several microseconds (an
+interrupt of another processor). A client or proxy with many connections that is still busy with one response when the
+next arrives needs no waking. So where the responses of a batch take a while to make, all are made first and then
+written in a row: ten rows of a batch for 64 connections cost a quarter less CPU time that way. (Prepared responses are
+written at once: no client falls asleep within a microsecond.)
 """
 
 import logging
@@ -17,17 +17,17 @@ log = logging.getLogger(__name__)
 
 
 class Connection(Protocol):
-    """What writes responses in the order of the requests."""
+    """A connection that writes responses in the order of its requests."""
 
     def respond(self, pending: PendingResponse, response: bytes, rest: bytes = b"") -> None:
-        """Take a whole response, perhaps in two pieces."""
+        """Write a whole response, perhaps in two pieces."""
 
     def abort(self) -> None:
-        """Cut the client off."""
+        """Abort the connection."""
 
 
 class WriteBatch:
-    """Within ``with write_batch:`` responses are kept; the end of the outermost block writes them, in order."""
+    """Collects responses within ``with write_batch:``; the end of the outermost block writes them in order."""
 
     __slots__ = ("_depth", "_waiting")
 
@@ -53,7 +53,7 @@ class WriteBatch:
                 cut_off(connection)
 
     def send(self, connection: Connection, pending: PendingResponse, response: bytes, rest: bytes = b"") -> None:
-        """Hand a response to its connection, now or at the end of the block."""
+        """Write a response, now or at the end of the block."""
         if self._depth:
             self._waiting.append((connection, pending, response, rest))
         else:
@@ -61,9 +61,9 @@ class WriteBatch:
 
 
 def cut_off(connection: Connection) -> None:
-    """Abort a connection whose request failed beyond its handler: the others of its batch go on.
+    """Abort a connection whose request failed outside its handler: the others of its batch go on.
 
-    Called within the handling of the exception.
+    Called while the exception is handled.
     """
     log.exception("a request failed on its way to its response")
     connection.abort()

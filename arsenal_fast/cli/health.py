@@ -1,4 +1,4 @@
-"""``arsenal-fast health``: ask the service of this machine whether it lives; for containers, where there is no curl.
+"""``arsenal-fast health``: checks the service on this machine; for containers without curl.
 
 It asks ``/api/health/live``, which depends on nothing but the process, so that nobody restarts a service because its
 Redis is away. Exit status: 0 it answers 200; 1 it does not, and one sentence says why. A socket and one line are all
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from arsenal_fast.config.load import Config
 
 TIMEOUT: Final = 2.0
-"""Seconds for each step; an orchestrator's own time-out stands above it."""
+"""Seconds for each step; an orchestrator has its own time-out for all of them."""
 
 _ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 nothing listens here
-"""Where to ask a service that listens on all addresses."""
+"""Addresses for a service that listens on all addresses."""
 
 _REQUEST: Final = b"GET /api/health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 _VERSION: Final = len(b"HTTP/1.1 ")
@@ -31,7 +31,7 @@ _STATUS: Final = len(b"200")
 def add_parser(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]", configuration: "Callable[[], Config]"
 ) -> None:
-    """Add the command; ``configuration`` tells where the service listens, and may raise ConfigurationError."""
+    """Add the command; ``configuration`` returns where the service listens, and may raise ConfigurationError."""
     parser = commands.add_parser(
         "health",
         help="ask the service of this machine whether it lives",
@@ -49,8 +49,8 @@ def _health(_arguments: argparse.Namespace, *, configuration: "Callable[[], Conf
 
 
 def ask(host: str, port: int, *, tls: bool = False) -> str | None:
-    """None where the service says 200; else one sentence. By TLS the certificate is not checked: it is for the
-    name that clients know, and the way to this machine itself needs no proof."""
+    """Return None for a 200, else one sentence. With TLS the certificate is not checked: it is for the
+    name that clients use, and a connection within this machine needs no proof."""
     where = f"{host} port {port}"
     try:
         with _connect(host, port, tls) as connection:
@@ -70,10 +70,10 @@ def _connect(host: str, port: int, tls: bool) -> socket.socket:
 
 
 def _receive(connection: socket.socket, size: int) -> bytes:
-    octets = b""
-    while len(octets) < size and (more := connection.recv(size - len(octets))):
-        octets += more
-    return octets
+    data = b""
+    while len(data) < size and (more := connection.recv(size - len(data))):
+        data += more
+    return data
 
 
 def _unverified() -> "ssl.SSLContext":

@@ -1,4 +1,4 @@
-"""``arsenal-fast ledger backup | restore | export | prune | verify``: what an operator does with the ledger.
+"""``arsenal-fast ledger backup | restore | export | prune | verify``: maintenance of the ledger.
 
 All of them work while the service writes. Results go to stdout, progress (on a terminal) and faults to
 stderr. Exit status: 0 done, 1 could not or the ledger has faults. Nothing here reads the environment: the
@@ -48,27 +48,27 @@ def add_parser(
 
     backup = verbs.add_parser("backup", help="write a consistent copy (SQLite file, or pg_dump's custom format)")
     backup.add_argument("file", metavar="FILE", help="where to; - is stdout")
-    backup.set_defaults(command=lambda given: _told(lambda: _backup(url(), given.file)))
+    backup.set_defaults(command=lambda given: _with_exit_status(lambda: _backup(url(), given.file)))
 
     restore = verbs.add_parser("restore", help="put a backup in the place of all that the ledger holds")
     restore.add_argument("file", metavar="FILE", help="where from; - is stdin")
-    restore.set_defaults(command=lambda given: _told(lambda: _restore(url(), given.file)))
+    restore.set_defaults(command=lambda given: _with_exit_status(lambda: _restore(url(), given.file)))
 
     export = verbs.add_parser("export", help="write all events as CSV or JSON lines")
     export.add_argument("--format", choices=("csv", "jsonl"), default="jsonl", help="default: jsonl")
     export.add_argument("file", metavar="FILE", nargs="?", default="-", help="default: - (stdout)")
-    export.set_defaults(command=lambda given: _told(lambda: _export(url(), given)))
+    export.set_defaults(command=lambda given: _with_exit_status(lambda: _export(url(), given)))
 
     prune = verbs.add_parser("prune", help="delete what was over before a number of days")
     prune.add_argument("--days", metavar="NUMBER", type=_days, required=True, help="what is younger stays")
     prune.set_defaults(
-        command=lambda given: _told(
+        command=lambda given: _with_exit_status(
             lambda: _prune(url(), int(now() * 1000) - given.days * _DAY),
         )
     )
 
     verify = verbs.add_parser("verify", help="check that the database is whole and its tables agree")
-    verify.set_defaults(command=lambda _: _told(lambda: _verify(url())))
+    verify.set_defaults(command=lambda _: _with_exit_status(lambda: _verify(url())))
 
 
 def _without_verb(parser: argparse.ArgumentParser) -> int:
@@ -76,7 +76,7 @@ def _without_verb(parser: argparse.ArgumentParser) -> int:
     return 2
 
 
-def _told(run: Callable[[], int | None]) -> int:
+def _with_exit_status(run: Callable[[], int | None]) -> int:
     from arsenal_fast.ledger.admin import LedgerError
 
     try:
@@ -115,7 +115,7 @@ def _restore(url: str, file: str) -> None:
 
 @contextmanager
 def _passing(url: str) -> Iterator[str]:
-    """The name of a file for what comes from stdin or goes to stdout, gone at the end.
+    """Yield the name of a temporary file for stdin or stdout.
 
     It is made beside an SQLite ledger: in a container that may be the only place that can be written and has room.
     """
@@ -131,7 +131,7 @@ def _passing(url: str) -> Iterator[str]:
 
 
 def _export(url: str, given: argparse.Namespace) -> None:
-    from arsenal_fast.ledger.admin import private_file, told
+    from arsenal_fast.ledger.admin import as_ledger_error, private_file
     from arsenal_fast.ledger.prune import export
 
     def write(file: IO[bytes]) -> None:
@@ -141,7 +141,7 @@ def _export(url: str, given: argparse.Namespace) -> None:
     if given.file == "-":
         write(sys.stdout.buffer)
     else:
-        with told(), private_file(given.file) as whole, open(whole, "wb") as file:
+        with as_ledger_error(), private_file(given.file) as whole, open(whole, "wb") as file:
             write(file)
 
 
@@ -164,7 +164,7 @@ def _verify(url: str) -> int:
 
 
 def _progress() -> "Progress | None":
-    """A bar for a person who watches; nothing for a log."""
+    """Return a progress bar for a terminal; None for a log."""
     if not sys.stderr.isatty():
         return None
 

@@ -50,7 +50,7 @@ Kubernetes (envFrom) or your shell puts them into the environment:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status."""
+    """Run one command; returns the exit status."""
     parser = _parser()
     arguments = parser.parse_args(argv)
     command: Callable[[argparse.Namespace], int] | None = arguments.command
@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         help="serve until SIGTERM or Ctrl-C",
         description="Serve until SIGTERM or Ctrl-C; then answer what was accepted and leave.",
     )
-    # The values stay texts: they are read by the same rules as the variables that they replace.
+    # The values stay texts, parsed by the same rules as the variables that they replace.
     serve.add_argument("--host", metavar="ADDRESS", help="address to listen on (HOST, default 0.0.0.0)")
     serve.add_argument("--port", metavar="NUMBER", help="port to listen on (PORT, default 3655)")
     serve.add_argument("--workers", metavar="NUMBER", help="processes, or auto (WORKERS, default 1)")
@@ -112,7 +112,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from arsenal_fast.config import load as configuration
     from arsenal_fast.observability import logs
 
-    # Until the worker has set its own: process 1 of a container would not even notice a SIGTERM.
+    # Until the worker has set its own: process 1 of a container would ignore a SIGTERM.
     signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(0))
     flags = {"HOST": arguments.host, "PORT": arguments.port, "WORKERS": arguments.workers}
     config = configuration.load(with_flags(os.environ, flags))
@@ -140,25 +140,25 @@ def _serve(arguments: argparse.Namespace) -> int:
     def run() -> int:
         return supervisor.run(config, serve_worker, worker.rehearse(config))
 
-    return _told(config, run)
+    return _with_exit_status(config, run)
 
 
 def with_flags(environ: Mapping[str, str], flags: Mapping[str, str | None]) -> dict[str, str]:
-    """The environment with the flags that were given above it."""
+    """Return the environment, overridden by the given flags."""
     return {**environ, **{name: text for name, text in flags.items() if text is not None}}
 
 
 def serve_worker(config: "Config", slot: int, counters: "SharedCounters") -> int:
-    """Serve in this process; what an operator can put right is one sentence and an exit status."""
+    """Serve in this process; a fault that an operator can fix becomes one sentence and an exit status."""
     from arsenal_fast.server import worker
 
-    return _told(config, lambda: worker.serve(config, slot, counters))
+    return _with_exit_status(config, lambda: worker.serve(config, slot, counters))
 
 
-def _told(config: "Config", start: Callable[[], int]) -> int:
+def _with_exit_status(config: "Config", start: Callable[[], int]) -> int:
     try:
         return start()
-    except ConfigurationError as error:  # seen only at the start proper: a certificate that is none
+    except ConfigurationError as error:  # found only at the start itself: an invalid certificate
         _report(*error.faults)
         return EXIT_CONFIGURATION
     except OSError as error:
@@ -168,7 +168,7 @@ def _told(config: "Config", start: Callable[[], int]) -> int:
 
 
 def _report(*sentences: str) -> None:
-    """Tell them on stderr, behind what was logged and without waiting for a reader for ever."""
+    """Write sentences to stderr, after the log's lines and with a bounded wait."""
     from arsenal_fast.observability.log_writer import STDERR
 
     for sentence in sentences:
@@ -202,7 +202,7 @@ def _check(_arguments: argparse.Namespace) -> int:
 
 
 def _configuration(*names: str) -> "Config":
-    """The configuration as the environment has it; of these variables alone, where any are named."""
+    """Load the configuration of the environment, or only these variables of it."""
     from arsenal_fast.config import load as configuration
 
     given = {name: os.environ[name] for name in names if name in os.environ}
@@ -214,7 +214,7 @@ def _openapi(_arguments: argparse.Namespace) -> int:
 
     from arsenal_fast.api.openapi import document
 
-    # The document does not need a configuration that can serve: only its own variable counts.
+    # The document needs no complete configuration: only its own variable counts.
     print(json.dumps(document(_configuration("API_BASE_URL", "PORT").api_base_url), indent=2))
     return 0
 
@@ -230,12 +230,12 @@ def _database_url() -> str:
 
 
 def _listening() -> "Config":
-    """Where the service listens: of the configuration only these variables count."""
+    """Return where the service listens; loads only these variables."""
     return _configuration("HOST", "PORT", "TLS_CERT_FILE", "TLS_KEY_FILE")
 
 
 def _keys() -> "Keys":
-    """The keys that tokens are made and checked with: of the configuration only their variables count."""
+    """Return the keys that sign and verify tokens; loads only their variables."""
     from arsenal_fast.server import worker
 
     names = (

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 DEFAULT_DAYS: Final = 90
 MAX_DAYS: Final = 3650
-"""Ten years: who wants more has not thought of rotating the secret."""
+"""Ten years: the secret should be rotated before."""
 
 _TIMES: Final = ("iat", "nbf", "exp")
 
@@ -99,7 +99,7 @@ def mint(
 
 
 def inspect(arguments: argparse.Namespace, *, keys: "Callable[[], Keys]", now: Callable[[], float]) -> int:
-    """Print what a token says and whether it verifies."""
+    """Print a token's content and whether it verifies."""
     text = arguments.token
     if text == "-":
         text = sys.stdin.buffer.read(MAX_TOKEN * 2).decode("latin-1").strip(" \t\r\n")
@@ -113,7 +113,7 @@ def inspect(arguments: argparse.Namespace, *, keys: "Callable[[], Keys]", now: C
 
 
 def described(seen: Peek) -> Iterator[str]:
-    """A line for each member of header and claims; times also as people write them."""
+    """Yield a line for each member of header and claims; times also as dates."""
     yield f"kind: {'service' if 'aud' in seen.claims else 'identity'} token"
     for part, members in (("header", seen.header), ("claim", seen.claims)):
         for name, value in members.items():
@@ -121,7 +121,7 @@ def described(seen: Peek) -> Iterator[str]:
 
 
 def _fault(token: str, seen: Peek | Refusal, keys: "Callable[[], Keys]", now: float) -> str | None:
-    """Why the token does not verify, or None."""
+    """Return why the token does not verify, or None."""
     if isinstance(seen, Refusal):
         return seen.sentence
     try:
@@ -134,7 +134,7 @@ def _fault(token: str, seen: Peek | Refusal, keys: "Callable[[], Keys]", now: fl
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value)  # which leaves printable ASCII only
+    text = json.dumps(value)  # printable ASCII only
     return text[1:-1] if isinstance(value, str) else text
 
 

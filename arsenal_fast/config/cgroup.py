@@ -1,4 +1,4 @@
-"""The memory that the kernel allows this process: the least limit of its control groups, or the machine's."""
+"""Reads the memory limit of this process: the least limit of its control groups; and the memory of the machine."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ UNLIMITED: Final = 1 << 60
 
 
 def memory_limit(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int | None:
-    """Octets, None without a limit; of version 2 and 1, the groups above included."""
+    """Return the limit in octets, None without one; of cgroup versions 2 and 1, with the groups above."""
     limits = [limit for file in _files(root, membership) if (limit := _read(file)) is not None]
     return min(limits, default=None)
 
@@ -24,7 +24,7 @@ def machine_memory() -> int:
 
 
 def _files(root: Path, membership: Path) -> Iterator[Path]:
-    """The files that hold a limit, of the group and of all above it.
+    """Return the files that hold a limit, of the group and of all above it.
 
     In a container the path may be one of the host, which does not exist here: the root itself is the group then.
     """

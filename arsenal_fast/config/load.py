@@ -1,8 +1,8 @@
-"""The configuration: the table of ``variables``, read once at start.
+"""Loads the configuration by the table of ``schema``, once at the start.
 
-The attribute of a variable is its name in lower case. All faults are told at once, one sentence each, none of
+The attribute of a variable is its name in lower case. All faults are reported at once, one sentence each, none of
 which repeats a secret. An empty value counts as absent; quotes around one are not a part of it. ``.env`` files
-are not read here: whoever starts the process (Compose, Kubernetes, a shell) sets the environment.
+are not read here: Compose, Kubernetes or a shell set the environment.
 """
 
 import os
@@ -25,15 +25,15 @@ from arsenal_fast.tokens.keys import Keys
 __all__ = ["Config", "Secret", "cpus_of_quota", "load", "markdown_table", "rows"]
 
 PLACEHOLDERS: Final = ("your-production-jwt-secret-here", "change-me", "changeme", "change_me")
-"""The guide's example, and what stands in ours; a secret that contains one was never set."""
+"""Parts of the example secrets; a secret that contains one was never set."""
 
 NARROW: Final = {4: 16, 6: 48}
-"""By IP version, the least length of a prefix of proxies: the pod network of a cluster, the network of a site."""
+"""By IP version, the shortest plausible prefix of proxies: the pod network of a cluster, the network of a site."""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """One attribute for each row of ``TABLE``; durations are in seconds but for the one that says ``_ms``."""
+    """The configuration: an attribute for each row of ``TABLE``; durations are in seconds, except ``_ms``."""
 
     node_env: str
     host: str
@@ -82,7 +82,7 @@ class Config:
 
     @property
     def embedded(self) -> bool:
-        """The state is in the process: there is no Redis."""
+        """Whether the state is in the process, without Redis."""
         return self.redis_url.reveal() == parsers.MEMORY
 
     @property
@@ -91,7 +91,7 @@ class Config:
 
     @property
     def shares(self) -> Shares:
-        """What each worker may hold."""
+        """The memory shares of each worker."""
         return memory_budget.shares(
             self.memory_budget,
             self.workers,
@@ -101,7 +101,7 @@ class Config:
         )
 
     def secrets(self) -> tuple[str, ...]:
-        """The texts that nobody may see, for who has to keep them out of what it writes."""
+        """The secret texts, for masking them in logs and output."""
         keys = (self.jwt_secret, self.jwt_secret_previous, self.jwt_private_key)
         secrets = [key.reveal() for key in keys if key is not None]
         for url in (self.redis_url, self.database_url):
@@ -119,11 +119,11 @@ _EMPTY: Final[Mapping[str, object]] = {
     "JWT_PRIVATE_KEY": None,
     "PROTECTED_PREFIXES": (),
 }
-"""Values of what is absent and has no default."""
+"""Values of variables that are absent and have no default."""
 
 
 def load(environ: Mapping[str, str]) -> Config:
-    """The configuration of this environment; raises ConfigurationError with a sentence for each fault."""
+    """Load the configuration of an environment; raises ConfigurationError with a sentence for each fault."""
     texts = {row.name: _unquoted(environ.get(row.name, "")) for row in TABLE}
     production = texts["NODE_ENV"].lower() == PRODUCTION
     values: dict[str, Any] = {}
@@ -171,7 +171,7 @@ def _quoted(environ: Mapping[str, str], texts: Mapping[str, str]) -> Iterator[st
 
 
 def _divide_memory(values: dict[str, Any], limit: int | None) -> tuple[str, ...]:
-    """Fill in what is derived from the memory that there is; return what is doubtful about it."""
+    """Fill in the values derived from the available memory; returns doubtful ones as sentences."""
     workers, tls = values["WORKERS"], bool(values["TLS_CERT_FILE"])
     budget = values["MEMORY_BUDGET"] or _budget(limit, workers)
     values["MEMORY_BUDGET"] = budget
@@ -189,7 +189,7 @@ def _budget(limit: int | None, workers: int) -> int:
 
 
 def memory_faults(config: Config) -> tuple[str, ...]:
-    """What is doubtful about the memory; ``warnings`` has these sentences, too."""
+    """Return the warnings about memory; ``warnings`` has these sentences too."""
     return tuple(each for each in config.warnings if each.startswith(("MEMORY_BUDGET", "MAX_CONNECTIONS")))
 
 
@@ -203,7 +203,7 @@ def _default(row: Row, production: bool, values: Mapping[str, Any]) -> str:
 
 
 def _cpus() -> int:
-    """CPUs that this process may use, by affinity and by the container's quota; at most 64."""
+    """Return the number of CPUs for this process, by affinity and by the container's quota; at most 64."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
@@ -214,12 +214,12 @@ def _cpus() -> int:
 
 
 def cpus_of_quota(text: str) -> int | None:
-    """Whole CPUs, rounded up, of a cgroup's ``cpu.max`` ("$MAX $PERIOD"); None where it has no bound."""
+    """Return the whole CPUs, rounded up, of a cgroup's ``cpu.max`` ("$MAX $PERIOD"); None where it has no bound."""
     quota, _, period = text.strip().partition(" ")
     return None if quota == "max" else -(-int(quota) // int(period))
 
 
-# What no variable can know alone. A check whose variables were refused already has nothing to say.
+# Checks across variables. A check whose variables are invalid already yields nothing.
 
 
 def _embedded(values: Mapping[str, Any]) -> bool:
@@ -307,7 +307,7 @@ def _doubtful(values: Mapping[str, Any], production: bool) -> Iterator[str]:
 
 
 _OURS: Final = ("RATE_LIMIT_", "TRUSTED_PROX")
-"""What begins so is meant for us, even where it is like none of our names."""
+"""Prefixes of names that are meant for us, even if unlike any of ours."""
 
 
 def _misspelt(environ: Mapping[str, str]) -> Iterator[str]:
@@ -315,7 +315,7 @@ def _misspelt(environ: Mapping[str, str]) -> Iterator[str]:
     for name in sorted(environ):
         if name in known or len(name) < 6:
             continue
-        # Kubernetes sets several variables for each service, so the cheap questions come first.
+        # Kubernetes sets several variables for each service, so the cheap checks come first.
         near = [row.name for row in TABLE if row.name[:2] == name[:2] and abs(len(row.name) - len(name)) <= 4]
         ratios = {other: SequenceMatcher(None, name, other).ratio() for other in near}
         best = max(ratios, key=lambda other: ratios[other], default="")
@@ -326,7 +326,7 @@ def _misspelt(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def rows(config: Config) -> Iterator[tuple[str, str, str]]:
-    """Name, effective value and its source for each variable; secrets are masked."""
+    """Yield name, effective value and its source for each variable; secrets are masked."""
     for row in TABLE:
         yield (
             row.name,

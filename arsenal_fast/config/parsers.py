@@ -1,4 +1,4 @@
-"""How the text of one environment variable becomes a value.
+"""Parses the text of one environment variable into a value.
 
 A reader takes the text, which is never empty, and returns the value, or raises ValueError with the rest of a
 sentence that began with the variable's name: "must be a whole number from 1 to 65535, not '0x50'".
@@ -22,12 +22,12 @@ from arsenal_fast.stores.redis.url import parse_url
 
 Reader = Callable[[str], object]
 
-MEMORY: Final = "memory://"  # the REDIS_URL that is none
+MEMORY: Final = "memory://"  # the REDIS_URL of the embedded store
 
-AUTO: Final = 0  # what a reader returns for "auto": it depends on the machine and on other variables
+AUTO: Final = 0  # the value of "auto": it depends on the machine and on other variables
 
 _SHIFTS: Final = {"": 0, "K": 10, "M": 20, "G": 30}
-"""Powers of two, as Docker and Kubernetes ("Mi") read them: M is MiB."""
+"""Powers of two, as in Docker and Kubernetes ("Mi"): M is MiB."""
 
 MAX_KEY_FILE: Final = 65_536  # octets of a PEM file: eight keys have about 1 KiB
 
@@ -39,9 +39,9 @@ _HOST: Final = r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\
 _PORT: Final = r"(?::(?P<port>[0-9]{1,5}))?"
 
 _ORIGIN = re.compile(rf"(?P<scheme>https?)://(?P<host>{_HOST}){_PORT}", re.IGNORECASE)
-# All subdomains of a domain of two labels or more: "*.com" would be everybody.
+# All subdomains of a domain of two labels or more: "*.com" would be too much.
 _SUBDOMAINS = re.compile(rf"(?P<scheme>https?)://\*\.(?P<host>[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+){_PORT}", re.IGNORECASE)
-# What a web view sends for an app's own pages: capacitor://localhost, ionic://localhost, app://com.example.
+# The origin of an app's own pages in a web view: capacitor://localhost, ionic://localhost, app://com.example.
 _APP = re.compile(r"(?!(?:https?|ftp|file|wss?|data|blob|javascript):)[a-z][a-z0-9+.-]{1,31}://[a-z0-9.-]{1,253}")
 # A path of RFC 3986 unreserved characters only: it is copied into JSON, headers and HTML.
 _BASE_URL = re.compile(
@@ -51,7 +51,7 @@ _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 
 
 def shown(text: str) -> str:
-    """The text as it may stand in a sentence: escaped, cut, and not at all where it may hold a secret."""
+    """Return the text for a message: escaped, cut, or masked where it may hold a secret."""
     # A password in a URL, a PEM block in place of its path.
     if "@" in text or "-----" in text or without_passwords(text) != text:
         return f"the {len(text)} characters it has"
@@ -59,7 +59,7 @@ def shown(text: str) -> str:
 
 
 def whole(low: int, high: int) -> Reader:
-    """A whole number: 1*DIGIT."""
+    """Return a parser of whole numbers: 1*DIGIT."""
 
     def read(text: str) -> int:
         if re.fullmatch(r"[0-9]{1,18}", text) and low <= (value := int(text)) <= high:
@@ -70,7 +70,7 @@ def whole(low: int, high: int) -> Reader:
 
 
 def seconds(low: float, high: float) -> Reader:
-    """Seconds, with decimals where wanted."""
+    """Return a parser of seconds, perhaps with decimals."""
 
     def read(text: str) -> float:
         if re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{1,6})?", text) and low <= (value := float(text)) <= high:
@@ -81,7 +81,7 @@ def seconds(low: float, high: float) -> Reader:
 
 
 def one_of(*words: str) -> Reader:
-    """One of a few words, in any case."""
+    """Return a parser of one of a few words, in any case."""
 
     def read(text: str) -> str:
         if (word := text.lower()) in words:
@@ -92,7 +92,7 @@ def one_of(*words: str) -> Reader:
 
 
 def workers(text: str) -> int:
-    """1 to 64, or AUTO."""
+    """Parse a number of workers: 1 to 64, or AUTO."""
     if text.lower() == "auto":
         return AUTO
     if re.fullmatch(r"[0-9]{1,2}", text) and 1 <= (value := int(text)) <= 64:
@@ -101,7 +101,7 @@ def workers(text: str) -> int:
 
 
 def octets(low: int, high: int) -> Reader:
-    """A size: octets, or K, M, G (KiB, MiB, GiB; an i and a B may follow), or AUTO."""
+    """Return a parser of a size: octets, or K, M, G (KiB, MiB, GiB; an i and a B may follow), or AUTO."""
 
     def read(text: str) -> int:
         if text.lower() == "auto":
@@ -117,12 +117,12 @@ def octets(low: int, high: int) -> Reader:
 
 
 def auto_or(reader: Reader) -> Reader:
-    """What the reader takes, or AUTO."""
+    """Return a parser that also accepts AUTO."""
     return lambda text: AUTO if text.lower() == "auto" else reader(text)
 
 
 def listen_address(text: str) -> str:
-    """An address of this machine, or localhost. Other names are refused: shells export HOST as the machine's
+    """Parse an address of this machine, or localhost. Other names are refused: shells export HOST as the machine's
     name, and conda as its triplet; to listen there would be a surprise."""
     if text.lower() == "localhost":
         return "localhost"
@@ -137,14 +137,14 @@ def listen_address(text: str) -> str:
 
 
 def domain(text: str) -> str:
-    """The domain of an identity, folded to lower case."""
+    """Parse the domain of an identity, folded to lower case."""
     if fault := domain_fault(text):
         raise ValueError(f"is refused, {shown(text)}: {fault.rstrip('.')}")
     return text.lower()
 
 
 def trusted_proxies(text: str) -> tuple[str, ...]:
-    """Addresses and CIDRs, between commas."""
+    """Parse addresses and CIDRs, separated by commas."""
     entries = tuple(entry.strip(" ") for entry in text.split(","))
     for entry in entries:
         try:
@@ -158,7 +158,7 @@ def trusted_proxies(text: str) -> tuple[str, ...]:
 
 
 def origins(text: str) -> tuple[str, ...]:
-    """What browsers send in Origin (RFC 6454 section 6.2): scheme, host, and any port but the default."""
+    """Parse origins as browsers send them (RFC 6454 section 6.2): scheme, host, and a port unless default."""
     entries = tuple(entry.strip(" ") for entry in text.split(","))
     if "*" in entries and len(entries) > 1:
         raise ValueError("must be * alone, or origins between commas, not both")
@@ -182,7 +182,7 @@ def _origin(entry: str) -> str:
 
 
 def base_url(text: str) -> str:
-    """Where clients find the service; without a slash at the end."""
+    """Parse the URL of the service for its clients, without a slash at the end."""
     match = _BASE_URL.fullmatch(text)
     if match is None or not _is_authority(match):
         raise ValueError(
@@ -193,7 +193,7 @@ def base_url(text: str) -> str:
 
 
 def redis_url(text: str) -> Secret:
-    """The URL as it came; without user and password where it is shown."""
+    """Parse a Redis URL; user and password are masked where it is shown."""
     if text == MEMORY:
         return Secret(text, text)
     scheme = text.partition("://")[0]
@@ -211,7 +211,7 @@ def redis_url(text: str) -> Secret:
 
 
 def jwt_secret(text: str) -> Secret:
-    """A key of any text. A line end is the mark of ``echo key | base64`` in a Kubernetes Secret."""
+    """Parse a secret of any text without a line end, which ``echo key | base64`` would leave in a Kubernetes Secret."""
     if any(ord(character) < 32 or ord(character) == 127 for character in text):
         raise ValueError(
             "must have no line end or other control character (was it made by echo without -n?); its value is not shown"
@@ -224,7 +224,7 @@ def jwt_secret(text: str) -> Secret:
 
 
 def readable_file(text: str) -> str:
-    """The path of a file that can be read."""
+    """Parse the path of a readable file."""
     if text.startswith("-----BEGIN"):
         raise ValueError("must be the path of a PEM file, not its content")
     try:
@@ -238,7 +238,7 @@ def readable_file(text: str) -> str:
 
 
 def password_file(text: str) -> str:
-    """The path of a file with a password in it; not repeated, for it may be the password itself."""
+    """Parse the path of a password file; not quoted in messages, since it may be the password itself."""
     try:
         return readable_file(text)
     except ValueError:
@@ -248,7 +248,7 @@ def password_file(text: str) -> str:
 
 
 def _is_authority(match: re.Match[str]) -> bool:
-    """The pattern has looked at the characters; this looks at what they mean."""
+    """Whether the host and port, whose characters a pattern has checked, are valid."""
     port, host = match["port"], match["host"]
     if port is not None and not 1 <= int(port) <= 65535:
         return False
@@ -269,7 +269,7 @@ def _authority(match: re.Match[str]) -> str:
 
 
 def private_key(text: str) -> Secret:
-    """Ed25519 keys in PEM: the path of a file, or the text itself, with line ends or ``\\n`` in their place."""
+    """Parse Ed25519 keys in PEM: the path of a file, or the text itself, with line ends or ``\\n`` in their place."""
     if text.startswith(("/", "file:")):
         path = text.removeprefix("file://").removeprefix("file:")
         try:
@@ -286,7 +286,7 @@ def private_key(text: str) -> Secret:
 
 
 def protected_prefixes(text: str) -> tuple[str, ...]:
-    """Prefixes between commas."""
+    """Parse prefixes, separated by commas."""
     entries = tuple(dict.fromkeys(entry.strip(" ") for entry in text.split(",")))
     for entry in entries:
         if prefix_fault(entry):
@@ -295,7 +295,7 @@ def protected_prefixes(text: str) -> tuple[str, ...]:
 
 
 def database_url(text: str) -> Secret:
-    """Where the ledger is."""
+    """Parse a database URL; the password is masked where it is shown."""
     try:
         address = parse_database_url(text)
     except ValueError as fault:

@@ -1,4 +1,4 @@
-"""The table of the variables: what is read, by which reader, its default, its range, its sentence.
+"""The table of the variables: name, parser, default, range and description.
 
 ``config.load``, the README's table (``markdown_table``), ``.env.production.example`` (a test holds it) and
 ``arsenal-fast check`` are renderings of these rows and so can't disagree. The order is that of reading: the
@@ -17,7 +17,7 @@ MIN_SECRET: Final = 32
 
 
 class Row(NamedTuple):
-    """One variable. ``default`` is as an operator would write it; "" is none."""
+    """One variable. ``default``: as an operator would write it; "" for none."""
 
     name: str
     read: Reader
@@ -25,7 +25,7 @@ class Row(NamedTuple):
     doc: str
     allowed: str
     in_production: str | None = None
-    """The default there, where it is another one."""
+    """The default in production, where it differs."""
     required: bool = False
     """Must be set in production."""
 
@@ -260,7 +260,7 @@ TABLE: Final = (
 
 
 def markdown_table() -> str:
-    """The table of the README."""
+    """Return the table of the README."""
     lines = ["| Variable | Default | Allowed | What it is |", "|---|---|---|---|"]
     for row in TABLE:
         default = f"`{row.default}`" if row.default else "none"

@@ -1,4 +1,4 @@
-"""Which representation a client wants: the ``Accept`` field of RFC 9110 12.5.1, and how much of such a field is read.
+"""Content negotiation by ``Accept`` (RFC 9110 12.5.1), with bounds for such fields.
 
 A range that can't be read is passed over, as if it had not come: a bad ``Accept`` is no reason to answer
 nothing. Parameters other than ``version`` and ``q`` don't tell our representations apart and are not looked at.
@@ -9,8 +9,8 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 MAX_OCTETS: Final = 1024
-"""Of a field by which a representation is chosen (Accept, Accept-Encoding, If-None-Match); browsers send some 150.
-A longer one counts as absent: what is free of charge must not cost more than it is worth (16 KiB took 6 ms)."""
+"""Octets of a field that selects a representation (Accept, Accept-Encoding, If-None-Match); browsers send some 150.
+A longer one counts as absent: these requests are not charged, and 16 KiB took 6 ms."""
 
 MAX_MEMBERS: Final = 16
 """Members of such a list; browsers send up to eight, Prometheus five."""
@@ -28,12 +28,12 @@ class _Range(NamedTuple):
 
 
 def bounded(field: bytes) -> bytes:
-    """Return a field of a list by which a representation is chosen; empty, as if absent, where it is too long."""
+    """Return a field that selects a representation; empty, as if absent, where it is too long."""
     return field if len(field) <= MAX_OCTETS and field.count(b",") < MAX_MEMBERS else b""
 
 
 def quality(accept: bytes, media_type: str, version: str = "") -> float:
-    """Return how much a media type is wanted, from 0 (not at all) to 1. No ``Accept``: everything is, alike.
+    """Return the quality of a media type, from 0 (not acceptable) to 1. No ``Accept``: 1 for all.
 
     ``version``: of the media type; a range with another one does not mean it. The most specific range decides.
     """
@@ -50,13 +50,13 @@ def quality(accept: bytes, media_type: str, version: str = "") -> float:
 
 
 def prefers(accept: bytes, media_type: str, to: str) -> bool:
-    """Return whether the first is wanted more than the other; not if they are wanted alike."""
+    """Return whether the first has a higher quality than the other."""
     return quality(accept, media_type) > quality(accept, to)
 
 
 @lru_cache(maxsize=128)
 def _ranges(accept: bytes) -> tuple[_Range, ...] | None:
-    """Return the ranges that can be read, or None where there is no range at all."""
+    """Return the valid ranges, or None where there is no range at all."""
     members = [each for each in accept.decode("latin-1").lower().split(",") if each.strip(" \t")]
     if not members:
         return None

@@ -23,7 +23,7 @@ class _Phase(Enum):
     DONE = auto()
 
 
-# Names of their own, for a member of an Enum costs more to look up than a chunk of one octet to decode.
+# Module names, since the look-up of an Enum member costs more than decoding a chunk of one octet.
 _SIZE: Final = _Phase.SIZE
 _DATA: Final = _Phase.DATA
 _DATA_END: Final = _Phase.DATA_END
@@ -32,7 +32,7 @@ _DONE: Final = _Phase.DONE
 
 
 class ChunkedBody:
-    """Decodes one body; ``content`` grows as chunks come, ``done`` says that its last CRLF has come."""
+    """Decodes one body; ``content`` grows with the chunks, ``done`` is True after the last CRLF."""
 
     __slots__ = ("_extensions", "_limits", "_missing", "_phase", "_trailer_fields", "_trailer_octets", "content")
 
@@ -50,7 +50,7 @@ class ChunkedBody:
         return self._phase is _DONE
 
     def take(self, data: bytes, start: int) -> int:
-        """The position behind what was consumed of ``data`` from ``start`` on.
+        """Consume ``data`` from ``start`` on; returns the position behind what was consumed.
 
         Raises ``MessageError`` 400, 413 or 431.
         """
@@ -90,7 +90,7 @@ class ChunkedBody:
             return line_end
         end = line_end + size
         if data[end : end + 2] == b"\r\n":
-            # The whole chunk is here, as it nearly always is: one step instead of three.
+            # The whole chunk is here, as nearly always: one step instead of three.
             self.content += data[line_end:end]
             return end + 2
         self._missing = size

@@ -50,11 +50,11 @@ ORIGIN_FORM: Final = re.compile(_ORIGIN_FORM)
 METHODS: Final = frozenset((b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE"))
 
 # RFC 9112 3       method SP request-target, in the form that nearly all have: a known method with an origin-form.
-# Groups: method, target, path, query. A text, for shape.py puts it into larger patterns.
+# Groups: method, target, path, query. A text, since template.py puts it into larger patterns.
 METHOD_AND_TARGET: Final = rb"(GET|POST|HEAD|PUT|DELETE|OPTIONS|PATCH|TRACE) (" + _ORIGIN_FORM + rb")"
 
 # RFC 9112 3       request-line = method SP request-target SP HTTP-version (CRLF). Whatever this refuses is judged octet
-#                  by octet in head.py. Groups: method, target, path, query, minor.
+#                  by octet in scanner.py. Groups: method, target, path, query, minor.
 REQUEST_LINE: Final = re.compile(METHOD_AND_TARGET + rb" HTTP/1\.([0-9])\r\n")
 
 # RFC 9112 2.3     HTTP-version = "HTTP/" DIGIT "." DIGIT

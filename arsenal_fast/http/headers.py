@@ -1,4 +1,4 @@
-"""From a proven field block to ``Fields``: which of the fields matter, and what a repeated one means.
+"""Reads a valid field block into ``Fields``: the fields that matter, and the rules for repeated ones.
 
 The octets are known to be legal here (``grammar.field_block``), so this file only reads. All rules that decide where a
 message ends are in it: a length in doubt is refused, never guessed (RFC 9112 6.3, rules 1 to 4).
@@ -14,20 +14,20 @@ from arsenal_fast.http.request import Fields
 
 _OWS: Final = b" \t"
 
-# A length of more digits is over every limit; no int() is made of it, whose cost grows with the square of the digits.
+# A length of more digits is over every limit; int() is not called, as its cost grows with the square of the digits.
 _LENGTH_DIGITS: Final = 18
 _SATURATED_LENGTH: Final = 10**_LENGTH_DIGITS
 
 
 class Repeated(Enum):
-    """What a second line of the same name means."""
+    """The rule for a second line of the same name."""
 
     LIST = auto()
     """The lines are one list (RFC 9110 5.3)."""
     REFUSED = auto()
-    """Two readers could take different ones: 400."""
+    """Two parsers could use different ones: 400."""
     DROPPED = auto()
-    """Nothing hangs on it: as if none had come."""
+    """The field is ignored, as if absent."""
 
 
 REPEATED: Final = {
@@ -52,7 +52,7 @@ REPEATED: Final = {
 
 
 def read_fields(data: bytes, start: int, end: int) -> Fields:
-    """The fields of the valid block ``data[start:end]``, before which stands the request line's CRLF.
+    """Return the fields of the valid block ``data[start:end]``, which follows the request line's CRLF.
 
     Raises ``MessageError`` 400, 417 or 501.
     """
@@ -105,7 +105,7 @@ def read_fields(data: bytes, start: int, end: int) -> Fields:
 
 
 def check_host(host: bytes) -> None:
-    """Raises ``MessageError`` 400 unless ``host`` is a uri-host with an optional port (RFC 9110 7.2)."""
+    """Raise ``MessageError`` 400 unless ``host`` is a uri-host with an optional port (RFC 9110 7.2)."""
     parts = HOST.fullmatch(host)
     if parts is None:
         raise MessageError(400, "Host is not valid.")
@@ -133,7 +133,7 @@ def _merge(found: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 
 def _members(value: bytes) -> list[bytes]:
-    """The members of a list in lower case; empty ones mean nothing (RFC 9110 5.6.1.2)."""
+    """Return the members of a list in lower case, without empty ones (RFC 9110 5.6.1.2)."""
     members = [member.strip(_OWS) for member in value.lower().split(b",")]
     return [member for member in members if member]
 
@@ -146,7 +146,7 @@ def _content_length(value: bytes) -> int:
 
 
 def _is_chunked(value: bytes) -> bool:
-    """True; whatever is not exactly one ``chunked`` is refused (RFC 9112 6.1, 6.3)."""
+    """Return True; raises unless the field is exactly one ``chunked`` (RFC 9112 6.1, 6.3)."""
     if value.lower() == b"chunked":
         return True
     codings = [coding.partition(b";")[0].strip(_OWS) for coding in value.lower().split(b",")]

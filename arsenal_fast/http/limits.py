@@ -1,11 +1,11 @@
-"""The bounds of one message: whatever a client can make longer ends at a number here."""
+"""The bounds of one message."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Octets, where no other unit is named; the status is what is answered beyond."""
+    """Limits in octets, unless another unit is named; beyond a limit the response has this status."""
 
     target: int = 8192
     """Request target (414). RFC 9112 section 3 asks for at least 8,000."""

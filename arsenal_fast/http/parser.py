@@ -1,4 +1,4 @@
-"""From the octets of a connection to requests: a pure function of what was fed, whatever the cuts.
+"""Parses the octets of a connection into requests, independent of how the stream is cut.
 
 Feed what came, then take requests until there is none. A fault is raised in its place in the stream, behind the
 complete requests before it, and is the end: nothing behind it, or behind a request that ends the connection, is read.
@@ -26,20 +26,20 @@ __all__ = ["Limits", "RequestParser"]
 
 _ORIGIN: Final = re.compile(rb"\r\norigin:[ \t]*+([\x21-\x7e]++)[ \t]*+(?=\r\n)", re.IGNORECASE)
 
-# A longer block is not remembered: 5,000 idle connections would hold 80 MB of blocks of the largest size.
+# A longer block is not kept: 5,000 idle connections would hold 80 MB of blocks of the largest size.
 _REMEMBERED_OCTETS: Final = 2048
 
 
 class _Phase(Enum):
     START = auto()
-    """Before a message, or in front of one of which nothing was judged."""
+    """Before a message, or at one of which nothing was parsed."""
     HEAD = auto()
-    """Within a head that came in pieces."""
+    """Within a head that arrives in pieces."""
     BODY = auto()
     """Behind a head with Content-Length, before the end of the body."""
     CHUNKS = auto()
     ENDED = auto()
-    """Behind a fault or a request that ends the connection: everything is dropped."""
+    """Behind a fault or the last request of the connection: all data is dropped."""
 
 
 _START: Final = _Phase.START
@@ -50,7 +50,7 @@ _ENDED: Final = _Phase.ENDED
 
 
 class RequestParser:
-    """The requests of one connection."""
+    """Parses the requests of one connection."""
 
     __slots__ = (
         "_body",
@@ -78,7 +78,7 @@ class RequestParser:
         # The last block and the minor version it was admitted with.
         self._fields: Fields | None = None
         self._minor = -1
-        # Of the unfinished message.
+        # State of the unfinished message.
         self._scanner: HeadScanner | None = None
         self._request: Request | None = None
         self._body: bytearray | None = None
@@ -87,34 +87,34 @@ class RequestParser:
 
     @property
     def idle(self) -> bool:
-        """No octet of an unfinished message is held, a leading CRLF aside."""
+        """Whether no octet of an unfinished message is held, except a leading CRLF."""
         if self._phase is _START:
             return not self._data or self._data[self._position :] in (b"\r", b"\r\n")
         return self._phase is _ENDED
 
     @property
     def untouched(self) -> bool:
-        """Nothing at all has come of the next message, not even the empty line that may stand before it."""
+        """Whether nothing of the next message has arrived, not even the empty line allowed before it."""
         return self._phase is _START and not self._data and not self._empty_line_skipped
 
     @property
     def in_body(self) -> bool:
-        """The head is complete and the body is not."""
+        """Whether the head is complete and the body is not."""
         return self._phase is _BODY or self._phase is _CHUNKS
 
     @property
     def held(self) -> int:
-        """Octets that are kept: of the unfinished message, and of what waits for ``next_request``."""
-        octets = len(self._data)  # also what was read of it already: it is one object
+        """The octets held: of the unfinished message, and of data that waits for ``next_request``."""
+        size_bytes = len(self._data)  # including parsed octets: it is one object
         if self._body is not None:
-            octets += len(self._body)
+            size_bytes += len(self._body)
         elif self._chunks is not None:
-            octets += len(self._chunks.content)
-        return octets
+            size_bytes += len(self._chunks.content)
+        return size_bytes
 
     @property
     def missing(self) -> int:
-        """Octets that the unfinished body needs at least, as far as it is known; of chunks nothing is."""
+        """The octets that the unfinished body still needs at least; 0 for chunks."""
         if self._request is None:
             return 0
         length = self._request.fields.content_length
@@ -127,11 +127,11 @@ class RequestParser:
 
     @property
     def ended(self) -> bool:
-        """There will be no further request, whatever comes."""
+        """Whether there will be no further request."""
         return self._phase is _ENDED
 
     def feed(self, data: bytes) -> None:
-        """Adds octets as they came. Call ``next_request`` until it gives None before the next feed."""
+        """Add received data. Call ``next_request`` until it returns None before the next feed."""
         if not self._data:
             if self._phase is not _ENDED:
                 self._data = data
@@ -140,18 +140,18 @@ class RequestParser:
             self._position = 0
 
     def end(self) -> None:
-        """Let go of everything; there will be no further request."""
+        """Drop all data; there will be no further request."""
         self._end()
 
     def take_continue(self) -> bool:
-        """True once for each head that asks for 100 (Continue) and of whose body nothing has come (RFC 9110 10.1.1)."""
+        """Return True once for each head that expects 100 (Continue), before its body (RFC 9110 10.1.1)."""
         if not self._continue:
             return False
         self._continue = False
         return not self._data
 
     def next_request(self) -> Request | None:
-        """The next complete request, or None when more octets are needed.
+        """Return the next complete request, or None when more octets are needed.
 
         Raises ``MessageError`` 400, 413, 414, 417, 431, 501 or 505, once; afterwards there are no more requests.
         """
@@ -188,7 +188,7 @@ class RequestParser:
         return self._complete(request, block_end)
 
     def _read_fields(self, data: bytes, block: int, block_end: int, minor: int) -> Fields:
-        """The fields of a valid block, admitted for this version and remembered."""
+        """Return the fields of a valid block, checked for this version, and keep them."""
         fields = read_fields(data, block, block_end)
         if minor and fields.host is None:
             raise MessageError(400, "A request of HTTP/1.1 has a Host field.")
@@ -301,7 +301,7 @@ class RequestParser:
         return request
 
     def _move_to(self, position: int) -> None:
-        """What stands before ``position`` is done with; an empty buffer is let go."""
+        """Drop the data before ``position``; an empty buffer is freed."""
         if position == len(self._data):
             self._data = b""
             self._position = 0
@@ -309,7 +309,7 @@ class RequestParser:
             self._position = position
 
     def _origin(self) -> bytes | None:
-        """The Origin of the message that is at fault, if its head is complete and has one."""
+        """Return the Origin of the faulty message, if its head is complete and has one."""
         if self._request is not None:
             return self._request.fields.origin
         head_end = self._data.find(b"\r\n\r\n", self._position) + 2

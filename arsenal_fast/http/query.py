@@ -1,4 +1,4 @@
-"""The query of a request target, strictly.
+"""Parses the query of a request target, strictly.
 
 ``application/x-www-form-urlencoded`` as browsers and ``curl`` send it: pairs parted by ``&``, ``+`` is a
 space, ``%XX`` an octet, the whole UTF-8. What could be read in two ways is refused instead of guessed:
@@ -16,11 +16,11 @@ _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 
-def unescape(octets: bytes) -> str:
+def unescape(data: bytes) -> str:
     """Decode ``%XX`` and UTF-8; raises ValueError with one sentence."""
-    if _BAD_ESCAPE.search(octets):
+    if _BAD_ESCAPE.search(data):
         raise ValueError("a '%' must be followed by two hexadecimal digits")
-    decoded = _ESCAPE.sub(lambda match: bytes((int(match[1], 16),)), octets)
+    decoded = _ESCAPE.sub(lambda match: bytes((int(match[1], 16),)), data)
     try:
         return decoded.decode()
     except UnicodeDecodeError:
@@ -63,7 +63,7 @@ def _decode(raw_name: bytes, raw_value: bytes) -> tuple[str, str]:
     try:
         return name, unescape(raw_value.replace(b"+", b" "))
     except ValueError as error:
-        # An unknown name may be anything; only what we would have read is named.
+        # An unknown name may be anything; a message names only known ones.
         shown = name if name.isidentifier() and name.isascii() and len(name) <= 32 else "?"
         raise ProblemError(
             400,

@@ -1,4 +1,4 @@
-"""One request as the service sees it: octets, never decoded text.
+"""A parsed request, in octets, never decoded text.
 
 ``Fields`` is what the service reads of a field section. It is built once for each distinct block and shared by all
 requests that repeat the block, so nobody may change one. A field that no code reads has no place here.
@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 
 @dataclass(slots=True, eq=False, repr=False)
 class Fields:
-    """The field section of one or many requests. ``None``, or empty where it says so, is a field that did not come.
+    """The field section of one or many requests. ``None``, or empty where noted: the field is absent.
 
     There is no ``repr``: the values hold credentials.
     """
 
     block: bytes = b"\r\n"
     """The raw octets behind the request line's CRLF, up to and including the empty line's CRLF; empty where the message
-    was told by its shape, and nobody needs them."""
+    matched a template."""
     host: bytes | None = None
     """uri-host [":" port], checked; of an absolute-form its authority (RFC 9112 3.2.2). Empty is legal."""
     connection_close: bool = False
@@ -50,7 +50,7 @@ class Fields:
         content_length: int | None,
         block: bytes,
     ) -> "Fields":
-        """Another one that differs in what changes from request to request; spelled out, for it is on their way."""
+        """Return a copy with other values of the fields that vary; inlined, as it is on the hot path."""
         return Fields(
             block,
             self.host,
@@ -74,7 +74,7 @@ class Fields:
         )
 
     def with_host(self, host: bytes) -> "Fields":
-        """A copy for a request whose absolute-form names the host (RFC 9112 3.2.2)."""
+        """Return a copy for a request whose absolute-form names the host (RFC 9112 3.2.2)."""
         return replace(self, host=host)
 
 
@@ -90,9 +90,9 @@ class Request:
     query: bytes
     """Raw, without the question mark; empty also where there was none."""
     minor: int
-    """0 or 1: a later HTTP/1.x is answered as HTTP/1.1 (RFC 9110 2.5)."""
+    """0 or 1: a later HTTP/1.x is handled as HTTP/1.1 (RFC 9110 2.5)."""
     fields: Fields
     body: bytes
     """The content; chunks are joined, their extensions and the trailer section dropped."""
     keep_alive: bool
-    """Whether the connection may go on behind this message; the parser reads nothing behind one that ends it."""
+    """Whether the connection may go on after this message; if not, the parser reads nothing behind it."""

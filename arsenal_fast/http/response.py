@@ -1,4 +1,4 @@
-"""Responses as bytes, put together from parts that are made once.
+"""Builds responses as bytes from prepared parts.
 
 A response is ``head + lines + tail``: *head* is the status line, Date and the lines that stand on every response,
 remade once a second; *lines* are those of this request (rate limit, echoed id); *tail* is content type, length, empty
@@ -41,7 +41,7 @@ PHRASES: Final = {
     503: "Service Unavailable",
     505: "HTTP Version Not Supported",
 }
-"""Reason phrase of every status that is answered."""
+"""Reason phrases of all statuses that are sent."""
 
 STATUS_LINES: Final = {status: f"HTTP/1.1 {status} {phrase}\r\n".encode() for status, phrase in PHRASES.items()}
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -59,25 +59,25 @@ def line(name: str, value: str | bytes) -> bytes:
 
     Raises ValueError for a value with control characters: nothing that a client sent may end a line.
     """
-    octets = value.encode() if isinstance(value, str) else value
-    if any(octet < 0x20 or octet == 0x7F for octet in octets):
+    data = value.encode() if isinstance(value, str) else value
+    if any(octet < 0x20 or octet == 0x7F for octet in data):
         raise ValueError(f"{name} may not hold control characters")
-    return name.encode() + b": " + octets + b"\r\n"
+    return name.encode() + b": " + data + b"\r\n"
 
 
 def tail(content_type: bytes, body: bytes, lines: bytes = b"") -> bytes:
-    """Return the end of an answer: its own lines, type, length, empty line, body."""
+    """Return the end of a response: its own header lines, type, length, empty line, body."""
     return b"%sContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s" % (lines, content_type, len(body), body)
 
 
 def without_body(answer: bytes) -> bytes:
-    """Return what HEAD gets of an answer or of its tail: the same field lines (RFC 9110 9.3.2)."""
+    """Return a response or tail without its body, for HEAD: the same field lines (RFC 9110 9.3.2)."""
     end = answer.find(b"\r\n\r\n")
     return answer if end < 0 else answer[: end + 4]
 
 
 class ResponseHeads:
-    """The first part of every response, remade once a second."""
+    """The first part of every response, built once a second."""
 
     __slots__ = ("_common", "_date", "_memo", "ok", "second")
 
@@ -85,7 +85,7 @@ class ResponseHeads:
         """``common``: the lines of every response, each ended by CRLF."""
         self._common = common
         self.second = -1
-        """That of the Date, since the epoch."""
+        """The second of the Date, since the epoch."""
         self._memo: dict[int, bytes] = {}
         self._date = b""
         self.ok = b""
@@ -93,14 +93,14 @@ class ResponseHeads:
         self.at(0)
 
     def at(self, second: int) -> None:
-        """Move to another second of the wall clock."""
+        """Set the second of the wall clock."""
         self.second = second
         self._date = b"Date: " + http_date(second) + b"\r\n"
         self._memo.clear()
         self.ok = self.head(200)
 
     def head(self, status: int) -> bytes:
-        """The status line, Date and common lines."""
+        """Return the status line, Date and common lines."""
         head = self._memo.get(status)
         if head is None:
             head = self._memo[status] = STATUS_LINES[status] + self._date + self._common
@@ -116,22 +116,22 @@ class PendingResponse:
         self.close = close
         """Whether the connection ends after this response."""
         self.held = 0
-        """Octets of the request's body that the connection counts until the response has left."""
+        """Octets of the request's body that the connection counts until the response is sent."""
         self.response: bytes | None = None
         """Kept by the connection while an earlier response is missing; ``rest`` is what follows it."""
         self.rest = b""
 
     def drop_body(self) -> None:
-        """Let go of the request's body."""
+        """Free the request's body."""
         self.held = 0
 
     @property
     def occupies(self) -> bool:
-        """Whether the request occupies something until :meth:`leave`."""
+        """Whether the request holds resources until :meth:`leave`."""
         return False
 
     def leave(self) -> None:
-        """Let go of what the request occupies: the response has left, or never will."""
+        """Free the resources of the request: the response was sent, or never will be."""
 
     def leave_fast_path(self) -> None:
-        """Make sure that the handler responds, if the response cache was about to."""
+        """Let the handler respond instead of the response cache."""

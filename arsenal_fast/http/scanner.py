@@ -1,4 +1,4 @@
-"""The head of a message, judged octet by octet: which fault of a head is its first one, and when that is known.
+"""Scans the head of a message octet by octet for its first fault.
 
 The parser takes a head at one stroke with two patterns where it can. Whatever those refuse, and whatever comes in
 pieces, is judged here. The order of judgement is the order of the octets, so the cuts of the stream change nothing:
@@ -28,7 +28,7 @@ from arsenal_fast.http.headers import check_host
 from arsenal_fast.http.limits import Limits
 
 MORE: Final = -1
-"""Instead of a position: nothing is wrong so far, and more octets are needed."""
+"""Returned instead of a position: no fault so far, and more octets are needed."""
 
 # RFC 9112 3: a method longer than any that is implemented SHOULD be answered 501. The longest registered one
 # (UPDATEREDIRECTREF, RFC 4437) has 17 octets.
@@ -37,7 +37,7 @@ _SPACE: Final = 0x20
 
 
 class RequestLine(NamedTuple):
-    """A valid request line; ``authority`` is the host that an absolute-form names, else None."""
+    """A valid request line; ``authority``: the host in an absolute-form, else None."""
 
     method: bytes
     target: bytes
@@ -62,7 +62,7 @@ class HeadScanner:
         self.block = 0
 
     def scan(self, data: bytes, start: int) -> int:
-        """The position behind the head that begins at ``start``, or ``MORE``; ``data`` only ever grows at its end.
+        """Return the position behind the head that begins at ``start``, or ``MORE``; ``data`` only grows at its end.
 
         Raises ``MessageError`` 400, 414, 431, 501 or 505 for the first fault.
         """
@@ -143,7 +143,7 @@ def _minor_version(version: bytes) -> int:
 
 
 def _request_line(method: bytes, target: bytes, minor: int) -> RequestLine:
-    """The forms of a target (RFC 9112 3.2), but for CONNECT's."""
+    """Parse the forms of a target (RFC 9112 3.2), except CONNECT's."""
     if target == b"*" and method == b"OPTIONS":
         return RequestLine(method, target, target, b"", minor, None)
     origin = ORIGIN_FORM.fullmatch(target)

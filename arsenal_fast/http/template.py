@@ -1,4 +1,4 @@
-"""A template of a message: the part that the requests of a connection have in common.
+"""Request templates: the part that the requests of a connection have in common.
 
 A client's own connection repeats its field block octet for octet; a proxy's repeats all but a few values (the client's
 address, a request id, a trace context, the length of a body). A *template* is a valid block cut at those values, its
@@ -19,16 +19,16 @@ from arsenal_fast.http.limits import Limits
 from arsenal_fast.http.request import Fields, Request
 
 WORTHWHILE: Final = 16
-"""Blocks of one template after which more are expected; by then their sender has cost as much as the compiling will."""
+"""Equal blocks after which a template is compiled; by then parsing has cost as much as the compiling will."""
 
 REMEMBERED: Final = 256
-"""Templates kept, and candidates counted: as many kinds of clients and proxies as a worker has before it."""
+"""Templates kept, and candidates counted: a bound for the kinds of clients and proxies of a worker."""
 
 MAX_HEAD: Final = 4096
-"""Octets of a head that may match; whatever is longer is rare, and may be over a limit."""
+"""Octets of a head that may match; longer ones are rare, and may be over a limit."""
 
 MAX_BLOCK: Final = 2048
-"""Octets of a block that is made a template of; browsers with many cookies have more."""
+"""Octets of a block that may become a template; browsers with many cookies have more."""
 
 # Fields whose values change from request to request; all others have to be equal. The leading LF is what the regex
 # engine searches for: without it a block of 1.4 kB takes 150 us.
@@ -39,7 +39,7 @@ _SLOTS: Final = re.compile(
     re.IGNORECASE,
 )
 _FORWARDED_FOR, _REQUEST_ID, _TRACEPARENT, _CONTENT_LENGTH = range(4)
-"""The roles of slots that are read: the groups of _SLOTS, from 0."""
+"""The roles of slots: the groups of _SLOTS, from 0."""
 _ROLES: Final = 4
 _UNREAD: Final = -1
 
@@ -53,7 +53,7 @@ _VALUE_OF: Final = {
 }
 
 TemplateMatch = tuple[bytes, bytes, bytes, bytes, "re.Match[bytes] | None"]
-"""What a message that matches holds: its line (without CRLF), X-Forwarded-For, X-Request-Id and body, each empty where
+"""The parts of a matching message: its line (without CRLF), X-Forwarded-For, X-Request-Id and body, each empty where
 there is none; and what the rest of the request is made of."""
 
 
@@ -66,7 +66,7 @@ class RequestTemplate:
         """``parts``: the block between its slots; ``roles``: one of each slot."""
         self._fields = fields
         self._max_body = limits.body
-        # Without slots, what stands behind the request line is always the same: comparing is enough.
+        # Without slots the data behind the request line is constant: comparing is enough.
         self._fixed = None if roles else b"\r\n" + fields.block
         self._cut = -2 - len(fields.block)
         pattern = [_LINE, re.escape(parts[0]) if roles else b""]  # escaping a block of 1.4 kB takes 150 us
@@ -91,7 +91,7 @@ class RequestTemplate:
         self._pattern = re.compile(b"".join(pattern), re.DOTALL).fullmatch if roles else _line
 
     def match(self, data: bytes) -> TemplateMatch | None:
-        """What ``data`` holds if it is one message of this template.
+        """Return the parts of ``data`` if it is one message of this template, else None.
 
         Of a template without slots the line is not proven yet to be one: :meth:`request` does that.
         """
@@ -109,7 +109,7 @@ class RequestTemplate:
         return line, forwarded_for, request_id, body, found
 
     def request(self, match: TemplateMatch) -> Request | None:
-        """The request that the parser would make of the message, but for the octets of the block; None: not a line."""
+        """Return the request as parsed, but without the octets of the block; None: invalid request line."""
         line, forwarded_for, request_id, body, found = match
         if found is not None:
             method, target, path, query, traceparent = found.group(2, 3, 4, 5, self._traceparent)
@@ -133,13 +133,13 @@ class RequestTemplates:
         self._seen: dict[tuple[bytes, ...], int] = {}
 
     def of(self, request: Request) -> RequestTemplate | None:
-        """The template of a valid request, once it is worthwhile; None also for what has none."""
+        """Return the template of a valid request once it has repeated; None also if it can't have one."""
         fields = request.fields
         block = fields.block
         if not request.keep_alive or not request.minor or fields.chunked or fields.expect_continue:
-            return None  # where such a message ends, or who waits for what, is the parser's business
+            return None  # only the parser handles such framing and expectations
         if len(block) > MAX_BLOCK or not request.target.startswith(b"/"):
-            return None  # an absolute-form says more than its fields
+            return None  # an absolute-form also names the host
         parts: list[bytes] = []
         roles: list[int] = []
         position = 0
@@ -171,7 +171,7 @@ class RequestTemplates:
 
 
 def _is_read_by_line(fields: Fields, roles: list[int]) -> bool:
-    """Whether what was read of the fields with a role is what stands in one slot each.
+    """Whether each parsed field with a role has the value of exactly one slot.
 
     Not where lines are joined or cancel each other, or a value is none that a slot takes: the parser's work.
     """

@@ -1,4 +1,4 @@
-"""What an identity looks like: ``player-123456@sports.api.yourbook.com/v1:id``.
+"""The grammar of identities: ``player-123456@sports.api.yourbook.com/v1:id``.
 
 ::
 
@@ -83,13 +83,13 @@ class Identity(NamedTuple):
 
 
 class Malformed(NamedTuple):
-    """A text that is no identity; ``reason`` is one sentence that says why."""
+    """A text that is no identity; ``reason`` is one sentence."""
 
     reason: str
 
 
 def parse(text: str) -> Identity | Malformed:
-    """The identity that ``text`` is.
+    """Parse ``text`` into an identity.
 
     A malformed text is an expected outcome, so it is a value: an exception that is kept holds the frames that it came
     through, and they hold it, a cycle that only the garbage collector ends.
@@ -102,7 +102,7 @@ def parse(text: str) -> Identity | Malformed:
 
 
 def split(identity: str) -> Identity:
-    """The parts of an id that is known to be valid and in lower case where that matters; nothing is checked."""
+    """Split an id that is known to be valid and folded; nothing is checked."""
     local, _, rest = identity.partition("@")
     prefix, _, run = local.partition("-")
     domain, _, version = rest.partition("/")
@@ -110,7 +110,7 @@ def split(identity: str) -> Identity:
 
 
 def compose(prefix: str, run: str, domain: str, version: str) -> Identity:
-    """The identity of these parts; raises InvalidIdentity with the sentence of the first part at fault."""
+    """Compose an identity of these parts; raises InvalidIdentity with a sentence about the first bad part."""
     match = _identity(f"{prefix}-{run}@{domain}/{version}:id")
     # What matches may be cut elsewhere than where it was joined: a prefix "a-b".
     if match is None or match.groups() != (prefix, run, domain, version):
@@ -119,32 +119,32 @@ def compose(prefix: str, run: str, domain: str, version: str) -> Identity:
 
 
 def prefix_fault(value: str) -> str | None:
-    """Why ``value`` is no prefix, or None."""
+    """Return why ``value`` is no prefix, or None."""
     return None if len(value) <= MAX_PART and _prefix(value) else _PREFIX_RANGE
 
 
 def run_fault(value: str) -> str | None:
-    """Why ``value`` is no run, or None."""
+    """Return why ``value`` is no run, or None."""
     return None if len(value) <= MAX_PART and _run(value) else _RUN_RANGE
 
 
 def local_fault(prefix: str, run: str) -> str | None:
-    """Why a good prefix and a good run do not go together, or None: only their length can be at fault."""
+    """Return why a valid prefix and a valid run do not go together, or None: they can only be too long."""
     return None if len(prefix) + len("-") + len(run) <= MAX_LOCAL else _LOCAL_RANGE
 
 
 def domain_fault(value: str) -> str | None:
-    """Why ``value`` is no domain, or None. Upper case is none: it is folded."""
+    """Return why ``value`` is no domain, or None. Upper case is none: it is folded."""
     return None if len(value) <= MAX_DOMAIN and _domain(value) else _DOMAIN_RANGE
 
 
 def version_fault(value: str) -> str | None:
-    """Why ``value`` is no version, or None."""
+    """Return why ``value`` is no version, or None."""
     return None if _version(value) else _VERSION_RANGE
 
 
 def parts_fault(prefix: str, run: str, domain: str, version: str) -> str | None:
-    """The first fault of the four parts, or None."""
+    """Return the first fault of the four parts, or None."""
     return (
         prefix_fault(prefix)
         or run_fault(run)
@@ -155,7 +155,7 @@ def parts_fault(prefix: str, run: str, domain: str, version: str) -> str | None:
 
 
 def _text_fault(text: str) -> str | None:
-    """The plain way through a text, part by part; a test holds that it agrees with the one expression."""
+    """Return why a text is no identity, part by part; a test holds that it agrees with the regular expression."""
     if len(text) > MAX_ID:
         return f"An identity has at most {MAX_ID} characters."
     local, at, rest = text.partition("@")

@@ -1,28 +1,28 @@
-"""The end of lives before their time: of one identity by its floor, of many by an epoch.
+"""The rules of revocation: a floor ends the lives of one identity, an epoch those of many.
 
 Nothing here reads a clock or a store. All moments are ms since the epoch, by the clock of the store.
 
 * A life is dead when generated <= floor(id), or generated < epoch(prefix), or generated < epoch(everything).
 * A store counts what changes: the **revision** goes up by one with every revocation and every epoch that rises.
-  Who remembers lives compares it, and asks for what has changed since.
+  A worker compares it with the last one it saw, and fetches the changes since then.
 * A store without a revision begins at its clock's us, and not at 1: a store that has lost its memory would else
-  count a second time through numbers that somebody has seen, who would then miss what happened in between. (No store
-  makes a change a us, so the clock is always ahead of the count.)
+  count again through numbers that workers have seen, and they would miss the changes in between. (No store makes a
+  change per us, so the clock is always ahead of the count.)
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from arsenal_fast.identity.validity import LAST_GENERATED, Found, Life
+from arsenal_fast.identity.validity import LAST_GENERATED, Life, StoreRecord
 
 EVERYTHING: Final = ""
 """The key of the epoch of everything among those of the prefixes: no prefix is empty."""
 
-LOG_LENGTH: Final = 1_000  # changes that a store remembers one by one; who is further behind forgets everything
+LOG_LENGTH: Final = 1_000  # changes that a store lists; a worker further behind drops its whole cache
 
 
 class Revoked(NamedTuple):
-    """What became of the revocation of one identity.
+    """The outcome of the revocation of one identity.
 
     ``known``: False when nothing was known of it; then nothing has changed, and the rest says nothing.
     ``life``: the newest life known. ``floor``: the one in force. ``already``: it was dead by it before.
@@ -35,10 +35,10 @@ class Revoked(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What has changed since a revision.
+    """The changes since a revision.
 
-    ``ids``: the identities revoked since then; None: that is not known any more, forget everything.
-    ``epochs``: all in force, by prefix; EVERYTHING is the one of everything.
+    ``ids``: the identities revoked since then; None: not known any more, drop the whole cache.
+    ``epochs``: all in force, by prefix; EVERYTHING is the key of the one for all identities.
     """
 
     revision: int
@@ -49,13 +49,13 @@ class Changes(NamedTuple):
 UNKNOWN: Final = Revoked(known=False, life=Life(0, 0), floor=0, already=False)
 
 
-def revoke(held: Found | None, life: Life | None, now: int) -> tuple[Revoked, Found | None]:
-    """End every life of an identity up to ``now``, and the record to write; None: nothing changes.
+def revoke(held: StoreRecord | None, life: Life | None, now: int) -> tuple[Revoked, StoreRecord | None]:
+    """End every life of an identity up to ``now``; returns the outcome and the record to write, None for no change.
 
-    ``life``: what the caller knows of it; it dies, too, and is the record where the store has none.
+    ``life``: the newest one that the caller knows. It ends too, and is the record where the store has none.
     """
     if life is not None and (held is None or life.generated > held.life.generated):
-        held = Found(life, 0 if held is None else held.floor)
+        held = StoreRecord(life, 0 if held is None else held.floor)
     if held is None:
         return UNKNOWN, None
     if held.life.generated <= held.floor:
@@ -65,10 +65,10 @@ def revoke(held: Found | None, life: Life | None, now: int) -> tuple[Revoked, Fo
 
 
 def raised(epoch: int, before: int, now: int) -> int:
-    """The epoch that is in force after it was to be raised to ``before``; 0: everything up to now dies."""
+    """Return the epoch in force after raising it to ``before``; 0: everything up to now ends."""
     return max(epoch, min(before if before > 0 else now + 1, LAST_GENERATED))
 
 
 def first_revision(now: int, least: int = 0) -> int:
-    """Where a store without a memory begins to count, at ``now`` (ms); ``least``: one more than somebody has seen."""
+    """Return the first revision of an empty store at ``now`` (ms); ``least``: one above the last revision seen."""
     return max(now * 1000, least)

@@ -1,4 +1,4 @@
-"""Drawn runs: what the service puts in the place of a run that a request leaves out.
+"""Drawn runs: random runs for requests that leave the run out.
 
 ::
 
@@ -9,8 +9,8 @@
 With ``0`` in the place of ``_`` a run is a ULID (https://github.com/ulid/spec) in lower case, for the first character
 of a ULID is 0 until then. Sorted as text, runs are in the order of their moments.
 
-The form is reserved, in capitals too: a request that issues may leave the run out, but not name such a run. So the
-token of an identity with a drawn run is in the answer to the request that drew it, and in no other.
+The form is reserved, in capitals too: a request that issues may leave the run out, but not name such a run. So only
+the response to the request that drew a run has the token of its identity.
 """
 
 import re
@@ -21,9 +21,9 @@ from typing import Final
 from arsenal_fast.identity.grammar import MAX_LOCAL
 
 DRAWN: Final = "_[0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}"
-"""The form, as a pattern of the whole run: what merely begins like this is free.
+"""The form, as a pattern of the whole run: a longer run is free.
 
-Capitals belong to it, so that nobody names a run that a reader takes for a drawn one.
+It includes capitals, so that no client can name a run that reads like a drawn one.
 """
 
 LENGTH: Final = 26  # octets
@@ -38,7 +38,7 @@ _is_drawn = re.compile(DRAWN).fullmatch
 
 
 def draw_run(now_ms: int, random: Callable[[int], bytes]) -> str:
-    """A new run; ``random(count)`` gives as many octets of the system's generator.
+    """Draw a new run; ``random(count)`` returns that many octets of the system's generator.
 
     A clock out of range counts as the nearest moment within it: such runs are out of order, and as hard to guess.
     """
@@ -57,7 +57,7 @@ def _moment(now_ms: int) -> str:
 
 
 def _sixteen(bits: int) -> str:
-    # Spelled out, for it stands in the way of each row of a batch: a loop takes twice as long.
+    # Unrolled, since it runs for each row of a batch: a loop takes twice as long.
     return (
         f"{_PAIRS[bits >> 70]}{_PAIRS[bits >> 60 & 1023]}{_PAIRS[bits >> 50 & 1023]}{_PAIRS[bits >> 40 & 1023]}"
         f"{_PAIRS[bits >> 30 & 1023]}{_PAIRS[bits >> 20 & 1023]}{_PAIRS[bits >> 10 & 1023]}{_PAIRS[bits & 1023]}"

@@ -1,8 +1,8 @@
-"""How long an identity lives, and how its moments are written.
+"""The validity of an identity: lives, TTLs, timestamps, and the records of issuing.
 
 A moment is an integer: milliseconds since the epoch, UTC. A life is the half-open span [generated, expires):
-at ``now == expires`` it is over. Nothing here reads a clock; whoever asks brings the moment along.
-The records below are what the stores (Redis, memory) and the service pass to each other.
+at ``now == expires`` it is over. Nothing here reads a clock; the moment is an argument.
+The stores (Redis, memory) and the registry exchange the records below.
 """
 
 import re
@@ -27,14 +27,14 @@ _TTL = re.compile(r"[1-9][0-9]{0,6}")
 
 
 class Life(NamedTuple):
-    """One life of an identity, both ends in ms since the epoch."""
+    """One span of validity of an identity, both ends in ms since the epoch."""
 
     generated: int
     expires: int
 
     @property
     def ttl(self) -> int:
-        """The whole length in ms."""
+        """The length in ms."""
         return self.expires - self.generated
 
     @property
@@ -44,17 +44,17 @@ class Life(NamedTuple):
 
 
 class Outcome(IntEnum):
-    """What became of one row of an issue; the numbers are issue.lua's (3 was used by earlier releases)."""
+    """The outcome of one row of an issue; the numbers are issue.lua's (3 was used by earlier releases)."""
 
     FOUND = 0  # a living life, unchanged
     ISSUED = 1  # none was living: a new one
     RENEWED = 2  # less than a quarter was left: a new one
-    PROVISIONAL = 4  # as FOUND, but whoever issued this life has not confirmed it yet
-    REVOKED = 5  # the life that the row brought is dead by a floor or an epoch, and none is living: nothing changed
+    PROVISIONAL = 4  # as FOUND, but the life is not confirmed yet
+    REVOKED = 5  # the row's life is dead by a floor or an epoch, and none is living: nothing changed
 
 
 class Mode(IntEnum):
-    """What one row of an issue asks for; the numbers are issue.lua's (1 was used by earlier releases)."""
+    """What one row of an issue requests; the numbers are issue.lua's (1 was used by earlier releases)."""
 
     PLAIN = 0  # the living life, renewed when it is due, else a new one
     ASSERT = 2  # the row's life, which was issued while the store was away, unless another is living
@@ -64,9 +64,9 @@ class Mode(IntEnum):
 class IssueRow(NamedTuple):
     """One identity to issue, ``ttl`` in ms.
 
-    ``generated``: with ASSERT and CONFIRM the beginning of the life that the row brings, which ends ``ttl`` later.
+    ``generated``: with ASSERT and CONFIRM the beginning of the row's own life, which ends ``ttl`` later.
     ``epoch``: a life generated before it is dead (ms; the greater of the prefix's epoch and that of everything).
-    ``provisional``: what this row writes is not confirmed yet. What CONFIRM writes is confirmed in any case.
+    ``provisional``: write the life as not confirmed yet. CONFIRM always writes it as confirmed.
     """
 
     id: str
@@ -77,11 +77,11 @@ class IssueRow(NamedTuple):
     provisional: bool = False
 
 
-class Found(NamedTuple):
-    """What a store holds of an identity: its last life, living or not.
+class StoreRecord(NamedTuple):
+    """A store's record of an identity: its last life, living or not.
 
-    ``floor``: every life generated at or before it is dead (ms; 0: it was never revoked by itself).
-    ``provisional``: whoever issued the life has not confirmed it yet.
+    ``floor``: every life generated at or before it is dead (ms; 0: this identity was never revoked).
+    ``provisional``: the ledger has not confirmed the life yet.
     """
 
     life: Life
@@ -90,9 +90,9 @@ class Found(NamedTuple):
 
     @property
     def kept_until(self) -> int:
-        """The ms at which a store may forget it: no life that it tells of, or that its floor has killed, matters then.
+        """The ms from which a store may drop the record: its life and all lives ended by its floor are over by then.
 
-        A killed life began by the floor, so none of them lasts longer than the floor and the longest TTL.
+        A life that the floor has ended began by the floor, so it is over one longest TTL after the floor.
         """
         ends = self.life.expires
         if self.floor:
@@ -101,28 +101,28 @@ class Found(NamedTuple):
 
 
 class Issued(NamedTuple):
-    """The answer to one ``IssueRow``: the life that holds from now on."""
+    """The result of one ``IssueRow``: the life that holds from now on."""
 
     outcome: Outcome
     life: Life
 
 
 def parse_ttl(text: str) -> int:
-    """Seconds from the decimal text of a query; raises ValueError with one sentence that names the range."""
+    """Return the seconds in the decimal text of a query; raises ValueError with one sentence that names the range."""
     if _TTL.fullmatch(text) is None or int(text) > MAX_TTL:
         raise ValueError(TTL_RANGE)
     return int(text)
 
 
 def ttl_fault(value: object) -> str | None:
-    """Why a JSON value is no TTL, or None. Neither ``true`` nor ``60.0`` nor ``"60"`` is one."""
+    """Return why a JSON value is no TTL, or None. Neither ``true`` nor ``60.0`` nor ``"60"`` is one."""
     if type(value) is int and MIN_TTL <= value <= MAX_TTL:
         return None
     return TTL_RANGE
 
 
 def timestamp(ms: int) -> str:
-    """RFC 3339, UTC, milliseconds, ``Z``: 2026-11-22T10:00:00.000Z. ValueError outside 1970..9999."""
+    """Return the RFC 3339 timestamp in UTC, such as 2026-11-22T10:00:00.000Z; ValueError outside 1970..9999."""
     if not 0 <= ms <= LAST_MOMENT:
         raise ValueError("the moment is not within the years 1970 to 9999")
     second, fraction = divmod(ms, 1000)

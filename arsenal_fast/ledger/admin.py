@@ -1,4 +1,4 @@
-"""What the commands on a ledger share: opening it, waiting for others, and saying what went wrong."""
+"""Helpers of the ledger commands: open a ledger, wait for its lock, report errors."""
 
 import os
 import sqlite3
@@ -13,20 +13,20 @@ from urllib.parse import quote
 from arsenal_fast.ledger.backend import opener
 from arsenal_fast.ledger.errors import Busy, StoreError
 from arsenal_fast.ledger.store import Store
-from arsenal_fast.ledger.url import Address, PostgresAddress, SqliteAddress, parse_url
+from arsenal_fast.ledger.url import LedgerAddress, PostgresAddress, SqliteAddress, parse_url
 
 Progress = Callable[[int, int], None]
-"""Called with what is done and the whole: pages of a backup, rows of an export or of pruning."""
+"""Called with the amount done and the total: pages of a backup, rows of an export or of pruning."""
 
-BUSY_PATIENCE: Final = 30.0  # seconds that a command waits for somebody else's lock
+BUSY_PATIENCE: Final = 30.0  # seconds that a command waits for another process's lock
 
 
 class LedgerError(Exception):
-    """One sentence that may be shown."""
+    """A failed command; the message is one sentence that may be shown."""
 
 
-def address_of(url: str) -> Address:
-    """Where the ledger is; ValueError with one sentence, also when it is turned off."""
+def address_of(url: str) -> LedgerAddress:
+    """Return the parsed DATABASE_URL; ValueError with one sentence, also when the ledger is turned off."""
     found = parse_url(url)
     if found is None:
         raise ValueError("the ledger is turned off: DATABASE_URL is none.")
@@ -34,14 +34,14 @@ def address_of(url: str) -> Address:
 
 
 def existing(address: SqliteAddress) -> str:
-    """The path of a file that is there; no command but restore makes one."""
+    """Return the path of an existing file; only restore makes a new one."""
     if not Path(address.path).is_file():
         raise LedgerError(f"There is no ledger at {address.path}.")
     return address.path
 
 
-def opened(address: Address) -> Store:
-    """A store whose schema is up to date; waits for a while if others hold it."""
+def opened(address: LedgerAddress) -> Store:
+    """Open a store with its schema up to date; waits for a while if it is locked."""
     deadline = time.monotonic() + BUSY_PATIENCE
     opening = opener(address)
     while True:
@@ -53,7 +53,7 @@ def opened(address: Address) -> Store:
 
 
 @contextmanager
-def open_store(address: Address) -> Iterator[Store]:
+def open_store(address: LedgerAddress) -> Iterator[Store]:
     if isinstance(address, SqliteAddress):
         existing(address)
     with closing(opened(address)) as store:
@@ -62,7 +62,7 @@ def open_store(address: Address) -> Iterator[Store]:
 
 @contextmanager
 def private_file(file: str) -> Iterator[str]:
-    """A new file of mode 0600 beside ``file``, which takes its name once it is whole and on the disk.
+    """Yield a new file of mode 0600 beside ``file``, renamed to it once it is complete and on the disk.
 
     So an older file of other rights is replaced, not written into. A device or a pipe is refused for that reason.
     """
@@ -82,8 +82,8 @@ def private_file(file: str) -> Iterator[str]:
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Whatever goes wrong, as one sentence."""
+def as_ledger_error() -> Iterator[None]:
+    """Raise any error of the store or the file system as a LedgerError of one sentence."""
     try:
         yield
     except StoreError as fault:
@@ -95,13 +95,13 @@ def told() -> Iterator[None]:
 
 
 def read_only(path: str) -> sqlite3.Connection:
-    """A connection that makes no file and changes none."""
+    """Open a connection that creates and changes nothing."""
     return sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, isolation_level=None)
 
 
 @contextmanager
 def plain_postgres(address: PostgresAddress) -> Iterator[Any]:
-    """A transaction without a time limit, on a connection of its own."""
+    """Yield a new connection within a transaction without a time limit."""
     opener(address)  # says so when the driver is missing
     from arsenal_fast.ledger import postgres  # noqa: PLC0415 - an optional extra
 

@@ -1,7 +1,7 @@
-"""The ledger as the service sees it: ports of the event loop, which never wait and never raise.
+"""The Ledger port over SQLite or PostgreSQL: calls from the event loop, which never wait and never raise.
 
 Each ``done`` is called once, on the event loop, within ``timeout``, perhaps before the call returns; None means
-that the ledger is away, locked, full or slow. What was to be written is then kept and written when it returns.
+that the ledger is away, locked, full or slow. Rows to be written are then kept and written when it returns.
 """
 
 import asyncio
@@ -11,19 +11,18 @@ from typing import Any, Final
 
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.identity.validity import Life
-from arsenal_fast.ledger.bridge import Lane, WriteLane
+from arsenal_fast.ledger.bridge import Bridge, WriteBridge
 from arsenal_fast.ledger.counters import Counters
 from arsenal_fast.ledger.errors import Unfit
-from arsenal_fast.ledger.group import Epochs, Find, Reading, Writing
-from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRow, Past, RevocationRow
-from arsenal_fast.ledger.store import Lives, Store
-from arsenal_fast.ledger.store import Reading as AuditRead
-from arsenal_fast.ledger.url import Address, SqliteAddress, parse_url
+from arsenal_fast.ledger.group import Epochs, Find, GroupReader, GroupWriter
+from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRecord, LedgerRow, RevocationRow
+from arsenal_fast.ledger.store import AuditRead, Lives, Store
+from arsenal_fast.ledger.url import LedgerAddress, SqliteAddress, parse_url
 
-TIMEOUT: Final = 1.0  # seconds that anybody waits for the ledger: a commit on a starved machine took over 0.25
-CAPACITY: Final = 32 << 20  # octets of rows that may wait where nothing else is said: 100,000 of usual length
+TIMEOUT: Final = 1.0  # seconds until a callback gets None: a commit on a starved machine took over 0.25
+CAPACITY: Final = 32 << 20  # octets of rows that may wait, by default: 100,000 of usual length
 MAX_LOOKUPS: Final = 10_000  # identities that may wait to be looked up: far more than can be within the time-out
-GAP: Final = 0.005  # seconds from one commit's begin to the next one's: what a row waits for company at most
+GAP: Final = 0.005  # seconds from one commit's begin to the next one's
 START_SECONDS: Final = 2.0  # that ``start`` waits for the database: then the service starts without it
 CLOSE_SECONDS: Final = 5.0  # that ``close`` waits for what is still to be written
 
@@ -31,8 +30,8 @@ CLOSE_SECONDS: Final = 5.0  # that ``close`` waits for what is still to be writt
 class Ledger:
     """The Ledger port over SQLite or PostgreSQL.
 
-    ValueError with one sentence for a bad URL, ``none`` included (``DisabledLedger`` is for that). May be made
-    before there is an event loop, and before a fork; ``start`` and everything after belong to one loop.
+    Raises ValueError with one sentence for a bad URL, ``none`` included (see ``DisabledLedger``). May be made before
+    there is an event loop, and before a fork; ``start`` and everything after belong to one loop.
     """
 
     def __init__(
@@ -45,7 +44,7 @@ class Ledger:
         max_rows: int = 0,
         opening: Callable[[str], Store] | None = None,
     ) -> None:
-        """``capacity``: octets that what waits to be written may take. ``max_rows``: events that are kept, 0 for all.
+        """``capacity``: octets of the rows that wait to be written. ``max_rows``: events that are kept, 0 for all.
 
         ``opening``: for tests: makes a store for ``write`` or ``read`` in place of the URL's.
         """
@@ -60,9 +59,9 @@ class Ledger:
         self._timeout = timeout
         self._capacity = capacity
         self._gap = gap
-        self._writing = Writing(self.counters, max_rows)
-        self._write: WriteLane | None = None
-        self._read: Lane | None = None
+        self._writing = GroupWriter(self.counters, max_rows)
+        self._write: WriteBridge | None = None
+        self._read: Bridge | None = None
         self._unfit: Unfit | None = None
         self._looked_up = 0
         self._closed = False
@@ -73,7 +72,7 @@ class Ledger:
     @property
     def status(self) -> str:
         """One word: healthy, degraded (it can be read or written, but not both), unavailable."""
-        ready = [lane.ready for lane in (self._write, self._read) if lane is not None]
+        ready = [bridge.ready for bridge in (self._write, self._read) if bridge is not None]
         if not any(ready):
             return "unavailable"
         return "healthy" if all(ready) else "degraded"
@@ -85,24 +84,24 @@ class Ledger:
     @property
     def fault(self) -> str:
         """Why it is not healthy, in words that may be shown; empty while it is."""
-        return next((lane.fault for lane in (self._write, self._read) if lane is not None and lane.fault), "")
+        return next((bridge.fault for bridge in (self._write, self._read) if bridge is not None and bridge.fault), "")
 
     async def start(self) -> None:
-        """Begin; waits for the first try, START_SECONDS at most. ConfigurationError if the database is unfit."""
-        self._write = WriteLane(
+        """Start the threads; waits at most START_SECONDS for a first try. ConfigurationError for an unfit one."""
+        self._write = WriteBridge(
             "ledger-writer",
             opening=self._opener("write"),
-            job=self._writing,
+            handler=self._writing,
             timeout=self._timeout,
             counters=self.counters,
             changed=self._changed,
             gap=self._gap,
             capacity=self._capacity,
         )
-        self._read = Lane(
+        self._read = Bridge(
             "ledger-reader",
             opening=self._opener("read"),
-            job=Reading(),
+            handler=GroupReader(),
             timeout=self._timeout,
             counters=self.counters,
             changed=self._changed,
@@ -121,20 +120,20 @@ class Ledger:
             raise ConfigurationError([f"DATABASE_URL: {fault}"])
 
     async def close(self, patience: float = CLOSE_SECONDS) -> int:
-        """Write what waits, within ``patience`` seconds, and end; gives the number of rows that were not written."""
+        """Write the rows that wait, within ``patience`` seconds, and end; returns the number of rows not written."""
         self._closed = True
-        lanes: list[Lane] = [lane for lane in (self._write, self._read) if lane is not None]
-        for lane in lanes:
-            lane.close()
+        bridges: list[Bridge] = [bridge for bridge in (self._write, self._read) if bridge is not None]
+        for bridge in bridges:
+            bridge.close()
         try:
             async with asyncio.timeout(patience):
-                for lane in lanes:
-                    await lane.done.wait()
+                for bridge in bridges:
+                    await bridge.done.wait()
         except TimeoutError:
-            for lane in lanes:
-                lane.thread.abort()
-        for lane in lanes:
-            lane.end()
+            for bridge in bridges:
+                bridge.thread.abort()
+        for bridge in bridges:
+            bridge.end()
         return self.counters.waiting
 
     def record(self, rows: Sequence[LedgerRow], done: Callable[[Sequence[Life] | None], None]) -> None:
@@ -145,13 +144,13 @@ class Ledger:
         """Write a revocation; ``done`` gets the ``issued_before`` in force, which may be a later one's."""
         self._submit(entry, 1, done)
 
-    def find(self, ids: Sequence[str], done: Callable[[Sequence[Past | None] | None], None]) -> None:
-        """What is known of each identity; None in its place where nothing is."""
+    def find(self, ids: Sequence[str], done: Callable[[Sequence[LedgerRecord | None] | None], None]) -> None:
+        """Look each identity up; ``done`` gets None in the place of an unknown one."""
         count = len(ids)
 
-        def found(pasts: Sequence[Past | None] | None) -> None:
+        def found(records: Sequence[LedgerRecord | None] | None) -> None:
             self._looked_up -= count
-            done(pasts)
+            done(records)
 
         if self._looked_up + count > MAX_LOOKUPS and self._looked_up:
             done(None)
@@ -161,11 +160,11 @@ class Ledger:
             self._ask(Find(ids), count, found)
 
     def epochs(self, done: Callable[[dict[str, int] | None], None]) -> None:
-        """All epochs: ``issued_before`` by prefix, that of EVERYTHING under the empty one."""
+        """Read all epochs: ``issued_before`` by prefix, that of EVERYTHING under the empty one."""
         self._ask(Epochs(), 1, done)
 
     def audit(self, query: AuditQuery, done: Callable[[AuditPage | None], None]) -> None:
-        """One page of events, newest first. That it was read is written down before it is handed over."""
+        """Read one page of events, newest first. The reading is recorded before ``done`` gets the page."""
 
         def read(page: AuditPage | None) -> None:
             if page is None:
@@ -177,7 +176,7 @@ class Ledger:
         self._ask(query, 1, read)
 
     def prune(self, before: int) -> None:
-        """Delete what is older, little by little and behind everything else. ``before``: ms, not in the future."""
+        """Delete older events in small steps between other work. ``before``: ms, not in the future."""
         self._writing.prune_before = before
         if self._write is not None:
             self._write.thread.nudge()
@@ -189,7 +188,7 @@ class Ledger:
             self._write.submit(work, rows, done)
 
     def _ask(self, work: Any, rows: int, done: Callable[[Any], None]) -> None:
-        # A question that nobody will wait for is not worth a place in the queue.
+        # Without a ready reader the callback would get None at once: keep the work out of the queue.
         if self._read is None or self._closed or not self._read.ready:
             done(None)
         else:
@@ -210,8 +209,8 @@ class Ledger:
             self.on_change()
 
 
-def opener(address: Address) -> Callable[[str], Store]:
-    """What opens a store of this address; ValueError where the driver is missing."""
+def opener(address: LedgerAddress) -> Callable[[str], Store]:
+    """Return the function that opens a store of this address; ValueError where the driver is missing."""
     if isinstance(address, SqliteAddress):
         from arsenal_fast.ledger.sqlite import SqliteStore  # noqa: PLC0415 - only what is used is loaded
 
@@ -226,7 +225,7 @@ def opener(address: Address) -> Callable[[str], Store]:
 
 
 class DisabledLedger:
-    """``DATABASE_URL=none``: nothing is written down, so a life holds as it is and nothing is known."""
+    """The port for ``DATABASE_URL=none``: records nothing, and every new life holds."""
 
     status: Final = "disabled"
     healthy: Final = True
@@ -240,7 +239,7 @@ class DisabledLedger:
         """Nothing to open."""
 
     async def close(self, patience: float = CLOSE_SECONDS) -> int:
-        """Nothing waits."""
+        """Nothing to write."""
         return 0
 
     def record(self, rows: Sequence[LedgerRow], done: Callable[[Sequence[Life] | None], None]) -> None:
@@ -249,14 +248,14 @@ class DisabledLedger:
     def revoke(self, entry: RevocationRow, done: Callable[[int | None], None]) -> None:
         done(entry.issued_before)
 
-    def find(self, ids: Sequence[str], done: Callable[[Sequence[Past | None] | None], None]) -> None:
+    def find(self, ids: Sequence[str], done: Callable[[Sequence[LedgerRecord | None] | None], None]) -> None:
         done([None] * len(ids))
 
     def epochs(self, done: Callable[[dict[str, int] | None], None]) -> None:
         done({})
 
     def audit(self, query: AuditQuery, done: Callable[[AuditPage | None], None]) -> None:
-        """There is no history to read."""
+        """Answer that no history can be read."""
         done(None)
 
     def prune(self, before: int) -> None:
@@ -264,5 +263,5 @@ class DisabledLedger:
 
 
 def open_ledger(url: str, **options: Any) -> Ledger | DisabledLedger:
-    """The ledger that DATABASE_URL names; ValueError with one sentence."""
+    """Return the ledger that DATABASE_URL names; ValueError with one sentence."""
     return DisabledLedger() if parse_url(url) is None else Ledger(url, **options)

@@ -1,4 +1,4 @@
-"""Backup and restore: SQLite's own backup interface, pg_dump and pg_restore; both while others are serving."""
+"""Backup and restore: SQLite's own backup interface, pg_dump and pg_restore; both while the service runs."""
 
 import shutil
 import sqlite3
@@ -14,11 +14,11 @@ from arsenal_fast.ledger.admin import (
     LedgerError,
     Progress,
     address_of,
+    as_ledger_error,
     existing,
     opened,
     private_file,
     read_only,
-    told,
 )
 from arsenal_fast.ledger.backend import opener
 from arsenal_fast.ledger.migrations import POSTGRES_SCHEMA
@@ -27,13 +27,13 @@ from arsenal_fast.ledger.url import PostgresAddress
 from arsenal_fast.ledger.verify import verify_sqlite
 from arsenal_fast.secret import MASK, PARAMETERS, secrets_in
 
-BACKUP_PAGES: Final = 2_560  # of one step, 10 MB: between two steps the progress is told
+BACKUP_PAGES: Final = 2_560  # of one step, 10 MB: progress is reported after each
 
 
 def backup(url: str, file: str, progress: Progress | None = None) -> None:
-    """A consistent copy as of now, while serving: an SQLite database, or PostgreSQL's custom format."""
+    """Write a consistent copy as of now: an SQLite database, or PostgreSQL's custom format."""
     where = address_of(url)
-    with told(), private_file(file) as temporary:
+    with as_ledger_error(), private_file(file) as temporary:
         if isinstance(where, PostgresAddress):
             what = ("--format=custom", "--no-owner", f"--schema={POSTGRES_SCHEMA}")
             _run_tool(where, "pg_dump", *what, f"--file={temporary}")
@@ -42,11 +42,11 @@ def backup(url: str, file: str, progress: Progress | None = None) -> None:
 
 
 def restore(url: str, file: str) -> None:
-    """Put a backup in the place of all that the ledger holds. Those who are serving see it as one change."""
+    """Replace the contents of the ledger by a backup. Running services see it as one change."""
     where = address_of(url)
     if not Path(file).is_file():
         raise LedgerError("There is no such backup file.")
-    with told():
+    with as_ledger_error():
         if isinstance(where, PostgresAddress):
             whole = ("--clean", "--if-exists", "--no-owner", "--single-transaction", "--exit-on-error")
             _run_tool(where, "pg_restore", *whole, file)
@@ -85,12 +85,12 @@ def _overwrite_sqlite(path: str, file: str) -> None:
 
 
 def _private_text() -> "tempfile._TemporaryFileWrapper[str]":
-    """A file for a moment, of mode 0600."""
+    """Yield a temporary file of mode 0600 with this text."""
     return tempfile.NamedTemporaryFile("w", prefix="ledger-", encoding="utf-8")
 
 
 def _run_tool(address: PostgresAddress, tool: str, *arguments: str) -> None:
-    """Run a tool of PostgreSQL. Secrets go through files that nobody else can read, not through `ps`."""
+    """Run a tool of PostgreSQL. Secrets are passed in private files, which `ps` does not show."""
     opener(address)
     from psycopg import conninfo  # noqa: PLC0415 - an optional extra
 

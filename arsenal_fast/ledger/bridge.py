@@ -1,8 +1,8 @@
-"""The event loop's side of a thread: who waits, until when, and what they are told.
+"""Bridges from the event loop to the store threads: they queue work and call back with a result, or None on time-out.
 
-Rules: everything here runs on the event loop. Whoever waits is told once, within ``timeout``: the answer, or
-None. From the first None on the lane is not ``ready``, and whoever comes is told None at once, until the thread
-has shown that it serves again. So a database that is away costs one time-out, not one for each request.
+Rules: everything here runs on the event loop. Each ``done`` is called once, within ``timeout``: with the answer, or
+None. From the first None on the bridge is not ``ready`` and calls each ``done`` with None at once, until the thread has
+served a group again. So a database that is away costs one time-out, not one for each request.
 """
 
 import asyncio
@@ -17,25 +17,25 @@ from arsenal_fast.ledger.errors import Busy, StoreError
 from arsenal_fast.ledger.model import LedgerRow
 from arsenal_fast.ledger.packed_rows import pack, unpack
 from arsenal_fast.ledger.store import Lives, Store
-from arsenal_fast.ledger.writer import MAX_ROWS, Entry, Job, StoreThread
+from arsenal_fast.ledger.writer import MAX_ROWS, Entry, GroupHandler, StoreThread
 from arsenal_fast.memory_budget import LEDGER_ENTRY, LEDGER_ROW
 
 SLOW: Final = "The ledger does not answer in time."
 
 
 def forget(answer: object) -> None:
-    """A ``done`` of nobody."""
+    """No-op callback."""
 
 
-class Lane:
-    """One thread and those who wait for it."""
+class Bridge:
+    """One store thread and the callbacks that wait for it."""
 
     def __init__(
         self,
         name: str,
         *,
         opening: Callable[[], Store],
-        job: Job,
+        handler: GroupHandler,
         timeout: float,
         counters: Counters,
         changed: Callable[[], None],
@@ -56,7 +56,7 @@ class Lane:
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[Entry] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self.thread = StoreThread(name, opening=opening, job=job, listener=self, post=self._post, gap=gap)
+        self.thread = StoreThread(name, opening=opening, handler=handler, reports=self, post=self._post, gap=gap)
 
     def submit(self, work: Any, rows: int, done: Callable[[Any], None]) -> None:
         """Queue the work; ``done`` once: the answer in time, or None."""
@@ -66,19 +66,19 @@ class Lane:
             if self._timer is None:
                 self._timer = self._loop.call_at(entry.deadline, self._expire)
         else:
-            entry.done = forget  # which holds the whole request
+            entry.done = forget  # frees the request that the callback holds
             self.give_up(entry)
         self.thread.submit(entry)
-        if entry.told:
+        if entry.answered:
             done(None)
 
     def close(self) -> None:
-        """No more work comes."""
+        """Let the thread end after the work that waits."""
         self.thread.close()
 
     def end(self) -> None:
-        """Tell all who still wait that nobody will answer."""
-        self._tell_all_none()
+        """Call every callback that still waits with None."""
+        self._reply_none_to_all()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -88,60 +88,60 @@ class Lane:
     def served(self, group: Sequence[Entry], answers: Sequence[Any], left: int) -> None:
         waiting = self._waiting
         for entry, answer in zip(group, answers, strict=True):
-            if entry.told:
+            if entry.answered:
                 self.too_late(entry, answer)
             else:
-                entry.told = True
-                self._tell(entry, answer)
-            if waiting and waiting[0].told:
+                entry.answered = True
+                self._reply(entry, answer)
+            if waiting and waiting[0].answered:
                 waiting.popleft()
         self.tried.set()
-        # While a backlog is worked off, whoever joined at its end would wait in vain.
+        # While a backlog is worked off, a new entry at its end would time out.
         if not self.ready and left < MAX_ROWS:
             self._set_ready("")
 
     def give_up(self, entry: Entry) -> None:
-        """Mark an entry whose caller is about to be told None."""
-        entry.told = True
+        """Mark an entry as answered; its callback gets None."""
+        entry.answered = True
 
     def too_late(self, entry: Entry, answer: Any) -> None:
-        """Called for work that was done after somebody was told None."""
+        """Called for work that was done after its callback got None."""
 
     def failed(self, group: Sequence[Entry], fault: StoreError) -> None:
         self.counters.failures += 1
         if isinstance(fault, Busy):
             if self.ready:
-                return  # somebody else's commit; those who wait have their deadlines
+                return  # another process commits; the entries that wait have their deadlines
         else:
-            self.tried.set()  # at the start many open one database: whoever is not the first tries again
+            self.tried.set()  # not for Busy: at the start many processes open one database and retry
         self._set_ready(str(fault) or SLOW)
-        self._tell_all_none()
+        self._reply_none_to_all()
 
     def ended(self) -> None:
         self.tried.set()
         self.done.set()
 
-    def _tell(self, entry: Entry, answer: Any) -> None:
-        # A row may wait for long after that; what it waited for (the whole request) need not.
+    def _reply(self, entry: Entry, answer: Any) -> None:
+        # The row may wait for long after that; the request that the callback holds need not.
         done, entry.done = entry.done, forget
         try:
             done(answer)
         except Exception as error:
-            # The others of the group must have their answers all the same.
+            # The other callbacks of the group must be called all the same.
             self._loop.call_exception_handler({"message": "A callback of the ledger has failed.", "exception": error})
 
-    def _tell_all_none(self) -> None:
+    def _reply_none_to_all(self) -> None:
         waiting, self._waiting = self._waiting, deque()
         for entry in waiting:
-            if not entry.told:
+            if not entry.answered:
                 self.give_up(entry)
-                self._tell(entry, None)
+                self._reply(entry, None)
 
     def _expire(self) -> None:
         self._timer = None
         now = self._loop.time()
         waiting = self._waiting
-        while waiting and waiting[0].told:
+        while waiting and waiting[0].answered:
             waiting.popleft()
         if not waiting:
             return
@@ -150,7 +150,7 @@ class Lane:
             return
         self.counters.timeouts += 1
         self._set_ready(SLOW)
-        self._tell_all_none()
+        self._reply_none_to_all()
 
     def _set_ready(self, fault: str) -> None:
         if fault != self.fault or self.ready is bool(fault):
@@ -159,18 +159,18 @@ class Lane:
             self._changed()
 
     def _post(self, callback: Callable[..., None], *arguments: Any) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+        with suppress(RuntimeError):  # the loop is closed: no callback is left
             self._loop.call_soon_threadsafe(callback, *arguments)
 
 
-class WriteLane(Lane):
-    """Nothing that was submitted is lost: it waits, in bounded memory, whatever its caller was told.
+class WriteBridge(Bridge):
+    """The bridge to the writer thread: what was submitted is kept, in bounded memory, until it is written.
 
-    Rows whose caller was told None may wait for long: they are packed, and are late when they are written.
+    Rows whose callback got None may wait for long: they are packed, and count as late when they are written.
     """
 
     def __init__(self, name: str, *, capacity: int, **others: Any) -> None:
-        """``capacity``: octets that may wait; beyond it the oldest go."""
+        """``capacity``: octets that may wait; beyond it the oldest entries are dropped."""
         super().__init__(name, **others)
         self._capacity = capacity
         self._octets = 0
@@ -208,22 +208,22 @@ class WriteLane(Lane):
             self._octets -= _weigh(entry)
             counters.waiting -= entry.rows
             counters.dropped += entry.rows
-            if not entry.told:
-                entry.told = True
-                self._tell(entry, None)
+            if not entry.answered:
+                entry.answered = True
+                self._reply(entry, None)
 
     def _repeat(self, rows: Sequence[LedgerRow], lives: Sequence[Life]) -> None:
-        """Write what was handed out in the end, after all: its caller was told None while the commit was under way."""
+        """Write the lives that were handed out: the caller got None while the commit kept older ones in their place."""
         rows = [row for row, life in zip(rows, lives, strict=True) if life != row.life]
         if rows:
             entry = Entry(pack(rows), len(rows), forget, 0.0)
-            entry.told = True
+            entry.answered = True
             self.counters.waiting += entry.rows
             self._octets += _weigh(entry)
             self.thread.submit(entry)
 
 
 def _weigh(entry: Entry) -> int:
-    """Octets that an entry takes: the most that its rows can, or just what they do where they are packed."""
+    """Octets of an entry: an upper bound for its rows, or their exact size where they are packed."""
     work = entry.work
     return LEDGER_ENTRY + len(work) if isinstance(work, bytes) else entry.rows * LEDGER_ROW

@@ -1,15 +1,15 @@
-"""What has happened on the way to the ledger: plain integers, each added to by one thread alone, read by a scrape."""
+"""Counters of the ledger: plain integers, each written by one thread only, read by a scrape."""
 
 from arsenal_fast.observability.metrics import Series
 
 
 class Counters:
-    """``waiting`` is what it is now; the others are totals since the start, none of which ever goes back.
+    """``waiting`` is a gauge; the others are totals since the start, which only grow.
 
     ``rows``: written, in ``commits``. ``dropped``: lost for want of memory. ``refused``: could never be written.
-    ``failures``: tries that found the database locked, full or away. ``timeouts``: times that somebody was told
-    None because an answer took too long. ``lookups``: identities looked up. ``commit_times``: how long a group took.
-    ``trimmed``: events deleted for want of room, younger than the retention wants them.
+    ``failures``: tries that found the database locked, full or away. ``timeouts``: times that callbacks got None
+    because an answer took too long. ``lookups``: identities looked up. ``commit_times``: how long a group took.
+    ``trimmed``: events deleted beyond LEDGER_MAX_ROWS before their retention was over.
     """
 
     __slots__ = (

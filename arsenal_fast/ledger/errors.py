@@ -1,17 +1,17 @@
-"""What a store raises. The texts are one plain sentence each, without a password: they reach logs and people.
+"""Errors of a ledger database. Each text is one plain sentence without a password: logs and responses show it.
 
 ::
 
     StoreError
     ├── Unavailable      the database can't be used now; the connection is thrown away
-    │   └── Busy         somebody else holds it for the moment; the connection is good
+    │   └── Busy         another process holds its lock; the connection is good
     ├── Refused          this row can never be written; others can
     └── Unfit            the database is not ours, or of a newer program: nothing to wait for
 """
 
 
 class StoreError(Exception):
-    """Root of them."""
+    """Root of the errors of a ledger database."""
 
 
 class Unavailable(StoreError):
@@ -23,8 +23,8 @@ class Busy(Unavailable):
 
 
 class Refused(StoreError):
-    """Something within the row itself, such as a lone surrogate."""
+    """The row itself can't be written: it holds, say, a lone surrogate."""
 
 
 class Unfit(StoreError):
-    """Not a ledger that this program may touch."""
+    """The database is no ledger that this program may use."""

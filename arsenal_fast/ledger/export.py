@@ -1,4 +1,4 @@
-"""All events, oldest first, as CSV or JSON lines; moments are RFC 3339. One moment of the ledger, in chunks.
+"""Exports all events, oldest first, as CSV or JSON lines, from one snapshot; moments are RFC 3339.
 
 JSON lines have every text as it is. CSV is read by spreadsheets, which run a cell that begins like a formula, and
 clients choose some of the texts (OWASP, "CSV Injection"). So in CSV a "'" stands before each part of a cell that a
@@ -6,7 +6,7 @@ spreadsheet could run, and before each part that began with a "'". To get the te
 of a cell and after each of ``, ; | "`` and control character.
 """
 
-# ruff: noqa: S608 - the statements are put together of names of ours; values travel apart
+# ruff: noqa: S608 - the statements hold names of ours only; values are parameters
 
 import csv
 import io
@@ -18,11 +18,11 @@ from typing import IO, Any, Final, Literal
 import orjson
 
 from arsenal_fast.identity.validity import timestamp
-from arsenal_fast.ledger.admin import Progress, address_of, existing, opened, plain_postgres, read_only, told
+from arsenal_fast.ledger.admin import Progress, address_of, as_ledger_error, existing, opened, plain_postgres, read_only
 from arsenal_fast.ledger.migrations import POSTGRES_SCHEMA
 from arsenal_fast.ledger.model import AuditEvent
 from arsenal_fast.ledger.store import EVENT_COLUMNS
-from arsenal_fast.ledger.url import Address, PostgresAddress
+from arsenal_fast.ledger.url import LedgerAddress, PostgresAddress
 
 ROWS: Final = 1_000  # of one chunk
 
@@ -40,12 +40,12 @@ Chunk = Sequence[tuple[Any, ...]]
 
 
 def export(url: str, out: IO[bytes], form: Literal["csv", "jsonl"] = "jsonl", progress: Progress | None = None) -> int:
-    """Write all events; gives their number. CSV has a header, and an empty field for what does not apply."""
+    """Write all events; returns their number. CSV has a header, and an empty field for what does not apply."""
     render = _csv if form == "csv" else _jsonl
     if form == "csv":
         out.write(_csv([_NAMES]))
     done = 0
-    with told(), _events(address_of(url)) as (total, chunks):
+    with as_ledger_error(), _events(address_of(url)) as (total, chunks):
         for chunk in chunks:
             out.write(render(map(_values, chunk)))
             done += len(chunk)
@@ -55,7 +55,7 @@ def export(url: str, out: IO[bytes], form: Literal["csv", "jsonl"] = "jsonl", pr
 
 
 @contextmanager
-def _events(where: Address) -> Iterator[tuple[int, Iterator[Chunk]]]:
+def _events(where: LedgerAddress) -> Iterator[tuple[int, Iterator[Chunk]]]:
     opened(where).close()  # an older one is brought up to date
     if isinstance(where, PostgresAddress):
         with plain_postgres(where) as connection:

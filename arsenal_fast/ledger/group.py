@@ -1,4 +1,4 @@
-"""What the two threads do with their stores: one writes groups, the other answers questions."""
+"""The work of the two store threads: one writes groups of rows, the other serves reads."""
 
 import logging
 import time
@@ -15,15 +15,15 @@ from arsenal_fast.ledger.store import PRUNE_ROWS, Answer, Item, Lives, Store
 from arsenal_fast.ledger.writer import PING, Entry
 
 PRUNE_PAUSE: Final = 0.05  # seconds between two steps of pruning while nothing else is to be done
-PRUNE_PATIENCE: Final = 1.0  # seconds that pruning gives way to work
-PRUNE_EVERY: Final = PRUNE_ROWS // 2  # rows written that end its patience: so rows leave faster than they come
+PRUNE_PATIENCE: Final = 1.0  # seconds that pruning may wait while groups are written
+PRUNE_EVERY: Final = PRUNE_ROWS // 2  # rows written after which it runs anyway: so rows are deleted faster than written
 TRIM_LOG: Final = 3600.0  # seconds from one line about events without room to the next
 
 log = logging.getLogger(__name__)
 
 
-class Writing:
-    """Writes each group in one commit; between the groups it prunes when asked to, and trims what has no room."""
+class GroupWriter:
+    """Writes each group in one commit; between groups it prunes on request and trims events beyond ``max_rows``."""
 
     keeps: Final = True
 
@@ -39,9 +39,9 @@ class Writing:
         self._written = 0
         """Rows since the last step of pruning or trimming."""
         self._full = max_rows > 0
-        """There may be more events than there is room for."""
+        """There may be more than ``max_rows`` events."""
         self._kept_since = 0
-        """Events from that moment (ms) on are wanted by the retention."""
+        """The retention keeps events from that moment (ms) on."""
         self._logged = -TRIM_LOG
 
     def serve(self, store: Store, group: Sequence[Entry]) -> list[Any]:
@@ -52,7 +52,7 @@ class Writing:
         self._written += sum([entry.rows for entry in group])
         self._full = self._full or (self._max_rows > 0 and self._written >= PRUNE_EVERY)
         if self._prunes() and (self._written >= PRUNE_EVERY or time.monotonic() - self._pruned > PRUNE_PATIENCE):
-            with suppress(StoreError):  # the group is written; the next one will see for itself
+            with suppress(StoreError):  # the group is written; a lasting fault shows with the next one
                 self._prune(store)
                 while self._prunes() and self._written >= PRUNE_EVERY:  # a group may be a batch of 1,000 rows
                     self._prune(store)
@@ -96,7 +96,7 @@ class Writing:
             if self._pruning is not None and next(self._pruning, None) is None:
                 self._pruning = None
         except StoreError:
-            self._pruning = None  # the next order to prune begins where this one has ended
+            self._pruning = None  # the next pruning begins where this one has ended
             raise
 
     def _trim(self, store: Store) -> None:
@@ -129,16 +129,16 @@ class Find(NamedTuple):
 
 
 class Epochs(NamedTuple):
-    """Tell all epochs."""
+    """Read all epochs."""
 
 
-class Reading:
-    """Answers questions; look-ups that wait together are one."""
+class GroupReader:
+    """Serves reads; all look-ups of a group are one query."""
 
     keeps: Final = False
 
     def serve(self, store: Store, group: Sequence[Entry]) -> list[Any]:
-        waiting = [entry for entry in group if not entry.told]
+        waiting = [entry for entry in group if not entry.answered]
         finds = [entry for entry in waiting if isinstance(entry.work, Find)]
         answers = dict(zip(finds, self._find(store, finds), strict=True))
         for entry in waiting:
@@ -157,7 +157,7 @@ class Reading:
             return []
         ids = [each for entry in entries for each in entry.work.ids]
         try:
-            pasts = store.find(ids)
+            records = store.find(ids)
         except Refused:
             if len(entries) == 1:
                 return [None]
@@ -166,7 +166,7 @@ class Reading:
         start = 0
         for entry in entries:
             end = start + len(entry.work.ids)
-            answers.append(pasts[start:end])
+            answers.append(records[start:end])
             start = end
         return answers
 

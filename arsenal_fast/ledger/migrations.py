@@ -1,4 +1,4 @@
-"""The tables, and how an older ledger becomes one of this program: MIGRATIONS is the only place that makes either.
+"""The schema of the ledger and its migrations.
 
     lives    what is known of each identity now: its newest life, its floor (0: never revoked)
     epochs   issued_before of each prefix, and of everything under the empty prefix
@@ -17,7 +17,7 @@ from typing import Final
 from arsenal_fast.ledger.errors import Unfit
 
 POSTGRES_SCHEMA: Final = "arsenal_ledger"
-"""Our tables stand in a schema of their own, so that a shared database is no trouble and pg_dump finds them."""
+"""A schema of our own: the database may be shared, and pg_dump can select our tables."""
 
 SQLITE: Final[Mapping[int, str]] = {
     1: """
@@ -79,7 +79,7 @@ VERSION: Final = max(SQLITE)
 
 
 def steps(migrations: Mapping[int, str], version: int) -> list[tuple[int, str]]:
-    """What is left to do from ``version`` (0: nothing is there); Unfit for a ledger of a newer program."""
+    """Return the migrations left from ``version`` on (0: an empty database); Unfit for a ledger of a newer program."""
     if version > VERSION:
         raise Unfit(
             f"The ledger has schema version {version}, but this program knows none above {VERSION}:"

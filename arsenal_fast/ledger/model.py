@@ -1,4 +1,4 @@
-"""What the ledger remembers: the records that go in and out of it, and which of two lives stands.
+"""The records of the ledger, and which of two lives of an identity stands.
 
 Nothing here reads a clock or a database. All moments are ms since the epoch. Two bounds end lives early:
 
@@ -28,7 +28,7 @@ _CURSOR = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 
 
 class LedgerRow(NamedTuple):
-    """One life that was handed out, or is about to be. ``environment``: the name a batch gave it.
+    """One life that is handed out. ``environment``: the name a batch gave it.
 
     ``caller``: the client's key or the token's subject. The parts of the id are split off where they are written.
     """
@@ -42,7 +42,7 @@ class LedgerRow(NamedTuple):
 
 
 class RevocationRow(NamedTuple):
-    """The end of lives, decided at ``at``: of one identity (all four parts), of a prefix, or of all.
+    """A revocation, decided at ``at``: of one identity (all four parts), of a prefix, or of everything.
 
     ``issued_before``: every life in reach generated before it is dead; for one identity its floor + 1.
     """
@@ -58,8 +58,8 @@ class RevocationRow(NamedTuple):
     version: str | None = None
 
 
-class Past(NamedTuple):
-    """What the ledger knows of one identity. ``life`` is the newest, over or not; None: revoked before any was known.
+class LedgerRecord(NamedTuple):
+    """What the ledger knows of one identity. ``life``: the newest, over or not; None: revoked before any was known.
 
     ``floor``: 0 if it was never revoked by itself.
     """
@@ -69,16 +69,16 @@ class Past(NamedTuple):
 
 
 class Cursor(NamedTuple):
-    """A place in the history, newest first: what comes after the event ``seq`` of the moment ``at``."""
+    """A position in the history, newest first: the next event is the one after ``seq`` at ``at``."""
 
     at: int
     seq: int
 
 
 class AuditQuery(NamedTuple):
-    """Who asks for which events: ``since`` <= at < ``until``, newest first, at most ``limit`` (1..MAX_PAGE).
+    """A query for events: ``since`` <= at < ``until``, newest first, at most ``limit`` (1..MAX_PAGE).
 
-    ``at``, ``caller`` and ``request_id`` are written down: reading the ledger is an event of its own.
+    ``at``, ``caller`` and ``request_id`` are recorded: reading the ledger is an event of its own.
     """
 
     at: int
@@ -93,7 +93,7 @@ class AuditQuery(NamedTuple):
 
 
 class AuditEvent(NamedTuple):
-    """One event. What does not apply is None: an ``audit_read`` has the prefix and run that were asked for."""
+    """One event. What does not apply is None; an ``audit_read`` has the prefix and run of its query."""
 
     seq: int
     kind: str
@@ -111,32 +111,32 @@ class AuditEvent(NamedTuple):
 
     @property
     def id(self) -> str | None:
-        """The identity, where the event is of one."""
+        """The id of the identity; None for an event of another kind."""
         return None if self.version is None else f"{self.prefix}-{self.run}@{self.domain}/{self.version}:id"
 
 
 class AuditPage(NamedTuple):
-    """``after`` is where the next page begins, None when there is none now."""
+    """One page of events. ``after``: the cursor of the next page, None where there is none now."""
 
     events: Sequence[AuditEvent]
     after: Cursor | None
 
 
 def write_cursor(cursor: Cursor) -> str:
-    """A cursor as the text that a client hands back."""
+    """Return the cursor as the text that clients send back."""
     return f"{cursor.at}-{cursor.seq}"
 
 
 def parse_cursor(text: str) -> Cursor:
-    """The cursor that ``write_cursor`` wrote; ValueError with one sentence for anything else."""
+    """Return the cursor that ``write_cursor`` wrote; ValueError with one sentence for anything else."""
     match = _CURSOR.fullmatch(text)
     if match is None:
         raise ValueError("cursor must be the one that the page before ended with.")
     return Cursor(int(match[1]), int(match[2]))
 
 
-def stands(held: Past, epoch: int, moment: int) -> bool:
-    """Whether the held life answers a request of that moment: living, not revoked, not due for renewal."""
+def stands(held: LedgerRecord, epoch: int, moment: int) -> bool:
+    """Whether the held life still serves at that moment: living, not revoked, not due for renewal."""
     life = held.life
     return (
         life is not None
@@ -147,23 +147,22 @@ def stands(held: Past, epoch: int, moment: int) -> bool:
     )
 
 
-class Settled(NamedTuple):
-    """The life that holds, what is then known of the identity, and whether the new life is an event."""
+class Arbitration(NamedTuple):
+    """The outcome of :func:`settle`: the life that holds, the record after it, whether the new life is an event."""
 
     life: Life
-    past: Past
+    record: LedgerRecord
     event: bool
 
 
-def settle(held: Past, epoch: int, life: Life, late: bool) -> Settled:
+def settle(held: LedgerRecord, epoch: int, life: Life, late: bool) -> Arbitration:
     """Decide between what the ledger holds and one new life of the same identity.
 
-    A life in time is a proposal: one that stands is kept in its place. A ``late`` one was handed out while
-    the ledger was away: it is a fact, to be written down whatever stands. Of two, the newer is remembered.
-    The same life again changes nothing.
+    A held life that stands wins over a new one. A ``late`` life was handed out while the ledger was away, so it is
+    recorded in any case. The record keeps the newer of two lives. The same life again changes nothing.
     """
     known = held.life
     if known is not None and (known.generated == life.generated or (not late and stands(held, epoch, life.generated))):
-        return Settled(known, held, event=False)
+        return Arbitration(known, held, event=False)
     newest = life if known is None or life.generated > known.generated else known
-    return Settled(life, Past(newest, held.floor), event=True)
+    return Arbitration(life, LedgerRecord(newest, held.floor), event=True)

@@ -1,6 +1,6 @@
-"""Ledger rows as one string of octets: a third of the memory that they take as objects while they wait.
+"""Packs ledger rows into bytes, a third of the memory of the objects, while they wait.
 
-The octets never leave the process. ``marshal`` is the fastest codec for a few plain tuples, keeps a text that many rows
+The bytes never leave the process. ``marshal`` is the fastest codec for a few plain tuples, keeps a text that many rows
 share once, and takes any text, also a lone surrogate, which only the database may refuse.
 """
 
@@ -12,13 +12,13 @@ from arsenal_fast.ledger.model import LedgerRow
 
 
 def pack(rows: Sequence[LedgerRow]) -> bytes:
-    """The rows as octets."""
+    """Return the rows as bytes."""
     return marshal.dumps([(row.kind, row.id, *row.life, *row[3:]) for row in rows])
 
 
-def unpack(octets: bytes) -> list[LedgerRow]:
-    """The rows that ``pack`` was given."""
-    values = marshal.loads(octets)  # noqa: S302 - written by this process
+def unpack(data: bytes) -> list[LedgerRow]:
+    """Return the rows that ``pack`` was given."""
+    values = marshal.loads(data)  # noqa: S302 - written by this process
     return [
         LedgerRow(kind, identity, Life(generated, expires), environment, caller, request_id)
         for kind, identity, generated, expires, environment, caller, request_id in values

@@ -2,14 +2,14 @@
 
 * A run of lives is one statement, so a group of them is one round trip and its own transaction. Whether a held
   life stands is decided by the row's own lock: ``ON CONFLICT ... DO UPDATE ... WHERE`` says the rule of
-  ``history.settle`` in SQL, and one conformance suite holds that they agree.
+  ``model.settle`` in SQL, and one conformance suite tests both.
 * The rows travel as one JSON text, which both sides handle faster than arrays of values.
 * Identities are locked in their order, so that two replicas rarely meet in a deadlock; if they do, it is Busy.
 * The session sets what durability and time limits we need. It must be a session: with PgBouncer in its
   transaction mode prepared statements and settings would be lost.
 """
 
-# ruff: noqa: S608 - the statements are put together of names of ours; values travel apart
+# ruff: noqa: S608 - the statements hold names of ours only; values are parameters
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -25,26 +25,26 @@ from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger import migrations as schema
 from arsenal_fast.ledger import postgres_errors
 from arsenal_fast.ledger.errors import Busy, Refused, Unfit
-from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRow, Past, RevocationRow, stands
+from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRecord, LedgerRow, RevocationRow, stands
 from arsenal_fast.ledger.store import (
     EVENT_COLUMNS,
     LIVES_RETENTION,
     PRUNE_ROWS,
     Answer,
+    AuditRead,
     Item,
     Lives,
-    Reading,
     audit_query,
     event_of,
     page_of,
     revoked_id,
 )
 
-_UNKNOWN: Final = Past(None, 0)
+_UNKNOWN: Final = LedgerRecord(None, 0)
 _LOCK: Final = 0x41F_1ED6E4  # of the migrations, among PostgreSQL's advisory locks: any number of our own
 
 CONNECT_SECONDS: Final = 2  # the least that libpq takes
-ROUNDS: Final = 3  # of asking again for a life that somebody changed between two statements
+ROUNDS: Final = 3  # of tries for a life that another session changed between two statements
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -52,7 +52,7 @@ _SESSION: Final = b"""
 SET synchronous_commit = on; SET statement_timeout = '5s'; SET lock_timeout = '1s';
 SET idle_in_transaction_session_timeout = '10s'; SET client_min_messages = warning; SET jit = off
 """
-_READ_LIMIT: Final = b"SET statement_timeout = '500ms'"  # look-ups wait behind a question that takes longer
+_READ_LIMIT: Final = b"SET statement_timeout = '500ms'"  # look-ups wait behind a slower query
 
 _S: Final = schema.POSTGRES_SCHEMA
 _COLUMNS: Final = ", ".join(EVENT_COLUMNS)
@@ -69,7 +69,7 @@ AND lives.generated >= coalesce((
 
 def _lives_statement(late: bool) -> bytes:
     kept = "false" if late else _STANDS
-    # Of a life that is older than what is known, the event may be there already: its write was repeated.
+    # The event of a life older than the known one may be there already, since its write was repeated.
     unknown = f"""NOT EXISTS (
         SELECT 1 FROM {_S}.events e
         WHERE e.run = i.run AND e.prefix = i.prefix AND e.at = i.generated
@@ -149,10 +149,10 @@ _PRUNE_EPOCHS: Final = f"DELETE FROM {_S}.epochs WHERE issued_before < %s".encod
 
 
 class PostgresStore:
-    """The ``Store`` over one connection; belongs to the thread that made it."""
+    """The ``Store`` over one PostgreSQL connection; belongs to the thread that made it."""
 
     def __init__(self, url: str, *, reader: bool = False) -> None:
-        """Connect and bring the schema up to date. ``reader``: questions are cut off early."""
+        """Connect and bring the schema up to date. ``reader``: queries get a short time limit."""
         with translated():
             self._connection: Connection = connect(url)
             try:
@@ -166,7 +166,7 @@ class PostgresStore:
 
     @property
     def connection(self) -> Connection:
-        """For maintenance."""
+        """The connection itself, for maintenance commands."""
         return self._connection
 
     def ping(self) -> None:
@@ -187,7 +187,7 @@ class PostgresStore:
                     settled = [answer for run in runs for answer in self._run(run)]
         return _gathered(items, settled)
 
-    def find(self, ids: Sequence[str]) -> list[Past | None]:
+    def find(self, ids: Sequence[str]) -> list[LedgerRecord | None]:
         with translated():
             known = self._known(ids)
         return [known.get(each) for each in ids]
@@ -235,12 +235,12 @@ class PostgresStore:
         assert row is not None
         return row[0], row[1]
 
-    def _run(self, run: "_Run | RevocationRow | Reading") -> list[Any]:
+    def _run(self, run: "_Run | RevocationRow | AuditRead") -> list[Any]:
         execute = self._connection.execute
         if isinstance(run, _Run):
             return self._lives(run)
         execute(_EVENT, event_of(run))
-        if isinstance(run, Reading):
+        if isinstance(run, AuditRead):
             return [0]
         if run.kind == "revoked":
             row = execute(_RAISE_FLOOR, (revoked_id(run), run.issued_before - 1)).fetchone()
@@ -266,7 +266,7 @@ class PostgresStore:
         raise Busy("An identity was changed by others again and again.")
 
     def _standing(self, rows: Sequence[LedgerRow]) -> dict[str, Life]:
-        """The held life of each row's identity, unless it has changed since it was kept and stands no more."""
+        """Return the held life of each row's identity, unless it has changed meanwhile and no longer stands."""
         known, epochs = self._known([row.id for row in rows]), self._epochs()
         standing = {}
         for row in rows:
@@ -277,10 +277,10 @@ class PostgresStore:
                 standing[row.id] = held.life
         return standing
 
-    def _known(self, ids: Sequence[str]) -> dict[str, Past]:
+    def _known(self, ids: Sequence[str]) -> dict[str, LedgerRecord]:
         rows = self._connection.execute(_FIND, (list(ids),)).fetchall()
         return {
-            identity: Past(Life(generated, expires) if generated else None, floor)
+            identity: LedgerRecord(Life(generated, expires) if generated else None, floor)
             for identity, generated, expires, floor in rows
         }
 
@@ -289,7 +289,7 @@ class PostgresStore:
 
 
 class _Run:
-    """Rows that one statement can take: of one kind, no identity twice, in their order."""
+    """Rows for one statement: of one kind, no identity twice, in their order."""
 
     __slots__ = ("late", "rows")
 
@@ -298,7 +298,7 @@ class _Run:
         self.rows: dict[str, LedgerRow] = {}
 
 
-def _runs(items: Sequence[Item]) -> Iterator["_Run | RevocationRow | Reading"]:
+def _runs(items: Sequence[Item]) -> Iterator["_Run | RevocationRow | AuditRead"]:
     run: _Run | None = None
     for item in items:
         if not isinstance(item, Lives):
@@ -319,7 +319,7 @@ def _runs(items: Sequence[Item]) -> Iterator["_Run | RevocationRow | Reading"]:
 
 
 def _gathered(items: Sequence[Item], settled: Sequence[Any]) -> list[Answer]:
-    """The answers of the runs, dealt out to the items."""
+    """Return the answer of each item from the answers of the runs."""
     answers: list[Answer] = []
     start = 0
     for item in items:
@@ -346,7 +346,7 @@ def _without_nul(value: str | int | None) -> str | int | None:
 
 
 def connect(url: str) -> Connection:
-    """A connection that notices within seconds when the other side is gone."""
+    """Open a connection that detects a dead server within seconds."""
     return psycopg.connect(
         url,
         autocommit=True,
@@ -361,7 +361,7 @@ def connect(url: str) -> Connection:
 
 
 def migrate(connection: Connection) -> None:
-    """Bring the schema up to date, once for all processes of all replicas; Unfit where that can't be."""
+    """Bring the schema up to date, once for all processes of all replicas; Unfit where that is not possible."""
     if not left_to_migrate(connection):
         return
     with connection.transaction():
@@ -375,7 +375,7 @@ def migrate(connection: Connection) -> None:
 
 
 def left_to_migrate(connection: Connection) -> list[tuple[int, str]]:
-    """The steps that are left; Unfit for a ledger of a newer program."""
+    """Return the migrations that are left; Unfit for a ledger of a newer program."""
     table = connection.execute(b"SELECT to_regclass(%s)", (f"{_S}.meta",)).fetchone()
     if table is None or table[0] is None:
         return schema.steps(schema.POSTGRES, 0)
@@ -387,7 +387,7 @@ def left_to_migrate(connection: Connection) -> list[tuple[int, str]]:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Whatever psycopg raises, as a StoreError."""
+    """Raise errors of psycopg as StoreError."""
     try:
         yield
     except (errors.DataError, orjson.JSONEncodeError, UnicodeEncodeError) as error:

@@ -1,6 +1,6 @@
-"""Why PostgreSQL can't be used, in one sentence for people: the log, the health answer, doctor.
+"""Explains in one sentence why PostgreSQL can't be used: for the log, the health response, doctor.
 
-libpq's own text names host, user and database, and what else a future one may: it is looked into, never shown.
+libpq's own text names host, user and database, perhaps more in future: it is searched, never shown.
 """
 
 import re
@@ -11,7 +11,7 @@ from psycopg import errors
 
 from arsenal_fast.ledger.errors import StoreError, Unavailable, Unfit
 
-# The first that is found counts: what is special stands above what is general.
+# The first match counts, so special cases stand above general ones.
 _SENTENCES: Final = (
     ("failed to resolve host", "The name of PostgreSQL's host is not known."),
     ("could not translate host name", "The name of PostgreSQL's host is not known."),

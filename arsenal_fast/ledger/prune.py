@@ -1,12 +1,12 @@
-"""What the command line does with a ledger, while the service is writing it or not: blocking, without threads.
+"""The ledger commands of the command line: blocking calls without threads, also while the service runs.
 
-Each takes the DATABASE_URL. ValueError with one sentence for a bad one (``none`` included), LedgerError with one
+Each takes the DATABASE_URL. Raises ValueError with one sentence for a bad one (``none`` included), LedgerError with one
 sentence for everything else that goes wrong.
 """
 
 import time
 
-from arsenal_fast.ledger.admin import BUSY_PATIENCE, LedgerError, Progress, address_of, open_store, told
+from arsenal_fast.ledger.admin import BUSY_PATIENCE, LedgerError, Progress, address_of, as_ledger_error, open_store
 from arsenal_fast.ledger.backup import backup, restore
 from arsenal_fast.ledger.errors import Busy
 from arsenal_fast.ledger.export import export
@@ -16,10 +16,10 @@ __all__ = ["LedgerError", "Progress", "Report", "backup", "export", "prune", "re
 
 
 def prune(url: str, before: int, progress: Progress | None = None) -> int:
-    """Delete what was over before that moment (ms, not in the future), step by step; gives the number of rows."""
+    """Delete events and lives from before that moment (ms, not in the future) in steps; returns the number of rows."""
     where = address_of(url)
     deleted = 0
-    with told(), open_store(where) as store:
+    with as_ledger_error(), open_store(where) as store:
         steps = store.pruning(before)
         deadline = time.monotonic() + BUSY_PATIENCE
         while True:

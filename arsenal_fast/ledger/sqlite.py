@@ -5,14 +5,13 @@
 * ``synchronous=FULL``: a commit is on the disk, not only with the kernel. ``kill -9`` would need no more than
   NORMAL, a power cut does; group commit pays for it once per group (figures:
   docs/decisions/0008-ledger-writer-thread.md).
-* A group crosses into SQLite a few times, not once per row: each crossing gives up the interpreter's lock,
-  and a busy event loop would take its time to hand it back. Hence statements with many rows of values,
-  and answers folded into one JSON text.
-* A writer looks for its turn every POLL seconds, and not as SQLite does it: see ``_begin``.
-* The file is looked at before each commit: rows never go into one that was replaced or unlinked.
+* A group makes a few calls into SQLite, not one per row: each call releases the interpreter's lock, and a busy
+  event loop delays getting it back. Hence statements with many rows of values, and results in one JSON text.
+* A writer tries for the lock every POLL seconds, and not as SQLite does it: see ``_begin``.
+* The file is checked before each commit: rows never go into one that was replaced or unlinked.
 """
 
-# ruff: noqa: S608 - the statements are put together of names of ours; values travel apart
+# ruff: noqa: S608 - the statements hold names of ours only; values are parameters
 
 import os
 import sqlite3
@@ -30,7 +29,7 @@ from arsenal_fast.identity.revocation import EVERYTHING
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger import migrations as schema
 from arsenal_fast.ledger.errors import Busy, Refused, StoreError, Unavailable, Unfit
-from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRow, Past, RevocationRow, settle
+from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRecord, LedgerRow, RevocationRow, settle
 from arsenal_fast.ledger.store import (
     EVENT_COLUMNS,
     LIVES_RETENTION,
@@ -45,17 +44,17 @@ from arsenal_fast.ledger.store import (
     revoked_id,
 )
 
-BUSY_MS: Final = 50  # the wait for another process's lock; what takes longer is tried again by our thread
+BUSY_MS: Final = 50  # the wait for another process's lock; after it our thread tries again
 POLL: Final = 0.0005  # seconds between two tries of a writer, see _begin
 CHECKPOINT_PAGES: Final = 4_000  # 16 MB of WAL between two checkpoints: each copies a page once, however often written
 WAL_LIMIT: Final = 64 << 20  # octets that an emptied WAL may keep on the disk
-AUDIT_SECONDS: Final = 0.5  # a question that takes longer is given up: look-ups wait behind it
+AUDIT_SECONDS: Final = 0.5  # the time limit of an audit query: look-ups wait behind it
 MODE: Final = 0o640  # of a new file: clients' addresses are in it
 
 # Rows of one statement: each size is prepared once, and any number is a sum of a few of them.
 SIZES: Final = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 
-_NO_LIFE: Final = (0, 0)  # Past without a life
+_NO_LIFE: Final = (0, 0)  # LedgerRecord without a life
 _PLACE: Final = f"({', '.join('?' * len(EVENT_COLUMNS))})"
 _INSERT_EVENTS: Final = f"INSERT INTO events ({', '.join(EVENT_COLUMNS)}) VALUES "
 _REPLACE_LIVES: Final = "REPLACE INTO lives (id, generated, expires, floor) VALUES "
@@ -77,7 +76,7 @@ _OLDEST: Final = (
 
 
 class SqliteStore:
-    """The ``Store`` over one connection; belongs to the thread that made it."""
+    """The ``Store`` over one SQLite connection; belongs to the thread that made it."""
 
     def __init__(self, path: str, *, durable: bool = True, writer: bool = False) -> None:
         """Open the file, make it if need be, and bring its schema up to date.
@@ -100,7 +99,7 @@ class SqliteStore:
     def _prepare(self, durable: bool) -> None:
         execute = self._connection.execute
         execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-        left_to_migrate(self._connection)  # before anything of a file is touched that isn't ours
+        left_to_migrate(self._connection)  # before anything is changed in a file that isn't ours
         if execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
             raise Unavailable("The file system of the ledger can't hold SQLite's write-ahead log.")
         execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
@@ -110,7 +109,7 @@ class SqliteStore:
 
     @property
     def connection(self) -> sqlite3.Connection:
-        """For maintenance."""
+        """The connection itself, for maintenance commands."""
         return self._connection
 
     def ping(self) -> None:
@@ -128,7 +127,7 @@ class SqliteStore:
             with self._transaction():
                 return _Group(self._connection, self._known).write(items)
 
-    def find(self, ids: Sequence[str]) -> list[Past | None]:
+    def find(self, ids: Sequence[str]) -> list[LedgerRecord | None]:
         with _translated():
             self._same_file()
             known = self._known(ids)
@@ -146,7 +145,7 @@ class SqliteStore:
             self._same_file()
             (text,) = self._connection.execute(folded, values).fetchone()
         rows = orjson.loads(text)
-        rows.sort(key=lambda row: (row[2], row[0]), reverse=True)  # an aggregate promises no order
+        rows.sort(key=lambda row: (row[2], row[0]), reverse=True)  # the result of an aggregate has no order
         return page_of(rows, query.limit)
 
     def pruning(self, before: int) -> Iterator[int]:
@@ -188,7 +187,7 @@ class SqliteStore:
                 execute("DELETE FROM events WHERE seq <= ?", (end,))
         return count, newest or 0
 
-    def _known(self, ids: Sequence[str]) -> dict[str, Past]:
+    def _known(self, ids: Sequence[str]) -> dict[str, LedgerRecord]:
         known = {}
         largest = SIZES[0]
         for start in range(0, len(ids), largest):
@@ -198,7 +197,7 @@ class SqliteStore:
             (text,) = self._connection.execute(_select_lives(size), chunk).fetchone()
             if text != "[]":
                 for identity, generated, expires, floor in orjson.loads(text):
-                    known[identity] = Past(Life(generated, expires) if generated else None, floor)
+                    known[identity] = LedgerRecord(Life(generated, expires) if generated else None, floor)
         return known
 
     def _same_file(self) -> None:
@@ -220,15 +219,15 @@ class SqliteStore:
             yield
             connection.execute("COMMIT")
         except BaseException:
-            if connection.in_transaction:  # a full disk has ended it already
+            if connection.in_transaction:  # after a full disk it has ended already
                 connection.execute("ROLLBACK")
             raise
 
     def _begin(self) -> None:
         """Take the file's lock for writing; raises within BUSY_MS where another process keeps it.
 
-        SQLite's own wait looks ever more rarely, in the end every 50 ms. Another process, whose commits follow
-        each other with hardly a gap, is then always ahead, and this one starves for as long as both are busy.
+        SQLite's own wait tries ever more rarely, in the end every 50 ms. Against another process whose commits follow
+        each other with hardly a gap this one would starve for as long as both are busy.
         """
         deadline = time.monotonic() + BUSY_MS / 1000
         while True:
@@ -253,13 +252,15 @@ class SqliteStore:
 
 
 class _Group:
-    """One transaction's work: settles each row in its order, in memory, and writes the sum at its end."""
+    """One transaction: settles the rows in order, in memory, and writes the result at its end."""
 
-    def __init__(self, connection: sqlite3.Connection, known: Callable[[Sequence[str]], dict[str, Past]]) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, known: Callable[[Sequence[str]], dict[str, LedgerRecord]]
+    ) -> None:
         self._execute = connection.execute
         self._find = known
-        self._known: dict[str, Past] = {}
-        self._changed: dict[str, Past] = {}
+        self._known: dict[str, LedgerRecord] = {}
+        self._changed: dict[str, LedgerRecord] = {}
         self._epochs: dict[str, int] = {}
         self._events: list[int | str | None] = []
 
@@ -282,14 +283,14 @@ class _Group:
             generated, expires = life
             held = changed.get(identity) or known.get(identity)
             if held is None:
-                changed[identity] = Past(life, 0)
+                changed[identity] = LedgerRecord(life, 0)
             else:
                 settled = settle(held, self._epoch(prefix), life, item.late)
                 answers.append(settled.life)
                 if not settled.event:
                     continue
-                if settled.past != held:
-                    changed[identity] = settled.past
+                if settled.record != held:
+                    changed[identity] = settled.record
                 elif self._is_written(row):
                     continue
             if held is None:
@@ -313,8 +314,8 @@ class _Group:
         return int(issued_before)
 
     def _raise_floor(self, identity: str, floor: int) -> int:
-        held = self._changed.get(identity) or self._known.get(identity) or Past(None, 0)
-        self._changed[identity] = Past(held.life, max(held.floor, floor))
+        held = self._changed.get(identity) or self._known.get(identity) or LedgerRecord(None, 0)
+        self._changed[identity] = LedgerRecord(held.life, max(held.floor, floor))
         return self._changed[identity].floor
 
     def _epoch(self, prefix: str) -> int:
@@ -325,7 +326,7 @@ class _Group:
         return epoch
 
     def _is_written(self, row: LedgerRow) -> bool:
-        """Whether the event of an older life is there already: its write was repeated."""
+        """Whether the event of an older life is there already, since its write was repeated."""
         prefix, run, domain, version = split(row.id)
         generated = row.life.generated
         values = (run, prefix, generated, domain, version, generated)
@@ -338,7 +339,7 @@ class _Group:
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the schema up to date, once for all processes; Unfit where that can't be."""
+    """Bring the schema up to date, once for all processes; Unfit where that is not possible."""
     if not left_to_migrate(connection):
         return
     connection.execute("BEGIN IMMEDIATE")
@@ -355,7 +356,7 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 def left_to_migrate(connection: sqlite3.Connection) -> list[tuple[int, str]]:
-    """The steps that are left; Unfit for a file that is no ledger, or one of a newer program."""
+    """Return the migrations that are left; Unfit for a file that is no ledger, or one of a newer program."""
     return schema.steps(schema.SQLITE, _version(connection))
 
 
@@ -384,7 +385,7 @@ def _ids(items: Sequence[Item]) -> list[str]:
 def _insert(
     execute: Callable[..., object], start: str, place: str, width: int, values: Sequence[int | str | None]
 ) -> None:
-    """All rows (``width`` values each, one after the other), in as few statements as the SIZES allow."""
+    """Insert all rows (``width`` values each, flattened) in as few statements as SIZES allows."""
     done, rows = 0, len(values) // width
     for size in SIZES:
         while rows - done >= size:
@@ -404,13 +405,13 @@ def _select_lives(size: int) -> str:
 
 
 def _indexed(query: AuditQuery) -> str:
-    # Without statistics SQLite would at times take the index of the prefix, and pass over all its other runs.
+    # Without statistics SQLite would at times use the index of the prefix, and read the rows of all its other runs.
     column = "run" if query.run is not None else "prefix" if query.prefix is not None else "at"
     return f"events INDEXED BY events_{column}"
 
 
 def make_file(path: str) -> None:
-    """Make the file and its directory where they are missing; a new file is not for everybody to read."""
+    """Make the file and its directory where they are missing; a new file has MODE."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE))
 
@@ -436,7 +437,7 @@ _OF_THE_ROW: Final = (sqlite3.DataError, sqlite3.InterfaceError, sqlite3.Program
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Whatever SQLite and the file system raise, as a StoreError."""
+    """Raise errors of SQLite and the file system as StoreError."""
     try:
         yield
     except (UnicodeEncodeError, OverflowError) as error:

@@ -1,11 +1,11 @@
-"""What a database must be able to do to be a ledger; ``sqlite`` and ``postgres`` match it by structure.
+"""The protocol of a ledger database, which ``sqlite`` and ``postgres`` implement.
 
-Plain blocking calls on one connection, for one thread. Each may raise a ``faults.StoreError``: after Busy or
+Blocking calls on one connection, for one thread. Each may raise an ``errors.StoreError``: after Busy or
 Refused the store can be used again, after anything else it is closed and a new one opened. A write that raised
-may be repeated: what was written after all is not written twice.
+may be repeated: rows that were written in spite of the error are not written twice.
 """
 
-# ruff: noqa: S608 - the statements are put together of names of ours; values travel apart
+# ruff: noqa: S608 - the statements hold names of ours only; values are parameters
 
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
@@ -17,24 +17,24 @@ from arsenal_fast.ledger.model import (
     AuditPage,
     AuditQuery,
     Cursor,
+    LedgerRecord,
     LedgerRow,
-    Past,
     RevocationRow,
 )
 
 LIVES_RETENTION: Final = MAX_TTL * 1000  # ms: a bound can kill no life once the longest one from before it is over
-PRUNE_ROWS: Final = 500  # rows looked at in one transaction: others wait to write no longer than for a group
+PRUNE_ROWS: Final = 500  # rows of one transaction: other writers wait no longer than for a group
 
 
 class Lives(NamedTuple):
-    """Rows of one caller. ``late``: they were handed out already, while the ledger was away."""
+    """Lives of one caller. ``late``: they were handed out already, while the ledger was away."""
 
     rows: Sequence[LedgerRow]
     late: bool = False
 
 
-class Reading(NamedTuple):
-    """Somebody reads the audit."""
+class AuditRead(NamedTuple):
+    """A reading of the audit, which is recorded as an event."""
 
     at: int
     caller: str
@@ -43,9 +43,9 @@ class Reading(NamedTuple):
     run: str | None
 
 
-Item = Lives | RevocationRow | Reading
+Item = Lives | RevocationRow | AuditRead
 Answer = Sequence[Life] | int
-"""Of Lives: the life that holds, for each row. Of a revocation: the issued_before in force. Of a reading: 0."""
+"""For Lives: the life that holds, for each row. For a revocation: the issued_before in force. For a reading: 0."""
 
 
 class Store(Protocol):
@@ -57,14 +57,14 @@ class Store(Protocol):
     def write(self, items: Sequence[Item]) -> list[Answer]:
         """Write all items in their order, in one commit, durably."""
 
-    def find(self, ids: Sequence[str]) -> list[Past | None]:
+    def find(self, ids: Sequence[str]) -> list[LedgerRecord | None]:
         """Look each id up; None where nothing is known."""
 
     def epochs(self) -> dict[str, int]:
-        """``issued_before`` of each prefix that has one, and of EVERYTHING."""
+        """Return ``issued_before`` of each prefix that has one, and of EVERYTHING."""
 
     def audit(self, query: AuditQuery) -> AuditPage:
-        """One page of events, newest first."""
+        """Return one page of events, newest first."""
 
     def pruning(self, before: int) -> Iterator[int]:
         """Delete events before that moment, and what is known of identities that were over by the oldest event left.
@@ -80,7 +80,7 @@ class Store(Protocol):
         """
 
     def close(self) -> None:
-        """Give the connection back; never raises."""
+        """Close the connection; never raises."""
 
 
 EVENT_COLUMNS: Final = (
@@ -105,9 +105,9 @@ Event = tuple[
 ]
 
 
-def event_of(item: RevocationRow | Reading) -> Event:
-    """The event that an item other than Lives is."""
-    if isinstance(item, Reading):
+def event_of(item: RevocationRow | AuditRead) -> Event:
+    """Return the columns of the event of a revocation or reading."""
+    if isinstance(item, AuditRead):
         return (
             *(AUDIT_READ, item.at, item.prefix, item.run, None, None),
             *(None, None, None, None, item.caller, item.request_id),
@@ -119,12 +119,12 @@ def event_of(item: RevocationRow | Reading) -> Event:
 
 
 def revoked_id(item: RevocationRow) -> str:
-    """The identity that the row is of; only for kind ``revoked``."""
+    """Return the id of a revoked identity; only for kind ``revoked``."""
     return f"{item.prefix}-{item.run}@{item.domain}/{item.version}:id"
 
 
 def audit_query(query: AuditQuery, table: str, mark: str) -> tuple[str, list[int | str]]:
-    """The statement of one page and one row more, and its values; ``mark`` stands for a value."""
+    """Return the statement for one page and one row more, and its values; ``mark`` is the placeholder."""
     columns = (
         ("prefix = ", query.prefix),
         ("run = ", query.run),
@@ -143,7 +143,7 @@ def audit_query(query: AuditQuery, table: str, mark: str) -> tuple[str, list[int
 
 
 def page_of(rows: Sequence[tuple[object, ...]], limit: int) -> AuditPage:
-    """The page that the rows of ``audit_query`` are."""
+    """Return the page made of the rows of ``audit_query``."""
     events = [AuditEvent._make(row) for row in rows[:limit]]
     more = len(rows) > limit
     return AuditPage(events, Cursor(events[-1].at, events[-1].seq) if more else None)

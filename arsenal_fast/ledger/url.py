@@ -1,4 +1,4 @@
-"""Where the ledger is: the strict reading of DATABASE_URL.
+"""Parses DATABASE_URL, strictly.
 
 ::
 
@@ -26,25 +26,25 @@ _PORTS = re.compile(r"(?:[0-9]{1,5})?")
 
 @dataclass(frozen=True, slots=True)
 class SqliteAddress:
-    """The path of the file, relative to the working directory or absolute."""
+    """A ledger in SQLite: the path of the file, relative to the working directory or absolute."""
 
     path: str
 
 
 @dataclass(frozen=True, slots=True)
 class PostgresAddress:
-    """``url`` is for libpq alone; ``host`` and ``database`` may be shown."""
+    """A ledger in PostgreSQL. ``url`` is for libpq only; ``host`` and ``database`` may be shown."""
 
     host: str
     database: str
     url: str = field(repr=False)
 
 
-Address = SqliteAddress | PostgresAddress
+LedgerAddress = SqliteAddress | PostgresAddress
 
 
-def parse_url(url: str) -> Address | None:
-    """The address that a URL names, None for ``none``; ValueError with one sentence that shows nothing of the URL."""
+def parse_url(url: str) -> LedgerAddress | None:
+    """Return the address in a URL, None for ``none``; ValueError with one sentence that shows nothing of the URL."""
     if url == NONE:
         return None
     if url.startswith("sqlite:"):
@@ -93,7 +93,7 @@ def _postgres(url: str) -> PostgresAddress:
 
 
 def _unknown_parameters(query: str) -> str:
-    """Return the names of those that libpq would refuse, as they may be shown; empty where there are none."""
+    """Return the names of parameters that libpq would refuse, escaped for a message."""
     given = parse_qsl(query, keep_blank_values=True)
     if not given or find_spec("psycopg") is None:  # without it there is no ledger in PostgreSQL, as ``backend`` says
         return ""

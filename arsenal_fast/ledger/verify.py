@@ -1,4 +1,4 @@
-"""Whether a ledger is whole, and its tables agree with each other: one table of checks for both databases."""
+"""Checks that a ledger is whole and its tables agree: one table of checks for both databases."""
 
 # ruff: noqa: S608 - the statements hold names and constants of ours, no value
 
@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import Final, NamedTuple
 
 from arsenal_fast.ledger import migrations as schema
-from arsenal_fast.ledger.admin import address_of, existing, plain_postgres, read_only, told
+from arsenal_fast.ledger.admin import address_of, as_ledger_error, existing, plain_postgres, read_only
 from arsenal_fast.ledger.migrations import POSTGRES_SCHEMA
 from arsenal_fast.ledger.model import KINDS
 from arsenal_fast.ledger.store import LIVES_RETENTION
@@ -15,7 +15,7 @@ from arsenal_fast.ledger.url import PostgresAddress
 
 
 class Report(NamedTuple):
-    """What ``verify`` has found; the ledger is sound if there are no faults."""
+    """The findings of ``verify``; the ledger is sound if there are no faults."""
 
     version: int
     events: int
@@ -75,9 +75,9 @@ _BOUND_CHECKS: Final = (
 
 
 def verify(url: str) -> Report:
-    """Whether the database is whole, and its tables agree with each other; changes nothing."""
+    """Check that the database is whole and its tables agree; changes nothing."""
     where = address_of(url)
-    with told():
+    with as_ledger_error():
         if isinstance(where, PostgresAddress):
             return _verify_postgres(where)
         return verify_sqlite(existing(where))
@@ -86,7 +86,7 @@ def verify(url: str) -> Report:
 def verify_sqlite(path: str) -> Report:
     """``verify`` for a file, be it a ledger in use or a backup."""
     with closing(read_only(path)) as connection:
-        connection.execute("BEGIN")  # one moment, whoever writes meanwhile
+        connection.execute("BEGIN")  # one snapshot, also while others write
         integrity = [text for (text,) in connection.execute("PRAGMA integrity_check(10)")]
         faults = [] if integrity == ["ok"] else [f"SQLite says: {text}" for text in integrity]
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}

@@ -1,14 +1,14 @@
-"""A thread with a store: it takes what waits, serves it as one group, and posts the outcome to the event loop.
+"""A thread with a database connection: it serves waiting entries in groups and posts results to the event loop.
 
 The queue is a deque, whose ends are safe to use from both sides without a lock. There is one lock, that of the
-condition on which a thread without work waits; nobody calls anything while holding it, and the event loop never
-waits for a thread. So nothing can deadlock. Nor is a wake-up lost: the thread says that it is idle and then looks
-at the queue, the others put something in and then look whether it is idle. A thread wakes for work, for the end,
-and every PING seconds to see whether the database is still there.
+condition on which an idle thread waits; no code calls out while it holds the lock, and the event loop never waits
+for a thread. So nothing can deadlock. Nor is a wake-up lost: the thread sets ``_idle`` before it reads the queue, and
+the others append to the queue before they read ``_idle``. A thread wakes for work, for the end, and every PING
+seconds to check the database.
 
-The groups make themselves: what arrives during one commit is the next one's group. Commits begin at least
+What arrives during one commit is the next group. Commits begin at least
 ``gap`` seconds apart, so that a commit's fixed cost is shared by many rows even where commits are quick; the
-first row after a pause does not wait for company.
+first row after a pause is written at once.
 """
 
 import threading
@@ -27,69 +27,69 @@ LAST_DELAY: Final = 0.5  # seconds: the ledger is used again within this time of
 
 
 class Entry:
-    """One piece of work, its caller's callback and deadline. ``told``: the caller has had its answer, if only None.
+    """One piece of work, its caller's callback and deadline. ``answered``: ``done`` was called, if only with None.
 
-    ``work`` and ``told`` are written on the event loop alone; ``late`` by the thread, as ``work`` was when it was done.
+    Only the event loop writes ``work`` and ``answered``; only the thread writes ``late``, from ``work`` as it found it.
     """
 
-    __slots__ = ("deadline", "done", "late", "rows", "told", "work")
+    __slots__ = ("answered", "deadline", "done", "late", "rows", "work")
 
     def __init__(self, work: Any, rows: int, done: Callable[[Any], None], deadline: float) -> None:
         self.work = work
         self.rows = rows
         self.done = done
         self.deadline = deadline
-        self.told = False
+        self.answered = False
         self.late = False
 
 
-class Job(Protocol):
-    """What a thread does with its store."""
+class GroupHandler(Protocol):
+    """Serves the groups of a thread with its store."""
 
     @property
     def keeps(self) -> bool:
-        """Whether a group that failed is tried again until it succeeds (or is told None and forgotten)."""
+        """Whether a group that failed is tried again until it succeeds (or its callers get None)."""
 
     def serve(self, store: Store, group: Sequence[Entry]) -> list[Any]:
         """One answer for each entry; raises StoreError when none was served."""
 
     def rest(self, store: Store) -> None:
-        """Called when nothing has come for ``pause()`` seconds: see whether the store is there."""
+        """Called after ``pause()`` seconds without work: check the store."""
 
     def pause(self) -> float:
         """Seconds to wait for work before ``rest`` is called."""
 
 
-class Listener(Protocol):
-    """Whom the thread tells, on the event loop."""
+class ThreadReports(Protocol):
+    """Receives the reports of the thread, on the event loop."""
 
     def served(self, group: Sequence[Entry], answers: Sequence[Any], left: int) -> None:
-        """The group is done; ``left`` entries wait. An empty group: the store is there."""
+        """The group is done; ``left`` entries wait. An empty group: the store can be used."""
 
     def failed(self, group: Sequence[Entry], fault: StoreError) -> None:
         """The store can't be used now."""
 
     def ended(self) -> None:
-        """The thread has given its store back."""
+        """The thread has closed its store."""
 
 
 class StoreThread:
-    """Everything public may be called by any thread, and returns at once."""
+    """A thread that serves a queue of entries. All public methods are thread-safe and return at once."""
 
     def __init__(
         self,
         name: str,
         *,
         opening: Callable[[], Store],
-        job: Job,
-        listener: Listener,
+        handler: GroupHandler,
+        reports: ThreadReports,
         post: Callable[..., None],
         gap: float = 0.0,
     ) -> None:
         """``post(callback, *arguments)``: run the callback on the event loop."""
         self._opening = opening
-        self._job = job
-        self._listener = listener
+        self._handler = handler
+        self._reports = reports
         self._post = post
         self._gap = gap
         self._queue: deque[Entry] = deque()
@@ -111,7 +111,7 @@ class StoreThread:
             self.nudge()
 
     def nudge(self) -> None:
-        """Wake the thread if it is idle: for work, or to let the job's ``rest`` be called."""
+        """Wake the thread if it is idle: for work, or to let the handler's ``rest`` be called."""
         with self._condition:
             self._condition.notify()
 
@@ -142,11 +142,11 @@ class StoreThread:
             fault = self._try(group)
             if fault is None:
                 delay = FIRST_DELAY
-                group = self._take(self._job.pause())
+                group = self._take(self._handler.pause())
                 continue
-            self._post(self._listener.failed, group, fault)
+            self._post(self._reports.failed, group, fault)
             self._drop_store(fault)
-            if not self._job.keeps:
+            if not self._handler.keeps:
                 group = []
             if not group and self._ends():
                 break
@@ -154,14 +154,14 @@ class StoreThread:
             delay = min(delay * 2, LAST_DELAY)
         if self._store is not None:
             self._store.close()
-        self._post(self._listener.ended)
+        self._post(self._reports.ended)
 
     def _try(self, group: Sequence[Entry]) -> StoreError | None:
         used = self._store is not None
         fault = self._attempt(group)
         if fault is None or not used or isinstance(fault, Busy):
             return fault
-        # Perhaps only the connection had gone, while nobody looked: nobody needs to know of that.
+        # Perhaps only the idle connection was closed: try once with a new one before reporting a fault.
         self._drop_store(fault)
         return self._attempt(group)
 
@@ -170,16 +170,16 @@ class StoreThread:
             if self._store is None:
                 self._store = self._opening()
             if group:
-                answers = self._job.serve(self._store, group)
+                answers = self._handler.serve(self._store, group)
             else:
-                self._job.rest(self._store)
+                self._handler.rest(self._store)
                 answers = []
         except StoreError as fault:
             return fault
         except Exception as error:
-            # A fault of ours. Without its thread the ledger would be silent; like this it says that it is ill.
+            # A fault of ours: report it, since an exception would end the thread and stop the ledger silently.
             return Unavailable(f"The ledger has failed in a way that nobody foresaw ({type(error).__name__}).")
-        self._post(self._listener.served, group, answers, len(self._queue))
+        self._post(self._reports.served, group, answers, len(self._queue))
         return None
 
     def _drop_store(self, fault: StoreError) -> None:

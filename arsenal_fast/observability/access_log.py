@@ -1,4 +1,4 @@
-"""The access log: a line for an answered request, made here and written by ``log_writer``.
+"""The access log: formats a line for each response, which ``log_writer`` writes.
 
 ACCESS_LOG decides which requests have one. The rules of this file:
 
@@ -24,7 +24,7 @@ MAX_SUBJECT: Final = 128  # characters of a service token's subject, which we mi
 
 
 class AccessLog:
-    """The port of the same name (``service.ports``); belongs to the event loop's thread."""
+    """The access log of one worker; belongs to the event loop's thread."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class AccessLog:
         self._clock = clock
 
     def __call__(self, request: Request, client: str, status: int, seconds: float) -> None:
-        """Log the answer to a request, if it is wanted."""
+        """Log a response, if the setting includes it."""
         if status < self._least:
             return
         method = request.method
@@ -59,12 +59,12 @@ class AccessLog:
         if request.fields.request_id is not None:
             fields["http.request.id"] = _text(request.fields.request_id[:MAX_REQUEST_ID])
         if (trace := trace_context(request.fields.traceparent)) is not None:
-            # We make no span of our own: the one that the line belongs to is the caller's request to us.
+            # We make no span of our own: the line belongs to the caller's span.
             fields["trace.id"], fields["span.id"] = trace
         self._put(self._line(message, fields))
 
     def close(self) -> None:
-        """Say how many lines were left out of late."""
+        """Log how many lines were left out since the last summary."""
         if self._repeats is not None:
             self._tell(self._repeats, float("inf"))
 
@@ -85,7 +85,7 @@ class AccessLog:
 
 
 def _client(key: str) -> dict[str, object]:
-    """Whom the request was charged to (``limiting.client``), under the name that ECS has for it."""
+    """Return the charged client under its ECS name."""
     if key.startswith("sub:"):
         return {"client.user.id": key.removeprefix("sub:")[:MAX_SUBJECT]}
     if "/" in key or not (key[:1].isdigit() or ":" in key):  # an IPv6 network, or no address at all
@@ -93,5 +93,5 @@ def _client(key: str) -> dict[str, object]:
     return {"client.address": key, "client.ip": key}
 
 
-def _text(octets: bytes) -> str:
-    return octets.decode("utf-8", "backslashreplace")
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""The counts as Prometheus reads them: collectors of aioprometheus, filled at a scrape, written as text.
+"""The Prometheus exposition: collectors of aioprometheus, filled at a scrape, written as text.
 
 The rules of this file:
 
@@ -30,7 +30,7 @@ OPENMETRICS: Final = b"application/openmetrics-text; version=1.0.0; charset=utf-
 HEALTH: Final = ("healthy", "degraded", "unhealthy")
 
 SEEDED: Final = tuple((method, status) for method in ("GET", "POST") for status in ("200", "5xx"))
-"""Requests that are shown before the first has come: `rate()` does not see the step from nothing to one."""
+"""Series that are exposed with 0 before the first request: `rate()` does not see a step from absent to one."""
 
 CLASSES: Final = ("2xx", "3xx", "4xx", "5xx")
 
@@ -50,7 +50,7 @@ def family(name: str) -> str:
 
 
 def wanted(accept: bytes) -> bytes:
-    """Return the content type that ``accept`` wants more; text 0.0.4 if it wants both alike."""
+    """Return the content type that ``accept`` prefers; text 0.0.4 for equal quality."""
     openmetrics = quality(accept, "application/openmetrics-text", "1.0.0")
     return OPENMETRICS if openmetrics > quality(accept, "text/plain", "0.0.4") else TEXT
 
@@ -175,7 +175,7 @@ def _process(registry: Registry, total: Metrics, workers: int) -> None:
     for generation, count in enumerate(runs):
         collections.set({"generation": str(generation)}, count)
     if not total.process_started:
-        return  # nobody told: 0 would be a figure
+        return  # unknown: 0 would be a figure
     for name, text, value in (
         ("process_resident_memory_bytes", "Resident memory of the workers in bytes.", total.process_resident_bytes),
         ("process_open_fds", "Open file descriptors of the workers.", total.process_open_descriptors),
@@ -189,7 +189,7 @@ def _process(registry: Registry, total: Metrics, workers: int) -> None:
 
 
 def _api_requests(total: Metrics) -> dict[str, int]:
-    """Return what the service level is about: neither probes nor pages. Each class is there from the start."""
+    """Return the requests of the service level: neither probes nor pages. Each class exists from the start."""
     counts = dict.fromkeys(CLASSES, 0)
     for (route, _, status), series in total.series.items():
         if route.startswith(_API) or route == "(shed)":
@@ -206,7 +206,7 @@ def _filled(series: Series, bounds: Sequence[float]) -> histogram.Histogram:
 
 
 class _Text(TextFormatter):
-    """aioprometheus' text 0.0.4, quicker where the lines are many: a histogram's labels are joined once."""
+    """aioprometheus' text 0.0.4 for many lines: a histogram's labels are joined once."""
 
     def _format_histogram(self, histogram: MetricTupleType, name: str, const_labels: LabelsType) -> list[str]:
         labels, figures = histogram

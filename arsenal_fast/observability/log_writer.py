@@ -21,23 +21,23 @@ from threading import Event, RLock, Thread
 from typing import Final
 
 MAX_LINES: Final = 10_000
-"""Lines that wait, some 5 MB: half a second of a worker that logs all of its requests."""
+"""Lines in the queue, some 5 MB: half a second of a worker that logs all of its requests."""
 
 MAX_CHARACTERS: Final = 16 << 20
-"""Characters that wait, for lines with long tracebacks."""
+"""Characters in the queue, for lines with long tracebacks."""
 
 FLUSH_SECONDS: Final = 2.0
-"""What the end of a process waits for its last lines."""
+"""Seconds that the end of a process waits for its last lines."""
 
 _STDERR: Final = 2
 
 
-def to_stderr(octets: bytes) -> None:
-    """Write all of them, for as long as it takes."""
-    while octets:
+def to_stderr(data: bytes) -> None:
+    """Write all data to stderr, however long it takes."""
+    while data:
         try:
-            octets = octets[os.write(_STDERR, octets) :]
-        except BlockingIOError:  # whoever shares the pipe with us has made it non-blocking
+            data = data[os.write(_STDERR, data) :]
+        except BlockingIOError:  # another process that shares the pipe has made it non-blocking
             select.select([], [_STDERR], [])
 
 
@@ -55,7 +55,7 @@ class LogWriter:
         max_characters: int = MAX_CHARACTERS,
     ) -> None:
         self.dropped_line: Callable[[int], str] = "{} log lines left out".format
-        """Makes the line that tells how many were dropped; called in the writing thread."""
+        """Returns the line with the number of dropped lines; called in the writing thread."""
         self.dropped = 0
         """Lines that were not written: no room in the queue, or a write that failed."""
         self._write = write
@@ -64,8 +64,8 @@ class LogWriter:
         self.reset()
 
     def reset(self) -> None:
-        """Forget lines and thread, in a forked child: a lock of the parent's may be taken, its thread is not here."""
-        # Reentrant: a finalizer that logs may run at any instruction of ``put`` itself.
+        """Drop lines and thread in a forked child: the parent's lock may be taken, its thread does not exist."""
+        # Reentrant: a finalizer that logs may run within ``put`` itself.
         self._lock = RLock()
         self._queue: SimpleQueue[str | Event] = SimpleQueue()
         self._thread: Thread | None = None
@@ -73,7 +73,7 @@ class LogWriter:
         self.dropped = self._reported = 0
 
     def put(self, line: str) -> None:
-        """Have the line written, or drop it where too many wait; never waits."""
+        """Queue the line, or drop it if the queue is full; never waits."""
         with self._lock:
             if self._lines >= self._max_lines or self._characters >= self._max_characters:
                 self.dropped += 1
@@ -85,7 +85,7 @@ class LogWriter:
             self._queue.put(line)
 
     def flush(self, timeout: float = FLUSH_SECONDS) -> bool:
-        """Wait until all lines so far are written, ``timeout`` seconds at most; False where some were not."""
+        """Wait until all lines so far are written, ``timeout`` seconds at most; False if some were not."""
         if self._thread is None:
             return True
         written = Event()
@@ -94,7 +94,7 @@ class LogWriter:
 
     def _start(self) -> None:
         thread = Thread(target=self._run, name="log writer", daemon=True)
-        with suppress(RuntimeError):  # no thread can be had now; the next line tries again
+        with suppress(RuntimeError):  # no thread can be started now; the next line tries again
             thread.start()
             self._thread = thread
 
@@ -105,13 +105,13 @@ class LogWriter:
             dropped = self.dropped
             for piece, count in _pieces(lines):
                 self._write_piece(piece, count)
-            if dropped > self._reported and self._write_piece(_octets(self.dropped_line(dropped - self._reported)), 0):
+            if dropped > self._reported and self._write_piece(_encoded(self.dropped_line(dropped - self._reported)), 0):
                 self._reported = dropped
             for event in flushed:
                 event.set()
 
     def _take(self) -> tuple[list[str], list[Event]]:
-        """Wait for something, then take all that is there."""
+        """Wait for lines, then take all of them."""
         taken = [self._queue.get()]
         with suppress(Empty):
             while len(taken) < self._max_lines:
@@ -133,24 +133,24 @@ class LogWriter:
 
 
 def _pieces(lines: Iterable[str]) -> Iterator[tuple[bytes, int]]:
-    """Whole lines, joined to pieces that a pipe takes without tearing them; of each piece the number of lines."""
+    """Yield whole lines joined to pieces that a pipe writes atomically, with the number of lines of each."""
     piece, count = b"", 0
     for line in lines:
-        octets = _octets(line)
-        if piece and len(piece) + len(octets) > select.PIPE_BUF:
+        data = _encoded(line)
+        if piece and len(piece) + len(data) > select.PIPE_BUF:
             yield piece, count
             piece, count = b"", 0
-        piece += octets
+        piece += data
         count += 1
     if piece:
         yield piece, count
 
 
-def _octets(line: str) -> bytes:
+def _encoded(line: str) -> bytes:
     return line.encode("utf-8", "backslashreplace") + b"\n"
 
 
 STDERR: Final = LogWriter()
-"""The one writer of the process: there is one stderr, and one order of its lines."""
+"""The writer of the process: one stderr, one order of lines."""
 
 os.register_at_fork(after_in_child=STDERR.reset)

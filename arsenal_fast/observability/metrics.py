@@ -1,4 +1,4 @@
-"""What is counted, and how the counts of several workers become one.
+"""The metrics of one worker, and their sum over workers.
 
 The rules of this file:
 
@@ -24,7 +24,7 @@ from typing import Annotated, Any, Final, TypeAlias, get_type_hints
 import orjson
 
 BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Upper bounds of the latency histogram, seconds; half a millisecond is where a hit should be."""
+"""Upper bounds of the latency histogram, seconds; a hit should take half a millisecond."""
 
 ROUND_TRIP_BUCKETS: Final = BUCKETS[:9]
 """Upper bounds for the shared store's replies, seconds; the last one is its default time-out."""
@@ -39,12 +39,12 @@ SeriesKey = tuple[str, str, int]
 
 
 class Kind(Enum):
-    """What becomes of a number when snapshots are added up, and when their writer dies."""
+    """How a number is merged over snapshots, and after its writer's death."""
 
     COUNTER = "counter"
-    """Counts up; stays in the sum for ever."""
+    """A counter; stays in the sum for ever."""
     GAUGE = "gauge"
-    """Is so now; leaves the sum with its worker."""
+    """A gauge; leaves the sum with its worker."""
     TIMING = "timing"
     """A histogram of seconds; stays in the sum as a counter does."""
 
@@ -67,7 +67,7 @@ class Series:
 
     @property
     def count(self) -> int:
-        """How many were observed."""
+        """The number of observations."""
         return sum(self.counts)
 
     def plus(self, counts: Iterable[int], nanoseconds: int) -> None:
@@ -85,7 +85,7 @@ def _round_trips() -> Series:
 
 @dataclass(frozen=True, slots=True)
 class ProcessFigures:
-    """What the operating system and the interpreter say of one process; the composition reads them."""
+    """Figures of one process, from operating system and interpreter; the worker reads them."""
 
     cpu_seconds: float = 0.0
     """User and system time together."""
@@ -99,18 +99,18 @@ class ProcessFigures:
 
 
 class Rate:
-    """How fast a total grows, from looks at it: over the last ten seconds, or since the last look before."""
+    """The growth rate of a total, from samples: over the last ten seconds, or since the sample before."""
 
     __slots__ = ("_looks",)
 
     _SPAN: Final = 10.0
-    _STEP: Final = 1.0  # seconds; looks in between are not kept
+    _STEP: Final = 1.0  # seconds; samples in between are not kept
 
     def __init__(self) -> None:
         self._looks: deque[tuple[float, int]] = deque()
 
     def look(self, now: float, total: int) -> float | None:
-        """Return the growth per second; None at the first look. ``now``: monotonic seconds."""
+        """Return the growth per second; None at the first sample. ``now``: monotonic seconds."""
         looks = self._looks
         while len(looks) > 1 and looks[1][0] <= now - self._SPAN:
             looks.popleft()
@@ -206,7 +206,7 @@ class Metrics:
     process_started: float = 0.0
     """The earliest start of a living worker; 0 where none is known."""
     certificate_expires: float = 0.0
-    """When the first of the workers' certificates ends, seconds since the epoch; 0 without TLS."""
+    """The first expiry of the workers' certificates, seconds since the epoch; 0 without TLS."""
     gc_collections_0: Counter = 0
     gc_collections_1: Counter = 0
     gc_collections_2: Counter = 0
@@ -221,17 +221,17 @@ class Metrics:
         default_factory=Series
     )
     request_rate: float | None = None
-    """Answers a second, of late; None where no worker has looked twice."""
+    """Responses a second, recently; None before a worker has two samples."""
 
     series: dict[SeriesKey, Series] = field(default_factory=dict)
     written: float = 0.0
     """Monotonic seconds (of the machine, the same for all workers) at which a snapshot was taken."""
     process: Callable[[], ProcessFigures] = field(default=ProcessFigures, compare=False)
-    """Where this worker's own figures come from."""
+    """The rate of this worker's own total."""
     rate: Rate = field(default_factory=Rate, compare=False)
 
     def observe(self, route: str, method: str, status: int, seconds: float, count: int = 1) -> None:
-        """Count answers and their latency."""
+        """Count responses and their latency."""
         series = self.series.get((route, method, status))
         if series is None:
             series = self.series[route, method, status] = Series()
@@ -239,11 +239,11 @@ class Metrics:
 
     @property
     def answered(self) -> int:
-        """How many requests were answered."""
+        """The number of responses."""
         return sum(series.count for series in self.series.values())
 
     def requests(self) -> dict[tuple[str, str], int]:
-        """Return the answers by (method, status): the exact status below 500, ``5xx`` from 500 on."""
+        """Return the responses by (method, status): the exact status below 500, ``5xx`` from 500 on."""
         found: dict[tuple[str, str], int] = {}
         for (_, method, status), series in self.series.items():
             key = (method, str(status) if status < 500 else "5xx")
@@ -252,7 +252,7 @@ class Metrics:
 
     @property
     def hit_ratio(self) -> float | None:
-        """Look-ups that found a living record, over all; None where there was none."""
+        """The share of look-ups that found a living record; None without look-ups."""
         return self.identity_lookup_hits / self.identity_lookups if self.identity_lookups else None
 
     def timings(self) -> Iterable[tuple[str, Series]]:
@@ -275,11 +275,11 @@ class Metrics:
         )
 
     def add(self, snapshot: bytes, *, gauges: bool = True) -> None:
-        """Add a snapshot; without ``gauges`` only what counts up (the past of a worker that is gone)."""
+        """Add a snapshot; without ``gauges`` only counters (of a worker that is gone)."""
         self.add_decoded(orjson.loads(snapshot), gauges=gauges)
 
     def add_decoded(self, data: dict[str, Any], *, gauges: bool) -> None:
-        """As :meth:`add`, for a snapshot that was read already."""
+        """As :meth:`add`, for a decoded snapshot."""
         self._add_all(data["counters"])
         for name, series in self.timings():
             series.plus(*data["timings"][name])

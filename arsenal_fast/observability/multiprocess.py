@@ -1,4 +1,4 @@
-"""What the workers tell each other: one snapshot of octets for each worker, in memory they share.
+"""Shares the workers' counts: one snapshot for each worker, in shared memory.
 
 An anonymous mapping made before the workers are forked. Each worker has a slot that only it writes; every
 worker reads all of them, so that a scrape of one answers for all. A slot has a sequence byte and two halves:
@@ -31,7 +31,7 @@ _TRIES: Final = 100
 
 
 class SharedCounters:
-    """``slots`` snapshots of at most ``size`` octets each. Make it before forking."""
+    """Shared memory for ``slots`` snapshots of at most ``size`` octets each. Make it before forking."""
 
     def __init__(self, slots: int, size: int) -> None:
         self.slots = slots
@@ -44,20 +44,20 @@ class SharedCounters:
         weakref.finalize(self, os.close, self._lock)
 
     def write(self, slot: int, payload: bytes) -> None:
-        """Show ``payload`` in place of the last one; only the slot's owner may. ValueError if too large."""
+        """Replace the slot's snapshot; only its owner may. ValueError if ``payload`` is too large."""
         self._write(self._base(slot), payload)
 
     def read(self, slot: int) -> bytes:
-        """The slot's last whole snapshot; empty where none was written yet."""
+        """Return the slot's last whole snapshot; empty before the first."""
         return self._read(self._base(slot), slot)
 
     def read_all(self) -> list[bytes]:
-        """The snapshot of every slot, by slot."""
+        """Return the snapshots of all slots, in order."""
         return [self.read(slot) for slot in range(self.slots)]
 
     @contextmanager
     def alone(self) -> Iterator[bool]:
-        """Whether nobody else writes the sum meanwhile: within it, only then it may be written."""
+        """Try to lock the sum for writing; yields whether that succeeded."""
         try:
             fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -69,11 +69,11 @@ class SharedCounters:
             fcntl.lockf(self._lock, fcntl.LOCK_UN)
 
     def write_sum(self, payload: bytes) -> None:
-        """Show ``payload`` as the sum. ValueError if too large."""
+        """Replace the sum. ValueError if ``payload`` is too large."""
         self._write(self.slots * self._stride, payload)
 
     def read_sum(self) -> bytes:
-        """The last whole sum; empty where none was written yet."""
+        """Return the last whole sum; empty before the first."""
         return self._read(self.slots * self._stride, self.slots)
 
     def _write(self, base: int, payload: bytes) -> None:
@@ -84,7 +84,7 @@ class SharedCounters:
         start = self._start(base, following)
         snapshot = _HEAD.pack(len(payload), zlib.crc32(payload)) + payload
         memory[start : start + len(snapshot)] = snapshot
-        memory[base] = following  # from here on it is shown
+        memory[base] = following  # from here on readers see it
 
     def _read(self, base: int, slot: int) -> bytes:
         memory = self._memory
@@ -108,7 +108,7 @@ class SharedCounters:
 
 
 def _nameless_file() -> int:
-    """The descriptor of a file that only this process and those that it forks can reach."""
+    """Return the descriptor of a file that only this process and its forks can reach."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("arsenal-fast", 0)  # needs no directory that can be written to
     descriptor, path = tempfile.mkstemp()

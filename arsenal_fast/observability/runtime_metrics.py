@@ -1,4 +1,4 @@
-"""What makes every request of a worker wait: an event loop that is busy, and the garbage collector.
+"""Measures pauses that delay all requests of a worker: a busy event loop, and the garbage collector.
 
 Neither is on the way of a request: the loop is asked ten times a second how late it is, the collector tells of
 its runs by itself.
@@ -22,28 +22,28 @@ from typing import Any, Final
 from arsenal_fast.observability.metrics import Series
 
 PROBE: Final = 0.1
-"""Seconds between probes of the loop: a stall of that length is always seen, a shorter one in proportion."""
+"""Seconds between probes of the loop: a stall of that length is always noticed, a shorter one in proportion."""
 
 GC_THRESHOLDS: Final = (5_000, 1_000_000, 1_000_000)
 """The youngest generation at 5,000 net new objects; the older ones never by themselves. (From Python 3.14 on there is
 one old generation, of which each collection goes over a millionth.)"""
 
 COLLECT: Final = 0.1
-"""Seconds between looks at the new objects: 2,000 identities are issued in it, which is 2 ms of looking."""
+"""Seconds between collections of new objects: 2,000 issued identities in between take 2 ms."""
 
 _NEW: Final = 1
 """The youngest generation, and what has outlived one collection of it."""
 
 
 def tune_garbage_collector() -> None:
-    """Look at new objects only; what was made at the start lives for ever."""
+    """Collect new objects only; the objects of the start live for ever."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
 
 
 async def collect_new_objects() -> None:
-    """Look at new objects ten times a second, until cancelled."""
+    """Collect new objects ten times a second, until cancelled."""
     while True:
         await asyncio.sleep(COLLECT)
         if gc.isenabled():  # not where a measurement has turned it off
@@ -51,7 +51,7 @@ async def collect_new_objects() -> None:
 
 
 async def probe_event_loop(lag: Series) -> None:
-    """Observe how much later than asked for the loop comes round to us, until cancelled.
+    """Observe how late the loop runs a timer, until cancelled.
 
     libuv's timers are whole milliseconds, so an idle loop is up to one late.
     """
@@ -62,15 +62,15 @@ async def probe_event_loop(lag: Series) -> None:
 
 
 def watch_garbage_collector(pauses: Series) -> Callable[[], None]:
-    """Observe every run of the collector, during which nothing else runs; returns what ends it."""
+    """Observe every run of the collector, during which nothing else runs; returns a function that ends it."""
     began = 0.0
 
-    def told(phase: str, _info: dict[str, Any]) -> None:
+    def observe_collection(phase: str, _info: dict[str, Any]) -> None:
         nonlocal began
         if phase == "start":
             began = monotonic()
         else:
             pauses.observe(monotonic() - began)
 
-    gc.callbacks.append(told)
-    return lambda: gc.callbacks.remove(told)
+    gc.callbacks.append(observe_collection)
+    return lambda: gc.callbacks.remove(observe_collection)

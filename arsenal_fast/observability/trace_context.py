@@ -1,4 +1,4 @@
-"""The trace that a request belongs to: its ``traceparent`` field, by W3C Trace Context.
+"""Parses ``traceparent`` (W3C Trace Context): the trace of a request.
 
 It is judged when a line of the log wants it, and not before: no other part of the service reads it.
 Strict, for what is invalid joins lines that have nothing to do with each other (section 3.2.2):
@@ -17,16 +17,16 @@ _LATER = re.compile(rb"(?!00|ff)[0-9a-f]{2}" + _IDS + rb"(?:-.*)?", re.DOTALL)
 
 
 class TraceContext(NamedTuple):
-    """Both in hexadecimal, as they came."""
+    """Trace and span ids, in hexadecimal as received."""
 
     trace_id: str
     """32 digits: the whole trace."""
     parent_id: str
-    """16 digits: the caller's span, which is its request to us."""
+    """16 digits: the caller's span of this request."""
 
 
 def trace_context(traceparent: bytes | None) -> TraceContext | None:
-    """The ids in the value of a ``traceparent`` field; None where there is none, or it is invalid."""
+    """Return the ids in a ``traceparent`` field; None where it is absent or invalid."""
     if traceparent is None:
         return None
     match = _VERSION_00.fullmatch(traceparent) or _LATER.fullmatch(traceparent)

@@ -1,16 +1,16 @@
-"""Whom a request is charged to.
+"""Finds the client that a request is charged to.
 
 A client's key is its IPv4 address ("203.0.113.9"), its IPv6 /64 ("2001:db8:1:2::/64"), or, set by the
 service, the subject of its token ("sub:..."). A peer without an address (a unix socket) is "local".
 
 ``X-Forwarded-For`` is a claim: each hop appends the address it saw, so only what trusted hops appended is
-known. The walk starts at the peer, reads from the right, and goes on only while the hop it stands on is
-trusted; the first one that is not is the client. Hence nobody untrusted can choose its own key:
+known. The walk starts at the peer, reads from the right, and goes on while the current hop is trusted; the
+first untrusted one is the client. Hence no untrusted client can choose its own key:
 
 * an untrusted peer's header is not read at all;
 * what an untrusted client sent stands to the left of its own address, and the walk stops at that address;
-* an entry that is no address (a name, "unknown", an empty one, a zone id) was written by the trusted hop on
-  which the walk stands, so that hop is charged: a proxy that hides its clients answers for them together;
+* an entry that is no address (a name, "unknown", an empty one, a zone id) was written by the
+  current trusted hop, so that hop is charged: a proxy that hides its clients is charged for all of them;
 * where all hops are trusted the left-most is the client; after MAX_HOPS entries the hop reached by then is.
 
 Keys are octets, canonical (one for each address), and short, whatever the header says. IPv4 inside IPv6
@@ -26,45 +26,45 @@ from typing import Final, NamedTuple
 
 from arsenal_fast.ratelimit.quota import Quota
 
-MAX_HOPS: Final = 32  # entries read; real chains have fewer than ten, a header section has room for thousands
+MAX_HOPS: Final = 32  # entries read; real chains have fewer than ten, a header section may hold thousands
 
 LOCAL: Final = b"local"  # the key of a peer without an address
 
 _MAX_ENTRY: Final = len("[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:65535")
-_MAPPED: Final = 0xFFFF  # ::ffff:0:0/96, RFC 4291 section 2.5.5.2: what stands above the IPv4 address
+_MAPPED: Final = 0xFFFF  # ::ffff:0:0/96, RFC 4291 section 2.5.5.2: the bits above the IPv4 address
 _V4_BITS: Final = 0xFFFFFFFF
 _V6_CLIENT: Final = (1 << 128) - (1 << 64)  # one customer's network, RFC 6177: a host picks the lower 64 bits freely
 
 
 class Client:
-    """One client as the limiter knows it; compared by identity.
+    """One client of the limiter; compared by identity.
 
-    There are tens of thousands, and behind a proxy each request may bring another one: it holds little.
+    There are tens of thousands, and behind a proxy each request may add one, so it is small.
     """
 
-    __slots__ = ("denied_until", "octets", "quota", "wire")
+    __slots__ = ("denied_until", "encoded", "key_bytes", "quota")
 
     token: bool = False
-    """It came with a service token, and is that token's subject."""
+    """Whether this is the subject of a service token."""
     scopes: frozenset[str] = frozenset()
-    """What its token allows it."""
+    """The scopes of its token."""
     expires: float = inf
-    """Wall clock, seconds: when its token ends."""
+    """Wall clock, seconds: when its token expires."""
 
-    def __init__(self, octets: bytes, quota: Quota) -> None:
-        """``octets``: the key in UTF-8."""
-        self.octets = octets
+    def __init__(self, key_bytes: bytes, quota: Quota) -> None:
+        """``key_bytes``: the key in UTF-8."""
+        self.key_bytes = key_bytes
         self.quota = quota
-        # What belongs to the limiter and its stores.
-        self.wire: bytes | None = None
+        # Used by the limiter and its stores.
+        self.encoded: bytes | None = None
         """A store's encoding of the key, made once."""
         self.denied_until = 0.0
-        """Monotonic seconds; 0.0 is not denied."""
+        """Monotonic seconds; 0.0: not denied."""
 
     @property
     def key(self) -> str:
         """The key as text."""
-        return self.octets.decode("utf-8", "surrogatepass")
+        return self.key_bytes.decode("utf-8", "surrogatepass")
 
 
 class TokenHolder(Client):
@@ -74,8 +74,8 @@ class TokenHolder(Client):
 
     token = True
 
-    def __init__(self, octets: bytes, quota: Quota, scopes: frozenset[str], expires: float) -> None:
-        super().__init__(octets, quota)
+    def __init__(self, key_bytes: bytes, quota: Quota, scopes: frozenset[str], expires: float) -> None:
+        super().__init__(key_bytes, quota)
         self.scopes = scopes
         self.expires = expires
 
@@ -96,35 +96,35 @@ _BRACKETED = re.compile(rb"\[([0-9A-Fa-f:.]{2,45})\](?::[0-9]{1,5})?")  # RFC 39
 
 
 @lru_cache(maxsize=4096)
-def _address(octets: bytes) -> _Address | None:
-    """The address that the octets are, with or without a port; None where they are none."""
-    if address := _ipv4(octets):
+def _address(text: bytes) -> _Address | None:
+    """Return the address in the text, with or without a port; None where it is none."""
+    if address := _ipv4(text):
         return address
-    if _IPV6.fullmatch(octets) and (address := _ipv6(octets)):
+    if _IPV6.fullmatch(text) and (address := _ipv6(text)):
         return address
-    if match := _IPV4_AND_PORT.fullmatch(octets):
+    if match := _IPV4_AND_PORT.fullmatch(text):
         return _ipv4(match[1])
-    if match := _BRACKETED.fullmatch(octets):
+    if match := _BRACKETED.fullmatch(text):
         return _ipv6(match[1])
     return None
 
 
 def _of_peer(peer: str) -> _Address | None:
-    octets = peer.encode("ascii", "replace")
-    return _address(octets) or _address(octets.partition(b"%")[0])  # the kernel may add a zone id
+    text = peer.encode("ascii", "replace")
+    return _address(text) or _address(text.partition(b"%")[0])  # the kernel may add a zone id
 
 
-def _ipv4(octets: bytes) -> _Address | None:
+def _ipv4(text: bytes) -> _Address | None:
     try:
-        a, b, c, d = octets.split(b".")
-        return _Address(4, _OCTETS[a] << 24 | _OCTETS[b] << 16 | _OCTETS[c] << 8 | _OCTETS[d], octets)
+        a, b, c, d = text.split(b".")
+        return _Address(4, _OCTETS[a] << 24 | _OCTETS[b] << 16 | _OCTETS[c] << 8 | _OCTETS[d], text)
     except (KeyError, ValueError):
         return None
 
 
-def _ipv6(octets: bytes) -> _Address | None:
+def _ipv6(text: bytes) -> _Address | None:
     try:
-        number = int(IPv6Address(octets.decode("ascii")))
+        number = int(IPv6Address(text.decode("ascii")))
     except ValueError:
         return None
     if number >> 32 == _MAPPED:
@@ -147,14 +147,14 @@ class ClientAddresses:
         self._anyone = bool(networks)
 
     def trusts(self, peer: str) -> bool:
-        """Whether X-Forwarded-For is believed of this peer."""
+        """Whether X-Forwarded-For of this peer is trusted."""
         if not self._anyone:
             return False
         address = _of_peer(peer)
         return address is not None and self._trusts(address)
 
     def key(self, peer: str, forwarded_for: bytes | None) -> bytes:
-        """``peer`` as the kernel tells it, "" for a unix socket; X-Forwarded-For with its lines joined."""
+        """Return the client's key. ``peer``: "" for a unix socket; X-Forwarded-For has its lines joined."""
         client = _of_peer(peer)
         if client is None:
             return LOCAL
@@ -163,9 +163,9 @@ class ClientAddresses:
         return self.forwarded_key(forwarded_for) or client.key
 
     def forwarded_key(self, forwarded_for: bytes) -> bytes | None:
-        """The key of the client that a trusted peer tells of; None where that peer has to answer for it."""
-        # Nearly always the field is one IPv4 address that is not trusted: the walk would end where it begins. As it is
-        # every request's way where clients come once, the calls that it consists of are spelled out.
+        """Return the key of the client that a trusted peer forwards for; None: charge the peer itself."""
+        # Nearly always the field is one untrusted IPv4 address, where the walk ends at once. This runs for each request
+        # where clients come once, so the calls are inlined.
         try:
             a, b, c, d = forwarded_for.split(b".")
             number = _OCTETS[a] << 24 | _OCTETS[b] << 16 | _OCTETS[c] << 8 | _OCTETS[d]
@@ -202,7 +202,7 @@ _ByMask = tuple[tuple[int, frozenset[int]], ...]
 
 
 def _by_mask(networks: Iterable[IPv4Network | IPv6Network]) -> _ByMask:
-    """A membership test costs one look-up per prefix length in use, however many networks are listed."""
+    """Group networks by mask: a membership test costs one look-up per prefix length in use."""
     masks: dict[int, set[int]] = {}
     for network in networks:
         masks.setdefault(int(network.netmask), set()).add(int(network.network_address))

@@ -17,20 +17,20 @@ _SECOND: Final = 1_000_000  # us
 
 
 def backlog_at(tat: int, now: int, quota: Quota) -> int:
-    """The backlog of a cell, in us; a missing cell has the tat 0.
+    """Return the backlog of a cell, in us; a missing cell has the tat 0.
 
-    Clamped to the tolerance: after the clock stepped back or the quota shrank nobody waits longer than it.
+    Clamped to the tolerance, so that no client waits longer after the clock stepped back or the quota shrank.
     """
     return min(max(tat - now, 0), quota.tolerance)
 
 
 def allowed(backlog: int, quantity: int, quota: Quota) -> int:
-    """How many of ``quantity`` hits pass: the first so many, in the order of arrival."""
+    """Return how many of ``quantity`` hits pass; the first ones to arrive do."""
     return min(quantity, (quota.tolerance - backlog) // quota.interval)
 
 
-def strike(tat: int, now: int, quantity: int, quota: Quota) -> tuple[int, int]:
-    """One row: (the backlog before the hits, the tat to store). A quantity of 0 only looks.
+def charge(tat: int, now: int, quantity: int, quota: Quota) -> tuple[int, int]:
+    """Charge one row: returns (the backlog before the hits, the tat to store). A quantity of 0 only reads.
 
     The clamped tat is handed back even when nothing passed: left as it was, a tat far ahead would be clamped
     anew at each look and never drain.
@@ -43,20 +43,20 @@ def strike(tat: int, now: int, quantity: int, quota: Quota) -> tuple[int, int]:
 
 
 def remaining(backlog: int, quota: Quota) -> int:
-    """How many hits would pass now."""
+    """Return how many hits would pass now."""
     return (quota.tolerance - backlog) // quota.interval
 
 
 def retry_after(backlog: int, quota: Quota) -> int:
-    """us until one hit would pass, 0 if it would now."""
+    """Return the us until one hit would pass, 0 if it would now."""
     return max(backlog + quota.interval - quota.tolerance, 0)
 
 
 def reset_after(backlog: int) -> int:
-    """Whole seconds, rounded up, until the whole quota is there again."""
+    """Return the seconds, rounded up, until the quota is full again."""
     return whole_seconds(backlog)
 
 
 def whole_seconds(microseconds: int) -> int:
-    """Rounded up: who waits that long has waited long enough."""
+    """Return us as whole seconds, rounded up."""
     return -(-microseconds // _SECOND)

@@ -1,4 +1,4 @@
-"""How a client learns of its limit: the header lines of an answer.
+"""The rate-limit header lines of responses.
 
 Two families of the same numbers: the customary ``X-RateLimit-*``, and the IETF's pair as in
 draft-ietf-httpapi-ratelimit-headers-11 (structured fields, RFC 9651). The draft may still move; its
@@ -19,7 +19,7 @@ _SF_STRING = re.compile(r"[\x20-\x7E]*")
 
 
 class LimitLines:
-    """The lines of one policy; keeps those it made, and starts anew when it keeps _MEMO_SIZE of them."""
+    """Makes the lines of one policy and caches them; the cache is emptied at _MEMO_SIZE entries."""
 
     __slots__ = ("_head", "_interval", "_kept", "_made", "_middle", "_tolerance", "by_backlog")
 
@@ -34,17 +34,17 @@ class LimitLines:
         self._made: dict[int, dict[int, bytes]] = {}
         self._kept = 0
         self.by_backlog: dict[int, bytes] = {}
-        """What ``after`` has told, for a caller who asks often: most clients were idle, so their backlogs are few."""
+        """The results of ``after`` by backlog: most clients were idle, so few backlogs occur."""
 
     def lines(self, remaining: int, reset: int) -> bytes:
-        """All five lines, each with its CRLF; whole again in ``reset`` seconds, rounded up."""
+        """Return all five lines, each with its CRLF; the quota is full again in ``reset`` seconds, rounded up."""
         try:
             return self._made[remaining][reset]
         except KeyError:
             return self._make(remaining, reset)
 
     def after(self, backlog: int) -> bytes:
-        """The lines for a hit that has passed and left this backlog (us)."""
+        """Return the lines for a hit that has passed and left this backlog (us)."""
         lines = self.lines((self._tolerance - backlog) // self._interval, whole_seconds(backlog))
         if len(self.by_backlog) >= _MEMO_SIZE:
             self.by_backlog.clear()
@@ -69,17 +69,17 @@ class LimitLines:
 
 
 def limit_lines(quota: Quota, name: str, remaining: int, reset: int) -> bytes:
-    """The lines for one answer, for callers that keep nothing."""
+    """Return the lines of one response, uncached."""
     return LimitLines(quota, name).lines(remaining, reset)
 
 
 def retry_after_line(seconds: int) -> bytes:
-    """RFC 9110 section 10.2.3, the delay-seconds form."""
+    """Return Retry-After as delay-seconds (RFC 9110 section 10.2.3)."""
     return b"Retry-After: %d\r\n" % seconds
 
 
 def _sf_string(value: str) -> str:
-    """RFC 9651 section 4.1.6."""
+    """Serialise a String (RFC 9651 section 4.1.6)."""
     if _SF_STRING.fullmatch(value) is None:
         raise ValueError("The name of a rate-limit policy must be printable ASCII.")
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')

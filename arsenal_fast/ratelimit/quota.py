@@ -1,4 +1,4 @@
-"""How much a client may ask for: ``limit`` requests in a ``window``.
+"""The quota of a client: ``limit`` requests in a ``window``.
 
 A quota is a value: equal by (limit, window), derived integers made once. All arithmetic on it is in whole
 microseconds, so that Lua's doubles (exact up to 2**53) and Python's integers agree to the last digit.
@@ -18,14 +18,14 @@ class Quota:
 
     ``interval``: the emission interval in us. ``tolerance``: limit * interval, the longest backlog in us; up
     to ``limit`` us shorter than the window where the limit does not divide it.
-    ``wire``: an adapter's own encoding of this quota, made once; no part of the value.
+    ``encoded``: an adapter's own encoding of this quota, made once; no part of the value.
     """
 
     limit: int
     window: int  # seconds
     interval: int = field(init=False, repr=False, compare=False)
     tolerance: int = field(init=False, repr=False, compare=False)
-    wire: bytes | None = field(init=False, repr=False, compare=False, default=None)
+    encoded: bytes | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
         if not 1 <= self.window <= MAX_WINDOW:
@@ -36,7 +36,7 @@ class Quota:
         object.__setattr__(self, "interval", interval)
         object.__setattr__(self, "tolerance", interval * self.limit)
 
-    def keep_wire(self, wire: bytes) -> bytes:
-        """Remember an adapter's encoding; the one thing about a quota that changes, and only once."""
-        object.__setattr__(self, "wire", wire)
-        return wire
+    def keep_encoded(self, encoded: bytes) -> bytes:
+        """Keep an adapter's encoding; the only attribute of a quota that is set later, once."""
+        object.__setattr__(self, "encoded", encoded)
+        return encoded

@@ -1,8 +1,8 @@
-"""The identities that this worker knows to live, and how that stays true.
+"""The cache of the identities that this worker knows to be living.
 
-An entry holds while it is in here. When it is dropped for want of room, when its identity is revoked (the revision of
-the revocations tells, wherever it was revoked), or when another life takes its place, it is forgotten: everything that
-still refers to the entry sees that it has expired and asks the store.
+An entry is valid while it is in the cache. It is dropped to make room, when its identity is revoked (on any worker: the
+revision shows it), or when another life replaces it. A dropped entry counts as expired, so that everything that still
+refers to it queries the store.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from arsenal_fast.cache import GenerationalCache
 from arsenal_fast.identity.grammar import split
 from arsenal_fast.identity.validity import Issued, IssueRow, Life, Mode, Outcome
 from arsenal_fast.memory_budget import weigh_record
-from arsenal_fast.registry.revocation_sync import Recall, RevocationSync
+from arsenal_fast.registry.revocation_sync import ReadEpochs, RevocationSync
 from arsenal_fast.stores.ports import IdentityStore, Ledger, Revocations
 
 _RESTORE_ROWS: Final = 200
@@ -24,25 +24,25 @@ _RESTORE_ROWS: Final = 200
 NO_LIFE: Final = Life(0, 0)
 
 ISSUE_SCOPE: Final = "issue"
-"""What a service token must allow whose holder is to get an identity with a protected prefix."""
+"""The scope that a service token needs to get an identity with a protected prefix."""
 
 
 class CachedIdentity:
-    """One life of one identity. Compared by identity: one entry for one life."""
+    """The entry of one life of one identity. Entries are compared by identity: one life has one entry."""
 
     __slots__ = ("expires_s", "fresh_until_s", "id", "life", "required_scope")
 
     def __init__(self, identity: str, required_scope: str | None = None) -> None:
-        """``identity``: a valid id. ``required_scope``: what the token of a caller must allow who is to get it."""
+        """``identity``: a valid id. ``required_scope``: the scope that a caller's token needs to get it."""
         self.id = identity
         self.required_scope = required_scope
         self.life = NO_LIFE
         self.fresh_until_s = 0.0
-        """Wall clock: from here on the store has to be asked, for it is time to renew."""
+        """Wall clock: from here on the store is queried, since the life is due for renewal."""
         self.expires_s = 0.0
 
     def begin(self, life: Life) -> None:
-        """Take the life that the store or the ledger tells."""
+        """Set the life from the store or the ledger."""
         self.life = life
         self.fresh_until_s, self.expires_s = _ends(life)
 
@@ -51,7 +51,7 @@ class CachedIdentity:
         self.fresh_until_s = self.expires_s = 0.0
 
 
-@lru_cache(maxsize=64)  # identities are issued many at a time, and then their lives are equal
+@lru_cache(maxsize=64)  # identities issued in one batch have equal lives
 def _ends(life: Life) -> tuple[float, float]:
     return life.renew_at / 1000, life.expires / 1000
 
@@ -90,15 +90,15 @@ class IdentityCache:
         self.get = self._entries.get
         """The entry of an id, fresh or not; or None."""
         self.invalidations = 0
-        """How often entries were dropped because something was revoked."""
-        recall: Recall = _no_epochs if ledger is None else ledger.epochs
-        self.sync = RevocationSync(revocations, self.invalidate, self.restore, recall)
+        """The number of revocations that dropped entries."""
+        read_epochs: ReadEpochs = _no_epochs if ledger is None else ledger.epochs
+        self.sync = RevocationSync(revocations, self.invalidate, self.restore, read_epochs)
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def get_all(self, ids: Sequence[str]) -> list[CachedIdentity | None]:
-        """The entries of ids, fresh or not."""
+        """Return the entries of ids, fresh or not."""
         young = list(map(self._entries.young.get, ids))
         return list(map(self._entries.get, ids)) if None in young else young
 
@@ -107,14 +107,14 @@ class IdentityCache:
         return None not in map(self._entries.young.get, ids)
 
     def put(self, identity: str, life: Life) -> CachedIdentity:
-        """Return the one entry of this life of a valid id: the one that is there, else a new one."""
+        """Return the entry of this life of a valid id: the existing one, else a new one."""
         scope = None
         if self._protected and split(identity).prefix.lower() in self._protected:
             scope = ISSUE_SCOPE
         entry = self._make(identity, scope)
         replaced = self._entries.swap(identity, entry)
         if replaced is not None:
-            # One entry for one life, one life for one identity: what is forgotten is then forgotten everywhere.
+            # One entry for one life, one life for one identity: so forgetting an entry takes effect everywhere.
             if replaced.life == life and replaced.fresh_until_s:
                 self._entries.put(identity, replaced)
                 return replaced
@@ -123,12 +123,12 @@ class IdentityCache:
         return entry
 
     def drop(self, entry: CachedIdentity) -> None:
-        """Forget an entry that may have been revoked before it was here."""
+        """Forget an entry whose identity may have been revoked before it was cached."""
         self._entries.discard(entry.id)
         entry.forget()
 
     def invalidate(self, ids: Sequence[str] | None) -> None:
-        """Drop these identities, or all of them: they were revoked."""
+        """Drop the entries of revoked identities; None: all entries."""
         self.invalidations += 1
         if ids is None:
             self._entries.clear()
@@ -139,25 +139,25 @@ class IdentityCache:
                 self.drop(entry)
 
     def learn_epochs(self, epochs: Mapping[str, int]) -> None:
-        """Take epochs from the ledger; where one has risen, nothing that is remembered can be trusted."""
+        """Merge epochs from the ledger; if one has risen, drop all entries."""
         before = dict(self.sync.epochs)
         self.sync.learn_epochs(epochs)
         if self.sync.epochs != before:
             self.invalidate(None)
 
     def epoch_ms(self, identity: str) -> int:
-        """Lives of this id that were generated before this moment are dead."""
+        """Return the moment before which all lives of this id are revoked; 0: none are."""
         return self.sync.epoch_of(split(identity).prefix) if self.sync.epochs else 0
 
     def confirmation(self, identity: str, life: Life) -> IssueRow:
-        """The row that tells the store of a life that the ledger holds."""
+        """Return the row that confirms a life of the ledger in the store."""
         return IssueRow(identity, life.ttl, Mode.CONFIRM, life.generated, self.epoch_ms(identity))
 
     def restore(self) -> None:
-        """Make what is remembered hold again, after the shared store was away or has lost its memory.
+        """Make cache and shared store agree again, after the store was away or has lost its memory.
 
-        A ledger that answers knows better, for it also has what was revoked meanwhile: then everything is dropped here
-        and looked up again. Else what is remembered to live is asserted in the store.
+        A healthy ledger also has the revocations made meanwhile: then all entries are dropped and looked up again.
+        Otherwise the living entries are asserted in the store.
         """
         if self._ledger is not None and self._ledger.healthy:
             self.invalidate(None)
@@ -166,7 +166,7 @@ class IdentityCache:
         self._assert_next([entry for entry in self._entries.held() if now_s < entry.expires_s])
 
     def _assert_next(self, entries: list[CachedIdentity]) -> None:
-        """Assert a chunk of the entries that are left. (Closures that called each other would be a cycle.)"""
+        """Assert one chunk of the remaining entries. (Closures that call each other would be a reference cycle.)"""
         chunk = entries[-_RESTORE_ROWS:]
         del entries[-_RESTORE_ROWS:]
         if chunk:
@@ -193,5 +193,5 @@ def _forget(entry: CachedIdentity) -> None:
 
 
 def _no_epochs(done: Callable[[Mapping[str, int] | None], None]) -> None:
-    """Tell that no epoch is on record, where there is no ledger."""
+    """Return no epochs: there is no ledger."""
     done({})

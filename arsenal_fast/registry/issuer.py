@@ -1,12 +1,12 @@
-"""Issues identities: what is requested in one turn of the event loop goes to store and ledger together.
+"""Issues identities: all requests of one event-loop tick go to store and ledger as one batch.
 
-The store decides which life of an identity is the living one, for all replicas. A life that it has just made is
-*provisional* there until the ledger has it; a worker that finds a provisional life asks the ledger first, so that two
+The store decides which life of an identity is the living one, for all replicas. A new life is
+*provisional* there until the ledger has it; a worker that finds a provisional life reads the ledger first, so that two
 replicas can't hand out two lives of one identity while the store's memory is being restored. With a ledger a new life
 is answered only after it is written there, and where the store has lost its memory the ledger's life wins.
 
-Issuing never fails. With the store away the worker issues by itself from a store of its own memory
-(`identity_issued_without_store` counts that). With the ledger away rows wait in its queue, and health says so.
+Issuing never fails. With the store away the worker issues from a store in its own memory
+(`identity_issued_without_store` counts that). With the ledger away rows wait in its queue, and health reports it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from arsenal_fast.registry.cache import CachedIdentity, IdentityCache
 from arsenal_fast.stores.ports import IdentityStore, Ledger
 
 _MAX_PROPOSALS: Final = 20
-"""Times that a life is proposed to a ledger that does not have a revocation yet: each lasts a commit, some ms."""
+"""Proposals of a life to a ledger that does not have a revocation yet: each takes one commit, some ms."""
 
 
 class AuditContext(NamedTuple):
-    """Who requests, for the ledger: the client's key, the request's id, and the environments that a batch names."""
+    """The source of a request, for the ledger: the client's key, the request's id, the environments of a batch."""
 
     caller: str
     request_id: str | None = None
@@ -35,7 +35,7 @@ class AuditContext(NamedTuple):
 
 
 class IssueRequest(Protocol):
-    """Valid ids that one request wants issued, and what takes the identities."""
+    """One request to issue valid ids, which receives the identities."""
 
     @property
     def ids(self) -> Sequence[str]: ...
@@ -45,13 +45,13 @@ class IssueRequest(Protocol):
         """Length of new lives."""
 
     proposals: int
-    """How often the ledger was asked again."""
+    """The number of repeated proposals to the ledger."""
 
     def audit(self) -> AuditContext:
-        """Called where the ledger writes a row."""
+        """Return the audit context; called for each ledger row."""
 
     def fill(self, index: int, entry: CachedIdentity) -> None:
-        """Take the living identity of one id; called once for each row that was requested."""
+        """Receive the living identity of one id; called once for each row."""
 
 
 class BatchRequest:
@@ -75,7 +75,7 @@ class BatchRequest:
         self._open = 0
 
     def start(self, found: list[CachedIdentity | None], missing: int) -> None:
-        """Begin with what is known; ``missing`` rows are to be filled."""
+        """Begin with the cached identities; ``missing`` rows are to be filled."""
         self._found = found
         self._open = missing
         self._end_if_whole()
@@ -98,7 +98,7 @@ _Row = tuple[IssueRequest, int]
 
 
 class Issuer:
-    """Hands out living identities."""
+    """Finds, renews or issues the living identity of each id."""
 
     def __init__(
         self,
@@ -115,9 +115,9 @@ class Issuer:
         """
         Args:
             local_store: the worker's own memory, for when ``store`` is away.
-            call_soon: calls back at the end of this turn of the loop.
+            call_soon: calls back at the end of this event-loop tick.
             now: wall clock, seconds since the epoch.
-            write_batch: within it responses are made; they are written at its end.
+            write_batch: responses made within it are written at its end.
         """
         self._store = store
         self._local_store = local_store
@@ -143,7 +143,7 @@ class Issuer:
             self._submit(rows)
 
     def issue_missing(self, request: IssueRequest) -> None:
-        """Give the request the identity of its only id, which is not remembered here, or no longer fresh."""
+        """Give the request the identity of its only id, which is not in the cache, or no longer fresh."""
         self._metrics.identity_lookups += 1
         self._submit([(request, 0)])
 
@@ -183,7 +183,7 @@ class Issuer:
         self._store.issue(asked, answered)
 
     def _settle(self, rows: Sequence[_Row], store: IdentityStore, invalidations: int, issued: Sequence[Issued]) -> None:
-        """Hand out what the store found; what is new goes to the ledger first, where there is one."""
+        """Hand out the lives that the store found; new lives go to the ledger first, where there is one."""
         ledger = self._ledger
         new: list[tuple[_Row, Issued]] = []
         with self._write_batch:
@@ -203,7 +203,7 @@ class Issuer:
         invalidations: int,
         lives: Sequence[Life] | None,
     ) -> None:
-        """The ledger has written the new lives, or holds older ones that still stand; None: it is away."""
+        """Hand out the lives that the ledger has written, and confirm older ones that it holds; None: it is away."""
         confirmed: list[IssueRow] = []
         older: list[tuple[_Row, Issued]] = []
         rows: list[IssueRow] = []
@@ -229,9 +229,9 @@ class Issuer:
         invalidations: int,
         answers: Sequence[Issued] | None,
     ) -> None:
-        """The store has taken the ledger's older lives, but for those that it knows to be dead.
+        """Hand out the ledger's older lives that the store has accepted, and issue the rows of the others again.
 
-        Those were revoked a moment ago, and the ledger does not have that yet: propose them again until it has.
+        The store rejects a life that was just revoked; the ledger gets that revocation a moment later.
         """
         again: list[_Row] = []
         for request in {request for (request, _), _ in older}:
@@ -252,10 +252,10 @@ class Issuer:
             self._ask_store(again)
 
     def _hand_out(self, row: _Row, issued: Issued, invalidations: int) -> None:
-        """Fill a row with a life, and remember it.
+        """Fill a row with a life, and cache it.
 
-        ``invalidations``: those of the cache when the store was asked. If there was one since, it may have been of this
-        identity, which was not remembered yet: then it is handed out, but not kept.
+        ``invalidations``: the cache's count when the store was queried. If it has risen since, this identity may be the
+        revoked one, which was not cached yet: then it is handed out, but not kept.
         """
         outcome, life = issued
         metrics = self._metrics
@@ -292,4 +292,4 @@ def _ledger_row(row: _Row, issued: Issued) -> LedgerRow:
 
 
 def ignore(_issued: Sequence[Issued] | None) -> None:
-    """Do nothing: a confirmation that did not arrive leaves the life provisional, and the ledger is asked next time."""
+    """Do nothing: without a confirmation the life stays provisional, and the next look-up reads the ledger."""

@@ -1,6 +1,6 @@
-"""Finds identities: in the worker's memory, then in the shared store, then in the ledger.
+"""Looks identities up: in the worker's cache, then in the shared store, then in the ledger.
 
-The three have one job each. The worker's memory answers at once. The store decides which life of an identity is the
+Each of the three has one role. The worker's cache answers at once. The store decides which life of an identity is the
 living one, for all replicas. The ledger, where there is one, is the record.
 """
 
@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from arsenal_fast.identity.grammar import Identity
-from arsenal_fast.identity.validity import Found, IssueRow, Life
-from arsenal_fast.ledger.model import Past, stands
+from arsenal_fast.identity.validity import IssueRow, Life, StoreRecord
+from arsenal_fast.ledger.model import LedgerRecord, stands
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.registry.cache import CachedIdentity, IdentityCache
 from arsenal_fast.registry.issuer import ignore
@@ -30,7 +30,7 @@ class IdentityState(NamedTuple):
     cached: bool
 
     def is_living(self, now_ms: float) -> bool:
-        """Neither expired nor revoked."""
+        """Whether the life is neither expired nor revoked."""
         life = self.life
         return life is not None and life.generated >= self.dead_before_ms and now_ms < life.expires
 
@@ -39,7 +39,7 @@ States = list[IdentityState | None]
 
 
 class Lookup:
-    """Finds what is known of identities."""
+    """Looks up the state of identities."""
 
     def __init__(
         self,
@@ -70,12 +70,12 @@ class Lookup:
         """Look each identity up.
 
         Args:
-            claimed_ms: the beginning of the life whose token came along. A store that knows a later life may have
-                forgotten that the claimed one was revoked: then memory does not answer, and the ledger is asked too.
+            claimed_ms: the beginning of the life whose token was sent. A store with a later life may have lost the
+                revocation of the claimed one: then the cache is not used, and the ledger is read too.
 
         Returns:
-            What is known of each, None where nothing is; and whether that was readable: False where neither the store
-            nor the ledger could be read, so that None means nothing.
+            The state of each identity, None for an unknown one; and whether that was readable: False where neither
+            store nor ledger could be read, so that None says nothing.
         """
         states, missing = self._remembered(identities, claimed_ms)
         metrics = self._metrics
@@ -101,7 +101,7 @@ class Lookup:
         return states, readable
 
     def _remembered(self, identities: Sequence[Identity], claimed_ms: int | None) -> tuple[States, list[int]]:
-        """What this worker's memory tells, and the places of the others."""
+        """Return the states from the cache, and the indexes of the missing ones."""
         now_s, get = self._now(), self._cache.get
         states: States = []
         missing: list[int] = []
@@ -119,11 +119,11 @@ class Lookup:
         identities: Sequence[Identity],
         states: States,
         missing: Sequence[int],
-        answers: Sequence[Found | None],
+        answers: Sequence[StoreRecord | None],
         claimed_ms: int | None,
         invalidations: int,
     ) -> list[int]:
-        """Fill in what the store tells; returns the places that only the ledger can settle."""
+        """Fill in the states from the store; returns the indexes that only the ledger can settle."""
         uncertain: list[int] = []
         now_ms = self._now() * 1000
         for index, answer in zip(missing, answers, strict=True):
@@ -135,14 +135,18 @@ class Lookup:
             if answer.provisional or claimed_ms not in (None, answer.life.generated):
                 uncertain.append(index)
             elif state.is_living(now_ms) and invalidations == self._cache.invalidations:
-                # Nothing was revoked since the store was asked, and it may be looked up again.
+                # Nothing was revoked since the query, so the life may be cached.
                 self._cache.put(identity.id, answer.life)
         return uncertain
 
     def _complete(
-        self, identities: Sequence[Identity], states: States, uncertain: Sequence[int], records: Sequence[Past | None]
+        self,
+        identities: Sequence[Identity],
+        states: States,
+        uncertain: Sequence[int],
+        records: Sequence[LedgerRecord | None],
     ) -> None:
-        """Fill in what the ledger tells where the store has nothing, a life that is merely proposed, or a later one."""
+        """Fill in the states from the ledger where the store has no life, a provisional one, or a later one."""
         lost: list[IssueRow] = []
         for index, record in zip(uncertain, records, strict=True):
             identity, held = identities[index], states[index]
@@ -158,17 +162,17 @@ class Lookup:
             if record.life is not None and state.is_living(self._now() * 1000):
                 lost.append(self._cache.confirmation(identity.id, record.life))
         if lost:
-            # The store has lost them (evicted, flushed): tell it, so that the next look-up ends there.
+            # The store has lost them (evicted, flushed): write them back, so that the next look-up ends there.
             self._store.issue(lost, ignore)
 
     def _state(self, identity: Identity, life: Life | None, floor: int, *, cached: bool) -> IdentityState:
         epoch_ms = self._cache.sync.epoch_of(identity.prefix)
         return IdentityState(life, max(floor + 1 if floor else 0, epoch_ms), cached)
 
-    def _overrules(self, identity: Identity, record: Past, held: IdentityState) -> bool:
+    def _overrules(self, identity: Identity, record: LedgerRecord, held: IdentityState) -> bool:
         """Whether the ledger's life is the one that holds, and not the store's provisional one.
 
-        If not, the provisional life is on its way to the ledger, and was perhaps handed out while the ledger was away.
+        If not, the provisional life is still to be written, and was perhaps handed out while the ledger was away.
         """
         if record.life is None or held.life is None:
             return held.life is None

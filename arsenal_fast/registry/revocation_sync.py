@@ -1,13 +1,13 @@
-"""Revocations made elsewhere reach this worker before its next answer.
+"""Applies revocations made elsewhere before this worker's next response.
 
-Every admission brings the store's revision home, for nothing: the script that charges the clients reads it.
-While the revision is the one we know, nothing was revoked since, and what this worker remembers holds. When
-it is another, the answers of that batch wait for one more round trip that tells what changed. So there is no
-window in which a revoked identity is answered as living, and no traffic while nothing is revoked.
+Every admission returns the store's revision at no cost: the script that charges the clients reads it. While the
+revision is unchanged, nothing was revoked, and the worker's cache is valid. When it differs, the responses of that
+batch wait for one more round trip that fetches the changes. So there is no window in which a revoked identity counts
+as living, and no traffic while nothing is revoked.
 
-A store without a revision, or with a lower one than before, has lost its memory, and with it perhaps what this
-worker had not heard yet. The ledger tells the epochs again before any answer leaves, and the store is told to
-count on; so the revision is 0 only where a memory was lost, or before the first request of all.
+A store without a revision, or with a lower one than before, has lost its memory, perhaps with changes that this worker
+had not fetched yet. Then the epochs are read from the ledger before any response leaves, and written to the store with
+a higher revision. So the revision is 0 only where a memory was lost, or before the first request of all.
 """
 
 import logging
@@ -20,17 +20,17 @@ from arsenal_fast.stores.ports import Revocations
 
 log = logging.getLogger(__name__)
 
-NOTHING: Final = -1
-"""The revision of who knows nothing: no store's."""
+NO_REVISION: Final = -1
+"""The revision of a worker that has not read one yet; no store has it."""
 
-Recall = Callable[[Callable[[Mapping[str, int] | None], None]], None]
-"""Asks for all epochs ever set; None: they can't be read now."""
+ReadEpochs = Callable[[Callable[[Mapping[str, int] | None], None]], None]
+"""Reads all epochs ever set; None: they can't be read now."""
 
 
 class RevocationSync:
-    """The newest revision that this worker has caught up with, and the epochs in force.
+    """The newest revision that this worker has applied, and the epochs in force.
 
-    ``forget(ids)`` drops what is remembered of revoked identities; None is everything.
+    ``forget(ids)`` drops the cache entries of revoked identities; None drops all.
     """
 
     def __init__(
@@ -38,31 +38,31 @@ class RevocationSync:
         revocations: Revocations,
         forget: Callable[[list[str] | None], None],
         restore: Callable[[], None],
-        recall: Recall,
+        read_epochs: ReadEpochs,
     ) -> None:
-        """``restore``: the store has lost its memory; see to it that what this worker remembers still holds."""
+        """``restore``: called when the store has lost its memory, to assert the cached identities again."""
         self._revocations = revocations
         self._forget = forget
         self._restore = restore
-        self._recall = recall
-        self.known = NOTHING
+        self._read_epochs = read_epochs
+        self.known = NO_REVISION
         self.epochs: dict[str, int] = {}
-        """``issued_before`` in ms by prefix; "" is everything."""
+        """``issued_before`` in ms by prefix; "" is the key for all identities."""
         self._waiting: list[Callable[[], None]] = []
 
     def epoch_of(self, prefix: str) -> int:
-        """Lives of the prefix that were generated before this moment (ms) are dead."""
+        """Return the moment (ms) before which all lives of the prefix are revoked; 0: none are."""
         epochs = self.epochs
         if not epochs:
             return 0
         return max(epochs.get("", 0), epochs.get(prefix, 0))
 
     def is_known(self, revision: int) -> bool:
-        """Whether nothing was revoked that this worker does not know."""
+        """Whether this worker has applied all changes up to the revision."""
         return revision == self.known and not self._waiting
 
     def catch_up(self, revision: int, go: Callable[[], None]) -> None:
-        """Call ``go`` once this worker knows all that was revoked up to ``revision``."""
+        """Call ``go`` once all changes up to ``revision`` are applied."""
         if self.is_known(revision):
             go()
             return
@@ -71,15 +71,15 @@ class RevocationSync:
             self._revocations.changes(max(self.known, 0), self._learn)
 
     def learn_epochs(self, epochs: Mapping[str, int]) -> None:
-        """Take epochs from elsewhere (the ledger, at the start); they only rise."""
+        """Merge epochs from elsewhere (the ledger, at the start); they only rise."""
         for prefix, before in epochs.items():
             if before > self.epochs.get(prefix, 0):
                 self.epochs[prefix] = before
 
     def _learn(self, changes: Changes | None) -> None:
-        # None: the store went away in between. What it can't tell holds as it is known, and health says so.
+        # None: the store went away in between. Then the known state stays in use, and health reports the outage.
         if changes is not None and (changes.revision == 0 or changes.revision < self.known):
-            self._recall(partial(self._relearn, changes))
+            self._read_epochs(partial(self._learn_anew, changes))
             return
         if changes is not None:
             self._apply(changes)
@@ -94,8 +94,8 @@ class RevocationSync:
         risen = any(before > self.epochs.get(prefix, 0) for prefix, before in changes.epochs.items())
         missing = any(before > changes.epochs.get(prefix, 0) for prefix, before in self.epochs.items())
         self.learn_epochs(changes.epochs)
-        if missing:  # the store has lost its memory, and another worker was the first to notice
-            self._tell(changes)
+        if missing:  # the store has lost its memory, and another worker has restored it already
+            self._restore_epochs(changes)
             self._restore()
         if risen or changes.ids is None:
             self._forget(None)
@@ -103,19 +103,19 @@ class RevocationSync:
             self._forget(list(changes.ids))
         self.known = changes.revision
 
-    def _relearn(self, changes: Changes, recalled: Mapping[str, int] | None) -> None:
-        """The store has lost its memory, or never had one."""
-        if self.known != NOTHING:
-            log.warning("the shared store has lost its memory of revocations: told it again")
+    def _learn_anew(self, changes: Changes, recalled: Mapping[str, int] | None) -> None:
+        """Restore a store that has lost its memory, or never had one."""
+        if self.known != NO_REVISION:
+            log.warning("the shared store has lost its memory of revocations: they were written back")
         self.learn_epochs(changes.epochs)
         self.learn_epochs(recalled or {})
-        self._tell(changes)
+        self._restore_epochs(changes)
         self._restore()
-        self.known = changes.revision or NOTHING
+        self.known = changes.revision or NO_REVISION
         self._release()
 
-    def _tell(self, changes: Changes) -> None:
-        self._revocations.restore_epochs(self.epochs, max(self.known, changes.revision), self._told)
+    def _restore_epochs(self, changes: Changes) -> None:
+        self._revocations.restore_epochs(self.epochs, max(self.known, changes.revision), self._ignore)
 
-    def _told(self, _revision: object) -> None:
-        """Nothing to do: the next admission brings the new revision home."""
+    def _ignore(self, _revision: object) -> None:
+        """Do nothing: the next admission reads the new revision."""

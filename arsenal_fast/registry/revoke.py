@@ -1,4 +1,4 @@
-"""Revokes: one identity by a floor, a prefix or everything by an epoch. In force when the shared store has it."""
+"""Revokes one identity by a floor, a prefix or everything by an epoch; in force when the shared store has it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from arsenal_fast.tokens.claims import IdentityToken
 
 
 class Revoker:
-    """Ends lives before their time."""
+    """Revokes identities in store and ledger."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Revoker:
         if token is not None:
             own = Life(token.generated_ms, token.expires_s * 1000)
             if state is not None and own.generated < state.dead_before_ms:
-                # The token of a life that was revoked has no say about the one that came after it.
+                # The token of a revoked life can't revoke the life after it.
                 return Revoked(known=True, life=own, floor=state.dead_before_ms - 1, already=True)
             life = life or own
         revoked: Revoked | None = await reply(self._revocations.revoke, identity.id, life)
@@ -84,6 +84,6 @@ class Revoker:
         return epoch_ms
 
     async def _record(self, row: RevocationRow) -> None:
-        """Write a revocation; it is in force already, so a ledger that is away does not take it back."""
+        """Write a revocation to the ledger; it is in force already, also if the ledger is away."""
         if self._ledger is not None:
             await reply(self._ledger.revoke, row)

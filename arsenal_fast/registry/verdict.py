@@ -1,6 +1,6 @@
-"""The verdict on an identity: one of few states, decided from what is known at one moment.
+"""Decides the verdict on an identity from its known state at one moment.
 
-Only ``active`` is valid. What is not known is never guessed: no record while the shared state can be read
+Only ``active`` is valid. Nothing is guessed: no record while the shared state can be read
 is ``unknown``, no record while it can't is ``unverifiable``. A life that begins in the future is active:
 the store's clock wrote it, and the caller's may be behind.
 
@@ -18,7 +18,7 @@ from arsenal_fast.tokens.claims import IdentityToken, Refusal
 
 
 class Status(StrEnum):
-    """The states that a validation can answer with."""
+    """The states in a validation's response."""
 
     ACTIVE = "active"
     EXPIRED = "expired"
@@ -41,7 +41,7 @@ REASONS: Final = MappingProxyType(
 
 
 class Verdict(NamedTuple):
-    """What a validation says; ``reason`` is one plain sentence."""
+    """The result of a validation; ``reason`` is one plain sentence."""
 
     status: Status
     valid: bool
@@ -71,11 +71,11 @@ def judge(
     dead_before: int = 0,
     token: IdentityToken | Refusal | None = None,
 ) -> Verdict:
-    """The verdict at ``now_ms``; ``readable``: a missing ``life`` means that there is no record.
+    """Return the verdict at ``now_ms``; ``readable``: a missing ``life`` means that there is no record.
 
-    ``dead_before``: every life, and every token of a life, generated before it was revoked. A ``token`` that
-    came along must be ours, of this identity, in force and not of a life that was revoked; one of an earlier
-    life that was merely renewed is good until it expires by itself.
+    ``dead_before``: every life, and every token of a life, generated before it was revoked. A ``token`` must be
+    ours, of this identity, in force and not of a revoked life; one of an earlier life that was renewed is good until
+    it expires.
     """
     if isinstance(subject, Malformed):
         return Verdict(Status.MALFORMED, False, subject.reason, well_formed=False, rfc5322_compliant=False)
@@ -93,7 +93,7 @@ def judge(
 def _judge_token(
     subject: Identity, token: IdentityToken, life: Life | None, now_ms: int, readable: bool, dead_before: int
 ) -> Verdict | None:
-    """What the token alone decides, or None where it is good and the life decides."""
+    """Return the verdict that the token alone decides, or None where the life decides."""
     if token.id != subject.id:
         return _VERDICTS[Status.EXPIRED]._replace(status=Status.MALFORMED, reason=_OF_ANOTHER)
     if token.generated_ms < dead_before:

@@ -1,13 +1,13 @@
-"""From when and until when a certificate is good, read from its PEM file.
+"""Reads the validity of a certificate from its PEM file.
 
-The ``ssl`` module tells the times of a peer's certificate, not of one's own, and ``cryptography`` would cost a serving
-process 11 MB. What is wanted stands at a fixed place, RFC 5280 section 4.1::
+``ssl`` returns the times of a peer's certificate, not of one's own, and ``cryptography`` would cost a serving
+process 11 MB. The times have a fixed place, RFC 5280 section 4.1::
 
     Certificate    ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signatureValue }
     TBSCertificate ::= SEQUENCE { [0] version OPTIONAL, serialNumber, signature, issuer, validity, ... }
     Validity       ::= SEQUENCE { notBefore Time, notAfter Time }        Time ::= UTCTime / GeneralizedTime
 
-Of a chain the first certificate counts: it is the service's own, and the one that is renewed.
+Of a chain only the first certificate is read: the service's own, which is renewed.
 """
 
 import re
@@ -27,14 +27,14 @@ _FIRST_YEAR: Final = 1950
 
 
 class Validity(NamedTuple):
-    """Seconds since the epoch."""
+    """The validity of a certificate, in seconds since the epoch."""
 
     not_before: float
     not_after: float
 
 
 def validity(path: str) -> Validity:
-    """The times of the first certificate in the file; OSError, or ValueError with one sentence."""
+    """Return the validity of the first certificate in the file; OSError, or ValueError with one sentence."""
     block = _PEM.search(Path(path).read_text(encoding="ascii", errors="replace"))
     if block is None:
         raise ValueError("the file holds no certificate in PEM")
@@ -48,19 +48,19 @@ def _validity(der: bytes) -> Validity:
     whole = next(_elements(der, _SEQUENCE))
     fields = _elements(next(_elements(whole[1], _SEQUENCE))[1])
     if next(fields)[0] == _VERSION:
-        next(fields)  # the serial number, which the version was in front of
+        next(fields)  # the serial number, after the optional version
     _signature, _issuer, times = next(fields), next(fields), next(fields)
     before, after = (_moment(*each) for each in _elements(times[1]))
     return Validity(before, after)
 
 
 def _elements(der: bytes, wanted: int | None = None) -> Iterator[tuple[int, bytes]]:
-    """Tag and contents of each element; ValueError where the first is not the ``wanted`` one or one is cut off."""
+    """Yield tag and contents of each element; ValueError if the first is not ``wanted`` or one is cut off."""
     at = 0
     while at < len(der):
         tag, size = der[at], der[at + 1]
         at += 2
-        if size & 0x80:  # the long form: so many octets have the length
+        if size & 0x80:  # the long form: the number of octets of the length
             octets = size & 0x7F
             size = int.from_bytes(der[at : at + octets])
             at += octets

@@ -261,7 +261,7 @@ class Flow(asyncio.Protocol, StateMachine):
         if request is None and self._held and self._last is not None:
             request = self._last.request
         forwarded_for = None if request is None else request.fields.forwarded_for
-        return self.address_client(forwarded_for).octets
+        return self.address_client(forwarded_for).key_bytes
 
     def _written(self, pending: PendingResponse) -> None:
         """Let go of what a request holds: its body now, its rows when the client has read them."""

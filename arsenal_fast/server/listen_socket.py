@@ -1,18 +1,18 @@
-"""The socket that a worker listens on, and what keeps two services from one address.
+"""Binds the socket of a worker, and keeps two services from sharing one address.
 
 SO_REUSEPORT lets the workers of one service share a port; the kernel lets any other process of the same user
 share it too, so that a service that was started twice would get half of the traffic each. Before a service of
 several workers starts them
 
-* it reserves the address: an abstract unix socket of that name, which one process at a time can have and which
-  the kernel frees with it. Two that start at the same moment meet here;
-* then it binds once without SO_REUSEPORT, which fails where anybody listens: another program, a service of one
-  worker, or one whose address is another one but has ours in it (0.0.0.0 and 127.0.0.1).
+* it reserves the address: an abstract unix socket of that name, which one process at a time can hold and which
+  the kernel frees with it. That also stops two that start at the same moment;
+* then it binds once without SO_REUSEPORT, which fails where another process listens: another program, a service of one
+  worker, or one with an address that includes ours (0.0.0.0 and 127.0.0.1).
 
-The supervisor keeps the reservation until it stops, also while a dead worker is being replaced. It holds no
-socket of the port itself: that would have to listen to keep others away, and would accept what nobody serves.
+The supervisor keeps the reservation until it stops, also while it replaces a dead worker. It holds no
+socket of the port itself: that would have to listen to keep others away, and would accept connections unserved.
 
-What is left: two services of several workers with different addresses that overlap, started within the second
+Not prevented: two services of several workers with different overlapping addresses, started within the second
 before the first one listens. Without abstract sockets (not Linux) the reservation is missing, too.
 """
 
@@ -32,7 +32,7 @@ def bind(config: Config, *, shared: bool) -> socket.socket:
     family, kind, protocol, _, address = _address(config)
     bound = socket.socket(family, kind, protocol)
     try:
-        # The connections of a predecessor may stay in TIME_WAIT; a socket that listens is still in the way.
+        # Allows a predecessor's connections in TIME_WAIT, but not another listening socket.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -47,13 +47,13 @@ def bind(config: Config, *, shared: bool) -> socket.socket:
 
 
 def reserve(config: Config) -> socket.socket | None:
-    """Return what keeps the address reserved until it is closed; OSError (EADDRINUSE) where another process has it."""
+    """Reserve the address until the returned socket is closed; OSError (EADDRINUSE) where another process has it."""
     if sys.platform != "linux":
         return None
     host, port, *_ = _address(config)[4]
     reservation = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        # The names live in the network namespace, as the ports do.
+        # The names belong to the network namespace, as the ports do.
         reservation.bind(f"\0arsenal-fast/{host}/{port}")
     except OSError as error:
         reservation.close()

@@ -1,25 +1,24 @@
-"""WORKERS processes on one port, kept alive by one that does nothing else.
+"""Supervises WORKERS processes on one port.
 
 The parent forks a worker for each slot, waits, and replaces the dead. Rules of this file:
 
 * The parent holds no listening socket: each worker binds its own (SO_REUSEPORT). One left open here would
-  go on accepting after the workers have stopped listening, and reset at the end what nobody serves
-  (protocol.md rule 28).
+  go on accepting after the workers have stopped listening, and reset these connections at the end.
 * Nothing is polled: the parent sleeps in one ``select`` on the pipe into which the interpreter's C-level
   signal handler writes the signals' numbers. What arrives at any time before the select is in the pipe.
-* Nothing else is waited for, the reader of the log neither: its lines are written by a thread (``log_writer``).
+* The parent waits for nothing else, not for the log's reader either: a thread writes it (``log_writer``).
 * Signals are blocked around each fork, so that none can run the parent's handler in the child or write into
   the pipe they would share.
 * A worker must not outlive its supervisor, or it would hold the port against the next one. Each waits, in a
-  thread, for the end of a pipe that only the parent can write; the kernel closes it whatever the parent dies
-  of. (PR_SET_PDEATHSIG does the same, but on Linux alone, and not for the death of a forking thread.)
-* A worker that dies is replaced at once; one that dies young again and again, ever later (MAX_PAUSE).
-* What is hopeless from the start is not repeated: if the first process of every slot ends with the same
+  thread, for the end of a pipe that only the parent can write; the kernel closes it however the parent
+  dies. (PR_SET_PDEATHSIG does the same, but only on Linux, and not for the death of a forking thread.)
+* A dead worker is replaced at once; after repeated early deaths with growing delays (MAX_PAUSE).
+* A failing start is not repeated: if the first process of every slot ends with the same
   failure (the port is taken: 1, the configuration: 78), that is the exit status.
 
-A worker is sent SIGTERM to stop, HURRY when the supervisor is told to stop once more, and SIGHUP to read its
+A worker gets SIGTERM to stop, HURRY when the supervisor gets a second stop signal, and SIGHUP to read its
 certificate again. A signal to the whole process group (a terminal's SIGINT, systemd's SIGTERM) reaches the
-workers too: they ignore SIGINT, and a second SIGTERM says nothing new. Until ``serve`` has set its own handlers
+workers too: they ignore SIGINT and a second SIGTERM. Until ``serve`` has set its own handlers
 SIGTERM ends a worker with 0: it has accepted nothing yet.
 """
 
@@ -44,17 +43,17 @@ from arsenal_fast.observability.multiprocess import SharedCounters
 Serve = Callable[[Config, int, SharedCounters], int]
 
 SNAPSHOT_SIZE: Final = 1 << 18
-"""Octets of a worker's snapshot in SharedCounters; memory that is never written to costs nothing."""
+"""Octets of a worker's snapshot in SharedCounters; memory that is never written costs nothing."""
 
 YOUNG: Final = 10.0
-"""Seconds within which a worker's death is held against its slot."""
+"""Seconds of age below which a worker's death counts as early."""
 
 UP: Final = 2.0
 """Seconds after which a worker that still runs has come up."""
 
 FIRST_PAUSE: Final = 0.1
 MAX_PAUSE: Final = 5.0
-"""Seconds before the second young death in a row is replaced, and at most; doubling in between."""
+"""Seconds before a restart after the second early death in a row, and at most; doubling in between."""
 
 STOP_MARGIN: Final = 8.0
 """Seconds a worker may take to stop beyond DRAIN_SECONDS (ledger and log are flushed then) before it is killed."""
@@ -62,7 +61,7 @@ STOP_MARGIN: Final = 8.0
 EXIT_CRASH: Final = 70  # EX_SOFTWARE: serve raised
 
 HURRY: Final = signal.SIGUSR1
-"""Tells a worker that is stopping not to wait for DRAIN_DELAY. SIGTERM can't: see above."""
+"""Signals a stopping worker to skip DRAIN_DELAY. SIGTERM can't: see above."""
 
 _HANDLED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
@@ -71,7 +70,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Worker:
-    """One slot and the process in it, if there is one (``pid`` is not 0)."""
+    """One slot and its process, if any (``pid`` is not 0)."""
 
     slot: int
     pid: int = 0
@@ -84,14 +83,14 @@ class _Worker:
 
 
 def pause_before_restart(young_deaths: int) -> float:
-    """Seconds to wait after so many early deaths in a row."""
+    """Return the seconds to wait after this number of early deaths in a row."""
     if young_deaths < 2:
         return 0.0
     return min(MAX_PAUSE, FIRST_PAUSE * 2.0 ** min(young_deaths - 2, 16))
 
 
 def run(config: Config, serve: Serve, reservation: socket.socket | None = None) -> int:
-    """Run ``serve(config, slot, counters)`` in ``config.workers`` processes until told to stop.
+    """Run ``serve(config, slot, counters)`` in ``config.workers`` processes until a stop signal.
 
     Returns the exit status: 0 when all workers ended with 0 in the stop, the common failure of a start in
     which no worker came up, else 1. To be called in the main thread. ``reservation``: of the address
@@ -151,7 +150,7 @@ class _Supervisor:
         return 0 if self._clean else 1
 
     def _wait(self, now: float) -> bytes:
-        """The numbers of the signals that came; empty when something is due before one comes."""
+        """Wait for signals; returns their numbers, or none when a timer is due first."""
         if self._kill_at is not None:
             due = [] if self._killed else [self._kill_at]
         else:
@@ -191,7 +190,7 @@ class _Supervisor:
             self._reservation.close()
 
     def _send(self, number: signal.Signals) -> None:
-        # A process that has died keeps its number until we reap it, so nobody else is ever hit.
+        # A dead process keeps its number until we reap it, so no other process is ever hit.
         for worker in self._workers:
             if worker.pid:
                 os.kill(worker.pid, number)
@@ -235,15 +234,15 @@ class _Supervisor:
                 self._start(worker)
 
     def _start(self, worker: _Worker) -> None:
-        sys.stdout.flush()  # what stands in a buffer would be written twice
+        sys.stdout.flush()  # buffered text would be written twice
         sys.stderr.flush()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, (*_HANDLED, HURRY))
         try:
             with warnings.catch_warnings():
-                # Python 3.12 warns of a fork beside threads: ours is the log's, whose lock the child makes anew.
+                # Python 3.12 warns of a fork with threads: ours is the log's, and the child makes a new lock for it.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 pid = os.fork()
-        except OSError as error:  # no memory, too many processes: as a worker that died at once
+        except OSError as error:  # no memory, too many processes: counts as a worker that died at once
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             worker.young_deaths += 1
             worker.start_at = time.monotonic() + max(FIRST_PAUSE, pause_before_restart(worker.young_deaths))
@@ -253,7 +252,7 @@ class _Supervisor:
             self._become_worker(worker.slot, mask)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         worker.pid, worker.started = pid, time.monotonic()
-        # Each, for there may be 64 of them; MAX_PAUSE bounds those of a worker that dies again and again.
+        # A line for each of up to 64 workers; MAX_PAUSE bounds the lines of one that dies repeatedly.
         log.info("worker %d is process %d", worker.slot, pid, extra={"each": True})
 
     def _become_worker(self, slot: int, mask: Iterable[int]) -> NoReturn:
@@ -275,14 +274,14 @@ class _Supervisor:
         except BaseException:
             log.exception("worker %d crashed", slot)
         finally:
-            # Not sys.exit: the parent's frames, with their own finally clauses, stand below us.
+            # Not sys.exit: it would run the finally clauses of the parent's frames.
             logging.shutdown()
             sys.stdout.flush()
             os._exit(status)
 
 
 def _follow(waits: int) -> None:
-    """In a thread of a worker: wait until the supervisor is gone, then stop as if it had said so."""
+    """In a thread of a worker: wait for the end of the supervisor, then stop as by its signal."""
     signal.pthread_sigmask(signal.SIG_BLOCK, (*_HANDLED, HURRY))  # signals are for the main thread
     os.read(waits, 1)
     os.kill(os.getpid(), signal.SIGTERM)
@@ -293,7 +292,7 @@ def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _note(_number: int, _frame: FrameType | None) -> None:
-    """The handler does nothing: what counts is the octet that the interpreter puts into the pipe."""
+    """Do nothing: the interpreter has written the signal's number into the pipe."""
 
 
 def _described(code: int) -> str:
@@ -304,7 +303,7 @@ def _described(code: int) -> str:
 
 @contextmanager
 def _signal_pipe() -> Iterator[tuple[int, int]]:
-    """Route our signals into a pipe; yields its ends. Afterwards they are ignored: the process ends anyway."""
+    """Route our signals into a pipe and yield its ends. Afterwards they are ignored: the process ends anyway."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     for number in _HANDLED:
@@ -322,7 +321,7 @@ def _signal_pipe() -> Iterator[tuple[int, int]]:
 
 @contextmanager
 def _life_line() -> Iterator[tuple[int, int]]:
-    """A pipe that nobody writes into: its end tells the workers that the parent is gone."""
+    """Return a pipe without writes: its end-of-file shows the workers that the parent has ended."""
     reading, writing = os.pipe()
     try:
         yield reading, writing

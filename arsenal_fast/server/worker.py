@@ -1,9 +1,9 @@
-"""One worker: the place where the concrete parts meet.
+"""One worker: builds the concrete parts, starts and stops them.
 
-Event loop, stores, services, socket, signals. Nothing is decided here but who gets what, and in which order
+Event loop, stores, services, socket, signals. This module only connects the parts and orders how
 things start and stop:
 
-start: store (never waited for longer than one time-out) -> socket -> ready.
+start: store (waits at most one time-out) -> socket -> ready.
 SIGTERM: not ready, answers say ``close`` -> DRAIN_DELAY -> socket closed -> last answers -> store -> exit.
 """
 
@@ -56,13 +56,13 @@ PUBLISH: Final = 0.5
 """Seconds between a worker's snapshots for the others: how old their share of a scrape may be."""
 
 LOOK: Final = 5.0
-"""Seconds between looks at how Redis itself is."""
+"""Seconds between polls of Redis's INFO."""
 
 PRUNE: Final = 3600.0
-"""Seconds between looks for events that are older than LEDGER_RETENTION_DAYS."""
+"""Seconds between prunings of events older than LEDGER_RETENTION_DAYS."""
 
 TLS_CHECK: Final = 10.0
-"""Seconds between looks at the certificate files; cert-manager renews weeks ahead."""
+"""Seconds between checks of the certificate files; cert-manager renews weeks ahead."""
 
 MAX_PASSWORD: Final = 1024
 """Octets read of TLS_KEY_PASSWORD_FILE: what OpenSSL takes at most (PEM_BUFSIZE)."""
@@ -73,7 +73,7 @@ def serve(config: Config, slot: int, counters: SharedCounters) -> int:
 
     Raises ConfigurationError for what can't be used, OSError where the port can't be bound.
     """
-    # Before the loop: a fault in it is the operator's, and told before anything has started.
+    # Before the loop: a configuration fault is reported before anything has started.
     tls = tls_context(config)
     listening = listen_socket.bind(config, shared=config.workers > 1)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -81,7 +81,7 @@ def serve(config: Config, slot: int, counters: SharedCounters) -> int:
 
 
 def rehearse(config: Config) -> socket.socket | None:
-    """Raise what the workers' :func:`serve` would raise at its start, once instead of once for each of them.
+    """Raise the start errors of :func:`serve` once, before the workers are forked.
 
     Returns what keeps other services of several workers from the same address until they listen (``listen_socket``).
     """
@@ -92,7 +92,7 @@ def rehearse(config: Config) -> socket.socket | None:
 
 
 class _Worker:
-    """Holds the parts while they live."""
+    """Holds the parts of a running worker."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class _Worker:
         self._tls_seen = _modified(config)
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
-        """Set: serve no longer for DRAIN_DELAY."""
+        """When set, DRAIN_DELAY is cut short."""
 
     async def run(self) -> int:
         config = self._config
@@ -145,7 +145,7 @@ class _Worker:
         loop.add_signal_handler(signal.SIGHUP, self._reload_tls, services)
         services.metrics.process = _process_figures
         services.metrics.certificate_expires = _certificate_expires(config)
-        # A predecessor in this slot has counted; what it counted goes on.
+        # The counts of a predecessor in this slot are continued.
         inherited = self._counters.read(self._slot)
         if inherited:
             services.metrics.add(inherited, gauges=False)
@@ -197,7 +197,7 @@ class _Worker:
             access.close()
         _ignore_signals(loop)
         log.info("stopped")
-        # Also where a peer had to be cut off: being stuck is its failure, not ours.
+        # 0 also where a stuck peer was cut off: that is its failure, not ours.
         return 0
 
     def _handle_stop_signals(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -211,7 +211,7 @@ class _Worker:
             loop.add_signal_handler(signal.SIGTERM, self._stop.set)
 
     def _stop_or_hurry(self) -> None:
-        """Stop; a second signal ends the wait: the operator means it."""
+        """Stop; a second signal ends the wait."""
         if self._stop.is_set():
             self._hurry.set()
         self._stop.set()
@@ -258,7 +258,7 @@ class _Worker:
     async def _prune(self, ledger: Ledger) -> None:
         days = self._config.ledger_retention_days
         while True:
-            # Without a retention only what is known of identities whose events have left for want of room.
+            # Without a retention only the records of identities whose events were trimmed.
             ledger.prune(int(time.time() * 1000) - days * 86_400_000 if days else 0)
             await asyncio.sleep(PRUNE)
 
@@ -271,7 +271,7 @@ class _Worker:
                 self._reload_tls(services)
 
     def _reload_tls(self, services: Services) -> None:
-        """Use renewed certificate files for the connections to come; keep the old pair where they are bad."""
+        """Use renewed certificate files for new connections; keep the old pair if they are invalid."""
         if self._tls is None:
             return
         config = self._config
@@ -289,16 +289,16 @@ class _Worker:
 
 
 def _ignore_signals(loop: asyncio.AbstractEventLoop) -> None:
-    """Let no signal end a process that has stopped and waits for its log alone: that would look like a failure."""
+    """Ignore signals in a process that has stopped and only flushes its log: the exit status would be a failure."""
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, HURRY)
-    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)  # without its handler a signal has its deadly default at first
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)  # without its handler a signal would end the process
     for number in numbers:
         loop.remove_signal_handler(number)
         signal.signal(number, signal.SIG_IGN)
 
 
 def _bounds(shares: Shares) -> Bounds:
-    """Return the bounds of the connections: a client has at most half of what all have, and room for one body."""
+    """Return the bounds of the connections: one client gets at most half of the total, and room for one body."""
     received = max(shares.unfinished, 2 * Limits().body)
     return Bounds(
         received=received, received_of_client=min(received // 2, Bounds().received_of_client), unsent=shares.unsent
@@ -306,7 +306,7 @@ def _bounds(shares: Shares) -> Bounds:
 
 
 def _gate_bounds(shares: Shares) -> GateBounds:
-    """Return the bounds of the rows in work: a client has at most half of them."""
+    """Return the bounds of the rows in work: one client gets at most half of them."""
     return GateBounds(rows=shares.rows_in_flight, rows_of_client=shares.rows_in_flight // 2)
 
 
@@ -330,7 +330,7 @@ def _settings(config: Config) -> Settings:
 
 
 def _ledger_changed(services: Services, ledger: Ledger) -> None:
-    """Say so; and learn what was revoked by epochs, which holds also where the shared store has forgotten it."""
+    """Log the ledger's state, and read its epochs, which the shared store may have lost."""
     if ledger.healthy:
         log.info("the ledger is healthy")
         ledger.epochs(lambda epochs: services.identities.learn_epochs(epochs or {}))
@@ -353,10 +353,10 @@ def make_keys(config: Config) -> Keys:
 
 
 async def _look_at(backend: RedisBackend) -> None:
-    """Only one worker does: what Redis says of itself must not be added up."""
+    """Poll INFO, in one worker only: these figures must not be added up."""
     while True:
         await asyncio.sleep(LOOK)
-        backend.vitals.look()
+        backend.info.poll()
 
 
 def _ledger(config: Config) -> Ledger | None:
@@ -398,7 +398,7 @@ def _process_figures() -> ProcessFigures:
 
 
 def _resident() -> int:
-    """Octets of resident memory; 0 where there is no /proc."""
+    """Return the octets of resident memory; 0 without /proc."""
     try:
         with open("/proc/self/statm", "rb") as file:
             return int(file.read().split()[1]) * _PAGE
@@ -414,12 +414,12 @@ def _access_log(config: Config) -> AccessLog | None:
 
 
 def tls_context(config: Config) -> ssl.SSLContext | None:
-    """Return what TLS is spoken with, None without it; raises ConfigurationError where the pair can't be used."""
+    """Return the TLS context, None without TLS; raises ConfigurationError where the pair can't be used."""
     if not config.tls:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # RFC 9325 4.2: of TLS 1.2 only what has forward secrecy and authenticated encryption.
+    # RFC 9325 4.2: of TLS 1.2 only suites with forward secrecy and authenticated encryption.
     context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
@@ -428,7 +428,7 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
 
 
 def _load_pair(context: ssl.SSLContext, config: Config) -> None:
-    """Load certificate and key; ConfigurationError where they can't be used. Never waits for a password to be typed."""
+    """Load certificate and key; ConfigurationError where they can't be used. Never prompts for a password."""
 
     def password() -> bytes:
         if not config.tls_key_password_file:
@@ -449,7 +449,7 @@ def _load_pair(context: ssl.SSLContext, config: Config) -> None:
 
 
 def _certificate_expires(config: Config) -> float:
-    """Return when the certificate ends, for the metric; 0 without TLS, or where the file tells no such moment."""
+    """Return the expiry of the certificate, for the metric; 0 without TLS, or where it can't be read."""
     if not config.tls:
         return 0.0
     try:
@@ -460,7 +460,7 @@ def _certificate_expires(config: Config) -> float:
 
 
 def _modified(config: Config) -> tuple[int, ...]:
-    """Return the modification times of the certificate files, 0 for one that is not there now."""
+    """Return the modification times of the certificate files, 0 for a missing one."""
     times = []
     for path in (config.tls_cert_file, config.tls_key_file, config.tls_key_password_file):
         try:
@@ -471,7 +471,7 @@ def _modified(config: Config) -> tuple[int, ...]:
 
 
 def _max_connections(config: Config) -> int:
-    """Return the bound on connections: as configured, and within the descriptors that we may open."""
+    """Return the bound on connections: as configured, and within the limit of file descriptors."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = config.max_connections + SPARE_DESCRIPTORS * 2
     if soft != resource.RLIM_INFINITY and soft < wanted:

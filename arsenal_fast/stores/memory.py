@@ -1,15 +1,15 @@
 """The embedded store (``memory://``): the ports of Redis within one process, for one worker.
 
-Rules of this file: the same answers as the scripts of the Redis backend, which one conformance suite holds; every
+Rules of this file: the same results as the scripts of the Redis backend, tested by one conformance suite; every
 callback is made before the call returns; time comes from the callables passed in; and everything is bounded (the
-epochs by the prefixes that somebody with the right to revoke has named).
+epochs by the prefixes that callers with the right to revoke have named).
 
-* What is over (a limiter cell whose tat has passed, a record after its retention) goes as others come: each
-  row written looks at SWEEP of the oldest entries, so dead ones leave sooner than new ones arrive and no call
-  ever walks the whole table. (Growing a table copies it: some milliseconds, a dozen times in its life.)
-* A full table drops, of SAMPLE of its oldest entries, the one that would have ended first. A dropped cell
-  gives its client a fresh quota: more clients active in one window than it has cells may pass more than their
-  limit, none is refused wrongly. A dropped identity becomes unknown here (the ledger still knows it), and
+* Entries that are over (a limiter cell whose tat has passed, a record after its retention) are removed by writes:
+  each row written checks SWEEP of the oldest entries, so removals outpace additions and no call walks the whole
+  table. (Growing a table copies it: some milliseconds, a dozen times in its life.)
+* A full table drops, of SAMPLE of its oldest entries, the one that ends first. A dropped cell gives its client a
+  full quota: where more clients are active in one window than there are cells, some may exceed their limit, but none
+  is refused wrongly. A dropped identity becomes unknown here (the ledger still knows it), and
   issuing it again begins a new life.
 """
 
@@ -21,20 +21,20 @@ from typing import Final, Generic, TypeVar
 from arsenal_fast.identity import revocation
 from arsenal_fast.identity.issue_rules import settle
 from arsenal_fast.identity.revocation import EVERYTHING, LOG_LENGTH, Changes, Revoked
-from arsenal_fast.identity.validity import Found, Issued, IssueRow, Life
+from arsenal_fast.identity.validity import Issued, IssueRow, Life, StoreRecord
 from arsenal_fast.ratelimit.client import Client
-from arsenal_fast.ratelimit.gcra import strike
+from arsenal_fast.ratelimit.gcra import charge
 
-CAPACITY: Final = 65_536  # entries of each table where nothing else is said; a worker gets its share of MEMORY_BUDGET
-SWEEP: Final = 2  # entries looked at per row written: two leave for each one that comes
-SAMPLE: Final = 5  # entries compared when one must go; as Redis's maxmemory-samples
+CAPACITY: Final = 65_536  # entries of each table by default; a worker gets its share of MEMORY_BUDGET
+SWEEP: Final = 2  # entries checked per row written: up to two are removed for each one added
+SAMPLE: Final = 5  # entries compared for an eviction; as Redis's maxmemory-samples
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
 class Counters:
-    """The totals that the Redis backend has, those that can't happen here being 0; none ever goes back."""
+    """The counters of the Redis backend; those that can't happen here stay 0."""
 
     __slots__ = (
         "batches",
@@ -64,7 +64,7 @@ class Counters:
 
 
 class Expiring(Generic[Key, Value]):
-    """A bounded table. ``ends(value)``: the moment from which on an entry is over, in the caller's clock."""
+    """A bounded table of entries that expire. ``ends(value)``: the moment of that, by the caller's clock."""
 
     __slots__ = ("_capacity", "_counters", "_ends", "_entries")
 
@@ -74,19 +74,19 @@ class Expiring(Generic[Key, Value]):
         self._capacity = capacity
         self._ends = ends
         self._counters = counters
-        # Not a dict: with its oldest keys deleted, finding the first key left walks over all the holes.
+        # Not a dict: finding the first key of a dict walks over all deleted ones.
         self._entries: OrderedDict[Key, Value] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def get(self, key: Key, now: int) -> Value | None:
-        """The entry, or None when there is none or it is over."""
+        """Return the entry, or None when there is none or it is over."""
         value = self._entries.get(key)
         return value if value is not None and now < self._ends(value) else None
 
     def put(self, key: Key, value: Value, now: int) -> None:
-        """Store an entry and do a share of the clearing up."""
+        """Store an entry and remove some that are over."""
         self._entries[key] = value
         self._sweep(now)
         if len(self._entries) > self._capacity:
@@ -113,12 +113,12 @@ def _tat(tat: int) -> int:
     return tat
 
 
-def _kept_until(record: Found) -> int:
+def _kept_until(record: StoreRecord) -> int:
     return record.kept_until
 
 
 class ChangeLog:
-    """The revision, and what the latest changes were: an id each, or None where epochs rose."""
+    """The revision, and the latest changes: an id each, or None where epochs rose."""
 
     __slots__ = ("_ids", "revision")
 
@@ -127,7 +127,7 @@ class ChangeLog:
         self._ids: deque[str | None] = deque(maxlen=LOG_LENGTH)  # newest first
 
     def add(self, identity: str | None, now: int) -> None:
-        """Count one change."""
+        """Record one change."""
         if self.revision:
             self.revision += 1
             self._ids.appendleft(identity)
@@ -135,12 +135,12 @@ class ChangeLog:
             self.begin(now)
 
     def begin(self, now: int, least: int = 0) -> None:
-        """Begin to count; nobody can follow how the log came to its revision."""
+        """Begin at a new revision with an empty log."""
         self.revision = revocation.first_revision(now, least)
         self._ids.clear()
 
     def since(self, revision: int) -> list[str] | None:
-        """The ids after a revision, newest first; None where the log does not reach it."""
+        """Return the ids after a revision, newest first; None where the log does not reach back to it."""
         behind = self.revision - revision
         if not 0 <= behind <= len(self._ids):
             return None
@@ -148,7 +148,7 @@ class ChangeLog:
 
 
 class MemoryLimiter:
-    """The Limiter port; ``now_us`` is a monotonic clock in microseconds."""
+    """The Limiter port in memory; ``now_us`` is a monotonic clock in microseconds."""
 
     __slots__ = ("_cells", "_counters", "_log", "_now_us")
 
@@ -164,14 +164,14 @@ class MemoryLimiter:
         quantities: Sequence[int],
         done: Callable[[int, Sequence[int] | None], None],
     ) -> None:
-        """``done`` once, at once: the revision, and the backlogs before each row's hits (us), in order."""
+        """Charge all rows; ``done`` gets at once the revision and the backlog before each row's hits (us)."""
         now = self._now_us()
         backlogs = []
         for client, quantity in zip(clients, quantities, strict=True):
-            tat = self._cells.get(client.octets, now) or 0
-            backlog, after = strike(tat, now, quantity, client.quota)
+            tat = self._cells.get(client.key_bytes, now) or 0
+            backlog, after = charge(tat, now, quantity, client.quota)
             if after != tat:
-                self._cells.put(client.octets, after, now)
+                self._cells.put(client.key_bytes, after, now)
             backlogs.append(backlog)
         self._counters.commands += 1
         self._counters.rows += len(clients)
@@ -183,24 +183,24 @@ class MemoryLimiter:
 
 
 class MemoryIdentities:
-    """The IdentityStore port; ``now_ms`` is the wall clock in milliseconds. ``records`` are the revocations', too."""
+    """The IdentityStore port in memory; ``now_ms`` is the wall clock. Revocations use its ``records`` too."""
 
     __slots__ = ("_counters", "_now_ms", "records")
 
     def __init__(self, now_ms: Callable[[], int], capacity: int, counters: Counters) -> None:
         self._now_ms = now_ms
         self._counters = counters
-        self.records: Expiring[str, Found] = Expiring(capacity, _kept_until, counters)
+        self.records: Expiring[str, StoreRecord] = Expiring(capacity, _kept_until, counters)
 
     def issue(self, rows: Sequence[IssueRow], done: Callable[[Sequence[Issued] | None], None]) -> None:
-        """``done`` once, at once: what became of each row, in order."""
+        """Issue all rows; ``done`` gets, at once, the result of each, in order."""
         now = self._now_ms()
         answers = [self._issue(row, now) for row in rows]
         self._count(len(rows))
         done(answers)
 
-    def find(self, ids: Sequence[str], done: Callable[[Sequence[Found | None] | None], None]) -> None:
-        """``done`` once, at once: each identity's record, its life over or not, None where none is known."""
+    def find(self, ids: Sequence[str], done: Callable[[Sequence[StoreRecord | None] | None], None]) -> None:
+        """Look up; ``done`` gets, at once, each identity's record, its life over or not, or None."""
         now = self._now_ms()
         records = [self.records.get(identity, now) for identity in ids]
         self._count(len(ids))
@@ -223,12 +223,12 @@ class MemoryIdentities:
 
 
 class MemoryRevocations:
-    """The Revocations port; floors stand in the records, epochs and the log here."""
+    """The Revocations port in memory; floors are in the records, epochs and the log here."""
 
     __slots__ = ("_counters", "_epochs", "_log", "_now_ms", "_records")
 
     def __init__(
-        self, now_ms: Callable[[], int], records: Expiring[str, Found], counters: Counters, log: ChangeLog
+        self, now_ms: Callable[[], int], records: Expiring[str, StoreRecord], counters: Counters, log: ChangeLog
     ) -> None:
         self._now_ms = now_ms
         self._records = records
@@ -237,7 +237,7 @@ class MemoryRevocations:
         self._epochs: dict[str, int] = {}
 
     def revoke(self, identity: str, life: Life | None, done: Callable[[Revoked | None], None]) -> None:
-        """End every life of the identity up to now; ``life``: what the caller knows of it."""
+        """End every life of the identity up to now; ``life``: the newest one that the caller knows."""
         now = self._now_ms()
         revoked, after = revocation.revoke(self._records.get(identity, now), life, now)
         if after is not None:
@@ -247,7 +247,7 @@ class MemoryRevocations:
         done(revoked)
 
     def set_epoch(self, prefix: str | None, before: int, done: Callable[[int | None], None]) -> None:
-        """Raise an epoch, of everything without a prefix; ``before`` 0: everything up to now dies.
+        """Raise an epoch, of everything without a prefix; ``before`` 0: everything up to now ends.
 
         ``done`` gets the epoch in force, which never falls.
         """
@@ -259,12 +259,12 @@ class MemoryRevocations:
         done(self._epochs[key])
 
     def changes(self, since: int, done: Callable[[Changes | None], None]) -> None:
-        """What has changed since a revision, and the epochs in force."""
+        """Read the changes since a revision, and the epochs in force."""
         self._count()
         done(Changes(self._log.revision, self._log.since(since), dict(self._epochs)))
 
     def restore_epochs(self, epochs: Mapping[str, int], revision: int, done: Callable[[int | None], None]) -> None:
-        """Epochs are at least these from now on, and revisions go on above ``revision``.
+        """Raise the epochs to at least these, and the revision above ``revision``.
 
         ``done`` gets the revision in force.
         """
@@ -279,7 +279,7 @@ class MemoryRevocations:
         done(log.revision)
 
     def _raise(self, epochs: Mapping[str, int], now: int) -> bool:
-        """Whether any rose."""
+        """Raise epochs; returns whether any rose."""
         risen = False
         for prefix, before in epochs.items():
             held = self._epochs.get(prefix, 0)
@@ -296,7 +296,7 @@ class MemoryRevocations:
 
 
 class MemoryBackend:
-    """All ports; never away, so ``on_return`` is never called."""
+    """All ports in memory; never away, so ``on_return`` is never called."""
 
     status: Final = "embedded"
     healthy: Final = True
@@ -321,4 +321,4 @@ class MemoryBackend:
         """Nothing to wait for."""
 
     async def close(self) -> None:
-        """Nothing to give back."""
+        """Nothing to close."""

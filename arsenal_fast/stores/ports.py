@@ -1,7 +1,7 @@
-"""What the service needs of the outside, as small as it can be said.
+"""The ports: protocols that stores, ledger and token keys implement.
 
-Adapters match these by structure; they don't import them. A callback ``done`` is called exactly once,
-perhaps before the call returns; None means that the store is away, slow or sick (nobody raises for it).
+Adapters match these by structure; they don't import them. A callback ``done`` is called exactly once, perhaps before
+the call returns; None means that the store is away, slow or failing (that raises no exception).
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from arsenal_fast.identity.revocation import Changes, Revoked
-from arsenal_fast.identity.validity import Found, Issued, IssueRow, Life
-from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRow, Past, RevocationRow
+from arsenal_fast.identity.validity import Issued, IssueRow, Life, StoreRecord
+from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRecord, LedgerRow, RevocationRow
 from arsenal_fast.observability.metrics import Series
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.tokens.claims import IdentityToken, Refusal, ServiceToken
 
 
 class Limiter(Protocol):
-    """Cells of clients, by the clock of the store."""
+    """Charges clients' rate-limit cells, by the clock of the store."""
 
     def admit(
         self,
@@ -28,46 +28,46 @@ class Limiter(Protocol):
     ) -> None:
         """Charge all rows in order, atomically; ``done`` gets the revision and each backlog (us) *before* the hits.
 
-        A cell that is not there has backlog 0. Quantity 0 only looks; without any rows only the revision is asked
-        for. The revision is the one of the revocations at that moment, 0 where nothing was ever revoked or the
-        store has lost its memory. ``done(0, None)`` when the store is away.
+        A missing cell has backlog 0. Quantity 0 only reads; without any rows only the revision is read. It is the
+        revision of the revocations at that moment, 0 where nothing was ever revoked or the store has lost its memory.
+        ``done(0, None)`` when the store is away.
         """
 
 
 class IdentityStore(Protocol):
-    """The shared truth of what lives now."""
+    """The shared records of the living identities."""
 
     def issue(self, rows: Sequence[IssueRow], done: Callable[[Sequence[Issued] | None], None]) -> None:
         """Find, renew, issue, re-assert or confirm each row, atomically per row; by the store's clock."""
 
-    def find(self, ids: Sequence[str], done: Callable[[Sequence[Found | None] | None], None]) -> None:
+    def find(self, ids: Sequence[str], done: Callable[[Sequence[StoreRecord | None] | None], None]) -> None:
         """Look each id up; a life may be over or revoked already, a missing one is None."""
 
 
 class Revocations(Protocol):
-    """The shared truth of what was revoked; all moments by the store's clock, in ms."""
+    """The shared revocations; all moments by the store's clock, in ms."""
 
     def revoke(self, identity: str, life: Life | None, done: Callable[[Revoked | None], None]) -> None:
-        """End every life of an identity up to now, atomically; ``life``: what the caller knows of it."""
+        """End every life of an identity up to now, atomically; ``life``: the newest one that the caller knows."""
 
     def set_epoch(self, prefix: str | None, before: int, done: Callable[[int | None], None]) -> None:
-        """Raise the epoch of a prefix, or of everything; ``before`` 0: whatever was issued up to now dies.
+        """Raise the epoch of a prefix, or of everything; ``before`` 0: everything issued up to now ends.
 
         ``done`` gets the epoch that is in force: it never falls.
         """
 
     def changes(self, since: int, done: Callable[[Changes | None], None]) -> None:
-        """Tell what has changed since a revision."""
+        """Read the changes since a revision."""
 
     def restore_epochs(self, epochs: Mapping[str, int], revision: int, done: Callable[[int | None], None]) -> None:
-        """Give a store that lost its memory the epochs back; ``revision``: the last one seen of it.
+        """Write the epochs back to a store that lost its memory; ``revision``: the last one seen of it.
 
         ``done`` gets the revision in force, which is greater.
         """
 
 
 class LedgerCounters(Protocol):
-    """What has happened on the way to the ledger since the start; plain numbers."""
+    """Counters of the ledger since the start."""
 
     waiting: int
     """Rows that wait to be written now."""
@@ -82,7 +82,7 @@ class LedgerCounters(Protocol):
 
 
 class Ledger(Protocol):
-    """The record of what was issued and revoked."""
+    """The durable record of issues and revocations."""
 
     @property
     def counters(self) -> LedgerCounters: ...
@@ -104,14 +104,14 @@ class Ledger(Protocol):
     def revoke(self, entry: RevocationRow, done: Callable[[int | None], None]) -> None:
         """Write a revocation; ``done`` gets the ``issued_before`` in force."""
 
-    def find(self, ids: Sequence[str], done: Callable[[Sequence[Past | None] | None], None]) -> None:
-        """Look each id up; None in the place of one that is not there."""
+    def find(self, ids: Sequence[str], done: Callable[[Sequence[LedgerRecord | None] | None], None]) -> None:
+        """Look each id up; None in the place of an unknown one."""
 
     def epochs(self, done: Callable[[Mapping[str, int] | None], None]) -> None:
-        """Tell the epochs in force."""
+        """Read the epochs in force."""
 
     def audit(self, query: AuditQuery, done: Callable[[AuditPage | None], None]) -> None:
-        """Tell one page of the history, newest first."""
+        """Read one page of the history, newest first."""
 
 
 class TokenKeys(Protocol):
@@ -130,7 +130,7 @@ class TokenKeys(Protocol):
 
 
 class StoreCounters(Protocol):
-    """What has happened on the way to a store since the start; plain numbers, read at a snapshot."""
+    """Counters of a store since the start."""
 
     commands: int
     rows: int
@@ -153,7 +153,7 @@ class StoreCounters(Protocol):
 
 
 class Backend(Protocol):
-    """A store as the operator sees it."""
+    """A store with its three ports and its state."""
 
     on_return: Callable[[], None] | None
 
@@ -168,7 +168,7 @@ class Backend(Protocol):
     def revocations(self) -> Revocations: ...
     @property
     def healthy(self) -> bool:
-        """Whether the state that should be shared is shared now."""
+        """Whether the shared state can be used now."""
 
     @property
     def fault(self) -> str:

@@ -1,4 +1,4 @@
-"""The service tokens that this worker has verified, so that a caller's next request does not pay for it again."""
+"""A cache of verified service tokens, so that each token is verified once per worker."""
 
 from typing import Final, Protocol
 
@@ -10,17 +10,17 @@ CAPACITY: Final = 1024
 
 
 class Verifier(Protocol):
-    """What verifies service tokens: ``Keys``."""
+    """Verifies service tokens; implemented by ``Keys``."""
 
     def verify_service(self, token: str, now: float) -> ServiceToken | Refusal: ...
 
 
 class VerifiedTokens:
-    """Service tokens by their octets until they expire: a hit is a look-up and a comparison.
+    """Verified service tokens by their text until they expire: a hit is one look-up and one comparison.
 
     Refused ones are not remembered: anybody can make them without end, each another, and would push out the
     good ones; and what is not valid yet may be later. A look-up tells nothing by its time, for the dictionary
-    compares octets only where the (keyed) hashes are the same.
+    compares texts only where the (keyed) hashes are the same.
     """
 
     __slots__ = ("_tokens", "_verifier")
@@ -29,21 +29,21 @@ class VerifiedTokens:
         self._verifier = verifier
         self._tokens: GenerationalCache[bytes, ServiceToken] = GenerationalCache(capacity)
 
-    def verify(self, octets: bytes, now: float) -> ServiceToken | Refusal:
-        """The service token that these octets are at ``now`` (seconds), or why they are none."""
-        known = self._tokens.get(octets)
+    def verify(self, token: bytes, now: float) -> ServiceToken | Refusal:
+        """Return the verified token at ``now`` (seconds), or why it is refused."""
+        known = self._tokens.get(token)
         if known is not None:
             if now < known.expires:
                 return known
-            self._tokens.discard(octets)
+            self._tokens.discard(token)
             return Refusal.EXPIRED
-        verified = self._verifier.verify_service(octets.decode("latin-1"), now)
+        verified = self._verifier.verify_service(token.decode("latin-1"), now)
         if isinstance(verified, ServiceToken):
-            self._tokens.put(octets, verified)
+            self._tokens.put(token, verified)
         return verified
 
     def rotate(self, verifier: Verifier) -> None:
-        """Other keys from here on: what the old ones verified is forgotten."""
+        """Change the keys, and forget the tokens that the old ones verified."""
         self._verifier = verifier
         self._tokens.clear()
 

@@ -1,4 +1,4 @@
-"""What a token says: its claims, their one way to be written, and the rules that they must keep.
+"""The claims of tokens: their encoding, and the rules that they must keep.
 
 Two kinds, both signed JWTs (RFC 7519) in the compact form (RFC 7515 section 7.1):
 
@@ -32,17 +32,16 @@ AUDIENCE: Final = "arsenal-identity"
 """``aud`` of a service token."""
 
 TYPE: Final = "JWT"
-"""``typ`` of every token that we write or take (RFC 7519 section 5.1)."""
+"""``typ`` of every token that we write or accept (RFC 7519 section 5.1)."""
 
 HEADER_PARAMETERS: Final = frozenset({"alg", "typ", "kid"})
-"""What a header may hold. Everything else (crit, b64, jku, jwk, x5u, zip) changes what a verifier would do."""
+"""The members a header may have. All others (crit, b64, jku, jwk, x5u, zip) would change the verification."""
 
 SCOPES: Final = ("issue", "revoke", "audit", "metrics")
-"""What a service token may allow: protected prefixes, ending others' identities, reading the ledger, and the counts."""
+"""The scopes of service tokens: protected prefixes, revoking any identity, reading the ledger, and the metrics."""
 
 LEEWAY: Final = 60
-"""Seconds that a token may seem to begin in the future: the store's clock or another host's wrote it. An end
-has none: an expired token is expired."""
+"""Seconds that a token may begin in the future, since another host's clock wrote it. The expiry has no tolerance."""
 
 MAX_TOKEN: Final = 4096  # octets; ours have 300 to 900, and a header section holds 16 KiB in all
 MAX_HEADER: Final = 256  # characters of the first part, the one that is parsed before a signature was checked
@@ -69,7 +68,7 @@ SUBJECT_RANGE: Final = "A subject is 1 to 128 of A-Z a-z 0-9 . _ ~ @ : / + -, an
 
 
 class Refusal(Enum):
-    """Why a token is not taken; ``sentence`` may be shown to whoever sent it."""
+    """Why a token is refused; ``sentence`` may be shown to its sender."""
 
     OVERSIZED = f"The token has more than {MAX_TOKEN} characters."
     MALFORMED = "The text is not a token: three parts of base64url joined by dots, JSON in the first two."
@@ -95,7 +94,7 @@ class Refusal(Enum):
 
 
 class DuplicateMember(ArsenalError):
-    """A JSON object has a name twice: readers differ in which one they take (RFC 8259 section 4)."""
+    """A JSON object has a name twice: parsers differ in which one they use (RFC 8259 section 4)."""
 
 
 class IdentityToken(NamedTuple):
@@ -116,38 +115,38 @@ class ServiceToken(NamedTuple):
 
 
 class Peek(NamedTuple):
-    """What a text claims to be. Nothing in it has been verified."""
+    """The header and claims of a text, unverified."""
 
     header: dict[str, Any]
     claims: dict[str, Any]
 
 
-# Writing.
+# Encoding.
 
 
-def encode(octets: bytes) -> bytes:
-    """One part of a token: base64url without padding."""
-    return b2a_base64(octets, newline=False).translate(_TO_URL).rstrip(b"=")
+def encode(data: bytes) -> bytes:
+    """Encode one part of a token: base64url without padding."""
+    return b2a_base64(data, newline=False).translate(_TO_URL).rstrip(b"=")
 
 
 def decode(part: str) -> bytes:
-    """The octets of one part of a token that has the shape of one."""
+    """Decode one part of a well-formed token."""
     return urlsafe_b64decode(part + "=" * (-len(part) % 4))
 
 
 def header(algorithm: str, kid: str | None = None) -> bytes:
-    """The first part, encoded: one text for each key, for its members are sorted."""
+    """Return the encoded header; its members are sorted, so each key has one text."""
     members = {"alg": algorithm, "typ": TYPE} | ({} if kid is None else {"kid": kid})
     return encode(json.dumps(members, separators=(",", ":"), sort_keys=True).encode("ascii"))
 
 
 class IdentitySigner:
-    """Writes the identity tokens of one issuer and key, which all begin alike: that part is encoded once."""
+    """Signs the identity tokens of one issuer and key; their common beginning is encoded once."""
 
     __slots__ = ("_begun", "_sign", "_start")
 
     def __init__(self, header: bytes, issuer: str, signer: Callable[[bytes], Callable[[bytes], bytes]]) -> None:
-        """``header``: the first part, encoded. ``signer(start)`` makes what signs octets that follow ``start``."""
+        """``header``: the first part, encoded. ``signer(start)`` returns a function that signs data after ``start``."""
         begun = f'{{"iss":{json.dumps(issuer)},"sub":"'
         whole = len(begun) - len(begun) % 3  # base64 turns three octets into four characters, whatever follows
         self._start = header + b"." + encode(begun[:whole].encode("ascii"))
@@ -155,8 +154,8 @@ class IdentitySigner:
         self._sign = signer(self._start)
 
     def token(self, identity: str, life: Life) -> str:
-        """The token of this life. ``identity`` is valid, so nothing in it is escaped."""
-        # encode(), spelled out twice, for this stands in the way of every new identity.
+        """Return the token of this life. ``identity`` is valid, so it needs no escaping."""
+        # encode(), inlined twice, since this runs for every new identity.
         payload = f"{self._begun}{identity}{_claims_of(life)}".encode("ascii")
         part = b2a_base64(payload, newline=False).translate(_TO_URL).rstrip(b"=")
         signature = b2a_base64(self._sign(part), newline=False).translate(_TO_URL).rstrip(b"=")
@@ -165,13 +164,13 @@ class IdentitySigner:
 
 @lru_cache(maxsize=64)
 def _claims_of(life: Life) -> str:
-    # Identities are issued many at a time, and then their lives are equal.
+    # Identities issued in one batch have equal lives.
     generated, expires = life
     return f'","iat":{generated // 1000},"exp":{expires // 1000},"jti":"{generated}"}}'
 
 
 def service_payload(issuer: str, token: ServiceToken, issued: int, jti: str) -> bytes:
-    """The payload of a service token, not encoded. ValueError with one sentence where it would be refused."""
+    """Return the payload of a service token, not encoded. ValueError with one sentence where it would be refused."""
     if unknown := token.scopes.difference(SCOPES):
         raise ValueError(f"A scope is one of {', '.join(SCOPES)}; {len(unknown)} of those given are none.")
     if _subject(token.subject) is None:
@@ -193,7 +192,7 @@ def service_payload(issuer: str, token: ServiceToken, issued: int, jti: str) -> 
 
 
 def hs256(key: bytes, start: bytes = b"") -> Callable[[bytes], bytes]:
-    """What signs ``start`` and what it is given with HMAC and SHA-256 (RFC 7518 section 3.2).
+    """Return a function that signs ``start`` and its argument with HMAC and SHA-256 (RFC 7518 section 3.2).
 
     The two hashes have taken the padded key (and the start) already, as RFC 2104 section 4 proposes: a signature then
     costs half of what ``hmac.digest`` does, which finds the algorithm and pads the key anew each time. A test holds
@@ -213,19 +212,19 @@ def hs256(key: bytes, start: bytes = b"") -> Callable[[bytes], bytes]:
     return sign
 
 
-# Reading.
+# Verifying.
 
 
 def shape_fault(token: str) -> Refusal | None:
-    """Why a text can't be a token, told before anything in it is parsed; or None."""
+    """Return why a text can't be a token, before anything in it is parsed; or None."""
     if len(token) > MAX_TOKEN:
         return Refusal.OVERSIZED
     return None if _compact(token) else Refusal.MALFORMED
 
 
-def strict_object(octets: bytes) -> dict[str, Any]:
-    """The JSON object in UTF-8 that ``octets`` are; DuplicateMember, ValueError or RecursionError if none."""
-    value = json.loads(octets.decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_refuse_constant)
+def strict_object(data: bytes) -> dict[str, Any]:
+    """Parse a JSON object in UTF-8; raises DuplicateMember, ValueError or RecursionError."""
+    value = json.loads(data.decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_refuse_constant)
     if type(value) is not dict:
         raise ValueError("no JSON object")
     return value
@@ -243,7 +242,7 @@ def _refuse_constant(_name: str) -> None:
 
 
 def peek(token: str) -> Peek | Refusal:
-    """Header and claims of a text for people to look at: nothing is verified."""
+    """Return header and claims of a text for display; nothing is verified."""
     if fault := shape_fault(token):
         return fault
     first, second, _ = token.split(".")
@@ -255,10 +254,10 @@ def peek(token: str) -> Peek | Refusal:
         return Refusal.MALFORMED
 
 
-def header_fault(octets: bytes) -> Refusal | None:
-    """Why a header whose signature holds is not taken, or None."""
+def header_fault(data: bytes) -> Refusal | None:
+    """Return why a header with a valid signature is refused, or None."""
     try:
-        members = strict_object(octets)
+        members = strict_object(data)
     except DuplicateMember:
         return Refusal.DUPLICATE
     except (ValueError, RecursionError):
@@ -269,7 +268,7 @@ def header_fault(octets: bytes) -> Refusal | None:
 
 
 def identity_token(claims: dict[str, Any], now: float) -> IdentityToken | Refusal:
-    """The identity token of these verified claims at ``now`` (seconds), which may be an expired one."""
+    """Return the identity token of these verified claims at ``now`` (seconds), which may be an expired one."""
     if "aud" in claims:
         return Refusal.AUDIENCE
     if fault := _absent(claims, IDENTITY_CLAIMS) or _time_fault(claims, now):
@@ -283,7 +282,7 @@ def identity_token(claims: dict[str, Any], now: float) -> IdentityToken | Refusa
 
 
 def service_token(claims: dict[str, Any], now: float) -> ServiceToken | Refusal:
-    """The service token of these verified claims at ``now`` (seconds), which may be an expired one."""
+    """Return the service token of these verified claims at ``now`` (seconds), which may be an expired one."""
     if claims.get("aud") != AUDIENCE:
         return Refusal.AUDIENCE
     if fault := _absent(claims, SERVICE_CLAIMS) or _time_fault(claims, now):
@@ -305,7 +304,7 @@ def _absent(claims: dict[str, Any], names: tuple[str, ...]) -> Refusal | None:
 
 
 def _time_fault(claims: dict[str, Any], now: float) -> Refusal | None:
-    """RFC 7519 sections 4.1.4 to 4.1.6, and no other number than a whole one: neither ``true`` nor 1e9."""
+    """Check the times (RFC 7519 sections 4.1.4 to 4.1.6); only integers, neither ``true`` nor 1e9."""
     begin, end = claims["iat"], claims["exp"]
     earliest = claims.get("nbf", begin)
     for second in (begin, end, earliest):
@@ -317,7 +316,7 @@ def _time_fault(claims: dict[str, Any], now: float) -> Refusal | None:
 
 
 def _is_identity(subject: object) -> bool:
-    """An identity as this service writes it: the domain in lower case."""
+    """Whether this is an identity as the service writes it, with the domain in lower case."""
     if type(subject) is not str:
         return False
     identity = parse(subject)
@@ -325,7 +324,7 @@ def _is_identity(subject: object) -> bool:
 
 
 def _scopes(text: object) -> frozenset[str] | None:
-    """RFC 6749 section 3.3: words between single spaces, here each at most once; empty for none."""
+    """Parse a scope (RFC 6749 section 3.3): words between single spaces, each at most once; empty for none."""
     if type(text) is not str:
         return None
     words = text.split(" ") if text else []

@@ -51,7 +51,7 @@ class _Key(NamedTuple):
 
 
 class _Ed25519(NamedTuple):
-    """One Ed25519 key, of which the private part may be elsewhere."""
+    """One Ed25519 key, perhaps without its private part."""
 
     header: bytes
     jwk: dict[str, str]
@@ -60,7 +60,7 @@ class _Ed25519(NamedTuple):
 
 
 class Keys:
-    """Signs and verifies; raises ConfigurationError for keys that can't be used.
+    """Signs and verifies tokens; raises ConfigurationError for keys that can't be used.
 
     ``secret`` signs service tokens and, without ``private_key_pem``, identity tokens; ``previous`` verifies
     only. ``private_key_pem`` has one or more PEM blocks: the first is the Ed25519 private key that signs
@@ -79,7 +79,7 @@ class Keys:
             raise ConfigurationError([f"API_BASE_URL must have at most {MAX_ISSUER} characters to be put into tokens."])
         self.issuer = issuer
         """``iss`` of every token."""
-        self._secrets = tuple(_octets(each) for each in (secret, previous) if each is not None)
+        self._secrets = tuple(_encoded(each) for each in (secret, previous) if each is not None)
         self._secret_header = tokens.header(HS256)
         self._plain_header = self._secret_header.decode("ascii")
         pem_keys = () if private_key_pem is None else _read_pem(private_key_pem)
@@ -89,7 +89,7 @@ class Keys:
         self._jwks = {"keys": [key.jwk for key in pem_keys]}
         self._sign_secret = tokens.hs256(self._secrets[0])
         self.sign_identity = self._identity_signer(pem_keys).token
-        """``sign_identity(identity, life)``: the token of this life of the id of a valid identity."""
+        """``sign_identity(identity, life)`` returns the token of this life of a valid id."""
         self._library: _Library | None = None
 
     def _identity_signer(self, pem_keys: "Sequence[_Ed25519]") -> IdentitySigner:
@@ -112,7 +112,7 @@ class Keys:
         now: float,
         jti: str | None = None,
     ) -> str:
-        """A service token from ``now`` (seconds) on; ValueError with one sentence where it would be refused.
+        """Sign a service token of ``now`` (seconds); ValueError with one sentence where it would be refused.
 
         ``jti``: 22 characters of chance by default.
         """
@@ -123,23 +123,23 @@ class Keys:
         return (signing_input + b"." + tokens.encode(self._sign_secret(signing_input))).decode("ascii")
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """The JWK Set (RFC 7517 section 5) of the Ed25519 keys; without one it is empty."""
+        """Return the JWK Set (RFC 7517 section 5) of the Ed25519 keys; empty where there are none."""
         return self._jwks
 
     def verify_identity(self, token: str, now: float) -> IdentityToken | Refusal:
-        """The identity token that this is at ``now`` (seconds), or why it is none."""
+        """Verify an identity token at ``now`` (seconds); returns it, or why it is refused."""
         read = self.read_identity(token, now)
         if isinstance(read, IdentityToken) and read.expires_s <= now:
             return Refusal.EXPIRED
         return read
 
     def read_identity(self, token: str, now: float) -> IdentityToken | Refusal:
-        """As ``verify_identity``, but an expired token is read too: what was it the token of?"""
+        """As ``verify_identity``, but accepts an expired token."""
         claims = self._claims(token, None)
         return claims if isinstance(claims, Refusal) else tokens.identity_token(claims, now)
 
     def verify_service(self, token: str, now: float) -> ServiceToken | Refusal:
-        """The service token that this is at ``now`` (seconds), or why it is none."""
+        """Verify a service token at ``now`` (seconds); returns it, or why it is refused."""
         claims = self._claims(token, tokens.AUDIENCE)
         read = claims if isinstance(claims, Refusal) else tokens.service_token(claims, now)
         if isinstance(read, ServiceToken) and read.expires <= now:
@@ -147,12 +147,12 @@ class Keys:
         return read
 
     def prepare(self) -> None:
-        """Import PyJWT now, so that the first verification does not have to wait for it."""
+        """Import PyJWT now, so that the first verification does not wait for the import."""
         if self._library is None:
             self._library = _Library(self.issuer, self._secrets)
 
     def _claims(self, token: str, audience: str | None) -> dict[str, Any] | Refusal:
-        """The claims of a token whose signature, issuer and audience hold; its times were not looked at."""
+        """Return the claims of a token with valid signature, issuer and audience; its times are not checked."""
         if fault := tokens.shape_fault(token):
             return fault
         self.prepare()
@@ -172,7 +172,7 @@ class Keys:
             return Refusal.MALFORMED
 
     def _header_fault(self, first: str) -> Refusal | None:
-        """Our own header needs no look; another's may be written otherwise, or say more."""
+        """Return why the header is refused, or None; our own header needs no check."""
         return None if first == self._plain_header else tokens.header_fault(tokens.decode(first))
 
 
@@ -180,12 +180,12 @@ class _Library:
     """PyJWT, set up once for one issuer and its secrets."""
 
     def __init__(self, issuer: str, hmac_keys: tuple[bytes, ...]) -> None:
-        # Here and not above: it takes tens of milliseconds and megabytes, which who only signs can do without.
+        # Imported here: it costs tens of milliseconds and megabytes, and signing does not need it.
         import jwt  # noqa: PLC0415
         from jwt.algorithms import HMACAlgorithm  # noqa: PLC0415
 
         class Secrets(HMACAlgorithm):
-            """HS256 with any of our secrets, which are no keys of another kind and were judged at the start."""
+            """HS256 with any of our secrets, which were checked at the start."""
 
             def prepare_key(self, key: Any) -> Any:
                 return key
@@ -196,7 +196,7 @@ class _Library:
             def verify(self, msg: bytes, key: Any, sig: bytes) -> bool:
                 return any(super(Secrets, self).verify(msg, each, sig) for each in key)
 
-        # A key that carries its algorithm is PyJWT's way to bring an own one. The zeros are replaced at once.
+        # In PyJWT a custom algorithm comes with its key. The zeros are replaced at once.
         secret_key = jwt.PyJWK({"kty": "oct", "k": tokens.encode(bytes(32)).decode("ascii")}, HS256)
         secret_key.Algorithm = Secrets(HMACAlgorithm.SHA256)
         secret_key.key = hmac_keys
@@ -217,7 +217,7 @@ class _Library:
         )
 
     def fault(self, token: str, key: _Key, audience: str | None) -> Refusal | None:
-        """Why PyJWT refuses the token, or None: it verifies."""
+        """Return why PyJWT refuses the token, or None if it verifies."""
         try:
             self._decode(
                 token,
@@ -252,19 +252,19 @@ _MISSING: Final = {"aud": Refusal.AUDIENCE, "iss": Refusal.ISSUER}
 
 
 def draw_secret() -> Secret:
-    """A secret for a service that was given none: its tokens end with it. Draw it before the workers fork."""
+    """Draw a secret for a service without one; its tokens end with the process. Call it before the workers fork."""
     return Secret(secrets.token_urlsafe(48))
 
 
-def _octets(secret: Secret) -> bytes:
-    octets = secret.reveal().encode("utf-8")
-    if not octets:
+def _encoded(secret: Secret) -> bytes:
+    data = secret.reveal().encode("utf-8")
+    if not data:
         raise ConfigurationError(["JWT_SECRET must not be empty."])
-    return octets
+    return data
 
 
 def _read_pem(pem: Secret) -> tuple[_Ed25519, ...]:
-    """The keys of a JWT_PRIVATE_KEY; raises ConfigurationError, whose sentences repeat nothing of it."""
+    """Parse the keys of a JWT_PRIVATE_KEY; raises ConfigurationError, whose sentences repeat nothing of it."""
     blocks = list(_PEM_BLOCK.finditer(pem.reveal()))
     if not 1 <= len(blocks) <= MAX_PEM_KEYS:
         raise _unusable(f"must be 1 to {MAX_PEM_KEYS} PEM blocks, not {len(blocks)}")
@@ -284,13 +284,13 @@ def _read_block(number: int, block: re.Match[str]) -> _Ed25519:
         )
     except ImportError:
         raise _unusable("needs the package cryptography: pip install 'arsenal-fast[eddsa]'") from None
-    label, text = block[1], block[0].encode("ascii", "replace")
+    label, data = block[1], block[0].encode("ascii", "replace")
     key: object = None
     try:
         if label == "PRIVATE KEY":
-            key = serialization.load_pem_private_key(text, password=None)
+            key = serialization.load_pem_private_key(data, password=None)
         elif label == "PUBLIC KEY":
-            key = serialization.load_pem_public_key(text)
+            key = serialization.load_pem_public_key(data)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
     if isinstance(key, Ed25519PrivateKey):
@@ -304,7 +304,7 @@ def _read_block(number: int, block: re.Match[str]) -> _Ed25519:
 
 
 def _ed25519(public: "Ed25519PublicKey", private: "Ed25519PrivateKey | None") -> _Ed25519:
-    """With the thumbprint of RFC 7638 as its id, which every replica derives alike; RFC 8037 section 2."""
+    """Return the key with its RFC 7638 thumbprint as id, the same on every replica; RFC 8037 section 2."""
     jwk = {"crv": "Ed25519", "kty": "OKP", "x": tokens.encode(public.public_bytes_raw()).decode("ascii")}
     thumbprint = sha256(dumps(jwk, separators=(",", ":")).encode("ascii")).digest()  # of the members in this order
     kid = tokens.encode(thumbprint).decode("ascii")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arsenal_fast.ratelimit.gcra import allowed, strike
+from arsenal_fast.ratelimit.gcra import allowed, charge
 from arsenal_fast.ratelimit.quota import Quota
 from tests.ratelimit.moments import SECOND, T0, TABLE, Moment
 from tests.ratelimit.test_gcra import TokenBucket
@@ -56,7 +56,7 @@ def test_lua_is_python_whatever_the_sequence(redis_server: RedisServer, steps: l
     tat, now = 0, T0
     for step, quantity, quota in steps:
         now += step
-        backlog, tat = strike(tat, now, quantity, quota)
+        backlog, tat = charge(tat, now, quantity, quota)
         assert script(now, [REVISION, CELL], arguments((quantity, quota))) == [0, backlog]
 
 
@@ -88,7 +88,7 @@ def test_lua_is_python_for_rows_of_many_quotas_and_quantities(
         now += step
         backlogs = []
         for cell, quantity, quota in rows:
-            backlog, tats[cell] = strike(tats[cell], now, quantity, quota)
+            backlog, tats[cell] = charge(tats[cell], now, quantity, quota)
             backlogs.append(backlog)
         keys = [REVISION, *(cell for cell, _, _ in rows)]
         assert script(now, keys, arguments(*((quantity, quota) for _, quantity, quota in rows))) == [0, *backlogs]

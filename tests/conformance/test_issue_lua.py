@@ -16,12 +16,12 @@ from arsenal_fast.identity.validity import (
     LAST_GENERATED,
     LAST_MOMENT,
     MAX_TTL,
-    Found,
     Issued,
     IssueRow,
     Life,
     Mode,
     Outcome,
+    StoreRecord,
 )
 from arsenal_fast.stores.memory import MemoryBackend
 from arsenal_fast.stores.redis.identities import key_of, read_issued, read_record
@@ -55,7 +55,7 @@ class Scripts:
         assert issued is not None
         return issued
 
-    def find(self, ids: Sequence[str]) -> list[Found | None]:
+    def find(self, ids: Sequence[str]) -> list[StoreRecord | None]:
         return [read_record(self.server.command("GET", key_of(identity))) for identity in ids]
 
     def revoke(self, identity: str, life: Life | None) -> Revoked:
@@ -144,7 +144,14 @@ def test_lua_is_the_memory_backend_whatever_the_sequence(
 
 
 def _row(
-    now: int, held: Found | None, name: str, ttl: int, mode: Mode, ago: int | None, epoch: int | None, provisional: bool
+    now: int,
+    held: StoreRecord | None,
+    name: str,
+    ttl: int,
+    mode: Mode,
+    ago: int | None,
+    epoch: int | None,
+    provisional: bool,
 ) -> IssueRow:
     """``ago`` None: the row brings the life that the store holds, if any."""
     generated = 0
@@ -213,20 +220,20 @@ def test_a_record_of_another_type_is_overwritten(scripts: Scripts) -> None:
 
 
 RECORDS = [
-    (b"5 4", Found(Life(5, 9))),
-    (b"5 4 0", Found(Life(5, 9))),
-    (b"5 4 7", Found(Life(5, 9), 7)),
-    (b"5 4 0 p", Found(Life(5, 9), 0, True)),
-    (b"5 4 7 p", Found(Life(5, 9), 7, True)),
+    (b"5 4", StoreRecord(Life(5, 9))),
+    (b"5 4 0", StoreRecord(Life(5, 9))),
+    (b"5 4 7", StoreRecord(Life(5, 9), 7)),
+    (b"5 4 0 p", StoreRecord(Life(5, 9), 0, True)),
+    (b"5 4 7 p", StoreRecord(Life(5, 9), 7, True)),
     (
         b"%d 1 %d p" % (LAST_GENERATED, LAST_GENERATED),
-        Found(Life(LAST_GENERATED, LAST_GENERATED + 1), LAST_GENERATED, True),
+        StoreRecord(Life(LAST_GENERATED, LAST_GENERATED + 1), LAST_GENERATED, True),
     ),
 ]
 
 
 @pytest.mark.parametrize(("record", "found"), RECORDS)
-def test_a_record_is_read_as_it_was_written(record: bytes, found: Found) -> None:
+def test_a_record_is_read_as_it_was_written(record: bytes, found: StoreRecord) -> None:
     assert read_record(record) == found
 
 

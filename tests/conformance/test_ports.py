@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import pytest
 
 from arsenal_fast.identity.revocation import LOG_LENGTH, Changes, Revoked
-from arsenal_fast.identity.validity import EXPIRED_RETENTION, Found, Issued, IssueRow, Life, Mode, Outcome
+from arsenal_fast.identity.validity import EXPIRED_RETENTION, Issued, IssueRow, Life, Mode, Outcome, StoreRecord
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.gcra import allowed
 from arsenal_fast.ratelimit.quota import Quota
@@ -74,8 +74,8 @@ async def issue(backend: Backend, *rows: IssueRow) -> Sequence[Issued]:
     return issued
 
 
-async def look(backend: Backend, *ids: str) -> Sequence[Found | None]:
-    answer: Answer[Sequence[Found | None] | None] = Answer()
+async def look(backend: Backend, *ids: str) -> Sequence[StoreRecord | None]:
+    answer: Answer[Sequence[StoreRecord | None] | None] = Answer()
     backend.identities.find(ids, answer)
     records = await answer.wait()
     assert records is not None
@@ -85,7 +85,7 @@ async def look(backend: Backend, *ids: str) -> Sequence[Found | None]:
 async def find(backend: Backend, *ids: str) -> Sequence[Life | None]:
     """The lives of plain records: neither revoked nor provisional."""
     records = await look(backend, *ids)
-    assert all(record is None or record == Found(record.life) for record in records)
+    assert all(record is None or record == StoreRecord(record.life) for record in records)
     return [record and record.life for record in records]
 
 
@@ -331,15 +331,15 @@ def test_a_provisional_life_is_told_to_whoever_finds_it_until_it_is_confirmed(ba
             (first,) = await issue(store, IssueRow(ID, TTL, provisional=True))
             life = first.life
             assert first.outcome is Outcome.ISSUED
-            assert await look(store, ID) == [Found(life, provisional=True)]
+            assert await look(store, ID) == [StoreRecord(life, provisional=True)]
             for row in (IssueRow(ID, TTL), IssueRow(ID, TTL, provisional=True), IssueRow(ID, 5, Mode.ASSERT, 9)):
                 assert await issue(store, row) == [(Outcome.PROVISIONAL, life)]
             confirm = IssueRow(ID, TTL, Mode.CONFIRM, life.generated)
             for _ in range(2):
                 assert await issue(store, confirm) == [(Outcome.FOUND, life)]
-                assert await look(store, ID) == [Found(life)]
+                assert await look(store, ID) == [StoreRecord(life)]
             assert await issue(store, IssueRow(ID, TTL, provisional=True)) == [(Outcome.FOUND, life)]
-            assert await look(store, ID) == [Found(life)]
+            assert await look(store, ID) == [StoreRecord(life)]
 
     run(main())
 
@@ -351,7 +351,7 @@ def test_what_a_provisional_row_writes_is_provisional(backend: Open, mode: Mode)
             now = wall_ms()
             (first,) = await issue(store, IssueRow(ID, TTL, mode, now, provisional=True))
             assert first.outcome is Outcome.ISSUED
-            assert await look(store, ID) == [Found(first.life, provisional=True)]
+            assert await look(store, ID) == [StoreRecord(first.life, provisional=True)]
 
     run(main())
 
@@ -363,7 +363,7 @@ def test_a_renewed_life_is_as_provisional_as_its_row(backend: Open, provisional:
             await issue(store, IssueRow(ID, TTL, Mode.ASSERT, wall_ms() - int(0.9 * TTL), provisional=not provisional))
             (renewed,) = await issue(store, IssueRow(ID, TTL, provisional=provisional))
             assert renewed.outcome is Outcome.RENEWED
-            assert await look(store, ID) == [Found(renewed.life, provisional=provisional)]
+            assert await look(store, ID) == [StoreRecord(renewed.life, provisional=provisional)]
 
     run(main())
 
@@ -399,7 +399,7 @@ def test_what_the_ledger_says_holds_unless_a_newer_and_confirmed_life_is_living(
             assert confirmed.life == (ledgers if written else stays)
             known = held is not None and (not written or stays == ledgers)
             assert confirmed.outcome is (Outcome.FOUND if known else Outcome.ISSUED)
-            assert await look(store, ID) == [Found(confirmed.life)]
+            assert await look(store, ID) == [StoreRecord(confirmed.life)]
 
     run(main())
 
@@ -415,11 +415,11 @@ def test_a_revoked_identity_is_dead_and_issuing_it_again_begins_a_life_after_the
             revoked = await revoke(store)
             assert revoked == (True, first.life, revoked.floor, False)
             assert max(before, first.life.generated) <= revoked.floor <= wall_ms()
-            assert await look(store, ID) == [Found(first.life, revoked.floor)]
+            assert await look(store, ID) == [StoreRecord(first.life, revoked.floor)]
             (second,) = await issue(store, IssueRow(ID, TTL))
             assert second.outcome is Outcome.ISSUED
             assert second.life.generated > revoked.floor
-            assert await look(store, ID) == [Found(second.life, revoked.floor)]
+            assert await look(store, ID) == [StoreRecord(second.life, revoked.floor)]
             assert await issue(store, IssueRow(ID, TTL)) == [(Outcome.FOUND, second.life)]
             again = await revoke(store)
             assert again.floor >= second.life.generated
@@ -458,7 +458,7 @@ def test_a_life_that_only_the_caller_knows_is_revoked_and_kept_with_its_floor(ba
             life = Life(wall_ms() - 1000, wall_ms() + TTL)
             revoked = await revoke(store, life=life)
             assert revoked == (True, life, revoked.floor, False)
-            assert await look(store, ID) == [Found(life, revoked.floor)]
+            assert await look(store, ID) == [StoreRecord(life, revoked.floor)]
             (after,) = await issue(store, IssueRow(ID, TTL))
             assert (after.outcome, after.life.generated > revoked.floor) == (Outcome.ISSUED, True)
 
@@ -489,7 +489,7 @@ def test_an_expired_life_can_be_revoked(backend: Open) -> None:
             await issue(store, IssueRow(ID, TTL, Mode.ASSERT, old))
             revoked = await revoke(store)
             assert (revoked.known, revoked.life) == (True, (old, old + TTL))
-            assert await look(store, ID) == [Found(revoked.life, revoked.floor)]
+            assert await look(store, ID) == [StoreRecord(revoked.life, revoked.floor)]
 
     run(main())
 
@@ -505,10 +505,10 @@ def test_no_life_from_before_a_floor_comes_back(backend: Open, mode: Mode) -> No
             row = IssueRow(ID, TTL, mode, first.life.generated)
             assert await issue(store, row) == [(Outcome.REVOKED, first.life)]
             assert await issue(store, IssueRow(ID, TTL, mode, floor)) == [(Outcome.REVOKED, (floor, floor + TTL))]
-            assert await look(store, ID) == [Found(first.life, floor)]
+            assert await look(store, ID) == [StoreRecord(first.life, floor)]
             (second,) = await issue(store, IssueRow(ID, TTL, provisional=True))
             assert await issue(store, row) == [(Outcome.PROVISIONAL, second.life)]
-            assert await look(store, ID) == [Found(second.life, floor, provisional=True)]
+            assert await look(store, ID) == [StoreRecord(second.life, floor, provisional=True)]
 
     run(main())
 
@@ -521,7 +521,7 @@ def test_a_life_from_after_the_floor_is_kept_with_it(backend: Open, mode: Mode) 
             floor = (await revoke(store)).floor
             life = Life(floor + 1, floor + 1 + TTL)
             assert await issue(store, IssueRow(ID, TTL, mode, life.generated)) == [(Outcome.ISSUED, life)]
-            assert await look(store, ID) == [Found(life, floor)]
+            assert await look(store, ID) == [StoreRecord(life, floor)]
             assert first.life != life
 
     run(main())

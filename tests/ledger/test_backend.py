@@ -12,7 +12,7 @@ from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger import backend
 from arsenal_fast.ledger.backend import DisabledLedger, Ledger
 from arsenal_fast.ledger.errors import Busy, Unavailable, Unfit
-from arsenal_fast.ledger.model import AuditQuery, Past
+from arsenal_fast.ledger.model import AuditQuery, LedgerRecord
 from tests.support.ledger import T0, ask, find, id_of, record, revoked, revoked_prefix, row, running
 from tests.support.loops import Answer, run, until
 from tests.support.scripted_ledger import HASTY, PATIENT, patient, scripted
@@ -24,7 +24,7 @@ def test_a_row_is_answered_when_it_is_written(url: str) -> None:
         async with running(patient(url)) as ledger:
             assert ledger.status == "healthy"
             assert await record(ledger, row(1), row(2)) == [row(1).life, row(2).life]
-            assert await find(ledger, id_of(2), id_of(3)) == [Past(row(2).life, 0), None]
+            assert await find(ledger, id_of(2), id_of(3)) == [LedgerRecord(row(2).life, 0), None]
             assert (ledger.counters.rows, ledger.counters.commits, ledger.counters.waiting) == (2, 1, 0)
             assert ledger.counters.commit_times.count == 1
             assert ledger.counters.commit_times.nanoseconds > 0
@@ -41,7 +41,7 @@ def test_what_one_process_wrote_the_next_one_knows(url: str) -> None:
 
     async def read() -> None:
         async with running(patient(url)) as ledger:
-            assert await find(ledger, id_of(1), id_of(2)) == [Past(row(1).life, 0), Past(None, T0)]
+            assert await find(ledger, id_of(1), id_of(2)) == [LedgerRecord(row(1).life, 0), LedgerRecord(None, T0)]
             assert await ask(ledger.epochs) == {"other": T0 + 5}
             assert await record(ledger, row(1, T0 + 9)) == [row(1).life]
 
@@ -94,7 +94,7 @@ def test_closing_writes_what_waits(url: str) -> None:
             return await find(ledger, *(id_of(number) for number in range(2_000)))
 
     assert run(write()) == 0
-    assert run(read()) == [Past(row(number).life, 0) for number in range(2_000)]
+    assert run(read()) == [LedgerRecord(row(number).life, 0) for number in range(2_000)]
 
 
 def test_more_lookups_than_can_be_answered_are_told_none_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

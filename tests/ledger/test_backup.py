@@ -14,11 +14,10 @@ import pytest
 from arsenal_fast.ledger.admin import LedgerError
 from arsenal_fast.ledger.backend import Ledger
 from arsenal_fast.ledger.backup import backup, restore
-from arsenal_fast.ledger.model import Past
+from arsenal_fast.ledger.model import LedgerRecord
 from arsenal_fast.ledger.verify import verify
 from tests.ledger.test_migrations import Execute, execute, fixture_of
-from tests.ledger.test_store import opened, put
-from tests.support.ledger import T0, find, id_of, record, revoked, row, running
+from tests.support.ledger import T0, find, id_of, opened, put, record, revoked, row, running
 from tests.support.ledger_copies import exported, fill
 from tests.support.loops import run, until
 from tests.support.postgres_server import PASSWORD, QUOTED, PostgresServer
@@ -44,7 +43,7 @@ def test_a_backup_restores_all_that_was_known(url: str, tmp_path: Path, request:
     assert verify(other) == verify(url)
     assert exported(other) == exported(url)
     with closing(opened(other)) as store:
-        assert store.find([id_of(1), id_of("of no backup")]) == [Past(row(1, T0 + 101).life, T0 + 100), None]
+        assert store.find([id_of(1), id_of("of no backup")]) == [LedgerRecord(row(1, T0 + 101).life, T0 + 100), None]
         assert put(store, row("new")) == [row("new").life], "and it goes on from there"
 
 
@@ -81,7 +80,7 @@ def test_restoring_under_a_running_service_is_seen_by_it(url: str, tmp_path: Pat
         async with running(Ledger(url, timeout=5.0)) as ledger:
             await record(ledger, row("of no backup"))
             await asyncio.to_thread(restore, url, file)
-            assert await find(ledger, id_of("of no backup"), id_of(2)) == [None, Past(row(2, T0 + 2).life, 0)]
+            assert await find(ledger, id_of("of no backup"), id_of(2)) == [None, LedgerRecord(row(2, T0 + 2).life, 0)]
             assert await record(ledger, row("new")) == [row("new").life]
             await until(lambda: ledger.healthy)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from arsenal_fast.ledger import writer as threads
 from arsenal_fast.ledger.errors import Unavailable
-from arsenal_fast.ledger.model import AuditQuery, Past
+from arsenal_fast.ledger.model import AuditQuery, LedgerRecord
 from arsenal_fast.ledger.packed_rows import pack
 from arsenal_fast.ledger.store import Lives
 from arsenal_fast.memory_budget import LEDGER_ENTRY, LEDGER_ROW
@@ -34,7 +34,10 @@ def test_a_store_that_stands_still_costs_one_timeout_and_loses_nothing() -> None
             store.gate.set()
             await until(lambda: ledger.status == "healthy")
             assert (ledger.counters.waiting, ledger.counters.dropped, ledger.fault) == (0, 0, "")
-            assert await find(ledger, id_of(1), id_of(3)) == [Past(row(1).life, 0), Past(row(3).life, 0)]
+            assert await find(ledger, id_of(1), id_of(3)) == [
+                LedgerRecord(row(1).life, 0),
+                LedgerRecord(row(3).life, 0),
+            ]
 
     run(main())
 
@@ -45,14 +48,14 @@ def test_what_was_told_none_is_a_fact_when_it_is_written() -> None:
     async def main() -> None:
         store = ScriptedStore()
         async with scripted(store, timeout=HASTY) as ledger:
-            store.known[id_of(1)] = store.known[id_of(2)] = Past(row(1).life, 0)
+            store.known[id_of(1)] = store.known[id_of(2)] = LedgerRecord(row(1).life, 0)
             store.begun.clear()
             store.gate.clear()
             assert await record(ledger, row(1, T0 + 5)) is None  # its commit is under way already
             ledger.record([row(2, T0 + 5)], lambda _: None)  # this one waits behind it
             store.gate.set()
             await until(lambda: ledger.counters.waiting == 0)
-            late = Past(row(1, T0 + 5).life, 0)
+            late = LedgerRecord(row(1, T0 + 5).life, 0)
             assert await find(ledger, id_of(1), id_of(2)) == [late, late]
 
     run(main())

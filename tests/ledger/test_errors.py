@@ -15,7 +15,7 @@ import pytest
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.ledger.backend import Ledger
 from arsenal_fast.ledger.errors import Busy, Unavailable
-from arsenal_fast.ledger.model import Past
+from arsenal_fast.ledger.model import LedgerRecord
 from arsenal_fast.ledger.prune import verify
 from arsenal_fast.ledger.sqlite import SqliteStore
 from arsenal_fast.ledger.store import Lives
@@ -46,7 +46,7 @@ async def writes_whatever_waits(ledger: Ledger, rows: int) -> None:
 async def nothing_is_lost(ledger: Ledger, rows: int) -> None:
     await all_written(ledger)
     ids = [id_of(f"waits.{number}") for number in range(rows)]
-    assert await find(ledger, *ids) == [Past(row(f"waits.{n}", T0 + n).life, 0) for n in range(rows)]
+    assert await find(ledger, *ids) == [LedgerRecord(row(f"waits.{n}", T0 + n).life, 0) for n in range(rows)]
     assert await record(ledger, row("after")) == [row("after").life]
     assert ledger.counters.dropped == 0
 
@@ -66,7 +66,7 @@ def test_a_lock_of_somebody_else_delays_rows_and_loses_none(sqlite_url: str) -> 
                 assert "locked" in ledger.fault
                 other.execute("COMMIT")
             await nothing_is_lost(ledger, 700)
-            assert await find(ledger, id_of(1)) == [Past(row(1).life, 0)]
+            assert await find(ledger, id_of(1)) == [LedgerRecord(row(1).life, 0)]
 
     run(main())
 
@@ -132,7 +132,7 @@ def test_a_full_database_delays_rows_and_loses_none(sqlite_url: str) -> None:
             await writes_whatever_waits(ledger, 300)
             limit[0] = 1_000_000
             await nothing_is_lost(ledger, 300)
-            assert await find(ledger, id_of(f"{number}.99")) == [Past(row(0).life, 0)]
+            assert await find(ledger, id_of(f"{number}.99")) == [LedgerRecord(row(0).life, 0)]
 
     run(main())
     assert verify(sqlite_url).faults == []
@@ -178,7 +178,7 @@ def test_a_full_disk_delays_rows_and_loses_none(small_disk: Path) -> None:
             await writes_whatever_waits(ledger, 300)
             ballast.unlink()
             await nothing_is_lost(ledger, 300)
-            assert await find(ledger, id_of("first")) == [Past(row("first").life, 0)]
+            assert await find(ledger, id_of("first")) == [LedgerRecord(row("first").life, 0)]
 
     run(main())
     assert verify(url).faults == []
@@ -275,7 +275,7 @@ def test_a_restart_of_postgresql_delays_rows_and_loses_none(own_postgres: Postgr
             await until(lambda: ledger.status == "unavailable")
             await asyncio.to_thread(own_postgres.start)
             await nothing_is_lost(ledger, 1_500)
-            assert await find(ledger, id_of("first"), id_of(1)) == [Past(row(0).life, 0)] * 2
+            assert await find(ledger, id_of("first"), id_of(1)) == [LedgerRecord(row(0).life, 0)] * 2
 
     run(main(), deadline=60)
     assert verify(url).faults == []
@@ -334,6 +334,6 @@ def test_a_lock_in_postgresql_delays_rows_and_loses_none(postgres_url: str) -> N
                 await until(lambda: ledger.counters.failures >= 1)
                 other.rollback()
             await nothing_is_lost(ledger, 200)
-            assert await find(ledger, id_of(1)) == [Past(row(1).life, 0)]
+            assert await find(ledger, id_of(1)) == [LedgerRecord(row(1).life, 0)]
 
     run(main())

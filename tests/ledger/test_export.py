@@ -11,8 +11,7 @@ import pytest
 
 from arsenal_fast.ledger import export as exporting
 from arsenal_fast.ledger.export import export
-from tests.ledger.test_store import opened, put
-from tests.support.ledger import T0, id_of, revoked, row
+from tests.support.ledger import T0, id_of, opened, put, revoked, row
 from tests.support.ledger_copies import exported, fill
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from arsenal_fast.ledger.backend import Ledger
 from arsenal_fast.ledger.counters import Counters
-from arsenal_fast.ledger.group import Writing
-from arsenal_fast.ledger.model import AuditQuery, Past
+from arsenal_fast.ledger.group import GroupWriter
+from arsenal_fast.ledger.model import AuditQuery, LedgerRecord
 from arsenal_fast.ledger.prune import verify
 from arsenal_fast.ledger.store import PRUNE_ROWS, Lives
 from arsenal_fast.ledger.writer import Entry
@@ -43,7 +43,7 @@ def test_what_the_retention_does_not_want_is_not_counted_as_trimmed(caplog: pyte
     trimmed = [(500, T0 - 1), (500, T0), (500, T0 + 1), (0, 0)]
     store.trim = lambda keep, now: trimmed.pop(0)  # type: ignore[method-assign]
     counters = Counters()
-    job = Writing(counters, max_rows=10)
+    job = GroupWriter(counters, max_rows=10)
     job.prune_before = T0
     for _ in range(4):
         job.rest(store)
@@ -56,7 +56,7 @@ def test_only_a_ledger_with_a_bound_is_looked_at(max_rows: int) -> None:
     store = ScriptedStore()
     looked: list[int] = []
     store.trim = lambda keep, now: (0, looked.append(keep) or 0)  # type: ignore[func-returns-value,method-assign]
-    job = Writing(Counters(), max_rows)
+    job = GroupWriter(Counters(), max_rows)
     for number in range(4 * PRUNE_ROWS):
         job.serve(store, [Entry(Lives([row(number)]), 1, lambda _: None, 0.0)])
     assert len(looked) == (8 if max_rows else 0), "at the start, then once for so many rows"
@@ -69,7 +69,7 @@ def test_pruning_goes_on_behind_the_work(url: str) -> None:
             ledger.prune(T0 + 5_000)
             while (await find(ledger, id_of("old"))) != [None]:
                 pass  # each look-up is a turn of the loop
-            assert await find(ledger, id_of("new")) == [Past(row("new", T0 + 9_000).life, 0)]
+            assert await find(ledger, id_of("new")) == [LedgerRecord(row("new", T0 + 9_000).life, 0)]
             assert await record(ledger, row(2)) == [row(2).life]
 
     run(main())
@@ -108,9 +108,9 @@ def test_lookups_of_one_moment_are_one_question() -> None:
             for number, answer in enumerate(answers):
                 ledger.find([id_of(number), id_of(2)], answer)
             store.gate.set()
-            assert await first.wait() == [Past(row(1).life, 0)]
+            assert await first.wait() == [LedgerRecord(row(1).life, 0)]
             told = [await answer.wait() for answer in answers]
-            assert [pasts[1] for pasts in told] == [Past(row(2).life, 0)] * 10
+            assert [pasts[1] for pasts in told] == [LedgerRecord(row(2).life, 0)] * 10
             assert [pasts[0] is not None for pasts in told] == [number in {1, 2} for number in range(10)]
             assert store.finds == 2
 

@@ -10,7 +10,7 @@ import pytest
 
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger.prune import verify
-from tests.ledger.test_store import opened
+from tests.support.ledger import opened
 
 ROUNDS = 5
 PROCESSES = 2
@@ -48,12 +48,12 @@ def test_whatever_was_acknowledged_before_a_kill_is_in_the_ledger(url: str) -> N
     assert len(told) > ROUNDS * PROCESSES * 150
     store = opened(url)
     try:
-        pasts = store.find(list(told))
+        records = store.find(list(told))
     finally:
         store.close()
     lost = [
         identity
-        for (identity, lives), past in zip(told.items(), pasts, strict=True)
+        for (identity, lives), past in zip(told.items(), records, strict=True)
         if past is None or {past.life} != lives
     ]
     assert lost == []

@@ -14,10 +14,9 @@ from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger import migrations as schema
 from arsenal_fast.ledger.backend import Ledger
 from arsenal_fast.ledger.errors import Busy, Unfit
-from arsenal_fast.ledger.model import AuditQuery, Past
+from arsenal_fast.ledger.model import AuditQuery, LedgerRecord
 from arsenal_fast.ledger.prune import backup, verify
-from tests.ledger.test_store import opened, put
-from tests.support.ledger import HOUR, T0, id_of, row
+from tests.support.ledger import HOUR, T0, id_of, opened, put, row
 from tests.support.loops import run
 from tests.support.postgres_server import PostgresServer
 
@@ -74,8 +73,8 @@ def test_a_ledger_of_version_1_is_brought_up_to_date_and_keeps_what_it_knows(url
     with closing(opened(url)) as store:
         assert version(url, execute) == schema.VERSION
         assert store.find([id_of(1), id_of(2)]) == [
-            Past(Life(T0, T0 + HOUR), 0),
-            Past(Life(T0 + 1, T0 + 1 + HOUR), T0 + 2),
+            LedgerRecord(Life(T0, T0 + HOUR), 0),
+            LedgerRecord(Life(T0 + 1, T0 + 1 + HOUR), T0 + 2),
         ]
         assert store.epochs() == {"other": T0 + 3}
         first, second = store.audit(AuditQuery(T0, "me")).events

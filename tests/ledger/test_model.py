@@ -2,31 +2,31 @@
 
 import pytest
 
-from arsenal_fast.ledger.model import AuditEvent, Cursor, Past, parse_cursor, settle, stands, write_cursor
+from arsenal_fast.ledger.model import AuditEvent, Cursor, LedgerRecord, parse_cursor, settle, stands, write_cursor
 from tests.ledger.moments import CASES, HELD, Case, new
 from tests.support.ledger import T0
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_life_that_stands_is_kept_and_facts_are_written(case: Case) -> None:
-    settled = settle(case.held or Past(None, 0), case.epoch, case.life, case.late)
-    assert (settled.life, settled.past.life, settled.event) == (case.answer, case.newest, case.event)
+    settled = settle(case.held or LedgerRecord(None, 0), case.epoch, case.life, case.late)
+    assert (settled.life, settled.record.life, settled.event) == (case.answer, case.newest, case.event)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_settling_again_gives_the_same_and_no_event(case: Case) -> None:
-    first = settle(case.held or Past(None, 0), case.epoch, case.life, case.late)
-    again = settle(first.past, case.epoch, case.life, case.late)
-    assert again.past == first.past
+    first = settle(case.held or LedgerRecord(None, 0), case.epoch, case.life, case.late)
+    again = settle(first.record, case.epoch, case.life, case.late)
+    assert again.record == first.record
     assert not again.event or case.newest != case.life  # of an older life the store must look whether it is there
 
 
 def test_a_floor_survives_a_new_life() -> None:
-    assert settle(Past(HELD, T0 + 7), 0, new(8), late=False).past == Past(new(8), T0 + 7)
+    assert settle(LedgerRecord(HELD, T0 + 7), 0, new(8), late=False).record == LedgerRecord(new(8), T0 + 7)
 
 
 def test_nothing_stands_where_no_life_is_known() -> None:
-    assert not stands(Past(None, 0), 0, 0)
+    assert not stands(LedgerRecord(None, 0), 0, 0)
 
 
 def test_a_cursor_comes_back_as_it_was_written() -> None:

@@ -4,8 +4,7 @@ from contextlib import closing
 
 from arsenal_fast.ledger.prune import prune
 from arsenal_fast.ledger.verify import verify
-from tests.ledger.test_store import opened, put
-from tests.support.ledger import T0, revoked, revoked_prefix, row
+from tests.support.ledger import T0, opened, put, revoked, revoked_prefix, row
 from tests.support.ledger_copies import DAY
 
 

@@ -9,32 +9,18 @@ import pytest
 
 from arsenal_fast.identity.revocation import EVERYTHING
 from arsenal_fast.identity.validity import MAX_TTL, Life
-from arsenal_fast.ledger.backend import opener
 from arsenal_fast.ledger.errors import Busy, Refused
-from arsenal_fast.ledger.model import AuditQuery, Cursor, LedgerRow, Past
+from arsenal_fast.ledger.model import AuditQuery, Cursor, LedgerRecord
 from arsenal_fast.ledger.prune import verify
-from arsenal_fast.ledger.store import PRUNE_ROWS, Item, Lives, Reading, Store
-from arsenal_fast.ledger.url import parse_url
+from arsenal_fast.ledger.store import PRUNE_ROWS, AuditRead, Item, Lives, Store
 from tests.ledger.moments import CASES, Case
-from tests.support.ledger import DOMAIN, HOUR, T0, id_of, revoked, revoked_all, revoked_prefix, row
-
-
-def opened(url: str, purpose: str = "write") -> Store:
-    address = parse_url(url)
-    assert address is not None
-    return opener(address)(purpose)
+from tests.support.ledger import DOMAIN, HOUR, T0, id_of, opened, put, revoked, revoked_all, revoked_prefix, row
 
 
 @pytest.fixture
 def store(url: str) -> Iterator[Store]:
     with closing(opened(url)) as store:
         yield store
-
-
-def put(store: Store, *rows: LedgerRow, late: bool = False) -> list[Life]:
-    (lives,) = store.write([Lives(rows, late)])
-    assert not isinstance(lives, int)
-    return list(lives)
 
 
 def kinds(store: Store, **filters: Any) -> list[str]:
@@ -55,23 +41,23 @@ def test_nothing_is_known_at_first(store: Store) -> None:
 def test_a_life_is_found_as_it_was_written(store: Store) -> None:
     assert put(store, row(1), row(2, T0 + 5, 60_000)) == [Life(T0, T0 + HOUR), Life(T0 + 5, T0 + 60_005)]
     assert store.find([id_of(2), id_of(3), id_of(1), id_of(2)]) == [
-        Past(Life(T0 + 5, T0 + 60_005), 0),
+        LedgerRecord(Life(T0 + 5, T0 + 60_005), 0),
         None,
-        Past(Life(T0, T0 + HOUR), 0),
-        Past(Life(T0 + 5, T0 + 60_005), 0),
+        LedgerRecord(Life(T0, T0 + HOUR), 0),
+        LedgerRecord(Life(T0 + 5, T0 + 60_005), 0),
     ]
 
 
 def test_what_one_connection_has_written_another_one_finds(store: Store, url: str) -> None:
     put(store, row(1))
     with closing(opened(url, "read")) as other:
-        assert other.find([id_of(1)]) == [Past(Life(T0, T0 + HOUR), 0)]
+        assert other.find([id_of(1)]) == [LedgerRecord(Life(T0, T0 + HOUR), 0)]
 
 
 def test_thousands_of_identities_are_written_and_found_in_order(store: Store) -> None:
     rows = [row(number, T0 + number) for number in range(2_345)]
     assert put(store, *rows) == [each.life for each in rows]
-    assert store.find([each.id for each in reversed(rows)]) == [Past(each.life, 0) for each in reversed(rows)]
+    assert store.find([each.id for each in reversed(rows)]) == [LedgerRecord(each.life, 0) for each in reversed(rows)]
 
 
 def test_nothing_is_asked_and_nothing_is_written(store: Store) -> None:
@@ -92,7 +78,7 @@ def test_a_new_life_is_settled_with_what_is_held(store: Store, case: Case) -> No
     before = kinds(store, run="1")
     assert put(store, row(1)._replace(life=case.life), late=case.late) == [case.answer]
     (past,) = store.find([id_of(1)])
-    assert past == Past(case.newest, case.held.floor if case.held else 0)
+    assert past == LedgerRecord(case.newest, case.held.floor if case.held else 0)
     assert len(kinds(store, run="1")) == len(before) + case.event
     assert put(store, row(1)._replace(life=case.life), late=case.late) == [case.answer]
     assert len(kinds(store, run="1")) == len(before) + case.event, "a repeated write adds nothing"
@@ -120,7 +106,7 @@ def test_the_order_counts_within_a_group(store: Store) -> None:
     answers = store.write([Lives([row(1)]), revoked(1, T0 + 5), Lives([row(1, T0 + 6)]), Lives([row(1, T0 + 7)])])
     again = Life(T0 + 6, T0 + 6 + HOUR)
     assert answers == [[row(1).life], T0 + 6, [again], [again]]
-    assert store.find([id_of(1)]) == [Past(again, T0 + 5)]
+    assert store.find([id_of(1)]) == [LedgerRecord(again, T0 + 5)]
 
 
 def test_an_epoch_counts_from_its_place_in_a_group(store: Store) -> None:
@@ -133,7 +119,7 @@ def test_a_renewal_takes_the_place_of_the_life_that_is_nearly_over(store: Store)
     put(store, row(1))
     renewed = row(1, T0 + HOUR - 5, kind="renewed")
     assert put(store, renewed) == [renewed.life]
-    assert store.find([id_of(1)]) == [Past(renewed.life, 0)]
+    assert store.find([id_of(1)]) == [LedgerRecord(renewed.life, 0)]
     assert kinds(store) == ["renewed", "issued"]
 
 
@@ -165,12 +151,12 @@ def test_a_floor_rises_and_never_falls(store: Store) -> None:
     put(store, row(1))
     assert store.write([revoked(1, T0 + 5)]) == [T0 + 6]
     assert store.write([revoked(1, T0 + 3, at=T0 + 1)]) == [T0 + 6]
-    assert store.find([id_of(1)]) == [Past(row(1).life, T0 + 5)]
+    assert store.find([id_of(1)]) == [LedgerRecord(row(1).life, T0 + 5)]
 
 
 def test_an_identity_can_be_revoked_before_it_is_known(store: Store) -> None:
     assert store.write([revoked(1, T0 + 5)]) == [T0 + 6]
-    assert store.find([id_of(1)]) == [Past(None, T0 + 5)]
+    assert store.find([id_of(1)]) == [LedgerRecord(None, T0 + 5)]
 
 
 def test_an_epoch_rises_and_never_falls(store: Store) -> None:
@@ -185,7 +171,7 @@ def test_a_revocation_that_is_written_again_is_one_event(store: Store) -> None:
         revoked(1, T0),
         revoked_prefix("player", T0),
         revoked_all(T0),
-        Reading(T0, "me", None, None, None),
+        AuditRead(T0, "me", None, None, None),
     ]
     store.write(rows)
     store.write(rows)
@@ -231,7 +217,7 @@ def test_an_event_tells_all_that_is_known(store: Store) -> None:
     put(store, row("r.1", T0 + 1, 60_000, kind="renewed", environment="prod", request_id="q-7"))
     store.write([revoked("r.1", T0 + 2, at=T0 + 2)])
     store.write([revoked_prefix("player", T0 + 2, at=T0 + 3), revoked_all(T0 + 3, at=T0 + 4)])
-    store.write([Reading(T0 + 5, "auditor", "q-8", "player", None)])
+    store.write([AuditRead(T0 + 5, "auditor", "q-8", "player", None)])
     parts = {"prefix": "player", "run": "r.1", "domain": "sports.api.yourbook.com", "version": "v1"}
     none = dict.fromkeys(
         ["prefix", "run", "domain", "version", "generated", "expires", "issued_before", "environment", "request_id"]
@@ -318,7 +304,7 @@ def test_a_bound_stays_until_no_life_from_before_it_can_be_left(store: Store) ->
     store.write([revoked("kept", safe, at=safe), revoked("spent", safe - 1, at=safe)])
     store.write([revoked_prefix("kept", safe, at=safe), revoked_prefix("spent", safe - 1, at=safe)])
     assert sum(store.pruning(before)) == 6
-    assert store.find([id_of("kept"), id_of("spent")]) == [Past(None, safe), None]
+    assert store.find([id_of("kept"), id_of("spent")]) == [LedgerRecord(None, safe), None]
     assert store.epochs() == {"kept": safe}
 
 
@@ -385,7 +371,7 @@ def test_an_event_of_the_future_ends_no_living_identity(store: Store) -> None:
     put(store, row("future", T0 + 400 * DAY), row("long", T0, 2 * DAY), *(row(number, T0 + 1) for number in range(5)))
     assert trim(store, 5, now=T0 + 2) == [2]
     list(store.pruning(0))
-    assert store.find([id_of("long")]) == [Past(row("long", T0, 2 * DAY).life, 0)]
+    assert store.find([id_of("long")]) == [LedgerRecord(row("long", T0, 2 * DAY).life, 0)]
 
 
 def test_several_workers_trim_together_and_no_more_than_they_should(store: Store, url: str) -> None:

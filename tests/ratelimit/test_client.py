@@ -253,7 +253,7 @@ def test_an_address_may_do_what_needs_no_token_and_a_holder_what_its_token_says(
 def test_a_client_starts_undecided_and_is_compared_by_identity() -> None:
     quota = Quota(100, 3600)
     one, other = Client(b"203.0.113.9", quota), Client(b"203.0.113.9", quota)
-    assert (one.wire, one.denied_until) == (None, 0.0)
+    assert (one.encoded, one.denied_until) == (None, 0.0)
     assert one != other
     assert len({one, other}) == 2
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from arsenal_fast.ratelimit.gcra import (
     allowed,
     backlog_at,
+    charge,
     remaining,
     reset_after,
     retry_after,
-    strike,
     whole_seconds,
 )
 from arsenal_fast.ratelimit.quota import Quota
@@ -25,7 +25,7 @@ quotas = st.builds(Quota, st.integers(1, 200), st.integers(1, 7200))
 def test_the_table_of_moments(moments: list[Moment]) -> None:
     tat = 0
     for now, quantity, quota, backlog, passes in moments:
-        before, tat = strike(tat, now, quantity, quota)
+        before, tat = charge(tat, now, quantity, quota)
         assert (before, allowed(before, quantity, quota)) == (backlog, passes)
 
 
@@ -52,7 +52,7 @@ def test_gcra_passes_just_what_a_token_bucket_passes(quota: Quota, steps: list[t
     bucket, tat, now = TokenBucket(quota), 0, T0
     for step, quantity in steps:
         now += step
-        backlog, tat = strike(tat, now, quantity, quota)
+        backlog, tat = charge(tat, now, quantity, quota)
         passed = [bucket.hit(now) for _ in range(quantity)]
         assert passed == [backlog + (hit + 1) * quota.interval <= quota.tolerance for hit in range(quantity)]
         assert sum(passed) == allowed(backlog, quantity, quota)
@@ -61,7 +61,7 @@ def test_gcra_passes_just_what_a_token_bucket_passes(quota: Quota, steps: list[t
 @given(quotas, st.integers(0, 7200 * SECOND), st.integers(1, 50))
 def test_retry_after_is_the_truth(quota: Quota, ahead: int, quantity: int) -> None:
     """One microsecond less and the hit would be refused; at that moment it passes."""
-    _, tat = strike(T0 + ahead, T0, quantity, quota)
+    _, tat = charge(T0 + ahead, T0, quantity, quota)
     backlog = backlog_at(tat, T0, quota)
     wait = retry_after(backlog, quota)
     assert allowed(backlog_at(tat, T0 + wait, quota), 1, quota) == 1
@@ -93,5 +93,5 @@ def test_remaining_counts_down_to_zero() -> None:
 def test_an_untouched_cell_need_not_be_written() -> None:
     """A look, or a refusal, hands back the very tat, so that a store can see that nothing changed."""
     tat = T0 + 30 * SECOND
-    assert strike(tat, T0, 0, THREE) == (30 * SECOND, tat)
-    assert strike(tat, T0, 1, THREE) == (30 * SECOND, tat)
+    assert charge(tat, T0, 0, THREE) == (30 * SECOND, tat)
+    assert charge(tat, T0, 1, THREE) == (30 * SECOND, tat)

@@ -30,7 +30,7 @@ def test_a_quota_out_of_range_is_refused(limit: int, window: int) -> None:
 
 def test_quotas_are_equal_by_value_and_frozen() -> None:
     quota = Quota(100, 3600)
-    quota.keep_wire(b"anything")
+    quota.keep_encoded(b"anything")
     assert quota == Quota(100, 3600)
     assert len({quota, Quota(100, 3600), Quota(100, 60)}) == 2
     with pytest.raises(FrozenInstanceError):
@@ -39,6 +39,6 @@ def test_quotas_are_equal_by_value_and_frozen() -> None:
 
 def test_an_adapters_encoding_stays_with_the_quota() -> None:
     quota = Quota(100, 3600)
-    assert quota.wire is None
-    assert quota.keep_wire(b"wire") == b"wire"
-    assert quota.wire == b"wire"
+    assert quota.encoded is None
+    assert quota.keep_encoded(b"wire") == b"wire"
+    assert quota.encoded == b"wire"

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arsenal_fast.identity.grammar import split
-from arsenal_fast.identity.validity import Found, IssueRow, Life
+from arsenal_fast.identity.validity import IssueRow, Life, StoreRecord
 from arsenal_fast.registry.cache import CachedIdentity
 from arsenal_fast.registry.issuer import AuditContext
 from tests.support.ledgers import Book, SwitchedLedger
@@ -86,7 +86,7 @@ def test_a_new_life_is_handed_out_when_the_ledger_has_it_and_not_before() -> Non
     assert answers == [], "committed, and not told yet"
     kept(bench).release()
     assert [record.id for record in answers[0]] == [identity(1).id]
-    assert kept(bench).book.pasts[identity(1).id].life == answers[0][0].life
+    assert kept(bench).book.records[identity(1).id].life == answers[0][0].life
 
 
 def test_what_lives_here_or_in_the_store_never_waits_for_the_ledger() -> None:
@@ -116,7 +116,7 @@ def test_an_identity_twice_in_a_batch_is_one_event() -> None:
     first, second = bench.issue(1, 1)
     assert first.life == second.life
     assert [event.kind for event in kept(bench).book.events] == ["issued"]
-    assert bench.store.memory.identities.records.get(identity(1).id, int(START * 1000)) == Found(first.life)
+    assert bench.store.memory.identities.records.get(identity(1).id, int(START * 1000)) == StoreRecord(first.life)
 
 
 def test_a_row_says_who_asked_under_which_id_for_which_environment() -> None:
@@ -199,7 +199,7 @@ def test_the_older_life_of_the_ledger_wins_and_the_store_is_told() -> None:
     other = with_ledger(kept(bench).book, bench.store)
     other.rig.advance(5)
     assert other.issue(1)[0].life == first.life
-    assert held_in_store(bench, 1) == Found(first.life)
+    assert held_in_store(bench, 1) == StoreRecord(first.life)
     assert (other.metrics.identity_issued, other.metrics.identity_lookup_hits) == (0, 1)
     third = Bench(store=bench.store)
     assert third.issue(1)[0].life == first.life, "found in the store"
@@ -230,7 +230,7 @@ def test_with_the_ledger_away_issuing_goes_on_and_is_written_down_at_its_return(
     kept(other).away = True
     assert other.issue(1)[0].life == records[0].life
     ledger.come_back()
-    assert ledger.book.pasts[identity(1).id].life == records[0].life
+    assert ledger.book.records[identity(1).id].life == records[0].life
     kept(other).away = False
     flushed(bench)
     third = with_ledger(ledger.book, bench.store)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from arsenal_fast.identity.validity import Found
+from arsenal_fast.identity.validity import StoreRecord
 from arsenal_fast.registry.lookup import IdentityState
 from tests.support.registry import (
     Bench,
@@ -34,7 +34,7 @@ def test_a_life_that_the_store_has_lost_is_found_in_the_ledger_and_put_back() ->
     assert other.known(1, 2) == ([IdentityState(life, 0, cached=False), None], True)
     assert other.hits() == (2, 1)
     assert kept(other).finds == [[identity(1).id, identity(2).id]]
-    assert held_in_store(other, 1) == Found(life)
+    assert held_in_store(other, 1) == StoreRecord(life)
     assert other.known(1) == ([IdentityState(life, 0, cached=True)], True), "the store knows it again"
     assert len(kept(other).finds) == 1
 

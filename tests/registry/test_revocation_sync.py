@@ -6,7 +6,7 @@ import pytest
 
 from arsenal_fast.identity.revocation import LOG_LENGTH, Changes, Revoked
 from arsenal_fast.identity.validity import Life
-from arsenal_fast.registry.revocation_sync import NOTHING, RevocationSync
+from arsenal_fast.registry.revocation_sync import NO_REVISION, RevocationSync
 from tests.support.replicas import Replicas
 from tests.support.rig import Rig
 from tests.support.stores import SwitchedStore
@@ -206,7 +206,7 @@ def test_what_is_learned_elsewhere_only_rises() -> None:
 
 
 def test_nothing_is_no_revision_of_any_store() -> None:
-    assert NOTHING < 0
+    assert NO_REVISION < 0
 
 
 # With the real log of a store.

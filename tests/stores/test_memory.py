@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from arsenal_fast.identity.validity import EXPIRED_RETENTION, MAX_TTL, Found, Issued, IssueRow, Life, Outcome
+from arsenal_fast.identity.validity import EXPIRED_RETENTION, MAX_TTL, Issued, IssueRow, Life, Outcome, StoreRecord
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.gcra import allowed
 from arsenal_fast.ratelimit.quota import Quota
@@ -37,7 +37,7 @@ class Memory(MemoryBackend):
         return answers[0][0]
 
     def find(self, identity: str) -> Life | None:
-        answers: list[Sequence[Found | None] | None] = []
+        answers: list[Sequence[StoreRecord | None] | None] = []
         self.identities.find([identity], answers.append)
         assert answers[0] is not None
         found = answers[0][0]

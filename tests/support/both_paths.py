@@ -133,7 +133,7 @@ class Worker:
             "answers counted": {key: (list(each.counts), each.nanoseconds) for key, each in metrics.series.items()},
             "counters": {name: getattr(metrics, name) for name in names},
             "admissions": admissions,
-            "ledger": None if ledger is None else (ledger.recorded, ledger.revoked, ledger.finds, ledger.book.pasts),
+            "ledger": None if ledger is None else (ledger.recorded, ledger.revoked, ledger.finds, ledger.book.records),
         }
 
     def _has_ended(self, index: int) -> bool:

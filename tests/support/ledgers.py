@@ -19,20 +19,20 @@ from arsenal_fast.ledger.model import (
     AuditPage,
     AuditQuery,
     Cursor,
+    LedgerRecord,
     LedgerRow,
-    Past,
     RevocationRow,
     settle,
 )
 
-NOTHING = Past(None, 0)
+NOTHING = LedgerRecord(None, 0)
 
 
 class Book:
     """What is written down, for all workers."""
 
     def __init__(self) -> None:
-        self.pasts: dict[str, Past] = {}
+        self.records: dict[str, LedgerRecord] = {}
         self.epochs: dict[str, int] = {}
         self.events: list[AuditEvent] = []
         """The oldest first."""
@@ -43,8 +43,8 @@ class Book:
         for row in rows:
             parts = split(row.id)
             epoch = max(self.epochs.get(EVERYTHING, 0), self.epochs.get(parts.prefix, 0))
-            settled = settle(self.pasts.get(row.id, NOTHING), epoch, row.life, late)
-            self.pasts[row.id] = settled.past
+            settled = settle(self.records.get(row.id, NOTHING), epoch, row.life, late)
+            self.records[row.id] = settled.record
             if settled.event:
                 self._add(row.kind, row.life.generated, parts, row.life, None, row.environment, row)
             lives.append(settled.life)
@@ -56,9 +56,9 @@ class Book:
         self._add(row.kind, row.at, parts, None, row.issued_before, None, row)
         if row.kind == "revoked":
             identity = f"{row.prefix}-{row.run}@{row.domain}/{row.version}:id"
-            past = self.pasts.get(identity, NOTHING)
-            self.pasts[identity] = past._replace(floor=max(past.floor, row.issued_before - 1))
-            return self.pasts[identity].floor + 1
+            past = self.records.get(identity, NOTHING)
+            self.records[identity] = past._replace(floor=max(past.floor, row.issued_before - 1))
+            return self.records[identity].floor + 1
         key = row.prefix or EVERYTHING
         self.epochs[key] = max(self.epochs.get(key, 0), row.issued_before)
         return self.epochs[key]
@@ -169,9 +169,9 @@ class SwitchedLedger:
         else:
             self._write(lambda: self.book.revoke(entry), done, 1)
 
-    def find(self, ids: Sequence[str], done: Callable[[Sequence[Past | None] | None], None]) -> None:
+    def find(self, ids: Sequence[str], done: Callable[[Sequence[LedgerRecord | None] | None], None]) -> None:
         self.finds.append(list(ids))
-        self._read(lambda: None if self.away else [self.book.pasts.get(each) for each in ids], done)
+        self._read(lambda: None if self.away else [self.book.records.get(each) for each in ids], done)
 
     def epochs(self, done: Callable[[Mapping[str, int] | None], None]) -> None:
         self._read(lambda: None if self.away else dict(self.book.epochs), done)

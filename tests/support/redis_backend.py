@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from arsenal_fast.identity.validity import Found, Issued, IssueRow
+from arsenal_fast.identity.validity import Issued, IssueRow, StoreRecord
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.stores.redis.backend import RedisBackend
@@ -41,8 +41,8 @@ def issue(backend: RedisBackend) -> Answer[Sequence[Issued] | None]:
     return answer
 
 
-def find(backend: RedisBackend, *ids: str) -> Answer[Sequence[Found | None] | None]:
-    answer: Answer[Sequence[Found | None] | None] = Answer()
+def find(backend: RedisBackend, *ids: str) -> Answer[Sequence[StoreRecord | None] | None]:
+    answer: Answer[Sequence[StoreRecord | None] | None] = Answer()
     backend.identities.find(ids, answer)
     return answer
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from arsenal_fast.api.write_batch import WriteBatch
 from arsenal_fast.identity.grammar import Identity
-from arsenal_fast.identity.validity import Found, Life
+from arsenal_fast.identity.validity import Life, StoreRecord
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.registry.cache import CachedIdentity, IdentityCache
 from arsenal_fast.registry.issuer import AuditContext, BatchRequest, Issuer
@@ -128,9 +128,9 @@ def flushed(bench: Bench) -> None:
     bench.store.memory = bench.rig.memory()
 
 
-def held_in_store(bench: Bench, run: int) -> Found | None:
+def held_in_store(bench: Bench, run: int) -> StoreRecord | None:
     """The store's record."""
-    answers: list[Sequence[Found | None] | None] = []
+    answers: list[Sequence[StoreRecord | None] | None] = []
     bench.store.memory.identities.find([identity(run).id], answers.append)
     assert answers[0] is not None
     return answers[0][0]

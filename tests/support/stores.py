@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from arsenal_fast.identity.revocation import Changes, Revoked
-from arsenal_fast.identity.validity import Found, Issued, IssueRow, Life
+from arsenal_fast.identity.validity import Issued, IssueRow, Life, StoreRecord
 from arsenal_fast.observability.metrics import ROUND_TRIP_BUCKETS
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.stores.memory import MemoryBackend
@@ -77,7 +77,7 @@ class SwitchedStore:
         self.issues.append(list(rows))
         self._answer(self.memory.identities.issue, rows, done)
 
-    def find(self, ids: Sequence[str], done: Callable[[Sequence[Found | None] | None], None]) -> None:
+    def find(self, ids: Sequence[str], done: Callable[[Sequence[StoreRecord | None] | None], None]) -> None:
         self.finds.append(list(ids))
         self._answer(self.memory.identities.find, ids, done)
 

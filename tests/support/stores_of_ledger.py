@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger.errors import Refused, StoreError
-from arsenal_fast.ledger.model import AuditPage, AuditQuery, Past, settle
+from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRecord, settle
 from arsenal_fast.ledger.store import Answer, Item, Lives
 
 
@@ -28,7 +28,7 @@ class ScriptedStore:
         self.gate.set()
         self.begun = threading.Event()
         self.groups: list[list[Item]] = []
-        self.known: dict[str, Past] = {}
+        self.known: dict[str, LedgerRecord] = {}
         self.opened = self.closed = self.pings = self.finds = self.audits = self.prunings = 0
 
     def open(self, purpose: str) -> "ScriptedStore":
@@ -52,7 +52,7 @@ class ScriptedStore:
         self.groups.append(list(items))
         return [self._lives(item) if isinstance(item, Lives) else 0 for item in items]
 
-    def find(self, ids: Sequence[str]) -> list[Past | None]:
+    def find(self, ids: Sequence[str]) -> list[LedgerRecord | None]:
         self.finds += 1
         self._pass()
         if self.poison in ids:
@@ -83,8 +83,8 @@ class ScriptedStore:
     def _lives(self, item: Lives) -> list[Life]:
         answers = []
         for row in item.rows:
-            settled = settle(self.known.get(row.id, Past(None, 0)), 0, row.life, item.late)
-            self.known[row.id] = settled.past
+            settled = settle(self.known.get(row.id, LedgerRecord(None, 0)), 0, row.life, item.late)
+            self.known[row.id] = settled.record
             answers.append(settled.life)
         return answers
 

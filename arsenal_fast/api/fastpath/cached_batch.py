@@ -1,6 +1,6 @@
-"""A batch that was answered before: the same body gets the same identities while all of them are fresh.
+"""A cached batch response: the same body gets the same identities while all of them are fresh.
 
-A batch keeps no response of its own, but the rows that its identities keep, and what stands between them.
+It shares the rendered rows of its identities and holds only the text between them.
 """
 
 from collections.abc import Sequence
@@ -15,26 +15,26 @@ from arsenal_fast.registry.cache import CachedIdentity
 _FRESH_UNTIL: Final = attrgetter("fresh_until_s")
 
 _PIECES: Final = 100
-"""Octets that the pieces of one identity take on top of what stands in them."""
+"""Octets of overhead for the pieces of one identity."""
 
 
 class CachedBatch:
     """A cached response to ``POST /api/v1/identities``."""
 
-    __slots__ = ("_identities", "_pieces", "endpoint", "octets")
+    __slots__ = ("_identities", "_pieces", "endpoint", "size_bytes")
 
     required_scope: Final = None
 
     def __init__(self, identities: Sequence[CachedIdentity], pieces: Sequence[bytes], endpoint: Endpoint) -> None:
-        """``pieces``: of the response from its own lines on, up to the stamp."""
+        """``pieces``: the response from its own header lines up to the time stamp."""
         self._identities = identities
         self._pieces = pieces
         self.endpoint = endpoint
-        self.octets = sum(map(len, pieces)) + sum([weigh_reference(each.id, _PIECES) for each in identities])
-        """What it takes, about: its identities may have been forgotten but for it."""
+        self.size_bytes = sum(map(len, pieces)) + sum([weigh_reference(each.id, _PIECES) for each in identities])
+        """An estimate, with the identities: perhaps only this batch still refers to them."""
 
     def render(self, clock: ResponseClock) -> bytes | None:
-        """The response, stamped; None where one of the identities has to be asked for."""
+        """Return the response with its time stamp; None where an identity is no longer fresh."""
         if min(map(_FRESH_UNTIL, self._identities)) <= clock.now_s:
             return None
         self.endpoint.further_lookups += len(self._identities) - 1

@@ -1,4 +1,4 @@
-"""The endpoints whose responses are cached, each with the count of the cached responses of a batch."""
+"""The endpoints with cached responses, and their counts."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ from arsenal_fast.observability.metrics import Metrics
 
 
 class Endpoint:
-    """A method and path, and what was answered from the cache since the last :meth:`flush`."""
+    """A method and path, and the count of cached responses since the last :meth:`flush`."""
 
     __slots__ = ("further_lookups", "line", "method", "path", "responses")
 
@@ -17,10 +17,10 @@ class Endpoint:
         """The request line without a query."""
         self.responses = 0
         self.further_lookups = 0
-        """Identities in the responses, but for the first of each."""
+        """Identities in the responses, without the first of each."""
 
     def flush(self, metrics: Metrics, seconds: float) -> None:
-        """Count the responses, each of which took so long."""
+        """Count the responses, each with this duration."""
         if self.responses:
             metrics.observe(self.path, self.method, 200, seconds, self.responses)
             lookups = self.responses + self.further_lookups

@@ -1,4 +1,4 @@
-"""A request that the response cache answers, from its admission to its response."""
+"""A request with a cached response, from its admission to its response."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from arsenal_fast.registry.issuer import AuditContext, Issuer
 
 
 @dataclass(slots=True)
-class Work:
-    """What recognised requests work with."""
+class FastPathServices:
+    """The services that recognised requests use."""
 
     cache: ResponseCache
     issuer: Issuer
@@ -32,15 +32,15 @@ class Work:
     metrics: Metrics
     monotonic: Callable[[], float]
     submit: Callable[[RecognizedRequest], None]
-    """Takes a request to its admission."""
+    """Submits a request to the admission."""
     started_s: Callable[[], float]
-    """Monotonic: when the batch began whose requests go on now."""
+    """Monotonic: the start of the batch whose requests go on now."""
     log: Callable[[Request, str, int, float], None]
     """The access log: request, client's key, status, seconds."""
 
 
-class _Left:
-    """Stands in the place of the cached response of a request that has left the fast path."""
+class _LeftFastPath:
+    """Replaces the cached response of a request that has left the fast path."""
 
     __slots__ = ("context", "endpoint")
 
@@ -51,11 +51,11 @@ class _Left:
         self.endpoint = cached.endpoint
 
     def render(self, _clock: ResponseClock) -> None:
-        """Nothing: the handler responds."""
+        """Return None: the handler responds."""
 
 
 class RecognizedRequest(PendingResponse):
-    """The recognised request of one connection; used again for the next one when this one is answered."""
+    """The recognised request of one connection; one object serves all of them in turn."""
 
     __slots__ = (
         "app",
@@ -82,7 +82,9 @@ class RecognizedRequest(PendingResponse):
     match: TemplateMatch
     header_lines: bytes
 
-    def __init__(self, work: Work, app: Application, connection: Connection, template: RequestTemplate) -> None:
+    def __init__(
+        self, work: FastPathServices, app: Application, connection: Connection, template: RequestTemplate
+    ) -> None:
         PendingResponse.__init__(self, close=False)
         self.work = work
         self.clock = work.clock
@@ -91,16 +93,16 @@ class RecognizedRequest(PendingResponse):
         self.template = template
         self.submit = work.submit
         self.row = 0
-        """Belongs to the admission."""
+        """Set by the admission."""
         self.limit_lines = b""
         self.started_s = 0.0
         self.ids: Sequence[str] = ()
         self.proposals = 0
 
-    # What the admission calls.
+    # Called by the admission.
 
     def admitted(self, limit_lines: bytes) -> None:
-        """Respond from the cache; else issue the identity, or go on to the handler."""
+        """Respond from the cache; otherwise issue the identity, or run the handler."""
         cached = self.cached
         clock = self.clock
         body = cached.render(clock)
@@ -120,23 +122,23 @@ class RecognizedRequest(PendingResponse):
         self._context().refused(tail)
 
     def identify_again(self) -> None:
-        """Go on as a request that was just parsed: the client's token has expired."""
+        """Leave the fast path: the client's token has expired."""
         self._context().identify_again()
 
     def cut_off(self) -> None:
         """Abort the connection."""
         cut_off(self.connection)
 
-    # What the issuer calls.
+    # Called by the issuer.
 
     def audit(self) -> AuditContext:
-        """Who requests this, for the ledger."""
+        """Return the source of the request, for the ledger."""
         return AuditContext(self.client.key, request_id_text(self.match[2] or None))
 
     def fill(self, _index: int, entry: CachedIdentity) -> None:
         """Respond with the identity."""
         cached, work = self.cached, self.work
-        if isinstance(cached, _Left):
+        if isinstance(cached, _LeftFastPath):
             cached.context.admitted(self.limit_lines)
             return
         identity = rendered((entry,))[0]
@@ -149,29 +151,29 @@ class RecognizedRequest(PendingResponse):
         response = b"".join((work.clock.ok, self.limit_lines, self.header_lines, body))
         work.write_batch.send(self.connection, self, response)
 
-    # Inside.
+    # Leaving the fast path.
 
     def leave_fast_path(self) -> None:
-        """Let the handler respond in place of the cache."""
+        """Let the handler respond instead of the cache."""
         self._context()
 
     def _context(self) -> RequestContext:
-        """The context of this request, which takes its place in the order of the connection."""
+        """Return a context for this request, which replaces it in the order of responses."""
         cached = self.cached
-        if isinstance(cached, _Left):
+        if isinstance(cached, _LeftFastPath):
             return cached.context
         request = self.request()
         context = RequestContext(self.app, self.connection, request, self.client, self.work.started_s())
         context.header_lines = self.header_lines
         context.route = self.app.route_of(request)
         self.connection.replace(self, context)
-        self.cached = _Left(context, cached)
+        self.cached = _LeftFastPath(context, cached)
         return context
 
     def request(self) -> Request:
-        """The request, made from its match."""
+        """Return the request, built from its match."""
         request = self.template.request(self.match)
-        assert request is not None, "a line that is a key of the cache is a valid one"
+        assert request is not None, "a line that is a key of the cache is valid"
         return request
 
     def _miss(self, limit_lines: bytes) -> None:
@@ -187,7 +189,7 @@ class RecognizedRequest(PendingResponse):
 
 
 class LoggedRequest(RecognizedRequest):
-    """As :class:`RecognizedRequest`, with a line of the access log for each response."""
+    """A recognised request that logs each response to the access log."""
 
     __slots__ = ()
 
@@ -202,7 +204,7 @@ class LoggedRequest(RecognizedRequest):
     def fill(self, index: int, entry: CachedIdentity) -> None:
         """Respond with the identity, and log it."""
         super().fill(index, entry)
-        if not isinstance(self.cached, _Left):
+        if not isinstance(self.cached, _LeftFastPath):
             self._log(self.started_s)
 
     def _log(self, started_s: float) -> None:

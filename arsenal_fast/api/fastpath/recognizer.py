@@ -1,8 +1,8 @@
-"""Recognises the requests of a connection that look like its last one.
+"""Recognises requests of a connection that repeat its last one.
 
 A keep-alive client repeats its field block octet for octet, a proxy all but a few values. So a message that matches the
 template of the last request needs no parsing, and one whose line or body is a key of the response cache needs no
-handler: a match, a look-up, its admission. On a miss the request is made from the match, and goes to its handler.
+handler: a match, a look-up, the admission. On a miss the request is built from the match and runs its handler.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Callable
 
 from arsenal_fast.api.callers import Callers
 from arsenal_fast.api.context import Application, RequestContext
-from arsenal_fast.api.fastpath.recognized import RecognizedRequest, Work
+from arsenal_fast.api.fastpath.recognized import FastPathServices, RecognizedRequest
 from arsenal_fast.http.response import PendingResponse
 from arsenal_fast.http.template import RequestTemplate, RequestTemplates, TemplateMatch
 
 
 class FastPath:
-    """What the connections of one worker share."""
+    """The parts of the fast path that all connections of a worker share."""
 
     def __init__(
         self,
@@ -25,14 +25,14 @@ class FastPath:
         app: Application,
         templates: RequestTemplates,
         callers: Callers,
-        work: Work,
+        work: FastPathServices,
         request_class: type[RecognizedRequest],
         reflected: Callable[[bytes | None], bytes],
     ) -> None:
         """
         Args:
-            request_class: what answers recognised requests.
-            reflected: the header lines that an Origin causes.
+            request_class: the class of recognised requests.
+            reflected: returns the header lines for an Origin.
         """
         self.app = app
         self.templates = templates
@@ -42,7 +42,7 @@ class FastPath:
         self.reflected = reflected
 
     def recognizer(self, context: RequestContext, peer: str) -> Recognizer | None:
-        """What recognises requests that look like this one, of a peer; None while there is no template of it."""
+        """Return a recognizer for requests like this one of a peer; None while there is no template."""
         template = self.templates.of(context.request)
         return None if template is None else Recognizer(self, template, context, peer)
 
@@ -73,7 +73,7 @@ class Recognizer:
         self._client = context.client
         self._peer = peer
         self._reflected = fast_path.reflected(fields.origin)
-        # Where a trusted peer names the clients, each request is charged to its own.
+        # Behind a trusted peer each request is charged to its own client.
         names_client = fields.forwarded_for is not None and not context.client.token
         self._forwarded = fast_path.callers.forwarded if names_client and fast_path.callers.trusts(peer) else None
         self._request = fast_path.request_class(fast_path.work, fast_path.app, context.connection, template)
@@ -81,8 +81,8 @@ class Recognizer:
     def recognize(self, data: bytes, order: list[PendingResponse]) -> bool:
         """Take ``data`` if it is a request like the last one; False: it has to be parsed.
 
-        ``order``: the responses that the connection owes, of which there are none now: one object serves all recognised
-        requests in turn.
+        ``order``: the pending responses of the connection; must be empty, as one object serves all recognised requests
+        in turn.
         """
         match = self._match(data)
         if match is None:
@@ -105,7 +105,7 @@ class Recognizer:
         return True
 
     def _miss(self, match: TemplateMatch) -> bool:
-        """Hand the connection a request that the cache does not answer; False: the parser has to judge its line."""
+        """Give the connection a request without a cached response; False: the parser has to check its line."""
         request = self._template.request(match)
         if request is None:
             return False

@@ -30,7 +30,7 @@ Sign = Callable[[str, Life], str]
 
 
 class RenderedIdentity(CachedIdentity):
-    """A cached identity with its responses; as a cached response it answers ``GET /api/v1/id``."""
+    """A cached identity with its rendered responses; the cached response to ``GET /api/v1/id``."""
 
     __slots__ = ("_handed_out", "_response", "_row", "_sign", "endpoint")
 
@@ -47,13 +47,13 @@ class RenderedIdentity(CachedIdentity):
         self._response = self._row = b""
 
     def forget(self) -> None:
-        """Count as expired from now on, and hold nothing rendered."""
+        """Count as expired from now on, and drop the rendered responses."""
         self.fresh_until_s = self.expires_s = 0.0
         self._response = self._row = b""
 
     @property
     def is_kept(self) -> bool:
-        """Whether the response is kept, so that remembering a request line pays."""
+        """Whether the response is kept, so that caching its request line pays."""
         return bool(self._response)
 
     @property
@@ -62,15 +62,15 @@ class RenderedIdentity(CachedIdentity):
         return self._row
 
     def render(self, clock: ResponseClock) -> bytes | None:
-        """The response, or None where it is time to renew the identity."""
+        """Return the response, or None where the identity is due for renewal."""
         return (self._response or self.response()) if self.fresh_until_s > clock.now_s else None
 
     def response(self) -> bytes:
-        """The response to ``GET /api/v1/id`` from its own lines on; kept from the second time on."""
+        """Render the response from its own header lines on; kept from the second time on."""
         if self._response:
             return self._response
         identity, life = self.id, self.life
-        # Spelled out, since every new identity passes here: as _members and _parts have it.
+        # Inlined _members and _parts, since this runs for every new identity.
         local, _, rest = identity.partition("@")
         prefix, _, run = local.partition("-")
         domain, _, version = rest.partition("/")
@@ -85,7 +85,7 @@ class RenderedIdentity(CachedIdentity):
         return response
 
     def row(self) -> bytes:
-        """The members in a batch response, without the environment's name and braces; kept from the second time on."""
+        """Render the members of a batch row, without the environment's name and braces; kept from the second on."""
         if self._row:
             return self._row
         identity, life = self.id, self.life
@@ -99,17 +99,17 @@ class RenderedIdentity(CachedIdentity):
 
 
 def factory(sign: Sign, endpoint: Endpoint) -> Callable[[str, str | None], CachedIdentity]:
-    """Return what makes the entries of a worker's cache."""
+    """Return the factory of the entries of a worker's cache."""
     return lambda identity, required_scope: RenderedIdentity(identity, required_scope, sign, endpoint)
 
 
 def rendered(entries: Sequence[CachedIdentity]) -> Sequence[RenderedIdentity]:
-    """The same entries: those of a worker's cache are all of this kind."""
+    """Cast the entries of a worker's cache to their class."""
     return cast(Sequence[RenderedIdentity], entries)
 
 
 class CachedVerdict:
-    """The verdict on a living identity, as a cached response to ``POST /api/v1/validate``."""
+    """The cached response to ``POST /api/v1/validate`` for a living identity."""
 
     __slots__ = ("_identity", "_response", "endpoint")
 
@@ -121,17 +121,17 @@ class CachedVerdict:
         self.endpoint = endpoint
 
     @property
-    def octets(self) -> int:
-        """What the response takes."""
+    def size_bytes(self) -> int:
+        """The size of the response."""
         return len(self._response)
 
     def render(self, clock: ResponseClock) -> bytes | None:
-        """The response, stamped; None where the identity has expired or was forgotten."""
+        """Return the response with its time stamp; None where the identity has expired or was dropped."""
         return self._response + clock.stamp() if self._identity.expires_s > clock.now_s else None
 
 
 def _verdict(identity: CachedIdentity) -> bytes:
-    """The response up to the stamp."""
+    """Render the response up to the time stamp."""
     life = identity.life
     body = (
         f'{{"identity":"{identity.id}","valid":true,"status":"active","reason":"{REASONS[Status.ACTIVE]}",'
@@ -149,7 +149,7 @@ def _parts(identity: str) -> str:
     return f'"prefix":"{prefix}","run":"{run}","domain":"{domain}","version":"{version[:-3]}"'
 
 
-@lru_cache(maxsize=64)  # identities are issued many at a time, and then their lives are equal
+@lru_cache(maxsize=64)  # identities issued in one batch have equal lives
 def _span(life: Life) -> str:
     generated, expires = timestamp(life.generated), timestamp(life.expires)
     return f'"ttl":{life.ttl // 1000},"generated":"{generated}","expires":"{expires}"'

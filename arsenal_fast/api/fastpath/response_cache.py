@@ -1,7 +1,7 @@
-"""The response cache: what answers a request that repeats an earlier one octet for octet.
+"""The response cache: rendered responses to requests that repeat an earlier one octet for octet.
 
-A request line that was answered before is found by its octets, and so is the body of a validation or of a batch.
-Anything else goes to the handler. A test holds that both give the same responses.
+The keys are request lines, and the bodies of validations and batches. All other requests go to the handler. A test
+holds that both give the same responses.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ VALIDATE_PATH: Final = "/api/v1/validate"
 BATCH_PATH: Final = "/api/v1/identities"
 
 DEFAULT_VERSION: Final = "v1"
-"""Of identities that are requested without one."""
+"""The version of identities that are requested without one."""
 
 MAX_TARGET: Final = 1024
-"""Octets of a request target that is a key. An identity has 325 at most; what is longer has escapes that are not needed
-or parameters that mean nothing, and may be 8 KiB, 131,072 times."""
+"""Octets of a request target that is a key. An identity has 325 at most; longer targets have needless escapes or
+unknown parameters, and may have 8 KiB, 131,072 times."""
 
 MAX_BODY: Final = 512
-"""Octets of a validation's body that is a key: an identity has 325 at most, and around it stand 16."""
+"""Octets of a validation's body that is a key: an identity has 325 at most, and the JSON around it 16."""
 
 MAX_BATCH_BODY: Final = 2048
 """Octets of a batch's body that is a key: some thirty rows."""
 
 MAX_SEEN: Final = 16_384
-"""Bodies of batches that are recognised when they come a second time; then all are forgotten. 2 MB."""
+"""Hashes of batch bodies that were seen once; a full set is emptied. 2 MB."""
 
 BATCHES: Final = 8
-"""One batch is kept for so many identities: with its pieces it takes as much memory as four of them."""
+"""Cached identities per cached batch: a batch with its pieces takes as much memory as four identities."""
 
 _QUERY: Final = rf"prefix=({grammar.PREFIX})&run=(?!{DRAWN})({grammar.RUN})"
-"""Of nearly all requests: valid as it is, if the two are not too long together.
+"""The form of nearly all queries: valid without decoding, unless prefix and run are too long together.
 
-What begins with the form of a drawn run does not match: the handler refuses it, or issues it if it is longer.
+A run that begins with the form of a drawn one does not match: the handler refuses it, or issues it if it is longer.
 """
 _MAX_QUERY: Final = len("prefix=&run=") + grammar.MAX_LOCAL - len("-")
 _LINE: Final = rf"GET {ISSUE_PATH}\?{_QUERY} HTTP/1\.1"
@@ -62,26 +62,26 @@ def _weigh(key: bytes, identity: RenderedIdentity) -> int:
     return weigh_reference(key, len(identity.id))
 
 
-def _weigh_octets(key: bytes, response: CachedVerdict | CachedBatch) -> int:
-    return weigh_reference(key, response.octets)
+def _weigh_size(key: bytes, response: CachedVerdict | CachedBatch) -> int:
+    return weigh_reference(key, response.size_bytes)
 
 
 class CachedResponse(Protocol):
-    """A response of which only the head, the rate-limit lines and perhaps a time stamp are still missing."""
+    """A response without its head, rate-limit lines and perhaps a time stamp."""
 
     @property
     def endpoint(self) -> Endpoint: ...
 
     @property
     def required_scope(self) -> str | None:
-        """What a caller's token must allow; None: nothing."""
+        """The scope that the caller's token needs; None: none."""
 
     def render(self, clock: ResponseClock) -> bytes | None:
-        """The response from its own lines on; None: it is stale, and the handler has to answer."""
+        """Return the response from its own header lines on; None: it is stale, and the handler responds."""
 
 
 class MissingIdentity:
-    """The id of a request line of the usual form whose identity is not remembered: it has to be issued."""
+    """The id in a request line of the usual form whose identity is not cached and has to be issued."""
 
     __slots__ = ("endpoint", "id")
 
@@ -92,7 +92,7 @@ class MissingIdentity:
         self.endpoint = endpoint
 
     def render(self, _clock: ResponseClock) -> None:
-        """There is no response yet."""
+        """Return None: there is no response yet."""
 
 
 class ResponseCache:
@@ -112,7 +112,7 @@ class ResponseCache:
         Args:
             capacity: entries of a generation, for request lines and for validations, at most.
             shares: octets of a generation.
-            domain: of identities that are requested without one.
+            domain: of identities requested without one.
             protected: prefixes, in lower case, that only the handler may issue.
             issue: the endpoint of the entries of ``identities``.
         """
@@ -127,51 +127,51 @@ class ResponseCache:
             capacity, weigh=_weigh, room=shares.lines
         )
         self._verdicts: GenerationalCache[bytes, CachedVerdict] = GenerationalCache(
-            capacity, weigh=_weigh_octets, room=shares.verdicts
+            capacity, weigh=_weigh_size, room=shares.verdicts
         )
         self._batches: GenerationalCache[bytes, CachedBatch] = GenerationalCache(
-            -(-capacity // BATCHES), weigh=_weigh_octets, room=shares.batches
+            -(-capacity // BATCHES), weigh=_weigh_size, room=shares.batches
         )
         self._by_body: dict[bytes, GenerationalCache[bytes, CachedVerdict] | GenerationalCache[bytes, CachedBatch]]
         self._by_body = {self._validate.line: self._verdicts, self._batch.line: self._batches}
         self._seen: set[int] = set()
-        """Hashes of bodies that requested a batch that could have been kept."""
+        """Hashes of batch bodies that were seen once and may be cached."""
 
     def get(self, line: bytes) -> CachedResponse | None:
-        """What answers a request without a body, by its whole request line; None: the handler does."""
+        """Return the cached response for a request line; None: the handler responds."""
         by_line = self._by_line
         return by_line.young.get(line) or by_line.get(line) or self._from_identities(line)
 
     def get_by_body(self, line: bytes, body: bytes) -> CachedResponse | None:
-        """What answers a request with a body; None: the handler does."""
+        """Return the cached response for a request line and body; None: the handler responds."""
         by_body = self._by_body.get(line)
         return None if by_body is None else by_body.young.get(body) or by_body.get(body)
 
     def usual_id(self, query: bytes) -> str | None:
-        """The id that a query of the usual form requests, which is a valid one; None for any other query."""
+        """Return the valid id in a query of the usual form; None for any other query."""
         if len(query) > _MAX_QUERY:
             return None
         found = _query(query.decode("latin-1"))
         return None if found is None else "-".join(found.groups()) + self._suffix
 
     def put_line(self, line: bytes, identity: RenderedIdentity) -> None:
-        """Keep what answers a request line of the usual form."""
+        """Cache the response to a request line of the usual form."""
         self._by_line.put(line, identity)
 
     def put_identity(self, request: Request, identity: RenderedIdentity) -> None:
-        """Keep what answers the very octets of this request line."""
+        """Cache the response to this request line."""
         if request.method == b"GET" and request.minor == 1 and len(request.target) <= MAX_TARGET:
             self._by_line.put(b"GET %b HTTP/1.1" % request.target, identity)
 
     def put_verdict(self, request: Request, identity: CachedIdentity) -> CachedVerdict:
-        """Render the verdict on a living identity, and keep it for the very octets of this body."""
+        """Render the verdict on a living identity, and cache it for this body."""
         verdict = CachedVerdict(identity, self._validate)
         if len(request.body) <= MAX_BODY:
             self._verdicts.put(request.body, verdict)
         return verdict
 
     def put_batch(self, request: Request, identities: Sequence[CachedIdentity], pieces: Sequence[bytes]) -> None:
-        """Keep what answers this very body once it has come twice: most never do."""
+        """Cache the response to this body at its second request: most come once."""
         body = request.body
         if len(body) > MAX_BATCH_BODY:
             return
@@ -183,7 +183,7 @@ class ResponseCache:
         self._seen.add(hash(body))
 
     def count(self, metrics: Metrics, seconds: float) -> None:
-        """Count the responses since the last call, each of which took so long."""
+        """Count the responses since the last call, each with this duration."""
         for endpoint in self._endpoints:
             endpoint.flush(metrics, seconds)
 

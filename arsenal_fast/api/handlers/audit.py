@@ -1,6 +1,6 @@
 """``GET /api/v1/audit``: the ledger, newest first; for service tokens of scope ``audit``.
 
-Reading is an event of its own: who asked, when, and for what stands in the ledger too.
+Each reading is recorded as an event: its caller, moment and query.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from arsenal_fast.replies import reply
 T = TypeVar("T")
 
 DEFAULT_LIMIT: Final = 100
-"""Events of a page that asks for no number."""
+"""Events of a page, by default."""
 _PARAMETERS: Final = frozenset({"prefix", "run", "since", "until", "limit", "cursor"})
 _LIMIT: Final = re.compile(r"[1-9][0-9]{0,3}").fullmatch
 _NO_STORE: Final = b"Cache-Control: no-store\r\n"
 
 
 async def audit(services: Services, context: RequestContext) -> None:
-    """Answer with one page of events."""
+    """Respond with one page of events."""
     auth.demand(context.client, auth.AUDIT, "The audit")
     query = _query(services, context)
     ledger = services.ledger

@@ -1,4 +1,4 @@
-"""Answers to what the table does not have, and to OPTIONS."""
+"""Handlers of unknown paths, wrong methods and OPTIONS."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def method_not_allowed(services: Services, context: RequestContext) -> None:
 
 
 def options(services: Services, context: RequestContext) -> None:
-    """Answer a preflight (Fetch standard) or a plain OPTIONS (RFC 9110 9.3.7); free of charge."""
+    """Respond to a preflight (Fetch standard) or a plain OPTIONS (RFC 9110 9.3.7); not charged."""
     request = context.request
     lines = line("Allow", services.router.allowed_methods(decoded(request.path)))
     if request.fields.origin is not None and request.fields.request_method is not None:

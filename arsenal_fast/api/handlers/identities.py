@@ -26,10 +26,10 @@ from arsenal_fast.registry.issuer import BatchRequest
 
 DEFAULT_PREFIX: Final = "unknown"
 MAX_NAME: Final = 128
-"""Characters of an environment's name; it is only handed back."""
+"""Characters of an environment's name, which is only echoed."""
 
 MAX_UNKNOWN: Final = 8
-"""Unknown members of an environment that are named: an answer must not be many times the request."""
+"""Unknown members of an environment that a response names; bounds the response."""
 
 RESERVED: Final = (
     "run has the form of the runs that this service draws, and none of those can be asked for by its name: leave run "
@@ -53,7 +53,7 @@ _RESPONSE_LINES: Final = RESPONSE_LINES.encode("ascii")
 
 
 def issue_one(services: Services, context: RequestContext) -> None:
-    """Answer with the living identity, issuing or renewing it where needed."""
+    """Respond with the living identity, issued or renewed where needed."""
     request = context.request
     text = services.response_cache.usual_id(request.query)
     named, ttl = True, DEFAULT_TTL
@@ -95,7 +95,7 @@ def _asked_for(services: Services, query: bytes) -> tuple[str, bool, int]:
 
 
 def issue_batch(services: Services, context: RequestContext) -> None:
-    """Answer with a living identity for each environment, or with all that is wrong with the request."""
+    """Respond with a living identity for each environment, or with all faults of the request."""
     body = read_object(context.request, _BATCH)
     faults: list[Fault] = []
     domain, version, ttl = services.settings.domain, DEFAULT_VERSION, DEFAULT_TTL
@@ -130,7 +130,7 @@ def _batch_answer(
     repeatable: bool,
     found: Sequence[CachedIdentity],
 ) -> None:
-    """``repeatable``: the same body will mean the same identities."""
+    """Respond to a batch. ``repeatable``: the same body means the same identities."""
     identities = rendered(found)
     rows = list(map(_KEPT_ROW, identities))
     kept = all(rows)
@@ -153,10 +153,10 @@ def _batch_answer(
 
 
 def _row_starts(names: Sequence[str]) -> Iterable[bytes]:
-    """What stands before each row, from the answer's first brace on."""
+    """Return the text before each row, from the first brace of the response on."""
     dumped = orjson.dumps(names)
     if b'\\"' not in dumped and "," not in names:
-        # A quote is the begin or the end of a name, and "," stands between two: all at one stroke. No JSON has a NUL.
+        # One call encodes all names: a NUL, which no JSON has, separates them.
         starts = dumped[1:-1].replace(b'","', b'",\0},{"environment":"')
         return (b'{"identities":[{"environment":%b,' % starts).split(b"\0")
     first, *others = (b'{"environment":%b,' % orjson.dumps(name) for name in names)
@@ -181,7 +181,7 @@ def _text(
 def _environments(
     services: Services, environments: object, domain: str, version: str, faults: list[Fault]
 ) -> tuple[list[str], list[str], bool]:
-    """Return names, ids, and whether every row names its run; and add to the faults."""
+    """Return names, ids, and whether every row names its run; appends to the faults."""
     names: list[str] = []
     ids: list[str] = []
     named = True
@@ -202,7 +202,7 @@ def _environments(
             prefix, run = environment.get("prefix", DEFAULT_PREFIX), environment.get("run")
             text = _wanted(services, prefix, run, domain, version)
             if text is None:
-                # The domain and the version are sound by now: they have their own faults.
+                # The domain and the version are valid here: they have their own faults.
                 row_faults = _part_faults(prefix, run, domain, version)
             else:
                 named = named and run is not None
@@ -216,12 +216,12 @@ def _environments(
 
 
 def _all_living(services: Services, environments: list[Any], ending: str) -> tuple[list[str], list[str]] | None:
-    """Return names and ids if each row has the three members and its identity lives here; else they are to be judged.
+    """Return names and ids if each row has the three members and a cached identity; otherwise None, to check the rows.
 
-    What lives here is valid, and is of these very parts if the prefix ends at the first "-". It may have been drawn:
-    a row whose run begins as those do is to be judged.
+    A cached id is valid, and has exactly these parts if the prefix ends at the first "-". Its run may be a drawn one,
+    so a row whose run begins like those needs the checks.
     """
-    # Tens of rows: what can be done without a step of the interpreter for each is done so.
+    # Tens of rows: calls over whole lists are faster than a loop over rows.
     try:
         names = list(map(_NAME, environments))
         ids = [local + ending for local in map("-".join, map(_PARTS, environments))]
@@ -236,7 +236,7 @@ def _all_living(services: Services, environments: list[Any], ending: str) -> tup
         ):
             return names, ids
     except (KeyError, TypeError):
-        pass  # something is left out, or is at fault
+        pass  # a member is missing or invalid
     return None
 
 
@@ -245,7 +245,7 @@ def _is_name(name: object) -> bool:
 
 
 def _environment_faults(environment: object) -> list[tuple[str, str]]:
-    """Return (member, sentence) for what is wrong with the shape of a row."""
+    """Return (member, sentence) for each fault in the members of a row."""
     if not isinstance(environment, dict):
         return [("", "must be an object with name, prefix and run")]
     unknown = [name for name in environment if name not in _ENVIRONMENT]
@@ -280,7 +280,7 @@ def _part_faults(prefix: str, run: str | None, domain: str, version: str) -> lis
     }
     faults = [(part, detail) for part, detail in found.items() if detail is not None]
     if not faults:
-        # Sound one by one: together they are too long.
+        # Valid one by one, but together they are too long.
         faults = [
             ("prefix", _LONG_PREFIX) if run is None else ("run", grammar.local_fault(prefix, run) or _NO_IDENTITY)
         ]

@@ -1,4 +1,4 @@
-"""``GET /api/v1/limits``: what the caller may still do; looking costs nothing."""
+"""``GET /api/v1/limits``: the caller's remaining quota; not charged."""
 
 from __future__ import annotations
 

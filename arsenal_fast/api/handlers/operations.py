@@ -1,4 +1,4 @@
-"""What the people who run the service ask: health, probes, metrics, telemetry.
+"""Handlers for operators: health, probes, metrics, telemetry.
 
 None of these is charged, and none waits for anything: a probe that hangs with Redis would take every
 replica out of service at once.
@@ -26,7 +26,7 @@ _BY_ACCEPT: Final = _NO_STORE + b"Vary: Accept\r\n"
 
 
 def health(services: Services, context: RequestContext) -> None:
-    """Answer with the state of the service and what it stands on; a browser gets the dashboard."""
+    """Respond with the state of the service and its dependencies; a browser gets the dashboard."""
     if prefers(context.request.fields.accept, "text/html", to="application/json"):
         pages.dashboard(services, context)
         return
@@ -43,12 +43,12 @@ def health(services: Services, context: RequestContext) -> None:
 
 
 def live(services: Services, context: RequestContext) -> None:
-    """Say that the process answers."""
+    """Respond 200: the process answers."""
     _probe(context, 200, "alive")
 
 
 def ready(services: Services, context: RequestContext) -> None:
-    """Say whether traffic may come; also without Redis it may."""
+    """Respond whether the service takes traffic, which it does without Redis too."""
     phase = figures.phase(services)
     if phase == "healthy":
         _probe(context, 200, "ready")
@@ -57,7 +57,7 @@ def ready(services: Services, context: RequestContext) -> None:
 
 
 def startup(services: Services, context: RequestContext) -> None:
-    """Say whether the service has come up; one that drains had."""
+    """Respond whether the service has started, also while it drains."""
     if figures.phase(services) == "starting":
         _probe(context, 503, "starting")
     else:
@@ -65,7 +65,7 @@ def startup(services: Services, context: RequestContext) -> None:
 
 
 def metrics(services: Services, context: RequestContext) -> None:
-    """Answer with the sum over the workers, in the format that the scraper wants; at most a second old."""
+    """Respond with the sum over the workers, in the format that the scraper accepts; at most a second old."""
     _demand(services, context, "The metrics")
     content_type = exposition.wanted(context.request.fields.accept)
     context.respond(200, services.totals.rendered(content_type, partial(_exposed, services, content_type)))
@@ -89,7 +89,7 @@ def _exposed(services: Services, content_type: bytes, total: Metrics) -> bytes:
 
 
 def telemetry(services: Services, context: RequestContext) -> None:
-    """Answer with the same counts as JSON; at most a second old, as its ``timestamp`` says."""
+    """Respond with the same counts as JSON; at most a second old, see ``timestamp``."""
     _demand(services, context, "The telemetry")
     context.respond(200, services.totals.rendered(JSON, partial(_documented, services)))
 
@@ -103,5 +103,5 @@ def _probe(context: RequestContext, status: int, word: str) -> None:
 
 
 def jwks(services: Services, context: RequestContext) -> None:
-    """Answer with the public keys; others may keep them for five minutes."""
+    """Respond with the public keys, which may be cached for five minutes."""
     context.respond(200, tail(JSON, orjson.dumps(services.keys.jwks()), b"Cache-Control: public, max-age=300\r\n"))

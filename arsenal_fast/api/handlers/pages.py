@@ -1,4 +1,4 @@
-"""What people look at: the API's page, the health dashboard, the OpenAPI document, and their assets.
+"""Pages for browsers: the API's page, the health dashboard, the OpenAPI document, and their assets.
 
 Nothing comes from another server, and no script or page says so little as a line inline: the content
 security policy of each page holds that. Every file has a strong ETag and is asked for again each time
@@ -43,7 +43,7 @@ _FILES: Final = {
 """Path -> (file below the assets, media type)."""
 
 ASSETS: Final = tuple(path for path in _FILES if path.startswith("/api/docs/"))
-"""Paths that :func:`asset` answers, for the table of routes."""
+"""Paths of :func:`asset`, for the table of routes."""
 
 _VARY: Final = b"Vary: Accept-Encoding\r\n"
 _POLICY: Final = (
@@ -53,15 +53,15 @@ _POLICY: Final = (
 _DOCS_LINES: Final = _POLICY % b"'self' 'unsafe-inline'" + _VARY
 """Swagger UI sets ``style`` attributes; its forms never submit."""
 _DASHBOARD_LINES: Final = _POLICY % b"'self'" + b"Vary: Accept, Accept-Encoding\r\n"
-"""The same path answers JSON to who does not prefer HTML."""
+"""The same path serves JSON to clients that don't prefer HTML."""
 
 GZIP_LEVEL: Final = 2
 """Swagger UI's script takes 24 ms (once) and 525 kB at level 2, 56 ms and 460 kB at level 6. The event
-loop stands still meanwhile."""
+loop is blocked meanwhile."""
 
 
 class Representation(NamedTuple):
-    """One coding of one file, ready to be sent."""
+    """One content coding of one file, ready to be sent."""
 
     tag: bytes
     whole: bytes
@@ -71,28 +71,28 @@ class Representation(NamedTuple):
 
 
 def root(services: Services, context: RequestContext) -> None:
-    """Lead to the API's page."""
+    """Redirect to the API's page."""
     context.respond(302, b"Location: /api/docs\r\nContent-Length: 0\r\n\r\n")
 
 
 def docs(services: Services, context: RequestContext) -> None:
-    """Answer with the API's page (Swagger UI)."""
+    """Respond with the API's page (Swagger UI)."""
     _send(context, _file("docs.html", _HTML, _compressed(context), _DOCS_LINES))
 
 
 def dashboard(services: Services, context: RequestContext) -> None:
-    """Answer with the health page: what ``GET /api/health`` is to a browser, with the same status."""
+    """Respond with the health page, which a browser gets for ``GET /api/health``, with the same status."""
     page = _file("dashboard.html", _HTML, _compressed(context), _DASHBOARD_LINES)
     _send(context, page, 503 if services.status == "unhealthy" else 200)
 
 
 def openapi(services: Services, context: RequestContext) -> None:
-    """Answer with the OpenAPI document."""
+    """Respond with the OpenAPI document."""
     _send(context, _document(services.openapi, _compressed(context)))
 
 
 def asset(services: Services, context: RequestContext) -> None:
-    """Answer with the file of the route's path."""
+    """Respond with the file of the route's path."""
     assert context.route is not None
     name, media_type = _FILES[context.route.path]
     if media_type == _PNG:
@@ -148,7 +148,7 @@ _CODING: Final = re.compile(
 
 
 def admits_gzip(accept_encoding: bytes) -> bool:
-    """Whether ``Accept-Encoding`` lets gzip be sent; what can't be read, or is too long, admits nothing."""
+    """Whether ``Accept-Encoding`` accepts gzip; an invalid or too long field accepts nothing."""
     admitted: dict[bytes, bool] = {}
     for member in bounded(accept_encoding).split(b","):
         match = _CODING.fullmatch(member)

@@ -1,4 +1,4 @@
-"""``POST /api/v1/revoke``: the end of one identity, of a prefix, or of everything that lives.
+"""``POST /api/v1/revoke``: revokes one identity, a prefix, or everything.
 
 Who holds an identity's token may end that identity; everything else needs a service token of scope
 ``revoke``. One identity is revoked by a floor, the others by an epoch that validation compares with: no scan,
@@ -38,7 +38,7 @@ _MOMENT: Final = re.compile(
 
 
 async def revoke(services: Services, context: RequestContext) -> None:
-    """Revoke what the body names."""
+    """Revoke the identity, prefix or everything, as the body says."""
     body = read_object(context.request, _MEMBERS)
     _check_shape(body)
     if "identity" in body:

@@ -26,7 +26,7 @@ _NO_STORE: Final = b"Cache-Control: no-store\r\n"
 
 
 def validate(services: Services, context: RequestContext) -> Coroutine[Reply[Any], None, None] | None:
-    """Answer with the verdict on what was sent: at once where this worker knows it, else when it has been looked up."""
+    """Respond with the verdict, at once where this worker knows it, otherwise after a look-up."""
     body = read_object(context.request, _MEMBERS)
     if "token" in body:
         return _validate_token(services, context, body)
@@ -56,7 +56,7 @@ async def _judge_all(services: Services, context: RequestContext, texts: Sequenc
 
 
 async def _validate_token(services: Services, context: RequestContext, body: dict[str, Any]) -> None:
-    """Judge a token, with or without the identity that it is said to be of."""
+    """Validate a token, with or without the identity that it should be of."""
     faults: list[Fault] = [
         {"pointer": f"/{name}", "detail": f"{name} must be a string"}
         for name in ("identity", "token")
@@ -105,7 +105,7 @@ def _answer(
             "metadata": None
             if isinstance(subject, Malformed)
             else {**subject._asdict(), "type": KIND, "format": FORMAT},
-            # The stores remember an expired identity for a while, to tell it from an unknown one: that is no cache hit.
+            # The stores keep an expired identity for a while, to tell it from an unknown one: that is no cache hit.
             "cached": known is not None and known.cached and life is not None and now_ms < life.expires,
             "generated": None if life is None else timestamp(life.generated),
             "expires": None if life is None else timestamp(life.expires),
@@ -115,7 +115,7 @@ def _answer(
 
 
 def _texts(body: dict[str, Any]) -> tuple[list[str], bool]:
-    """Return the identities to judge and whether it is a single one."""
+    """Return the identities to validate, and whether it is a single one."""
     if len(body) != 1:
         raise ProblemError(
             400,

@@ -1,4 +1,4 @@
-"""``arsenal-fast doctor``: what would keep the service from running well here, a line for each check, with its mend.
+"""``arsenal-fast doctor``: checks whether the service would run well here; a line for each check, with its mend.
 
 ::
 

@@ -1,4 +1,4 @@
-"""The TLS files: whether they belong together, and for how long the certificate is good."""
+"""Checks the TLS files: whether they match, and until when the certificate is valid."""
 
 from typing import Final
 
@@ -14,15 +14,15 @@ CHECK: Final = "certificate"
 
 DAY: Final = 86_400.0  # seconds
 EARLY: Final = 14 * DAY
-"""What should be left at least: cert-manager renews a certificate of 90 days when 30 are left."""
+"""Seconds that should be left: cert-manager renews a certificate of 90 days when 30 are left."""
 SHARE: Final = 4
-"""Of a certificate of a few days, a quarter."""
+"""The share that should be left of a certificate of a few days."""
 
 _RENEW: Final = "Renew it and replace TLS_CERT_FILE and TLS_KEY_FILE; the service reads them again within 10 s."
 
 
 def examine(config: Config, now: float) -> Finding:
-    """``now``: wall clock in seconds."""
+    """Check the files. ``now``: wall clock in seconds."""
     if not config.tls:
         return Finding(CHECK, Level.SKIP, "the service speaks no TLS itself (TLS_CERT_FILE is not set)")
     try:
@@ -36,7 +36,7 @@ def examine(config: Config, now: float) -> Finding:
 
 
 def judge(validity: Validity, now: float) -> Finding:
-    """Of the times alone."""
+    """Judge the dates of the certificate."""
     start, end = (timestamp(int(moment) * 1000) for moment in validity)
     left = validity.not_after - now
     if left <= 0:

@@ -1,4 +1,4 @@
-"""``arsenal-fast doctor`` on the command line.
+"""The command ``arsenal-fast doctor``.
 
 A line for each finding goes to stdout: its level, the check, what was found, and the mend. Exit status: 0 no check
 has failed (with --strict: nor warned), 1 one has, 78 the configuration can't be used (then nothing else is looked
@@ -65,7 +65,7 @@ def add_parser(
 
 
 def run(arguments: argparse.Namespace, *, load: "Callable[[], Config]", now: Callable[[], float]) -> int:
-    """Examine and print; the exit status."""
+    """Run the checks and print the findings; returns the exit status."""
     from arsenal_fast.cli.doctor import configuration, examination
     from arsenal_fast.cli.doctor.finding import Level, worst
 
@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace, *, load: "Callable[[], Config]", now: Cal
 
 
 def show_text(findings: "Sequence[Finding]", secrets: Sequence[str]) -> None:
-    """A line each."""
+    """Print a line for each finding."""
     width = max(len(finding.check) for finding in findings)
     for finding in findings:
         mend = f" -> {finding.mend}" if finding.mend else ""
@@ -91,7 +91,7 @@ def show_text(findings: "Sequence[Finding]", secrets: Sequence[str]) -> None:
 
 
 def show_json(findings: "Sequence[Finding]", secrets: Sequence[str]) -> None:
-    """``{"status": the worst level, "checks": [{"check", "level", "text", "mend"}]}``."""
+    """Print ``{"status": the worst level, "checks": [{"check", "level", "text", "mend"}]}``."""
     from arsenal_fast.cli.doctor.finding import worst
 
     document = {
@@ -110,7 +110,7 @@ def show_json(findings: "Sequence[Finding]", secrets: Sequence[str]) -> None:
 
 
 def _without(text: str, secrets: Sequence[str]) -> str:
-    """Nothing here writes a secret; what a library says of its troubles may."""
+    """Mask the secrets in a text: an error text of a library may contain one."""
     return blotter(secrets)(text)
 
 

@@ -1,4 +1,4 @@
-"""The variables that are allowed and probably not meant, and secrets that everybody knows."""
+"""Checks the configuration: values that are allowed but probably not meant, and publicly known secrets."""
 
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -15,7 +15,7 @@ SECRETS: Final = "secrets"
 
 DRAW_ONE: Final = "Take the output of `openssl rand -base64 48`."
 
-# What the configuration warns of begins with the name of a variable.
+# A warning of the configuration begins with the name of a variable.
 _MENDS: Final = {
     "TRUSTED_PROXIES": "Name the addresses of your own proxies and no others.",
     "CORS_ORIGIN": "Name the origins of your web front ends, such as https://sports.yourbook.com.",
@@ -32,13 +32,13 @@ _EXAMPLES: Final = frozenset(
 
 
 def faults(sentences: tuple[str, ...]) -> Iterator[Finding]:
-    """Findings for a configuration that can't be used: a line for each of its faults."""
+    """Yield a finding for each fault of a configuration that can't be used."""
     for sentence in sentences:
         yield Finding(CHECK, Level.FAIL, sentence, f"Set {sentence.split(' ')[0]} so; `arsenal-fast check` shows them.")
 
 
 def examine(config: Config) -> Iterator[Finding]:
-    """Findings for one that can be used."""
+    """Yield the findings for a configuration that can be used."""
     of_secrets = [each for each in config.warnings if each.startswith("JWT_SECRET")]
     others = [each for each in config.warnings if each not in of_secrets and each not in memory_faults(config)]
     if not others:

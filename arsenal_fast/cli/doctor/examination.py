@@ -1,4 +1,4 @@
-"""All checks, in the order in which one would mend."""
+"""Runs all checks, in the order of their mends."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -10,7 +10,7 @@ from arsenal_fast.config.load import Config
 
 
 def examine(config: Config, now: Callable[[], float], timeout: float) -> Iterator[Finding]:
-    """``now``: wall clock, seconds; ``timeout``: seconds that each part may keep us waiting."""
+    """Run all checks. ``now``: wall clock, seconds; ``timeout``: seconds that each part may take."""
     yield from configuration.examine(config)
     yield memory.examine(config, memory_limit())
     yield certificate.examine(config, now())

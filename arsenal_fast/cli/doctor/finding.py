@@ -1,23 +1,23 @@
-"""What a check has found."""
+"""The findings of checks."""
 
 from enum import Enum
 from typing import NamedTuple
 
 
 class Level(Enum):
-    """How bad it is."""
+    """The severity of a finding."""
 
     OK = "ok"
     SKIP = "skip"
-    """Was not looked at; the text says why."""
+    """Not checked; the text says why."""
     WARN = "warn"
-    """The service runs, and something will hurt: now or at the next fault."""
+    """The service runs, with trouble now or at the next fault."""
     FAIL = "fail"
     """The service would not start, or would run degraded from its first second."""
 
 
 class Finding(NamedTuple):
-    """One line. ``mend`` is what an operator does about it; empty where there is nothing to do."""
+    """One line of the report. ``mend``: what the operator should do; empty for nothing."""
 
     check: str
     level: Level
@@ -26,6 +26,6 @@ class Finding(NamedTuple):
 
 
 def worst(findings: list[Finding]) -> Level:
-    """The level of all of them together."""
+    """Return the worst level of the findings."""
     order = list(Level)
     return max((finding.level for finding in findings), key=order.index, default=Level.OK)

@@ -1,4 +1,4 @@
-"""The ledger: whether it can be written, is of a schema that we know, and how large it is."""
+"""Checks the ledger: whether it can be written, the version of its schema, and its size."""
 
 import os
 import sqlite3
@@ -21,35 +21,37 @@ CHECK: Final = "ledger"
 
 _TOUCH: Final = f"UPDATE {POSTGRES_SCHEMA}.meta SET value = value WHERE name = 'version'"  # noqa: S608 - names of ours
 
-_NUMBERS: Final = "SELECT (SELECT max(seq) FROM {0}events), (SELECT min(seq) FROM {0}events)"  # two looks into an index
+_NUMBERS: Final = (
+    "SELECT (SELECT max(seq) FROM {0}events), (SELECT min(seq) FROM {0}events)"  # two look-ups in an index
+)
 
-MIN_POSTGRES: Final = 120_000  # as libpq tells it: 12.0
+MIN_POSTGRES: Final = 120_000  # as libpq writes it: 12.0
 LITTLE: Final = 256 << 20  # octets that should be free on the ledger's disk: the log before a checkpoint, and a day
-LARGE: Final = 10 << 30  # octets of a ledger that nobody prunes
-OCTETS_PER_EVENT: Final = 512  # with its indexes and what is known of its identity: 355 in SQLite, 625 in PostgreSQL
+LARGE: Final = 10 << 30  # octets of a ledger that is not pruned
+OCTETS_PER_EVENT: Final = 512  # with its indexes and the record of its identity: 355 in SQLite, 625 in PostgreSQL
 NEARLY_FULL: Final = 0.8  # of LEDGER_MAX_ROWS: there is time left to choose
 
 _NETWORK: Final = ("nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "fuse.glusterfs", "fuse.sshfs")
-"""File systems of other machines: SQLite's write-ahead log needs memory that its users share."""
+"""Network file systems: SQLite's write-ahead log needs shared memory."""
 
 
 class Seen(NamedTuple):
-    """A ledger that can be written."""
+    """The figures of a ledger that can be written."""
 
     what: str
     size: int
     """Octets, of its tables or its files."""
     behind: bool = False
-    """It is of an older release, whose schema the service brings up to date at its start."""
+    """Whether its schema is of an older release; the service migrates it at its start."""
     free: int | None = None
-    """Octets of the file system, where that is ours."""
+    """Free octets of the file system, where it is local."""
     network: str = ""
-    """The kind of file system, where it is one of another machine."""
+    """The kind of a network file system; else empty."""
     events: int = 0
 
 
 def examine(config: Config, timeout: float) -> Finding:
-    """``timeout``: seconds that somebody else's lock is waited for."""
+    """Check the ledger. ``timeout``: seconds to wait for another process's lock."""
     address = parse_url(config.database_url.reveal())
     if address is None:
         if not config.production:
@@ -66,7 +68,7 @@ def examine(config: Config, timeout: float) -> Finding:
 
 
 def judge(seen: Seen, pruned: bool, max_rows: int = 0) -> Finding:
-    """Of a ledger that can be written. ``pruned``: LEDGER_RETENTION_DAYS is set; ``max_rows``: LEDGER_MAX_ROWS."""
+    """Judge a ledger that can be written. ``pruned``: LEDGER_RETENTION_DAYS is set; ``max_rows``: LEDGER_MAX_ROWS."""
     text = f"{seen.what}, {seen.size / 1_048_576:.1f} MiB" if seen.size else seen.what
     if seen.free is not None:
         text += f", {seen.free / 1_048_576:.0f} MiB free"
@@ -92,7 +94,7 @@ def judge(seen: Seen, pruned: bool, max_rows: int = 0) -> Finding:
 
 
 def look_at_sqlite(address: SqliteAddress, timeout: float) -> Seen:
-    """Take the file's lock for writing and let it go; where there is no file, make one beside it that is gone at once.
+    """Take and release the file's write lock; without a file, make and remove a temporary one beside it.
 
     Raises StoreError.
     """
@@ -122,7 +124,7 @@ def look_at_sqlite(address: SqliteAddress, timeout: float) -> Seen:
 
 
 def look_at_postgres(address: PostgresAddress) -> Seen:
-    """Write a row as it is and take that back. Raises StoreError, ConfigurationError without the driver."""
+    """Write a row unchanged and roll back. Raises StoreError, ConfigurationError without the driver."""
     opener(address)  # says so when the driver is missing
     from arsenal_fast.ledger import postgres  # noqa: PLC0415 - an optional extra
 
@@ -151,7 +153,7 @@ def look_at_postgres(address: PostgresAddress) -> Seen:
 
 
 def _span(numbers: tuple[int | None, ...] | None) -> int:
-    """How many events there are between the first number and the last one."""
+    """Return the number of events between the first and the last sequence number."""
     last, first = numbers or (None, None)
     return 0 if last is None or first is None else last - first + 1
 
@@ -167,7 +169,7 @@ def _mend(error: StoreError, address: SqliteAddress | PostgresAddress) -> str:
 
 
 def _made_in(path: Path) -> Path:
-    """The directory in which the file, or a directory for it, will be made; raises Unavailable where that can't be."""
+    """Return the directory in which the file, or its directory, will be made; raises Unavailable if not possible."""
     directory = next(each for each in path.absolute().parents if each.exists())
     try:
         with tempfile.TemporaryFile(dir=directory):
@@ -182,7 +184,7 @@ def _free(path: Path) -> int:
 
 
 def _network(path: Path) -> str:
-    """The kind of the file system of another machine on which the path is; "" for one of our own, or not known."""
+    """Return the kind of network file system of the path; "" for a local or unknown one."""
     try:
         with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as file:
             return network_of(str(path.resolve()), file)
@@ -191,7 +193,7 @@ def _network(path: Path) -> str:
 
 
 def network_of(path: str, mounts: Iterator[str]) -> str:
-    """Of lines as in fstab(5): the last and longest mount point above the path counts."""
+    """Find that kind in lines of fstab(5): the last and longest mount point above the path counts."""
     best, kind = "", ""
     for line in mounts:
         _, point, this, *_ = line.split(" ")

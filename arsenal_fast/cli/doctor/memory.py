@@ -1,4 +1,4 @@
-"""The memory: whether what clients can make the service hold fits into what the container allows."""
+"""Checks the memory: whether the memory budget fits into the container's limit."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ CHECK: Final = "memory"
 
 
 def examine(config: Config, limit: int | None) -> Finding:
-    """``limit``: octets that the container may use, None without one."""
+    """Check the budget. ``limit``: octets that the container may use, None without one."""
     budget = megabytes(config.memory_budget)
     faults = memory_faults(config)
     if faults:

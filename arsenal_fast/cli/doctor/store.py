@@ -1,4 +1,4 @@
-"""Redis: whether it can be used, and whether it is set up for what we keep there."""
+"""Checks Redis: whether it can be used, and whether its settings suit our data."""
 
 import ssl
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +16,7 @@ from arsenal_fast.ratelimit import gcra
 from arsenal_fast.stores.redis import errors
 from arsenal_fast.stores.redis.backend import PROBE_KEY
 from arsenal_fast.stores.redis.limiter import REVISION_KEY
-from arsenal_fast.stores.redis.url import Address, parse_url
+from arsenal_fast.stores.redis.url import RedisAddress, parse_url
 
 REACHABLE: Final = "redis"
 VERSION: Final = "redis-version"
@@ -28,7 +28,7 @@ MIN_VERSION: Final = (6, 0)
 
 SKEW_WARN: Final = 1.0  # seconds; NTP holds milliseconds
 SKEW_FAIL: Final = 60.0
-"""Lives begin by Redis's clock and are judged by the worker's: identities of a minute would be handed out dead."""
+"""Lives begin by Redis's clock and are checked by the worker's: identities of a minute would be handed out expired."""
 
 FULL: Final = 0.7  # of maxmemory, as the alert RedisMemoryNearlyFull
 
@@ -37,20 +37,20 @@ _SET_POLICY: Final = f"Set `maxmemory-policy {POLICY}` in Redis (deploy/redis/re
 
 
 class Uses(NamedTuple):
-    """How Redis counts the use of a key: ``factor`` is lfu-log-factor, ``decay`` the minutes of lfu-decay-time."""
+    """Redis's settings for LFU counters: ``factor`` is lfu-log-factor, ``decay`` the minutes of lfu-decay-time."""
 
     factor: int
     decay: int
 
 
 Client = Any
-"""A ``redis.Redis``, whose own types are others in every release."""
+"""A ``redis.Redis``, whose types change with each release."""
 Info = Mapping[str, Any]
-"""What INFO says, as redis-py reads it."""
+"""The reply to INFO, as redis-py parses it."""
 
 
 def connect(config: Config, timeout: float) -> Client:
-    """A client of the Redis that the service would use; nothing is sent yet. ``timeout``: seconds of each wait."""
+    """Return a client for the configured Redis, not connected yet. ``timeout``: seconds of each wait."""
     address = parse_url(config.redis_url.reveal())
     options: dict[str, Any] = {
         "db": address.database,
@@ -58,7 +58,7 @@ def connect(config: Config, timeout: float) -> Client:
         "password": address.password.decode("utf-8", "surrogateescape") or None,
         "socket_timeout": timeout,
         "socket_connect_timeout": timeout,
-        "retry": Retry(NoBackoff(), 0),  # who asks again is the operator
+        "retry": Retry(NoBackoff(), 0),  # the operator may repeat the command
         "protocol": 2,
     }
     if address.path:
@@ -69,7 +69,7 @@ def connect(config: Config, timeout: float) -> Client:
 
 
 def examine(client: Client, config: Config, now: Callable[[], float]) -> Iterator[Finding]:
-    """``now``: wall clock in seconds. The first finding says whether Redis can be used; if it can't, it is the last."""
+    """Check Redis. ``now``: wall clock, seconds. The first finding is whether it can be used; if not, the only one."""
     where = _place(parse_url(config.redis_url.reveal()))
     try:
         client.ping()
@@ -94,7 +94,7 @@ def examine(client: Client, config: Config, now: Callable[[], float]) -> Iterato
 
 
 def judge_version(info: Info) -> Finding:
-    """Old ones lack commands that we use; a replica can't be written, a cluster redirects."""
+    """Judge version and role: old versions lack commands, a replica can't be written, a cluster redirects."""
     valkey = info.get("valkey_version")
     text = f"Valkey {valkey}" if valkey else f"Redis {info['redis_version']}"
     version = tuple(int(part) for part in str(info["redis_version"]).split(".")[:2])
@@ -108,7 +108,7 @@ def judge_version(info: Info) -> Finding:
 
 
 def judge_persistence(info: Info, snapshots: bool | None, has_ledger: bool) -> Finding:
-    """``snapshots``: whether RDB files are written by themselves; None where that can't be asked."""
+    """Judge persistence. ``snapshots``: whether RDB files are written automatically; None if unknown."""
     append_only = bool(info.get("aof_enabled"))
     if info.get("rdb_last_bgsave_status") == "err" or (append_only and info.get("aof_last_write_status") == "err"):
         mend = "Make room on its disk and see its log; until then Redis may refuse writes (MISCONF)."
@@ -126,7 +126,7 @@ def judge_persistence(info: Info, snapshots: bool | None, has_ledger: bool) -> F
 
 
 def judge_eviction(info: Info, uses: Uses | None, config: Config, has_ledger: bool) -> Finding:
-    """What Redis does when its memory is full: only by use does it keep limits and revocations.
+    """Judge the eviction policy: only eviction by use keeps limits and revocations.
 
     ``uses``: how Redis counts them, None where that can't be asked.
     """
@@ -156,7 +156,7 @@ def judge_eviction(info: Info, uses: Uses | None, config: Config, has_ledger: bo
 
 
 def judge_clock(skew: float, error: float) -> Finding:
-    """``skew``: how far Redis's clock is ahead of ours, seconds; ``error``: by how much that may be wrong."""
+    """Judge the clock. ``skew``: seconds that Redis's clock is ahead of ours; ``error``: the bound of its error."""
     direction = "ahead of" if skew > 0 else "behind"
     text = f"Redis's clock is {abs(skew):.3f} s {direction} ours"
     certain = abs(skew) - error
@@ -167,7 +167,7 @@ def judge_clock(skew: float, error: float) -> Finding:
     return Finding(CLOCK, level, f"{text}: lives and tokens are judged wrongly by as much", mend)
 
 
-# Texts of redis-py and of Redis are looked into, never shown: a later one may repeat a password.
+# Texts of redis-py and of Redis are searched, never shown: a later one may contain a password.
 _FAULTS: Final = (
     (
         ("NOAUTH", "without any password", "Authentication required"),
@@ -199,7 +199,7 @@ _FAULTS: Final = (
 
 
 def fault(error: Exception) -> tuple[str, str]:
-    """What went wrong, and the mend."""
+    """Return what went wrong, and the mend."""
     cause = error.__cause__ or error.__context__
     if isinstance(cause, ssl.SSLCertVerificationError):
         return errors.of_connect(cause), "Let SSL_CERT_FILE name the authority that signed it."
@@ -223,29 +223,29 @@ def fault(error: Exception) -> tuple[str, str]:
 
 
 def _write(client: Client) -> None:
-    """Do as the service when it connects: run the limiter's script on a cell that is gone in a millisecond."""
+    """Write as the service does when it connects: run the limiter's script on a cell that expires in a millisecond."""
     script = Path(gcra.__file__).with_name("gcra.lua").read_text(encoding="utf-8")
     client.eval(script, 2, REVISION_KEY, PROBE_KEY, "1", "1000000", "")
 
 
 def _snapshots(client: Client) -> bool | None:
     try:
-        told: dict[str, str] = client.config_get("save")
-    except redis.RedisError:  # managed ones don't let anybody ask
+        settings: dict[str, str] = client.config_get("save")
+    except redis.RedisError:  # managed services refuse CONFIG
         return None
-    return bool(told.get("save"))
+    return bool(settings.get("save"))
 
 
 def _uses(client: Client) -> Uses | None:
     try:
-        told: dict[str, str] = client.config_get("lfu-*")
-        return Uses(int(told["lfu-log-factor"]), int(told["lfu-decay-time"]))
+        settings: dict[str, str] = client.config_get("lfu-*")
+        return Uses(int(settings["lfu-log-factor"]), int(settings["lfu-decay-time"]))
     except (redis.RedisError, KeyError, ValueError):
         return None
 
 
 def _seconds_per_request(config: Config) -> int:
-    """How long a client waits for its next request when it has spent its limit, rounded up."""
+    """Return the seconds until the next request of a client at its limit, rounded up."""
     return -(-config.rate_limit_window // config.rate_limit_requests) if config.rate_limit_requests else 0
 
 
@@ -256,9 +256,9 @@ def _skew(client: Client, now: Callable[[], float]) -> tuple[float, float]:
     return seconds + microseconds / 1e6 - (before + after) / 2, (after - before) / 2
 
 
-def _place(address: Address) -> str:
+def _place(address: RedisAddress) -> str:
     return address.path or f"{address.host}:{address.port}"
 
 
-def _megabytes(octets: int) -> str:
-    return f"{octets / 1_048_576:.1f} MiB"
+def _megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1_048_576:.1f} MiB"

@@ -1,4 +1,4 @@
-"""Whether all clients look like one: behind a proxy that is not trusted they share its address, and so its limit.
+"""Checks whether all clients share one address: behind an untrusted proxy they share its limit.
 
 The limiter's cells in Redis tell who was charged of late: one key for each client that has not got its whole limit
 back. A look at them costs the service nothing and needs no access to it. It ends with the second address, or after
@@ -27,7 +27,7 @@ _TRUST: Final = "TRUSTED_PROXIES to your proxy's address or network, so that eac
 
 
 class Charged(NamedTuple):
-    """What the cells say. ``requests``: how many stand against ``address``, the only one there is; else ""."""
+    """A summary of the cells. ``requests``: charged to ``address``, the only one; else ""."""
 
     address: str = ""
     requests: int = 0
@@ -35,7 +35,7 @@ class Charged(NamedTuple):
 
 
 def examine(client: Client | None, config: Config) -> Finding:
-    """``client`` is None where there is no Redis, or none that answers."""
+    """Check the charged clients. ``client``: None without a Redis that answers."""
     if not config.rate_limit_requests:
         return Finding(CHECK, Level.SKIP, "no client is limited (RATE_LIMIT_REQUESTS is 0)")
     charged = None
@@ -48,7 +48,7 @@ def examine(client: Client | None, config: Config) -> Finding:
 
 
 def look(client: Client, quota: Quota) -> Charged:
-    """Who is charged, as far as the bounded look goes; raises RedisError."""
+    """Return the charged addresses of a bounded scan; raises RedisError."""
     addresses: set[bytes] = set()
     cursor = 0
     for _ in range(SCANS):
@@ -69,7 +69,7 @@ def look(client: Client, quota: Quota) -> Charged:
 
 
 def judge(charged: Charged | None, config: Config) -> Finding:
-    """``charged`` is None where nobody could look."""
+    """Judge the scan. ``charged``: None where it was not possible."""
     limit = config.rate_limit_requests
     proxies = config.trusted_proxies
     behind_tls = config.api_base_url.startswith("https:") and not config.tls

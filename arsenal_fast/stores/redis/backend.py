@@ -1,4 +1,4 @@
-"""Redis as the shared store: one connection; the limiter, the identities and the revocations upon it.
+"""Redis as the shared store: one connection; with the limiter, the identities and the revocations.
 
 Usable means that Redis has just run our script with a write in it (``opening``), on the database of the URL.
 Needs Redis 6 or newer, or Valkey; no cluster redirections are followed (they count as an outage).
@@ -12,11 +12,11 @@ from arsenal_fast.stores.redis import identities, info, limiter, revocations
 from arsenal_fast.stores.redis.connection import IDLE, Connection
 from arsenal_fast.stores.redis.counters import Counters
 from arsenal_fast.stores.redis.identities import RedisIdentities
-from arsenal_fast.stores.redis.info import RedisVitals
+from arsenal_fast.stores.redis.info import InfoPoller
 from arsenal_fast.stores.redis.limiter import REVISION_KEY, RedisLimiter
 from arsenal_fast.stores.redis.resp import pack
 from arsenal_fast.stores.redis.revocations import RedisRevocations
-from arsenal_fast.stores.redis.url import Address, parse_url
+from arsenal_fast.stores.redis.url import RedisAddress, parse_url
 
 PROBE_KEY: Final = b"af:{0}:probe"
 
@@ -27,7 +27,7 @@ _PROBE: Final = pack(b"EVALSHA", limiter.SCRIPT.sha, b"2", REVISION_KEY, PROBE_K
 class RedisBackend:
     """The Limiter, IdentityStore and Revocations ports over one Redis.
 
-    ValueError with one sentence for a bad URL. ``timeout``: seconds that anybody waits for an answer.
+    ValueError with one sentence for a bad URL. ``timeout``: seconds that a caller waits for a reply.
     ``jitter``: a random number in [0, 1). ``context``: for rediss://; the default trusts the system's roots.
     May be made before there is an event loop; ``start`` and everything after belong to one.
     """
@@ -56,14 +56,14 @@ class RedisBackend:
         self.limiter = RedisLimiter(self._connection)
         self.identities = RedisIdentities(self._connection)
         self.revocations = RedisRevocations(self._connection)
-        self.vitals = RedisVitals(self._connection)
+        self.info = InfoPoller(self._connection)
 
     def __repr__(self) -> str:
         return f"<RedisBackend {self._address!r} {self.status}>"
 
     @property
     def healthy(self) -> bool:
-        """Whether the next command will be sent, and not be told None at once."""
+        """Whether the next command will be sent, and not get None at once."""
         return self._connection.ready
 
     @property
@@ -78,7 +78,7 @@ class RedisBackend:
 
     @property
     def on_return(self) -> Callable[[], None] | None:
-        """Called each time Redis is usable again after it was not."""
+        """Called each time Redis can be used again after an outage."""
         return self._connection.on_return
 
     @on_return.setter
@@ -86,16 +86,16 @@ class RedisBackend:
         self._connection.on_return = call
 
     async def start(self) -> None:
-        """Begin to connect; waits for the first attempt, at most one time-out, and never raises for Redis."""
+        """Connect; waits at most one time-out for the first attempt, and never raises if Redis is away."""
         await self._connection.start()
 
     async def close(self) -> None:
-        """End the connection; what is in flight is told None."""
+        """Close the connection; commands in flight get None."""
         await self._connection.close()
 
 
-def opening(address: Address) -> Sequence[bytes]:
-    """What a new connection must answer before it is used: who we are, where, and that a write works."""
+def opening(address: RedisAddress) -> Sequence[bytes]:
+    """Return the commands that a new connection must answer first: password, database, scripts, a real write."""
     commands = []
     if address.password:
         credentials = (address.user, address.password) if address.user else (address.password,)

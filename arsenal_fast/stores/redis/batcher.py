@@ -1,7 +1,7 @@
-"""Gather the rows of one event-loop tick and send them as one command at its end.
+"""Gathers the rows of one event-loop tick and sends them as one command at its end.
 
-The first row of a tick asks the loop to call back once everything that is ready now has run; no timer, no
-added latency. Who submitted rows together gets their answers together, or None if any of them has none.
+The first row of a tick schedules the flush with ``call_soon``, after all callbacks that are ready now: no timer, no
+added latency. Rows submitted together get their answers together, or None if any of them has none.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ Send = Callable[[Sequence[Row], Callable[[Sequence[Answer] | None], None]], None
 
 
 class Batcher(Generic[Row, Answer]):
-    """``send`` takes at most ``size`` rows and calls back exactly once, with an answer each or None."""
+    """Batches rows. ``send`` takes at most ``size`` rows and calls back once, with an answer each or None."""
 
     __slots__ = ("_rows", "_send", "_size", "_waiting")
 
@@ -26,7 +26,7 @@ class Batcher(Generic[Row, Answer]):
         self._waiting: list[tuple[int, Callable[[Sequence[Answer] | None], None]]] = []
 
     def submit(self, rows: Sequence[Row], done: Callable[[Sequence[Answer] | None], None]) -> None:
-        """``done`` is called once, after this tick."""
+        """Add rows to the batch of this tick; ``done`` is called once, after the tick."""
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._flush)
         self._rows += rows
@@ -45,7 +45,7 @@ class Batcher(Generic[Row, Answer]):
 def deal(
     waiting: Sequence[tuple[int, Callable[[Sequence[Answer] | None], None]]], answers: Sequence[Answer] | None
 ) -> None:
-    """Give everyone their share, in the order of submission; a callback that fails keeps it from nobody."""
+    """Call each callback with its part of the answers, in order, also after one that fails."""
     start = 0
     for count, done in waiting:
         try:

@@ -1,18 +1,18 @@
 """One connection to Redis, kept alive: the only place that touches a Redis transport.
 
-``Stream`` is one transport's life: replies answer commands first in, first out. ``Connection`` has at most
-one of them in use, and opens the next when it fails. What they promise:
+``Stream`` is one transport: replies match commands first in, first out. ``Connection`` has at most one of them in
+use, and opens the next when it fails. Guarantees:
 
 * ``send`` calls back exactly once: with the reply, or with None when there will be none. Without a usable
   connection that is at once, before ``send`` returns.
-* A command unanswered at its deadline throws the connection away, and everything else in flight on it is told
-  None in the same moment. No late reply can answer another command: its stream is gone.
-* An error that means an outage (wire.py) throws the connection away, too: after a fail-over a replica stays a
-  replica, and the way to the new master leads over a new connection.
-* ``ready`` is said only after the opening commands, which end with a real write: a Redis that listens but
-  loads, replicates or has no memory left is not declared back.
+* A command unanswered at its deadline drops the connection, and every other command in flight on it gets None in
+  the same moment. No late reply can answer another command: its stream is gone.
+* An error that means an outage (resp.py) drops the connection too: after a fail-over only a new connection can
+  reach the new master.
+* ``ready`` is set only after the opening commands, which end with a real write: a Redis that listens but loads,
+  replicates or has no memory left does not count as usable.
 * A connect in flight is never cancelled (uvloop issue 645: answers crossed between connections). It has a
-  deadline after which the next attempt begins; what comes late is closed unused.
+  deadline after which the next attempt begins; a late connection is closed unused.
 * Pending commands are bounded by what callers send in one time-out; nothing is queued while away.
 """
 
@@ -30,12 +30,12 @@ import hiredis
 from arsenal_fast.stores.redis import errors
 from arsenal_fast.stores.redis.counters import Counters
 from arsenal_fast.stores.redis.resp import Reply, error_code, is_noscript, outage, pack
-from arsenal_fast.stores.redis.url import Address
+from arsenal_fast.stores.redis.url import RedisAddress
 
 FIRST_DELAY: Final = 0.05  # seconds between the first attempts to reconnect; doubles up to
 MAX_DELAY: Final = 0.5  # seconds: sharing is back within a second of Redis's return
 STABLE: Final = 1.0  # seconds a connection must last for the next reconnect to begin at once
-IDLE: Final = 1.0  # seconds of silence after which a PING asks whether Redis still hears us
+IDLE: Final = 1.0  # seconds of silence after which a PING is sent
 MIN_CONNECT: Final = 0.5  # seconds, see _connect_timeout
 GRACE: Final = 0.001  # seconds, see _look
 MAX_CONNECTS: Final = 256  # in flight: the kernel gives a SYN up after 127 s, and two attempts a second go out
@@ -49,7 +49,7 @@ OnReply = Callable[[Reply], None]
 
 
 class Owner(Protocol):
-    """What a stream reports to."""
+    """Receives the reports of a stream."""
 
     counters: Counters
 
@@ -58,7 +58,7 @@ class Owner(Protocol):
 
 
 class Stream(asyncio.Protocol):
-    """Replies in the order of commands, from octets cut anywhere; dead at the first thing that is no RESP."""
+    """One transport: matches replies to commands in order; ends at the first data that is no RESP."""
 
     def __init__(self, owner: Owner, attempt: int = 0) -> None:
         self.attempt = attempt
@@ -115,7 +115,7 @@ class Stream(asyncio.Protocol):
         self._owner.lost(self, "the connection is lost")
 
     def kill(self) -> None:
-        """Use it no more; every command in flight is told None."""
+        """Abort the transport; every command in flight gets None."""
         self._dead = True
         if self.transport is not None:
             self.transport.abort()
@@ -125,7 +125,7 @@ class Stream(asyncio.Protocol):
 
 
 def call(on_reply: OnReply, reply: Reply) -> None:
-    """A caller's fault must not break the order of the replies behind it."""
+    """Call back, and report an exception: it must not disturb the replies that follow."""
     try:
         on_reply(reply)
     except Exception as error:
@@ -136,16 +136,16 @@ def call(on_reply: OnReply, reply: Reply) -> None:
 
 
 class Connection:
-    """Sends commands while there is a usable connection, and brings it back when there is none.
+    """Sends commands over a usable connection, and reconnects when there is none.
 
     ``opening``: packed commands that every new connection must answer without an error before it is used.
-    ``timeout``: seconds for a command. ``jitter``: a random number in [0, 1), so that a fleet of workers does
-    not knock in step. ``on_return`` is called when Redis is usable again after it was not.
+    ``timeout``: seconds for a command. ``jitter``: a random number in [0, 1), so that many workers don't
+    reconnect in step. ``on_return`` is called when Redis can be used again after an outage.
     """
 
     def __init__(
         self,
-        address: Address,
+        address: RedisAddress,
         opening: Sequence[bytes],
         *,
         timeout: float,
@@ -180,7 +180,7 @@ class Connection:
         self._settled = asyncio.Event()  # the first attempt has succeeded or failed
 
     def send(self, command: bytes, on_reply: OnReply, deadline: float | None = None) -> float:
-        """One command; returns its deadline (monotonic seconds), for a repair that must keep it."""
+        """Send one command; returns its deadline (monotonic seconds), for a repeat that must keep it."""
         stream = self._stream
         now = monotonic()
         if deadline is None:
@@ -195,7 +195,7 @@ class Connection:
         return deadline
 
     async def start(self) -> None:
-        """Begin; waits for the first attempt, but no longer than one time-out: Redis may come later."""
+        """Connect; waits at most one time-out for the first attempt: Redis may come later."""
         self._loop = asyncio.get_running_loop()
         self._connect()
         try:
@@ -205,7 +205,7 @@ class Connection:
             pass
 
     async def close(self) -> None:
-        """End; what is in flight is told None. Connects in flight are waited for, never cancelled."""
+        """Close; commands in flight get None. Connects in flight are waited for, never cancelled."""
         self._closed = True
         stream, self._stream = self._stream, None
         self._stop_timers()
@@ -273,7 +273,7 @@ class Connection:
             await self._loop.create_connection(stream, host, address.port)
 
     def opened(self, stream: Stream) -> None:
-        """A transport is there; with the last of the opening's replies it is usable."""
+        """Send the opening commands over a new transport; it is usable after their last reply."""
         if stream.attempt != self._attempt or self._stream is not None or self._closed:
             stream.kill()
             return
@@ -309,7 +309,7 @@ class Connection:
     # Failing
 
     def lost(self, stream: Stream, reason: str) -> None:
-        """The stream is of no more use: tell everyone who waits on it, and connect anew."""
+        """Drop a failed stream: its commands get None, and a reconnect begins."""
         if stream is not self._stream:
             return
         self._stream = None
@@ -381,7 +381,7 @@ class Connection:
             self.counters.timeouts += 1
             self.lost(stream, "it does not answer in time")
         else:
-            # If it was we who stood still, the replies wait in the socket: timers run before it is read.
+            # If our own loop was blocked, the replies wait in the socket: timers run before it is read.
             self._second_look = True
             self._look_in(GRACE)
 
@@ -394,4 +394,4 @@ class Connection:
 
 
 def _ignore(reply: Reply) -> None:
-    """Any reply to a PING will do."""
+    """Ignore the reply to a PING: any reply will do."""

@@ -1,4 +1,4 @@
-"""What has happened on the way to Redis: plain integers, which the hot path adds to and a scrape reads."""
+"""Counters of the Redis connection: plain integers, which the hot path adds to and a scrape reads."""
 
 from bisect import bisect_left
 from typing import Final
@@ -8,10 +8,10 @@ ROUND_TRIP_BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 
 
 class Counters:
-    """Totals since the start, none of which ever goes back, but for the two of memory.
+    """Totals since the start, which only grow, and two gauges of memory.
 
     ``rows``: limiter cells and identities sent. ``failures``: error replies that were no outage.
-    ``evictions``, ``memory_used``, ``memory_limit`` (octets, as of now; 0: none or unknown): what Redis says of itself.
+    ``evictions``, ``memory_used``, ``memory_limit`` (octets, as of now; 0: none or unknown): from Redis's INFO.
     ``round_trip_buckets[i]``: replies within ROUND_TRIP_BOUNDS[i], above the bound before; the last: slower.
     """
 
@@ -51,7 +51,7 @@ class Counters:
         self.round_trip_buckets = [0] * (len(ROUND_TRIP_BOUNDS) + 1)
 
     def round_trip(self, seconds: float) -> None:
-        """One reply has come ``seconds`` after its command."""
+        """Count one reply that came ``seconds`` after its command."""
         self.round_trips += 1
         self.round_trip_seconds_sum += seconds
         self.round_trip_buckets[bisect_left(ROUND_TRIP_BOUNDS, seconds)] += 1

@@ -1,6 +1,6 @@
-"""Why Redis can't be used, in one sentence for people: the log, the health answer.
+"""Explains in one sentence why Redis can't be used: for the log and the health response.
 
-No sentence repeats what an error says of itself beyond its code: the text may quote a password, or name hosts.
+No sentence repeats more of an error than its code: the text may quote a password, or name hosts.
 """
 
 import errno
@@ -31,13 +31,13 @@ _OTHER_NAME: Final = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADD
 
 
 def of_reply(code: str) -> str:
-    """The sentence for an error reply of this code."""
+    """Return the sentence for an error reply of this code."""
     meaning = _MEANINGS.get(code)
     return f"it answers {code}: {meaning}" if meaning else f"it answers {code}"
 
 
 def of_connect(error: OSError | UnicodeError) -> str:
-    """The sentence for a connection that could not be made."""
+    """Return the sentence for a failed connect."""
     if isinstance(error, UnicodeError):
         return "its name is none"
     if isinstance(error, socket.gaierror):

@@ -1,21 +1,21 @@
-"""The shared truth of which identities live now: issue.lua to write, MGET to read.
+"""The shared identities in Redis: issue.lua writes, MGET reads.
 
-What is asked for in one call leaves as one EVALSHA, and what is looked up in one tick as one MGET. What a record looks
-like stands in record.lua; anything else in its place counts as missing and is overwritten by the next issue. Only keys
-below KEY_PREFIX are ever read or written, whatever identity is asked for.
+The rows of one ``issue`` are one EVALSHA, the look-ups of one tick one MGET. record.lua has the format of a record; any
+other value counts as missing and is overwritten by the next issue. Only keys below KEY_PREFIX are read or written,
+whatever the identity.
 """
 
 import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from arsenal_fast.identity.validity import LAST_GENERATED, MAX_TTL, Found, Issued, IssueRow, Life, Mode, Outcome
+from arsenal_fast.identity.validity import LAST_GENERATED, MAX_TTL, Issued, IssueRow, Life, Mode, Outcome, StoreRecord
 from arsenal_fast.stores.redis.batcher import Batcher, in_pieces
 from arsenal_fast.stores.redis.connection import Connection
 from arsenal_fast.stores.redis.resp import Reply, bulk
 from arsenal_fast.stores.redis.script import Count, Script, integers, script_text
 
-# A row of issue.lua costs Redis about two microseconds, during which it serves nobody else: a command stays
+# A row of issue.lua costs Redis about two microseconds, during which it serves no one else: so a command takes
 # about a millisecond.
 MAX_ROWS: Final = 500
 
@@ -30,34 +30,34 @@ SCRIPT: Final = Script(
 )
 
 _RECORD = re.compile(rb"([0-9]+) ([0-9]+)(?: ([0-9]+)( p)?)?")
-_MAX_RECORD: Final = 64  # octets: whatever garbage is there, int() sees no long string
+_MAX_RECORD: Final = 64  # octets: bounds the digits that int() converts
 _OUTCOMES: Final = {int(outcome): outcome for outcome in Outcome}
 
-_MAX_MADE: Final = 1_000  # different arguments that are kept packed
+_MAX_MADE: Final = 1_000  # different packed arguments that are cached
 _made_arguments: dict[tuple[object, ...], bytes] = {}
 
 IssueDone = Callable[[Sequence[Issued] | None], None]
-FindDone = Callable[[Sequence[Found | None] | None], None]
+FindDone = Callable[[Sequence[StoreRecord | None] | None], None]
 
 
 class RedisIdentities:
-    """The IdentityStore port over Redis; ``generated`` comes by the clock of Redis."""
+    """The IdentityStore port over Redis; ``generated`` is by the clock of Redis."""
 
     __slots__ = ("_connection", "_finds")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._finds: Batcher[str, Found | None] = Batcher(self._find, MAX_ROWS)
+        self._finds: Batcher[str, StoreRecord | None] = Batcher(self._find, MAX_ROWS)
 
     def issue(self, rows: Sequence[IssueRow], done: IssueDone) -> None:
-        """``done`` once: what became of each row, in order, or None for no answer."""
+        """Issue all rows; ``done`` gets the result of each, in order, or None for no answer."""
         if self._connection.ready:
             in_pieces(len(rows), MAX_ROWS, lambda piece, answered: self._issue(rows[piece], answered), done)
         else:
             done(None)
 
     def find(self, ids: Sequence[str], done: FindDone) -> None:
-        """``done`` once: each identity's record, its life over or not, None where none is known; or None."""
+        """Look up; ``done`` gets each identity's record, its life over or not, or None; or None for no answer."""
         if self._connection.ready:
             self._finds.submit(ids, done)
         else:
@@ -101,7 +101,7 @@ class RedisIdentities:
 
 
 def key_of(identity: str) -> bytes:
-    """The key of an identity; ":id" stands at the end of every one and would only cost memory."""
+    """Return the key of an identity, without ":id", which all ids end with."""
     return KEY_PREFIX + identity.removesuffix(":id").encode("utf-8", "surrogatepass")
 
 
@@ -109,8 +109,8 @@ def _key(identity: str) -> bytes:
     return bulk(key_of(identity))
 
 
-def read_record(record: object) -> Found | None:
-    """What a record tells, or None for anything that issue.lua and revoke.lua would not have written."""
+def read_record(record: object) -> StoreRecord | None:
+    """Parse a record; None for a value that issue.lua and revoke.lua do not write."""
     if not isinstance(record, bytes) or len(record) > _MAX_RECORD:
         return None
     match = _RECORD.fullmatch(record)
@@ -119,16 +119,16 @@ def read_record(record: object) -> Found | None:
     generated, ttl, floor = int(match[1]), int(match[2]), int(match[3] or 0)
     if not 1 <= ttl <= MAX_TTL * 1000 or max(generated, floor) > LAST_GENERATED:
         return None
-    return Found(Life(generated, generated + ttl), floor, match[4] is not None)
+    return StoreRecord(Life(generated, generated + ttl), floor, match[4] is not None)
 
 
 def read_issued(values: Sequence[int]) -> list[Issued] | None:
-    """Three integers a row, or None when they are none that issue.lua replies."""
+    """Parse the reply of issue.lua, three integers a row; None where they are invalid."""
     issued: list[Issued] = []
     last: tuple[int, int, int] | None = None
     try:
         for row in zip(values[::3], values[1::3], values[2::3], strict=True):
-            # Most rows of a command are issued in the same millisecond: one life serves for all of them.
+            # Most rows of a command are issued in the same millisecond and share one life.
             if row != last:
                 outcome, generated, expires = last = row
                 each = Issued(_OUTCOMES[outcome], Life(generated, expires))
@@ -142,7 +142,7 @@ def _packed_arguments(rows: Sequence[IssueRow]) -> list[bytes]:
     packed: list[bytes] = []
     last: tuple[object, ...] | None = None
     for row in rows:
-        # Most rows of a command have the same ones: comparing is cheaper than a look-up, which hashes an enum.
+        # Most rows of a command have equal arguments: comparing is cheaper than a look-up, which hashes an enum.
         given = row[1:]
         if given != last:
             last = given
@@ -161,7 +161,7 @@ def _arguments(ttl: int, mode: Mode, generated: int, epoch: int, provisional: bo
             bulk(b"%d" % provisional),
         )
     )
-    if not generated:  # most rows bring no life of their own, and have the same few arguments
+    if not generated:  # most rows have no life of their own, and few different arguments
         if len(_made_arguments) >= _MAX_MADE:
             _made_arguments.clear()
         _made_arguments[ttl, mode, generated, epoch, provisional] = packed

@@ -1,8 +1,8 @@
-"""How Redis itself is: what it has evicted, and how near its memory is to its bound.
+"""Polls INFO for memory use and evictions.
 
-Looked at every few seconds by one worker of a service alone, so that the sum over workers is what Redis says.
-Evictions count from the first look at a connection: behind the next one there may be another Redis. A look also
-counts as use of what all revocations share, so that a full Redis evicts it last.
+One worker of a service polls every few seconds, so that the sum over workers is Redis's own figure. Evictions count
+from the first poll of a connection: the next one may lead to another Redis. A poll also reads the shared keys of the
+revocations, so that a full Redis evicts them last.
 """
 
 from collections.abc import Sequence
@@ -17,18 +17,18 @@ SCRIPT: Final = Script(
 )
 
 
-class RedisVitals:
-    """Writes ``evictions``, ``memory_used`` and ``memory_limit`` of the connection's counters."""
+class InfoPoller:
+    """Polls Redis and sets ``evictions``, ``memory_used`` and ``memory_limit`` of the connection's counters."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._evicted = 0
-        """What Redis had evicted at the last look at this connection."""
+        """Redis's count of evictions at the last poll of this connection."""
         self._looked_at = 0
-        """The connection (by the number of those before it) of that look."""
+        """The connection (by the number of those before it) of that poll."""
 
-    def look(self) -> None:
-        """Ask; the answer changes the counters when it comes, and none, or one that is refused, empties the gauges."""
+    def poll(self) -> None:
+        """Send the poll; its reply sets the counters, and without a reply the gauges become 0."""
         SCRIPT.run(self._connection, 0, [b"", ALL_KEYS], self._take)
 
     def _take(self, figures: Sequence[int] | None) -> None:
@@ -38,6 +38,6 @@ class RedisVitals:
             return
         evicted, counters.memory_used, counters.memory_limit = figures
         if self._looked_at == counters.connects:
-            # Less than before: somebody has reset the statistics.
+            # Less than before: the statistics were reset.
             counters.evictions += evicted - self._evicted if evicted >= self._evicted else evicted
         self._looked_at, self._evicted = counters.connects, evicted

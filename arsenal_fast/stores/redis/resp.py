@@ -1,14 +1,14 @@
-"""RESP2: how a command is packed, and what an error reply means.
+"""RESP2: packs commands and classifies error replies.
 
 Nothing here touches a socket. The hot path joins prepared bulks itself; ``pack`` is for everything else.
 
 An error reply is one of
 
-* an outage: the server can't serve this connection now, whatever we ask (LOADING, READONLY, ...);
-* a repair: NOSCRIPT, nothing has run, and the same rows may be sent again with the script's text;
+* an outage: the server can't serve this connection now, whatever the command (LOADING, READONLY, ...);
+* a missing script: NOSCRIPT, nothing has run, and the same rows may be sent again with the script's text;
 * a failure: anything else; this command has no answer, the next may have one.
 
-The text of an error may quote what we sent, the password too (``ERR unknown command 'AUTH', with args
+The text of an error may quote the command, the password too (``ERR unknown command 'AUTH', with args
 beginning with ...``): only its code may be shown.
 """
 
@@ -17,16 +17,16 @@ from typing import Final, TypeAlias
 
 from hiredis import ReplyError
 
-Reply: TypeAlias = object  # what hiredis makes of one reply: int, bytes, None, list or ReplyError
+Reply: TypeAlias = object  # one reply as hiredis parses it: int, bytes, None, list or ReplyError
 
 
 def bulk(data: bytes) -> bytes:
-    """RESP2 bulk string."""
+    """Encode a RESP2 bulk string."""
     return b"$%d\r\n%b\r\n" % (len(data), data)
 
 
 def pack(*arguments: bytes) -> bytes:
-    """RESP2 array of bulk strings: one command."""
+    """Encode one command: a RESP2 array of bulk strings."""
     return b"*%d\r\n%b" % (len(arguments), b"".join(map(bulk, arguments)))
 
 
@@ -37,7 +37,7 @@ _OUTAGE_CODES: Final = (
     "NOREPLICAS",  # min-replicas-to-write
     "OOM",  # maxmemory and nothing to evict
     "MISCONF",  # can't persist, and stops writes for it
-    "BUSY",  # somebody's script is running too long
+    "BUSY",  # a script is running too long
     "CLUSTERDOWN",
     "TRYAGAIN",  # the slot is being moved
     "MOVED",
@@ -56,17 +56,17 @@ _CODE = re.compile(r"[A-Z]{2,20}\b")
 
 
 def outage(error: ReplyError) -> str | None:
-    """The code of an error that means the server can't serve us now; None for any other error."""
+    """Return the code of an error that means an outage; None for any other error."""
     match = _OUTAGE.match(str(error))
     return match and (match[1] or match[2])
 
 
 def is_noscript(reply: Reply) -> bool:
-    """True for the reply that says that the script is not loaded, hence that nothing has run."""
+    """Whether the reply says that the script is not loaded, hence that nothing has run."""
     return isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT")
 
 
 def error_code(error: ReplyError) -> str:
-    """The first word, which is all of an error that may be shown."""
+    """Return the first word of an error, the only part that may be shown."""
     match = _CODE.match(str(error))
     return match[0] if match else "ERR"

@@ -1,7 +1,7 @@
-"""The shared truth of what was revoked: floors in the identities' records, epochs, a revision, a log of changes.
+"""The shared revocations in Redis: floors in the identities' records, epochs, a revision, a log of changes.
 
 revoke.lua and epoch.lua write, changes.lua reads, each in one round trip; no batches, since none of them is
-frequent. The revision comes home with every admission (limiter.py), so ``changes`` is asked for only when it moved.
+frequent. Every admission returns the revision (limiter.py), so ``changes`` runs only when it has changed.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ EPOCHS_KEY: Final = b"af:{0}:e"
 
 _SHARED: Final = bulk(REVISION_KEY) + bulk(LOG_KEY)
 ALL_KEYS: Final = _SHARED + bulk(EPOCHS_KEY)
-"""As a command has them: the revision, the log, the epochs."""
+"""The packed keys of the revision, the log, the epochs."""
 
 REVOKE: Final = Script(
     script_text("record.lua", "revision.lua", "revoke.lua"),
@@ -39,7 +39,7 @@ EPOCH: Final = Script(
 
 
 def read_changes(reply: Reply, count: int) -> Changes | None:
-    """The reply of changes.lua, or None when it is none."""
+    """Parse the reply of changes.lua; None where it is invalid."""
     match reply:
         case [int(revision), (list() | None) as ids, list() as epochs] if len(reply) == count:
             try:
@@ -65,7 +65,7 @@ SCRIPTS: Final = (REVOKE, EPOCH, CHANGES)
 
 
 class RedisRevocations:
-    """The Revocations port over Redis; floors and epochs go by the clock of Redis."""
+    """The Revocations port over Redis; floors and epochs are by the clock of Redis."""
 
     __slots__ = ("_connection",)
 
@@ -73,7 +73,7 @@ class RedisRevocations:
         self._connection = connection
 
     def revoke(self, identity: str, life: Life | None, done: Callable[[Revoked | None], None]) -> None:
-        """End every life of the identity up to now; ``life``: what the caller knows of it. None for no answer."""
+        """End every life of the identity up to now; ``life``: the newest one that the caller knows."""
 
         def answered(reply: list[int] | None) -> None:
             if reply is None:
@@ -83,12 +83,12 @@ class RedisRevocations:
             done(Revoked(True, Life(generated, expires), floor, already == 1) if known else UNKNOWN)
 
         generated, ttl = (life.generated, life.ttl) if life is not None else (0, 0)
-        arguments = bulk(_octets(identity)) + bulk(b"%d" % generated) + bulk(b"%d" % ttl)
+        arguments = bulk(_encoded(identity)) + bulk(b"%d" % generated) + bulk(b"%d" % ttl)
         self._connection.counters.rows += 1
         REVOKE.run(self._connection, 0, [b"", bulk(key_of(identity)), _SHARED, arguments], answered)
 
     def set_epoch(self, prefix: str | None, before: int, done: Callable[[int | None], None]) -> None:
-        """Raise an epoch, of everything without a prefix; ``before`` 0: everything up to now dies.
+        """Raise an epoch, of everything without a prefix; ``before`` 0: everything up to now ends.
 
         ``done`` gets the epoch in force, which never falls, or None for no answer.
         """
@@ -99,11 +99,11 @@ class RedisRevocations:
         self._raise({EVERYTHING if prefix is None else prefix: before}, 0, answered)
 
     def changes(self, since: int, done: Callable[[Changes | None], None]) -> None:
-        """What has changed since a revision, and the epochs in force; None for no answer."""
+        """Read the changes since a revision, and the epochs in force; None for no answer."""
         CHANGES.run(self._connection, 0, [b"", ALL_KEYS, bulk(b"%d" % since)], done)
 
     def restore_epochs(self, epochs: Mapping[str, int], revision: int, done: Callable[[int | None], None]) -> None:
-        """Tell a store that lost its memory: epochs are at least these, and revisions go on above ``revision``.
+        """Raise the epochs of a store that lost its memory to at least these, and the revision above ``revision``.
 
         ``done`` gets the revision in force, or None for no answer.
         """
@@ -111,18 +111,18 @@ class RedisRevocations:
         def answered(reply: list[int] | None) -> None:
             done(None if reply is None else reply[0])
 
-        # An epoch of 0 kills nothing; to the script it would mean now.
+        # An epoch of 0 revokes nothing; to the script it would mean now.
         self._raise({prefix: epoch for prefix, epoch in epochs.items() if epoch > 0}, revision + 1, answered)
 
     def _raise(self, epochs: Mapping[str, int], least: int, answered: Callable[[list[int] | None], None]) -> None:
         packed = [b"", ALL_KEYS, bulk(b"%d" % least)]
-        packed += [bulk(_octets(prefix)) + bulk(b"%d" % epoch) for prefix, epoch in epochs.items()]
+        packed += [bulk(_encoded(prefix)) + bulk(b"%d" % epoch) for prefix, epoch in epochs.items()]
         EPOCH.run(self._connection, len(epochs), packed, answered)
 
 
-def _octets(text: str) -> bytes:
+def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _text(octets: bytes) -> str:
-    return octets.decode("utf-8", "surrogatepass")
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogatepass")

@@ -1,4 +1,4 @@
-"""A Lua script: keys and arguments, most of them so many a row; run by its digest.
+"""Runs a Lua script by its digest, with a number of keys and arguments per row.
 
 NOSCRIPT (a SCRIPT FLUSH, a restarted Redis) means that nothing has run, so the same rows are sent again,
 once, as EVAL: that loads and runs in one step, so no second flush can come in between. The repeat keeps the
@@ -13,13 +13,13 @@ from typing import Final, Generic, NamedTuple, TypeVar
 from arsenal_fast.stores.redis.connection import Connection
 from arsenal_fast.stores.redis.resp import Reply, bulk, is_noscript, pack
 
-MAX_HEADS: Final = 1_000  # beginnings of commands that are kept, some 100 octets each
+MAX_HEADS: Final = 1_000  # cached beginnings of commands, some 100 octets each
 
 Answer = TypeVar("Answer")
 
 
 class Count(NamedTuple):
-    """How many there are in a command of some rows: ``fixed + rows * each``."""
+    """A number of items in a command: ``fixed + rows * each``."""
 
     fixed: int
     each: int
@@ -29,9 +29,9 @@ class Count(NamedTuple):
 
 
 class Script(Generic[Answer]):
-    """One script's text, its shape, and the two ways to name it in a command.
+    """One script, its numbers of keys and arguments, and its name in EVALSHA and EVAL.
 
-    ``read(reply, count)``: the answer in a reply of ``count`` items, or None when it is none.
+    ``read(reply, count)``: returns the answer in a reply of ``count`` items, or None for an invalid one.
     """
 
     __slots__ = ("_by_digest", "_by_text", "_heads", "_items", "_keys", "load", "read", "replies", "sha")
@@ -47,10 +47,10 @@ class Script(Generic[Answer]):
         self.replies = replies
         self._by_digest = bulk(b"EVALSHA") + bulk(self.sha)
         self._by_text = bulk(b"EVAL") + bulk(text)
-        self._heads: dict[int, bytes] = {}  # by the number of rows: they come again and again
+        self._heads: dict[int, bytes] = {}  # by the number of rows
 
     def command(self, rows: int, packed: list[bytes], *, by_text: bool = False) -> bytes:
-        """Fills packed[0]; the rest are bulks: the keys and then the arguments."""
+        """Build the command. Fills packed[0]; the rest are bulks: the keys and then the arguments."""
         packed[0] = self._head(rows, self._by_text) if by_text else self._heads.get(rows) or self._keep_head(rows)
         return b"".join(packed)
 
@@ -67,18 +67,18 @@ class Script(Generic[Answer]):
     def run(
         self, connection: Connection, rows: int, packed: list[bytes], done: Callable[[Answer | None], None]
     ) -> None:
-        """``done`` gets the answer, or None; called at once if there is no connection."""
+        """Run the script; ``done`` gets the answer, or None, at once if there is no connection."""
         call = _Call(self, connection, rows, packed, done)
         call.deadline = connection.send(self.command(rows, packed), call)
 
 
 def script_text(*names: str) -> bytes:
-    """The text of a script of this package, after those whose functions it uses."""
+    """Return the text of these Lua files in order; the last one uses functions of the others."""
     return b"".join(Path(__file__).with_name(name).read_bytes() for name in names)
 
 
 def integers(reply: Reply, count: int) -> list[int] | None:
-    """A flat array of so many integers, else None: errors hide within arrays, too."""
+    """Return a flat array of ``count`` integers, else None: an array may contain errors."""
     if type(reply) is list and len(reply) == count and set(map(type, reply)) == {int}:
         return reply
     return None

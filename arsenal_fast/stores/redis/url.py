@@ -1,4 +1,4 @@
-"""Where a Redis is and how to get in: the strict reading of REDIS_URL.
+"""Parses REDIS_URL, strictly.
 
 ::
 
@@ -23,8 +23,8 @@ _BLANK = re.compile(r"[\x00-\x20\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
-    """``path`` is a unix socket and then there is no host; ``tls``: rediss://."""
+class RedisAddress:
+    """The parsed URL. ``path``: of a unix socket, without a host; ``tls``: rediss://."""
 
     host: str = ""
     port: int = DEFAULT_PORT
@@ -35,8 +35,8 @@ class Address:
     password: bytes = field(default=b"", repr=False)
 
 
-def parse_url(url: str) -> Address:
-    """The address that a URL names; ValueError with one sentence that shows nothing of the URL."""
+def parse_url(url: str) -> RedisAddress:
+    """Return the address in a URL; ValueError with one sentence that shows nothing of the URL."""
     if _BLANK.search(url) or not url.isascii():
         raise ValueError("the Redis URL holds a blank or a character that must be percent-encoded.")
     try:
@@ -58,7 +58,7 @@ def parse_url(url: str) -> Address:
     host, port = _host_and_port(location)
     if parts.query:
         raise ValueError("the Redis URL has a query, but its database is written as a path: /0.")
-    return Address(
+    return RedisAddress(
         host=host,
         port=port,
         database=_database(parts.path.removeprefix("/")),
@@ -68,12 +68,12 @@ def parse_url(url: str) -> Address:
     )
 
 
-def _unix(parts: SplitResult, location: str, user: bytes, password: bytes) -> Address:
+def _unix(parts: SplitResult, location: str, user: bytes, password: bytes) -> RedisAddress:
     if location or not parts.path.startswith("/") or parts.path == "/":
         raise ValueError("the Redis URL needs the absolute path of a socket: unix:///run/redis.sock.")
     if parts.query and not parts.query.startswith("db="):
         raise ValueError("the Redis URL of a unix socket can have no query but db and a number.")
-    return Address(
+    return RedisAddress(
         path=_unquote(parts.path).decode("utf-8", "surrogateescape"),
         database=_database(parts.query.removeprefix("db=")),
         user=user,

@@ -56,7 +56,7 @@ def test_each_identity_but_the_first_is_a_further_look_up(count: int) -> None:
 
 
 def test_it_weighs_more_than_its_pieces_and_with_each_identity() -> None:
-    weights = [batch(*[90] * count)[0].octets for count in (1, 2, 3)]
+    weights = [batch(*[90] * count)[0].size_bytes for count in (1, 2, 3)]
     assert weights[0] > sum(map(len, PIECES))
     assert weights[2] - weights[1] == weights[1] - weights[0] > 0
 

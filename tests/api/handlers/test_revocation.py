@@ -559,7 +559,7 @@ def test_a_ledger_that_has_not_heard_of_the_revocation_is_asked_until_it_has() -
     ledger.release_all()
     (answer,) = asked.answers("GET")
     assert answer.json["generated"] == stamp(NOW + 2001) > old
-    assert replicas.book.pasts[ID].life == Life(NOW + 2001, NOW + 2001 + 3_600_000)
+    assert replicas.book.records[ID].life == Life(NOW + 2001, NOW + 2001 + 3_600_000)
     assert second.get(TARGET).json == replicas.rigs[0].get(TARGET).json == answer.json
     assert status(second) == "active"
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from arsenal_fast.identity.revocation import Changes, Revoked
-from arsenal_fast.identity.validity import Found, Issued, IssueRow, Life, Mode, Outcome
+from arsenal_fast.identity.validity import Issued, IssueRow, Life, Mode, Outcome, StoreRecord
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.gcra import allowed
 from arsenal_fast.ratelimit.quota import Quota
@@ -356,13 +356,13 @@ def test_no_answer_ever_belongs_to_another_question(own_redis: RedisServer) -> N
             assert await issued(backend, *rows)
             answered = missed = 0
 
-            def check(number: int) -> Callable[[Sequence[Found | None] | None], None]:
-                def done(lives: Sequence[Found | None] | None) -> None:
+            def check(number: int) -> Callable[[Sequence[StoreRecord | None] | None], None]:
+                def done(lives: Sequence[StoreRecord | None] | None) -> None:
                     nonlocal answered, missed
                     if lives is None:
                         missed += 1
                     else:
-                        assert lives == [Found(Life(now - number, now + 3_600_000))]
+                        assert lives == [StoreRecord(Life(now - number, now + 3_600_000))]
                         answered += 1
 
                 return done
@@ -425,7 +425,7 @@ def test_cells_and_records_of_another_type_are_repaired(redis: RedisServer) -> N
             redis.command("LPUSH", "af:{0}:c:" + SHARED, "a list")
             redis.command("HSET", "af:{0}:i:" + ID.removesuffix(":id"), "a", "hash")
             assert await passed([admit(backend) for _ in range(150)]) == 100
-            answer: Answer[Sequence[Found | None] | None] = Answer()
+            answer: Answer[Sequence[StoreRecord | None] | None] = Answer()
             backend.identities.find([ID], answer)
             assert await answer.wait() == [None]
             rows = await issued(backend, IssueRow(ID, 1000))

@@ -66,7 +66,7 @@ class Full:
         for start in range(0, FLOOD, PIECE):
             await self.issue([f"evil-{number}@sports.api.yourbook.com/v1:id" for number in range(start, start + PIECE)])
             if start % 10_000 == 0:
-                self.backend.vitals.look()
+                self.backend.info.poll()
 
 
 def clients(net: int) -> list[Client]:
@@ -98,7 +98,7 @@ async def spend_and_flood(redis: RedisServer) -> tuple[int, int, int]:
         keys = [REVISION_KEY, LOG_KEY, EPOCHS_KEY] + [
             b"af:{0}:i:%b" % identity.removesuffix(":id").encode() for identity in revoked
         ]
-        cells = [[KEY_PREFIX + client.octets for client in group] for group in (one_by_one, at_once)]
+        cells = [[KEY_PREFIX + client.key_bytes for client in group] for group in (one_by_one, at_once)]
         return left(redis, cells[0]), left(redis, cells[1]), left(redis, keys)
     finally:
         await backend.close()
@@ -130,7 +130,7 @@ async def look_at_revocations(redis: RedisServer) -> None:
     shared = (REVISION_KEY, LOG_KEY, EPOCHS_KEY)
     before = [frequency(redis, key) for key in shared]
     for _ in range(3):
-        backend.vitals.look()
+        backend.info.poll()
     await settled(lambda done: backend.identities.find([identity], done))
     assert [frequency(redis, key) for key in shared] == [count + 3 for count in before], "none fades while we look"
     await backend.close()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from arsenal_fast.identity.validity import LAST_GENERATED, MAX_TTL, Found, Issued, Life, Outcome
+from arsenal_fast.identity.validity import LAST_GENERATED, MAX_TTL, Issued, Life, Outcome, StoreRecord
 from arsenal_fast.stores.redis.identities import key_of, read_issued, read_record
 from tests.support.fake_redis import FakeRedis, ordinary
 from tests.support.loops import run
@@ -49,10 +49,10 @@ LAST = LAST_GENERATED
 LONGEST = MAX_TTL * 1000
 
 RECORDS = [
-    (b"1000 60000", Found(Life(1000, 61_000))),
-    (b"1000 60000 7", Found(Life(1000, 61_000), 7)),
-    (b"1000 60000 7 p", Found(Life(1000, 61_000), 7, True)),
-    (b"%d %d" % (LAST, LONGEST), Found(Life(LAST, LAST + LONGEST))),
+    (b"1000 60000", StoreRecord(Life(1000, 61_000))),
+    (b"1000 60000 7", StoreRecord(Life(1000, 61_000), 7)),
+    (b"1000 60000 7 p", StoreRecord(Life(1000, 61_000), 7, True)),
+    (b"%d %d" % (LAST, LONGEST), StoreRecord(Life(LAST, LAST + LONGEST))),
     (b"%d 1" % (LAST + 1), None),
     (b"1000 0", None),
     (b"1000 %d" % (LONGEST + 1), None),
@@ -71,7 +71,7 @@ RECORDS = [
 
 
 @pytest.mark.parametrize(("record", "found"), RECORDS)
-def test_only_a_record_that_a_script_writes_is_one(record: object, found: Found | None) -> None:
+def test_only_a_record_that_a_script_writes_is_one(record: object, found: StoreRecord | None) -> None:
     assert read_record(record) == found
 
 

@@ -15,9 +15,9 @@ KIB = 1024
 SLACK = 4  # keys that may go between two looks of ours, for buffers of connections take room too
 
 
-async def look(backend: RedisBackend) -> None:
+async def poll(backend: RedisBackend) -> None:
     replies = backend.counters.replies
-    backend.vitals.look()
+    backend.info.poll()
     await until(lambda: backend.counters.replies > replies)
 
 
@@ -49,16 +49,16 @@ def test_evictions_count_from_the_first_look_on() -> None:
         async def main() -> None:
             async with connected(redis.url) as backend:
                 counters = backend.counters
-                await look(backend)
+                await poll(backend)
                 assert counters.evictions == 0
                 assert counters.memory_limit == 4 * KIB * KIB
                 assert 0 < counters.memory_used < 5 * KIB * KIB
                 after = evict(redis)
-                await look(backend)
+                await poll(backend)
                 assert counters.evictions == pytest.approx(after - before, abs=SLACK)
                 redis.command("CONFIG", "RESETSTAT")
                 again = evict(redis)
-                await look(backend)
+                await poll(backend)
                 assert counters.evictions == pytest.approx(after - before + again, abs=SLACK)
 
         run(main())
@@ -67,16 +67,16 @@ def test_evictions_count_from_the_first_look_on() -> None:
 def test_the_counts_of_another_redis_are_not_taken_for_news(own_redis: RedisServer) -> None:
     async def main() -> None:
         async with connected(own_redis.url) as backend:
-            await look(backend)
+            await poll(backend)
             own_redis.kill()
             await until(lambda: not backend.healthy)
-            backend.vitals.look()
+            backend.info.poll()
             assert (backend.counters.memory_used, backend.counters.memory_limit) == (0, 0)
             own_redis.start()
             own_redis.command("CONFIG", "SET", "maxmemory", "4mb", "maxmemory-policy", "volatile-ttl")
             assert evict(own_redis) > 0
             await until(lambda: backend.healthy)
-            await look(backend)
+            await poll(backend)
             assert backend.counters.evictions == 0
             assert backend.counters.memory_used > 0
 
@@ -88,7 +88,7 @@ def test_who_may_not_ask_is_told_nothing_and_keeps_the_connection(own_redis: Red
 
     async def main() -> None:
         async with connected(own_redis.url.replace("//", "//service:secret@")) as backend:
-            await look(backend)
+            await poll(backend)
             counters = backend.counters
             assert backend.healthy, backend.fault
             assert (counters.memory_used, counters.failures, counters.outages, counters.disconnects) == (0, 0, 0, 0)

@@ -9,7 +9,7 @@ from hiredis import ReplyError
 from arsenal_fast.stores.redis.connection import Connection, Stream
 from arsenal_fast.stores.redis.counters import Counters
 from arsenal_fast.stores.redis.resp import Reply
-from arsenal_fast.stores.redis.url import Address
+from arsenal_fast.stores.redis.url import RedisAddress
 
 REPLIES = (
     b":5\r\n*3\r\n:1\r\n:-2\r\n:9007199254740993\r\n$5\r\na\r\nb\0\r\n-ERR x\r\n*2\r\n$-1\r\n$0\r\n\r\n+PONG\r\n*0\r\n"
@@ -134,7 +134,9 @@ def test_an_outage_is_told_as_none_to_all_and_ends_the_stream() -> None:
 
 
 def test_a_connect_that_comes_late_is_closed_unused() -> None:
-    connection = Connection(Address(host="127.0.0.1"), [b"PING"], timeout=1, jitter=lambda: 0.0, counters=Counters())
+    connection = Connection(
+        RedisAddress(host="127.0.0.1"), [b"PING"], timeout=1, jitter=lambda: 0.0, counters=Counters()
+    )
     late, transport = Stream(connection, attempt=-1), RecordingTransport()
     late.connection_made(transport)
     assert transport.aborted

@@ -2,29 +2,29 @@
 
 import pytest
 
-from arsenal_fast.stores.redis.url import Address, parse_url
+from arsenal_fast.stores.redis.url import RedisAddress, parse_url
 
 GOOD = [
-    ("redis://redis:6379/1", Address(host="redis", port=6379, database=1)),
-    ("redis://localhost", Address(host="localhost")),
-    ("redis://localhost/", Address(host="localhost")),
-    ("redis://10.0.0.7:1/15", Address(host="10.0.0.7", port=1, database=15)),
-    ("redis://[::1]:6380/2", Address(host="::1", port=6380, database=2)),
-    ("redis://[::1]", Address(host="::1")),
-    ("redis://:secret@h:1", Address(host="h", port=1, password=b"secret")),
-    ("redis://u:s%40%2F%3A%23%25@h", Address(host="h", user=b"u", password=b"s@/:#%")),
-    ("redis://:a:b@h", Address(host="h", password=b"a:b")),
-    ("redis://:%C3%A9@h", Address(host="h", password="é".encode())),
-    ("rediss://h:6380/0", Address(host="h", port=6380, tls=True)),
-    ("REDIS://h", Address(host="h")),
-    ("unix:///run/redis.sock", Address(path="/run/redis.sock")),
-    ("unix:///run/redis.sock?db=3", Address(path="/run/redis.sock", database=3)),
-    ("unix://u:p@/run/a%20b", Address(path="/run/a b", user=b"u", password=b"p")),
+    ("redis://redis:6379/1", RedisAddress(host="redis", port=6379, database=1)),
+    ("redis://localhost", RedisAddress(host="localhost")),
+    ("redis://localhost/", RedisAddress(host="localhost")),
+    ("redis://10.0.0.7:1/15", RedisAddress(host="10.0.0.7", port=1, database=15)),
+    ("redis://[::1]:6380/2", RedisAddress(host="::1", port=6380, database=2)),
+    ("redis://[::1]", RedisAddress(host="::1")),
+    ("redis://:secret@h:1", RedisAddress(host="h", port=1, password=b"secret")),
+    ("redis://u:s%40%2F%3A%23%25@h", RedisAddress(host="h", user=b"u", password=b"s@/:#%")),
+    ("redis://:a:b@h", RedisAddress(host="h", password=b"a:b")),
+    ("redis://:%C3%A9@h", RedisAddress(host="h", password="é".encode())),
+    ("rediss://h:6380/0", RedisAddress(host="h", port=6380, tls=True)),
+    ("REDIS://h", RedisAddress(host="h")),
+    ("unix:///run/redis.sock", RedisAddress(path="/run/redis.sock")),
+    ("unix:///run/redis.sock?db=3", RedisAddress(path="/run/redis.sock", database=3)),
+    ("unix://u:p@/run/a%20b", RedisAddress(path="/run/a b", user=b"u", password=b"p")),
 ]
 
 
 @pytest.mark.parametrize(("url", "address"), GOOD)
-def test_a_good_url(url: str, address: Address) -> None:
+def test_a_good_url(url: str, address: RedisAddress) -> None:
     assert parse_url(url) == address
 
 

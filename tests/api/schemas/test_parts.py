@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arsenal_fast.api import schemas
 from arsenal_fast.api.handlers.revocation import moment
-from arsenal_fast.api.schemas import PARAMETERS, SCHEMAS
+from arsenal_fast.api.schemas import PARAMETERS, SCHEMAS, parts
 from arsenal_fast.identity import grammar, runs
 from arsenal_fast.identity.validity import MAX_TTL, parse_ttl, ttl_fault
 from arsenal_fast.ledger.model import parse_cursor
@@ -117,11 +116,11 @@ LABELS = st.lists(st.one_of(NEAR, LONG), max_size=5).map(".".join)
 DRAWN = st.from_regex(runs.DRAWN, fullmatch=True).flatmap(lambda run: st.sampled_from([run, run[:-1], run + "0"]))
 
 PARTS: list[tuple[str, dict[str, Any], Callable[[str], object]]] = [
-    ("prefix", schemas.PREFIX, grammar.prefix_fault),
-    ("run", schemas.RUN, lambda run: runs.is_drawn(run) or grammar.run_fault(run)),
+    ("prefix", parts.PREFIX, grammar.prefix_fault),
+    ("run", parts.RUN, lambda run: runs.is_drawn(run) or grammar.run_fault(run)),
     ("any run", PARAMETERS["any_run"]["schema"], grammar.run_fault),
-    ("domain", schemas.DOMAIN, grammar.domain_fault),
-    ("version", schemas.VERSION, grammar.version_fault),
+    ("domain", parts.DOMAIN, grammar.domain_fault),
+    ("version", parts.VERSION, grammar.version_fault),
 ]
 
 
@@ -135,8 +134,8 @@ def test_a_pattern_admits_exactly_what_the_grammar_admits(
 
 
 @given(
-    prefix=st.from_regex(schemas.PREFIX_PATTERN[1:-1], fullmatch=True).filter(lambda text: len(text) < 31),
-    run=st.from_regex(schemas.RUN_PATTERN[1:-1], fullmatch=True).filter(lambda text: len(text) < 31),
+    prefix=st.from_regex(parts.PREFIX_PATTERN[1:-1], fullmatch=True).filter(lambda text: len(text) < 31),
+    run=st.from_regex(parts.RUN_PATTERN[1:-1], fullmatch=True).filter(lambda text: len(text) < 31),
 )
 @settings(max_examples=50, deadline=None)
 def test_every_identity_that_can_be_handed_out_fits_the_documented_pattern(prefix: str, run: str) -> None:
@@ -156,7 +155,7 @@ def test_what_is_no_identity_does_not_fit_the_documented_pattern(text: str) -> N
 
 @pytest.mark.parametrize("ttl", [-1, 0, 1, 60, 3600, MAX_TTL, MAX_TTL + 1])
 def test_the_range_of_the_ttl_is_the_one_that_is_enforced(ttl: int) -> None:
-    documented = jsonschema_rs.Draft202012Validator(schemas.TTL).is_valid(ttl)
+    documented = jsonschema_rs.Draft202012Validator(parts.TTL).is_valid(ttl)
     assert documented == (ttl_fault(ttl) is None)
     if documented:
         assert parse_ttl(str(ttl)) == ttl
@@ -166,7 +165,7 @@ def test_the_range_of_the_ttl_is_the_one_that_is_enforced(ttl: int) -> None:
     text=st.one_of(
         st.datetimes().map("{}Z".format),
         st.datetimes().map(lambda at: f"{at.isoformat()}+01:00"),
-        st.from_regex(schemas.MOMENT_PATTERN[1:-1], fullmatch=True),
+        st.from_regex(parts.MOMENT_PATTERN[1:-1], fullmatch=True),
         NEAR,
     )
 )
@@ -199,9 +198,7 @@ def test_what_may_be_revoked_is_what_the_grammar_reads(text: str) -> None:
     assert jsonschema_rs.Draft202012Validator(schema).is_valid(text) == is_identity
 
 
-@pytest.mark.parametrize(
-    "pattern", [schemas.ID_PATTERN, schemas.DOMAIN_PATTERN, schemas.RUN_PATTERN, schemas.MOMENT_PATTERN]
-)
+@pytest.mark.parametrize("pattern", [parts.ID_PATTERN, parts.DOMAIN_PATTERN, parts.RUN_PATTERN, parts.MOMENT_PATTERN])
 def test_patterns_are_anchored_and_use_nothing_that_ecma_262_lacks(pattern: str) -> None:
     assert pattern.startswith("^")
     assert pattern.endswith("$")
