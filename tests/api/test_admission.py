@@ -107,6 +107,7 @@ def many(rig: Rig, count: int) -> list[Client]:
 def test_a_batch_that_is_full_leaves_before_the_tick_is_over() -> None:
     rig = Rig(settings={"quota": Quota(10_000, 60)}, switched=True)
     clients = many(rig, MAX_BATCH + 5)
+    rig.listener.turns.left = 2 * MAX_BATCH  # recognised requests have no bound in a turn
     for client in clients:
         client.deliver(ONE)
     assert [len(rows) for rows in rig.shared.admissions] == [MAX_BATCH]
@@ -119,6 +120,7 @@ def test_a_batch_that_is_full_leaves_before_the_tick_is_over() -> None:
 def test_a_tick_that_ends_with_a_full_batch_asks_for_nothing_more() -> None:
     rig = Rig(settings={"quota": Quota(10_000, 60)}, switched=True)
     clients = many(rig, MAX_BATCH)
+    rig.listener.turns.left = 2 * MAX_BATCH  # recognised requests have no bound in a turn
     for client in clients:
         client.deliver(ONE)
     rig.tick()

@@ -36,6 +36,7 @@ VECTORS: Final = tuple(os.environ.get("ATTACK_VECTORS", "").split())
 CALLERS: Final = 20
 GRACE_S: Final = 5.0  # after the attack, for calls that were due within it
 CALLS_PER_SECOND: Final = 200.0  # of all callers together
+SAMPLING_S: Final = 0.05
 MEBIBYTE: Final = 1 << 20
 MAX_RESIDENT: Final = 200 * MEBIBYTE  # the container's limit is 256 MB
 WATCHED: Final = (sys.executable, "-m", "tests.support.watched_service")
@@ -50,6 +51,8 @@ class Seen:
     statuses: dict[int, int] = field(default_factory=dict)
     failures: int = 0
     resident: int = 0
+    waits_s: list[float] = field(default_factory=list)
+    """How late the callers' own process was: what it adds to the latencies."""
 
     @property
     def calls(self) -> int:
@@ -116,7 +119,9 @@ class Caller:
 async def watch(pid: int, seen: Seen, ends_s: float) -> None:
     while time.monotonic() < ends_s:
         seen.resident = max(seen.resident, resident(pid))
-        await asyncio.sleep(0.05)  # the sampling of another process
+        due_s = time.monotonic() + SAMPLING_S
+        await asyncio.sleep(SAMPLING_S)  # of another process
+        seen.waits_s.append(time.monotonic() - due_s)
 
 
 @pytest.mark.parametrize("transport", ["plain", "tls"])
@@ -172,6 +177,8 @@ def report(transport: str, made: dict[str, int], seen: Seen, left: int) -> None:
     print(f"\n{transport}: the attackers made {made}")
     print(f"honest calls: {seen.calls}, {seen.statuses}, failures {seen.failures}")
     print(f"p50 {cuts[499] * 1e3:.1f} ms, p99 {cuts[989] * 1e3:.1f} ms, worst {max(seen.latencies_s) * 1e3:.1f} ms")
+    waits = statistics.quantiles(seen.waits_s, n=100)
+    print(f"of that the callers' own process: p99 {waits[98] * 1e3:.1f} ms, worst {max(seen.waits_s) * 1e3:.1f} ms")
     print(f"resident at most {seen.resident / MEBIBYTE:.0f} MiB, afterwards {left / MEBIBYTE:.0f} MiB")
 
 
@@ -182,5 +189,7 @@ def print_pauses(watched: Watched, metrics: str) -> None:
         f"{watched.busiest_ms:.1f} ms), {watched.late} in all (at most {watched.latest_ms:.1f} ms, waiting for a CPU)"
     )
     for line in metrics.splitlines():
-        if line.startswith(("identity_gc_pause_seconds", "identity_event_loop_lag_seconds")):
+        if line.startswith(
+            ("identity_gc_pause_seconds", "identity_event_loop_lag_seconds", "identity_redis_round_trip")
+        ):
             print("  ", line)
