@@ -1,4 +1,4 @@
-"""``tests/`` mirrors the package: ``tests/a/test_b.py`` tests ``arsenal_fast/a/b.py``, and each of both has the other."""
+"""``tests/`` mirrors the package: ``tests/a/test_b.py`` tests ``arsenal_fast/a/b.py``, and each has the other."""
 
 import ast
 from pathlib import Path, PurePosixPath
