@@ -85,6 +85,14 @@ def test_a_fault_has_one_status_however_it_comes(octets: bytes, status: int) -> 
         assert caught.value.status == status
 
 
+@pytest.mark.parametrize("pieces", [[b"3\r\nabc", b"\n"], [b"3\r\nabc\r", b"x"], [b"3\r\nab", b"cd"]])
+def test_data_without_its_end_is_a_fault_with_the_octet_that_proves_it(pieces: list[bytes]) -> None:
+    decode(pieces[:1])
+    with pytest.raises(MessageError) as caught:
+        decode(pieces)
+    assert caught.value.status == 400
+
+
 def test_what_stands_before_the_body_is_not_touched() -> None:
     body = ChunkedBody(SMALL)
     octets = b"head" + GOOD[1][1] + b"next"
