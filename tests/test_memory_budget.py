@@ -138,10 +138,10 @@ def test_a_record_weighs_at_least_what_it_holds(name: str) -> None:
 def test_a_record_that_is_forgotten_holds_nothing_rendered() -> None:
     """Request lines, verdicts and batches still refer to it, and there are many more of them."""
     record = rendered("player-7@sports.api.yourbook.com/v1:id")
-    assert record.is_kept
+    assert record.kept_response
     assert record.kept_row
     record.forget()
-    assert not record.is_kept
+    assert not record.kept_response
     assert not record.kept_row
 
 

@@ -106,7 +106,6 @@ class RequestContext(PendingResponse):
         "connection",
         "header_lines",
         "limit_lines",
-        "place",
         "refusal",
         "request",
         "route",
@@ -190,11 +189,6 @@ class RequestContext(PendingResponse):
     def abandoned(self) -> bool:
         """Whether the client has disconnected."""
         return self.connection.is_lost
-
-    @property
-    def occupies(self) -> bool:
-        """Whether the request occupies rows in work."""
-        return self.place is not None
 
     def drop_body(self) -> None:
         """Free the request's body."""

@@ -110,11 +110,13 @@ class ResponseHeads:
 class PendingResponse:
     """The place of one response in the order of its connection."""
 
-    __slots__ = ("close", "held", "response", "rest")
+    __slots__ = ("close", "held", "place", "response", "rest")
 
     def __init__(self, *, close: bool) -> None:
         self.close = close
         """Whether the connection ends after this response."""
+        self.place: object = None
+        """What the request occupies until :meth:`leave`; None: nothing."""
         self.held = 0
         """Octets of the request's body that the connection counts until the response is sent."""
         self.response: bytes | None = None
@@ -124,11 +126,6 @@ class PendingResponse:
     def drop_body(self) -> None:
         """Free the request's body."""
         self.held = 0
-
-    @property
-    def occupies(self) -> bool:
-        """Whether the request holds resources until :meth:`leave`."""
-        return False
 
     def leave(self) -> None:
         """Free the resources of the request: the response was sent, or never will be."""

@@ -129,7 +129,7 @@ class Connection(Flow):
             except RuntimeError:
                 first.leave()
                 return  # the transport has just failed; connection_lost is on its way
-            if first.held or first.occupies:
+            if first.held or first.place is not None:
                 self._written(first)
             if first.close:
                 self._linger()

@@ -270,7 +270,7 @@ class Flow(asyncio.Protocol, StateMachine):
             pending.drop_body()  # the connection keeps its last request
             if not self._advancing:
                 self._account()
-        if not pending.occupies:
+        if pending.place is None:
             return
         if self.entered is not State.BACK_PRESSURED:
             pending.leave()

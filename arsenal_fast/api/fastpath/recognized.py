@@ -8,7 +8,7 @@ from typing import Final
 
 from arsenal_fast.api.clock import ResponseClock
 from arsenal_fast.api.context import Application, Connection, RequestContext, request_id_text
-from arsenal_fast.api.fastpath.render import rendered
+from arsenal_fast.api.fastpath.render import RenderedIdentity
 from arsenal_fast.api.fastpath.response_cache import CachedResponse, MissingIdentity, ResponseCache
 from arsenal_fast.api.write_batch import WriteBatch, cut_off
 from arsenal_fast.http.request import Request
@@ -141,10 +141,10 @@ class RecognizedRequest(PendingResponse):
         if isinstance(cached, _LeftFastPath):
             cached.context.admitted(self.limit_lines)
             return
-        identity = rendered((entry,))[0]
-        body = identity.response()
-        if identity.is_kept:
-            work.cache.put_line(self.match[0], identity)
+        assert isinstance(entry, RenderedIdentity)
+        body = entry.response()
+        if entry.kept_response:
+            work.cache.put_line(self.match[0], entry)
         endpoint = cached.endpoint
         seconds = work.monotonic() - self.started_s
         work.metrics.observe(endpoint.path, endpoint.method, 200, seconds)

@@ -77,6 +77,7 @@ class Recognizer:
         names_client = fields.forwarded_for is not None and not context.client.token
         self._forwarded = fast_path.callers.forwarded if names_client and fast_path.callers.trusts(peer) else None
         self._request = fast_path.request_class(fast_path.work, fast_path.app, context.connection, template)
+        self._request.header_lines = self._reflected
 
     def recognize(self, data: bytes, order: list[PendingResponse]) -> bool:
         """Take ``data`` if it is a request like the last one; False: it has to be parsed.
@@ -98,8 +99,8 @@ class Recognizer:
         request.client = client
         request.cached = cached
         request.match = match
-        # The template matches only a request id that is echoed.
-        request.header_lines = self._reflected + b"X-Request-Id: %b\r\n" % request_id if request_id else self._reflected
+        if request_id:  # all requests of a template have one, or none has; what matches is echoed
+            request.header_lines = self._reflected + b"X-Request-Id: %b\r\n" % request_id
         order.append(request)
         request.submit(request)
         return True

@@ -9,7 +9,7 @@ An identity that is requested once holds little: most are issued, and never requ
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final, cast
 
 from arsenal_fast.api.clock import STAMP_OCTETS, ResponseClock
@@ -32,7 +32,7 @@ Sign = Callable[[str, Life], str]
 class RenderedIdentity(CachedIdentity):
     """A cached identity with its rendered responses; the cached response to ``GET /api/v1/id``."""
 
-    __slots__ = ("_handed_out", "_response", "_row", "_sign", "endpoint")
+    __slots__ = ("_handed_out", "_sign", "endpoint", "kept_response", "kept_row")
 
     def __init__(self, identity: str, required_scope: str | None, sign: Sign, endpoint: Endpoint) -> None:
         # As the base class does, spelled out, since every new identity passes here.
@@ -44,31 +44,22 @@ class RenderedIdentity(CachedIdentity):
         self._sign = sign
         self._handed_out = False
         """Whether this worker has answered with it: from then on what is rendered is kept."""
-        self._response = self._row = b""
+        self.kept_response = self.kept_row = b""
+        """As :meth:`response` and :meth:`row` render them; empty where they are not kept."""
 
     def forget(self) -> None:
         """Count as expired from now on, and drop the rendered responses."""
         self.fresh_until_s = self.expires_s = 0.0
-        self._response = self._row = b""
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether the response is kept, so that caching its request line pays."""
-        return bool(self._response)
-
-    @property
-    def kept_row(self) -> bytes:
-        """As :meth:`row`, empty where it is not kept."""
-        return self._row
+        self.kept_response = self.kept_row = b""
 
     def render(self, clock: ResponseClock) -> bytes | None:
         """Return the response, or None where the identity is due for renewal."""
-        return (self._response or self.response()) if self.fresh_until_s > clock.now_s else None
+        return (self.kept_response or self.response()) if self.fresh_until_s > clock.now_s else None
 
     def response(self) -> bytes:
         """Render the response from its own header lines on; kept from the second time on."""
-        if self._response:
-            return self._response
+        if self.kept_response:
+            return self.kept_response
         identity, life = self.id, self.life
         # Inlined _members and _parts, since this runs for every new identity.
         local, _, rest = identity.partition("@")
@@ -80,27 +71,27 @@ class RenderedIdentity(CachedIdentity):
         )
         response = f"{RESPONSE_LINES}{len(body)}\r\n\r\n{body}".encode("ascii")
         if self._handed_out:
-            self._response = response
+            self.kept_response = response
         self._handed_out = True
         return response
 
     def row(self) -> bytes:
         """Render the members of a batch row, without the environment's name and braces; kept from the second on."""
-        if self._row:
-            return self._row
+        if self.kept_row:
+            return self.kept_row
         identity, life = self.id, self.life
         email = identity[: identity.index("/")]
         token = self._sign(identity, life)
         row = f'"id":"{identity}","email":"{email}",{_span(life)},"token":"{token}"'.encode("ascii")
         if self._handed_out:
-            self._row = row
+            self.kept_row = row
         self._handed_out = True
         return row
 
 
 def factory(sign: Sign, endpoint: Endpoint) -> Callable[[str, str | None], CachedIdentity]:
     """Return the factory of the entries of a worker's cache."""
-    return lambda identity, required_scope: RenderedIdentity(identity, required_scope, sign, endpoint)
+    return partial(RenderedIdentity, sign=sign, endpoint=endpoint)
 
 
 def rendered(entries: Sequence[CachedIdentity]) -> Sequence[RenderedIdentity]:

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from arsenal_fast.api.clock import ResponseClock
 from arsenal_fast.api.fastpath.cached_batch import CachedBatch
 from arsenal_fast.api.fastpath.endpoints import Endpoint
-from arsenal_fast.api.fastpath.render import CachedVerdict, RenderedIdentity, rendered
+from arsenal_fast.api.fastpath.render import CachedVerdict, RenderedIdentity
 from arsenal_fast.cache import GenerationalCache
 from arsenal_fast.http.request import Request
 from arsenal_fast.identity import grammar
@@ -197,6 +197,6 @@ class ResponseCache:
         entry = self._identities.get(identity)
         if entry is None:
             return MissingIdentity(identity, self._issue)
-        (response,) = rendered((entry,))
-        self._by_line.put(line, response)
-        return response
+        assert isinstance(entry, RenderedIdentity)
+        self._by_line.put(line, entry)
+        return entry

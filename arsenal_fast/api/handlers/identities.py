@@ -65,7 +65,7 @@ def issue_one(services: Services, context: RequestContext) -> None:
     def done(found: Sequence[CachedIdentity]) -> None:
         identity = rendered(found)[0]
         response = identity.response()
-        if identity.is_kept and named:
+        if identity.kept_response and named:
             services.response_cache.put_identity(request, identity)
         context.respond(200, response)
 

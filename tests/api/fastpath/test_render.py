@@ -116,9 +116,9 @@ def test_the_verdict_is_the_json_of_its_structure(identity: Identity, life: Life
 def test_what_is_rendered_is_kept_from_the_second_time_on(identity: Identity, life: Life) -> None:
     record = living(identity, life)
     first = record.response()
-    assert not record.is_kept
+    assert not record.kept_response
     assert record.response() == first
-    assert record.is_kept
+    assert record.kept_response
 
 
 @few
