@@ -3,8 +3,7 @@
 import re
 import socket
 import ssl
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 PATIENCE_S: Final = 10.0
 """Seconds for a response that should have come; then a test fails."""
@@ -34,20 +33,10 @@ class RawClient:
     def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.half_closes = tls is None
-        """Whether it can end its half of the connection alone."""
         if tls is not None:
             self._socket = tls.wrap_socket(self._socket, server_hostname="localhost")
         self._received = b""
-        self.ended = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        self._ended = False
 
     def close(self) -> None:
         """Close the connection, whatever is under way."""
@@ -85,27 +74,17 @@ class RawClient:
                     break
             return self._take(end)
 
-    def rest(self) -> bytes:
-        """All that comes after our half of the connection has ended."""
-        try:
-            self._socket.shutdown(socket.SHUT_WR)
-        except OSError:
-            self.ended = True
-        while self._more():
-            pass
-        return self._take(len(self._received))
-
     def _take(self, length: int) -> bytes:
         taken, self._received = self._received[:length], self._received[length:]
         return taken
 
     def _more(self) -> bool:
-        if self.ended:
+        if self._ended:
             return False
         try:
             data = self._socket.recv(65_536)
         except (ConnectionError, ssl.SSLError):
             data = b""
         self._received += data
-        self.ended = not data
+        self._ended = not data
         return bool(data)
