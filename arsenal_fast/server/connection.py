@@ -228,6 +228,7 @@ class Connection(Flow):
     def _wait_to_begin(self) -> None:
         """Begin what has come in the next turn: others have used up this one."""
         self.deadline_s = ACTIVE
+        self._recognizer = None  # what comes next stands behind this
         self._stall()
         if not self._in_turns:
             self._in_turns = True

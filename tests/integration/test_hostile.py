@@ -15,6 +15,7 @@ from time import monotonic
 
 import pytest
 
+from arsenal_fast.server.listener import ACCEPTED
 from tests.support.http_client import Client, Gone, clients, request, samples
 from tests.support.loops import run, until
 from tests.support.service import ServiceProcess
@@ -134,7 +135,7 @@ def connections(pid: int) -> list[str]:
     return [target for target in targets if target.startswith("socket:")][BASE_SOCKETS:]
 
 
-BASE_SOCKETS = 3  # the listener, and the pair by which the loop is woken; checked by the test below
+BASE_SOCKETS = ACCEPTED + 2  # the listener's, and the pair by which the loop is woken; checked by the test below
 
 
 def test_a_service_without_clients_has_the_sockets_that_the_count_leaves_out(service: ServiceProcess) -> None:

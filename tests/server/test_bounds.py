@@ -296,6 +296,21 @@ def test_who_sends_one_request_waits_for_no_pipeline() -> None:
     assert modest.answers("GET")[0].status == 200
 
 
+def test_a_request_that_is_recognized_does_not_overtake_one_that_waits_to_begin() -> None:
+    rig = Rig(settings=UNLIMITED)
+    client = rig.connect()
+    for _ in range(4):
+        client.send(ID)
+    client.take()
+    rig.listener.turns.spend(OF_TURN)
+    client.deliver(request("GET", "/api/health/live", X_Other="1"))
+    client.deliver(ID)
+    rig.tick()
+    first, second = client.answers("GET", "GET")
+    assert "status" in first.json
+    assert "id" in second.json
+
+
 def test_much_that_waits_to_begin_counts_as_received() -> None:
     rig = Rig()
     rig.listener.turns.spend(OF_TURN)
