@@ -2,7 +2,7 @@
 
 ACCESS_LOG decides which requests have one. The rules of this file:
 
-* a request without a line costs one comparison; of one with a line, that field block is searched for its trace;
+* a request without a line costs one comparison; for a line the field block is searched for its trace;
 * with "errors" the lines of one method and status are bounded in time like any message that repeats;
 * a line is not longer than PIPE_BUF, so that it is written in one piece;
 * no query, no body and no credentials: of a request a line has its method, path, id and trace.

@@ -1,8 +1,8 @@
 """The rate-limit header lines of responses.
 
 Two families of the same numbers: the customary ``X-RateLimit-*``, and the IETF's pair as in
-draft-ietf-httpapi-ratelimit-headers-11 (structured fields, RFC 9651). The draft may still move; its
-serializer is this file alone. Every time is in seconds from now, so that no clocks have to agree.
+draft-ietf-httpapi-ratelimit-headers-11 (structured fields, RFC 9651). The draft may still change; only
+this file serialises it. All times are in seconds from now, so that no clocks have to agree.
 """
 
 import re
