@@ -89,7 +89,7 @@ class Shares:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One row of the plan: ``parts`` of what is left of the budget, ``size_bytes`` of each entry, ``most`` entries.
+    """One row of the plan: ``parts`` of the rest of the budget, ``size_bytes`` of each entry, ``most`` entries.
 
     ``most``: a larger table does not help, and growing one of millions makes pauses.
     """

@@ -157,11 +157,11 @@ class Ledger:
         else:
             self._looked_up += count
             self.counters.lookups += count
-            self._ask(Find(ids), count, found)
+            self._submit_read(Find(ids), count, found)
 
     def epochs(self, done: Callable[[dict[str, int] | None], None]) -> None:
         """Read all epochs: ``issued_before`` by prefix, that of EVERYTHING under the empty one."""
-        self._ask(Epochs(), 1, done)
+        self._submit_read(Epochs(), 1, done)
 
     def audit(self, query: AuditQuery, done: Callable[[AuditPage | None], None]) -> None:
         """Read one page of events, newest first. The reading is recorded before ``done`` gets the page."""
@@ -173,7 +173,7 @@ class Ledger:
             event = AuditRead(query.at, query.caller, query.request_id, query.prefix, query.run)
             self._submit(event, 1, lambda _: done(page))
 
-        self._ask(query, 1, read)
+        self._submit_read(query, 1, read)
 
     def prune(self, before: int) -> None:
         """Delete older events in small steps between other work. ``before``: ms, not in the future."""
@@ -187,7 +187,7 @@ class Ledger:
         else:
             self._write.submit(work, rows, done)
 
-    def _ask(self, work: Any, rows: int, done: Callable[[Any], None]) -> None:
+    def _submit_read(self, work: Any, rows: int, done: Callable[[Any], None]) -> None:
         # Without a ready reader the callback would get None at once: keep the work out of the queue.
         if self._read is None or self._closed or not self._read.ready:
             done(None)

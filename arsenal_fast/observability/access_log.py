@@ -66,14 +66,14 @@ class AccessLog:
     def close(self) -> None:
         """Log how many lines were left out since the last summary."""
         if self._repeats is not None:
-            self._tell(self._repeats, float("inf"))
+            self._log_suppressed(self._repeats, float("inf"))
 
     def _admits(self, repeats: Repeats, message: str) -> bool:
         now = self._clock()
-        self._tell(repeats, now)
+        self._log_suppressed(repeats, now)
         return repeats.admit((ACCESS, logging.INFO, message), now)
 
-    def _tell(self, repeats: Repeats, now: float) -> None:
+    def _log_suppressed(self, repeats: Repeats, now: float) -> None:
         for (_, _, message), count in repeats.over(now):
             self._put(self._line(f"{count} more in {WINDOW:g} s left out: {message}", {}))
 

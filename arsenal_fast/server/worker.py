@@ -335,7 +335,7 @@ def _ledger_changed(services: Services, ledger: Ledger) -> None:
         log.info("the ledger is healthy")
         ledger.epochs(lambda epochs: services.identities.learn_epochs(epochs or {}))
     else:
-        log.warning("the ledger is %s: %s", ledger.status, ledger.fault or "no word from it yet")
+        log.warning("the ledger is %s: %s", ledger.status, ledger.fault or "no answer from it yet")
 
 
 def make_keys(config: Config) -> Keys:
@@ -454,7 +454,7 @@ def _certificate_expires(config: Config) -> float:
     try:
         return certificates.validity(config.tls_cert_file).not_after
     except (OSError, ValueError) as error:
-        log.warning("when the certificate ends is not known: %s", error)
+        log.warning("the expiry of the certificate is unknown: %s", error)
         return 0.0
 
 
