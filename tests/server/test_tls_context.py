@@ -6,7 +6,7 @@ import pytest
 
 from arsenal_fast.config.load import load
 from arsenal_fast.errors import ConfigurationError
-from arsenal_fast.server.worker import tls_context
+from arsenal_fast.server.tls_context import make_context
 from tests.support.certificates import Pair, good_pair
 
 PASSWORD = "correct horse"
@@ -14,7 +14,7 @@ PASSWORD = "correct horse"
 
 def refusal(pair: Pair, **more: str) -> str:
     with pytest.raises(ConfigurationError) as caught:
-        tls_context(load({**pair.variables, **more}))
+        make_context(load({**pair.variables, **more}))
     (sentence,) = caught.value.faults
     assert PASSWORD not in sentence
     return sentence
@@ -27,17 +27,17 @@ def password_file(directory: Path, text: str) -> dict[str, str]:
 
 
 def test_a_pair_without_a_password_is_used(tmp_path: Path) -> None:
-    assert tls_context(load(good_pair(tmp_path).variables)) is not None
+    assert make_context(load(good_pair(tmp_path).variables)) is not None
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
 def test_an_encrypted_key_is_opened_by_the_password_in_its_file(tmp_path: Path, end: str) -> None:
     pair = good_pair(tmp_path, password=PASSWORD)
-    assert tls_context(load({**pair.variables, **password_file(tmp_path, PASSWORD + end)})) is not None
+    assert make_context(load({**pair.variables, **password_file(tmp_path, PASSWORD + end)})) is not None
 
 
 def test_a_password_that_is_not_needed_is_not_read(tmp_path: Path) -> None:
-    assert tls_context(load({**good_pair(tmp_path).variables, **password_file(tmp_path, "any")})) is not None
+    assert make_context(load({**good_pair(tmp_path).variables, **password_file(tmp_path, "any")})) is not None
 
 
 def test_an_encrypted_key_without_a_password_is_refused_with_a_sentence(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_password_file_that_has_gone_is_refused_with_a_sentence(tmp_path: Path
     config = load({**good_pair(tmp_path, password=PASSWORD).variables, **password_file(tmp_path, PASSWORD)})
     (tmp_path / "password").unlink()
     with pytest.raises(ConfigurationError, match="No such file"):
-        tls_context(config)
+        make_context(config)
 
 
 def test_a_key_of_another_certificate_is_refused_with_a_sentence(tmp_path: Path) -> None:
