@@ -50,10 +50,6 @@ class SharedCounters:
         """Return the slot's last whole snapshot; empty before the first."""
         return self._read(self._base(slot), slot)
 
-    def read_all(self) -> list[bytes]:
-        """Return the snapshots of all slots, in order."""
-        return [self.read(slot) for slot in range(self.slots)]
-
     @contextmanager
     def alone(self) -> Iterator[bool]:
         """Try to lock the sum for writing; yields whether that succeeded."""

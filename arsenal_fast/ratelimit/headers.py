@@ -68,11 +68,6 @@ class LimitLines:
         return lines
 
 
-def limit_lines(quota: Quota, name: str, remaining: int, reset: int) -> bytes:
-    """Return the lines of one response, uncached."""
-    return LimitLines(quota, name).lines(remaining, reset)
-
-
 def retry_after_line(seconds: int) -> bytes:
     """Return Retry-After as delay-seconds (RFC 9110 section 10.2.3)."""
     return b"Retry-After: %d\r\n" % seconds

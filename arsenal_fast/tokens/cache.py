@@ -42,10 +42,5 @@ class VerifiedTokens:
             self._tokens.put(token, verified)
         return verified
 
-    def rotate(self, verifier: Verifier) -> None:
-        """Change the keys, and forget the tokens that the old ones verified."""
-        self._verifier = verifier
-        self._tokens.clear()
-
     def __len__(self) -> int:
         return len(self._tokens)

@@ -17,9 +17,10 @@ from arsenal_fast.api.routes import ROUTES
 from arsenal_fast.api.schemas import PARAMETERS, SCHEMAS, parts
 from arsenal_fast.identity import grammar, runs
 from arsenal_fast.identity.validity import MAX_TTL, parse_ttl, ttl_fault
-from arsenal_fast.ledger.backend import DisabledLedger, Ledger
+from arsenal_fast.ledger.backend import Ledger
 from arsenal_fast.ledger.model import AuditEvent, AuditPage, AuditQuery, Cursor, parse_cursor
 from arsenal_fast.tokens.claims import SCOPES
+from tests.support.ledgers import SwitchedLedger
 from tests.support.rig import Answer, Rig
 from tests.support.tokens import eddsa_keys
 
@@ -282,7 +283,7 @@ def test_what_may_be_revoked_is_what_the_grammar_reads(text: str) -> None:
 
 def test_every_word_of_a_services_state_is_documented() -> None:
     words = SCHEMAS["Health"]["properties"]["services"]["properties"]
-    ledgers = {Ledger("sqlite:///nowhere/a.db").status, DisabledLedger.status, "healthy", "degraded"}
+    ledgers = {Ledger("sqlite:///nowhere/a.db").status, "disabled", "healthy", "degraded"}
     assert {*words["database"]["enum"]} == ledgers
     assert {*words["redis"]["enum"]} == {Rig().service.backend.status, "healthy", "unavailable"}
     assert {*words["api"]["enum"]} == {"starting", "healthy", "draining"}
@@ -373,8 +374,8 @@ ANSWERS: list[tuple[str, str, object]] = [
 ]
 
 
-class OnePage(DisabledLedger):
-    """A stub of a ledger: it writes nothing, and always answers with the same page."""
+class OnePage(SwitchedLedger):
+    """A ledger in memory that always answers an audit with the same page."""
 
     def audit(self, query: AuditQuery, done: Callable[[AuditPage | None], None]) -> None:
         at = 1_763_805_600_000

@@ -14,7 +14,7 @@ from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger import backend
 from arsenal_fast.ledger import writer as threads
-from arsenal_fast.ledger.backend import DisabledLedger, Ledger
+from arsenal_fast.ledger.backend import Ledger
 from arsenal_fast.ledger.counters import Counters
 from arsenal_fast.ledger.errors import Busy, Unavailable, Unfit
 from arsenal_fast.ledger.group import GroupWriter
@@ -655,19 +655,3 @@ def test_an_idle_ledger_costs_no_cpu(sqlite_url: str) -> None:
 
 
 # Without a ledger
-
-
-def test_a_disabled_ledger_takes_every_life_as_it_is_and_knows_nothing() -> None:
-    async def main() -> None:
-        ledger = DisabledLedger()
-        await ledger.start()
-        assert (ledger.status, ledger.healthy, ledger.fault) == ("disabled", True, "")
-        assert await ask(ledger.record, [row(1)]) == [row(1).life]
-        assert await ask(ledger.revoke, revoked(1, T0)) == T0 + 1
-        assert await ask(ledger.find, [id_of(1)]) == [None]
-        assert await ask(ledger.epochs) == {}
-        assert await ask(ledger.audit, AuditQuery(T0, "me")) is None
-        ledger.prune(T0)
-        assert await ledger.close() == 0
-
-    run(main())
