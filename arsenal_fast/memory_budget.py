@@ -27,11 +27,14 @@ SUPERVISOR: Final = 24 * MIB
 SMALLEST: Final = 24 * MIB
 """A worker's least budget above the base: with less its tables hold next to nothing."""
 
-WITHOUT_LIMIT: Final = 205 * MIB
-"""Budget of a worker where no cgroup bounds the process: four fifths of the guide's container (256 MiB)."""
-
 OF_LIMIT: Final = 0.8
 """Of a cgroup's limit: the rest is for files in memory and the kernel's buffers of sockets, which count there too."""
+
+OF_MACHINE: Final = 0.25
+"""Of the machine's memory, where no cgroup bounds the process: others live there, too."""
+
+MOST_OF_MACHINE: Final = 2048 * MIB
+"""For a worker: then its caches hold 32,768 identities, request lines and validations, and 4,000 batches of ten."""
 
 RECORD: Final = 1_800
 RECORD_OCTET: Final = 11
@@ -106,10 +109,10 @@ class _Part:
 _GENERATIONS: Final = 2
 
 _PLAN: Final = {
-    "records": _Part(32, _GENERATIONS),
+    "records": _Part(29, _GENERATIONS),
     "lines": _Part(8, _GENERATIONS),
     "verdicts": _Part(5, _GENERATIONS),
-    "batches": _Part(5, _GENERATIONS),
+    "batches": _Part(8, _GENERATIONS),
     "clients": _Part(5, _GENERATIONS * CLIENT),
     "forwarded": _Part(6, _GENERATIONS * FORWARDED),
     "cells": _Part(6, CELL, 65_536),
@@ -172,9 +175,14 @@ def _of_worker(budget: int, workers: int) -> int:
     return (budget - (SUPERVISOR if workers > 1 else 0)) // workers - BASE - PARSING
 
 
-def automatic(limit: int | None, workers: int) -> int:
-    """Return the default budget. ``limit``: of the cgroup, None where there is none."""
-    return workers * WITHOUT_LIMIT if limit is None else int(limit * OF_LIMIT)
+def of_container(limit: int) -> int:
+    """The budget where none is set, within a cgroup's limit."""
+    return int(limit * OF_LIMIT)
+
+
+def of_machine(memory: int, workers: int) -> int:
+    """The budget where none is set and no cgroup has a limit; ``memory``: what the machine has."""
+    return min(int(memory * OF_MACHINE), workers * MOST_OF_MACHINE)
 
 
 def megabytes(size_bytes: int) -> str:
@@ -195,5 +203,5 @@ def weigh_reference(key: bytes | str, others: int) -> int:
     return REFERENCE + len(key) + others
 
 
-DEFAULT: Final = shares(WITHOUT_LIMIT)
-"""The default shares of one worker."""
+DEFAULT: Final = shares(of_container(256 * MIB))
+"""Of one worker in the guide's container."""

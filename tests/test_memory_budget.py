@@ -175,10 +175,14 @@ def test_a_budget_above_the_containers_limit_is_warned_of(monkeypatch: pytest.Mo
     assert config.max_connections == config.shares.connections == 700
 
 
-def test_without_a_limit_each_worker_has_the_guides_container(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("machine", "budget"), [(2048, 512), (24_576, 6_144), (1 << 20, 3 * 2048)])
+def test_without_a_limit_the_budget_is_of_the_machine(
+    monkeypatch: pytest.MonkeyPatch, machine: int, budget: int
+) -> None:
     monkeypatch.setattr(configuration, "memory_limit", lambda: None)
+    monkeypatch.setattr(configuration, "machine_memory", lambda: machine * MIB)
     config = load({"WORKERS": "3", "REDIS_URL": "redis://r", "JWT_SECRET": "s"})
-    assert config.memory_budget == 3 * 205 * MIB
+    assert config.memory_budget == budget * MIB
     assert config.warnings == ("JWT_SECRET would be refused in production: it is an example or has under 32 octets.",)
 
 
@@ -187,8 +191,9 @@ GUIDE: Final = 256 * MIB
 
 
 def test_the_guides_container_has_room_for_thousands() -> None:
-    share = shares(memory_budget.automatic(GUIDE, 1))
-    assert list(faults(memory_budget.automatic(GUIDE, 1), GUIDE, 1)) == []
+    budget = memory_budget.of_container(GUIDE)
+    share = shares(budget)
+    assert list(faults(budget, GUIDE, 1)) == []
     assert share.connections > 3_000
     assert 2 * share.records > 8_192 * memory_budget.weigh_record("player-00000007@sports.api.yourbook.com/v1:id", None)
 
@@ -197,7 +202,7 @@ def test_the_compose_file_leaves_the_budget_to_the_container() -> None:
     text = (Path(__file__).parent.parent / "docker-compose.yml").read_text(encoding="utf-8")
     service = text.partition("  identity-service:\n")[2].partition("\n  redis:\n")[0]
     limit = int(service.partition("memory: ")[2].partition("M")[0]) * MIB
-    assert list(faults(memory_budget.automatic(limit, 1), limit, 1)) == []
+    assert list(faults(memory_budget.of_container(limit), limit, 1)) == []
     assert "MEMORY_BUDGET" not in service
 
 

@@ -189,20 +189,20 @@ class Admission:
 
     def pass_unlimited(self, request: Admissible) -> None:
         """Let a request pass without limiter and store: no limit applies, and no revision is needed."""
+        self._started_s = self._monotonic()
         if request.client.expires <= self._now():
             request.identify_again()
             return
         self._refresh()
-        self._started_s = self._monotonic()
         request.admitted(b"")
         self._batch_ended(self._monotonic() - self._started_s)
 
     def batch_started_s(self) -> float:
-        """Monotonic: the start of the batch whose requests go on now."""
+        """Monotonic: the start of the batch whose requests go on now; of a request before that, when it came."""
         return self._started_s
 
     def _begin(self, batch: _Batch) -> None:
-        batch.started_s = self._monotonic()
+        self._started_s = batch.started_s = self._monotonic()
         self._call_soon(self._flush)
 
     def _flush(self) -> None:
@@ -321,7 +321,8 @@ class Admission:
         """Refuse a client that is known to be denied; False: it may try again."""
         if client.expires <= self._now():
             return False  # its token is refused when the batch is sent
-        left_s = client.denied_until - self._monotonic()
+        self._started_s = self._monotonic()
+        left_s = client.denied_until - self._started_s
         if left_s <= 0:
             client.denied_until = 0.0
             return False

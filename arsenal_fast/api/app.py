@@ -51,6 +51,11 @@ class App:
             return None
         return self._fast_path.recognizer(context, peer)
 
+    @property
+    def recognizes(self) -> bool:
+        """Whether there is a fast path."""
+        return self._fast_path is not None
+
     def begin(self, context: RequestContext) -> None:
         """Begin a request; its connection gets the response, now or later."""
         request = context.request

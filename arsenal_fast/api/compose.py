@@ -18,11 +18,11 @@ from arsenal_fast.api.fastpath.endpoints import Endpoint
 from arsenal_fast.api.fastpath.recognized import FastPathServices, LoggedRequest, RecognizedRequest
 from arsenal_fast.api.fastpath.recognizer import FastPath
 from arsenal_fast.api.fastpath.response_cache import ISSUE_PATH, ResponseCache
-from arsenal_fast.api.fastpath.write_batch import WriteBatch
 from arsenal_fast.api.gate import Gate, GateBounds
 from arsenal_fast.api.services import AccessLog, Services
 from arsenal_fast.api.settings import Settings
 from arsenal_fast.api.totals import SharedSum, Totals
+from arsenal_fast.api.write_batch import WriteBatch
 from arsenal_fast.http.limits import Limits
 from arsenal_fast.http.response import ResponseHeads
 from arsenal_fast.http.template import RequestTemplates

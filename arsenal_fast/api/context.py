@@ -12,11 +12,11 @@ from collections.abc import Callable
 from typing import Any, Final, ParamSpec, Protocol
 
 from arsenal_fast.api.clock import ResponseClock
-from arsenal_fast.api.fastpath.write_batch import Connection as Writer
-from arsenal_fast.api.fastpath.write_batch import WriteBatch, cut_off
 from arsenal_fast.api.gate import Gate, Place
 from arsenal_fast.api.problems import problem
 from arsenal_fast.api.router import Route
+from arsenal_fast.api.write_batch import Connection as Writer
+from arsenal_fast.api.write_batch import WriteBatch, cut_off
 from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.request import Request
 from arsenal_fast.http.response import PendingResponse, without_body

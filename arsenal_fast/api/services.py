@@ -11,11 +11,11 @@ from arsenal_fast.api.clock import ResponseClock
 from arsenal_fast.api.context import RequestContext
 from arsenal_fast.api.cors import Cors
 from arsenal_fast.api.fastpath.response_cache import ResponseCache
-from arsenal_fast.api.fastpath.write_batch import WriteBatch
 from arsenal_fast.api.gate import Gate
 from arsenal_fast.api.router import Router
 from arsenal_fast.api.settings import Settings
 from arsenal_fast.api.totals import Totals
+from arsenal_fast.api.write_batch import WriteBatch
 from arsenal_fast.http.grammar import METHODS
 from arsenal_fast.http.query import unescape
 from arsenal_fast.http.request import Request

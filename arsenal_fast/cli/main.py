@@ -116,7 +116,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(0))
     flags = {"HOST": arguments.host, "PORT": arguments.port, "WORKERS": arguments.workers}
     config = configuration.load(with_flags(os.environ, flags))
-    logs.setup(config)
+    logs.setup(logs.formatter(config.log_format, config.secrets()), config.log_level)
     if config.jwt_secret is None:
         # Before the forks, so that all workers sign and verify with the same one.
         from arsenal_fast.tokens.keys import draw_secret

@@ -1,5 +1,6 @@
-"""Reads the memory limit of this process: the least limit of its control groups."""
+"""Reads the memory limit of this process: the least limit of its control groups; and the memory of the machine."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,11 @@ def memory_limit(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int | None
     """Return the limit in octets, None without one; of cgroup versions 2 and 1, with the groups above."""
     limits = [limit for file in _files(root, membership) if (limit := _read(file)) is not None]
     return min(limits, default=None)
+
+
+def machine_memory() -> int:
+    """Octets that the machine has."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _files(root: Path, membership: Path) -> Iterator[Path]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from arsenal_fast import memory_budget
 from arsenal_fast.config import parsers
-from arsenal_fast.config.cgroup import memory_limit
+from arsenal_fast.config.cgroup import machine_memory, memory_limit
 from arsenal_fast.config.schema import MIN_SECRET, PRODUCTION, TABLE, Row, markdown_table
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.ledger.url import NONE as NO_LEDGER
@@ -173,13 +173,19 @@ def _quoted(environ: Mapping[str, str], texts: Mapping[str, str]) -> Iterator[st
 def _divide_memory(values: dict[str, Any], limit: int | None) -> tuple[str, ...]:
     """Fill in the values derived from the available memory; returns doubtful ones as sentences."""
     workers, tls = values["WORKERS"], bool(values["TLS_CERT_FILE"])
-    budget = values["MEMORY_BUDGET"] or memory_budget.automatic(limit, workers)
+    budget = values["MEMORY_BUDGET"] or _budget(limit, workers)
     values["MEMORY_BUDGET"] = budget
     connections = values["MAX_CONNECTIONS"] or None
     if connections is None:
         ledger = values["DATABASE_URL"].reveal() != NO_LEDGER
         values["MAX_CONNECTIONS"] = memory_budget.shares(budget, workers, tls=tls, ledger=ledger).connections
     return tuple(memory_budget.faults(budget, limit, workers, tls=tls, connections=connections))
+
+
+def _budget(limit: int | None, workers: int) -> int:
+    if limit is None:
+        return memory_budget.of_machine(machine_memory(), workers)
+    return memory_budget.of_container(limit)
 
 
 def memory_faults(config: Config) -> tuple[str, ...]:

@@ -190,7 +190,8 @@ TABLE: Final = (
         "MEMORY_BUDGET",
         parsers.octets(1 << 20, 1 << 44),
         "auto",
-        "What all workers may take together; `auto` is 80 % of the container's limit, or 205M a worker without one.",
+        "What all workers may take together; `auto` is 80 % of the container's limit, or without one a quarter of the "
+        "machine's memory, 2G a worker at most.",
         "1M to 16384G, auto",
     ),
     Row(

@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from arsenal_fast.identity.validity import LAST_GENERATED, Life, StoreRecord
-from arsenal_fast.ledger.model import EVERYTHING
 
-__all__ = ["EVERYTHING", "LOG_LENGTH", "UNKNOWN", "Changes", "Revoked", "first_revision", "raised", "revoke"]
+EVERYTHING: Final = ""
+"""The key of the epoch of everything among those of the prefixes: no prefix is empty."""
 
 LOG_LENGTH: Final = 1_000  # changes that a store lists; a worker further behind drops its whole cache
 

@@ -21,9 +21,6 @@ RevocationKind = Literal["revoked", "revoked_prefix", "revoked_all"]
 AUDIT_READ: Final = "audit_read"
 KINDS: Final = ("issued", "renewed", "revoked", "revoked_prefix", "revoked_all", AUDIT_READ)
 
-EVERYTHING: Final = ""
-"""The key of the epoch of everything among those of the prefixes: no prefix is empty."""
-
 MAX_PAGE: Final = 1_000  # events of one page of the audit
 
 # Neither number is longer than 63 bits; int() sees nothing but digits.

@@ -20,11 +20,12 @@ import psycopg
 from psycopg import errors
 
 from arsenal_fast.identity.grammar import split
+from arsenal_fast.identity.revocation import EVERYTHING
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger import migrations as schema
 from arsenal_fast.ledger import postgres_errors
 from arsenal_fast.ledger.errors import Busy, Refused, Unfit
-from arsenal_fast.ledger.model import EVERYTHING, AuditPage, AuditQuery, LedgerRecord, LedgerRow, RevocationRow, stands
+from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRecord, LedgerRow, RevocationRow, stands
 from arsenal_fast.ledger.store import (
     EVENT_COLUMNS,
     LIVES_RETENTION,

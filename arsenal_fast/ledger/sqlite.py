@@ -25,10 +25,11 @@ from typing import Final
 import orjson
 
 from arsenal_fast.identity.grammar import split
+from arsenal_fast.identity.revocation import EVERYTHING
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger import migrations as schema
 from arsenal_fast.ledger.errors import Busy, Refused, StoreError, Unavailable, Unfit
-from arsenal_fast.ledger.model import EVERYTHING, AuditPage, AuditQuery, LedgerRecord, LedgerRow, RevocationRow, settle
+from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRecord, LedgerRow, RevocationRow, settle
 from arsenal_fast.ledger.store import (
     EVENT_COLUMNS,
     LIVES_RETENTION,

@@ -25,14 +25,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 from arsenal_fast import __version__
 from arsenal_fast.observability import log_writer
 from arsenal_fast.secret import MASK, without_passwords
-
-if TYPE_CHECKING:
-    from arsenal_fast.config.load import Config
 
 SERVICE: Final = "arsenal-identity"
 ECS_VERSION: Final = "8.11.0"
@@ -211,22 +208,22 @@ def blotter(secrets: Sequence[str]) -> Callable[[str], str]:
     return lambda text: without_passwords(pattern.sub(MASK, text))
 
 
-def formatter(config: "Config") -> logging.Formatter:
-    """Return what makes a record a line, as LOG_FORMAT says."""
-    return (EcsFormatter if config.log_format == "ecs" else TextFormatter)(config.secrets())
+def formatter(log_format: str, secrets: Sequence[str]) -> logging.Formatter:
+    """Return the formatter of a value of LOG_FORMAT; it masks ``secrets``."""
+    return (EcsFormatter if log_format == "ecs" else TextFormatter)(secrets)
 
 
-def setup(config: "Config", writer: Writer | None = None) -> None:
+def setup(lines: logging.Formatter, level: str, writer: Writer | None = None) -> None:
     """Give the root logger our one handler, in place of all others. May be called again."""
     handler = LineHandler(writer or log_writer.STDERR)
-    handler.setFormatter(formatter(config))
+    handler.setFormatter(lines)
     root = logging.getLogger()
     for other in root.handlers[:]:
         root.removeHandler(other)
         if isinstance(other, LineHandler):
             other.close()
     root.addHandler(handler)
-    root.setLevel(config.log_level.upper())
+    root.setLevel(level.upper())
     _take_over()
 
 

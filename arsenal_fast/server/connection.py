@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, Protocol, cast
 
 from arsenal_fast.api.context import RequestContext
 from arsenal_fast.errors import MessageError
 from arsenal_fast.http.response import CONTINUE, PendingResponse
-from arsenal_fast.server.flow import Flow
+from arsenal_fast.server.flow import Flow, Shared
 from arsenal_fast.server.state import ACTIVE, State
-from arsenal_fast.server.turns import HEAVY, OCTETS, OF_CONNECTION
-
-if TYPE_CHECKING:
-    from arsenal_fast.server.listener import Listener
+from arsenal_fast.server.turns import HEAVY, OCTETS, OF_CONNECTION, Turns
 
 MAX_UNANSWERED: Final = 32
 """Requests of one connection that may wait for their response; then we stop reading (nginx and Envoy: 100)."""
@@ -30,18 +27,32 @@ TRIES: Final = 32
 """Requests in a row for which a template is looked for before this connection is believed to have none."""
 
 
+class Listener(Shared, Protocol):
+    """What has accepted a connection and keeps it until it is closed."""
+
+    turns: Turns
+
+    def opened(self, connection: Connection) -> None:
+        """Take a connection in, or shed it."""
+
+    def closed(self, connection: Connection) -> None:
+        """Forget a connection."""
+
+
 class Connection(Flow):
     """A client's connection to this worker."""
 
-    __slots__ = ("_in_turns", "_spent", "_tries_left")
+    __slots__ = ("_in_turns", "_left", "_tries_left")
+
+    _listener: Listener
 
     def __init__(self, listener: Listener) -> None:
         super().__init__(listener)
         self._tries_left = TRIES
         self._in_turns = False
         """Requests wait in the parser for a turn of the loop."""
-        self._spent = 0
-        """Units that the requests of this turn have cost."""
+        self._left = 0
+        """Units that the requests of this turn may still cost."""
 
     # What the loop calls.
 
@@ -110,7 +121,7 @@ class Connection(Flow):
             return
         while True:
             del outbox[0]
-            self._spent += (len(response) + len(rest)) >> OCTETS
+            self._left -= (len(response) + len(rest)) >> OCTETS
             try:
                 self._transport.write(response)
                 if rest:
@@ -162,6 +173,7 @@ class Connection(Flow):
             self._begin(context)
             if self._held:
                 self._account()
+        self._listener.turns.spend(HEAVY if context.heavy else 1)
 
     def leave_fast_path(self) -> None:
         """Parse the next request, and take the one that waits through its handler: it may have to close."""
@@ -185,15 +197,15 @@ class Connection(Flow):
         """From now on each response closes."""
         self.leave_fast_path()
 
-    def take_turn(self) -> int:
+    def take_turn(self, units: int) -> int:
         """Go on with the requests that wait; return the units that they cost."""
         self._in_turns = self._stalled = False
-        self._spent = 0
+        self._left = units
         if not self._closing:
             self._advance()
         if not self._stalled and self.entered not in (State.LINGERING, State.CLOSED):
             self._resume()
-        return max(self._spent, 1)
+        return max(units - self._left, 1)
 
     # Requests.
 
@@ -203,10 +215,26 @@ class Connection(Flow):
             return
         if self._interim is not None:
             self._withdraw_continue()
-        self._spent = 0
         self._was_starved = False
         self._parser.feed(data)
-        self._advance()
+        turns = self._listener.turns
+        if turns.left > 0 and not self._in_turns:
+            self._left = OF_CONNECTION
+            self._advance()
+            turns.spend(OF_CONNECTION - self._left)
+        else:
+            self._wait_to_begin()
+
+    def _wait_to_begin(self) -> None:
+        """Begin what has come in the next turn: others have used up this one."""
+        self.deadline_s = ACTIVE
+        self._stall()
+        if not self._in_turns:
+            self._in_turns = True
+            self._listener.turns.arrive(self, self._peer)
+        if self._parser.held > SMALL:
+            self._kept = True
+            self._account()
 
     def _resume(self) -> None:
         """Go on after a response or a stall: requests that wait in the parser in their turn, then the socket."""
@@ -216,7 +244,7 @@ class Connection(Flow):
             self._transport.resume_reading()
         elif self._stalled:
             self._in_turns = True
-            self._listener.turns.join(self)
+            self._listener.turns.join(self, self._peer)
         else:
             self._read_on()
             if self._eof and not self._outbox:
@@ -234,10 +262,10 @@ class Connection(Flow):
                 if len(outbox) >= MAX_UNANSWERED or self.entered is State.BACK_PRESSURED or self._ready > unsent_bound:
                     self._stall()
                     break
-                if self._spent >= OF_CONNECTION and not parser.idle:
+                if self._left <= 0 and not parser.idle:
                     self._stall()
                     self._in_turns = True
-                    self._listener.turns.join(self)
+                    self._listener.turns.join(self, self._peer)
                     break
                 request = parser.next_request()
                 if request is None:
@@ -248,7 +276,7 @@ class Connection(Flow):
                 client = self.address_client(request.fields.forwarded_for)
                 context = RequestContext(self._app, self, request, client, self._monotonic())
                 self._begin(context)
-                self._spent += HEAVY if context.heavy else 1
+                self._left -= HEAVY if context.heavy else 1
         except MessageError as error:
             self._refuse(error.status, error.detail, error.origin)
         finally:

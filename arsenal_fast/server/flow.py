@@ -11,20 +11,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from arsenal_fast.http.parser import RequestParser
 from arsenal_fast.http.response import PendingResponse
 from arsenal_fast.server.kernel import unacknowledged
-from arsenal_fast.server.room import Verdict
+from arsenal_fast.server.room import Room, Verdict
 from arsenal_fast.server.state import ACTIVE, IDLE_GRACE_S, State, StateMachine
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from arsenal_fast.api.app import App
     from arsenal_fast.api.context import RequestContext
     from arsenal_fast.api.fastpath.recognizer import Recognizer
+    from arsenal_fast.http.limits import Limits
     from arsenal_fast.http.request import Request
     from arsenal_fast.ratelimit.client import Client
-    from arsenal_fast.server.listener import Listener
+    from arsenal_fast.server.backlog import Backlog
+    from arsenal_fast.server.bounds import Bounds
 
 MAX_DROPPED: Final = 4 * 1024 * 1024
 """Octets dropped after our last answer: four bodies of the largest size."""
@@ -33,6 +38,22 @@ NO_ROOM: Final = "The service has no room for the request now; try again in a se
 
 _LOOKED_AT: Final = (State.RESPONDING, State.STALLED)
 """States that last as long as the service takes."""
+
+
+class Shared(Protocol):
+    """What the connections of a worker share: the application, the limits, the sums of octets."""
+
+    app: App
+    limits: Limits
+    time_limits: Mapping[State, float]
+    bounds: Bounds
+    room: Room
+    backlog: Backlog
+    stopped: bool
+    """Nothing new is accepted."""
+
+    def count_time_out(self) -> None:
+        """Count a connection that took too long."""
 
 
 class Flow(asyncio.Protocol, StateMachine):
@@ -65,7 +86,7 @@ class Flow(asyncio.Protocol, StateMachine):
         "_was_starved",
     )
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Shared) -> None:
         super().__init__(listener.time_limits)
         self._listener = listener
         self._app = listener.app
@@ -122,7 +143,7 @@ class Flow(asyncio.Protocol, StateMachine):
             return State.RESPONDING
         if not self._parser.idle:
             return State.READING_BODY if self._parser.in_body else State.READING_HEAD
-        return State.IDLE if self._served else State.NEW
+        return State.IDLE if self._served or self.entered is not State.NEW else State.NEW
 
     @property
     def is_lost(self) -> bool:
@@ -177,14 +198,16 @@ class Flow(asyncio.Protocol, StateMachine):
         return None
 
     def _time_out(self, state: State) -> None:
-        if state in (State.NEW, State.IDLE):
-            self._linger()
-        else:
+        if self._idle_limit() is None:
             self._listener.count_time_out()
-            if self._was_starved:
-                self._refuse_for_room()
-            else:
-                self._refuse(408, "The request did not come in time.")
+        if state is State.NEW:
+            self._end_unused()
+        elif state is State.IDLE:
+            self._linger()
+        elif self._was_starved:
+            self._refuse_for_room()
+        else:
+            self._refuse(408, "The request did not come in time.")
 
     # What is held.
 
@@ -337,11 +360,7 @@ class Flow(asyncio.Protocol, StateMachine):
     def _linger(self) -> None:
         if self.entered is State.LINGERING:
             return
-        self._closing = True
-        self._recognizer = None
-        self._forget()
-        self.enter(State.LINGERING, self._monotonic())
-        self.since_s = self.deadline_s  # from then on what is not read counts
+        self._enter_end()
         transport = self._transport
         if self._eof or not transport.can_write_eof():
             transport.close()
@@ -349,6 +368,18 @@ class Flow(asyncio.Protocol, StateMachine):
         with contextlib.suppress(RuntimeError):  # as in _write
             transport.write_eof()
         transport.resume_reading()
+
+    def _end_unused(self) -> None:
+        """Close at once: nothing was answered that a reset could destroy."""
+        self._enter_end()
+        self._transport.close()
+
+    def _enter_end(self) -> None:
+        self._closing = True
+        self._recognizer = None
+        self._forget()
+        self.enter(State.LINGERING, self._monotonic())
+        self.since_s = self.deadline_s  # from then on what is not read counts
 
     def _drop(self, data: bytes) -> None:
         self._dropped += len(data)

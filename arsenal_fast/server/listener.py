@@ -27,7 +27,7 @@ from arsenal_fast.server.connection import Connection
 from arsenal_fast.server.kernel import has_descriptors
 from arsenal_fast.server.room import Room
 from arsenal_fast.server.state import Timeouts, time_limits
-from arsenal_fast.server.tls import TlsTransport
+from arsenal_fast.server.tls import Handshakes, TlsTransport
 from arsenal_fast.server.turns import Turns
 
 if TYPE_CHECKING:
@@ -40,8 +40,17 @@ log = logging.getLogger(__name__)
 BACKLOG: Final = 4096
 """Connections the kernel may hold for us; it caps this at net.core.somaxconn (4096 since Linux 5.4)."""
 
+ACCEPTED: Final = 8
+"""Connections accepted in a turn of the loop at most: libuv (since 1.45) takes one for each handle, so the socket has
+this many. With one, a burst of connections waits in the kernel for as many turns. Each handle more adds 3 us of CPU to
+an idle worker's accept."""
+
 SWEEP: Final = 0.5
 """Seconds between sweeps: how late a time-out may come."""
+
+UNFINISHED: Final = 4
+"""Of the connections that there may be, the part that may be within a TLS handshake: so the memory that the budget
+has for connections is enough."""
 
 SPARE_DESCRIPTORS: Final = 64
 """Descriptors kept free for Redis, logs, the ledger, TLS files and connections that are being shed."""
@@ -67,11 +76,12 @@ class Listener:
         self.room = Room(bounds.received, bounds.received_of_client)
         self.backlog = Backlog(bounds.unsent)
         self.turns = Turns(app.services.call_soon)
+        self.handshakes = Handshakes(max(max_connections // UNFINISHED, 1), self._count_shed)
         self.stopped = False
         """Set once nothing new is accepted."""
         self._max_connections = max_connections
         self._connections: set[Connection] = set()
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._socket: socket.socket | None = None
         self._tls: ssl.SSLContext | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -82,7 +92,8 @@ class Listener:
         """Accept connections of a bound socket."""
         loop = asyncio.get_running_loop()
         self._socket, self._tls = listening, tls
-        self._server = await loop.create_server(self._protocol, sock=listening, backlog=BACKLOG)
+        sockets = [listening, *(listening.dup() for _ in range(ACCEPTED - 1))]
+        self._servers = [await loop.create_server(self._protocol, sock=each, backlog=BACKLOG) for each in sockets]
         self._sweeper = loop.call_later(SWEEP, self._sweep, loop)
 
     async def stop(self, deadline: float) -> bool:
@@ -125,7 +136,7 @@ class Listener:
         metrics.connections_open = len(connections)
         excess = len(connections) - self._max_connections
         if excess > 0:
-            metrics.connections_shed += 1
+            self._count_shed()
             if excess > SPARE_DESCRIPTORS // 2:
                 connection.abort()
             else:
@@ -141,6 +152,9 @@ class Listener:
         self.app.services.metrics.connections_timed_out += 1
 
     # Inside.
+
+    def _count_shed(self) -> None:
+        self.app.services.metrics.connections_shed += 1
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         self._sweeper = loop.call_later(SWEEP, self._sweep, loop)
@@ -164,17 +178,18 @@ class Listener:
 
     def _protocol(self) -> asyncio.Protocol:
         connection = Connection(self)
-        return connection if self._tls is None else TlsTransport(self._tls, connection)
+        return connection if self._tls is None else TlsTransport(self._tls, connection, self.turns, self.handshakes)
 
     async def _stop_listening(self) -> None:
         """Close the socket, but first serve what clients believe to be connected already."""
-        server, listening = self._server, self._socket
-        self._server = self._socket = None
+        servers, self._servers = self._servers, []
+        listening, self._socket = self._socket, None
         self.stopped = True
-        if server is None or listening is None:
+        if listening is None:
             return
         waiting = listening.dup()
-        server.close()
+        for server in servers:
+            server.close()
         listening.close()
         with waiting:
             last = _accept_all(waiting)

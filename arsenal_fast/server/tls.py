@@ -16,39 +16,99 @@ import asyncio
 import contextlib
 import ssl
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final, cast
+
+from arsenal_fast.server.turns import DECRYPTED, HANDSHAKE, Turns
 
 READ: Final = 65_536
 """Octets asked of OpenSSL at a time; it gives one record (16 KiB) at most."""
 
-SLICE: Final = 65_536
-"""Octets encrypted at a time. What waits for a client that does not read waits unencrypted, so that an answer that many
-clients share is not copied for each."""
+SLICE: Final = 16_384
+"""Octets encrypted or decrypted at a time: one record. OpenSSL's buffers in memory never shrink, so what passes through
+them at a time is what each connection holds of them for its life. What waits for a client that does not read waits
+unencrypted, so that an answer that many clients share is not copied for each."""
+
+_RECORD_HEAD: Final = 5
+_MESSAGE_HEAD: Final = 4
+_HANDSHAKE: Final = 22  # ContentType
+_CLIENT_HELLO: Final = 1  # HandshakeType
+
+
+class Handshakes:
+    """The handshakes of one worker that were answered and are not complete; the oldest are cut off beyond a bound.
+
+    Each holds 48 kB, and 20 once it is complete. A client that means it takes one round trip.
+    """
+
+    __slots__ = ("_bound", "_cut_off", "_open")
+
+    def __init__(self, bound: int, cut_off: Callable[[], object]) -> None:
+        """``cut_off`` is called for each that is."""
+        self._bound = bound
+        self._cut_off = cut_off
+        self._open: dict[TlsTransport, None] = {}
+
+    def begin(self, transport: TlsTransport) -> None:
+        self._open[transport] = None
+        if len(self._open) > self._bound:
+            oldest = next(iter(self._open))
+            self.end(oldest)
+            self._cut_off()
+            oldest.abort()
+
+    def end(self, transport: TlsTransport) -> None:
+        """It is complete, or has failed."""
+        self._open.pop(transport, None)
 
 
 class TlsTransport(asyncio.Transport, asyncio.Protocol):
     """One client's TLS session."""
 
     __slots__ = (
+        "_begun",
         "_closing",
         "_connection",
+        "_context",
+        "_early",
+        "_eof",
         "_failed",
+        "_handshakes",
+        "_held",
+        "_in_turns",
         "_incoming",
         "_outgoing",
         "_paused",
         "_plain",
         "_queue",
         "_queued",
+        "_reads",
         "_ready",
         "_shut",
         "_tls",
+        "_turns",
     )
 
-    def __init__(self, context: ssl.SSLContext, connection: asyncio.Protocol) -> None:
+    def __init__(
+        self, context: ssl.SSLContext, connection: asyncio.Protocol, turns: Turns, handshakes: Handshakes
+    ) -> None:
         super().__init__()
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._context = context
+        self._incoming = self._outgoing = cast(ssl.MemoryBIO, None)
+        self._tls = cast(ssl.SSLObject, None)
+        self._begun = False
+        """There is a session: from the client's first message on. Until then it costs what a plain connection does."""
+        self._early = b""
+        """What waits for the rest of the first message, or for a turn."""
+        self._turns = turns
+        self._handshakes = handshakes
+        self._in_turns = False
+        self._held = 0
+        """Octets that wait for a turn."""
+        self._eof = False
+        """So does the end of the stream."""
+        self._reads = True
+        """The connection wants to read."""
         self._connection = connection
         self._plain = cast(asyncio.Transport, None)
         self._ready = False
@@ -71,9 +131,11 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._connection.connection_made(self)
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._handshakes.end(self)
         self._ready, self._failed = False, True
         self._queue.clear()
         self._queued = 0
+        self._early = b""
         connection, self._connection = self._connection, asyncio.Protocol()  # no cycle is left behind
         connection.connection_lost(error)
 
@@ -83,14 +145,38 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         if self._shut and self._ready:
             self._connection.data_received(data)  # it drops and counts what comes
             return
-        self._incoming.write(data)
-        try:
-            if self._ready or self._shake_hands():
-                self._deliver()
-        except ssl.SSLError:
-            self._fail()
+        if self._ready and len(data) <= SLICE and not self._in_turns:
+            self._decrypt(data)
+            return
+        self._early += data
+        if self._in_turns or not (self._begun or self._begin()):
+            return
+        if self._turns.hold(len(self._early)):
+            self._in_turns = True
+            self._held = len(self._early)
+            self._plain.pause_reading()
+            peer = self._plain.get_extra_info("peername")
+            self._turns.arrive(self, peer[0] if isinstance(peer, tuple) else "")
+        else:
+            self._turns.spend(self._go_on())
+
+    def take_turn(self, units: int) -> int:
+        """Go on with what was held; return what it cost, for a step of a handshake is one whatever it costs."""
+        self._in_turns = False
+        self._turns.release(self._held)
+        if self._failed:
+            return 1
+        if self._reads:
+            self._plain.resume_reading()
+        cost = self._go_on()
+        if self._eof and not self._failed and not self.eof_received():
+            self._plain.close()
+        return cost
 
     def eof_received(self) -> bool:
+        if self._in_turns:
+            self._eof = True
+            return True
         if not self._ready:
             return False
         if self._connection.eof_received():
@@ -139,7 +225,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     def close(self) -> None:
         self._closing = True
         if not self._ready:
-            self._plain.close()
+            self._plain.abort()  # nobody waits for what was written of a handshake
         elif not self._queue:
             self._end()
 
@@ -150,12 +236,34 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         return self._closing or self._plain.is_closing()
 
     def pause_reading(self) -> None:
+        self._reads = False
         self._plain.pause_reading()
 
     def resume_reading(self) -> None:
-        self._plain.resume_reading()
+        self._reads = True
+        if not self._in_turns:
+            self._plain.resume_reading()
 
     # Inside.
+
+    def _begin(self) -> bool:
+        """Begin the session if the first message is here, and end the connection if it is none."""
+        whole = _is_hello(self._early)
+        if whole is None:
+            self._fail()
+        elif whole:
+            self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            self._tls = self._context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+            self._begun = True
+            self._handshakes.begin(self)
+        return self._begun
+
+    def _go_on(self) -> int:
+        """Take what is here; return the units that it cost."""
+        data, self._early = self._early, b""
+        cost = (0 if self._ready else HANDSHAKE) + (len(data) >> DECRYPTED)
+        self._decrypt(data)
+        return max(cost, 1)
 
     def _shake_hands(self) -> bool:
         try:
@@ -163,30 +271,43 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         except ssl.SSLWantReadError:
             self._flush()
             return False
+        self._handshakes.end(self)
         self._ready = True
         self._flush()
         self._send_queue()
         return not self._shut
 
-    def _deliver(self) -> None:
+    def _decrypt(self, data: bytes) -> None:
         """Hand on what the records that have come hold, as one read."""
         incoming, read = self._incoming, self._tls.read
         parts: list[bytes] = []
-        ended = False
-        while incoming.pending:  # without another record there is no need to hear so from OpenSSL
-            try:
-                part = read(READ)
-            except ssl.SSLWantReadError:
-                break
-            if not part:
-                ended = True
-                break
-            parts.append(part)
-        self._flush()
+        start, ended = SLICE, False
+        incoming.write(data[:SLICE])
+        try:
+            while True:
+                # Without another record there is no need to hear so from OpenSSL.
+                while (self._ready or self._shake_hands()) and incoming.pending:
+                    try:
+                        part = read(READ)
+                    except ssl.SSLWantReadError:
+                        break
+                    if not part:
+                        ended = True
+                        break
+                    parts.append(part)
+                if ended or start >= len(data):
+                    break
+                incoming.write(data[start : start + SLICE])
+                start += SLICE
+        except ssl.SSLError:
+            self._fail()
+            return
+        if self._outgoing.pending:
+            self._flush()
         if parts:
             self._connection.data_received(parts[0] if len(parts) == 1 else b"".join(parts))
         if ended and not self._shut:
-            self._incoming.read()
+            incoming.read()
             if not self._connection.eof_received():
                 self.close()
 
@@ -225,5 +346,20 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._plain.close()
 
     def _flush(self) -> None:
-        if self._outgoing.pending:
+        if self._begun and self._outgoing.pending:
             self._plain.write(self._outgoing.read())
+
+
+def _is_hello(data: bytes) -> bool | None:
+    """Whether the first message is here: whole and in one record, as all clients send it; None: what is here is none.
+
+    OpenSSL makes room for the length that a message claims to have: 175 kB for nine octets (RFC 8446 4 and 5.1).
+    """
+    if data[0] != _HANDSHAKE:
+        return None
+    if len(data) < _RECORD_HEAD + _MESSAGE_HEAD:
+        return False
+    record, message = int.from_bytes(data[3:5]), int.from_bytes(data[6:9])
+    if data[5] != _CLIENT_HELLO or message + _MESSAGE_HEAD > record or record > SLICE:
+        return None
+    return len(data) >= _RECORD_HEAD + record

@@ -376,7 +376,8 @@ def _memory(shares: Shares) -> MemoryBackend:
 def _access_log(config: Config) -> AccessLog | None:
     if config.access_log == "off":
         return None
-    return AccessLog(config.access_log, logs.formatter(config), log_writer.STDERR.put)
+    lines = logs.formatter(config.log_format, config.secrets())
+    return AccessLog(config.access_log, lines, log_writer.STDERR.put)
 
 
 def _max_connections(config: Config) -> int:

@@ -107,6 +107,7 @@ def many(rig: Rig, count: int) -> list[Client]:
 def test_a_batch_that_is_full_leaves_before_the_tick_is_over() -> None:
     rig = Rig(settings={"quota": Quota(10_000, 60)}, switched=True)
     clients = many(rig, MAX_BATCH + 5)
+    rig.listener.turns.left = 2 * MAX_BATCH  # recognised requests have no bound in a turn
     for client in clients:
         client.deliver(ONE)
     assert [len(rows) for rows in rig.shared.admissions] == [MAX_BATCH]
@@ -119,6 +120,7 @@ def test_a_batch_that_is_full_leaves_before_the_tick_is_over() -> None:
 def test_a_tick_that_ends_with_a_full_batch_asks_for_nothing_more() -> None:
     rig = Rig(settings={"quota": Quota(10_000, 60)}, switched=True)
     clients = many(rig, MAX_BATCH)
+    rig.listener.turns.left = 2 * MAX_BATCH  # recognised requests have no bound in a turn
     for client in clients:
         client.deliver(ONE)
     rig.tick()
@@ -215,6 +217,16 @@ def test_a_refusal_from_memory_tells_the_same_as_the_one_of_the_store_at_that_mo
     assert by_store == (429, 0, 1, 1)
     assert by_memory == [by_store] * 2
     assert rig.service.metrics.limiter_denied_locally == 2
+
+
+def test_a_refusal_from_memory_is_timed_from_its_own_request_on() -> None:
+    rig = Rig(settings={"quota": Quota(2, 3600)})
+    client = rig.connect()
+    for _ in range(5):  # the last ones are recognised by their octets, and denied before any batch begins
+        client.get(TARGET)
+        rig.advance(60)
+    assert rig.service.metrics.limiter_denied_locally == 2
+    assert rig.service.metrics.series["/api/v1/id", "GET", 429].nanoseconds == 0
 
 
 def test_being_refused_does_not_prolong_the_wait() -> None:

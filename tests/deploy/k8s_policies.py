@@ -164,7 +164,7 @@ def resources(manifests: Manifests) -> Iterator[str]:
         yield "WORKERS=auto is a process for each CPU of the node, in the memory of one"
         return
     limit = int(quantity(manifests.service["resources"]["limits"]["memory"]))
-    budget = {"MEMORY_BUDGET": str(memory_budget.automatic(limit, int(environ.get("WORKERS", "1"))))}
+    budget = {"MEMORY_BUDGET": str(memory_budget.of_container(limit))}
     config = load({**budget, **environ})  # as a pod with this limit has it
     connections = config.max_connections if "MAX_CONNECTIONS" in config.given else None
     yield from memory_budget.faults(config.memory_budget, limit, config.workers, connections=connections)

@@ -1,5 +1,8 @@
 """What 50 hostile addresses can do to a worker and to its other clients: memory, pauses, and who still gets answers.
 
+A pause is asserted as the loop's own work in one turn, by the processor time of its thread: how long the machine lets a
+ready process wait is printed beside it, and says nothing of the service.
+
 ATTACK_SECONDS says for how long (make attack: a minute); by default it is a look of a few seconds.
 """
 
@@ -18,11 +21,13 @@ from typing import Final
 
 import pytest
 
+from arsenal_fast.memory_budget import of_container
 from tests.support.certificates import good_pair
 from tests.support.http_client import Client
 from tests.support.loops import run
 from tests.support.redis_server import RedisServer
 from tests.support.service import REPLICA, ServiceProcess, command
+from tests.support.watched_service import LONG_S, Watched, read
 
 pytestmark = pytest.mark.integration
 
@@ -31,8 +36,10 @@ VECTORS: Final = tuple(os.environ.get("ATTACK_VECTORS", "").split())
 CALLERS: Final = 20
 GRACE_S: Final = 5.0  # after the attack, for calls that were due within it
 CALLS_PER_SECOND: Final = 200.0  # of all callers together
+SAMPLING_S: Final = 0.05
 MEBIBYTE: Final = 1 << 20
 MAX_RESIDENT: Final = 200 * MEBIBYTE  # the container's limit is 256 MB
+WATCHED: Final = (sys.executable, "-m", "tests.support.watched_service")
 FAILED_SHARE: Final = 0.01  # of the calls of honest callers, which may be shed for a moment
 
 
@@ -44,6 +51,8 @@ class Seen:
     statuses: dict[int, int] = field(default_factory=dict)
     failures: int = 0
     resident: int = 0
+    waits_s: list[float] = field(default_factory=list)
+    """How late the callers' own process was: what it adds to the latencies."""
 
     @property
     def calls(self) -> int:
@@ -110,23 +119,26 @@ class Caller:
 async def watch(pid: int, seen: Seen, ends_s: float) -> None:
     while time.monotonic() < ends_s:
         seen.resident = max(seen.resident, resident(pid))
-        await asyncio.sleep(0.05)  # the sampling of another process
+        due_s = time.monotonic() + SAMPLING_S
+        await asyncio.sleep(SAMPLING_S)  # of another process
+        seen.waits_s.append(time.monotonic() - due_s)
 
 
 @pytest.mark.parametrize("transport", ["plain", "tls"])
 def test_hostile_callers_take_neither_memory_nor_time(transport: str, own_redis: RedisServer, tmp_path: Path) -> None:
-    """A worker in the default configuration, Redis and ledger on; honest callers have a service token."""
+    """A worker in the guide's container, Redis and ledger on; honest callers have a service token."""
     pair = good_pair(tmp_path / "tls") if transport == "tls" else None
     minted = command("token", "--subject", "book", "--scope", "issue", "--rate-limit", "1000000", env=REPLICA)
     token = minted.stdout.strip()
     env = {
         **REPLICA,
         **(pair.variables if pair else {}),
+        "MEMORY_BUDGET": str(of_container(256 * MEBIBYTE)),
         "REDIS_URL": own_redis.url,
         "DATABASE_URL": f"sqlite:///{tmp_path}/identity.db",
     }
     seen = Seen()
-    with ServiceProcess(**env) as service:
+    with ServiceProcess(program=WATCHED, **env) as service:
         arguments = [str(service.port), str(SECONDS), transport, *VECTORS]
         with subprocess.Popen(
             [sys.executable, "-m", "tests.support.attack", *arguments], stdout=subprocess.PIPE, text=True
@@ -147,7 +159,10 @@ def test_hostile_callers_take_neither_memory_nor_time(transport: str, own_redis:
             run(scenario(), deadline=SECONDS + 60)
             made, _ = attackers.communicate(timeout=60)
         report(transport, json.loads(made), seen, resident(service.pid))
-        print_pauses(run(scrape(service.port, pair.trusting if pair else None), deadline=60))
+        metrics = run(scrape(service.port, pair.trusting if pair else None), deadline=60)
+    watched = read(service.stderr)
+    print_pauses(watched, metrics)
+    assert watched.busy == 0, f"the loop worked for {watched.busiest_ms} ms in one turn"
     assert seen.resident <= MAX_RESIDENT, f"{seen.resident / MEBIBYTE:.0f} MiB"
     assert seen.statuses.get(200, 0) >= seen.calls * (1 - FAILED_SHARE), seen.statuses
 
@@ -162,11 +177,19 @@ def report(transport: str, made: dict[str, int], seen: Seen, left: int) -> None:
     print(f"\n{transport}: the attackers made {made}")
     print(f"honest calls: {seen.calls}, {seen.statuses}, failures {seen.failures}")
     print(f"p50 {cuts[499] * 1e3:.1f} ms, p99 {cuts[989] * 1e3:.1f} ms, worst {max(seen.latencies_s) * 1e3:.1f} ms")
+    waits = statistics.quantiles(seen.waits_s, n=100)
+    print(f"of that the callers' own process: p99 {waits[98] * 1e3:.1f} ms, worst {max(seen.waits_s) * 1e3:.1f} ms")
     print(f"resident at most {seen.resident / MEBIBYTE:.0f} MiB, afterwards {left / MEBIBYTE:.0f} MiB")
 
 
-def print_pauses(metrics: str) -> None:
-    """How many pauses were within each bound, by the service's own count."""
+def print_pauses(watched: Watched, metrics: str) -> None:
+    """The pauses of the loop, and how many were within each bound by the service's own count."""
+    print(
+        f"pauses over {LONG_S * 1e3:.0f} ms in {watched.calls} looks: {watched.busy} busy (at most "
+        f"{watched.busiest_ms:.1f} ms), {watched.late} in all (at most {watched.latest_ms:.1f} ms, waiting for a CPU)"
+    )
     for line in metrics.splitlines():
-        if line.startswith(("identity_gc_pause_seconds", "identity_event_loop_lag_seconds")):
+        if line.startswith(
+            ("identity_gc_pause_seconds", "identity_event_loop_lag_seconds", "identity_redis_round_trip")
+        ):
             print("  ", line)

@@ -10,7 +10,7 @@ import pytest
 
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger.prune import verify
-from tests.ledger.test_stores import opened
+from tests.support.ledger import opened
 
 ROUNDS = 5
 PROCESSES = 2

@@ -16,8 +16,7 @@ from arsenal_fast.ledger.backend import Ledger
 from arsenal_fast.ledger.errors import Busy, Unfit
 from arsenal_fast.ledger.model import AuditQuery, LedgerRecord
 from arsenal_fast.ledger.prune import backup, verify
-from tests.ledger.test_stores import opened, put
-from tests.support.ledger import HOUR, T0, id_of, row
+from tests.support.ledger import HOUR, T0, id_of, opened, put, row
 from tests.support.loops import run
 from tests.support.postgres_server import PostgresServer
 

@@ -15,7 +15,7 @@ from arsenal_fast.ledger.bridge import forget
 from arsenal_fast.ledger.errors import Unavailable
 from arsenal_fast.ledger.model import LedgerRow
 from arsenal_fast.ledger.packed_rows import pack, unpack
-from arsenal_fast.memory_budget import LEDGER_ENTRY, LEDGER_ROW, MIB, automatic, shares
+from arsenal_fast.memory_budget import LEDGER_ENTRY, LEDGER_ROW, MIB, of_container, shares
 from tests.support import hostile_keys
 from tests.support.ledger import T0, row, running
 from tests.support.loops import run
@@ -107,4 +107,4 @@ def test_rows_whose_callers_wait_take_no_more_than_they_are_weighed(make: Rows) 
 
 
 def test_the_guides_container_keeps_50_000_rows_waiting() -> None:
-    assert shares(automatic(256 * MIB, 1)).ledger_rows > 50_000 * (LEDGER_ENTRY + len(pack(usual(50_000))))
+    assert shares(of_container(256 * MIB)).ledger_rows > 50_000 * (LEDGER_ENTRY + len(pack(usual(50_000))))

@@ -14,8 +14,7 @@ from arsenal_fast.ledger.errors import Refused
 from arsenal_fast.ledger.model import AuditQuery, Cursor
 from arsenal_fast.ledger.sqlite import SqliteStore
 from arsenal_fast.ledger.store import audit_query
-from tests.ledger.test_stores import put
-from tests.support.ledger import T0, row
+from tests.support.ledger import T0, put, row
 
 
 @pytest.fixture

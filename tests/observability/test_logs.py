@@ -47,7 +47,8 @@ class Lines:
 
 def setup(**environ: str) -> Lines:
     lines = Lines()
-    logs.setup(load(environ), lines)
+    config = load(environ)
+    logs.setup(logs.formatter(config.log_format, config.secrets()), config.log_level, lines)
     return lines
 
 

@@ -8,33 +8,13 @@ from arsenal_fast.api.fastpath.recognized import RecognizedRequest
 from arsenal_fast.http.response import CONTINUE
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.server.connection import MAX_UNANSWERED, Connection
-from arsenal_fast.server.flow import MAX_DROPPED
-from arsenal_fast.server.state import IDLE_GRACE_S, LINGER_S
-from tests.support.rig import Answer, Client, Rig, request
-
-LIVE = request("GET", "/api/health/live")
-BODY = b'{"environments":[{"name":"a","prefix":"p","run":"1"}]}'
-POST = request("POST", "/api/v1/identities", BODY)
-UNLIMITED = {"quota": None}
-
-
-def get(run: int | str, method: str = "GET", **headers: str) -> bytes:
-    return request(method, f"/api/v1/id?prefix=p&run={run}", **headers)
+from arsenal_fast.server.state import IDLE_GRACE_S
+from tests.support.connections import BODY, HEAD, LIVE, POST, expecting, get, held, swept
+from tests.support.rig import Answer, Rig, request
 
 
 def runs(answers: list[Answer]) -> list[str]:
     return [answer.json["metadata"]["run"] for answer in answers]
-
-
-def held() -> tuple[Rig, Client]:
-    """A worker whose store answers when the test says so, and a client of it.
-
-    Each request asks the store by itself, as if it had come alone in its turn of the loop.
-    """
-    rig = Rig(settings=UNLIMITED, switched=True)
-    rig.service.issuer._call_soon = lambda flush: flush()
-    rig.shared.holding = rig.shared.admitting = True
-    return rig, rig.connect()
 
 
 # The order
@@ -112,7 +92,9 @@ STREAM = (
     + get("")
     + request("OPTIONS", "*")
 )
+
 METHODS = ("GET", "POST", "HEAD", "POST", "GET", "GET", "OPTIONS")
+
 LAST = [b"", get(2, Connection="close"), b"BREW / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.0\r\nConnection: x\r\n\r\n"]
 
 
@@ -138,14 +120,6 @@ def test_a_stream_cut_in_two_is_answered_as_a_whole_one(cut: int) -> None:
     parts.send(STREAM[:cut])
     parts.send(STREAM[cut:])
     assert parts.octets == whole.octets
-
-
-# 100 (Continue), RFC 9110 10.1.1
-
-
-def expecting(body: bytes = BODY, minor: int = 1, **headers: str) -> bytes:
-    octets = request("POST", "/api/v1/identities", body, Expect="100-continue", **headers)
-    return octets.removesuffix(body).replace(b"HTTP/1.1", b"HTTP/1.%d" % minor)
 
 
 def test_who_waits_with_the_body_is_told_to_go_on_once() -> None:
@@ -258,117 +232,6 @@ def test_behind_a_request_that_closes_nothing_is_processed() -> None:
     assert rig.service.metrics.answered == 1
 
 
-@pytest.mark.parametrize(
-    "octets", [LIVE, get(1), b"GET / HTTP/1.1\r\nHost: a\r\n", expecting(), expecting() + BODY[:9]]
-)
-def test_a_client_that_half_closes_with_nothing_asked_is_closed(octets: bytes) -> None:
-    client = Rig().connect()
-    client.send(octets)
-    client.take()
-    client.half_close()
-    assert client.transport.closed
-    assert client.octets == b""
-
-
-def test_a_client_that_half_closes_gets_its_answers_and_then_the_end() -> None:
-    rig, client = held()
-    client.send(get(0) + LIVE + get(1))
-    client.half_close()
-    assert not client.transport.closed
-    rig.shared.release(1)
-    rig.shared.release(0)
-    rig.tick()
-    assert [answer.status for answer in client.answers("GET", "GET", "GET")] == [200, 200, 200]
-    assert client.transport.closed
-
-
-def test_a_client_that_half_closes_gets_more_answers_than_are_taken_at_a_time() -> None:
-    rig, client = held()
-    count = MAX_UNANSWERED * 2
-    client.send(get(0) * MAX_UNANSWERED + (LIVE + get(1)) * MAX_UNANSWERED)
-    client.half_close()
-    rig.shared.release_all()
-    rig.tick()
-    answers = client.answers(*["GET"] * (count + MAX_UNANSWERED))
-    assert {answer.status for answer in answers} == {200}
-    assert client.transport.closed
-
-
-def test_a_client_that_half_closes_behind_a_long_pipeline_of_quick_requests_gets_every_answer() -> None:
-    rig, client = held()
-    count = 2000
-    client.send(get(0) * MAX_UNANSWERED + LIVE * count)
-    client.half_close()
-    rig.shared.release_all()
-    rig.tick()
-    assert client.take().count(b"HTTP/1.1 200 OK\r\n") == MAX_UNANSWERED + count
-    assert client.transport.closed
-
-
-def test_over_tls_a_client_that_half_closes_is_closed() -> None:
-    rig = Rig(settings=UNLIMITED, switched=True)
-    rig.shared.holding = rig.shared.admitting = True
-    client = rig.connect(can_half_close=False)
-    client.send(get(0))
-    client.half_close()
-    assert client.transport.closed
-
-
-def test_over_tls_a_connection_ends_without_lingering() -> None:
-    client = Rig().connect(can_half_close=False)
-    client.send(get(0, Connection="close"))
-    assert client.answers("GET")[0].status == 200
-    assert client.transport.closed
-
-
-# Lingering, RFC 9112 9.6
-
-
-def test_after_the_last_answer_the_connection_lingers_drops_what_comes_and_goes() -> None:
-    rig = Rig()
-    client = rig.connect()
-    client.send(b"BREW / HTTP/1.1\r\n\r\n")
-    assert (client.transport.eof, client.transport.closed) == (True, False)
-    client.send(get(1) * 100)
-    rig.advance(LINGER_S - 0.25)
-    rig.sweep()
-    assert not client.transport.closed
-    rig.advance(0.25)
-    rig.sweep()
-    assert client.transport.aborted
-    assert len(client.answers("GET")) == 1
-
-
-def test_what_is_not_read_yet_may_take_longer_to_leave() -> None:
-    rig = Rig()
-    client = rig.connect()
-    client.send(get(1, Connection="close"))
-    client.transport.unsent = 1
-    rig.advance(LINGER_S + rig.listener.timeouts.write - 0.25)
-    rig.sweep()
-    assert not client.transport.closed
-    rig.advance(0.25)
-    rig.sweep()
-    assert client.transport.aborted
-
-
-def test_a_client_that_closes_while_we_linger_is_closed_at_once() -> None:
-    client = Rig().connect()
-    client.send(get(1, Connection="close"))
-    client.half_close()
-    assert client.transport.closed
-
-
-def test_who_never_stops_sending_is_cut_off() -> None:
-    client = Rig().connect()
-    client.send(get(1, Connection="close"))
-    for _ in range(MAX_DROPPED // 65_536):
-        client.send(b"x" * 65_536)
-    assert not client.transport.closed
-    client.send(b"x")
-    assert client.transport.aborted
-
-
 # Back-pressure
 
 
@@ -398,168 +261,6 @@ def test_whatever_waits_behind_a_full_outbox_is_read_on_when_there_is_room(behin
     assert client.transport.reading
     client.send(b"\r\n" + LIVE)
     assert client.octets
-
-
-def test_who_does_not_read_is_not_read_from_and_goes_on_later() -> None:
-    rig = Rig()
-    client = rig.connect()
-    client.connection.pause_writing()
-    assert not client.transport.reading
-    client.send(LIVE + get(1))
-    assert client.octets == b"", "what is asked meanwhile waits"
-    client.connection.resume_writing()
-    rig.tick()
-    assert client.transport.reading
-    assert len(client.answers("GET", "GET")) == 2
-    client.send(LIVE)
-    assert len(client.answers("GET")) == 1
-
-
-def test_who_stops_reading_in_the_middle_of_a_pipeline_gets_the_rest_later() -> None:
-    rig, client = held()
-    client.send(b"".join(get(run) for run in range(MAX_UNANSWERED + 10)))
-    client.connection.pause_writing()
-    rig.shared.release_all()
-    rig.tick()
-    assert len(client.answers(*["GET"] * MAX_UNANSWERED)) == MAX_UNANSWERED
-    client.connection.resume_writing()
-    rig.tick()
-    assert len(client.answers(*["GET"] * 10)) == 10
-    assert client.transport.reading
-
-
-# Time-outs
-
-
-def swept(rig: Rig, seconds: float) -> None:
-    """Let time pass with a sweep each half second, as the listener does."""
-    for _ in range(round(seconds * 2)):
-        rig.advance(0.5)
-        rig.sweep()
-
-
-HEAD = b"GET /api/health/live HTTP/1.1\r\nHost: a\r\n"
-
-
-@pytest.mark.parametrize("begun", [b"", b"\r\nGET /", HEAD])
-def test_a_head_that_drips_is_given_up_after_its_time_however_often_an_octet_comes(begun: bytes) -> None:
-    rig = Rig()
-    client = rig.connect()
-    client.send(begun + b"x")
-    for _ in range(int(rig.listener.timeouts.header * 2) - 1):
-        swept(rig, 0.5)
-        client.send(b"x")
-    assert client.octets == b""
-    swept(rig, 0.5)
-    (answer,) = client.answers("GET")
-    assert (answer.status, answer.headers["connection"]) == (408, "close")
-    assert client.transport.eof
-    assert rig.service.metrics.connections_timed_out == 1
-
-
-def test_who_waits_to_be_told_to_go_on_has_all_its_time_from_then_on() -> None:
-    rig, client = held()
-    client.send(get(0) + expecting())
-    swept(rig, 100)
-    rig.shared.release_all()
-    rig.tick()
-    assert client.take().endswith(CONTINUE)
-    swept(rig, rig.listener.timeouts.body - 1)
-    client.send(BODY)
-    assert client.answers("POST")[0].status == 200
-
-
-def test_a_body_has_its_own_longer_time() -> None:
-    rig = Rig()
-    client = rig.connect()
-    client.send(POST[: -len(BODY)])
-    timeouts = rig.listener.timeouts
-    for octet in BODY[: int(timeouts.body) - 1]:
-        swept(rig, 1)
-        client.send(bytes((octet,)))
-    assert client.octets == b""
-    swept(rig, 1)
-    assert client.answers("POST")[0].status == 408
-
-
-def test_each_request_has_its_own_time_also_where_none_ends_with_its_packet() -> None:
-    rig = Rig()
-    client = rig.connect()
-    rest, begun = LIVE[10:], LIVE[:10]
-    client.send(begun)
-    for _ in range(30):
-        swept(rig, 1)
-        client.send(rest + begun)
-        assert client.answers("GET")[0].status == 200
-    swept(rig, rig.listener.timeouts.header)
-    assert client.answers("GET")[0].status == 408
-
-
-def test_the_time_for_a_body_begins_behind_its_head_also_in_one_packet_with_another_request() -> None:
-    rig = Rig()
-    client = rig.connect()
-    client.send(POST[:-5])
-    swept(rig, rig.listener.timeouts.body - 1)
-    client.send(POST[-5:] + POST[:-5])
-    swept(rig, rig.listener.timeouts.body - 1)
-    assert [answer.status for answer in client.answers("POST")] == [200]
-    client.send(POST[-5:])
-    assert [answer.status for answer in client.answers("POST")] == [200]
-
-
-def test_a_connection_that_never_asks_is_closed_without_a_word_after_the_time_for_a_head() -> None:
-    rig = Rig()
-    client = rig.connect()
-    swept(rig, rig.listener.timeouts.header)
-    assert not client.transport.eof
-    swept(rig, 1)
-    assert (client.octets, client.transport.eof) == (b"", True)
-
-
-@pytest.mark.parametrize("octets", [LIVE, get(1), get(1) * 3, LIVE + b"\r\n"])
-def test_a_connection_that_is_kept_alive_is_closed_without_a_word_after_its_time(octets: bytes) -> None:
-    rig = Rig()
-    client = rig.connect()
-    for _ in range(3):
-        client.send(octets)
-        client.take()
-        swept(rig, rig.listener.timeouts.keep_alive - 1)
-        assert not client.transport.eof
-    swept(rig, 2)
-    assert (client.octets, client.transport.eof) == (b"", True)
-
-
-def test_who_waits_for_an_answer_is_not_idle() -> None:
-    rig, client = held()
-    client.send(get(0) + HEAD)
-    swept(rig, 200)
-    assert not client.transport.eof
-    rig.shared.release_all()
-    swept(rig, 0.5)
-    assert len(client.answers("GET")) == 1
-
-
-def test_who_does_not_read_its_answers_is_cut_off() -> None:
-    rig = Rig()
-    client = rig.connect()
-    client.send(LIVE)
-    client.connection.pause_writing()
-    swept(rig, rig.listener.timeouts.write - 0.5)
-    assert not client.transport.aborted
-    swept(rig, 0.5)
-    assert client.transport.aborted
-    assert rig.service.metrics.connections_timed_out == 1
-
-
-def test_who_reads_in_time_is_not_cut_off() -> None:
-    rig = Rig()
-    client = rig.connect()
-    for _ in range(5):
-        client.send(LIVE)
-        client.connection.pause_writing()
-        swept(rig, rig.listener.timeouts.write - 0.5)
-        client.connection.resume_writing()
-    assert not client.transport.closed
 
 
 # Clients that are gone, transports that fail
@@ -676,7 +377,8 @@ def test_an_idle_connection_is_closed_soon_once_nothing_new_is_accepted() -> Non
     rig.listener.stopped = True
     swept(rig, IDLE_GRACE_S + 0.5)
     assert client.transport.eof
-    assert fresh.transport.eof
+    assert fresh.transport.closed
+    assert rig.service.metrics.connections_timed_out == 0, "it is the service that ends"
 
 
 def test_a_request_on_the_fast_path_when_draining_begins_is_answered_with_close() -> None:
@@ -717,3 +419,12 @@ def test_a_connection_that_is_gone_is_freed_at_once_and_not_by_the_collector_of_
         assert connections() == before
     finally:
         gc.enable()
+
+
+def test_a_connection_that_may_write_again_before_its_first_request_is_swept_like_any_other() -> None:
+    rig = Rig()
+    client = rig.connect()
+    client.connection.pause_writing()
+    client.connection.resume_writing()
+    rig.sweep()
+    assert client.get("/api/health/live").status == 200

@@ -17,7 +17,7 @@ from arsenal_fast.api.compose import compose
 from arsenal_fast.api.settings import Settings
 from arsenal_fast.http.limits import Limits
 from arsenal_fast.ratelimit.quota import Quota
-from arsenal_fast.server.listener import SPARE_DESCRIPTORS, Listener, Timeouts
+from arsenal_fast.server.listener import ACCEPTED, SPARE_DESCRIPTORS, Listener, Timeouts
 from arsenal_fast.server.state import State
 from arsenal_fast.stores.memory import MemoryBackend
 from tests.support.loops import run, until
@@ -110,6 +110,23 @@ def test_it_serves_and_counts_its_connections() -> None:
             writer.close()
             await until(lambda: server.app.services.metrics.connections_open == 0)
             assert server.app.services.metrics.connections_accepted == 1
+
+    run(main())
+
+
+def test_of_connections_that_come_at_once_several_are_accepted_in_a_turn_of_the_loop() -> None:
+    async def main() -> None:
+        async with serving() as server:
+            clients = [server.waiting() for _ in range(5 * ACCEPTED)]
+            metrics, turns, seen = server.app.services.metrics, 0, 0
+            while metrics.connections_open < len(clients):
+                await asyncio.sleep(0)  # a turn
+                turns += 1
+                assert metrics.connections_open - seen <= ACCEPTED
+                seen = metrics.connections_open
+            assert turns <= 3 * 5
+            for client in clients:
+                client.close()
 
     run(main())
 

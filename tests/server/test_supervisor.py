@@ -101,7 +101,7 @@ if environ.pop("stop", None):
 supervisor.STOP_MARGIN = float(environ.pop("margin", "60"))
 supervisor.FIRST_PAUSE = 0.001
 settings = load({"REDIS_URL": "redis://nowhere", "WORKERS": "2", "DRAIN_SECONDS": "0", **environ})
-logs.setup(settings)
+logs.setup(logs.formatter(settings.log_format, settings.secrets()), settings.log_level)
 status = supervisor.run(settings, globals()[sys.argv[1]])
 say("done", status)
 sys.exit(status)

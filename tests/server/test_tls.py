@@ -1,6 +1,7 @@
 """TLS with the bounds of plain connections; sans IO, with time in the test's hands."""
 
 import gc
+import os
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,10 +10,13 @@ from typing import Any
 
 import pytest
 
+from arsenal_fast.server import heap_trim
 from arsenal_fast.server.flow import MAX_DROPPED
+from arsenal_fast.server.listener import UNFINISHED
 from arsenal_fast.server.state import IDLE_GRACE_S, LINGER_S, State
 from arsenal_fast.server.tls import SLICE, TlsTransport
 from arsenal_fast.server.tls_context import make_context
+from arsenal_fast.server.turns import DECRYPTED, HANDSHAKE, HELD, OF_TURN
 from tests.support.certificates import Pair, good_pair, make_pair
 from tests.support.rig import Rig, request
 from tests.support.tls_client import TlsClient
@@ -51,6 +55,15 @@ def either(request: pytest.FixtureRequest, pair: Pair) -> ssl.SSLContext:
     context = pair.trusting
     context.minimum_version = context.maximum_version = request.param
     return context
+
+
+def resident() -> int:
+    """Octets of this process in memory, after what is free went back."""
+    gc.collect()
+    malloc_trim = heap_trim.malloc_trim()
+    assert malloc_trim is not None
+    malloc_trim()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def swept(rig: Rig, seconds: float) -> None:
@@ -157,8 +170,155 @@ def test_a_handshake_has_the_time_for_a_head(server: ssl.SSLContext, trusting: s
             client.deliver(hello[second : second + 1])
         swept(rig, 1)
     assert not client.socket.closed
-    swept(rig, 1 + LINGER_S)
+    swept(rig, 1)
+    assert client.socket.closed, "at once"
+    swept(rig, 5)
+    assert rig.service.metrics.connections_timed_out == 1
+
+
+HELLO_TOO_LONG = [
+    b"\x16\x03\x01\x00\x04\x01\x01\xff\xff",  # a message that claims 128 KiB
+    b"\x16\x03\x01\x40\x01\x01\x00\x3f\xfd",  # a record that is too long
+    b"\x16\x03\x01\x00\x05\x01\x00\x00\x02\x03",  # a message in two records
+    b"\x16\x03\x01\x00\x04\x02\x00\x00\x00",  # another message
+    b"\x15\x03\x01\x00\x02\x01\x00",  # an alert
+]
+
+
+@pytest.mark.parametrize("piece", [None, 1])
+@pytest.mark.parametrize("octets", HELLO_TOO_LONG)
+def test_a_session_begins_only_with_a_whole_first_message_of_a_usual_size(
+    server: ssl.SSLContext, trusting: ssl.SSLContext, octets: bytes, piece: int | None
+) -> None:
+    client = TlsClient(Rig(), server, trusting)
+    client.deliver(octets, piece)
     assert client.socket.closed
+    assert client.transport.get_extra_info("ssl_object") is None
+
+
+def test_an_unfinished_first_message_takes_no_session(server: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+    client = TlsClient(Rig(), server, trusting)
+    hello = client.hello()
+    client.deliver(hello[:-1], 100)
+    assert client.transport.get_extra_info("ssl_object") is None
+    client.deliver(hello[-1:])
+    client.take()
+    client.shake_hands()
+    client.send(LIVE)
+    assert client.answers("GET")[0].status == 200
+
+
+def test_of_many_handshakes_few_are_made_in_one_turn_of_the_loop(
+    server: ssl.SSLContext, trusting: ssl.SSLContext
+) -> None:
+    rig = Rig()
+    clients = [TlsClient(rig, server, trusting) for _ in range(40)]
+    gone = clients[30]
+    for client in clients:
+        client.transport.data_received(client.hello())
+    of_turn = OF_TURN // HANDSHAKE
+    answered = sum(bool(client.socket.written) for client in clients)
+    assert answered == of_turn
+    assert [client.socket.reading for client in clients] == [True] * of_turn + [False] * (40 - of_turn)
+    gone.transport.connection_lost(None)
+    while rig.soon:
+        rig.turn()
+        before, answered = answered, sum(bool(client.socket.written) for client in clients)
+        assert answered - before <= of_turn
+    assert answered == 39
+    for client in clients:
+        if client is not gone:
+            client.take()
+            client.shake_hands()
+            client.send(LIVE)
+            assert client.answers("GET")[0].status == 200
+
+
+def test_of_handshakes_that_stop_half_way_the_oldest_are_cut_off(
+    server: ssl.SSLContext, trusting: ssl.SSLContext
+) -> None:
+    rig = Rig(max_connections=40)
+    done = TlsClient(rig, server, trusting)
+    done.shake_hands()
+    clients = [TlsClient(rig, server, trusting) for _ in range(40 // UNFINISHED + 3)]
+    for client in clients:
+        client.deliver(client.hello())
+        assert client.socket.written
+    assert [client.socket.aborted for client in clients] == [True] * 3 + [False] * (40 // UNFINISHED)
+    assert rig.service.metrics.connections_shed == 3
+    for client in clients[:3]:
+        client.transport.connection_lost(None)
+    for client in clients[3:]:
+        client.take()
+        client.shake_hands()
+    TlsClient(rig, server, trusting).shake_hands()
+    done.send(LIVE)
+    assert done.answers("GET")[0].status == 200
+    assert not any(client.socket.closed for client in clients[3:])
+
+
+def test_much_to_decrypt_waits_for_its_turn_within_a_bound(server: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+    rig = Rig(settings={"quota": None}, max_connections=5000)
+    size = 200_000
+    clients = [TlsClient(rig, server, trusting) for _ in range(HELD // size + 3)]
+    for client in clients:
+        client.shake_hands()
+        client.tls.write(request("POST", "/api/v1/validate", b" " * size))
+    rig.listener.turns.spend(OF_TURN)
+    for client in clients:
+        client.transport.data_received(client.ciphertext())
+    reading = [client.socket.reading for client in clients]
+    assert reading[:-3] == [False] * (len(clients) - 3), "they are held"
+    assert all(client.connection._parser.idle for client in clients[:-3])
+    held = clients[:-3]
+    held.pop().transport.connection_lost(None)
+    last = held.pop()
+    assert last.transport.eof_received(), "it gets its answer"
+    rig.turn()
+    begun = [client for client in held if client.socket.reading]
+    assert 0 < len(begun) <= OF_TURN // (size >> DECRYPTED) + 1
+    rig.tick()
+    for client in [*held, last]:
+        assert client.answers("POST")[0].status == 400, "it is no JSON"
+    assert last.ended
+    assert rig.listener.turns._held == 0
+
+
+def test_what_is_held_waits_for_a_connection_that_reads_no_further(
+    server: ssl.SSLContext, trusting: ssl.SSLContext
+) -> None:
+    rig = Rig()
+    client = TlsClient(rig, server, trusting)
+    client.shake_hands()
+    client.tls.write(LIVE * 1000)
+    first = client.ciphertext()
+    rig.listener.turns.spend(OF_TURN)
+    client.transport.data_received(first)
+    assert not client.socket.reading
+    client.transport.resume_reading()
+    assert not client.socket.reading, "its turn comes first"
+    client.transport.pause_reading()
+    client.deliver(b"")
+    assert len(client.answers(*["GET"] * 1000)) == 1000
+    assert client.socket.reading, "once it has gone on"
+
+
+def test_what_passed_through_a_session_is_not_what_it_keeps(server: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+    clients = [TlsClient(Rig(), server, trusting) for _ in range(60)]
+    body = b" " * 250_000
+    upload = request("POST", "/api/v1/validate", body)
+    for client in clients:
+        client.shake_hands()
+        client.send(LIVE)
+        client.answers("GET")
+    before = resident()
+    for client in clients:
+        client.send(upload)
+        client.send(LARGE)
+        client.take()
+        client.socket.written.clear()
+        client.tls = client._incoming = client._outgoing = None  # type: ignore[assignment]
+    assert (resident() - before) / len(clients) < 64 * 1024
 
 
 def test_one_connection_too_many_is_told_so_after_its_handshake(
@@ -178,7 +338,7 @@ def test_one_connection_too_many_that_never_shakes_hands_is_gone_after_a_moment(
     rig = Rig(max_connections=0)
     client = TlsClient(rig, server, trusting)
     swept(rig, LINGER_S)
-    assert client.socket.aborted
+    assert client.socket.closed
 
 
 def test_a_connection_that_is_kept_alive_is_closed_after_its_time(
@@ -194,6 +354,7 @@ def test_a_connection_that_is_kept_alive_is_closed_after_its_time(
     swept(rig, 1)
     client.read()
     assert (client.ended, client.socket.eof) == (True, True)
+    assert rig.service.metrics.connections_timed_out == 1
 
 
 def test_who_never_answers_close_notify_keeps_no_place(server: ssl.SSLContext, either: ssl.SSLContext) -> None:

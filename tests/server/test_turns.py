@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from arsenal_fast.server.turns import OF_CONNECTION, OF_TURN, Turns
+from arsenal_fast.server.turns import OF_ARRIVAL, OF_CONNECTION, OF_TURN, Turns
 
 
 class Loop:
@@ -20,17 +20,17 @@ class Loop:
 
 
 class Client:
-    """Has so much to do, and does ``OF_CONNECTION`` of it a turn."""
+    """Has so much to do, and does as much of it in a turn as it may."""
 
     def __init__(self, name: str, units: int, turns: Turns, log: list[str]) -> None:
         self.name, self.units, self.turns, self.log = name, units, turns, log
 
-    def take_turn(self) -> int:
+    def take_turn(self, units: int) -> int:
         self.log.append(self.name)
-        cost = min(self.units, OF_CONNECTION)
+        cost = min(self.units, units)
         self.units -= cost
         if self.units:
-            self.turns.join(self)
+            self.turns.join(self, self.name)
         return cost
 
 
@@ -43,7 +43,7 @@ def test_connections_take_turns_and_a_turn_of_the_loop_is_bounded(loop: Loop) ->
     turns, log = Turns(loop.soon.append), list[str]()
     clients = [Client(name, 3 * OF_CONNECTION, turns, log) for name in "abcdef"]
     for client in clients:
-        turns.join(client)
+        turns.join(client, client.name)
     of_turn = OF_TURN // OF_CONNECTION
     seen = []
     while loop.soon:
@@ -58,24 +58,83 @@ def test_connections_take_turns_and_a_turn_of_the_loop_is_bounded(loop: Loop) ->
 
 def test_one_connection_alone_has_one_turn_at_a_time(loop: Loop) -> None:
     turns, log = Turns(loop.soon.append), list[str]()
-    turns.join(Client("a", 2 * OF_CONNECTION, turns, log))
+    turns.join(Client("a", 2 * OF_CONNECTION, turns, log), "a")
     loop.turn()
     assert log == ["a"]
     loop.turn()
     assert log == ["a", "a"]
-    assert not loop.soon
+    loop.turn()
+    assert (turns.left, loop.soon) == (OF_TURN, []), "once all is done the loop is left alone"
 
 
 def test_the_others_have_their_turn_when_one_fails(loop: Loop) -> None:
     turns, log = Turns(loop.soon.append), list[str]()
 
     class Failing(Client):
-        def take_turn(self) -> int:
+        def take_turn(self, units: int) -> int:
             raise ZeroDivisionError
 
-    turns.join(Failing("x", 1, turns, log))
-    turns.join(Client("a", 1, turns, log))
+    turns.join(Failing("x", 1, turns, log), "x")
+    turns.join(Client("a", 1, turns, log), "a")
     with pytest.raises(ZeroDivisionError):
         loop.turn()
+    loop.turn()
+    assert log == ["a"]
+
+
+def test_what_arrives_has_few_units_before_those_that_wait_and_long_pipelines_get_on(loop: Loop) -> None:
+    turns, log = Turns(loop.soon.append), list[str]()
+    for name in "AB":
+        turns.join(Client(name, 100 * OF_CONNECTION, turns, log), name)
+    for number in range(100):
+        turns.arrive(Client(str(number), OF_ARRIVAL, turns, log), str(number))
+    arrivals = (OF_TURN - OF_CONNECTION) // OF_ARRIVAL
+    loop.turn()
+    assert log == [*map(str, range(arrivals)), "A"]
+    log.clear()
+    loop.turn()
+    assert log == [*map(str, range(arrivals, 2 * arrivals)), "B"]
+
+
+def test_who_arrives_with_much_waits_behind_all_others_with_the_rest_of_it(loop: Loop) -> None:
+    turns, log = Turns(loop.soon.append), list[str]()
+    turns.join(Client("first", OF_CONNECTION, turns, log), "first")
+    turns.arrive(Client("new", OF_ARRIVAL + OF_CONNECTION, turns, log), "new")
+    loop.turn()
+    assert log == ["new", "first", "new"]
+
+
+def test_what_is_begun_on_its_arrival_counts_in_its_turn_only(loop: Loop) -> None:
+    turns = Turns(loop.soon.append)
+    turns.spend(OF_TURN)
+    turns.spend(OF_TURN)
+    assert turns.left < 0
+    loop.turn()
+    assert turns.left == OF_TURN
+
+
+def test_clients_take_turns_however_many_connections_each_has(loop: Loop) -> None:
+    turns, log = Turns(loop.soon.append), list[str]()
+    for number in range(100):
+        turns.arrive(Client(f"many{number}", OF_ARRIVAL, turns, log), "192.0.2.1")
+    turns.arrive(Client("one", OF_ARRIVAL, turns, log), "192.0.2.2")
+    turns.arrive(Client("two", OF_ARRIVAL, turns, log), "192.0.2.3")
+    loop.turn()
+    assert log[:5] == ["many0", "one", "two", "many1", "many2"]
+    while loop.soon:
+        loop.turn()
+    assert len(log) == 102
+
+
+def test_what_a_turn_itself_spends_counts_too(loop: Loop) -> None:
+    turns, log = Turns(loop.soon.append), list[str]()
+
+    class Spending(Client):
+        def take_turn(self, units: int) -> int:
+            self.turns.spend(OF_TURN)
+            return super().take_turn(units)
+
+    for name in "ab":
+        turns.arrive(Spending(name, 1, turns, log), name)
     loop.turn()
     assert log == ["a"]

@@ -5,8 +5,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from arsenal_fast.identity.validity import Life
-from arsenal_fast.ledger.backend import Ledger
+from arsenal_fast.ledger.backend import Ledger, opener
 from arsenal_fast.ledger.model import LedgerRecord, LedgerRow, LifeKind, RevocationRow
+from arsenal_fast.ledger.store import Lives, Store
+from arsenal_fast.ledger.url import parse_url
 from tests.support.loops import Answer
 
 T0 = 1_790_000_000_000  # ms, some moment in 2026
@@ -70,3 +72,15 @@ async def record(ledger: Ledger, *rows: LedgerRow) -> Sequence[Life] | None:
 async def find(ledger: Ledger, *ids: str) -> Sequence[LedgerRecord | None] | None:
     records: Sequence[LedgerRecord | None] | None = await ask(ledger.find, ids)
     return records
+
+
+def opened(url: str, purpose: str = "write") -> Store:
+    address = parse_url(url)
+    assert address is not None
+    return opener(address)(purpose)
+
+
+def put(store: Store, *rows: LedgerRow, late: bool = False) -> list[Life]:
+    (lives,) = store.write([Lives(rows, late)])
+    assert not isinstance(lives, int)
+    return list(lives)

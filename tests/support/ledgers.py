@@ -10,11 +10,11 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from arsenal_fast.identity.grammar import split
+from arsenal_fast.identity.revocation import EVERYTHING
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger.counters import Counters
 from arsenal_fast.ledger.model import (
     AUDIT_READ,
-    EVERYTHING,
     AuditEvent,
     AuditPage,
     AuditQuery,

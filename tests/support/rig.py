@@ -20,8 +20,11 @@ from arsenal_fast.api.fastpath.recognizer import FastPath
 from arsenal_fast.api.gate import GateBounds
 from arsenal_fast.api.settings import Settings
 from arsenal_fast.http.limits import Limits
+from arsenal_fast.http.request import Request
 from arsenal_fast.http.template import WORTHWHILE, RequestTemplates
 from arsenal_fast.identity.validity import Life
+from arsenal_fast.observability.access_log import AccessLog
+from arsenal_fast.observability.logs import TextFormatter
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.secret import Secret
 from arsenal_fast.server.bounds import Bounds
@@ -109,6 +112,9 @@ class Rig:
     store: Backend | None = None
     ledger: Ledger | None = None
     access: list[tuple[bytes, str, int]] = field(default_factory=list)
+    """What the access log was given: path, client and status."""
+    lines: list[str] = field(default_factory=list)
+    """What it wrote, but for the time."""
     max_connections: int = 1000
     fast_path: bool = True
     worthwhile: int = WORTHWHILE
@@ -133,8 +139,10 @@ class Rig:
             "quota": Quota(100, 3600),
             "fast_path": self.fast_path,
         }
+        values = Settings(**{**defaults, **self.settings})
+        self.access_log = AccessLog(values.access_log, TextFormatter(), self._write_line, lambda: self.elapsed)
         self.app = compose(
-            Settings(**{**defaults, **self.settings}),
+            values,
             store or self.spare,
             self.spare,
             self.keys,
@@ -143,7 +151,7 @@ class Rig:
             call_soon=self.soon.append,
             monotonic=lambda: self.elapsed,
             now=lambda: self.wall,
-            access_log=lambda request, client, status, _: self.access.append((request.path, client, status)),
+            access_log=None if values.access_log == "off" else self._log,
             gate_bounds=self.gate_bounds,
         )
         self.service = self.app.services
@@ -157,6 +165,13 @@ class Rig:
             max_connections=self.max_connections,
             bounds=self.bounds,
         )
+
+    def _log(self, request: Request, client: str, status: int, seconds: float) -> None:
+        self.access.append((request.path, client, status))
+        self.access_log(request, client, status, seconds)
+
+    def _write_line(self, line: str) -> None:
+        self.lines.append(line.partition(" ")[2])
 
     @property
     def fast_path_of_app(self) -> FastPath | None:

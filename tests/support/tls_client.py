@@ -34,7 +34,7 @@ class TlsClient:
         self.rig = rig
         self.socket = Socket(capacity)
         self.connection = Connection(rig.listener)
-        self.transport = TlsTransport(server, self.connection)
+        self.transport = TlsTransport(server, self.connection, rig.listener.turns, rig.listener.handshakes)
         self.socket.tls = self.transport
         self.transport.connection_made(self.socket)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()

@@ -10,7 +10,7 @@ from arsenal_fast.api.clock import ResponseClock
 from arsenal_fast.api.context import Application, Connection, RequestContext, request_id_text
 from arsenal_fast.api.fastpath.render import rendered
 from arsenal_fast.api.fastpath.response_cache import CachedResponse, MissingIdentity, ResponseCache
-from arsenal_fast.api.fastpath.write_batch import WriteBatch, cut_off
+from arsenal_fast.api.write_batch import WriteBatch, cut_off
 from arsenal_fast.http.request import Request
 from arsenal_fast.http.response import PendingResponse
 from arsenal_fast.http.template import RequestTemplate, TemplateMatch

@@ -69,7 +69,7 @@ def connect(config: Config, timeout: float) -> Client:
 
 
 def examine(client: Client, config: Config, now: Callable[[], float]) -> Iterator[Finding]:
-    """Check Redis. ``now``: wall clock in seconds. The first finding is whether it can be used; if not, the last."""
+    """Check Redis. ``now``: wall clock, seconds. The first finding is whether it can be used; if not, the only one."""
     where = _place(parse_url(config.redis_url.reveal()))
     try:
         client.ping()

@@ -1,36 +1,32 @@
-"""The short way gives the answers of the plain way: a differential test.
+"""The fast path gives the responses of the handlers: chance scripts, and the cases in which the two have differed once.
 
-One worker takes repeated requests by their octets, another one has that turned off. Both get the same packets
-at the same moments, and must write the same octets, log the same failures and count the same answers.
+``test_matrix.py`` has the configurations.
 """
-
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from arsenal_fast.api.admission import OnFailure
-from arsenal_fast.observability.metrics import COUNTERS
 from arsenal_fast.ratelimit.quota import Quota
-from tests.support.rig import KEYS, START, Client, Rig
+from tests.support.both_paths import (
+    ORIGINS,
+    PLAYER_1,
+    PROXY,
+    Event,
+    Packet,
+    Script,
+    Setup,
+    Worker,
+    bearer,
+    compare,
+    get,
+    post,
+    steps,
+)
+from tests.support.rig import PEER, Rig
 
-ORIGINS = ("https://a.example", "https://b.example")
-SETTINGS: dict[str, Any] = {
-    "origins": ORIGINS,
-    "trusted_proxies": ["10.0.0.0/8"],
-    "protected_prefixes": frozenset({"vip"}),
-}
-PROXY = ("10.0.0.1", 40_000)
-ID = "player-1@sports.api.yourbook.com/v1:id"
-
-
-def bearer(subject: str, scope: str, rate_limit: int, left: float = 86_400) -> str:
-    """An Authorization line whose token ends ``left`` seconds after the start."""
-    return f"Authorization: Bearer {KEYS.mint_service(subject, [scope], rate_limit, 1, START - 86_400 + left)}\r\n"
-
-
+ID = PLAYER_1
 SHOP, BOT = bearer("shop", "issue", 1000), bearer("bot", "audit", 5)
 ENDING, ENDED = bearer("shop", "issue", 1000, left=60), bearer("shop", "issue", 1000, left=0)
 SHORT = bearer("few", "issue", 2, left=60)
@@ -129,26 +125,6 @@ POSTS = [
 ]
 
 
-@dataclass
-class Packet:
-    """Octets for one connection, in the pieces in which they arrive."""
-
-    connection: int
-    pieces: list[bytes]
-    tick: bool = True
-
-
-@dataclass
-class Event:
-    """Something that happens to a connection, the store or the worker."""
-
-    kind: str
-    argument: Any = None
-
-
-Script = list[Packet | Event]
-
-
 @st.composite
 def messages(draw: st.DrawFn) -> bytes:
     fields, body = draw(st.sampled_from(FIELDS)), ""
@@ -181,138 +157,13 @@ def packets(draw: st.DrawFn) -> Packet:
 events = st.one_of(
     st.builds(Event, st.just("advance"), st.sampled_from([0.25, 0.75, 1, 3, 3.25, 7, 60, 2701])),
     st.builds(Event, st.just("advance"), st.sampled_from([0.25, 0.75, 1, 3, 3.25, 7, 60, 2701])),
-    st.builds(Event, st.sampled_from(["away", "hold"]), st.booleans()),
-    st.builds(Event, st.sampled_from(["pause", "resume", "half-close", "lose"]), st.integers(0, 1)),
+    st.builds(Event, st.sampled_from(["away", "hold", "ledger-away"]), st.booleans()),
+    st.builds(Event, st.sampled_from(["pause", "resume", "half-close", "lose", "connect"]), st.integers(0, 1)),
     st.builds(Event, st.sampled_from(["sweep", "drain"])),
     st.builds(Event, st.just("revoke"), st.sampled_from([ID, ID.replace("player", "vip"), "player", None])),
 )
 
 scripts = st.lists(st.one_of(packets(), packets(), packets(), packets(), packets(), events), min_size=2, max_size=14)
-
-
-@dataclass
-class Worker:
-    """One of the two, and what can be seen of it from outside."""
-
-    fast_path: bool
-    quota: Quota | None
-    on_failure: OnFailure
-    rig: Rig = field(init=False)
-
-    def __post_init__(self) -> None:
-        values = {**SETTINGS, "quota": self.quota, "on_store_failure": self.on_failure}
-        self.rig = Rig(settings=values, switched=True, fast_path=self.fast_path, worthwhile=1)
-        self.connections = [self.rig.connect(PROXY), self.rig.connect(PROXY)]
-        self.gone: set[int] = set()
-
-    def take(self, step: Packet | Event) -> dict[str, object]:
-        if isinstance(step, Packet):
-            if self._reads(step.connection):
-                for piece in step.pieces:
-                    self.connections[step.connection].deliver(piece)
-            if step.tick:
-                self.rig.tick()
-        else:
-            getattr(self, f"_{step.kind.replace('-', '_')}")(step.argument)
-        return self.seen()
-
-    def seen(self) -> dict[str, object]:
-        def state(client: Client) -> object:
-            transport = client.transport
-            return client.octets, transport.eof, transport.closed, transport.aborted, transport.reading
-
-        metrics = self.rig.service.metrics
-        names = [name for name in COUNTERS if name.startswith(("identity_", "limiter_", "connections_"))]
-        return {
-            "connections": [state(client) for client in self.connections],
-            "failures logged": [entry for entry in self.rig.access if entry[2] >= 400],
-            "answers counted": {key: series.count for key, series in metrics.series.items()},
-            "counters": {name: getattr(metrics, name) for name in names},
-            "admissions": self.rig.shared.admissions,
-        }
-
-    def _reads(self, index: int) -> bool:
-        transport = self.connections[index].transport
-        return index not in self.gone and transport.reading and not transport.closed
-
-    def _advance(self, seconds: float) -> None:
-        # Nothing is on its way meanwhile: the short way judges an identity's age before admission, the plain one after.
-        self._hold(False)
-        self.rig.advance(seconds)
-
-    def _away(self, away: bool) -> None:
-        if away:
-            self.rig.shared.away = True
-        elif self.rig.shared.away:
-            self.rig.shared.come_back()
-
-    def _hold(self, holding: bool) -> None:
-        if holding:
-            self.rig.shared.holding = True
-        else:
-            self.rig.shared.release_all()
-            self.rig.tick()
-
-    def _pause(self, index: int) -> None:
-        if index not in self.gone:
-            self.connections[index].connection.pause_writing()
-
-    def _resume(self, index: int) -> None:
-        if index not in self.gone and not self.connections[index].transport.closed:
-            self.connections[index].connection.resume_writing()
-            self.rig.tick()
-
-    def _half_close(self, index: int) -> None:
-        if self._reads(index):
-            self.connections[index].half_close()
-
-    def _lose(self, index: int) -> None:
-        if index not in self.gone:
-            self.gone.add(index)
-            self.connections[index].lose()
-
-    def _sweep(self, _: object) -> None:
-        self.rig.sweep()
-
-    def _revoke(self, what: str | None) -> None:
-        """Another worker revokes an identity, a prefix or everything."""
-        revocations = self.rig.shared.memory.revocations
-        if what is not None and "@" in what:
-            revocations.revoke(what, None, lambda revoked: None)
-        else:
-            revocations.set_epoch(what, 0, lambda epoch: None)
-
-    def _drain(self, _: object) -> None:
-        self.rig.drain()
-
-
-def compare(
-    script: Script, quota: Quota | None = None, on_failure: OnFailure = OnFailure.LOCAL
-) -> tuple[Worker, Worker]:
-    """Both ways step by step; returns the workers as they are at the end."""
-    short, plain = Worker(True, quota, on_failure), Worker(False, quota, on_failure)
-    for step in [*script, Event("hold", False)]:
-        ours, theirs = short.take(step), plain.take(step)
-        for name, seen in theirs.items():
-            assert ours[name] == seen, (name, step)
-    return short, plain
-
-
-def get(target: str = "/api/v1/id?prefix=player&run=1", fields: str = "") -> Packet:
-    return Packet(0, [f"GET {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n".encode()])
-
-
-def post(target: str, body: str, fields: str = "") -> Packet:
-    head = f"POST {target} HTTP/1.1\r\nHost: h\r\n{fields}Content-Length: {len(body)}\r\n\r\n"
-    return Packet(0, [f"{head}{body}".encode()])
-
-
-def steps(*parts: Packet | Event | Script, times: int = 1) -> Script:
-    """The parts one after another, the whole of it several times."""
-    flat: Script = []
-    for part in parts:
-        flat += part if isinstance(part, list) else [part]
-    return flat * times
 
 
 XFF_1, XFF_2, XFF_3 = (f"X-Forwarded-For: 198.51.100.{host}\r\n" for host in (1, 2, 3))
@@ -321,12 +172,24 @@ PLAIN_TEXT = "Content-Type: text/plain\r\n"
 VIP = "/api/v1/id?prefix=vip&run=1"
 
 
+setups = st.builds(
+    Setup,
+    quota=st.sampled_from([None, Quota(3, 6), Quota(100, 3600)]),
+    on_failure=st.sampled_from(OnFailure),
+    ledger=st.sampled_from(["none", "here", "away"]),
+    peer=st.sampled_from([PROXY, PROXY, PEER]),
+    origins=st.sampled_from([(), ORIGINS[:1], ORIGINS]),
+    access_log=st.sampled_from(["off", "errors", "all"]),
+    reopens=st.booleans(),
+)
+
+
 @settings(max_examples=100, deadline=None)
-@given(scripts, st.sampled_from([None, Quota(3, 6), Quota(100, 3600)]), st.sampled_from(OnFailure))
+@given(scripts, setups)
 # A request with other fields in between, and then the client of the first one again.
-@example([get(fields=XFF_1), get(fields=XFF_2), get(LIMITS, XFF_1), get(fields=XFF_1)], Quota(3, 6), OnFailure.LOCAL)
-def test_both_ways_give_the_same_octets(script: Script, quota: Quota | None, on_failure: OnFailure) -> None:
-    compare(script, quota, on_failure)
+@example([get(fields=XFF_1), get(fields=XFF_2), get(LIMITS, XFF_1), get(fields=XFF_1)], Setup(Quota(3, 6)))
+def test_both_paths_give_the_same_octets(script: Script, setup: Setup) -> None:
+    compare(script, setup)
 
 
 ORIGIN_A, ORIGIN_B = (f"Origin: {origin}\r\n" for origin in ORIGINS)
@@ -489,14 +352,14 @@ CASES: dict[str, tuple[Script, Quota | None]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_a_case_that_is_told_by_its_name(name: str, on_failure: OnFailure) -> None:
     script, quota = CASES[name]
-    compare(script, quota, on_failure)
+    compare(script, Setup(quota, on_failure))
     away: Script = [step for each in script for step in (each, Event("away", True))]
-    compare([get(), get("/api/v1/id?prefix=player&run=2"), *away], quota or Quota(50, 60), on_failure)
+    compare([get(), get("/api/v1/id?prefix=player&run=2"), *away], Setup(quota or Quota(50, 60), on_failure))
 
 
 @pytest.mark.parametrize("fast_path", [True, False])
 def test_the_fast_path_is_taken_where_it_can_be(fast_path: bool) -> None:
-    worker = Worker(fast_path, Quota(100, 60), OnFailure.LOCAL)
+    worker = Worker(Setup(Quota(100, 60)), fast_path=fast_path)
     begun = worker.rig.recognized()
     # Fields of another shape are read once.
     for fields in ("", "", "", "", "", ID_1, ID_2, ID_1, XFF_1 + ID_1, XFF_2 + ID_2, XFF_3 + ID_1):
@@ -523,7 +386,7 @@ def test_each_response_of_the_fast_path_is_logged_where_all_are() -> None:
 
 
 def test_a_refusal_is_logged_with_its_own_request_id_and_trace_however_the_request_was_read() -> None:
-    rig = Rig(settings=SETTINGS, worthwhile=1)
+    rig = Rig(settings={"trusted_proxies": ["10.0.0.0/8"]}, worthwhile=1)
     logged: list[tuple[bytes | None, bytes | None]] = []
     rig.service.access_log = lambda request, *_: logged.append((request.fields.request_id, request.fields.traceparent))
     client = rig.connect(PROXY)

@@ -3,58 +3,15 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
-from arsenal_fast.identity.revocation import UNKNOWN, Changes, Revoked
-from arsenal_fast.identity.validity import Issued, IssueRow, Life, StoreRecord
-from arsenal_fast.ratelimit.client import Client
-from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.stores.redis.backend import RedisBackend
 from arsenal_fast.stores.redis.connection import MAX_DELAY
 from tests.support.fake_redis import HANG_UP, Command, FakeRedis, ordinary
-from tests.support.loops import Answer, run, until
-
-TIMEOUT = 0.05  # seconds
-QUOTA = Quota(10, 10)
-CLIENTS = [Client(b"203.0.113.9", QUOTA), Client(b"203.0.113.10", QUOTA)]
-ID = "player-1@a.example/v1:id"
-
-
-@asynccontextmanager
-async def connected(fake: FakeRedis, url: str = "", seconds: float = TIMEOUT) -> AsyncIterator[RedisBackend]:
-    backend = RedisBackend(url or fake.url, timeout=seconds, jitter=lambda: 0.0, idle=60)
-    await backend.start()
-    try:
-        yield backend
-    finally:
-        await backend.close()
-
-
-def admit(backend: RedisBackend) -> Answer[Sequence[int] | None]:
-    answer: Answer[Sequence[int] | None] = Answer()
-    backend.limiter.admit(CLIENTS, [1, 1], lambda _, backlogs: answer(backlogs))
-    return answer
-
-
-def issue(backend: RedisBackend) -> Answer[Sequence[Issued] | None]:
-    answer: Answer[Sequence[Issued] | None] = Answer()
-    backend.identities.issue([IssueRow(ID, 1000)], answer)
-    return answer
-
-
-def find(backend: RedisBackend, *ids: str) -> Answer[Sequence[StoreRecord | None] | None]:
-    answer: Answer[Sequence[StoreRecord | None] | None] = Answer()
-    backend.identities.find(ids, answer)
-    return answer
-
-
-def silent(command: Command) -> None:
-    """Hears, and says nothing."""
+from tests.support.loops import run, until
+from tests.support.redis_backend import ID, TIMEOUT, admit, connected, find, issue, silent
 
 
 def test_the_opening_ends_with_a_write_and_then_redis_is_healthy() -> None:
@@ -67,84 +24,6 @@ def test_the_opening_ends_with_a_write_and_then_redis_is_healthy() -> None:
                 assert fake.commands[0] == [b"AUTH", b"me", b"hunter2"]
                 assert fake.commands[1] == [b"SELECT", b"3"]
                 assert fake.commands[-1][3:] == [b"af:{0}:r", b"af:{0}:probe", b"1", b"1000000", b""]
-
-    run(main())
-
-
-def test_one_admission_is_one_command() -> None:
-    async def main() -> None:
-        async with FakeRedis() as fake, connected(fake) as backend:
-            fake.commands.clear()
-            assert await admit(backend).wait() == [0, 0]
-            command = fake.commands[0]
-            assert len(fake.commands) == 1
-            assert command[0] == b"EVALSHA"
-            assert command[2:6] == [b"3", b"af:{0}:r", b"af:{0}:c:203.0.113.9", b"af:{0}:c:203.0.113.10"]
-            assert command[6:] == [b"1000000", b"10000000", b""]
-
-    run(main())
-
-
-def test_rows_that_are_not_one_hit_under_the_quota_of_the_first_are_told_one_by_one() -> None:
-    other = Client(b"sub:x", Quota(5, 10))
-
-    async def main() -> None:
-        async with FakeRedis() as fake, connected(fake) as backend:
-            answer: Answer[Sequence[int] | None] = Answer()
-            backend.limiter.admit([*CLIENTS, other], [1, 3, 1], lambda _, backlogs: answer(backlogs))
-            assert await answer.wait() == [0, 0, 0]
-            assert fake.commands[-1][7:] == [b"1000000", b"10000000", b"3 3 1000000 10000000 4 1 2000000 10000000"]
-
-    run(main())
-
-
-def test_an_admission_brings_the_revision_home() -> None:
-    answers: list[tuple[int, Sequence[int] | None]] = []
-
-    async def main() -> None:
-        async with FakeRedis() as fake, connected(fake) as backend:
-            fake.answer = lambda command: b"*3\r\n:9\r\n:7\r\n:8\r\n"
-            backend.limiter.admit(CLIENTS, [1, 1], lambda *answer: answers.append(answer))
-            await until(lambda: len(answers) == 1)
-            fake.answer = lambda command: b"-ERR no\r\n"
-            backend.limiter.admit(CLIENTS, [1, 1], lambda *answer: answers.append(answer))
-            await until(lambda: len(answers) == 2)
-            fake.answer = lambda command: b"*1\r\n:10\r\n"
-            backend.limiter.admit([], [], lambda *answer: answers.append(answer))
-            await until(lambda: len(answers) == 3)
-            assert fake.commands[-1][2:4] == [b"1", b"af:{0}:r"]
-
-    run(main())
-    assert answers == [(9, [7, 8]), (0, None), (10, [])]
-
-
-def test_of_an_admission_in_pieces_the_revision_is_that_of_the_last_one() -> None:
-    answers: list[tuple[int, Sequence[int] | None]] = []
-
-    def counting(command: Command) -> bytes | None:
-        keys = int(command[2])
-        return b"*%d\r\n:%d\r\n%b" % (keys, keys, b":0\r\n" * (keys - 1))
-
-    async def main() -> None:
-        async with FakeRedis() as fake, connected(fake) as backend:
-            fake.answer = counting
-            backend.limiter.admit(CLIENTS * 600, [1] * 1200, lambda *answer: answers.append(answer))
-            await until(lambda: len(answers) == 1)
-
-    run(main())
-    assert answers == [(201, [0] * 1200)]
-
-
-def test_what_is_asked_in_one_call_and_what_is_looked_up_in_one_tick_leave_as_one_command() -> None:
-    async def main() -> None:
-        async with FakeRedis() as fake, connected(fake) as backend:
-            fake.commands.clear()
-            issues = [issue(backend)]
-            finds = [find(backend, "p-1@a/v1:id"), find(backend, "p-2@a/v1:id", "p-3@a/v1:id")]
-            assert [await answer.wait() for answer in issues] == [[(0, (0, 0))]]
-            assert [await answer.wait() for answer in finds] == [[None], [None, None]]
-            assert fake.names() == [b"EVALSHA", b"MGET"]
-            assert fake.commands[1][1:] == [b"af:{0}:i:p-%d@a/v1" % number for number in (1, 2, 3)]
 
     run(main())
 
@@ -255,154 +134,6 @@ def test_a_reply_that_nothing_asked_for_is_given_to_nobody() -> None:
     run(main())
 
 
-@pytest.mark.parametrize(
-    "reply",
-    [
-        b"*2\r\n:0\r\n:0\r\n",
-        b"*4\r\n:0\r\n:0\r\n:0\r\n:0\r\n",
-        b":0\r\n",
-        b"$-1\r\n",
-        b"*-1\r\n",
-        b"*3\r\n:0\r\n:0\r\n$1\r\n0\r\n",
-        b"*3\r\n$1\r\n0\r\n:0\r\n:0\r\n",
-        b"*3\r\n:0\r\n:0\r\n-ERR no\r\n",
-        b"*3\r\n:0\r\n:0\r\n$-1\r\n",
-        b"*3\r\n:0\r\n:0\r\n*1\r\n:0\r\n",
-        b"+OK\r\n",
-        b"-ERR something else\r\n",
-        b"-WRONGTYPE Operation against a key\r\n",
-        b"-nonsense\r\n",
-    ],
-)
-def test_a_reply_of_the_wrong_shape_is_none_and_the_connection_lives(reply: bytes) -> None:
-    async def main() -> None:
-        async with FakeRedis() as fake, connected(fake) as backend:
-            fake.answer = lambda command: reply
-            assert await admit(backend).wait() is None
-            assert await find(backend, *"abcdefg").wait() is None
-            fake.answer = ordinary
-            assert await admit(backend).wait() == [0, 0]
-            assert fake.accepted == 1
-
-    run(main())
-
-
-@pytest.mark.parametrize(
-    "reply",
-    [
-        b"*3\r\n:-1\r\n:1\r\n:2\r\n",  # no such outcome
-        b"*3\r\n:6\r\n:1\r\n:2\r\n",
-        b"*1\r\n:1\r\n",
-        b"*6\r\n" + b":1\r\n" * 6,
-        b"*3\r\n:1\r\n:1\r\n$1\r\n2\r\n",
-    ],
-)
-def test_an_issue_with_a_reply_of_the_wrong_shape_is_none(reply: bytes) -> None:
-    async def main() -> None:
-        async with FakeRedis() as fake, connected(fake) as backend:
-            fake.answer = lambda command: reply
-            assert await issue(backend).wait() is None
-            fake.answer = ordinary
-            assert await issue(backend).wait() == [(0, (0, 0))]
-            assert fake.accepted == 1
-
-    run(main())
-
-
-def revocations(backend: RedisBackend) -> list[Answer[Any]]:
-    """One call of each kind."""
-    answers: list[Answer[Any]] = [Answer() for _ in range(4)]
-    store = backend.revocations
-    store.revoke(ID, Life(5, 9), answers[0])
-    store.set_epoch("p", 7, answers[1])
-    store.changes(3, answers[2])
-    store.restore_epochs({"p": 7, "q": 0, "": 8}, 3, answers[3])
-    return answers
-
-
-def test_a_revocation_is_one_command_over_the_shared_keys() -> None:
-    keys = [b"af:{0}:r", b"af:{0}:l", b"af:{0}:e"]
-
-    async def main() -> None:
-        async with FakeRedis() as fake, connected(fake) as backend:
-            fake.commands.clear()
-            answers = [await answer.wait() for answer in revocations(backend)]
-            assert answers == [UNKNOWN, 0, Changes(0, [], {}), 0]
-            assert [command[2:] for command in fake.commands] == [
-                [b"3", b"af:{0}:i:player-1@a.example/v1", *keys[:2], ID.encode(), b"5", b"4"],
-                [b"3", *keys, b"0", b"p", b"7"],
-                [b"3", *keys, b"3"],
-                [b"3", *keys, b"4", b"p", b"7", b"", b"8"],
-            ]
-
-    run(main())
-
-
-def test_without_a_connection_nothing_is_revoked_and_callers_are_told_at_once() -> None:
-    async def main() -> None:
-        async with FakeRedis(lambda command: HANG_UP) as fake, connected(fake) as backend:
-            assert [answer.calls for answer in revocations(backend)] == [[None]] * 4
-
-    run(main())
-
-
-def test_scripts_of_revocations_that_are_lost_are_sent_again_as_text() -> None:
-    def forgetful(command: Command) -> bytes | None:
-        return b"-NOSCRIPT No matching script.\r\n" if command[0] == b"EVALSHA" else ordinary(command)
-
-    async def main() -> None:
-        async with FakeRedis() as fake, connected(fake) as backend:
-            fake.answer = forgetful
-            assert [await answer.wait() for answer in revocations(backend)] == [UNKNOWN, 0, Changes(0, [], {}), 0]
-            assert backend.counters.script_loads == 4
-
-    run(main())
-
-
-@pytest.mark.parametrize(
-    "reply",
-    [
-        b"+OK\r\n",
-        b"$-1\r\n",
-        b"-ERR something else\r\n",
-        b"*1\r\n:0\r\n",
-        b"*5\r\n" + b":1\r\n" * 5,
-        b"*3\r\n:1\r\n*1\r\n:1\r\n*0\r\n",
-        b"*3\r\n:1\r\n*0\r\n$-1\r\n",
-        b"*3\r\n:1\r\n*0\r\n*1\r\n$1\r\na\r\n",
-        b"*3\r\n:1\r\n*0\r\n*2\r\n$1\r\na\r\n$-1\r\n",
-        b"*3\r\n:1\r\n*0\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n",
-        b"*3\r\n:1\r\n*1\r\n$1\r\n\xff\r\n*0\r\n",
-        b"*3\r\n:1\r\n*1\r\n-ERR no\r\n*0\r\n",
-    ],
-)
-def test_a_revocation_with_a_reply_of_the_wrong_shape_is_none(reply: bytes) -> None:
-    async def main() -> None:
-        async with FakeRedis() as fake, connected(fake) as backend:
-            fake.answer = lambda command: reply
-            assert [await answer.wait() for answer in revocations(backend)] == [None] * 4
-            fake.answer = ordinary
-            assert await admit(backend).wait() == [0, 0]
-            assert fake.accepted == 1
-
-    run(main())
-
-
-def test_a_revocation_is_told_as_the_script_replies_it() -> None:
-    async def main() -> None:
-        async with FakeRedis() as fake, connected(fake) as backend:
-            answer: Answer[Revoked | None] = Answer()
-            fake.answer = lambda command: b"*6\r\n:1\r\n:5\r\n:9\r\n:7\r\n:1\r\n:3\r\n"
-            backend.revocations.revoke(ID, None, answer)
-            assert await answer.wait() == (True, Life(5, 9), 7, True)
-            changes: Answer[Changes | None] = Answer()
-            fake.answer = lambda command: b"*3\r\n:3\r\n$-1\r\n*2\r\n$0\r\n\r\n:8\r\n"
-            backend.revocations.changes(1, changes)
-            assert await changes.wait() == (3, None, {"": 8})
-
-    run(main())
-
-
 @pytest.mark.parametrize("reply", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0\0\0", HANG_UP, b"*2\r\n:0\r\n" + HANG_UP])
 def test_garbage_or_a_cut_connection_is_none_and_soon_over(reply: bytes) -> None:
     async def main() -> None:
@@ -423,54 +154,6 @@ def test_replies_in_single_octets_are_understood() -> None:
             async with connected(fake, seconds=5) as backend:
                 assert await admit(backend).wait() == [0, 0]
                 assert await find(backend, "a", "b").wait() == [None, None]
-
-    run(main())
-
-
-def test_a_lost_script_is_sent_again_once_as_text() -> None:
-    def forgetful(command: Command) -> bytes | None:
-        return b"-NOSCRIPT No matching script.\r\n" if command[0] == b"EVALSHA" else ordinary(command)
-
-    async def main() -> None:
-        async with FakeRedis() as fake, connected(fake) as backend:
-            fake.commands.clear()
-            fake.answer = forgetful
-            assert await admit(backend).wait() == [0, 0]
-            by_digest, by_text = fake.commands
-            assert (by_digest[0], by_text[0]) == (b"EVALSHA", b"EVAL")
-            assert by_digest[2:] == by_text[2:]
-            assert backend.counters.script_loads == 1
-            assert backend.counters.failures == 0
-            assert backend.counters.rows == 2
-
-    run(main())
-
-
-def test_a_script_that_stays_lost_is_none() -> None:
-    async def main() -> None:
-        async with FakeRedis() as fake, connected(fake) as backend:
-            fake.answer = lambda command: b"-NOSCRIPT No matching script.\r\n"
-            fake.commands.clear()
-            assert await admit(backend).wait() is None
-            assert len(fake.commands) == 2
-
-    run(main())
-
-
-def test_a_repeated_command_keeps_its_deadline() -> None:
-    """Whatever stands before it: the repeat waits behind commands that were sent later."""
-
-    async def main() -> None:
-        async with FakeRedis() as fake, connected(fake, seconds=0.2) as backend:
-            fake.answer = silent
-            before = time.monotonic()
-            first = admit(backend)
-            await until(lambda: time.monotonic() - before > 0.15)
-            second = admit(backend)
-            fake.say(b"-NOSCRIPT No matching script.\r\n")
-            assert await first.wait() is None
-            assert time.monotonic() - before < 0.28
-            assert second.calls == [None]
 
     run(main())
 
@@ -558,26 +241,6 @@ def test_a_connection_that_fails_over_and_over_is_not_renewed_without_pause() ->
             assert 2 <= fake.accepted <= 8
 
     run(main())
-
-
-def test_a_callback_that_fails_harms_no_other() -> None:
-    failures: list[object] = []
-
-    def failing(*answers: object) -> None:
-        raise RuntimeError("a caller's fault")
-
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        async with FakeRedis() as fake, connected(fake) as backend:
-            loop.set_exception_handler(lambda _, context: failures.append(context["exception"]))
-            backend.limiter.admit(CLIENTS, [1, 1], failing)
-            backend.identities.find([ID], failing)
-            assert await find(backend, ID, "b").wait() == [None, None]
-            assert await admit(backend).wait() == [0, 0]
-            assert backend.healthy
-
-    run(main())
-    assert [str(error) for error in failures] == ["a caller's fault"] * 2
 
 
 def test_closing_tells_none_to_who_waits_and_to_who_comes_later() -> None:

@@ -7,33 +7,20 @@ from typing import Any
 
 import pytest
 
+from arsenal_fast.identity.revocation import EVERYTHING
 from arsenal_fast.identity.validity import MAX_TTL, Life
-from arsenal_fast.ledger.backend import opener
 from arsenal_fast.ledger.errors import Busy, Refused
-from arsenal_fast.ledger.model import EVERYTHING, AuditQuery, Cursor, LedgerRecord, LedgerRow
+from arsenal_fast.ledger.model import AuditQuery, Cursor, LedgerRecord
 from arsenal_fast.ledger.prune import verify
 from arsenal_fast.ledger.store import PRUNE_ROWS, AuditRead, Item, Lives, Store
-from arsenal_fast.ledger.url import parse_url
 from tests.ledger.moments import CASES, Case
-from tests.support.ledger import DOMAIN, HOUR, T0, id_of, revoked, revoked_all, revoked_prefix, row
-
-
-def opened(url: str, purpose: str = "write") -> Store:
-    address = parse_url(url)
-    assert address is not None
-    return opener(address)(purpose)
+from tests.support.ledger import DOMAIN, HOUR, T0, id_of, opened, put, revoked, revoked_all, revoked_prefix, row
 
 
 @pytest.fixture
 def store(url: str) -> Iterator[Store]:
     with closing(opened(url)) as store:
         yield store
-
-
-def put(store: Store, *rows: LedgerRow, late: bool = False) -> list[Life]:
-    (lives,) = store.write([Lives(rows, late)])
-    assert not isinstance(lives, int)
-    return list(lives)
 
 
 def kinds(store: Store, **filters: Any) -> list[str]:

@@ -1,0 +1,147 @@
+"""A recognised request from its admission to its response: cached, issued, stale, denied, refused."""
+
+from typing import Any
+
+import pytest
+
+from arsenal_fast.api.admission import OnFailure
+from arsenal_fast.ratelimit.quota import Quota
+from tests.support.ledgers import SwitchedLedger
+from tests.support.rig import Answer, Client, Rig, request
+
+HOUR_S = 3600.0
+
+WARMING = 4
+"""Requests until the response is cached: it is kept when it was asked for again."""
+
+
+def get(run: int | str = 1, **headers: str) -> bytes:
+    return request("GET", f"/api/v1/id?prefix=player&run={run}", **headers)
+
+
+def warm(rig: Rig) -> Client:
+    """A client whose connection recognises requests, and of which nothing is owed."""
+    client = rig.connect()
+    for _ in range(WARMING):
+        client.send(get())
+    client.take()
+    return client
+
+
+def one(client: Client, octets: bytes) -> Answer:
+    client.send(octets)
+    (answer,) = client.answers("GET")
+    return answer
+
+
+def logged(rig: Rig) -> list[tuple[str, int]]:
+    return [(client, status) for _, client, status in rig.access]
+
+
+def test_a_cached_response_is_counted_when_its_batch_has_ended() -> None:
+    rig = Rig()
+    client = warm(rig)
+    before = rig.service.metrics.answered
+    client.deliver(get())
+    client.deliver(get())
+    assert client.octets == b""
+    assert rig.service.metrics.answered == before
+    rig.tick()
+    assert len(client.answers("GET", "GET")) == 2
+    assert rig.service.metrics.answered == before + 2
+
+
+def test_a_missing_identity_is_issued_and_the_next_request_finds_it() -> None:
+    rig = Rig()
+    client = warm(rig)
+    issued = rig.service.metrics.identity_issued
+    first, second = one(client, get(2)), one(client, get(2))
+    assert first.json["id"] == second.json["id"]
+    assert rig.service.metrics.identity_issued == issued + 1
+
+
+def test_what_is_issued_is_written_down_with_its_client_and_request_id() -> None:
+    ledger = SwitchedLedger()
+    rig = Rig(ledger=ledger, worthwhile=1)
+    client = rig.connect()
+    found = rig.recognized()
+    client = rig.connect()
+    for run in range(3):
+        assert one(client, get(run, X_Request_Id=f"r-{run}")).status == 200
+    assert len(found) == 2
+    assert [(row.caller, row.request_id) for rows in ledger.recorded for row in rows] == [
+        ("203.0.113.9", f"r-{run}") for run in range(3)
+    ]
+
+
+def test_what_is_stale_when_its_request_is_admitted_is_renewed_by_the_handler() -> None:
+    rig = Rig()
+    client = warm(rig)
+    client.deliver(get())
+    rig.advance(HOUR_S)
+    rig.tick()
+    (answer,) = client.answers("GET")
+    assert answer.status == 200
+    assert rig.service.metrics.identity_issued + rig.service.metrics.identity_renewed == 2
+    assert one(client, get()).json == answer.json, "and is cached again"
+
+
+def test_what_is_revoked_between_its_look_up_and_its_admission_is_not_handed_out() -> None:
+    rig = Rig()
+    client = warm(rig)
+    old = one(client, get()).json
+    rig.advance(1)
+    client.deliver(get())
+    rig.spare.revocations.set_epoch(None, 0, lambda _: None)  # as another worker does
+    rig.advance(0.001)
+    rig.tick()
+    (answer,) = client.answers("GET")
+    assert answer.json["generated"] > old["generated"]
+
+
+def test_a_denied_request_is_a_429_with_the_lines_of_its_own() -> None:
+    rig = Rig(settings={"quota": Quota(WARMING, 3600)})
+    client = warm(rig)
+    answer = one(client, get())
+    assert (answer.status, answer.headers["x-ratelimit-remaining"]) == (429, "0")
+    assert one(client, get(2)).status == 429
+
+
+def test_without_a_limiter_a_request_is_a_503_where_none_may_pass() -> None:
+    rig = Rig(settings={"on_store_failure": OnFailure.CLOSED}, switched=True)
+    client = warm(rig)
+    rig.shared.away = True
+    assert one(client, get()).status == 503
+    rig.shared.come_back()
+    assert one(client, get()).status == 200
+
+
+@pytest.mark.parametrize(("mode", "count"), [("all", 1), ("errors", 0)])
+@pytest.mark.parametrize("run", [1, 2])
+def test_each_response_has_one_line_where_all_are_logged(mode: str, count: int, run: int) -> None:
+    rig = Rig(settings={"access_log": mode})
+    client = warm(rig)
+    rig.access.clear()
+    assert one(client, get(run)).status == 200
+    assert logged(rig) == [("203.0.113.9", 200)] * count
+
+
+@pytest.mark.parametrize("mode", ["all", "errors"])
+def test_a_refusal_has_one_line_in_both_modes(mode: str) -> None:
+    settings: dict[str, Any] = {"access_log": mode, "quota": Quota(WARMING, 3600)}
+    rig = Rig(settings=settings)
+    client = warm(rig)
+    rig.access.clear()
+    one(client, get())
+    assert logged(rig) == [("203.0.113.9", 429)]
+
+
+def test_a_client_that_has_gone_gets_nothing_and_disturbs_nobody() -> None:
+    rig = Rig()
+    gone, other = warm(rig), warm(rig)
+    gone.deliver(get(7))
+    other.deliver(get(7))
+    gone.lose()
+    rig.tick()
+    assert gone.octets == b""
+    assert other.answers("GET")[0].status == 200

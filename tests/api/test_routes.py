@@ -1,0 +1,84 @@
+"""The table of routes: what each row says of tokens, bodies and limits."""
+
+import pytest
+
+from arsenal_fast.api.json_body import MAX_ROWS
+from arsenal_fast.api.routes import ROUTES
+from arsenal_fast.http.limits import Limits
+from arsenal_fast.http.parser import RequestParser
+from tests.support.openapi import DOCUMENT, OPERATIONS
+from tests.support.rig import request
+
+
+def test_operation_ids_are_the_handlers_names_and_differ() -> None:
+    ids = [operation["operationId"] for _, operation in OPERATIONS]
+    assert ids == [route.handler.__name__ for route, _ in OPERATIONS]
+    assert len(set(ids)) == len(ids)
+
+
+def test_limited_rows_tell_of_429_and_how_long_to_wait() -> None:
+    for route, operation in OPERATIONS:
+        assert ("429" in operation["responses"]) == route.limited, route.path
+        if route.limited:
+            assert "Retry-After" in operation["responses"]["429"]["headers"]
+
+
+def test_rows_with_a_body_tell_of_413_and_415() -> None:
+    for route, operation in OPERATIONS:
+        has_body = "requestBody" in operation
+        assert has_body == (route.method == "POST")
+        assert ({"413", "415"} <= operation["responses"].keys()) == has_body
+
+
+def test_every_row_that_knows_service_tokens_says_whether_it_needs_one_and_of_which_scope() -> None:
+    (scheme,) = DOCUMENT["components"]["securitySchemes"]
+    told = {route.path: operation.get("security") for route, operation in OPERATIONS}
+    assert {path: security for path, security in told.items() if security is not None} == {
+        "/api/v1/id": [{}, {scheme: ["issue"]}],
+        "/api/v1/identities": [{}, {scheme: ["issue"]}],
+        "/api/v1/validate": [{}, {scheme: []}],
+        "/api/v1/revoke": [{}, {scheme: ["revoke"]}],
+        "/api/v1/audit": [{scheme: ["audit"]}],
+        "/api/v1/limits": [{}, {scheme: []}],
+    }
+
+
+def test_a_401_is_told_of_everywhere_in_the_api_and_a_403_where_a_scope_is_asked_for() -> None:
+    for route, operation in OPERATIONS:
+        assert route.operation is not None
+        assert ("401" in operation["responses"]) == route.path.startswith("/api/v1/"), route.path
+        assert ("403" in operation["responses"]) == (route.operation.scope is not None), route.path
+        for status in {"401", "403"} & operation["responses"].keys():
+            assert "WWW-Authenticate" in operation["responses"][status]["headers"]
+
+
+def rows(path: str, body: bytes) -> int:
+    """How many rows the row of the table counts in a body."""
+    (route,) = (route for route in ROUTES if route.path == path and route.method == "POST")
+    assert route.rows is not None
+    parser = RequestParser(Limits())
+    parser.feed(request("POST", path, body))
+    found = parser.next_request()
+    assert found is not None
+    return route.rows(found)
+
+
+BATCH, VALIDATE = "/api/v1/identities", "/api/v1/validate"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "count"),
+    [
+        (BATCH, b'{"environments":[{"name":"a"}]}', 1),
+        (BATCH, b'{"environments":[{"name":"a"},{"name":"b"}]}', 2),
+        (BATCH, b'{"environments":[' + b"{}," * 5000 + b"{}]}", MAX_ROWS),
+        (VALIDATE, b'{"identity":"a,b,c"}', 1),
+        (VALIDATE, b'{"identities":["a"]}', 1),
+        (VALIDATE, b'{"identities":["a","b","c"]}', 3),
+        (VALIDATE, b'{"identities":[' + b'"",' * 5000 + b'""]}', MAX_ROWS),
+    ],
+)
+def test_rows_are_counted_before_a_body_is_read_and_never_over_the_largest_batch(
+    path: str, body: bytes, count: int
+) -> None:
+    assert rows(path, body) == count

@@ -1,0 +1,136 @@
+"""A worker's registry over a store and a ledger that a test switches."""
+
+from collections.abc import Sequence
+
+from arsenal_fast.api.write_batch import WriteBatch
+from arsenal_fast.identity.grammar import Identity
+from arsenal_fast.identity.validity import Life, StoreRecord
+from arsenal_fast.observability.metrics import Metrics
+from arsenal_fast.registry.cache import CachedIdentity, IdentityCache
+from arsenal_fast.registry.issuer import AuditContext, BatchRequest, Issuer
+from arsenal_fast.registry.lookup import IdentityState, Lookup
+from arsenal_fast.registry.revoke import Revoker
+from arsenal_fast.replies import run
+from tests.support.ledgers import Book, SwitchedLedger
+from tests.support.rig import Rig
+from tests.support.stores import SwitchedStore
+
+DOMAIN = "x.example"
+
+
+def identity(run: int) -> Identity:
+    return Identity("player", str(run), DOMAIN, "v1")
+
+
+AUDIT = AuditContext("203.0.113.9")
+
+
+def raise_again(error: Exception) -> None:
+    raise error
+
+
+class Bench:
+    """A registry over a store that can be switched, and the worker's clock."""
+
+    def __init__(
+        self, capacity: int = 1000, store: SwitchedStore | None = None, ledger: SwitchedLedger | None = None
+    ) -> None:
+        self.rig = Rig()
+        self.store = store or SwitchedStore(self.rig.memory())
+        self.ledger = ledger
+        self.metrics = Metrics()
+        self.cache = IdentityCache(
+            store=self.store,
+            revocations=self.store,
+            ledger=ledger,
+            capacity=capacity,
+            room=1 << 30,
+            now=lambda: self.rig.wall,
+        )
+        self.issuer = Issuer(
+            store=self.store,
+            local_store=self.rig.memory().identities,
+            ledger=ledger,
+            cache=self.cache,
+            call_soon=lambda flush: flush(),
+            now=lambda: self.rig.wall,
+            metrics=self.metrics,
+            write_batch=WriteBatch(),
+        )
+        self.lookup = Lookup(
+            store=self.store, ledger=ledger, cache=self.cache, now=lambda: self.rig.wall, metrics=self.metrics
+        )
+        self.revoker = Revoker(
+            revocations=self.store,
+            ledger=ledger,
+            cache=self.cache,
+            lookup=self.lookup,
+            now=lambda: self.rig.wall,
+            metrics=self.metrics,
+        )
+
+    def ask(self, *runs: int, ttl: int = 60, audit: AuditContext = AUDIT) -> list[Sequence[CachedIdentity]]:
+        """Issue, and return where the answer will be."""
+        answers: list[Sequence[CachedIdentity]] = []
+        ids = [identity(run).id for run in runs]
+        self.issuer.issue(BatchRequest(ids, ttl, lambda: audit, answers.append))
+        return answers
+
+    def issue(self, *runs: int, ttl: int = 60) -> list[CachedIdentity]:
+        (records,) = self.ask(*runs, ttl=ttl)
+        return list(records)
+
+    def looking_up(self, *runs: int) -> list[tuple[list[IdentityState | None], bool]]:
+        """Look identities up, and return where the answer will be."""
+        answers: list[tuple[list[IdentityState | None], bool]] = []
+
+        async def look_up() -> None:
+            answers.append(await self.lookup.find([identity(each) for each in runs]))
+
+        run(look_up(), raise_again)
+        return answers
+
+    def known(self, *runs: int) -> tuple[list[IdentityState | None], bool]:
+        (answer,) = self.looking_up(*runs)
+        return answer
+
+    def revoke(self, number: int) -> None:
+        async def end() -> None:
+            await self.revoker.revoke(identity(number), None, AUDIT)
+
+        run(end(), raise_again)
+
+    def find(self, *runs: int) -> tuple[list[Life | None], bool]:
+        known, readable = self.known(*runs)
+        return [None if each is None else each.life for each in known], readable
+
+    def hits(self) -> tuple[int, int]:
+        """Look-ups and hits since the last time."""
+        found = self.metrics.identity_lookups, self.metrics.identity_lookup_hits
+        self.metrics.identity_lookups = self.metrics.identity_lookup_hits = 0
+        return found
+
+
+# The ledger
+
+
+def kept(bench: Bench) -> SwitchedLedger:
+    """The ledger of a bench that has one."""
+    assert bench.ledger is not None
+    return bench.ledger
+
+
+def with_ledger(book: Book | None = None, store: SwitchedStore | None = None) -> Bench:
+    return Bench(store=store, ledger=SwitchedLedger(book))
+
+
+def flushed(bench: Bench) -> None:
+    bench.store.memory = bench.rig.memory()
+
+
+def held_in_store(bench: Bench, run: int) -> StoreRecord | None:
+    """The store's record."""
+    answers: list[Sequence[StoreRecord | None] | None] = []
+    bench.store.memory.identities.find([identity(run).id], answers.append)
+    assert answers[0] is not None
+    return answers[0][0]
