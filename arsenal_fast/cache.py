@@ -1,12 +1,12 @@
 """A bounded map whose hit costs one dictionary look-up.
 
 An exact LRU moves an entry at every hit; this cache keeps two generations instead. New and re-used
-entries live in the young one; when that is full it becomes the old one, and what is not asked for
-again before the next turn is forgotten. So an entry survives at least ``capacity`` and at most
+entries live in the young one; when that is full it becomes the old one, and entries that are not
+used again before the next turn are forgotten. So an entry survives at least ``capacity`` and at most
 ``2 * capacity`` insertions after its last use (2Q and SIEVE rest on the same idea).
 
-Forgetting is spread out: a dropped generation is emptied two entries at each insertion (by twice its weight, where
-entries are weighed), so that no request pays for freeing a hundred thousand of them.
+Forgetting is spread out: each insertion frees two entries of a dropped generation (or twice its own weight, where
+entries are weighed), so that no request frees a hundred thousand of them.
 """
 
 from collections.abc import Callable, Iterator
@@ -91,7 +91,7 @@ class GenerationalCache(Generic[K, V]):
     def offer(self, key: K, value: V) -> None:
         """Insert an entry that may never be used again: always while there is room, otherwise one in ``ONE_IN``.
 
-        So keys that come once hardly displace the others, and cost next to nothing; what comes often is soon in.
+        So keys that come once hardly displace others, and cost next to nothing; frequent ones are soon in.
         """
         if self._old:
             self._offered += 1

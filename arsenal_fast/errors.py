@@ -3,14 +3,14 @@
 ::
 
     ArsenalError
-    ├── ClientError               theirs: carries the status to answer with
-    │   ├── MessageError          the octets are no HTTP message that we accept; the connection closes
-    │   └── ProblemError          a complete message with bad content; the connection lives on
+    ├── ClientError               theirs: carries the status of the response
+    │   ├── MessageError          an invalid HTTP message; the connection closes
+    │   └── ProblemError          a complete message with bad content; the connection stays open
     ├── InvalidIdentity           parts that make no identity (carries the reason)
     └── ConfigurationError        the operator's: one sentence for each fault; exit status 78
 
 Expected outcomes (limited, unknown identity, store away) are return values and never raised.
-Nothing here may carry a secret: the texts reach clients and logs.
+No text may contain a secret: clients and logs get them.
 """
 
 from collections.abc import Sequence

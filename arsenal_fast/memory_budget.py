@@ -1,7 +1,7 @@
 """The memory budget: bounds what clients can make one worker hold.
 
-``shares`` divides the octets of MEMORY_BUDGET among the workers, takes off what every worker needs whatever comes,
-and gives each table, queue and buffer its part of the rest. All of them full at once, with the longest keys that the
+``shares`` divides the octets of MEMORY_BUDGET among the workers, subtracts what every worker needs in any case, and
+gives each table, queue and buffer its part of the rest. All of them full at once, with the longest keys that the
 grammar allows, take no more than the budget; ``tests/integration/test_memory.py`` holds that with a real process.
 
 Each octet figure here was measured with hostile keys: identities of 325 octets, request lines of 1,024, IPv6
@@ -92,9 +92,9 @@ class Shares:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One row of the plan: ``parts`` of what is left of the budget, ``size_bytes`` of each entry, ``most`` entries.
+    """One row of the plan: ``parts`` of the rest of the budget, ``size_bytes`` of each entry, ``most`` entries.
 
-    More than the most serves nobody: a table of millions makes pauses where it grows.
+    ``most``: a larger table does not help, and growing one of millions makes pauses.
     """
 
     parts: int
@@ -131,7 +131,7 @@ def shares(
 ) -> Shares:
     """Divide the octets of the whole service; never less than ``SMALLEST`` for a worker.
 
-    ``connections``: as the operator has set them; None gives them their part.
+    ``connections``: as configured; None gives them their part.
     """
     cost = TLS_CONNECTION if tls else CONNECTION
     left = _of_worker(budget, workers)

@@ -1,7 +1,7 @@
 """``await`` for ports that call back: coroutines that need no event loop and no task.
 
-``await reply(store.find, ids)`` calls ``store.find(ids, done)`` and goes on, within ``done``, when the answer is there.
-:func:`run` starts such a coroutine. Nothing is scheduled: a coroutine goes on in the very call that brings its answer,
+``await reply(store.find, ids)`` calls ``store.find(ids, done)`` and continues within ``done``.
+:func:`run` starts such a coroutine. Nothing is scheduled: a coroutine continues within the call that brings its answer,
 so the order of events is that of the callbacks, and tests need no loop.
 """
 
@@ -51,7 +51,7 @@ def reply(ask: Callable[..., None], *arguments: Any) -> Reply[Any]:
 def run(coroutine: Coroutine[Reply[Any], None, None], failed: Callable[[Exception], None]) -> None:
     """Run a coroutine up to its first missing answer, and continue it as the answers arrive.
 
-    ``failed``: takes what the coroutine raises, within the handling of that exception.
+    ``failed``: called with an exception of the coroutine, while it is handled.
     """
     try:
         waited_for = coroutine.send(None)

@@ -1,7 +1,7 @@
 """Secret texts, which no log, error, repr, table or JSON document shows; and passwords in URLs.
 
-Not a subclass of str on purpose: f-strings, ``join`` and the C JSON encoders read a str's own octets and
-would pass over ``__str__``. Whoever needs the text says so with ``reveal()``.
+Not a subclass of str on purpose: f-strings, ``join`` and the C JSON encoders read a str's own data and ignore
+``__str__``. ``reveal()`` returns the text.
 """
 
 import re

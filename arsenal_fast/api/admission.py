@@ -149,7 +149,7 @@ class Admission:
         self._started_s = 0.0
 
     def submit(self, request: Admissible) -> None:
-        """Charge the request's client one hit; the request goes on, or is refused, later in this tick or after."""
+        """Charge the request's client one hit; it passes or is refused, in this tick or later."""
         client = request.client
         if client.denied_until and self._deny_locally(request, client):
             return

@@ -1,7 +1,7 @@
 """The clock of responses: the wall clock, and the header lines and time stamps made from it.
 
-One look at the clock serves all responses of an admission batch. The Date line is remade once a second, the time stamp
-of verdicts and batches at most once a look.
+The clock is read once for all responses of an admission batch. The Date line is built once a second, the time stamp of
+verdicts and batches at most once per reading.
 """
 
 from collections.abc import Callable

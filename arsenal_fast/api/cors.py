@@ -1,6 +1,6 @@
 """Cross-origin rules (Fetch standard, CORS protocol), decided once at configuration.
 
-With one origin, or ``*``, the line is the same on every answer. With several, or all subdomains of a domain
+With one origin, or ``*``, the line is the same on every response. With several, or all subdomains of a domain
 (``https://*.example.com``), the origin is reflected if it is one of them, and ``Vary: Origin`` tells caches.
 """
 

@@ -37,7 +37,7 @@ class CodingError(ProblemError):
 def read_object(request: Request, members: Mapping[str, str]) -> dict[str, Any]:
     """Return the body's object.
 
-    ``members``: the names that may be there, and what each must be (for the fault on an unknown one).
+    ``members``: the allowed names and their types (for the fault of an unknown one).
     Raises ProblemError 415 or 400.
     """
     if not may_be_json(request.fields):
@@ -81,7 +81,7 @@ def _is_uncoded(fields: Fields) -> bool:
 def check_repeated(body: bytes, value: dict[str, Any]) -> None:
     """Raise ProblemError 400 for a repeated member in the body or a row: parsers differ in which one they use.
 
-    ``value``: what the body says, of which the last one of each name is left.
+    ``value``: the parsed body, which keeps the last member of each name.
     """
     rows = [row for member in value.values() if type(member) is list for row in member if type(row) is dict]
     members = len(value) + sum(map(len, rows))

@@ -1,8 +1,7 @@
 """The OpenAPI 3.1 document, a rendering of the table of routes.
 
-A row says what is its own; what follows from how the service works (problems that every row can answer
-with, rate-limit headers below ``/api/v1/``, limits of bodies, what service tokens do) is added here, by rule.
-Nothing is said of a single path: that would belong to its row.
+Rows have what is specific to them; rules here add what is common (problems of all rows, rate-limit headers below
+``/api/v1/``, limits of bodies, service tokens). Nothing here is specific to one path: that belongs to its row.
 """
 
 from http import HTTPStatus

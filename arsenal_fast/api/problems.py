@@ -1,7 +1,7 @@
 """Problem responses (RFC 9457, ``application/problem+json``).
 
-A detail is a sentence for the developer on the other side. Nothing of ours (paths, types, addresses,
-what Redis said) and nothing of theirs (their own octets) is repeated in it.
+A detail is a sentence for the client's developer. It quotes nothing of ours (paths, types, addresses, texts of Redis)
+and nothing of the request.
 """
 
 from collections.abc import Mapping, Sequence

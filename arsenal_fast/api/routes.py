@@ -1,6 +1,6 @@
 """The table of routes: path, handler, charge and documentation.
 
-Routing, ``Allow``, OpenAPI, the docs page and the metrics' ``route`` label are all read from these rows, so
+Routing, ``Allow``, OpenAPI, the docs page and the metrics' ``route`` label are all made from these rows, so
 they can't disagree. A new endpoint is a new row.
 """
 

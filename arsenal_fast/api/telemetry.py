@@ -1,8 +1,8 @@
 """The telemetry of one worker and of all workers.
 
 The hot path counts in :class:`~arsenal_fast.observability.metrics.Metrics`; the store and the process count elsewhere.
-Here they come together: :func:`present` for this worker, :func:`total` for all, :func:`document` as JSON for
-dashboards. Nothing here is on the way of a request.
+This module combines them: :func:`present` for this worker, :func:`total` for all, :func:`document` as JSON for
+dashboards. None of it runs on the hot path.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def snapshot(services: Services) -> bytes:
 def total(services: Services) -> Metrics:
     """Return the sum over the workers.
 
-    This worker's own share is taken before the others' are asked for: a composition that shows its snapshot
-    whenever it is asked for the others' has shown at least what is reported here. So the sum that another
-    worker reports a moment later is not smaller.
+    This worker's own counts are taken before the others' are read: reading them also publishes this worker's snapshot,
+    which then has at least the counts reported here. So the sum that another worker reports a moment later is not
+    smaller.
     """
     own = snapshot(services)
     return merge((own, *services.snapshots()), services.monotonic())

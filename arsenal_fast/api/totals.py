@@ -1,8 +1,8 @@
 """Caches the sum over the workers: taken at most once a second, and rendered once in each form.
 
-Metrics and telemetry are free of charge and cost as much as hundreds of identities, so their answers are kept. All
-workers show the same sum for that second: the one that takes it shares it with the others. If each kept its own, a
-scrape of one worker could tell less than an earlier scrape of another one.
+Metrics and telemetry are not charged and cost as much as hundreds of identities, so their responses are cached. All
+workers use the same sum for that second: the one that takes it shares it. If each cached its own, a scrape of one
+worker could report less than an earlier scrape of another one.
 """
 
 from __future__ import annotations

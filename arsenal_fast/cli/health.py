@@ -1,8 +1,8 @@
 """``arsenal-fast health``: checks the service on this machine; for containers without curl.
 
-It asks ``/api/health/live``, which depends on nothing but the process, so that nobody restarts a service because its
-Redis is away. Exit status: 0 it answers 200; 1 it does not, and one sentence says why. A socket and one line are all
-it takes: an HTTP client would double the time of a command that runs every few seconds.
+It asks ``/api/health/live``, which depends on nothing but the process, so that no orchestrator restarts a service
+because its Redis is away. Exit status: 0 for a 200; 1 otherwise, with one sentence. It uses a socket and one line: an
+HTTP client would double the time of a command that runs every few seconds.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
 All of them work while the service writes. Results go to stdout, progress (on a terminal) and faults to
 stderr. Exit status: 0 done, 1 could not or the ledger has faults. Nothing here reads the environment: the
-caller brings the URL. The ledger is imported by the command that is given: the others start without it.
+URL is an argument. Only these commands import the ledger.
 """
 
 import argparse
@@ -117,7 +117,7 @@ def _restore(url: str, file: str) -> None:
 def _passing(url: str) -> Iterator[str]:
     """Yield the name of a temporary file for stdin or stdout.
 
-    It is made beside an SQLite ledger: in a container that may be the only place that can be written and has room.
+    It is made beside an SQLite ledger: in a container that may be the only writable place with room.
     """
     from arsenal_fast.ledger.admin import address_of
     from arsenal_fast.ledger.url import SqliteAddress

@@ -1,8 +1,8 @@
 """The command line: ``arsenal-fast serve | check | doctor | health | token | ledger | openapi``.
 
-What a person reads goes to stdout, what went wrong to stderr: one sentence a line, no traceback. Exit status:
+Output goes to stdout, errors to stderr: one sentence a line, no traceback. Exit status:
 0 done, 1 could not (the port is taken), 2 wrong usage, 78 wrong configuration (EX_CONFIG), 130 interrupted.
-What a command needs is imported by that command, so that each starts at once.
+Each command imports what it needs, so that it starts at once.
 """
 
 import argparse

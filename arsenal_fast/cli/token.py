@@ -2,8 +2,8 @@
 
 The new token alone goes to stdout, so that it can be piped into a secret store; what it allows goes to stderr.
 A token to inspect is better piped in than given as an argument, which other users of the machine can see. What is
-printed of it is escaped: it may have been made to do something to a terminal. Exit status of ``inspect``: 0 it
-verifies, 1 it does not. Nothing here reads the environment: the caller brings ``keys``, which may raise
+printed of it is escaped: it may contain control sequences for a terminal. Exit status of ``inspect``: 0 it
+verifies, 1 it does not. Nothing here reads the environment: ``keys`` is an argument, which may raise
 ConfigurationError.
 """
 

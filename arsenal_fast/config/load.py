@@ -158,8 +158,8 @@ def load(environ: Mapping[str, str]) -> Config:
 def _unquoted(text: str) -> str:
     """Return the text without a pair of quotes around it.
 
-    A shell, Compose and systemd take them off; ``docker run --env-file`` and Kubernetes' ``--from-env-file`` hand
-    them on. A secret must be the same octets to all of them.
+    A shell, Compose and systemd remove them; ``docker run --env-file`` and Kubernetes' ``--from-env-file`` keep them.
+    A secret must be the same text with all of them.
     """
     return text[1:-1] if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"" else text
 

@@ -1,7 +1,7 @@
 """Parses the text of one environment variable into a value.
 
-A reader takes the text, which is never empty, and returns the value, or raises ValueError with the rest of a
-sentence that began with the variable's name: "must be a whole number from 1 to 65535, not '0x50'".
+A parser takes the text, which is never empty, and returns the value, or raises ValueError with the rest of a
+sentence that begins with the variable's name: "must be a whole number from 1 to 65535, not '0x50'".
 Rules of this file: no leniency that a person would not expect (``int()`` takes "1_0", " 7" and other scripts'
 digits), every refusal names the allowed range, and a text that may hold a secret is never repeated.
 """
@@ -123,7 +123,7 @@ def auto_or(reader: Reader) -> Reader:
 
 def listen_address(text: str) -> str:
     """Parse an address of this machine, or localhost. Other names are refused: shells export HOST as the machine's
-    name, and conda as its triplet; to listen there would be a surprise."""
+    name, and conda as its triplet; listening there would be unexpected."""
     if text.lower() == "localhost":
         return "localhost"
     try:

@@ -1,7 +1,7 @@
 """Content negotiation by ``Accept`` (RFC 9110 12.5.1), with bounds for such fields.
 
-A range that can't be read is passed over, as if it had not come: a bad ``Accept`` is no reason to answer
-nothing. Parameters other than ``version`` and ``q`` don't tell our representations apart and are not looked at.
+An invalid range is ignored, as if absent: a bad ``Accept`` is no reason to refuse a request. Parameters other than
+``version`` and ``q`` don't distinguish our representations and are ignored.
 """
 
 import re
@@ -35,7 +35,7 @@ def bounded(field: bytes) -> bytes:
 def quality(accept: bytes, media_type: str, version: str = "") -> float:
     """Return the quality of a media type, from 0 (not acceptable) to 1. No ``Accept``: 1 for all.
 
-    ``version``: of the media type; a range with another one does not mean it. The most specific range decides.
+    ``version``: of the media type; a range with another version does not match. The most specific range decides.
     """
     found = _ranges(bounded(accept))
     if found is None:

@@ -1,8 +1,8 @@
 """A body in chunks (RFC 9112 7.1): octets in, content out, with every length bounded.
 
-``take`` consumes what it can of a buffer and leaves an unfinished line where it is, so the cuts of the stream change
-nothing. A line is judged when its LF has come or its bound is reached. Extensions are checked and ignored; the trailer
-section is checked and dropped, so that it changes neither framing nor fields.
+``take`` consumes what it can of a buffer and leaves an unfinished line in it, so the result does not depend on how the
+stream is cut. A line is checked when its LF has come or its bound is reached. Extensions are checked and ignored; the
+trailer section is checked and dropped, so that it changes neither framing nor fields.
 """
 
 from enum import Enum, auto

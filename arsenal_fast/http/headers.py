@@ -1,7 +1,7 @@
 """Reads a valid field block into ``Fields``: the fields that matter, and the rules for repeated ones.
 
-The octets are known to be legal here (``grammar.field_block``), so this file only reads. All rules that decide where a
-message ends are in it: a length in doubt is refused, never guessed (RFC 9112 6.3, rules 1 to 4).
+The grammar was checked before (``grammar.field_block``). All rules that decide where a message ends are here: a
+doubtful length is refused, never guessed (RFC 9112 6.3, rules 1 to 4).
 """
 
 import ipaddress

@@ -1,13 +1,12 @@
 """Parses the octets of a connection into requests, independent of how the stream is cut.
 
-Feed what came, then take requests until there is none. A fault is raised in its place in the stream, behind the
-complete requests before it, and is the end: nothing behind it, or behind a request that ends the connection, is read.
+Feed received data, then take requests until there is none. A fault is raised in its place in the stream, after the
+complete requests before it. Nothing behind it, or behind the last request of the connection, is read.
 
-Where the time goes. Nearly always one feed is one whole message without a body. It is taken over without a copy, its
-request line is one match, and its field block is equal to the last one (one comparison) or one match that proves it
-valid and finds its end. Whatever doesn't fit that goes to ``HeadScanner``, which judges octet by octet, raises the
-faults, and alone knows the rarer forms. All these ways may differ in cost alone, and tests hold them together.
-(What a proxy repeats but for a few values need not come here at all: ``shape.py``.)
+Nearly always one feed is one whole message without a body. It is not copied, its request line is one match, and its
+field block is equal to the last one (one comparison) or one match that proves it valid and finds its end. All other
+heads go to ``HeadScanner``, which scans octet by octet, raises the faults, and handles the rarer forms. These paths
+differ only in cost, which tests hold. (Requests that repeat a template are not parsed here: ``template.py``.)
 """
 
 import re

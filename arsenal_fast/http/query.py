@@ -1,8 +1,8 @@
 """Parses the query of a request target, strictly.
 
-``application/x-www-form-urlencoded`` as browsers and ``curl`` send it: pairs parted by ``&``, ``+`` is a
-space, ``%XX`` an octet, the whole UTF-8. What could be read in two ways is refused instead of guessed:
-a repeated known name, a bad escape, octets that are not UTF-8. Unknown names are passed over, so that a
+``application/x-www-form-urlencoded`` as browsers and ``curl`` send it: pairs separated by ``&``, ``+`` is a
+space, ``%XX`` an octet, the whole UTF-8. Ambiguous input is refused:
+a repeated known name, a bad escape, octets that are not UTF-8. Unknown names are ignored, so that a
 cache-buster or a tracking parameter does no harm.
 """
 

@@ -1,7 +1,7 @@
 """A parsed request, in octets, never decoded text.
 
-``Fields`` is what the service reads of a field section. It is built once for each distinct block and shared by all
-requests that repeat the block, so nobody may change one. A field that no code reads has no place here.
+``Fields`` has the fields that the service reads. It is built once for each distinct block and shared by all requests
+that repeat the block, so it must not be changed.
 """
 
 from dataclasses import dataclass, replace

@@ -1,11 +1,10 @@
 """Builds responses as bytes from prepared parts.
 
-A response is ``head + lines + tail``: *head* is the status line, Date and the lines that stand on every response,
-remade once a second; *lines* are those of this request (rate limit, echoed id); *tail* is content type, length, empty
+A response is ``head + lines + tail``: *head* is the status line, Date and the lines of every response,
+built once a second; *lines* are those of this request (rate limit, echoed id); *tail* is content type, length, empty
 line and body, made once per body. The hot path joins these pieces.
 
-Everything that goes into a line must have passed :func:`line` or be a constant: that is where CR and LF end (RFC 9110
-5.5).
+Each header line must come from :func:`line` or be a constant, so that no value contains CR or LF (RFC 9110 5.5).
 """
 
 from datetime import UTC, datetime

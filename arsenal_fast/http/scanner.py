@@ -1,13 +1,13 @@
 """Scans the head of a message octet by octet for its first fault.
 
-The parser takes a head at one stroke with two patterns where it can. Whatever those refuse, and whatever comes in
-pieces, is judged here. The order of judgement is the order of the octets, so the cuts of the stream change nothing:
+The parser matches a head with two patterns where it can. Heads that these refuse, and heads that arrive in pieces, are
+scanned here, in the order of the octets, so that the result does not depend on how the stream is cut:
 
     method (400, or 501 when longer than any we know), target (400, 414), version (400, 505), then of the whole request
     line the method (501) and the form of the target (400), then line by line the fields (400, 431) and the bound of
-    their section (431). What the values mean is judged by ``fields.py``, when the section is complete.
+    their section (431). ``headers.py`` checks the values, when the section is complete.
 
-A scan goes on where the last one ended; only the line that is not complete is looked at again, for its LF alone.
+A scan continues where the last one ended; an incomplete line is searched again only for its LF.
 """
 
 from typing import Final, NamedTuple

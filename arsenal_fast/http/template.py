@@ -4,11 +4,11 @@ A client's own connection repeats its field block octet for octet; a proxy's rep
 address, a request id, a trace context, the length of a body). A *template* is a valid block cut at those values, its
 *slots*. A message that matches has the same fields, name by name and in the same order, with other values in the slots,
 so nothing of it needs to be parsed again: one match proves the request line, every line and where the message ends.
-What may stand in a slot is narrower than what HTTP allows there (visible ASCII and inner spaces). Everything else does
-not match, and is judged by the parser; a test holds that both read the same.
+A slot accepts less than HTTP allows there (visible ASCII and inner spaces). All else does not match, and is parsed; a
+test holds that both give the same request.
 
-A pattern costs a millisecond to compile. So templates are shared by all connections of a worker, and none is compiled
-before its block has come ``WORTHWHILE`` times.
+A pattern costs a millisecond to compile. So all connections of a worker share templates, and none is compiled before
+its block has come ``WORTHWHILE`` times.
 """
 
 import re
@@ -93,7 +93,7 @@ class RequestTemplate:
     def match(self, data: bytes) -> TemplateMatch | None:
         """Return the parts of ``data`` if it is one message of this template, else None.
 
-        Of a template without slots the line is not proven yet to be one: :meth:`request` does that.
+        A template without slots does not check the request line: :meth:`request` does that.
         """
         fixed = self._fixed
         if fixed is not None:
@@ -173,7 +173,7 @@ class RequestTemplates:
 def _is_read_by_line(fields: Fields, roles: list[int]) -> bool:
     """Whether each parsed field with a role has the value of exactly one slot.
 
-    Not where lines are joined or cancel each other, or a value is none that a slot takes: the parser's work.
+    False where lines are joined or cancel each other, or a slot does not accept a value: these are parsed.
     """
     read = (fields.forwarded_for, fields.request_id, fields.traceparent, fields.content_length)
     return all(roles.count(role) == (value is not None) for role, value in enumerate(read))

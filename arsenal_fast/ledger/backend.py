@@ -30,7 +30,7 @@ CLOSE_SECONDS: Final = 5.0  # that ``close`` waits for what is still to be writt
 class Ledger:
     """The Ledger port over SQLite or PostgreSQL.
 
-    Raises ValueError with one sentence for a bad URL, ``none`` included (see ``DisabledLedger``). May be made before
+    Raises ValueError with one sentence for a bad URL, ``none`` included. May be made before
     there is an event loop, and before a fork; ``start`` and everything after belong to one loop.
     """
 
@@ -157,11 +157,11 @@ class Ledger:
         else:
             self._looked_up += count
             self.counters.lookups += count
-            self._ask(Find(ids), count, found)
+            self._submit_read(Find(ids), count, found)
 
     def epochs(self, done: Callable[[dict[str, int] | None], None]) -> None:
         """Read all epochs: ``issued_before`` by prefix, that of EVERYTHING under the empty one."""
-        self._ask(Epochs(), 1, done)
+        self._submit_read(Epochs(), 1, done)
 
     def audit(self, query: AuditQuery, done: Callable[[AuditPage | None], None]) -> None:
         """Read one page of events, newest first. The reading is recorded before ``done`` gets the page."""
@@ -173,7 +173,7 @@ class Ledger:
             event = AuditRead(query.at, query.caller, query.request_id, query.prefix, query.run)
             self._submit(event, 1, lambda _: done(page))
 
-        self._ask(query, 1, read)
+        self._submit_read(query, 1, read)
 
     def prune(self, before: int) -> None:
         """Delete older events in small steps between other work. ``before``: ms, not in the future."""
@@ -187,7 +187,7 @@ class Ledger:
         else:
             self._write.submit(work, rows, done)
 
-    def _ask(self, work: Any, rows: int, done: Callable[[Any], None]) -> None:
+    def _submit_read(self, work: Any, rows: int, done: Callable[[Any], None]) -> None:
         # Without a ready reader the callback would get None at once: keep the work out of the queue.
         if self._read is None or self._closed or not self._read.ready:
             done(None)
@@ -222,46 +222,3 @@ def opener(address: LedgerAddress) -> Callable[[str], Store]:
     from arsenal_fast.ledger.postgres import PostgresStore  # noqa: PLC0415
 
     return lambda purpose: PostgresStore(address.url, reader=purpose == "read")
-
-
-class DisabledLedger:
-    """The port for ``DATABASE_URL=none``: records nothing, and every new life holds."""
-
-    status: Final = "disabled"
-    healthy: Final = True
-    fault: Final = ""
-
-    def __init__(self) -> None:
-        self.counters = Counters()
-        self.on_change: Callable[[], None] | None = None
-
-    async def start(self) -> None:
-        """Nothing to open."""
-
-    async def close(self, patience: float = CLOSE_SECONDS) -> int:
-        """Nothing to write."""
-        return 0
-
-    def record(self, rows: Sequence[LedgerRow], done: Callable[[Sequence[Life] | None], None]) -> None:
-        done([row.life for row in rows])
-
-    def revoke(self, entry: RevocationRow, done: Callable[[int | None], None]) -> None:
-        done(entry.issued_before)
-
-    def find(self, ids: Sequence[str], done: Callable[[Sequence[LedgerRecord | None] | None], None]) -> None:
-        done([None] * len(ids))
-
-    def epochs(self, done: Callable[[dict[str, int] | None], None]) -> None:
-        done({})
-
-    def audit(self, query: AuditQuery, done: Callable[[AuditPage | None], None]) -> None:
-        """Answer that no history can be read."""
-        done(None)
-
-    def prune(self, before: int) -> None:
-        """Nothing to delete."""
-
-
-def open_ledger(url: str, **options: Any) -> Ledger | DisabledLedger:
-    """Return the ledger that DATABASE_URL names; ValueError with one sentence."""
-    return DisabledLedger() if parse_url(url) is None else Ledger(url, **options)

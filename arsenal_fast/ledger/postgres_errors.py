@@ -44,7 +44,7 @@ _UNUSABLE: Final = re.compile(
 
 
 def fault_of(error: psycopg.Error) -> StoreError:
-    """Return what the store raises in place of the error: Unfit where waiting mends nothing, else Unavailable."""
+    """Return the StoreError for an error: Unfit where waiting does not help, else Unavailable."""
     text = str(error)
     if match := _UNUSABLE.search(text):
         name = next(filter(None, match.groups()))

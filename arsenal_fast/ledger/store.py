@@ -67,7 +67,7 @@ class Store(Protocol):
         """Return one page of events, newest first."""
 
     def pruning(self, before: int) -> Iterator[int]:
-        """Delete events before that moment, and what is known of identities that were over by the oldest event left.
+        """Delete events before that moment, and records of identities that were over by the oldest event left.
 
         Each step is one short transaction and gives the number of rows that it has deleted.
         """

@@ -2,7 +2,7 @@
 
 ACCESS_LOG decides which requests have one. The rules of this file:
 
-* a request without a line costs one comparison; of one with a line, that field block is searched for its trace;
+* a request without a line costs one comparison; for a line the field block is searched for its trace;
 * with "errors" the lines of one method and status are bounded in time like any message that repeats;
 * a line is not longer than PIPE_BUF, so that it is written in one piece;
 * no query, no body and no credentials: of a request a line has its method, path, id and trace.
@@ -66,14 +66,14 @@ class AccessLog:
     def close(self) -> None:
         """Log how many lines were left out since the last summary."""
         if self._repeats is not None:
-            self._tell(self._repeats, float("inf"))
+            self._log_suppressed(self._repeats, float("inf"))
 
     def _admits(self, repeats: Repeats, message: str) -> bool:
         now = self._clock()
-        self._tell(repeats, now)
+        self._log_suppressed(repeats, now)
         return repeats.admit((ACCESS, logging.INFO, message), now)
 
-    def _tell(self, repeats: Repeats, now: float) -> None:
+    def _log_suppressed(self, repeats: Repeats, now: float) -> None:
         for (_, _, message), count in repeats.over(now):
             self._put(self._line(f"{count} more in {WINDOW:g} s left out: {message}", {}))
 

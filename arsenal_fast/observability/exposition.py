@@ -4,10 +4,10 @@ The rules of this file:
 
 * One HELP and one TYPE for a name; label values come from closed sets and hold nothing to escape (tests).
 * A histogram's buckets are put into the collector as they stand, not observed one by one.
-* Both formats show the same series under the same names, so that a scraper may change its mind. What
+* Both formats show the same series under the same names, so that a scraper may switch. What
   OpenMetrics adds (a family without ``_total``, UNIT, EOF) follows from the names.
 
-A scrape stands in the way of every other request of the worker, so it has to be quick: see
+A scrape delays all other requests of the worker, so it has to be quick: see
 ``tests/observability/test_exposition.py`` for how it is measured.
 """
 
@@ -65,8 +65,8 @@ def collect(
 ) -> Registry:
     """Return collectors that hold ``total``.
 
-    ``shared``: there is a Redis, ``recorded``: there is a ledger, so its being up or not is shown. ``workers``: as
-    many as there should be.
+    ``shared``: there is a Redis, ``recorded``: there is a ledger, so that its state is exported. ``workers``: the
+    configured number.
     """
     registry = Registry()
     _numbers(registry, total)

@@ -3,15 +3,15 @@
 The rules of this file:
 
 * The hot path adds to attributes and list cells of one :class:`Metrics`; it does nothing else.
-* One line of that class is one number: its name, whether it counts up, its help. Snapshots, sums and the
-  exposition (:mod:`arsenal_fast.observability.exposition`) read those lines, so a new count is a new line.
-* Whatever counts up is an integer; seconds are nanoseconds. A sum of floats depends on its order, and a counter
-  that has lost one unit in the last place since the last scrape has started anew, to Prometheus.
+* One line of that class is one number: its name, its kind, its help. Snapshots, sums and the exposition
+  (:mod:`arsenal_fast.observability.exposition`) read those lines.
+* Counters are integers; seconds are nanoseconds. A sum of floats depends on its order, and a counter
+  that has lost one unit in the last place since the last scrape was reset, to Prometheus.
 * Labels come from closed sets (routes of the table, known methods, statuses that we send): no client can make
   the number of series grow.
 
 A *snapshot* is one worker's counts as JSON. A scrape of any worker answers for all: :func:`merge` adds up the
-newest snapshot of each. What a worker counted outlives it; what it held (connections, memory) does not.
+newest snapshot of each. A worker's counters stay after its end; its gauges (connections, memory) do not.
 """
 
 from bisect import bisect_left
@@ -128,7 +128,7 @@ class Metrics:
 
     Lines with a help are exported as they stand (:mod:`arsenal_fast.observability.exposition` adds prefix and
     suffix); the others need a rendering of their own. A worker leaves the lines of its store and its process
-    at what it inherited; :mod:`arsenal_fast.observability.telemetry` fills them in at the moment of a snapshot.
+    at the inherited values; :mod:`arsenal_fast.api.telemetry` sets them at the moment of a snapshot.
     """
 
     identity_lookups: Annotated[Counter, "Look-ups of an identity, by issuing and validating."] = 0
@@ -321,8 +321,8 @@ TIMINGS: Final = _numbers(Kind.TIMING)
 def merge(snapshots: Iterable[bytes], now: float) -> Metrics:
     """Return the sum of the workers' snapshots at ``now`` (monotonic seconds).
 
-    Empty ones (a worker that has not written yet) are passed over. One that has not been renewed for
-    STALE_AFTER seconds is of a worker that died: its counters count, its gauges don't.
+    Empty ones (a worker that has not written yet) are ignored. One older than STALE_AFTER seconds is of a dead worker:
+    its counters count, its gauges don't.
     """
     total = Metrics(written=now)
     for snapshot in snapshots:

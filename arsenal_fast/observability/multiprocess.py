@@ -2,16 +2,15 @@
 
 An anonymous mapping made before the workers are forked. Each worker has a slot that only it writes; every
 worker reads all of them, so that a scrape of one answers for all. A slot has a sequence byte and two halves:
-the snapshot goes into the half that is not being shown, then the byte is counted up and shows it. So a writer
-that dies at any point (``kill -9``) leaves the last whole snapshot on show.
+the snapshot goes into the half that is not current, then the byte is incremented and makes it current. So a writer
+that dies at any point (``kill -9``) leaves the last whole snapshot current.
 
-One more slot is for the sum of them all, which whichever worker holds its lock may write. The lock is the kernel's, by
-process, so that it ends with a writer that dies, and nobody waits for it.
+One more slot is for the sum of them all, which the worker that holds its lock may write. The lock is the kernel's, by
+process, so that it ends with a writer that dies, and no worker waits for it.
 
-The races, and what settles them. A reader copies a half while the writer comes round to it again: the
-sequence has moved, the reader tries once more. A processor shows the byte before the half (ARM may): the
-checksum is wrong, the reader tries once more. A reader that never wins answers with the last snapshot it saw:
-sums over workers never go back.
+The races: a reader copies a half while the writer overwrites it: the sequence has changed, and the reader tries again.
+A processor publishes the byte before the half (ARM may): the checksum is wrong, and the reader tries again. A reader
+that never succeeds returns the last snapshot it has read: sums over workers never go back.
 """
 
 import fcntl
@@ -50,10 +49,6 @@ class SharedCounters:
     def read(self, slot: int) -> bytes:
         """Return the slot's last whole snapshot; empty before the first."""
         return self._read(self._base(slot), slot)
-
-    def read_all(self) -> list[bytes]:
-        """Return the snapshots of all slots, in order."""
-        return [self.read(slot) for slot in range(self.slots)]
 
     @contextmanager
     def alone(self) -> Iterator[bool]:

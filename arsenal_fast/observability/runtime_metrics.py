@@ -1,11 +1,11 @@
 """Measures pauses that delay all requests of a worker: a busy event loop, and the garbage collector.
 
-Neither is on the way of a request: the loop is asked ten times a second how late it is, the collector tells of
-its runs by itself.
+Neither measurement is on the hot path: a timer measures the loop's lateness ten times a second, the collector calls
+back at its runs.
 
-The collector looks at new objects only, at once when 5,000 more were made than freed, and ten times a second. No
-request makes a cycle (``tests/api/test_no_cycles.py``), so there is nothing for it to find among the old ones, and
-going over a full cache takes 90 to 190 ms. Counting alone is not enough: a full cache frees an old object for each new
+The collector checks new objects only: when 5,000 more were made than freed, and ten times a second. No
+request makes a cycle (``tests/api/test_no_cycles.py``), so there is no garbage among the old ones, and a pass over
+a full cache takes 90 to 190 ms. Counting alone is not enough: a full cache frees an old object for each new
 one, so the count stays where it is, and 69,000 new ones were waiting when a collection came at last (23 ms).
 
 Measured with 160,000 identities issued as fast as one CPU can (``docs/experiments.md``), the longest pause:

@@ -1,11 +1,11 @@
 """Parses ``traceparent`` (W3C Trace Context): the trace of a request.
 
-It is judged when a line of the log wants it, and not before: no other part of the service reads it.
-Strict, for what is invalid joins lines that have nothing to do with each other (section 3.2.2):
+It is parsed only for a line of the log: no other part of the service reads it. Strict, since an invalid id could join
+unrelated lines (section 3.2.2):
 
 * lower-case hexadecimal; neither id is all zeros; version ``ff`` is none;
 * version 00 has four parts and nothing behind them; a later one may go on behind a further dash;
-* a second ``traceparent`` makes it a guess which one is meant: then ``Fields`` has none.
+* with two ``traceparent`` fields it is unknown which one is meant: then ``Fields`` has none.
 """
 
 import re

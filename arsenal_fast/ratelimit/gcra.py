@@ -5,7 +5,7 @@ which a test runs over the same table of moments.
 
 The *backlog* is how far a client's tat lies ahead of now: 0 when it is idle, the quota's tolerance when it
 has spent everything. A hit adds one emission interval to it and passes while the sum is within the tolerance.
-What does not pass adds nothing: refused requests do not prolong the wait. (ITU-T I.371; Brandur Leach, "Rate
+A refused hit adds nothing: it does not prolong the wait. (ITU-T I.371; Brandur Leach, "Rate
 limiting, cells, and GCRA".)
 """
 
@@ -32,8 +32,8 @@ def allowed(backlog: int, quantity: int, quota: Quota) -> int:
 def charge(tat: int, now: int, quantity: int, quota: Quota) -> tuple[int, int]:
     """Charge one row: returns (the backlog before the hits, the tat to store). A quantity of 0 only reads.
 
-    The clamped tat is handed back even when nothing passed: left as it was, a tat far ahead would be clamped
-    anew at each look and never drain.
+    The clamped tat is returned even when nothing passed: otherwise a tat far ahead would be clamped at each reading and
+    never drain.
     """
     backlog = backlog_at(tat, now, quota)
     hits = allowed(backlog, quantity, quota)

@@ -1,8 +1,8 @@
 """The rate-limit header lines of responses.
 
 Two families of the same numbers: the customary ``X-RateLimit-*``, and the IETF's pair as in
-draft-ietf-httpapi-ratelimit-headers-11 (structured fields, RFC 9651). The draft may still move; its
-serializer is this file alone. Every time is in seconds from now, so that no clocks have to agree.
+draft-ietf-httpapi-ratelimit-headers-11 (structured fields, RFC 9651). The draft may still change; only
+this file serialises it. All times are in seconds from now, so that no clocks have to agree.
 """
 
 import re
@@ -66,11 +66,6 @@ class LimitLines:
         self._made.setdefault(remaining, {})[reset] = lines
         self._kept += 1
         return lines
-
-
-def limit_lines(quota: Quota, name: str, remaining: int, reset: int) -> bytes:
-    """Return the lines of one response, uncached."""
-    return LimitLines(quota, name).lines(remaining, reset)
 
 
 def retry_after_line(seconds: int) -> bytes:

@@ -155,9 +155,9 @@ class Issuer:
 
     def _flush(self) -> None:
         rows, self._rows = self._rows, []
-        self._ask_store(rows)
+        self._issue_in_store(rows)
 
-    def _ask_store(self, rows: Sequence[_Row]) -> None:
+    def _issue_in_store(self, rows: Sequence[_Row]) -> None:
         invalidations = self._cache.invalidations
         provisional = self._ledger is not None
         if self._cache.sync.epochs:
@@ -249,7 +249,7 @@ class Issuer:
                         held = each
                 self._hand_out(row, Issued(Outcome.FOUND, held.life), invalidations)
         if again:
-            self._ask_store(again)
+            self._issue_in_store(again)
 
     def _hand_out(self, row: _Row, issued: Issued, invalidations: int) -> None:
         """Fill a row with a life, and cache it.

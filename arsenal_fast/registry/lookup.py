@@ -20,7 +20,7 @@ from arsenal_fast.stores.ports import IdentityStore, Ledger
 
 
 class IdentityState(NamedTuple):
-    """What is known of one identity. ``cached``: the worker or the store knew it, not only the ledger.
+    """The known state of one identity. ``cached``: known to the worker or the store, not only the ledger.
 
     ``dead_before_ms``: every life generated before that moment was revoked.
     """

@@ -9,9 +9,7 @@ SIGTERM: not ready, answers say ``close`` -> DRAIN_DELAY -> socket closed -> las
 
 import asyncio
 import contextlib
-import gc
 import logging
-import os
 import random
 import resource
 import signal
@@ -39,12 +37,12 @@ from arsenal_fast.ledger.url import NONE as NO_LEDGER
 from arsenal_fast.memory_budget import Shares
 from arsenal_fast.observability import log_writer, logs, runtime_metrics
 from arsenal_fast.observability.access_log import AccessLog
-from arsenal_fast.observability.metrics import ProcessFigures
 from arsenal_fast.observability.multiprocess import SharedCounters
 from arsenal_fast.ratelimit.quota import Quota
-from arsenal_fast.server import certificates, heap_trim, listen_socket
+from arsenal_fast.server import heap_trim, listen_socket, tls_context
 from arsenal_fast.server.bounds import Bounds
 from arsenal_fast.server.listener import SPARE_DESCRIPTORS, Listener, Timeouts
+from arsenal_fast.server.process_figures import process_figures, resident_bytes
 from arsenal_fast.server.supervisor import HURRY
 from arsenal_fast.stores.memory import MemoryBackend
 from arsenal_fast.stores.redis.backend import RedisBackend
@@ -64,9 +62,6 @@ PRUNE: Final = 3600.0
 TLS_CHECK: Final = 10.0
 """Seconds between checks of the certificate files; cert-manager renews weeks ahead."""
 
-MAX_PASSWORD: Final = 1024
-"""Octets read of TLS_KEY_PASSWORD_FILE: what OpenSSL takes at most (PEM_BUFSIZE)."""
-
 
 def serve(config: Config, slot: int, counters: SharedCounters) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit status.
@@ -74,7 +69,7 @@ def serve(config: Config, slot: int, counters: SharedCounters) -> int:
     Raises ConfigurationError for what can't be used, OSError where the port can't be bound.
     """
     # Before the loop: a configuration fault is reported before anything has started.
-    tls = tls_context(config)
+    tls = tls_context.make_context(config)
     listening = listen_socket.bind(config, shared=config.workers > 1)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_Worker(config, slot, counters, listening, tls).run())
@@ -85,7 +80,7 @@ def rehearse(config: Config) -> socket.socket | None:
 
     Returns what keeps other services of several workers from the same address until they listen (``listen_socket``).
     """
-    tls_context(config)
+    tls_context.make_context(config)
     reservation = listen_socket.reserve(config)
     listen_socket.bind(config, shared=False).close()
     return reservation
@@ -107,7 +102,7 @@ class _Worker:
         self._counters = counters
         self._listening = listening
         self._tls = tls
-        self._tls_seen = _modified(config)
+        self._tls_seen = tls_context.modified(config)
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         """When set, DRAIN_DELAY is cut short."""
@@ -143,8 +138,8 @@ class _Worker:
         )
         services = app.services
         loop.add_signal_handler(signal.SIGHUP, self._reload_tls, services)
-        services.metrics.process = _process_figures
-        services.metrics.certificate_expires = _certificate_expires(config)
+        services.metrics.process = process_figures
+        services.metrics.certificate_expires = tls_context.certificate_expires(config)
         # The counts of a predecessor in this slot are continued.
         inherited = self._counters.read(self._slot)
         if inherited:
@@ -175,7 +170,7 @@ class _Worker:
         chores = [
             loop.create_task(self._publish(services)),
             loop.create_task(runtime_metrics.probe_event_loop(services.metrics.event_loop_lag)),
-            loop.create_task(heap_trim.keep_trimmed(_resident, time.process_time)),
+            loop.create_task(heap_trim.keep_trimmed(resident_bytes, time.process_time)),
             loop.create_task(runtime_metrics.collect_new_objects()),
         ]
         if isinstance(backend, RedisBackend) and self._slot == 0:
@@ -267,7 +262,7 @@ class _Worker:
     async def _watch_tls(self, services: Services) -> None:
         while True:
             await asyncio.sleep(TLS_CHECK)
-            if _modified(self._config) != self._tls_seen:
+            if tls_context.modified(self._config) != self._tls_seen:
                 self._reload_tls(services)
 
     def _reload_tls(self, services: Services) -> None:
@@ -275,15 +270,15 @@ class _Worker:
         if self._tls is None:
             return
         config = self._config
-        seen = _modified(config)
+        seen = tls_context.modified(config)
         try:
             # A context of its own first: loading a bad pair into the one in use would leave it half changed.
-            tls_context(config)
-            _load_pair(self._tls, config)
+            tls_context.make_context(config)
+            tls_context.load_pair(self._tls, config)
         except ConfigurationError as error:
             log.error("the renewed certificate can't be used, the old one stays: %s", error)
         else:
-            services.metrics.certificate_expires = _certificate_expires(config)
+            services.metrics.certificate_expires = tls_context.certificate_expires(config)
             log.info("the certificate has been read again")
         self._tls_seen = seen
 
@@ -335,7 +330,7 @@ def _ledger_changed(services: Services, ledger: Ledger) -> None:
         log.info("the ledger is healthy")
         ledger.epochs(lambda epochs: services.identities.learn_epochs(epochs or {}))
     else:
-        log.warning("the ledger is %s: %s", ledger.status, ledger.fault or "no word from it yet")
+        log.warning("the ledger is %s: %s", ledger.status, ledger.fault or "no answer from it yet")
 
 
 def make_keys(config: Config) -> Keys:
@@ -378,96 +373,11 @@ def _memory(shares: Shares) -> MemoryBackend:
     )
 
 
-_STARTED: Final = time.time()
-_PAGE: Final = resource.getpagesize()
-
-
-def _process_figures() -> ProcessFigures:
-    collections = [generation["collections"] for generation in gc.get_stats()]
-    descriptors = 0
-    with contextlib.suppress(OSError):  # /proc is Linux's
-        descriptors = len(os.listdir("/proc/self/fd"))
-    return ProcessFigures(
-        cpu_seconds=time.process_time(),
-        resident_bytes=_resident(),
-        open_descriptors=descriptors,
-        started=_STARTED,
-        collections=(collections[0], collections[1], collections[2]),
-        log_lines_dropped=log_writer.STDERR.dropped,
-    )
-
-
-def _resident() -> int:
-    """Return the octets of resident memory; 0 without /proc."""
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * _PAGE
-    except (OSError, ValueError, IndexError):
-        return 0
-
-
 def _access_log(config: Config) -> AccessLog | None:
     if config.access_log == "off":
         return None
     lines = logs.formatter(config.log_format, config.secrets())
     return AccessLog(config.access_log, lines, log_writer.STDERR.put)
-
-
-def tls_context(config: Config) -> ssl.SSLContext | None:
-    """Return the TLS context, None without TLS; raises ConfigurationError where the pair can't be used."""
-    if not config.tls:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # RFC 9325 4.2: of TLS 1.2 only suites with forward secrecy and authenticated encryption.
-    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
-    context.options |= ssl.OP_NO_RENEGOTIATION
-    context.set_alpn_protocols(["http/1.1"])
-    _load_pair(context, config)
-    return context
-
-
-def _load_pair(context: ssl.SSLContext, config: Config) -> None:
-    """Load certificate and key; ConfigurationError where they can't be used. Never prompts for a password."""
-
-    def password() -> bytes:
-        if not config.tls_key_password_file:
-            raise ConfigurationError(
-                ["TLS_KEY_FILE is encrypted: TLS_KEY_PASSWORD_FILE must name the file that has its password."]
-            )
-        with open(config.tls_key_password_file, "rb") as file:
-            return file.read(MAX_PASSWORD).rstrip(b"\r\n")
-
-    try:
-        context.load_cert_chain(config.tls_cert_file, config.tls_key_file, password)
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or "unreadable"
-        names = "TLS_CERT_FILE and TLS_KEY_FILE"
-        if config.tls_key_password_file:
-            names = "TLS_CERT_FILE, TLS_KEY_FILE and TLS_KEY_PASSWORD_FILE"
-        raise ConfigurationError([f"{names} can't be used together: {reason}."]) from None
-
-
-def _certificate_expires(config: Config) -> float:
-    """Return the expiry of the certificate, for the metric; 0 without TLS, or where it can't be read."""
-    if not config.tls:
-        return 0.0
-    try:
-        return certificates.validity(config.tls_cert_file).not_after
-    except (OSError, ValueError) as error:
-        log.warning("when the certificate ends is not known: %s", error)
-        return 0.0
-
-
-def _modified(config: Config) -> tuple[int, ...]:
-    """Return the modification times of the certificate files, 0 for a missing one."""
-    times = []
-    for path in (config.tls_cert_file, config.tls_key_file, config.tls_key_password_file):
-        try:
-            times.append(os.stat(path).st_mtime_ns if path else 0)
-        except OSError:
-            times.append(0)
-    return tuple(times)
 
 
 def _max_connections(config: Config) -> int:

@@ -18,9 +18,9 @@ class Verifier(Protocol):
 class VerifiedTokens:
     """Verified service tokens by their text until they expire: a hit is one look-up and one comparison.
 
-    Refused ones are not remembered: anybody can make them without end, each another, and would push out the
-    good ones; and what is not valid yet may be later. A look-up tells nothing by its time, for the dictionary
-    compares texts only where the (keyed) hashes are the same.
+    Refused ones are not cached: a client could send endless different ones, which would push out the valid ones; and a
+    token that is not valid yet may be later. The time of a look-up leaks nothing, since the dictionary compares texts
+    only where the (keyed) hashes are the same.
     """
 
     __slots__ = ("_tokens", "_verifier")
@@ -41,11 +41,6 @@ class VerifiedTokens:
         if isinstance(verified, ServiceToken):
             self._tokens.put(token, verified)
         return verified
-
-    def rotate(self, verifier: Verifier) -> None:
-        """Change the keys, and forget the tokens that the old ones verified."""
-        self._verifier = verifier
-        self._tokens.clear()
 
     def __len__(self) -> int:
         return len(self._tokens)

@@ -7,11 +7,11 @@ Two kinds, both signed JWTs (RFC 7519) in the compact form (RFC 7515 section 7.1
 
 ``aud`` tells them apart, so neither passes for the other (RFC 8725 section 3.12). ``jti`` of an identity token
 is the ``generated`` of its life in ms, which ties the token to that life: a later life has another. Times are
-whole seconds, rounded down, so a token never outlives its identity. Claims that we do not know are passed
-over (RFC 7519 section 4), so that a release may add one while another still serves.
+whole seconds, rounded down, so a token never outlives its identity. Unknown claims are ignored
+(RFC 7519 section 4), so that a release may add one while another still serves.
 
-Rules of this file: it never verifies a signature and is never asked before one was verified, but for ``peek``
-and ``shape_fault``, which say so. A refusal is a value with one sentence, which never repeats the token.
+Rules of this file: it never verifies a signature and is only called after one was verified, except ``peek`` and
+``shape_fault``. A refusal is a value with one sentence, which never repeats the token.
 """
 
 import json

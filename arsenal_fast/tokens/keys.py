@@ -1,17 +1,17 @@
 """The keys that sign and verify tokens.
 
-Signing is made by hand, for it stands in the way of every new identity: a prepared header, one HMAC or one
-Ed25519 signature, base64url. The same life gives the same token in every process. Verifying is PyJWT's, always:
+Signing is hand-written, since it runs for every new identity: a prepared header, one HMAC or one Ed25519 signature,
+base64url. The same life gives the same token in every process. PyJWT always verifies:
 shape, header, algorithm, signature, ``aud``, ``iss`` and the presence of claims. Its clock is not used (time is
-an argument here), and it lets JSON members occur twice, so the verified claims go through ``identity.token``.
+an argument here), and it allows repeated JSON members, so ``claims`` checks the verified ones again.
 
-Each key has one algorithm, which no token can change: HS256 for the secrets, EdDSA for Ed25519 keys. An Ed25519
-key is looked up by the whole first part of the token, as we write it; a token that begins otherwise is tried
-with the secrets. Service tokens know the secrets alone: whoever may read identities need not be able to allow
-anything. Nothing of a token beyond MAX_TOKEN characters or of a wrong shape is parsed.
+Each key has one algorithm, which no token can change: HS256 for the secrets, EdDSA for Ed25519 keys. An Ed25519 key is
+looked up by the whole first part of the token, as we write it; a token that begins otherwise is tried with the secrets.
+Service tokens use the secrets only: a verifier of identities need not be able to mint them. Nothing of a token beyond
+MAX_TOKEN characters or of a wrong shape is parsed.
 
 PyJWT is imported by the first verification or by ``prepare``. In a serving process that takes 2 MB and 15 ms of
-CPU, with ``cryptography`` installed (it imports that too) 11 MB and 40 ms; the loop stands still meanwhile.
+CPU, with ``cryptography`` installed (it imports that too) 11 MB and 40 ms; the loop is blocked meanwhile.
 """
 
 import re

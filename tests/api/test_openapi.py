@@ -11,9 +11,10 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from arsenal_fast.api.openapi import HEADERS
 from arsenal_fast.api.routes import ROUTES
 from arsenal_fast.api.schemas import PARAMETERS, SCHEMAS
-from arsenal_fast.ledger.backend import DisabledLedger, Ledger
+from arsenal_fast.ledger.backend import Ledger
 from arsenal_fast.ledger.model import AuditEvent, AuditPage, AuditQuery, Cursor
 from arsenal_fast.tokens.claims import SCOPES
+from tests.support.ledgers import SwitchedLedger
 from tests.support.openapi import BASE_URL, DOCUMENT, ID, MOMENT, OPERATIONS, bearer, validator
 from tests.support.rig import Answer, Rig
 from tests.support.tokens import eddsa_keys
@@ -69,7 +70,7 @@ def test_examples_of_parameters_and_headers_fit_their_schema() -> None:
 
 def test_every_word_of_a_services_state_is_documented() -> None:
     words = SCHEMAS["Health"]["properties"]["services"]["properties"]
-    ledgers = {Ledger("sqlite:///nowhere/a.db").status, DisabledLedger.status, "healthy", "degraded"}
+    ledgers = {Ledger("sqlite:///nowhere/a.db").status, "disabled", "healthy", "degraded"}
     assert {*words["database"]["enum"]} == ledgers
     assert {*words["redis"]["enum"]} == {Rig().service.backend.status, "healthy", "unavailable"}
     assert {*words["api"]["enum"]} == {"starting", "healthy", "draining"}
@@ -136,8 +137,8 @@ ANSWERS: list[tuple[str, str, object]] = [
 ]
 
 
-class OnePage(DisabledLedger):
-    """A stub of a ledger: it writes nothing, and always answers with the same page."""
+class OnePage(SwitchedLedger):
+    """A ledger in memory that always answers an audit with the same page."""
 
     def audit(self, query: AuditQuery, done: Callable[[AuditPage | None], None]) -> None:
         at = 1_763_805_600_000

@@ -10,7 +10,7 @@ import pytest
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger import backend
-from arsenal_fast.ledger.backend import DisabledLedger, Ledger
+from arsenal_fast.ledger.backend import Ledger
 from arsenal_fast.ledger.errors import Busy, Unavailable, Unfit
 from arsenal_fast.ledger.model import AuditQuery, LedgerRecord
 from tests.support.ledger import T0, ask, find, id_of, record, revoked, revoked_prefix, row, running
@@ -224,22 +224,6 @@ def test_a_ledger_that_was_never_started_tells_none() -> None:
         ledger = Ledger("sqlite:///unused.db")
         assert ledger.status == "unavailable"
         assert await record(ledger, row(1)) is None
-        assert await ledger.close() == 0
-
-    run(main())
-
-
-def test_a_disabled_ledger_takes_every_life_as_it_is_and_knows_nothing() -> None:
-    async def main() -> None:
-        ledger = DisabledLedger()
-        await ledger.start()
-        assert (ledger.status, ledger.healthy, ledger.fault) == ("disabled", True, "")
-        assert await ask(ledger.record, [row(1)]) == [row(1).life]
-        assert await ask(ledger.revoke, revoked(1, T0)) == T0 + 1
-        assert await ask(ledger.find, [id_of(1)]) == [None]
-        assert await ask(ledger.epochs) == {}
-        assert await ask(ledger.audit, AuditQuery(T0, "me")) is None
-        ledger.prune(T0)
         assert await ledger.close() == 0
 
     run(main())

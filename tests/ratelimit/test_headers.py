@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from arsenal_fast.ratelimit import gcra, headers
-from arsenal_fast.ratelimit.headers import LimitLines, limit_lines, retry_after_line
+from arsenal_fast.ratelimit.headers import LimitLines, retry_after_line
 from arsenal_fast.ratelimit.quota import MAX_WINDOW, Quota
 
 HOURLY = Quota(100, 3600)
@@ -25,7 +25,7 @@ def fields(lines: bytes) -> dict[bytes, bytes]:
 
 
 def test_the_lines_are_those_of_the_design() -> None:
-    assert limit_lines(HOURLY, "default", 99, 36) == (
+    assert LimitLines(HOURLY, "default").lines(99, 36) == (
         b"X-RateLimit-Limit: 100\r\n"
         b"X-RateLimit-Remaining: 99\r\n"
         b"X-RateLimit-Reset: 36\r\n"
@@ -38,7 +38,7 @@ def test_the_lines_are_those_of_the_design() -> None:
 @example(HOURLY, 'a "quoted" \\ name; r=1, x', 0, 0)
 @example(HOURLY, "", 0, 3600)
 def test_the_structured_fields_read_back_as_what_was_meant(quota: Quota, name: str, remaining: int, reset: int) -> None:
-    found = fields(limit_lines(quota, name, remaining, reset))
+    found = fields(LimitLines(quota, name).lines(remaining, reset))
     policy = http_sf.parse(found[b"RateLimit-Policy"], tltype="list")
     limit = http_sf.parse(found[b"RateLimit"], tltype="list")
     assert policy == [(name, {"q": quota.limit, "w": quota.window})]
@@ -67,7 +67,7 @@ def test_remembered_lines_are_those_that_would_be_made() -> None:
     pairs = [(remaining, reset) for remaining in range(90) for reset in range(70)]
     assert len(pairs) > headers._MEMO_SIZE
     for remaining, reset in pairs * 2:
-        assert kept.lines(remaining, reset) == limit_lines(HOURLY, "default", remaining, reset)
+        assert kept.lines(remaining, reset) == LimitLines(HOURLY, "default").lines(remaining, reset)
 
 
 def test_the_same_pair_is_made_once() -> None:

@@ -15,8 +15,8 @@ from arsenal_fast.server.flow import MAX_DROPPED
 from arsenal_fast.server.listener import UNFINISHED
 from arsenal_fast.server.state import IDLE_GRACE_S, LINGER_S, State
 from arsenal_fast.server.tls import SLICE, TlsTransport
+from arsenal_fast.server.tls_context import make_context
 from arsenal_fast.server.turns import DECRYPTED, HANDSHAKE, HELD, OF_TURN
-from arsenal_fast.server.worker import tls_context
 from tests.support.certificates import Pair, good_pair, make_pair
 from tests.support.rig import Rig, request
 from tests.support.tls_client import TlsClient
@@ -29,7 +29,7 @@ LARGE = request("GET", "/api/docs/swagger-ui-bundle.js")
 
 def context_of(pair: Pair) -> ssl.SSLContext:
     config: Any = SimpleNamespace(tls=True, tls_cert_file=str(pair.certificate), tls_key_file=str(pair.key))
-    context = tls_context(config)
+    context = make_context(config)
     assert context is not None
     return context
 

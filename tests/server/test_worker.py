@@ -1,63 +1,32 @@
-"""The TLS files of a worker: what is accepted, and that nothing ever waits for a password to be typed."""
-
-from pathlib import Path
+"""What a worker derives from its configuration; tests/integration runs whole workers."""
 
 import pytest
 
 from arsenal_fast.config.load import load
 from arsenal_fast.errors import ConfigurationError
-from arsenal_fast.server.worker import tls_context
-from tests.support.certificates import Pair, good_pair
+from arsenal_fast.http.limits import Limits
+from arsenal_fast.identity.validity import Life
+from arsenal_fast.server import worker
 
-PASSWORD = "correct horse"
+SECRET = "a secret of a test, which is long enough for HS256"
 
 
-def refusal(pair: Pair, **more: str) -> str:
+def test_without_a_secret_there_are_no_keys() -> None:
     with pytest.raises(ConfigurationError) as caught:
-        tls_context(load({**pair.variables, **more}))
-    (sentence,) = caught.value.faults
-    assert PASSWORD not in sentence
-    return sentence
+        worker.make_keys(load({}))
+    assert caught.value.faults == ("JWT_SECRET must be set.",)
 
 
-def password_file(directory: Path, text: str) -> dict[str, str]:
-    file = directory / "password"
-    file.write_text(text)
-    return {"TLS_KEY_PASSWORD_FILE": str(file)}
+def test_the_keys_of_two_workers_agree() -> None:
+    config = load({"JWT_SECRET": SECRET})
+    token = worker.make_keys(config).sign_identity("player-1@a.b/v1:id", Life(1_000, 2_000))
+    assert worker.make_keys(config).sign_identity("player-1@a.b/v1:id", Life(1_000, 2_000)) == token
 
 
-def test_a_pair_without_a_password_is_used(tmp_path: Path) -> None:
-    assert tls_context(load(good_pair(tmp_path).variables)) is not None
-
-
-@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
-def test_an_encrypted_key_is_opened_by_the_password_in_its_file(tmp_path: Path, end: str) -> None:
-    pair = good_pair(tmp_path, password=PASSWORD)
-    assert tls_context(load({**pair.variables, **password_file(tmp_path, PASSWORD + end)})) is not None
-
-
-def test_a_password_that_is_not_needed_is_not_read(tmp_path: Path) -> None:
-    assert tls_context(load({**good_pair(tmp_path).variables, **password_file(tmp_path, "any")})) is not None
-
-
-def test_an_encrypted_key_without_a_password_is_refused_with_a_sentence(tmp_path: Path) -> None:
-    sentence = refusal(good_pair(tmp_path, password=PASSWORD))
-    assert sentence == "TLS_KEY_FILE is encrypted: TLS_KEY_PASSWORD_FILE must name the file that has its password."
-
-
-@pytest.mark.parametrize("text", ["wrong", "", "x" * 2000, f"{PASSWORD} ", "\n"])
-def test_a_password_that_does_not_open_the_key_is_refused_with_a_sentence(tmp_path: Path, text: str) -> None:
-    sentence = refusal(good_pair(tmp_path, password=PASSWORD), **password_file(tmp_path, text))
-    assert sentence.startswith("TLS_CERT_FILE, TLS_KEY_FILE and TLS_KEY_PASSWORD_FILE can't be used together: ")
-
-
-def test_a_password_file_that_has_gone_is_refused_with_a_sentence(tmp_path: Path) -> None:
-    config = load({**good_pair(tmp_path, password=PASSWORD).variables, **password_file(tmp_path, PASSWORD)})
-    (tmp_path / "password").unlink()
-    with pytest.raises(ConfigurationError, match="No such file"):
-        tls_context(config)
-
-
-def test_a_key_of_another_certificate_is_refused_with_a_sentence(tmp_path: Path) -> None:
-    pair, other = good_pair(tmp_path / "a"), good_pair(tmp_path / "b")
-    assert "KEY_VALUES_MISMATCH" in refusal(Pair(pair.certificate, other.key))
+@pytest.mark.parametrize("budget", ["64M", "256M", "8G"])
+def test_one_client_gets_at_most_half_of_the_room_and_one_body_always_fits(budget: str) -> None:
+    shares = load({"MEMORY_BUDGET": budget, "WORKERS": "1"}).shares
+    bounds = worker._bounds(shares)
+    assert Limits().body <= bounds.received_of_client <= bounds.received // 2
+    gate = worker._gate_bounds(shares)
+    assert 0 < gate.rows_of_client <= gate.rows // 2

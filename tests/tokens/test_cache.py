@@ -66,17 +66,6 @@ def test_bad_tokens_push_no_good_one_out(verifier: Verifier) -> None:
     assert verifier.asked.count("100") == 1
 
 
-def test_with_other_keys_what_the_old_ones_verified_is_forgotten(verifier: Verifier) -> None:
-    class Strict(Verifier):
-        def verify_service(self, token: str, now: float) -> ServiceToken | Refusal:
-            return Refusal.SIGNATURE
-
-    verified = VerifiedTokens(verifier)
-    verified.verify(b"100", 0)
-    verified.rotate(Strict())
-    assert verified.verify(b"100", 0) is Refusal.SIGNATURE
-
-
 @pytest.mark.parametrize("octets", [b"", b"\xff\xfe", b"\0", b"\xc3\xa9" * 5000])
 def test_any_octets_may_come(octets: bytes, verifier: Verifier) -> None:
     assert VerifiedTokens(verifier).verify(octets, 0) is Refusal.SIGNATURE

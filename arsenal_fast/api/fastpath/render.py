@@ -35,7 +35,7 @@ class RenderedIdentity(CachedIdentity):
     __slots__ = ("_handed_out", "_sign", "endpoint", "kept_response", "kept_row")
 
     def __init__(self, identity: str, required_scope: str | None, sign: Sign, endpoint: Endpoint) -> None:
-        # As the base class does, spelled out, since every new identity passes here.
+        # As in the base class, inlined, since this runs for every new identity.
         self.id = identity
         self.required_scope = required_scope
         self.life = NO_LIFE

@@ -1,11 +1,10 @@
 """Pages for browsers: the API's page, the health dashboard, the OpenAPI document, and their assets.
 
-Nothing comes from another server, and no script or page says so little as a line inline: the content
-security policy of each page holds that. Every file has a strong ETag and is asked for again each time
-(``no-cache``), so that an upgrade is seen at once and all else is a 304.
+Nothing is loaded from another server, and no page has inline scripts: its content security policy enforces that.
+Every file has a strong ETag and is revalidated each time (``no-cache``), so that an upgrade is visible at once and all
+else is a 304.
 
-Files are read, and compressed, when they are first asked for: a worker that serves no pages keeps none
-of them. What is kept then is bounded by the table of files, about 2 MB if everything is asked for.
+Files are read and compressed at their first request and then cached, about 2 MB for all files.
 """
 
 from __future__ import annotations
@@ -165,7 +164,7 @@ _ENTITY_TAG: Final = re.compile(rb'"[\x21\x23-\x7E\x80-\xFF]*+"')
 def matches(if_none_match: bytes, tag: bytes) -> bool:
     """Whether ``If-None-Match`` names the tag, compared weakly (RFC 9110 13.1.2): proxies weaken tags.
 
-    Not where it is too long: then the whole representation is the answer, as without the field.
+    False where the field is too long: then the response is the whole representation, as without it.
     """
     if_none_match = bounded(if_none_match)
     return if_none_match.strip(b" \t") == b"*" or tag in _ENTITY_TAG.findall(if_none_match)

@@ -1,8 +1,8 @@
 """``POST /api/v1/revoke``: revokes one identity, a prefix, or everything.
 
-Who holds an identity's token may end that identity; everything else needs a service token of scope
-``revoke``. One identity is revoked by a floor, the others by an epoch that validation compares with: no scan,
-whatever the number. The answer leaves when the shared store has it; the next request anywhere sees it.
+The holder of an identity's token may revoke that identity; everything else needs a service token of scope ``revoke``.
+One identity is revoked by a floor, many by an epoch that validation compares with, so without a scan. The response is
+sent when the shared store has the revocation; the next request to any worker sees it.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@
     examination.py    all of them in their order
     command.py        the command line: text or JSON, exit status
 
-The rules of this part: it changes nothing (a write is tried and taken back, or gone in a millisecond); every look is
-bounded in time and size, so that it can be taken at a busy service; a check that can't be made says so and is not
-"ok"; what judges is a function of what was seen, apart from the looking.
+The rules of this package: it changes nothing (a write is rolled back, or expires in a millisecond); every check is
+bounded in time and size, so that it can run beside a busy service; a check that is not possible is reported as such
+and is not "ok"; functions that judge are separate from those that read.
 """

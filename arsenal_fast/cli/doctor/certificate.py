@@ -8,7 +8,7 @@ from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.identity.validity import timestamp
 from arsenal_fast.server import certificates
 from arsenal_fast.server.certificates import Validity
-from arsenal_fast.server.worker import tls_context
+from arsenal_fast.server.tls_context import make_context
 
 CHECK: Final = "certificate"
 
@@ -26,7 +26,7 @@ def examine(config: Config, now: float) -> Finding:
     if not config.tls:
         return Finding(CHECK, Level.SKIP, "the service speaks no TLS itself (TLS_CERT_FILE is not set)")
     try:
-        tls_context(config)
+        make_context(config)
         return judge(certificates.validity(config.tls_cert_file), now)
     except ConfigurationError as error:
         mend = "Put the certificate and the key that it was made with into the two files."

@@ -1,8 +1,8 @@
 """The command ``arsenal-fast doctor``.
 
 A line for each finding goes to stdout: its level, the check, what was found, and the mend. Exit status: 0 no check
-has failed (with --strict: nor warned), 1 one has, 78 the configuration can't be used (then nothing else is looked
-at). Nothing here reads the environment: the caller brings ``load``.
+has failed (with --strict: nor warned), 1 one has, 78 the configuration can't be used (then nothing else is
+checked). Nothing here reads the environment: ``load`` is an argument.
 """
 
 import argparse

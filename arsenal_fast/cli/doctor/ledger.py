@@ -98,7 +98,7 @@ def look_at_sqlite(address: SqliteAddress, timeout: float) -> Seen:
 
     Raises StoreError.
     """
-    from arsenal_fast.ledger import sqlite  # noqa: PLC0415 - for who has a ledger in SQLite
+    from arsenal_fast.ledger import sqlite  # noqa: PLC0415 - only for a ledger in SQLite
 
     path = Path(address.path)
     try:

@@ -1,8 +1,8 @@
 """Checks whether all clients share one address: behind an untrusted proxy they share its limit.
 
-The limiter's cells in Redis tell who was charged of late: one key for each client that has not got its whole limit
-back. A look at them costs the service nothing and needs no access to it. It ends with the second address, or after
-SCANS steps, however many keys there are.
+The limiter's cells in Redis show the clients charged recently: one key for each client below its full limit. The scan
+needs no access to the service and costs it nothing. It ends with the second address, or after SCANS steps, however many
+keys there are.
 """
 
 from ipaddress import ip_address, ip_network
