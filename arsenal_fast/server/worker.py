@@ -1,8 +1,6 @@
 """One worker: builds the concrete parts, starts and stops them.
 
-Event loop, stores, services, socket, signals. This module only connects the parts and orders how
-things start and stop:
-
+This module only connects the parts and orders how they start and stop:
 start: store (waits at most one time-out) -> socket -> ready.
 SIGTERM: not ready, answers say ``close`` -> DRAIN_DELAY -> socket closed -> last answers -> store -> exit.
 """
