@@ -58,7 +58,7 @@ class Work(Protocol):
 
     @property
     def abandoned(self) -> bool:
-        """Whether nobody waits for its answer."""
+        """Whether the client has disconnected."""
 
     def work(self) -> None:
         """Begin."""

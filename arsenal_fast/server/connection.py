@@ -111,7 +111,7 @@ class Connection(Flow):
         outbox = self._outbox
         if not outbox:
             pending.leave()
-            return  # the client has gone
+            return  # the client has disconnected
         first = outbox[0]
         if first is not pending:
             pending.response, pending.rest = response, rest
@@ -152,7 +152,7 @@ class Connection(Flow):
         try:
             last = outbox.pop()
         except IndexError:
-            return  # the client has gone
+            return  # the client has disconnected
         if last is pending and not outbox:
             try:  # _write, without the context manager, which costs more than the rest of this
                 self._transport.write(response)
@@ -163,7 +163,7 @@ class Connection(Flow):
             self.respond(pending, response)
 
     def replace(self, old: PendingResponse, new: PendingResponse) -> None:
-        """Put another response in the place of one in the order; nothing where the client has gone."""
+        """Replace a pending response in the order; does nothing after the client has disconnected."""
         with contextlib.suppress(ValueError):
             self._outbox[self._outbox.index(old)] = new
 

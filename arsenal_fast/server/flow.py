@@ -147,7 +147,7 @@ class Flow(asyncio.Protocol, StateMachine):
 
     @property
     def is_lost(self) -> bool:
-        """Whether the client has gone."""
+        """Whether the client has disconnected."""
         return self.entered is State.CLOSED
 
     # Time.

@@ -203,9 +203,9 @@ IDENTITIES: Final[dict[str, Schema]] = {
                 "description": "The verdict to act on: true only where `status` is `active`.",
             },
             "status": word(
-                "`malformed`: no identity, or a token that is none of ours or of another identity. `unknown`: well "
-                "formed, but not on record. `unverifiable`: what is on record can't be read, or is not enough to "
-                "check the token with.",
+                "`malformed`: no identity, or a token of another identity or another service. `unknown`: "
+                "well formed, but not on record. `unverifiable`: what is on record can't be read, or is not enough "
+                "to check the token with.",
                 *Status,
             ),
             "reason": {"type": "string", "minLength": 1, "description": "One plain sentence."},

@@ -181,7 +181,7 @@ ISSUED_LIFE: Final = {
         JWT_PATTERN,
         MAX_TOKEN,
         "Identity token of this life, a JWT: `iss`, `sub` (the identity), `iat`, `exp`, `jti`. "
-        "Who holds it passes for whoever was given the identity, and may revoke it.",
+        "Its bearer counts as the holder of the identity, and may revoke it.",
     ),
 }
 
