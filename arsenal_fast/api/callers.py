@@ -52,8 +52,8 @@ class Callers:
         self._now = now
         self._holders: GenerationalCache[ServiceToken, Client] = GenerationalCache(TOKENS)
         self._clients: GenerationalCache[bytes, Client] = GenerationalCache(clients)
-        self._forwarded: GenerationalCache[bytes, Client] = GenerationalCache(forwarded)
-        """Clients by the X-Forwarded-For of a trusted peer."""
+        self.by_forwarded_for: GenerationalCache[bytes, Client] = GenerationalCache(forwarded)
+        """Clients by the X-Forwarded-For of a trusted peer; without an entry :meth:`forwarded` finds the client."""
 
     def trusts(self, peer: str) -> bool:
         """Whether the peer's X-Forwarded-For is trusted."""
@@ -67,7 +67,7 @@ class Callers:
 
     def forwarded(self, peer: str, forwarded_for: bytes) -> Client:
         """Return the client in a trusted peer's X-Forwarded-For."""
-        client = self._forwarded.young.get(forwarded_for) or self._forwarded.get(forwarded_for)
+        client = self.by_forwarded_for.get(forwarded_for)
         if client is not None:
             return client
         key = self._addresses.forwarded_key(forwarded_for)
@@ -77,7 +77,7 @@ class Callers:
         if len(forwarded_for) > MAX_HOPS_OCTETS:
             return self._client(key)
         client = Client(key, self._quota or _UNLIMITED)
-        self._forwarded.offer(forwarded_for, client)
+        self.by_forwarded_for.offer(forwarded_for, client)
         return client
 
     def of_token(self, authorization: bytes) -> Client | auth.AccessError:

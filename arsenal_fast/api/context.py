@@ -37,6 +37,13 @@ P = ParamSpec("P")
 class Connection(Writer, Protocol):
     """The connection of a request."""
 
+    outbox: list[PendingResponse]
+    """The responses that are due, in their order."""
+
+    @property
+    def write(self) -> Callable[[bytes], None]:
+        """Writes to the client, past the order; raises RuntimeError where the transport has just failed."""
+
     @property
     def is_lost(self) -> bool:
         """Whether the client has disconnected."""
@@ -46,9 +53,6 @@ class Connection(Writer, Protocol):
 
     def replace(self, old: PendingResponse, new: PendingResponse) -> None:
         """Replace a pending response by another one in its place."""
-
-    def respond_only(self, pending: PendingResponse, response: bytes) -> None:
-        """As ``respond``, for a response that does not close and is nearly always the only one."""
 
     def take(self, context: RequestContext) -> None:
         """Begin a recognised request without a cached response."""

@@ -63,6 +63,8 @@ class FakeTransport(asyncio.Transport):
         """False as over TLS."""
         self.broken = False
         """As one that has just failed: it raises, and connection_lost is yet to come."""
+        self.fault: Exception | None = None
+        """What a write raises that no transport should."""
         self.written: list[bytes] = []
         self.eof = False
         self.closed = False
@@ -71,6 +73,8 @@ class FakeTransport(asyncio.Transport):
         self.unsent = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self.fault is not None:
+            raise self.fault
         if self.broken:
             raise RuntimeError("the handler is closed")
         assert not self.eof, "nothing may be written after our half of the connection is shut"
