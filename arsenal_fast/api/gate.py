@@ -70,19 +70,6 @@ class Work(Protocol):
 class Gate:
     """The rows in work of one worker."""
 
-    __slots__ = (
-        "_bounds",
-        "_call_soon",
-        "_metrics",
-        "_monotonic",
-        "_ring",
-        "_rows",
-        "_running",
-        "_shares",
-        "_turn",
-        "_waiting",
-    )
-
     def __init__(
         self,
         bounds: GateBounds,
@@ -117,12 +104,8 @@ class Gate:
             share = self._shares[key] = Share(key)
         bounds = self._bounds
         if not share.waiting and not self._ring and self._fits(share, rows):
-            self._rows += rows
-            self._turn += rows
-            share.rows += rows
-            work.place = (share, rows)
-            if not self._running:
-                self._run_soon()
+            self._place(share, work, rows)
+            self._run_soon()
             return True
         if share.waiting is None:
             share.waiting = deque()
@@ -144,7 +127,7 @@ class Gate:
             self._queue(share)
         elif not share.rows and not share.queued:
             del self._shares[share.key]
-        if self._ring and not self._running:
+        if self._ring:
             self._run_soon()
 
     def sweep(self, now_s: float) -> None:
@@ -169,6 +152,12 @@ class Gate:
             and (share.rows + rows <= bounds.rows_of_client or not share.rows)
             and (self._turn + rows <= bounds.rows_of_turn or not self._turn)
         )
+
+    def _place(self, share: Share, work: Work, rows: int) -> None:
+        self._rows += rows
+        self._turn += rows
+        share.rows += rows
+        work.place = (share, rows)
 
     def _turn_away(self, work: Work) -> None:
         self._metrics.rows_refused += 1
@@ -205,10 +194,7 @@ class Gate:
                 self._pop(share)
             elif self._fits(share, rows):
                 self._pop(share)
-                self._rows += rows
-                self._turn += rows
-                share.rows += rows
-                work.place = (share, rows)
+                self._place(share, work, rows)
                 work.work()
             elif not share.rows or share.rows + rows <= self._bounds.rows_of_client:
                 # It is the worker that has no room or no time: the others wait behind it.
