@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from operator import attrgetter, itemgetter
 from typing import Any, Final
@@ -14,7 +14,7 @@ from arsenal_fast.api.clock import STAMP_OCTETS
 from arsenal_fast.api.context import RequestContext
 from arsenal_fast.api.fastpath.render import RESPONSE_LINES, rendered
 from arsenal_fast.api.fastpath.response_cache import DEFAULT_VERSION
-from arsenal_fast.api.json_body import MAX_ROWS, pointer, raise_faults, read_object
+from arsenal_fast.api.json_body import MAX_ROWS, Values, pointer, raise_faults, read_object
 from arsenal_fast.api.services import Services
 from arsenal_fast.errors import Fault, InvalidIdentity
 from arsenal_fast.http.query import parse_query
@@ -75,21 +75,17 @@ def issue_one(services: Services, context: RequestContext) -> None:
 def _asked_for(services: Services, query: bytes) -> tuple[str, bool, int]:
     """Return the id, whether its run was named (and not drawn), and the ttl; raises ProblemError 400."""
     given = parse_query(query, _PARAMETERS)
-    faults: list[Fault] = []
+    values = Values(given, query=True)
     prefix = given.get("prefix", DEFAULT_PREFIX)
     run = given.get("run")
     domain = given.get("domain", services.settings.domain)
     version = given.get("version", DEFAULT_VERSION)
-    ttl = DEFAULT_TTL
-    if "ttl" in given:
-        try:
-            ttl = parse_ttl(given["ttl"])
-        except ValueError as error:
-            faults.append({"parameter": "ttl", "detail": str(error)})
+    ttl = values.read("ttl", parse_ttl, DEFAULT_TTL)
     wanted = _wanted(services, prefix, run, domain, version)
     if wanted is None:
-        faults += [{"parameter": name, "detail": detail} for name, detail in _part_faults(prefix, run, domain, version)]
-    raise_faults(faults)
+        for name, detail in _part_faults(prefix, run, domain, version):
+            values.add(name, detail)
+    raise_faults(values.faults)
     assert wanted is not None
     return wanted, run is not None, ttl
 
@@ -97,17 +93,12 @@ def _asked_for(services: Services, query: bytes) -> tuple[str, bool, int]:
 def issue_batch(services: Services, context: RequestContext) -> None:
     """Respond with a living identity for each environment, or with all faults of the request."""
     body = read_object(context.request, _BATCH)
-    faults: list[Fault] = []
-    domain, version, ttl = services.settings.domain, DEFAULT_VERSION, DEFAULT_TTL
-    if len(body) > 1 or "environments" not in body:
-        domain = _text(body, "domain", domain, grammar.domain_fault, faults)
-        version = _text(body, "version", version, grammar.version_fault, faults)
-        ttl = body.get("ttl", ttl)
-        detail = ttl_fault(ttl)
-        if detail is not None:
-            faults.append({"pointer": "/ttl", "detail": detail})
-    names, ids, named = _environments(services, body.get("environments"), domain, version, faults)
-    raise_faults(faults)
+    values = Values(body)
+    domain = values.text("domain", grammar.domain_fault, services.settings.domain)
+    version = values.text("version", grammar.version_fault, DEFAULT_VERSION)
+    ttl = values.read("ttl", _whole_ttl, DEFAULT_TTL)
+    names, ids, named = _environments(services, body.get("environments"), domain, version, values.faults)
+    raise_faults(values.faults)
     _demand(services, context, ids)
     answer = partial(_batch_answer, services, context, names, domain, version, ttl, named)
     services.issuer.issue(BatchRequest(ids, ttl, partial(context.audit, names), context.guard(answer)))
@@ -163,19 +154,11 @@ def _row_starts(names: Sequence[str]) -> Iterable[bytes]:
     return [b'{"identities":[' + first, *(b"}," + each for each in others)]
 
 
-def _text(
-    body: dict[str, Any],
-    name: str,
-    default: str,
-    fault: Callable[[str], str | None],
-    faults: list[Fault],
-) -> str:
-    value = body.get(name, default)
-    detail = fault(value) if isinstance(value, str) else f"{name} must be a string"
+def _whole_ttl(value: int) -> int:
+    detail = ttl_fault(value)
     if detail is not None:
-        faults.append({"pointer": pointer(name), "detail": detail})
-        return default
-    return str(value)
+        raise ValueError(detail)
+    return value
 
 
 def _environments(
@@ -186,12 +169,8 @@ def _environments(
     ids: list[str] = []
     named = True
     if not isinstance(environments, list) or not 1 <= len(environments) <= MAX_ROWS:
-        faults.append(
-            {
-                "pointer": "/environments",
-                "detail": f"environments must be an array of 1 to {MAX_ROWS} objects",
-            }
-        )
+        detail = f"environments must be an array of 1 to {MAX_ROWS} objects"
+        faults.append({"pointer": "/environments", "detail": detail})
         return names, ids, named
     known = _all_living(services, environments, f"@{domain.lower()}/{version}:id")
     if known is not None:
