@@ -26,10 +26,10 @@ from arsenal_fast.tokens.claims import IdentityToken, Refusal
 _AWAY: Final = "The shared state is away, so nothing was revoked; try again."
 _MEMBERS: Final = {"identity": "string", "token": "string", "prefix": "string", "issued_before": "string"}
 
-# RFC 3339 section 5.6, with Z or an offset; fromisoformat() alone takes much more. .NET writes seven digits of a
-# second, Go and Java nine.
+# RFC 3339 section 5.6; fromisoformat() alone takes much more. .NET writes seven digits of a second, Go and Java nine.
 _MOMENT: Final = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]((?:[01][0-9]|2[0-3]):[0-5][0-9]):([0-5][0-9]|60)(?:\.([0-9]++))?"
+    r"([Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 ).fullmatch
 
 
@@ -44,13 +44,21 @@ async def revoke(services: Services, context: RequestContext) -> None:
 
 
 def moment(text: str) -> int:
-    """Return the ms of an RFC 3339 date-time, rounded down; ValueError with one sentence for anything else."""
+    """Return the ms of an RFC 3339 date-time, rounded down; ValueError with one sentence for anything else.
+
+    A leap second counts as the second after it, as clocks of POSIX have it.
+    """
     try:
         found = _MOMENT(text)
         if found is None:
             raise ValueError
-        second, fraction, offset = found.groups("0")
-        at = datetime.fromisoformat(f"{second}.{fraction[:3]:0<3}{offset}".upper())
+        day, minute, second, fraction, offset = found.groups("0")
+        is_leap = second == "60"
+        at = datetime.fromisoformat(f"{day}T{minute}:{'59' if is_leap else second}.{fraction[:3]:0<3}{offset.upper()}")
+        if is_leap:
+            at = at.astimezone(UTC) + timedelta(seconds=1)
+            if (at.day, at.hour, at.minute) != (1, 0, 0):  # they end a month (RFC 3339 section 5.7)
+                raise ValueError
         return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
     except (ValueError, OverflowError):
         raise ValueError("must be an RFC 3339 date-time such as 2026-11-22T10:00:00.000Z") from None

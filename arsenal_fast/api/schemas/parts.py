@@ -37,7 +37,7 @@ ID_PATTERN: Final = rf"{EMAIL_PATTERN[:-1]}/{_VERSION}:id$"
 ASKED_ID_PATTERN: Final = rf"^{_PREFIX}-{_RUN}@{DOMAIN_PATTERN[1:-1]}/{_VERSION}:id$"
 """What is asked about: the domain in any case."""
 MOMENT_PATTERN: Final = (
-    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
 )
 """What is taken as a moment; one that is on no calendar or clock is refused all the same."""
 JWT_PATTERN: Final = r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$"
@@ -69,7 +69,7 @@ def rows_of(items: Schema, description: str, **keywords: object) -> Schema:
 
 def moment(description: str, example: str) -> Schema:
     """Return the schema of a moment as the service reads it."""
-    described = f"{description} RFC 3339, with `Z` or an offset, at most nanoseconds; milliseconds count."
+    described = f"{description} RFC 3339, with `Z` or an offset; milliseconds count."
     return string(described, format="date-time", pattern=MOMENT_PATTERN, example=example)
 
 
