@@ -175,8 +175,8 @@ ROUTES: Final[tuple[Route, ...]] = (
         "Empty while tokens are signed with a shared secret.",
         answers={200: ("The keys.", "KeySet")},
     ),
-    Route("GET", "/", pages.root),
-    Route("GET", "/api", pages.root),
+    Route("GET", "/", operations.root),
+    Route("GET", "/api", operations.root),
     Route("GET", "/favicon.ico", pages.asset, heavy=True),
     *(Route("GET", path, pages.asset, heavy=True) for path in pages.ASSETS),
 )

@@ -40,13 +40,25 @@ def live(services: Services, context: RequestContext) -> None:
     context.answer({"status": "alive"})
 
 
-def ready(services: Services, context: RequestContext) -> None:
+def root(services: Services, context: RequestContext) -> None:
+    """Redirect a browser to the API's page; respond to all others whether the service takes traffic.
+
+    Balancers check this path unless they are told of another one. The location is relative: a proxy may have put the
+    service below a prefix.
+    """
+    if prefers(context.request.fields.accept, "text/html", to="application/json"):
+        context.respond(302, b"Location: api/docs\r\nVary: Accept\r\nContent-Length: 0\r\n\r\n")
+    else:
+        ready(services, context, _BY_ACCEPT)
+
+
+def ready(services: Services, context: RequestContext, lines: bytes = NO_STORE) -> None:
     """Respond whether the service takes traffic, which it does without Redis too."""
     phase = figures.phase(services)
     if phase == "healthy":
-        context.answer({"status": "ready"})
+        context.answer({"status": "ready"}, 200, lines)
     else:
-        context.answer({"status": phase}, 503)
+        context.answer({"status": phase}, 503, lines)
 
 
 def startup(services: Services, context: RequestContext) -> None:

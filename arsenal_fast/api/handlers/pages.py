@@ -69,11 +69,6 @@ class Representation(NamedTuple):
     """Tail of a 304: the lines that a 200 would have, without content (RFC 9110 15.4.5)."""
 
 
-def root(services: Services, context: RequestContext) -> None:
-    """Redirect to the API's page."""
-    context.respond(302, b"Location: /api/docs\r\nContent-Length: 0\r\n\r\n")
-
-
 def docs(services: Services, context: RequestContext) -> None:
     """Respond with the API's page (Swagger UI)."""
     _send(context, _file("docs.html", _HTML, _compressed(context), _DOCS_LINES))
