@@ -7,6 +7,7 @@ from typing import Final
 
 from arsenal_fast.api import auth
 from arsenal_fast.cache import GenerationalCache
+from arsenal_fast.errors import ProblemError
 from arsenal_fast.ratelimit.client import Client, ClientAddresses, TokenHolder
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.stores.ports import TokenKeys
@@ -80,7 +81,7 @@ class Callers:
         self._forwarded.offer(forwarded_for, client)
         return client
 
-    def of_token(self, authorization: bytes) -> Client | auth.AccessError:
+    def of_token(self, authorization: bytes) -> Client | ProblemError:
         """Return the client of a service token, or the error that refuses it (not raised)."""
         token_text = auth.bearer(authorization)
         if token_text is None:

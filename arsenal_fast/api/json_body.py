@@ -5,6 +5,7 @@ this service may take the other member, so such bodies are refused.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, TypeVar
@@ -35,18 +36,6 @@ _COLONS: Final = (b'":', b" :", b"\t:", b"\n:", b"\r:")
 """The end of a member's name and its colon, with any white space between (RFC 8259 section 2)."""
 
 
-class MediaTypeError(ProblemError):
-    """The media type is not JSON: 415 with ``Accept`` (RFC 9110 15.5.16)."""
-
-    lines = line("Accept", "application/json")
-
-
-class CodingError(ProblemError):
-    """The body is compressed: 415 with ``Accept-Encoding``, which names the reason (12.5.3)."""
-
-    lines = line("Accept-Encoding", "identity")
-
-
 def read_object(request: Request, members: Mapping[str, str]) -> dict[str, Any]:
     """Return the body's object.
 
@@ -55,8 +44,12 @@ def read_object(request: Request, members: Mapping[str, str]) -> dict[str, Any]:
     """
     if not may_be_json(request.fields):
         if not _is_uncoded(request.fields):
-            raise CodingError(415, "The body must not be compressed; send no Content-Encoding.")
-        raise MediaTypeError(415, "The body must be application/json; send Content-Type: application/json.")
+            # RFC 9110 12.5.3: the field names the reason.
+            detail = "The body must not be compressed; send no Content-Encoding."
+            raise ProblemError(415, detail, lines=line("Accept-Encoding", "identity"))
+        # RFC 9110 15.5.16
+        detail = "The body must be application/json; send Content-Type: application/json."
+        raise ProblemError(415, detail, lines=line("Accept", "application/json"))
     try:
         value = orjson.loads(request.body)
     except orjson.JSONDecodeError as error:
@@ -114,37 +107,27 @@ class _Repeated(str):
     __slots__ = ()
 
 
-class _Objects:
-    """Builds the objects of a body, up to the number that a valid one can have."""
-
-    def __init__(self, most: int) -> None:
-        self._left = most
-
-    def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Repeated:
-        self._left -= 1
-        if self._left < 0:
-            raise ProblemError(400, "The body has more objects than such a request may have.")
-        value = dict(pairs)
-        return value if len(value) == len(pairs) else _Repeated(_first_repeated(pairs))
-
-
-def _first_repeated(pairs: list[tuple[str, Any]]) -> str:
-    seen: set[str] = set()
-    for name, _ in pairs:
-        if name in seen:
-            break
-        seen.add(name)
-    return name
-
-
 def _repeated_members(body: bytes, most: int) -> list[_Path]:
     """Return the paths of repeated members in a JSON text: one per object, outermost objects first.
 
     ``most``: objects of a good body; raises ProblemError 400 where there are more, or are nested too deeply.
     """
+    left = most
+
+    def build(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Repeated:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise ProblemError(400, "The body has more objects than such a request may have.")
+        value = dict(pairs)
+        if len(value) == len(pairs):
+            return value
+        times = Counter(name for name, _ in pairs)
+        return _Repeated(next(name for name in times if times[name] > 1))
+
     try:
         # Numbers are not parsed: one of a million digits would cost more than all the rest.
-        value = json.loads(body, object_pairs_hook=_Objects(most), parse_int=str, parse_float=str)
+        value = json.loads(body, object_pairs_hook=build, parse_int=str, parse_float=str)
         return list(islice(_found(value, ()), MAX_NAMED))
     except RecursionError:
         raise ProblemError(400, "The body is nested too deeply.") from None
@@ -213,3 +196,9 @@ def check_strings(body: Mapping[str, Any], names: Collection[str]) -> None:
     """Raise ProblemError 400 where one of the members is there, and no string."""
     wrong = [name for name in names if name in body and not isinstance(body[name], str)]
     raise_faults([{"pointer": pointer(name), "detail": f"{name} must be a string"} for name in wrong])
+
+
+def check_form(body: Mapping[str, Any], forms: Collection[Collection[str]], sentence: str, needed: str) -> None:
+    """Raise ProblemError 400 unless the body has the members of one of the forms, and no others."""
+    if not any(body.keys() == set(form) for form in forms):
+        raise ProblemError(400, sentence, [{"pointer": "", "detail": f"must have {needed}"}])

@@ -15,6 +15,7 @@ from arsenal_fast.api.problems import QUOTA_EXCEEDED, QUOTA_TITLE
 from arsenal_fast.api.router import Route
 from arsenal_fast.api.routes import ROUTES
 from arsenal_fast.api.schemas import PARAMETERS, SCHEMAS
+from arsenal_fast.api.schemas.parts import ref
 from arsenal_fast.http.response import PHRASES
 
 Object = dict[str, Any]
@@ -72,13 +73,7 @@ HEADERS: Final[dict[str, Object]] = {
         "ETag": string("Send it as `If-None-Match` to be answered 304 while nothing has changed."),
     }.items()
 }
-_RATE_LIMIT: Final = (
-    "X-RateLimit-Limit",
-    "X-RateLimit-Remaining",
-    "X-RateLimit-Reset",
-    "RateLimit-Policy",
-    "RateLimit",
-)
+_RATE_LIMIT: Final = tuple(name for name in HEADERS if "RateLimit" in name)
 
 _PROBLEMS: Final[dict[int, tuple[str, str, tuple[str, ...]]]] = {
     400: ("The request is malformed, or members of it are.", "The request has 1 fault; nothing was done.", ()),
@@ -167,15 +162,9 @@ def _operation(route: Route) -> Object:
         rendered["parameters"] = [PARAMETERS[parameter] for parameter in route.parameters]
     if route.body is not None:
         rendered["requestBody"] = {"required": True, "content": _content(route.body)}
-    answers = {
-        str(status): _answer(route, status, description, content)
-        for status, (description, content) in route.answers.items()
-    }
-    for status in _shared_problems(route):
-        _add_problem(answers, route, status)
+    rendered["responses"] = answers = _answers(route)
     if name in _LINKS:
         answers["200"]["links"] = _LINKS[name]
-    rendered["responses"] = dict(sorted(answers.items()))
     return rendered
 
 
@@ -185,26 +174,35 @@ def _security(route: Route) -> list[Object]:
     return [with_token] if route.by_token_only else [{}, with_token]
 
 
-def _answer(route: Route, status: int, description: str, content: str) -> Object:
-    """``content``: names of schemas or media types, comma apart; empty where there is no body."""
+def _answers(route: Route) -> dict[str, Object]:
+    """Return the responses by status; a problem of all rows that the row has too gets both bodies."""
+    answers: dict[str, Object] = {}
     revalidated = ("ETag",) if HTTPStatus.NOT_MODIFIED in route.answers else ()
-    answer: Object = {"description": description, "headers": _headers(route, revalidated)}
-    if content:
-        answer["content"] = {}
-        for name in content.split(", "):
-            answer["content"].update(_problem(status, description) if name == "Problem" else _content(name))
-    return answer
+    for status, (description, content) in route.answers.items():
+        answer: Object = {"description": description, "headers": _headers(route, revalidated)}
+        for name in filter(None, content.split(", ")):
+            body = _problem(status, description) if name == "Problem" else _content(name)
+            answer.setdefault("content", {}).update(body)
+        answers[str(status)] = answer
+    for status in _shared_problems(route):
+        description, detail, headers = _PROBLEMS[status]
+        answer = answers.setdefault(str(status), {"description": description, "content": {}})
+        answer["headers"] = _headers(route, headers)
+        answer["content"].update(_problem(status, detail))
+    return dict(sorted(answers.items()))
 
 
 def _content(name: str) -> Object:
     if name in SCHEMAS:
-        return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+        return {"application/json": {"schema": ref(name)}}
     return {name: {"schema": {"type": "object" if name.endswith("json") else "string"}}}
 
 
 def _problem(status: int, detail: str) -> Object:
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {"application/problem+json": {"schema": schema, "example": _example(status, detail)}}
+    example: Object = {"type": "about:blank", "title": PHRASES[status], "status": status, "detail": detail}
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        example |= {"type": QUOTA_EXCEEDED, "title": QUOTA_TITLE, "violated-policies": ["default"]}
+    return {"application/problem+json": {"schema": ref("Problem"), "example": example}}
 
 
 def _shared_problems(route: Route) -> list[int]:
@@ -219,21 +217,6 @@ def _shared_problems(route: Route) -> list[int]:
         503: True,
     }
     return [status for status, applies in conditions.items() if applies]
-
-
-def _add_problem(answers: dict[str, Object], route: Route, status: int) -> None:
-    """Add the problem to the responses; a status that the row has too gets both bodies."""
-    description, detail, headers = _PROBLEMS[status]
-    answer = answers.setdefault(str(status), {"description": description, "content": {}})
-    answer["headers"] = _headers(route, headers)
-    answer["content"].update(_problem(status, detail))
-
-
-def _example(status: int, detail: str) -> Object:
-    example: Object = {"type": "about:blank", "title": PHRASES[status], "status": status, "detail": detail}
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        example |= {"type": QUOTA_EXCEEDED, "title": QUOTA_TITLE, "violated-policies": ["default"]}
-    return example
 
 
 def _headers(route: Route, own: tuple[str, ...]) -> Object:

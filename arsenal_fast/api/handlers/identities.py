@@ -105,7 +105,7 @@ def issue_batch(services: Services, context: RequestContext) -> None:
 
 
 def _demand(services: Services, context: RequestContext, ids: Sequence[str]) -> None:
-    """Raise AccessError where a prefix is protected and the caller's token does not allow it."""
+    """Raise ProblemError where a prefix is protected and the caller's token does not allow it."""
     protected = services.settings.protected_prefixes
     if protected and any(grammar.split(identity).prefix.lower() in protected for identity in ids):
         auth.demand(context.client, auth.ISSUE, "An identity with a protected prefix")

@@ -89,7 +89,7 @@ def asset(services: Services, context: RequestContext) -> None:
     """Respond with the file of the route's path."""
     assert context.route is not None
     name, media_type = _FILES[context.route.path]
-    if media_type == _PNG:
+    if media_type == _PNG:  # it is compressed
         _send(context, _file(name, media_type, False, b""))
     else:
         _send(context, _file(name, media_type, _compressed(context), _VARY))
@@ -123,10 +123,8 @@ def _represent(media_type: bytes, body: bytes, compressed: bool, lines: bytes) -
     # The codings differ in their octets, so their strong tags must differ (RFC 9110 8.8.3.3).
     tag = b'"%b%b"' % (sha256(body).hexdigest()[:32].encode("ascii"), b"-gzip" if compressed else b"")
     common = b"%bETag: %b\r\nCache-Control: no-cache\r\n" % (lines, tag)
-    if not compressed:
-        return Representation(tag, tail(media_type, body, common), common + b"\r\n")
-    coded = common + b"Content-Encoding: gzip\r\n"
-    return Representation(tag, tail(media_type, _gzip(body), coded), common + b"\r\n")
+    coded, sent = (b"Content-Encoding: gzip\r\n", _gzip(body)) if compressed else (b"", body)
+    return Representation(tag, tail(media_type, sent, common + coded), common + b"\r\n")
 
 
 def _gzip(body: bytes) -> bytes:

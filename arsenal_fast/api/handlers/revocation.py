@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from arsenal_fast.api import auth
 from arsenal_fast.api.context import RequestContext
-from arsenal_fast.api.json_body import Values, check_strings, raise_faults, read_object
+from arsenal_fast.api.json_body import Values, check_form, check_strings, raise_faults, read_object
 from arsenal_fast.api.problems import problem
 from arsenal_fast.api.services import Services
 from arsenal_fast.errors import ProblemError
@@ -24,6 +24,7 @@ from arsenal_fast.identity.validity import timestamp
 from arsenal_fast.tokens.claims import IdentityToken, Refusal
 
 _AWAY: Final = "The shared state is away, so nothing was revoked; try again."
+_FORMS: Final = (("identity",), ("identity", "token"), ("issued_before",), ("prefix", "issued_before"))
 _MEMBERS: Final = {"identity": "string", "token": "string", "prefix": "string", "issued_before": "string"}
 
 # RFC 3339 section 5.6; fromisoformat() alone takes much more. .NET writes seven digits of a second, Go and Java nine.
@@ -36,7 +37,9 @@ _MOMENT: Final = re.compile(
 async def revoke(services: Services, context: RequestContext) -> None:
     """Revoke the identity, prefix or everything, as the body says."""
     body = read_object(context.request, _MEMBERS)
-    _check_shape(body)
+    check_strings(body, body)
+    needed = "identity, identity and token, issued_before, or prefix and issued_before"
+    check_form(body, _FORMS, "The body does not say what to revoke.", needed)
     if "identity" in body:
         await _revoke_identity(services, context, body)
     else:
@@ -62,13 +65,6 @@ def moment(text: str) -> int:
         return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
     except (ValueError, OverflowError):
         raise ValueError("must be an RFC 3339 date-time such as 2026-11-22T10:00:00.000Z") from None
-
-
-def _check_shape(body: dict[str, Any]) -> None:
-    check_strings(body, body)
-    if set(body) not in ({"identity"}, {"identity", "token"}, {"issued_before"}, {"prefix", "issued_before"}):
-        detail = "must have identity, identity and token, issued_before, or prefix and issued_before"
-        raise ProblemError(400, "The body does not say what to revoke.", [{"pointer": "", "detail": detail}])
 
 
 async def _revoke_identity(services: Services, context: RequestContext, body: dict[str, Any]) -> None:

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from arsenal_fast.api.context import RequestContext
 from arsenal_fast.api.fastpath.render import FORMAT, KIND
-from arsenal_fast.api.json_body import MAX_ROWS, pointer, raise_faults, read_object
+from arsenal_fast.api.json_body import MAX_ROWS, check_form, check_strings, pointer, raise_faults, read_object
 from arsenal_fast.api.services import Services
-from arsenal_fast.errors import Fault, ProblemError
+from arsenal_fast.errors import Fault
 from arsenal_fast.identity import grammar
 from arsenal_fast.identity.grammar import Identity, Malformed
 from arsenal_fast.identity.validity import timestamp
@@ -106,17 +106,11 @@ def _answer(
 
 def _texts(body: dict[str, Any]) -> tuple[list[str], bool]:
     """Return the identities to validate, and whether it is a single one."""
-    if len(body) != 1:
-        raise ProblemError(
-            400,
-            "Send identity, token, both of them, or identities.",
-            [{"pointer": "", "detail": "must have identity, token, both of them, or identities"}],
-        )
+    needed = "identity, token, both of them, or identities"
+    check_form(body, (("identity",), ("identities",)), f"Send {needed}.", needed)
     if "identity" in body:
-        text = body["identity"]
-        if not isinstance(text, str):
-            raise_faults([{"pointer": "/identity", "detail": "identity must be a string"}])
-        return [text], True
+        check_strings(body, body)
+        return [body["identity"]], True
     texts = body["identities"]
     if not isinstance(texts, list) or not 1 <= len(texts) <= MAX_ROWS:
         raise_faults([{"pointer": "/identities", "detail": f"identities must be an array of 1 to {MAX_ROWS} strings"}])

@@ -140,26 +140,20 @@ ISSUED_LIFE: Final = {
 CURSOR: Final = text(CURSOR_PATTERN, 37, "Where a page begins.", example=CURSOR_EXAMPLE)
 
 
-def _parameter(name: str, schema: Schema) -> Schema:
-    return {"name": name, "in": "query", **described(schema)}
-
-
 PARAMETERS: Final[dict[str, Schema]] = {
-    "prefix": _parameter("prefix", PREFIX),
-    "run": _parameter("run", RUN),
-    "domain": _parameter("domain", DOMAIN),
-    "version": _parameter("version", VERSION),
-    "ttl": _parameter("ttl", TTL),
-    "any_prefix": _parameter("prefix", ANY_PREFIX),
-    "any_run": _parameter("run", ANY_RUN),
-    "since": _parameter("since", moment("Events of this moment and later.", GENERATED)),
-    "until": _parameter("until", moment("Events before this moment.", EXPIRES)),
-    "limit": _parameter(
-        "limit",
-        count("Events of a page, at most.", 1, maximum=MAX_PAGE, default=DEFAULT_LIMIT, example=DEFAULT_LIMIT),
-    ),
-    "cursor": _parameter(
-        "cursor", {**CURSOR, "description": "The `cursor` of the page before: the next page begins there."}
-    ),
+    name: {"name": name.removeprefix("any_"), "in": "query", **described(schema)}
+    for name, schema in {
+        "prefix": PREFIX,
+        "run": RUN,
+        "domain": DOMAIN,
+        "version": VERSION,
+        "ttl": TTL,
+        "any_prefix": ANY_PREFIX,
+        "any_run": ANY_RUN,
+        "since": moment("Events of this moment and later.", GENERATED),
+        "until": moment("Events before this moment.", EXPIRES),
+        "limit": count("Events of a page, at most.", 1, maximum=MAX_PAGE, default=DEFAULT_LIMIT, example=DEFAULT_LIMIT),
+        "cursor": {**CURSOR, "description": "The `cursor` of the page before: the next page begins there."},
+    }.items()
 }
 """Query parameters by the name that rows use, as OpenAPI parameter objects."""
