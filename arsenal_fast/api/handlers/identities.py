@@ -42,8 +42,8 @@ _LONG_PREFIX: Final = (
 _NO_IDENTITY: Final = "prefix and run don't make an identity."
 
 _PARAMETERS: Final = frozenset({"prefix", "run", "domain", "version", "ttl"})
-_BATCH: Final = {"environments": "array", "domain": "string", "version": "string", "ttl": "integer"}
-_ENVIRONMENT: Final = {"name": "string", "prefix": "string", "run": "string"}
+_BATCH: Final = ("environments", "domain", "version", "ttl")
+_ENVIRONMENT: Final = ("name", "prefix", "run")
 _NAME: Final = itemgetter("name")
 _PREFIX: Final = itemgetter("prefix")
 _PARTS: Final = itemgetter("prefix", "run")
@@ -100,8 +100,22 @@ def issue_batch(services: Services, context: RequestContext) -> None:
     names, ids, named = _environments(services, body.get("environments"), domain, version, values.faults)
     raise_faults(values.faults)
     _demand(services, context, ids)
-    answer = partial(_batch_answer, services, context, names, domain, version, ttl, named)
-    services.issuer.issue(BatchRequest(ids, ttl, partial(context.audit, names), context.guard(answer)))
+    ending = f'}}],"total":{len(ids)},"domain":"{domain.lower()}","version":"{version}","ttl":{ttl},"generated":"'
+
+    def done(found: Sequence[CachedIdentity]) -> None:
+        identities = rendered(found)
+        rows = list(map(_KEPT_ROW, identities))
+        kept = all(rows)
+        if not kept:
+            rows = [identity.row() for identity in identities]
+        pieces = _pieces(names, rows, ending.encode("ascii"))
+        # The same body means the same identities where every run is named.
+        if kept and named and not any(map(_REQUIRED_SCOPE, identities)):
+            services.response_cache.put_batch(context.request, identities, pieces)
+        services.clock.refresh()
+        context.respond(200, b"".join((*pieces, services.clock.stamp())))
+
+    services.issuer.issue(BatchRequest(ids, ttl, partial(context.audit, names), context.guard(done)))
 
 
 def _demand(services: Services, context: RequestContext, ids: Sequence[str]) -> None:
@@ -111,36 +125,14 @@ def _demand(services: Services, context: RequestContext, ids: Sequence[str]) -> 
         auth.demand(context.client, auth.ISSUE, "An identity with a protected prefix")
 
 
-def _batch_answer(
-    services: Services,
-    context: RequestContext,
-    names: Sequence[str],
-    domain: str,
-    version: str,
-    ttl: int,
-    repeatable: bool,
-    found: Sequence[CachedIdentity],
-) -> None:
-    """Respond to a batch. ``repeatable``: the same body means the same identities."""
-    identities = rendered(found)
-    rows = list(map(_KEPT_ROW, identities))
-    kept = all(rows)
-    if not kept:
-        rows = [identity.row() for identity in identities]
+def _pieces(names: Sequence[str], rows: Sequence[bytes], ending: bytes) -> list[bytes]:
+    """Return the response to a batch up to its time stamp."""
     pieces = [b""] * (2 * len(rows) + 2)
     pieces[1:-1:2] = _row_starts(names)
     pieces[2:-1:2] = rows
-    pieces[-1] = b'}],"total":%d,"domain":"%b","version":"%b","ttl":%d,"generated":"' % (
-        len(rows),
-        domain.lower().encode("ascii"),
-        version.encode("ascii"),
-        ttl,
-    )
+    pieces[-1] = ending
     pieces[0] = b"%b%d\r\n\r\n" % (_RESPONSE_LINES, sum(map(len, pieces)) + STAMP_OCTETS)
-    if kept and repeatable and not any(map(_REQUIRED_SCOPE, identities)):
-        services.response_cache.put_batch(context.request, identities, pieces)
-    services.clock.refresh()
-    context.respond(200, b"".join((*pieces, services.clock.stamp())))
+    return pieces
 
 
 def _row_starts(names: Sequence[str]) -> Iterable[bytes]:
@@ -219,17 +211,14 @@ def _all_living(services: Services, environments: list[Any], ending: str) -> tup
     return None
 
 
-def _is_name(name: object) -> bool:
-    return isinstance(name, str) and 0 < len(name) <= MAX_NAME
-
-
 def _environment_faults(environment: object) -> list[tuple[str, str]]:
     """Return (member, sentence) for each fault in the members of a row."""
     if not isinstance(environment, dict):
         return [("", "must be an object with name, prefix and run")]
     unknown = [name for name in environment if name not in _ENVIRONMENT]
     faults = [(name, "is not known; known are name, prefix, run") for name in unknown[:MAX_UNKNOWN]]
-    if not _is_name(environment.get("name")):
+    name = environment.get("name")
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
         faults.append(("name", f"name must be a string of 1 to {MAX_NAME} characters"))
     faults += [
         (member, f"{member} must be a string")

@@ -25,7 +25,7 @@ from arsenal_fast.tokens.claims import IdentityToken, Refusal
 
 _AWAY: Final = "The shared state is away, so nothing was revoked; try again."
 _FORMS: Final = (("identity",), ("identity", "token"), ("issued_before",), ("prefix", "issued_before"))
-_MEMBERS: Final = {"identity": "string", "token": "string", "prefix": "string", "issued_before": "string"}
+_MEMBERS: Final = ("identity", "token", "prefix", "issued_before")
 
 # RFC 3339 section 5.6; fromisoformat() alone takes much more. .NET writes seven digits of a second, Go and Java nine.
 _MOMENT: Final = re.compile(

@@ -18,7 +18,7 @@ from arsenal_fast.registry.verdict import judge
 from arsenal_fast.replies import Reply
 from arsenal_fast.tokens.claims import IdentityToken, Refusal
 
-_MEMBERS: Final = {"identity": "string", "token": "string", "identities": "array"}
+_MEMBERS: Final = ("identity", "token", "identities")
 
 
 def validate(services: Services, context: RequestContext) -> Coroutine[Reply[Any], None, None] | None:
