@@ -70,9 +70,7 @@ _VERDICT: Final = object_of(
 IDENTITIES: Final[dict[str, Schema]] = {
     "Identity": object_of(
         {
-            "id": parts.ISSUED_ID,
-            "email": parts.ISSUED_EMAIL,
-            **parts.ISSUED_LIFE,
+            **parts.ISSUED,
             "metadata": object_of(
                 {
                     **parts.ISSUED_PARTS,
@@ -110,14 +108,7 @@ IDENTITIES: Final[dict[str, Schema]] = {
     "Batch": object_of(
         {
             "identities": parts.rows_of(
-                object_of(
-                    {
-                        "environment": string("Name of the environment.", example="prod"),
-                        "id": parts.ISSUED_ID,
-                        "email": parts.ISSUED_EMAIL,
-                        **parts.ISSUED_LIFE,
-                    }
-                ),
+                object_of({"environment": string("Name of the environment.", example="prod"), **parts.ISSUED}),
                 "In the order of the environments.",
             ),
             "total": count("How many identities.", maximum=MAX_ROWS, example=1),

@@ -111,12 +111,6 @@ TTL: Final = count(
 )
 
 ISSUED_ID: Final = text(ID_PATTERN, MAX_ID, "The identity.", example=ID_EXAMPLE)
-ISSUED_EMAIL: Final = text(
-    EMAIL_PATTERN,
-    MAX_LOCAL + 1 + MAX_DOMAIN,
-    "The part before `/`: a valid RFC 5322 addr-spec.",
-    example=EMAIL_EXAMPLE,
-)
 ISSUED_DOMAIN: Final = text(ISSUED_DOMAIN_PATTERN, MAX_DOMAIN, "Domain, in lower case.", example=DOMAIN_EXAMPLE)
 ISSUED_PARTS: Final = {
     "prefix": ANY_PREFIX,
@@ -125,7 +119,14 @@ ISSUED_PARTS: Final = {
     "version": ISSUED_VERSION,
     "type": constant(KIND),
 }
-ISSUED_LIFE: Final = {
+ISSUED: Final = {
+    "id": ISSUED_ID,
+    "email": text(
+        EMAIL_PATTERN,
+        MAX_LOCAL + 1 + MAX_DOMAIN,
+        "The part before `/`: a valid RFC 5322 addr-spec.",
+        example=EMAIL_EXAMPLE,
+    ),
     "ttl": count("Whole length of its life in seconds.", MIN_TTL, maximum=MAX_TTL, example=DEFAULT_TTL),
     "generated": timestamp("When it was issued or renewed.", example=GENERATED),
     "expires": timestamp("When it ends, unless it is renewed; at least a quarter of its TTL ahead.", example=EXPIRES),
