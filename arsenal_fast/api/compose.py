@@ -11,22 +11,23 @@ from arsenal_fast.api.callers import Callers
 from arsenal_fast.api.fastpath.recognized import FastPathServices, LoggedRequest, RecognizedRequest
 from arsenal_fast.api.fastpath.recognizer import FastPath
 from arsenal_fast.api.services import Services
-from arsenal_fast.api.totals import SharedSum, Totals
+from arsenal_fast.api.totals import Totals
 from arsenal_fast.http.limits import Limits
 from arsenal_fast.http.template import RequestTemplates
+from arsenal_fast.observability.multiprocess import SharedCounters
 
 
-def compose(services: Services, limits: Limits, shared_sum: SharedSum | None = None) -> App:
+def compose(services: Services, limits: Limits, counters: SharedCounters | None = None) -> App:
     """Return the application of one worker.
 
     Args:
         limits: of request messages.
-        shared_sum: the sum that the workers share; None where there is one worker.
+        counters: what the workers share; None where there is one worker.
     """
     settings = services.settings
     services.router = routes.ROUTER
     services.openapi = partial(openapi.document_bytes, settings.base_url)
-    services.totals = Totals(partial(telemetry.total, services), services.monotonic, shared_sum)
+    services.totals = Totals(partial(telemetry.total, services), services.monotonic, counters)
     # Clients are small, and there are more of them than identities that are requested again.
     callers = Callers(
         quota=settings.quota,

@@ -65,18 +65,11 @@ class Connection(Writer, Protocol):
 class Services(Protocol):
     """The services that a context needs to respond."""
 
-    @property
-    def clock(self) -> ResponseClock: ...
-
-    @property
-    def write_batch(self) -> WriteBatch: ...
-
-    @property
-    def draining(self) -> bool:
-        """Whether responses close their connections."""
-
-    @property
-    def gate(self) -> Gate: ...
+    clock: ResponseClock
+    write_batch: WriteBatch
+    draining: bool
+    """Whether responses close their connections."""
+    gate: Gate
 
     @property
     def monotonic(self) -> Callable[[], float]: ...
@@ -174,10 +167,8 @@ class RequestContext(PendingResponse):
         assert self.route is not None
         try:
             result: Any = self.route.handler(self.app.services, self)
-        except ProblemError as error:
-            self.refuse(error)
-        except Exception:
-            self.fail()
+        except Exception as error:
+            self._failed(error)
         else:
             if result is not None and inspect.iscoroutine(result):
                 run(result, self._failed)

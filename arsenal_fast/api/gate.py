@@ -82,7 +82,8 @@ class Gate:
         self._call_soon = call_soon
         self._monotonic = monotonic
         self._metrics = metrics
-        self._rows = 0
+        self.rows = 0
+        """Rows in work."""
         self._turn = 0
         """Rows that began in this turn of the loop."""
         self._waiting = 0
@@ -90,11 +91,6 @@ class Gate:
         self._ring: deque[Share] = deque()
         self._running = False
         """The loop will call back at the end of this turn."""
-
-    @property
-    def rows(self) -> int:
-        """Rows in work."""
-        return self._rows
 
     def admits(self, work: Work, rows: int) -> bool:
         """Whether a request may begin now; if not, it begins in its turn, or is turned away."""
@@ -121,7 +117,7 @@ class Gate:
     def leave(self, place: Place) -> None:
         """The answer has left."""
         share, rows = place
-        self._rows -= rows
+        self.rows -= rows
         share.rows -= rows
         if share.waiting:
             self._queue(share)
@@ -132,7 +128,7 @@ class Gate:
 
     def sweep(self, now_s: float) -> None:
         """Turn away what has waited too long; to be called about twice a second."""
-        self._metrics.rows_in_work = self._rows
+        self._metrics.rows_in_work = self.rows
         if not self._waiting:
             return
         latest = now_s - self._bounds.wait_s
@@ -148,13 +144,13 @@ class Gate:
         bounds = self._bounds
         # One that is larger than a bound begins alone.
         return (
-            (self._rows + rows <= bounds.rows or not self._rows)
+            (self.rows + rows <= bounds.rows or not self.rows)
             and (share.rows + rows <= bounds.rows_of_client or not share.rows)
             and (self._turn + rows <= bounds.rows_of_turn or not self._turn)
         )
 
     def _place(self, share: Share, work: Work, rows: int) -> None:
-        self._rows += rows
+        self.rows += rows
         self._turn += rows
         share.rows += rows
         work.place = (share, rows)

@@ -1,4 +1,4 @@
-"""Reads JSON bodies strictly; each fault has its JSON pointer (RFC 6901).
+"""Reads JSON bodies strictly, and the values of bodies and queries; a fault of a body has its JSON pointer (RFC 6901).
 
 RFC 8259 section 4: what a reader makes of an object with a repeated member is unpredictable. Another one in front of
 this service may take the other member, so such bodies are refused.

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from arsenal_fast.api.admission import Admission
 from arsenal_fast.api.clock import ResponseClock
@@ -35,10 +35,8 @@ from arsenal_fast.stores.ports import Backend, Ledger, TokenKeys
 _METHODS: Final = {method: method.decode("ascii") for method in METHODS}
 
 
-class AccessLog(Protocol):
-    """Called with every response; decides which ones to log."""
-
-    def __call__(self, request: Request, client: str, status: int, seconds: float) -> None: ...
+AccessLog = Callable[[Request, str, int, float], None]
+"""Called with every response (request, client, status, seconds); decides which ones to log."""
 
 
 @dataclass(kw_only=True)

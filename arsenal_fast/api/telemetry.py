@@ -15,7 +15,7 @@ from arsenal_fast.api.admission import POLICY
 from arsenal_fast.api.json_schema import Schema, count, nullable, number, object_of, string, timestamp, word
 from arsenal_fast.api.services import Services
 from arsenal_fast.identity import validity
-from arsenal_fast.observability.metrics import BUCKETS, NANOSECONDS, Metrics, ProcessFigures, merge
+from arsenal_fast.observability.metrics import BUCKETS, COUNTERS, NANOSECONDS, Metrics, ProcessFigures, merge
 from arsenal_fast.stores.ports import Backend, Ledger
 
 EMBEDDED: Final = "embedded"
@@ -97,18 +97,11 @@ def quantile(counts: Sequence[int], rank: float) -> float | None:
     return BUCKETS[-1]
 
 
-# The counters of the store, of the ledger and of the process, and the metrics of the same name behind a prefix.
-_REDIS_COUNTERS: Final = (
-    *("commands", "batches", "rows", "replies", "timeouts", "connects", "disconnects", "outages", "failures"),
-    "script_loads",
-)
-_LEDGER_COUNTERS: Final = ("dropped", "refused", "timeouts", "trimmed", "rows", "commits", "failures")
-
-
-def _add_counters(moment: Metrics, prefix: str, counters: object, names: Sequence[str]) -> None:
-    for name in names:
-        metric = prefix + name
-        setattr(moment, metric, getattr(moment, metric) + getattr(counters, name))
+def _add_counters(moment: Metrics, prefix: str, counters: object) -> None:
+    """Add the counters of a store or ledger to the metrics of the same names behind the prefix."""
+    for metric in COUNTERS:
+        if metric.startswith(prefix):
+            setattr(moment, metric, getattr(moment, metric) + getattr(counters, metric.removeprefix(prefix)))
 
 
 def _add_store(moment: Metrics, backend: Backend) -> None:
@@ -119,7 +112,7 @@ def _add_store(moment: Metrics, backend: Backend) -> None:
     moment.redis_memory_limit_bytes = counters.memory_limit
     if backend.status == EMBEDDED:
         return  # its rows and commands never left the process: there is no Redis
-    _add_counters(moment, "redis_", counters, _REDIS_COUNTERS)
+    _add_counters(moment, "redis_", counters)
     nanoseconds = int(counters.round_trip_seconds_sum * NANOSECONDS)
     moment.redis_round_trip.plus(counters.round_trip_buckets, nanoseconds)
 
@@ -131,7 +124,7 @@ def _add_ledger(moment: Metrics, ledger: Ledger | None) -> None:
     moment.ledger_up = int(ledger.healthy)
     moment.ledger_waiting = counters.waiting
     moment.ledger_commit.plus(counters.commit_times.counts, counters.commit_times.nanoseconds)
-    _add_counters(moment, "ledger_", counters, _LEDGER_COUNTERS)
+    _add_counters(moment, "ledger_", counters)
 
 
 def _add_process(moment: Metrics, figures: ProcessFigures) -> None:

@@ -23,6 +23,7 @@ from arsenal_fast.replies import reply
 DEFAULT_LIMIT: Final = 100
 """Events of a page, by default."""
 _PARAMETERS: Final = frozenset({"prefix", "run", "since", "until", "limit", "cursor"})
+_MOMENTS: Final = ("generated", "expires", "issued_before")
 _LIMIT: Final = re.compile(r"[1-9][0-9]{0,3}").fullmatch
 
 
@@ -72,23 +73,6 @@ def _limit(text: str) -> int:
 
 
 def _event(event: AuditEvent) -> dict[str, Any]:
-    return {
-        "sequence": event.seq,
-        "event": event.kind,
-        "at": timestamp(event.at),
-        "identity": event.id,
-        "prefix": event.prefix,
-        "run": event.run,
-        "domain": event.domain,
-        "version": event.version,
-        "generated": _timestamp(event.generated),
-        "expires": _timestamp(event.expires),
-        "issued_before": _timestamp(event.issued_before),
-        "environment": event.environment,
-        "caller": event.caller,
-        "request_id": event.request_id,
-    }
-
-
-def _timestamp(ms: int | None) -> str | None:
-    return None if ms is None else timestamp(ms)
+    further = {name: getattr(event, name) for name in AuditEvent._fields[3:]}
+    further |= {name: timestamp(further[name]) for name in _MOMENTS if further[name] is not None}
+    return {"sequence": event.seq, "event": event.kind, "at": timestamp(event.at), "identity": event.id, **further}
