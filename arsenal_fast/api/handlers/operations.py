@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 from typing import Final
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -17,7 +18,7 @@ from arsenal_fast.api.context import RequestContext
 from arsenal_fast.api.handlers import pages
 from arsenal_fast.api.services import Services
 from arsenal_fast.http.accept import prefers
-from arsenal_fast.http.response import JSON, NO_STORE, tail
+from arsenal_fast.http.response import JSON, NO_STORE, line, tail
 from arsenal_fast.observability import exposition
 from arsenal_fast.observability.metrics import Metrics
 
@@ -43,11 +44,13 @@ def live(services: Services, context: RequestContext) -> None:
 def root(services: Services, context: RequestContext) -> None:
     """Redirect a browser to the API's page; respond to all others whether the service takes traffic.
 
-    Balancers check this path unless they are told of another one. The location is relative: a proxy may have put the
-    service below a prefix.
+    Balancers check this path unless they are told of another one. A proxy may have put the service below a prefix: the
+    location is relative where the base URL names none.
     """
     if prefers(context.request.fields.accept, "text/html", to="application/json"):
-        context.respond(302, b"Location: api/docs\r\nVary: Accept\r\nContent-Length: 0\r\n\r\n")
+        prefix = urlsplit(services.settings.base_url).path
+        location = line("Location", f"{prefix}/api/docs" if prefix else "api/docs")
+        context.respond(302, location + b"Vary: Accept\r\nContent-Length: 0\r\n\r\n")
     else:
         ready(services, context, _BY_ACCEPT)
 

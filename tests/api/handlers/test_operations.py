@@ -218,6 +218,13 @@ def test_the_roots_lead_a_browser_to_the_docs_also_below_a_prefix(path: str, pre
     assert urljoin(prefix + path, answer.headers["location"]) == prefix + "/api/docs"
 
 
+@pytest.mark.parametrize("asked", ["https://a.example/identity", "https://a.example/identity/"])
+def test_the_root_leads_to_the_docs_below_the_prefix_of_the_base_url(asked: str) -> None:
+    """Some proxies strip ``/identity`` without a slash behind it: what is relative would lead out of it."""
+    answer = Rig({"base_url": "https://a.example/identity"}).get("/", Accept=BROWSER)
+    assert urljoin(asked, answer.headers["location"]) == "https://a.example/identity/api/docs"
+
+
 @ROOTS
 @pytest.mark.parametrize("lines", [{}, {"Accept": "*/*"}, {"User_Agent": "GoogleHC/1.0"}, {"Accept": "text/html;q=0"}])
 def test_the_roots_answer_the_health_check_of_a_balancer_as_readiness_does(path: str, lines: dict[str, str]) -> None:
