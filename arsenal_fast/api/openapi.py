@@ -75,29 +75,37 @@ HEADERS: Final[dict[str, Object]] = {
 }
 _RATE_LIMIT: Final = tuple(name for name in HEADERS if "RateLimit" in name)
 
-_PROBLEMS: Final[dict[int, tuple[str, str, tuple[str, ...]]]] = {
-    400: ("The request is malformed, or members of it are.", "The request has 1 fault; nothing was done.", ()),
+_PROBLEMS: Final[dict[int, tuple[str, str, str, tuple[str, ...]]]] = {
+    400: ("", "The request is malformed, or members of it are.", "The request has 1 fault; nothing was done.", ()),
     401: (
+        "is_api",
         "The service token is bad, or one is needed and none came.",
         "The token has expired.",
         ("WWW-Authenticate",),
     ),
-    403: ("The service token lacks the scope.", "The audit needs the scope audit.", ("WWW-Authenticate",)),
-    405: ("The path does not answer to this method.", "This path answers to GET, HEAD, OPTIONS only.", ("Allow",)),
-    413: ("The body is over 1 MiB.", "The body has more than 1048576 octets.", ()),
+    403: ("scope", "The service token lacks the scope.", "The audit needs the scope audit.", ("WWW-Authenticate",)),
+    405: ("", "The path does not answer to this method.", "This path answers to GET, HEAD, OPTIONS only.", ("Allow",)),
+    413: ("body", "The body is over 1 MiB.", "The body has more than 1048576 octets.", ()),
     415: (
+        "body",
         "The body is not JSON by its `Content-Type`, or is compressed.",
         "The body must be application/json.",
         ("Accept", "Accept-Encoding"),
     ),
     429: (
+        "limited",
         "The caller has used up its rate limit.",
         "This client has used its 100 requests per 3600 s; try again in 36 s.",
         ("Retry-After",),
     ),
-    503: ("The service can't take the request now.", "There are too many connections; try again.", ("Retry-After",)),
+    503: (
+        "",
+        "The service can't take the request now.",
+        "There are too many connections; try again.",
+        ("Retry-After",),
+    ),
 }
-"""Status -> (description, example of a detail, header fields)."""
+"""Status -> (field of the rows that have it, empty where all do; description; example of a detail; header fields)."""
 
 SCHEME: Final = "serviceToken"
 _SECURITY_SCHEMES: Final[dict[str, Object]] = {
@@ -184,8 +192,9 @@ def _answers(route: Route) -> dict[str, Object]:
             body = _problem(status, description) if name == "Problem" else _content(name)
             answer.setdefault("content", {}).update(body)
         answers[str(status)] = answer
-    for status in _shared_problems(route):
-        description, detail, headers = _PROBLEMS[status]
+    for status, (field, description, detail, headers) in _PROBLEMS.items():
+        if field and not getattr(route, field):
+            continue
         answer = answers.setdefault(str(status), {"description": description, "content": {}})
         answer["headers"] = _headers(route, headers)
         answer["content"].update(_problem(status, detail))
@@ -203,20 +212,6 @@ def _problem(status: int, detail: str) -> Object:
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         example |= {"type": QUOTA_EXCEEDED, "title": QUOTA_TITLE, "violated-policies": ["default"]}
     return {"application/problem+json": {"schema": ref("Problem"), "example": example}}
-
-
-def _shared_problems(route: Route) -> list[int]:
-    conditions = {
-        400: True,
-        401: route.is_api,
-        403: route.scope is not None,
-        405: True,
-        413: route.body is not None,
-        415: route.body is not None,
-        429: route.limited,
-        503: True,
-    }
-    return [status for status, applies in conditions.items() if applies]
 
 
 def _headers(route: Route, own: tuple[str, ...]) -> Object:

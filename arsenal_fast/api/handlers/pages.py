@@ -9,8 +9,8 @@ Files are read and compressed at their first request and then cached, about 2 MB
 
 from __future__ import annotations
 
+import gzip
 import re
-import zlib
 from collections.abc import Callable
 from functools import lru_cache
 from hashlib import sha256
@@ -123,14 +123,12 @@ def _represent(media_type: bytes, body: bytes, compressed: bool, lines: bytes) -
     # The codings differ in their octets, so their strong tags must differ (RFC 9110 8.8.3.3).
     tag = b'"%b%b"' % (sha256(body).hexdigest()[:32].encode("ascii"), b"-gzip" if compressed else b"")
     common = b"%bETag: %b\r\nCache-Control: no-cache\r\n" % (lines, tag)
-    coded, sent = (b"Content-Encoding: gzip\r\n", _gzip(body)) if compressed else (b"", body)
-    return Representation(tag, tail(media_type, sent, common + coded), common + b"\r\n")
-
-
-def _gzip(body: bytes) -> bytes:
-    # No time stamp is written, so the octets are the same from every worker.
-    compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
-    return compressor.compress(body) + compressor.flush()
+    unchanged = common + b"\r\n"
+    if compressed:
+        # Without a time stamp the octets are the same from every worker.
+        body = gzip.compress(body, GZIP_LEVEL, mtime=0)
+        common += b"Content-Encoding: gzip\r\n"
+    return Representation(tag, tail(media_type, body, common), unchanged)
 
 
 # RFC 9110 12.5.3: #( codings [ weight ] ), weight = OWS ";" OWS "q=" qvalue
