@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from arsenal_fast.config.load import markdown_table
+from arsenal_fast.config.schema import markdown_table
 
 ROOT = Path(__file__).parents[1]
 DECISIONS = ROOT / "docs" / "decisions"

@@ -14,15 +14,13 @@ from typing import Any, Final
 
 from arsenal_fast import memory_budget
 from arsenal_fast.config import parsers
-from arsenal_fast.config.cgroup import machine_memory, memory_limit
-from arsenal_fast.config.schema import MIN_SECRET, PRODUCTION, TABLE, Row, markdown_table
+from arsenal_fast.config.cgroup import cpu_limit, machine_memory, memory_limit
+from arsenal_fast.config.schema import MIN_SECRET, PRODUCTION, TABLE, Row
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.ledger.url import NONE as NO_LEDGER
 from arsenal_fast.memory_budget import Shares
 from arsenal_fast.secret import Secret, secrets_in
 from arsenal_fast.tokens.keys import Keys
-
-__all__ = ["Config", "Secret", "cpus_of_quota", "load", "markdown_table", "rows"]
 
 PLACEHOLDERS: Final = ("your-production-jwt-secret-here", "change-me", "changeme", "change_me")
 """Parts of the example secrets; a secret that contains one was never set."""
@@ -205,18 +203,7 @@ def _default(row: Row, production: bool, values: Mapping[str, Any]) -> str:
 def _cpus() -> int:
     """Return the number of CPUs for this process, by affinity and by the container's quota; at most 64."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
-            quota = cpus_of_quota(file.read())
-    except (OSError, ValueError):
-        quota = None
-    return max(1, min(available, quota or available, 64))
-
-
-def cpus_of_quota(text: str) -> int | None:
-    """Return the whole CPUs, rounded up, of a cgroup's ``cpu.max`` ("$MAX $PERIOD"); None where it has no bound."""
-    quota, _, period = text.strip().partition(" ")
-    return None if quota == "max" else -(-int(quota) // int(period))
+    return max(1, min(available, cpu_limit() or available, 64))
 
 
 # Checks across variables. A check whose variables are invalid already yields nothing.

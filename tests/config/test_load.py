@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from arsenal_fast.config.load import cpus_of_quota, load, rows
+from arsenal_fast.config.load import load, rows
 from arsenal_fast.config.schema import TABLE
 from arsenal_fast.stores.redis.url import parse_url
 from tests.support.configuration import KEY, PRODUCTION, ROOT, faults
@@ -91,11 +91,6 @@ def test_memory_is_for_one_worker() -> None:
 def test_auto_is_as_many_workers_as_may_be() -> None:
     assert load({"WORKERS": "auto"}).workers == 1
     assert 1 <= load({"WORKERS": "AUTO", "REDIS_URL": "redis://localhost"}).workers <= 64
-
-
-@pytest.mark.parametrize(("text", "cpus"), [("max 100000\n", None), ("50000 100000\n", 1), ("250000 100000", 3)])
-def test_a_containers_quota_bounds_its_cpus(text: str, cpus: int | None) -> None:
-    assert cpus_of_quota(text) == cpus
 
 
 def test_a_limit_of_more_than_one_request_a_microsecond_is_refused() -> None:
