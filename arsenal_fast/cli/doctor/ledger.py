@@ -31,8 +31,16 @@ LARGE: Final = 10 << 30  # octets of a ledger that is not pruned
 OCTETS_PER_EVENT: Final = 512  # with its indexes and the record of its identity: 355 in SQLite, 625 in PostgreSQL
 NEARLY_FULL: Final = 0.8  # of LEDGER_MAX_ROWS: there is time left to choose
 
-_NETWORK: Final = ("nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "fuse.glusterfs", "fuse.sshfs")
-"""Network file systems: SQLite's write-ahead log needs shared memory."""
+_SHARED: Final = frozenset(
+    ("nfs", "nfs4", "cifs", "smbfs", "smb2", "smb3", "afs", "9p", "virtiofs", "vboxsf", "vmhgfs", "prl_fs")
+    + ("ceph", "glusterfs", "lustre", "beegfs", "gpfs", "mmfs", "gfs2", "ocfs2", "pvfs2", "orangefs", "fuse")
+)
+"""File systems of a network, a cluster or another machine: SQLite's write-ahead log needs shared memory."""
+
+_FUSE: Final = "fuse."
+"""Begins the kind of a file system that a program serves (sshfs, s3fs, gcsfuse): most of them reach a network."""
+_LOCAL_FUSE: Final = "fuse.fuse-overlayfs"
+"""The root of a container without privileges, on a local disk."""
 
 
 class Seen(NamedTuple):
@@ -201,4 +209,5 @@ def network_of(path: str, mounts: Iterator[str]) -> str:
         above = path == point or path.startswith(point.rstrip("/") + "/")
         if above and len(point) >= len(best):
             best, kind = point, this
-    return kind if kind in _NETWORK else ""
+    is_shared = kind in _SHARED or (kind.startswith(_FUSE) and kind != _LOCAL_FUSE)
+    return kind if is_shared else ""

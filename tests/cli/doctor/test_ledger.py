@@ -167,6 +167,12 @@ overlay / overlay rw 0 0
 server:/export /srv nfs4 rw 0 0
 /dev/sdb /srv/local ext4 rw 0 0
 server:/export /my\\040data nfs rw 0 0
+s3fs /bucket fuse.s3fs rw 0 0
+scratch /scratch lustre rw 0 0
+/dev/sdc /cluster gfs2 rw 0 0
+host0 /shared virtiofs rw 0 0
+/dev/sdd /usb fuseblk rw 0 0
+fuse-overlayfs /rootless fuse.fuse-overlayfs rw 0 0
 """
 
 
@@ -179,6 +185,12 @@ server:/export /my\\040data nfs rw 0 0
         ("/srv/local/identity.db", ""),
         ("/srvx/identity.db", ""),
         ("/my data/identity.db", "nfs"),
+        ("/bucket/identity.db", "fuse.s3fs"),
+        ("/scratch/identity.db", "lustre"),
+        ("/cluster/identity.db", "gfs2"),
+        ("/shared/identity.db", "virtiofs"),
+        ("/usb/identity.db", ""),
+        ("/rootless/identity.db", ""),
     ],
 )
 def test_the_file_system_is_that_of_the_nearest_mount(path: str, kind: str) -> None:
