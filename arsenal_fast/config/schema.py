@@ -210,7 +210,13 @@ TABLE: Final = (
     ),
     Row("HEADER_TIMEOUT", _SECONDS, "10", "Seconds for a whole request head.", "0.1 to 3600"),
     Row("BODY_TIMEOUT", _SECONDS, "30", "Seconds for a whole request body.", "0.1 to 3600"),
-    Row("KEEP_ALIVE_TIMEOUT", _SECONDS, "75", "Seconds an idle connection is kept.", "0.1 to 3600"),
+    Row(
+        "KEEP_ALIVE_TIMEOUT",
+        parsers.seconds(0.1, 86_400),
+        "75",
+        "Seconds an idle connection is kept; a balancer in front must close idle ones earlier.",
+        "0.1 to 86400",
+    ),
     Row("WRITE_TIMEOUT", _SECONDS, "30", "Seconds a client may leave answers unread.", "0.1 to 3600"),
     Row(
         "DRAIN_DELAY",
