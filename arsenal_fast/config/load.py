@@ -8,7 +8,7 @@ are not read here: Compose, Kubernetes or a shell set the environment.
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import SequenceMatcher
+from difflib import get_close_matches
 from ipaddress import ip_network
 from typing import Any, Final
 
@@ -295,19 +295,19 @@ def _doubtful(values: Mapping[str, Any], production: bool) -> Iterator[str]:
 
 _OURS: Final = ("RATE_LIMIT_", "TRUSTED_PROX")
 """Prefixes of names that are meant for us, even if unlike any of ours."""
+_SIMILARITY: Final = 0.85
+"""The least share of matching characters in a misspelt name."""
+_SHORTEST: Final = 6  # characters: shorter names of other programs are too like PORT and HOST
+_LONGEST: Final = 40  # characters that are compared
 
 
 def _misspelt(environ: Mapping[str, str]) -> Iterator[str]:
-    known = {row.name for row in TABLE}
-    for name in sorted(environ):
-        if name in known or len(name) < 6:
+    known = [row.name for row in TABLE]
+    for name in sorted(environ.keys() - known):
+        if len(name) < _SHORTEST:
             continue
-        # Kubernetes sets several variables for each service, so the cheap checks come first.
-        near = [row.name for row in TABLE if row.name[:2] == name[:2] and abs(len(row.name) - len(name)) <= 4]
-        ratios = {other: SequenceMatcher(None, name, other).ratio() for other in near}
-        best = max(ratios, key=lambda other: ratios[other], default="")
-        if best and ratios[best] >= 0.85:
-            yield f"{name[:64]} is not read; is {best} meant?"
+        if near := get_close_matches(name.upper()[:_LONGEST], known, n=1, cutoff=_SIMILARITY):
+            yield f"{name[:64]} is not read; is {near[0]} meant?"
         elif name.startswith(_OURS):
             yield f"{name[:64]} is not read."
 

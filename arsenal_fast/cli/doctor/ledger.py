@@ -32,8 +32,8 @@ OCTETS_PER_EVENT: Final = 512  # with its indexes and the record of its identity
 NEARLY_FULL: Final = 0.8  # of LEDGER_MAX_ROWS: there is time left to choose
 
 _SHARED: Final = frozenset(
-    ("nfs", "nfs4", "cifs", "smbfs", "smb2", "smb3", "afs", "9p", "virtiofs", "vboxsf", "vmhgfs", "prl_fs")
-    + ("ceph", "glusterfs", "lustre", "beegfs", "gpfs", "mmfs", "gfs2", "ocfs2", "pvfs2", "orangefs", "fuse")
+    "nfs nfs4 cifs smbfs smb2 smb3 afs 9p virtiofs vboxsf vmhgfs prl_fs "
+    "ceph glusterfs lustre beegfs gpfs mmfs gfs2 ocfs2 pvfs2 orangefs fuse".split(" ")
 )
 """File systems of a network, a cluster or another machine: SQLite's write-ahead log needs shared memory."""
 
@@ -167,6 +167,8 @@ def _span(numbers: tuple[int | None, ...] | None) -> int:
 
 
 def _mend(error: StoreError, address: SqliteAddress | PostgresAddress) -> str:
+    if isinstance(error, Unfit) and "URL" in str(error):
+        return "Correct the parameters of DATABASE_URL."
     if isinstance(error, Unfit):
         return "Run the release that wrote it, restore the backup from before, or name another one in DATABASE_URL."
     if isinstance(error, Busy):

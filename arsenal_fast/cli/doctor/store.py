@@ -211,6 +211,8 @@ def fault(error: Exception) -> tuple[str, str]:
     for signs, sentence, mend in _FAULTS:
         if any(sign in text for sign in signs):
             return sentence, mend
+    if isinstance(error, redis.InvalidResponse):
+        return "what answers there is no Redis", "Correct host and port in REDIS_URL."
     if isinstance(error, redis.TimeoutError):
         mend = (
             "Is it overloaded, is redis:// meant for rediss://, or does a firewall or NetworkPolicy drop what we send?"

@@ -252,6 +252,16 @@ def test_a_user_who_may_not_create_fails(configured: Configured, postgres_server
     assert "reads0nly" not in str(finding)
 
 
+def test_a_parameter_that_libpq_refuses_is_mended_in_the_url(configured: Configured) -> None:
+    finding = found(configured, "postgresql://u@127.0.0.1:1/identity?sslmode=lax")
+    assert finding == Finding(
+        "ledger",
+        Level.FAIL,
+        "PostgreSQL's client library refuses the parameter sslmode of the URL.",
+        "Correct the parameters of DATABASE_URL.",
+    )
+
+
 @pytest.mark.integration
 def test_a_wrong_password_a_missing_database_and_no_server_fail(
     configured: Configured, postgres_server: PostgresServer
