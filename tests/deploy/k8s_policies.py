@@ -21,6 +21,9 @@ Policy = Callable[[Manifests], Iterator[str]]
 
 MIB: Final = 1 << 20
 
+ENVOY_IDLE: Final = 3600.0
+"""Seconds that Envoy keeps an idle connection, unless it is told otherwise."""
+
 OPENSHIFT_DNS: Final = {"kubernetes.io/metadata.name": "openshift-dns"}
 
 SECRETS: Final = {"identity-secrets": {"JWT_SECRET", "REDIS_URL", "DATABASE_URL"}, "redis-auth": {"password"}}
@@ -129,6 +132,8 @@ def _production(manifests: Manifests, config: Config) -> Iterator[str]:
     reference = by_name.get("DATABASE_URL", {}).get("valueFrom", {}).get("secretKeyRef", {})
     if reference.get("name") != "identity-secrets" or reference.get("optional"):
         yield "a Secret without DATABASE_URL would be taken for a wish for SQLite"
+    if manifests.of("HTTPRoute") and config.keep_alive_timeout <= ENVOY_IDLE:
+        yield "idle connections end before the gateway closes them: Envoy keeps them for an hour"
     if not config.trusted_proxies:
         yield "TRUSTED_PROXIES is unset: all clients behind the ingress share one limit"
     host = urlsplit(config.api_base_url).hostname

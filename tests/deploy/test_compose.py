@@ -349,6 +349,14 @@ def test_caddy_gets_a_certificate_for_the_host_of_the_base_url(tmp_path: Path) -
 
 
 @proxied
+def test_caddy_closes_idle_connections_before_the_service_does() -> None:
+    (server,) = caddyfile(API_BASE_URL="https://identity.api.yourbook.com")["apps"]["http"]["servers"].values()
+    found = re.search(r'"idle_timeout": (\d+)', json.dumps(server))
+    assert found is not None, "Caddy keeps them for two minutes by default"
+    assert int(found[1]) / 1e9 < load({}).keep_alive_timeout
+
+
+@proxied
 def test_through_caddy_a_client_is_charged_to_its_own_address_and_sees_nothing_internal(tmp_path: Path) -> None:
     port = free_port()
     with ServiceProcess(**REPLICA, TRUSTED_PROXIES="127.0.0.1") as service:

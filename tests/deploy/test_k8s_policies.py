@@ -50,6 +50,8 @@ MUTATIONS: tuple[tuple[str, str, str, str, object], ...] = (
     ("configuration", "production", CONFIG, "data.NODE_ENV", "development"),
     ("configuration", "production", CONFIG, "data.TRUSTED_PROXIES", REMOVED),
     ("configuration", "production", CONFIG, "data.API_BASE_URL", "https://elsewhere.yourbook.com"),
+    ("configuration", GATEWAY, CONFIG, "data.KEEP_ALIVE_TIMEOUT", REMOVED),
+    ("configuration", GATEWAY, CONFIG, "data.KEEP_ALIVE_TIMEOUT", "3600"),
     ("configuration", "production", DEPLOYMENT, f"{API}.env", REMOVED),
     ("configuration", "production", DEPLOYMENT, f"{API}.env.0", {"name": "DATABASE_URL", "value": "none"}),
     ("draining", "dev", CONFIG, "data.DRAIN_DELAY", "5"),

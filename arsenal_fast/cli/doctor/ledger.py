@@ -31,11 +31,11 @@ LARGE: Final = 10 << 30  # octets of a ledger that is not pruned
 OCTETS_PER_EVENT: Final = 512  # with its indexes and the record of its identity: 355 in SQLite, 625 in PostgreSQL
 NEARLY_FULL: Final = 0.8  # of LEDGER_MAX_ROWS: there is time left to choose
 
-_SHARED: Final = frozenset(
-    "nfs nfs4 cifs smbfs smb2 smb3 afs 9p virtiofs vboxsf vmhgfs prl_fs "
-    "ceph glusterfs lustre beegfs gpfs mmfs gfs2 ocfs2 pvfs2 orangefs fuse".split(" ")
-)
-"""File systems of a network, a cluster or another machine: SQLite's write-ahead log needs shared memory."""
+_NETWORK: Final = ("nfs", "nfs4", "cifs", "smbfs", "smb2", "smb3", "afs", "ceph", "glusterfs")
+_CLUSTER: Final = ("lustre", "beegfs", "gpfs", "mmfs", "gfs2", "ocfs2", "pvfs2", "orangefs")
+_OF_A_HOST: Final = ("9p", "virtiofs", "vboxsf", "vmhgfs", "prl_fs")
+_SHARED: Final = frozenset((*_NETWORK, *_CLUSTER, *_OF_A_HOST, "fuse"))
+"""File systems that other machines share: SQLite's write-ahead log needs shared memory."""
 
 _FUSE: Final = "fuse."
 """Begins the kind of a file system that a program serves (sshfs, s3fs, gcsfuse): most of them reach a network."""
