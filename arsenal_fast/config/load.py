@@ -7,7 +7,6 @@ are not read here: Compose, Kubernetes or a shell set the environment.
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from ipaddress import ip_network
 from typing import Any, Final
@@ -15,109 +14,19 @@ from typing import Any, Final
 from arsenal_fast import memory_budget
 from arsenal_fast.config import parsers
 from arsenal_fast.config.cgroup import cpu_limit, machine_memory, memory_limit
-from arsenal_fast.config.schema import MIN_SECRET, PRODUCTION, TABLE, Row
+from arsenal_fast.config.schema import MIN_SECRET, PRODUCTION, TABLE, Config, Row
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.ledger.url import NONE as NO_LEDGER
-from arsenal_fast.memory_budget import Shares
-from arsenal_fast.secret import Secret, secrets_in
+from arsenal_fast.secret import Secret
 from arsenal_fast.tokens.keys import Keys
+
+__all__ = ["PLACEHOLDERS", "Config", "load", "memory_faults", "rows"]
 
 PLACEHOLDERS: Final = ("your-production-jwt-secret-here", "change-me", "changeme", "change_me")
 """Parts of the example secrets; a secret that contains one was never set."""
 
 NARROW: Final = {4: 16, 6: 48}
 """By IP version, the shortest plausible prefix of proxies: the pod network of a cluster, the network of a site."""
-
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """The configuration: an attribute for each row of ``TABLE``; durations are in seconds, except ``_ms``."""
-
-    node_env: str
-    host: str
-    port: int
-    workers: int
-    redis_url: Secret
-    redis_timeout_ms: int
-    rate_limit_requests: int
-    rate_limit_window: int
-    rate_limit_on_redis_failure: str
-    trusted_proxies: tuple[str, ...]
-    cors_origin: tuple[str, ...]
-    tls_cert_file: str
-    tls_key_file: str
-    tls_key_password_file: str
-    api_base_url: str
-    jwt_secret: Secret | None
-    jwt_secret_previous: Secret | None
-    jwt_private_key: Secret | None
-    protected_prefixes: tuple[str, ...]
-    database_url: Secret
-    ledger_retention_days: int
-    ledger_max_rows: int
-    identity_domain: str
-    memory_budget: int
-    identity_cache_size: int
-    max_connections: int
-    header_timeout: float
-    body_timeout: float
-    keep_alive_timeout: float
-    write_timeout: float
-    drain_delay: float
-    drain_seconds: float
-    log_format: str
-    log_level: str
-    access_log: str
-    metrics_access: str
-    given: frozenset[str] = frozenset()
-    """Names of the variables that the environment set."""
-    warnings: tuple[str, ...] = ()
-    """Sentences for the operator: allowed, but probably not meant."""
-
-    @property
-    def production(self) -> bool:
-        return self.node_env == PRODUCTION
-
-    @property
-    def embedded(self) -> bool:
-        """Whether the state is in the process, without Redis."""
-        return self.redis_url.reveal() == parsers.MEMORY
-
-    @property
-    def tls(self) -> bool:
-        return bool(self.tls_cert_file)
-
-    @property
-    def shares(self) -> Shares:
-        """The memory shares of each worker."""
-        return memory_budget.shares(
-            self.memory_budget,
-            self.workers,
-            tls=self.tls,
-            ledger=self.database_url.reveal() != NO_LEDGER,
-            connections=self.max_connections,
-        )
-
-    def secrets(self) -> tuple[str, ...]:
-        """The secret texts, for masking them in logs and output."""
-        keys = (self.jwt_secret, self.jwt_secret_previous, self.jwt_private_key)
-        secrets = [key.reveal() for key in keys if key is not None]
-        for url in (self.redis_url, self.database_url):
-            secrets += secrets_in(url.reveal())
-        return tuple(dict.fromkeys(secrets))
-
-
-_EMPTY: Final[Mapping[str, object]] = {
-    "TRUSTED_PROXIES": (),
-    "TLS_CERT_FILE": "",
-    "TLS_KEY_FILE": "",
-    "TLS_KEY_PASSWORD_FILE": "",
-    "JWT_SECRET": None,
-    "JWT_SECRET_PREVIOUS": None,
-    "JWT_PRIVATE_KEY": None,
-    "PROTECTED_PREFIXES": (),
-}
-"""Values of variables that are absent and have no default."""
 
 
 def load(environ: Mapping[str, str]) -> Config:
@@ -132,7 +41,7 @@ def load(environ: Mapping[str, str]) -> Config:
             faults.append(f"{row.name} must be set when NODE_ENV is production: {row.allowed}.")
             continue
         if not text and not (text := _default(row, production, values)):
-            values[row.name] = _EMPTY[row.name]
+            values[row.name] = row.empty
             continue
         try:
             values[row.name] = row.read(text)

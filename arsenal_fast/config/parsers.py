@@ -10,8 +10,9 @@ import os
 import re
 import stat
 from collections.abc import Callable
+from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Final
+from typing import Any, Final
 
 from arsenal_fast.identity.grammar import domain_fault, prefix_fault
 from arsenal_fast.ledger.url import PostgresAddress
@@ -19,8 +20,6 @@ from arsenal_fast.ledger.url import parse_url as parse_database_url
 from arsenal_fast.ratelimit.client import ClientAddresses
 from arsenal_fast.secret import MASK, Secret, without_passwords
 from arsenal_fast.stores.redis.url import parse_url
-
-Reader = Callable[[str], object]
 
 MEMORY: Final = "memory://"  # the REDIS_URL of the embedded store
 
@@ -58,67 +57,76 @@ def shown(text: str) -> str:
     return ascii(text if len(text) <= _ECHO else text[:_ECHO] + "...")
 
 
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A parser, and in words what it allows."""
+
+    parse: Callable[[str], object]
+    allowed: str
+
+    def __call__(self, text: str) -> Any:
+        return self.parse(text)
+
+
+def _number(pattern: str, convert: Callable[[str], float], what: str, low: float, high: float) -> Reader:
+    """Return a parser of numbers in a range. ``what``: how a message names them."""
+    allowed = f"{low:.15g} to {high:.15g}"
+
+    def parse(text: str) -> float:
+        if re.fullmatch(pattern, text) and low <= (value := convert(text)) <= high:
+            return value
+        raise ValueError(f"must be a {what} from {allowed}, not {shown(text)}")
+
+    return Reader(parse, allowed)
+
+
 def whole(low: int, high: int) -> Reader:
     """Return a parser of whole numbers: 1*DIGIT."""
-
-    def read(text: str) -> int:
-        if re.fullmatch(r"[0-9]{1,18}", text) and low <= (value := int(text)) <= high:
-            return value
-        raise ValueError(f"must be a whole number from {low} to {high}, not {shown(text)}")
-
-    return read
+    return _number(r"[0-9]{1,18}", int, "whole number", low, high)
 
 
 def seconds(low: float, high: float) -> Reader:
     """Return a parser of seconds, perhaps with decimals."""
-
-    def read(text: str) -> float:
-        if re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{1,6})?", text) and low <= (value := float(text)) <= high:
-            return value
-        raise ValueError(f"must be a number of seconds from {low:g} to {high:g}, not {shown(text)}")
-
-    return read
+    return _number(r"[0-9]{1,9}(?:\.[0-9]{1,6})?", float, "number of seconds", low, high)
 
 
 def one_of(*words: str) -> Reader:
     """Return a parser of one of a few words, in any case."""
+    allowed = ", ".join(words)
 
-    def read(text: str) -> str:
+    def parse(text: str) -> str:
         if (word := text.lower()) in words:
             return word
-        raise ValueError(f"must be one of {', '.join(words)}, not {shown(text)}")
+        raise ValueError(f"must be one of {allowed}, not {shown(text)}")
 
-    return read
-
-
-def workers(text: str) -> int:
-    """Parse a number of workers: 1 to 64, or AUTO."""
-    if text.lower() == "auto":
-        return AUTO
-    if re.fullmatch(r"[0-9]{1,2}", text) and 1 <= (value := int(text)) <= 64:
-        return value
-    raise ValueError(f"must be a whole number from 1 to 64, or auto, not {shown(text)}")
+    return Reader(parse, allowed)
 
 
 def octets(low: int, high: int) -> Reader:
-    """Return a parser of a size: octets, or K, M, G (KiB, MiB, GiB; an i and a B may follow), or AUTO."""
+    """Return a parser of a size: octets, or K, M, G (KiB, MiB, GiB; an i and a B may follow)."""
+    allowed = f"{low >> 20}M to {high >> 30}G"
 
-    def read(text: str) -> int:
-        if text.lower() == "auto":
-            return AUTO
+    def parse(text: str) -> int:
         match = re.fullmatch(r"([0-9]{1,15})([KMG]?)I?B?", text.upper())
-        if match is not None:
-            value = int(match[1]) << _SHIFTS[match[2]]
-            if low <= value <= high:
-                return value
-        raise ValueError(f"must be auto, or a size from {low >> 20}M to {high >> 30}G, such as 200M, not {shown(text)}")
+        if match is not None and low <= (value := int(match[1]) << _SHIFTS[match[2]]) <= high:
+            return value
+        raise ValueError(f"must be a size from {allowed}, such as 200M, not {shown(text)}")
 
-    return read
+    return Reader(parse, allowed)
 
 
 def auto_or(reader: Reader) -> Reader:
     """Return a parser that also accepts AUTO."""
-    return lambda text: AUTO if text.lower() == "auto" else reader(text)
+
+    def parse(text: str) -> object:
+        if text.lower() == "auto":
+            return AUTO
+        try:
+            return reader(text)
+        except ValueError as fault:
+            raise ValueError(str(fault).replace("must be ", "must be auto, or ", 1)) from None
+
+    return Reader(parse, f"{reader.allowed}, auto")
 
 
 def listen_address(text: str) -> str:
