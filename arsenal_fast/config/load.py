@@ -7,6 +7,7 @@ are not read here: Compose, Kubernetes or a shell set the environment.
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from ipaddress import ip_network
 from typing import Any, Final
@@ -16,7 +17,6 @@ from arsenal_fast.config import parsers
 from arsenal_fast.config.cgroup import cpu_limit, machine_memory, memory_limit
 from arsenal_fast.config.schema import MIN_SECRET, PRODUCTION, TABLE, Config, Row
 from arsenal_fast.errors import ConfigurationError
-from arsenal_fast.ledger.url import NONE as NO_LEDGER
 from arsenal_fast.secret import Secret
 from arsenal_fast.tokens.keys import Keys
 
@@ -53,13 +53,10 @@ def load(environ: Mapping[str, str]) -> Config:
         faults.extend(fault_of(values, production))
     if faults:
         raise ConfigurationError(faults)
-    doubtful = _divide_memory(values, memory_limit())
     given = frozenset(name for name, text in texts.items() if text)
-    return Config(
-        **{name.lower(): value for name, value in values.items()},
-        given=given,
-        warnings=(*_misspelt(environ), *_quoted(environ, texts), *_doubtful(values, production), *doubtful),
-    )
+    config = Config(**{name.lower(): value for name, value in values.items()}, given=given)
+    config, memory = _with_memory(config, memory_limit())
+    return replace(config, warnings=(*_misspelt(environ), *_quoted(environ, texts), *_doubtful(config), *memory))
 
 
 def _unquoted(text: str) -> str:
@@ -77,22 +74,16 @@ def _quoted(environ: Mapping[str, str], texts: Mapping[str, str]) -> Iterator[st
             yield f"{name} has quotes around its value, which are not taken for a part of it: leave them out."
 
 
-def _divide_memory(values: dict[str, Any], limit: int | None) -> tuple[str, ...]:
-    """Fill in the values derived from the available memory; returns doubtful ones as sentences."""
-    workers, tls = values["WORKERS"], bool(values["TLS_CERT_FILE"])
-    budget = values["MEMORY_BUDGET"] or _budget(limit, workers)
-    values["MEMORY_BUDGET"] = budget
-    connections = values["MAX_CONNECTIONS"] or None
-    if connections is None:
-        ledger = values["DATABASE_URL"].reveal() != NO_LEDGER
-        values["MAX_CONNECTIONS"] = memory_budget.shares(budget, workers, tls=tls, ledger=ledger).connections
-    return tuple(memory_budget.faults(budget, limit, workers, tls=tls, connections=connections))
-
-
-def _budget(limit: int | None, workers: int) -> int:
-    if limit is None:
-        return memory_budget.of_machine(machine_memory(), workers)
-    return memory_budget.of_container(limit)
+def _with_memory(config: Config, limit: int | None) -> tuple[Config, tuple[str, ...]]:
+    """Return the configuration with the values derived from the available memory, and doubtful ones as sentences."""
+    budget = config.memory_budget
+    if budget == parsers.AUTO:
+        automatic = memory_budget.of_machine(machine_memory(), config.workers)
+        budget = automatic if limit is None else memory_budget.of_container(limit)
+    config = replace(config, memory_budget=budget)
+    connections = config.max_connections or None
+    faults = memory_budget.faults(budget, limit, config.workers, tls=config.tls, connections=connections)
+    return replace(config, max_connections=config.shares.connections), tuple(faults)
 
 
 def memory_faults(config: Config) -> tuple[str, ...]:
@@ -180,26 +171,25 @@ def _check_keys(values: Mapping[str, Any], production: bool) -> Iterator[str]:
 _CHECKS: Final = (_check_state, _check_quota, _check_tls, _check_secret, _check_keys)
 
 
-def _doubtful(values: Mapping[str, Any], production: bool) -> Iterator[str]:
-    for entry in values["TRUSTED_PROXIES"]:
+def _doubtful(config: Config) -> Iterator[str]:
+    for entry in config.trusted_proxies:
         network = ip_network(entry)
         if network.prefixlen == 0:
             yield f"TRUSTED_PROXIES has {entry}: every client can choose the address it is charged to."
         elif network.prefixlen < NARROW[network.version] and not network.is_loopback:
             yield f"TRUSTED_PROXIES has {entry}: every client in there can choose the address it is charged to."
-    secret = values["JWT_SECRET"]
-    if secret is not None and not production and _weakness(secret):
+    secret = config.jwt_secret
+    if secret is not None and not config.production and _weakness(secret):
         yield f"JWT_SECRET would be refused in production: it is an example or has under {MIN_SECRET} octets."
-    if not production:
-        return
-    if values["CORS_ORIGIN"] == ("*",):
-        yield "CORS_ORIGIN is *: scripts of every web site may read the answers."
-    if values["API_BASE_URL"].startswith("http:"):
-        yield "API_BASE_URL is http: production is meant to be reached by https."
-    if values["RATE_LIMIT_REQUESTS"] == 0:
-        yield "RATE_LIMIT_REQUESTS is 0: no client is limited."
-    if secret is not None and len(set(secret.reveal())) < 8:
-        yield "JWT_SECRET has fewer than 8 different characters: can it be guessed?"
+    easily_guessed = secret is not None and len(set(secret.reveal())) < 8
+    for found, sentence in (
+        (config.cors_origin == ("*",), "CORS_ORIGIN is *: scripts of every web site may read the answers."),
+        (config.api_base_url.startswith("http:"), "API_BASE_URL is http: production is meant to be reached by https."),
+        (config.rate_limit_requests == 0, "RATE_LIMIT_REQUESTS is 0: no client is limited."),
+        (easily_guessed, "JWT_SECRET has fewer than 8 different characters: can it be guessed?"),
+    ):
+        if config.production and found:
+            yield sentence
 
 
 _OURS: Final = ("RATE_LIMIT_", "TRUSTED_PROX")

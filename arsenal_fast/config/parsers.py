@@ -153,8 +153,7 @@ def domain(text: str) -> str:
 
 def trusted_proxies(text: str) -> tuple[str, ...]:
     """Parse addresses and CIDRs, separated by commas."""
-    entries = tuple(entry.strip(" ") for entry in text.split(","))
-    for entry in entries:
+    for entry in _entries(text):
         try:
             ClientAddresses((entry,))
         except ValueError:
@@ -162,15 +161,19 @@ def trusted_proxies(text: str) -> tuple[str, ...]:
                 "must be IP addresses or CIDRs without host bits, between commas, such as "
                 f"10.244.7.0/24,2001:db8:0:7::/64; one is {shown(entry)}"
             ) from None
-    return entries
+    return _entries(text)
 
 
 def origins(text: str) -> tuple[str, ...]:
     """Parse origins as browsers send them (RFC 6454 section 6.2): scheme, host, and a port unless default."""
-    entries = tuple(entry.strip(" ") for entry in text.split(","))
+    entries = _entries(text)
     if "*" in entries and len(entries) > 1:
         raise ValueError("must be * alone, or origins between commas, not both")
     return tuple(dict.fromkeys(entry if entry == "*" else _origin(entry) for entry in entries))
+
+
+def _entries(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(entry.strip(" ") for entry in text.split(",")))
 
 
 def _origin(entry: str) -> str:
@@ -235,24 +238,29 @@ def readable_file(text: str) -> str:
     """Parse the path of a readable file."""
     if text.startswith("-----BEGIN"):
         raise ValueError("must be the path of a PEM file, not its content")
-    try:
-        if not stat.S_ISREG(os.stat(text).st_mode):  # to open a pipe would wait
-            raise ValueError
-        os.close(os.open(text, os.O_RDONLY | os.O_CLOEXEC))
-    except (OSError, ValueError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or "not a file"
-        raise ValueError(f"must be the path of a PEM file that can be read; {shown(text)}: {reason}") from None
+    if fault := _file_fault(text):
+        raise ValueError(f"must be the path of a PEM file that can be read; {shown(text)}: {fault}")
     return text
 
 
 def password_file(text: str) -> str:
     """Parse the path of a password file; not quoted in messages, since it may be the password itself."""
+    if _file_fault(text):
+        raise ValueError("must be the path of a file that can be read and has the password; its value is not shown")
+    return text
+
+
+def _file_fault(path: str) -> str | None:
+    """Return why a file can't be read, or None."""
     try:
-        return readable_file(text)
-    except ValueError:
-        raise ValueError(
-            "must be the path of a file that can be read and has the password; its value is not shown"
-        ) from None
+        if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe would wait
+            return "not a file"
+        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        return error.strerror
+    except ValueError:  # a NUL
+        return "not a file"
+    return None
 
 
 def _is_authority(match: re.Match[str]) -> bool:
@@ -280,14 +288,10 @@ def private_key(text: str) -> Secret:
     """Parse Ed25519 keys in PEM: the path of a file, or the text itself, with line ends or ``\\n`` in their place."""
     if text.startswith(("/", "file:")):
         path = text.removeprefix("file://").removeprefix("file:")
-        try:
-            if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe would wait
-                raise ValueError
-            with open(path, encoding="ascii", errors="replace") as file:
-                return Secret(file.read(MAX_KEY_FILE))
-        except (OSError, ValueError) as error:
-            reason = (error.strerror if isinstance(error, OSError) else None) or "not a file"
-            raise ValueError(f"must be the path of a PEM file that can be read: {reason}") from None
+        if fault := _file_fault(path):
+            raise ValueError(f"must be the path of a PEM file that can be read: {fault}")
+        with open(path, encoding="ascii", errors="replace") as file:
+            return Secret(file.read(MAX_KEY_FILE))
     if "-----BEGIN" not in text:
         raise ValueError("must be a PEM text, or the path of one that begins with / or file:; it is not shown")
     return Secret(text.replace("\\n", "\n"))
@@ -295,11 +299,10 @@ def private_key(text: str) -> Secret:
 
 def protected_prefixes(text: str) -> tuple[str, ...]:
     """Parse prefixes, separated by commas."""
-    entries = tuple(dict.fromkeys(entry.strip(" ") for entry in text.split(",")))
-    for entry in entries:
+    for entry in _entries(text):
         if prefix_fault(entry):
             raise ValueError(f"must be prefixes of A-Z a-z 0-9 _ . between commas; one is {shown(entry)}")
-    return entries
+    return _entries(text)
 
 
 def database_url(text: str) -> Secret:

@@ -253,7 +253,7 @@ class Config:
             self.workers,
             tls=self.tls,
             ledger=self.database_url.reveal() != NO_LEDGER,
-            connections=self.max_connections,
+            connections=self.max_connections or None,
         )
 
     def secrets(self) -> tuple[str, ...]:
