@@ -113,7 +113,7 @@ def test_the_default_base_url_follows_the_port() -> None:
     assert load({"PORT": "8080"}).api_base_url == "http://localhost:8080"
 
 
-def test_the_secrets_are_known_to_who_must_blot_them_out() -> None:
+def test_the_secrets_are_known_to_who_must_mask_them() -> None:
     environ = {**PRODUCTION, "REDIS_URL": "redis://app:p%40ss@redis"}
     assert set(load(environ).secrets()) == {KEY, "p@ss", "p%40ss"}
     assert load({}).secrets() == ()

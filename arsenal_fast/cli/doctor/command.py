@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from arsenal_fast.errors import ConfigurationError
-from arsenal_fast.observability.logs import blotter
+from arsenal_fast.observability.logs import masker
 
 if TYPE_CHECKING:
     from arsenal_fast.cli.doctor.finding import Finding
@@ -111,7 +111,7 @@ def show_json(findings: "Sequence[Finding]", secrets: Sequence[str]) -> None:
 
 def _without(text: str, secrets: Sequence[str]) -> str:
     """Mask the secrets in a text: an error text of a library may contain one."""
-    return blotter(secrets)(text)
+    return masker(secrets)(text)
 
 
 def _seconds(text: str) -> int:
