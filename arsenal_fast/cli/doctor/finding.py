@@ -1,5 +1,6 @@
 """The findings of checks."""
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ class Finding(NamedTuple):
     mend: str = ""
 
 
-def worst(findings: list[Finding]) -> Level:
+def worst(findings: Sequence[Finding]) -> Level:
     """Return the worst level of the findings."""
     order = list(Level)
     return max((finding.level for finding in findings), key=order.index, default=Level.OK)

@@ -110,12 +110,10 @@ def _is_suspect(charged: Charged, config: Config, behind_tls: bool) -> bool:
 
 
 def _trusted(key: str, proxies: tuple[str, ...]) -> bool:
-    network = ip_network(key, strict=False) if key != "local" else None
-    for entry in proxies:
-        proxy = ip_network(entry)
-        if network is not None and network.version == proxy.version and network.overlaps(proxy):
-            return True
-    return False
+    if key == "local":
+        return False
+    network = ip_network(key, strict=False)
+    return any(proxy.version == network.version and network.overlaps(proxy) for proxy in map(ip_network, proxies))
 
 
 def _private(key: str) -> bool:
