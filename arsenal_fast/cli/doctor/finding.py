@@ -26,6 +26,24 @@ class Finding(NamedTuple):
     mend: str = ""
 
 
+class Check(str):
+    """The name of a check; makes its findings."""
+
+    __slots__ = ()
+
+    def ok(self, text: str) -> Finding:
+        return Finding(self, Level.OK, text)
+
+    def skip(self, text: str, mend: str = "") -> Finding:
+        return Finding(self, Level.SKIP, text, mend)
+
+    def warn(self, text: str, mend: str) -> Finding:
+        return Finding(self, Level.WARN, text, mend)
+
+    def fail(self, text: str, mend: str) -> Finding:
+        return Finding(self, Level.FAIL, text, mend)
+
+
 def worst(findings: Sequence[Finding]) -> Level:
     """Return the worst level of the findings."""
     order = list(Level)

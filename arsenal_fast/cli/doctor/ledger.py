@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
-from arsenal_fast.cli.doctor.finding import Finding, Level
+from arsenal_fast.cli.doctor.finding import Check, Finding
 from arsenal_fast.config.load import Config
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.ledger.backend import opener
@@ -17,7 +17,7 @@ from arsenal_fast.ledger.errors import Busy, StoreError, Unavailable, Unfit
 from arsenal_fast.ledger.migrations import POSTGRES_SCHEMA
 from arsenal_fast.ledger.url import PostgresAddress, SqliteAddress, parse_url
 
-CHECK: Final = "ledger"
+CHECK: Final = Check("ledger")
 
 _TOUCH: Final = f"UPDATE {POSTGRES_SCHEMA}.meta SET value = value WHERE name = 'version'"  # noqa: S608 - names of ours
 
@@ -63,15 +63,15 @@ def examine(config: Config, timeout: float) -> Finding:
     address = parse_url(config.database_url.reveal())
     if address is None:
         if not config.production:
-            return Finding(CHECK, Level.SKIP, "none is kept (DATABASE_URL is none)")
+            return CHECK.skip("none is kept (DATABASE_URL is none)")
         text = "none is kept: what Redis loses, nobody knows any more, and there is no audit"
-        return Finding(CHECK, Level.WARN, text, "Set DATABASE_URL to sqlite:////app/data/identity.db or postgresql://.")
+        return CHECK.warn(text, "Set DATABASE_URL to sqlite:////app/data/identity.db or postgresql://.")
     try:
         seen = look_at_sqlite(address, timeout) if isinstance(address, SqliteAddress) else look_at_postgres(address)
     except ConfigurationError as error:  # the driver is missing
-        return Finding(CHECK, Level.FAIL, str(error), "pip install 'arsenal-fast[postgresql]'")
+        return CHECK.fail(str(error), "pip install 'arsenal-fast[postgresql]'")
     except StoreError as error:
-        return Finding(CHECK, Level.FAIL, str(error), _mend(error, address))
+        return CHECK.fail(str(error), _mend(error, address))
     return judge(seen, pruned=bool(config.ledger_retention_days), max_rows=config.ledger_max_rows)
 
 
@@ -82,23 +82,23 @@ def judge(seen: Seen, pruned: bool, max_rows: int = 0) -> Finding:
         text += f", {seen.free / 1_048_576:.0f} MiB free"
     if seen.network:
         mend = "Put the file on a local disk or a block volume, or use postgresql://."
-        return Finding(CHECK, Level.WARN, f"{text}: {seen.network} can't share SQLite's write-ahead log", mend)
+        return CHECK.warn(f"{text}: {seen.network} can't share SQLite's write-ahead log", mend)
     if seen.free is not None and seen.free < LITTLE:
         mend = "Make room, enlarge the volume, or set LEDGER_RETENTION_DAYS."
-        return Finding(CHECK, Level.WARN, f"{text}: its disk is nearly full", mend)
+        return CHECK.warn(f"{text}: its disk is nearly full", mend)
     if max_rows and seen.events >= NEARLY_FULL * max_rows:
         text += f", {seen.events} of at most {max_rows} events: the oldest leave before LEDGER_RETENTION_DAYS are over"
         mend = f"Raise LEDGER_MAX_ROWS (an event takes {OCTETS_PER_EVENT} octets), or lower LEDGER_RETENTION_DAYS."
-        return Finding(CHECK, Level.WARN, text, mend)
+        return CHECK.warn(text, mend)
     if seen.free is not None and seen.free < max_rows * OCTETS_PER_EVENT - seen.size:
         text += f": its disk has no room for the {max_rows} events of LEDGER_MAX_ROWS"
         mend = f"Enlarge the volume, or lower LEDGER_MAX_ROWS (an event takes {OCTETS_PER_EVENT} octets)."
-        return Finding(CHECK, Level.WARN, text, mend)
+        return CHECK.warn(text, mend)
     if seen.size > LARGE and not (pruned or max_rows):
-        return Finding(CHECK, Level.WARN, f"{text}: it grows for ever", "Set LEDGER_RETENTION_DAYS or LEDGER_MAX_ROWS.")
+        return CHECK.warn(f"{text}: it grows for ever", "Set LEDGER_RETENTION_DAYS or LEDGER_MAX_ROWS.")
     if seen.behind:
         text += "; of an older release, brought up to date at the next start (back it up before)"
-    return Finding(CHECK, Level.OK, text)
+    return CHECK.ok(text)
 
 
 def look_at_sqlite(address: SqliteAddress, timeout: float) -> Seen:

@@ -9,13 +9,13 @@ from typing import Final, NamedTuple
 
 import redis
 
-from arsenal_fast.cli.doctor.finding import Finding, Level
+from arsenal_fast.cli.doctor.finding import Check, Finding
 from arsenal_fast.cli.doctor.store import Client
 from arsenal_fast.config.load import Config
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.stores.redis.limiter import KEY_PREFIX
 
-CHECK: Final = "traffic"
+CHECK: Final = Check("traffic")
 
 SCANS: Final = 40  # steps, each of
 SCAN_KEYS: Final = 500  # keys that Redis looks at, in a fraction of a millisecond
@@ -41,7 +41,7 @@ class Charged(NamedTuple):
 def examine(client: Client | None, config: Config) -> Finding:
     """Check the charged clients. ``client``: None without a Redis that answers."""
     if not config.rate_limit_requests:
-        return Finding(CHECK, Level.SKIP, "no client is limited (RATE_LIMIT_REQUESTS is 0)")
+        return CHECK.skip("no client is limited (RATE_LIMIT_REQUESTS is 0)")
     charged = None
     if client is not None:
         try:
@@ -81,24 +81,22 @@ def judge(charged: Charged | None, config: Config) -> Finding:
         if charged.addresses > 1:
             text += f" ({charged.requests} of {charged.total} requests, {charged.addresses} addresses)"
         if not proxies:
-            return Finding(CHECK, Level.WARN, f"{text}: TRUSTED_PROXIES is unset.", f"If that is a proxy, set {_TRUST}")
+            return CHECK.warn(f"{text}: TRUSTED_PROXIES is unset.", f"If that is a proxy, set {_TRUST}")
         if _trusted(charged.address, proxies):
             mend = "Let it add X-Forwarded-For to what it sends on."
-            return Finding(CHECK, Level.WARN, f"{text}, a trusted proxy that names no client.", mend)
+            return CHECK.warn(f"{text}, a trusted proxy that names no client.", mend)
         mend = f"If that is a proxy too, add it: set {_TRUST}"
         if not _private(charged.address):
             mend = f"If that is your balancer's own address, which it appends to X-Forwarded-For, add it: set {_TRUST}"
-        return Finding(CHECK, Level.WARN, f"{text}, which is in none of TRUSTED_PROXIES.", mend)
+        return CHECK.warn(f"{text}, which is in none of TRUSTED_PROXIES.", mend)
     if charged is not None and charged.addresses > 1:
-        return Finding(CHECK, Level.OK, "clients of several addresses are limited apart")
+        return CHECK.ok("clients of several addresses are limited apart")
     if not proxies and behind_tls:
         text = "API_BASE_URL is https and the service speaks no TLS, so a proxy does; TRUSTED_PROXIES is unset."
-        return Finding(CHECK, Level.WARN, f"{text} All clients behind it share one limit.", f"Set {_TRUST}")
+        return CHECK.warn(f"{text} All clients behind it share one limit.", f"Set {_TRUST}")
     if charged is None:
-        return Finding(CHECK, Level.SKIP, "who is charged can't be seen without a Redis that answers")
-    return Finding(
-        CHECK, Level.OK, "too few requests of late to tell" if charged.address else "nobody was charged of late"
-    )
+        return CHECK.skip("who is charged can't be seen without a Redis that answers")
+    return CHECK.ok("too few requests of late to tell" if charged.address else "nobody was charged of late")
 
 
 def _is_suspect(charged: Charged, config: Config, behind_tls: bool) -> bool:
