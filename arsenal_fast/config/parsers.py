@@ -37,15 +37,13 @@ _ECHO: Final = 40  # characters of a bad text that are repeated to the operator
 _HOST: Final = r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])"
 _PORT: Final = r"(?::(?P<port>[0-9]{1,5}))?"
 
-_ORIGIN = re.compile(rf"(?P<scheme>https?)://(?P<host>{_HOST}){_PORT}", re.IGNORECASE)
 # All subdomains of a domain of two labels or more: "*.com" would be too much.
-_SUBDOMAINS = re.compile(rf"(?P<scheme>https?)://\*\.(?P<host>[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+){_PORT}", re.IGNORECASE)
+_SUBDOMAINS: Final = r"\*\.[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"
+# A path of RFC 3986 unreserved characters only: it is copied into JSON, headers and HTML.
+_PATH: Final = r"(?P<path>(?:/[A-Za-z0-9._~-]+)*/?)"
+_URL = re.compile(rf"(?P<scheme>https?)://(?P<host>{_HOST}|{_SUBDOMAINS}){_PORT}{_PATH}", re.IGNORECASE)
 # The origin of an app's own pages in a web view: capacitor://localhost, ionic://localhost, app://com.example.
 _APP = re.compile(r"(?!(?:https?|ftp|file|wss?|data|blob|javascript):)[a-z][a-z0-9+.-]{1,31}://[a-z0-9.-]{1,253}")
-# A path of RFC 3986 unreserved characters only: it is copied into JSON, headers and HTML.
-_BASE_URL = re.compile(
-    rf"(?P<scheme>https?)://(?P<host>{_HOST}){_PORT}(?P<path>(?:/[A-Za-z0-9._~-]+)*)/?", re.IGNORECASE
-)
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 
 
@@ -179,11 +177,8 @@ def _entries(text: str) -> tuple[str, ...]:
 def _origin(entry: str) -> str:
     if _APP.fullmatch(entry):
         return entry
-    match = _SUBDOMAINS.fullmatch(entry)
-    if match is not None and _is_authority(match):
-        return _authority(match).replace("://", "://*.", 1)
-    match = _ORIGIN.fullmatch(entry)
-    if match is None or not _is_authority(match):
+    match = _URL.fullmatch(entry)
+    if match is None or match["path"] or not _is_authority(match):
         raise ValueError(
             "must be origins of the form https://host, https://host:port, https://*.domain.tld (http too) or an app's "
             "(capacitor://localhost), without a path or a slash at the end, between commas, or * for all; one is "
@@ -194,13 +189,13 @@ def _origin(entry: str) -> str:
 
 def base_url(text: str) -> str:
     """Parse the URL of the service for its clients, without a slash at the end."""
-    match = _BASE_URL.fullmatch(text)
-    if match is None or not _is_authority(match):
+    match = _URL.fullmatch(text)
+    if match is None or match["host"].startswith("*") or not _is_authority(match):
         raise ValueError(
             "must be an http or https URL without user, query and fragment, such as "
             f"https://identity.api.yourbook.com, not {shown(text)}"
         )
-    return _authority(match) + match["path"]
+    return _authority(match) + match["path"].rstrip("/")
 
 
 def redis_url(text: str) -> Secret:

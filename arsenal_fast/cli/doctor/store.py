@@ -1,5 +1,6 @@
 """Checks Redis: whether it can be used, and whether its settings suit our data."""
 
+import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -167,33 +168,25 @@ def judge_clock(skew: float, error: float) -> Finding:
 
 
 # Texts of redis-py and of Redis are searched, never shown: a later one may contain a password.
+_LOGIN_WANTED: Final = "NOAUTH|without any password|Authentication required"
+_LOGIN_REFUSED: Final = "WRONGPASS|invalid username-password|invalid password"
+_NO_DISK: Final = "it can't write to its disk and refuses writes"
+_NO_PRIMARY: Final = "it is a replica that has lost its primary"
 _FAULTS: Final = (
+    (_LOGIN_WANTED, "it wants a password", "Write redis://:PASSWORD@host."),
     (
-        ("NOAUTH", "without any password", "Authentication required"),
-        "it wants a password",
-        "Write redis://:PASSWORD@host.",
-    ),
-    (
-        ("WRONGPASS", "invalid username-password", "invalid password"),
+        _LOGIN_REFUSED,
         "it refuses the user or the password",
         "Put Redis's own password into REDIS_URL, percent-encoded.",
     ),
-    (("LOADING",), "it is loading its data", "Wait: it answers when that is done."),
-    (("READONLY", "read only replica"), "it is a replica, which can't be written", "Name the primary in REDIS_URL."),
-    (
-        ("MASTERDOWN", "Link with MASTER is down"),
-        "it is a replica that has lost its primary",
-        "Name the primary in REDIS_URL.",
-    ),
-    (("OOM", "used memory >"), "its memory is full", f"Give Redis more maxmemory. {_SET_POLICY}"),
-    (
-        ("MISCONF", "persist on disk"),
-        "it can't write to its disk and refuses writes",
-        "Make room on its disk; see its log.",
-    ),
-    (("NOPERM", "no permissions"), "the user may not do what we need", "Allow it ~af:* and +@all -@dangerous +info."),
-    (("DB index", "invalid DB"), "it has no database of that number", "Choose another one in REDIS_URL: /0."),
-    (("SSL", "wrong version number"), "it speaks no TLS that we understand", "Is rediss:// meant, or redis://?"),
+    ("LOADING", "it is loading its data", "Wait: it answers when that is done."),
+    ("READONLY|read only replica", "it is a replica, which can't be written", "Name the primary in REDIS_URL."),
+    ("MASTERDOWN|Link with MASTER is down", _NO_PRIMARY, "Name the primary in REDIS_URL."),
+    ("OOM|used memory >", "its memory is full", f"Give Redis more maxmemory. {_SET_POLICY}"),
+    ("MISCONF|persist on disk", _NO_DISK, "Make room on its disk; see its log."),
+    ("NOPERM|no permissions", "the user may not do what we need", "Allow it ~af:* and +@all -@dangerous +info."),
+    ("DB index|invalid DB", "it has no database of that number", "Choose another one in REDIS_URL: /0."),
+    ("SSL|wrong version number", "it speaks no TLS that we understand", "Is rediss:// meant, or redis://?"),
 )
 
 
@@ -208,7 +201,7 @@ def fault(error: Exception) -> tuple[str, str]:
     if isinstance(cause, ssl.SSLError):
         text += " SSL"
     for signs, sentence, mend in _FAULTS:
-        if any(sign in text for sign in signs):
+        if re.search(signs, text):
             return sentence, mend
     if isinstance(error, redis.InvalidResponse):
         return "what answers there is no Redis", "Correct host and port in REDIS_URL."
