@@ -25,10 +25,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from arsenal_fast import __version__
-from arsenal_fast.observability import log_writer
+from arsenal_fast.observability.log_writer import STDERR, LogWriter
 from arsenal_fast.secret import MASK, without_passwords
 
 SERVICE: Final = "arsenal-identity"
@@ -110,19 +110,10 @@ class BoundedLines:
             return
 
 
-class Writer(Protocol):
-    """Where lines go: ``log_writer.LogWriter``."""
-
-    dropped_line: Callable[[int], str]
-
-    def put(self, line: str) -> None: ...
-    def flush(self) -> object: ...
-
-
 class LineHandler(logging.Handler):
     """Hands records to a writer as lines, fewer where they repeat; each of those with ``extra={"each": True}``."""
 
-    def __init__(self, writer: Writer, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, writer: LogWriter, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._writer = writer
         self._lines = BoundedLines(self.format, writer.put, clock)
@@ -237,9 +228,9 @@ def formatter(log_format: str, secrets: Sequence[str]) -> logging.Formatter:
     return (EcsFormatter if log_format == "ecs" else TextFormatter)(secrets)
 
 
-def setup(lines: logging.Formatter, level: str, writer: Writer | None = None) -> None:
+def setup(lines: logging.Formatter, level: str, writer: LogWriter = STDERR) -> None:
     """Give the root logger our one handler, in place of all others. May be called again."""
-    handler = LineHandler(writer or log_writer.STDERR)
+    handler = LineHandler(writer)
     handler.setFormatter(lines)
     root = logging.getLogger()
     for other in root.handlers[:]:

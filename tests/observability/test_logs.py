@@ -12,6 +12,7 @@ import pytest
 from arsenal_fast import __version__
 from arsenal_fast.config.load import load
 from arsenal_fast.observability import logs
+from arsenal_fast.observability.log_writer import LogWriter
 from arsenal_fast.observability.logs import EcsFormatter, LineHandler, RepeatLimit, TextFormatter, escaped
 from tests.support.ecs import foreign_fields
 from tests.support.logging_state import logging_kept
@@ -26,19 +27,20 @@ def root_logger() -> Iterator[None]:
         yield
 
 
-class Lines:
+class Lines(LogWriter):
     """A writer that keeps the lines; what is unreal: it has room for everything, at once."""
 
     def __init__(self) -> None:
-        self.dropped_line: Callable[[int], str] = str
+        super().__init__()
         self.lines: list[str] = []
         self.flushed = 0
 
     def put(self, line: str) -> None:
         self.lines.append(line)
 
-    def flush(self) -> None:
+    def flush(self, timeout: float = 0.0) -> bool:
         self.flushed += 1
+        return True
 
     def getvalue(self) -> str:
         """What would be in a file."""
