@@ -2,7 +2,12 @@
 
 import argparse
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
+
+EXIT_FAILURE: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_CONFIGURATION: Final = 78
+EXIT_INTERRUPTED: Final = 130
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 Command = Callable[[argparse.Namespace], int]

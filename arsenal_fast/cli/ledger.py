@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
-from arsenal_fast.cli.arguments import Commands, add_command, whole
+from arsenal_fast.cli.arguments import EXIT_USAGE, Commands, add_command, whole
 
 if TYPE_CHECKING:
     from arsenal_fast.ledger.prune import Progress
@@ -62,7 +62,7 @@ def add_parser(commands: Commands, url: Callable[[], str], now: Callable[[], flo
 
 def _without_verb(parser: argparse.ArgumentParser) -> int:
     parser.print_help(sys.stderr)
-    return 2
+    return EXIT_USAGE
 
 
 def _with_exit_status(run: Callable[[], int | None]) -> int:

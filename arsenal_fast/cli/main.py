@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +21,7 @@ from arsenal_fast import __version__
 from arsenal_fast.cli import health as health_command
 from arsenal_fast.cli import ledger as ledger_command
 from arsenal_fast.cli import token as token_command
-from arsenal_fast.cli.arguments import add_command
+from arsenal_fast.cli.arguments import EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE, add_command
 from arsenal_fast.cli.doctor import command as doctor_command
 from arsenal_fast.errors import ConfigurationError
 
@@ -29,11 +29,6 @@ if TYPE_CHECKING:
     from arsenal_fast.config.load import Config
     from arsenal_fast.observability.multiprocess import SharedCounters
     from arsenal_fast.tokens.keys import Keys
-
-EXIT_FAILURE: Final = 1
-EXIT_USAGE: Final = 2
-EXIT_CONFIGURATION: Final = 78
-EXIT_INTERRUPTED: Final = 130
 
 _DESCRIPTION: Final = "Arsenal Identity Service: disposable, expiring, checkable identities over HTTP."
 _EPILOG: Final = """\
@@ -122,8 +117,9 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     # Until the worker has set its own: process 1 of a container would ignore a SIGTERM.
     signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(0))
-    flags = {"HOST": arguments.host, "PORT": arguments.port, "WORKERS": arguments.workers}
-    config = configuration.load(with_flags(os.environ, flags))
+    given = {name: getattr(arguments, name.lower()) for name in ("HOST", "PORT", "WORKERS")}
+    flags = {name: text for name, text in given.items() if text is not None}
+    config = configuration.load({**os.environ, **flags})
     logs.setup(logs.formatter(config.log_format, config.secrets()), config.log_level)
     if config.jwt_secret is None:
         # Before the forks, so that all workers sign and verify with the same one.
@@ -149,11 +145,6 @@ def _serve(arguments: argparse.Namespace) -> int:
         return supervisor.run(config, serve_worker, worker.rehearse(config))
 
     return _with_exit_status(config, run)
-
-
-def with_flags(environ: Mapping[str, str], flags: Mapping[str, str | None]) -> dict[str, str]:
-    """Return the environment, overridden by the given flags."""
-    return {**environ, **{name: text for name, text in flags.items() if text is not None}}
 
 
 def serve_worker(config: "Config", slot: int, counters: "SharedCounters") -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from arsenal_fast.cli.arguments import Commands, add_command, whole
+from arsenal_fast.cli.arguments import EXIT_CONFIGURATION, EXIT_FAILURE, Commands, add_command, whole
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.observability.logs import masker
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 TIMEOUT: Final = 3  # seconds
 MAX_TIMEOUT: Final = 60
-
-EXIT_FAILED: Final = 1
-EXIT_CONFIGURATION: Final = 78
 
 _EPILOG: Final = """\
 levels:
@@ -70,7 +67,7 @@ def run(arguments: argparse.Namespace, *, load: "Callable[[], Config]", now: Cal
     findings = list(examination.examine(config, now, arguments.timeout))
     show(findings, config.secrets())
     level = worst(findings)
-    return EXIT_FAILED if level is Level.FAIL or (arguments.strict and level is Level.WARN) else 0
+    return EXIT_FAILURE if level is Level.FAIL or (arguments.strict and level is Level.WARN) else 0
 
 
 def show_text(findings: "Sequence[Finding]", secrets: Sequence[str]) -> None:
