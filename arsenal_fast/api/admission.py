@@ -22,7 +22,7 @@ from typing import Final, Protocol
 from arsenal_fast.api.problems import QUOTA_EXCEEDED, problem
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.ratelimit import gcra
-from arsenal_fast.ratelimit.client import Client
+from arsenal_fast.ratelimit.client import Client, TokenHolder
 from arsenal_fast.ratelimit.headers import LimitLines, retry_after_line
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.registry.revocation_sync import RevocationSync
@@ -41,6 +41,9 @@ MAX_BATCH: Final = 512
 """Clients of a batch: some 2 ms of Redis. With 5,000 connections 54,000 requests a second became 75,000; from 64 to
 1,000 it makes no difference."""
 
+MAX_USED: Final = 4096
+"""Clients of batches with tokens that are kept until the tokens among them are sorted out."""
+
 _LAST_ROW: Final = MAX_BATCH - 1
 
 _QUOTA: Final = attrgetter("quota")
@@ -49,8 +52,9 @@ _EXPIRES: Final = attrgetter("expires")
 _SECOND: Final = 1_000_000
 """Microseconds: the unit of the limiter."""
 
-Looked = Callable[[bytes, int, int], None]
-"""Takes a client's rate-limit lines, its remaining requests, and the seconds until its quota is full again."""
+Looked = Callable[[bytes, int | None, int], None]
+"""Takes a client's rate-limit lines, its remaining requests (None: there is no limit), and the seconds until its quota is
+full again."""
 
 
 class OnFailure(StrEnum):
@@ -96,7 +100,7 @@ class _Batch:
         """The row of each client, in their order."""
         self.quantities: list[int] = []
         self.requests: list[Admissible] = []
-        self.looks: list[tuple[Client, Looked]] = []
+        self.looks: list[tuple[Admissible, Looked]] = []
         self.one_quota = True
         self.started_s = 0.0
 
@@ -147,6 +151,9 @@ class Admission:
         self._metrics = metrics
         self._batch = _Batch()
         self._started_s = 0.0
+        self._used: set[Client] = set()
+        """The clients of batches with tokens since :meth:`used_tokens`."""
+        self._used_ids: set[str] = set()
 
     def submit(self, request: Admissible) -> None:
         """Charge the request's client one hit; it passes or is refused, in this tick or later."""
@@ -174,15 +181,19 @@ class Admission:
         if row == _LAST_ROW:
             self._flush()
 
-    def look(self, client: Client, done: Looked) -> None:
-        """Call ``done`` with a client's limit after the hits of this tick, without charging it."""
+    def look(self, request: Admissible, done: Looked) -> None:
+        """Call ``done`` with the limit of a request's client after the hits of this tick, without charging it.
+
+        As in :meth:`submit` the client is found again where its token has ended.
+        """
+        client = request.client
         batch = self._batch
         if not batch.requests and not batch.looks:
             self._begin(batch)
-        batch.looks.append((client, done))
+        batch.looks.append((request, done))
         count = len(batch.rows)
         row = batch.rows.setdefault(client, count)
-        if row == count:
+        if row == count and self._quota is not None:
             batch.quantities.append(0)
         if row == _LAST_ROW:
             self._flush()
@@ -190,12 +201,21 @@ class Admission:
     def pass_unlimited(self, request: Admissible) -> None:
         """Let a request pass without limiter and store: no limit applies, and no revision is needed."""
         self._started_s = self._monotonic()
-        if request.client.expires <= self._now():
+        client = request.client
+        if client.expires <= self._now():
             request.identify_again()
             return
+        if client.token:
+            self._used.add(client)
         self._refresh()
         request.admitted(b"")
         self._batch_ended(self._monotonic() - self._started_s)
+
+    def used_tokens(self) -> set[str]:
+        """Return the ids of the tokens that were used since the last call."""
+        self._sort_used()
+        used, self._used_ids = self._used_ids, set()
+        return used
 
     def batch_started_s(self) -> float:
         """Monotonic: the start of the batch whose requests go on now; of a request before that, when it came."""
@@ -213,22 +233,30 @@ class Admission:
         # By identity: a token's quota may be equal to an address's, but has another policy.
         quotas = set(map(id, map(_QUOTA, batch.rows)))
         batch.one_quota = len(quotas) <= 1
-        if quotas and quotas != self._address_quota and min(map(_EXPIRES, batch.rows)) <= (now_s := self._now()):
-            self._submit_again(batch, now_s)
-            return
+        if quotas and quotas != self._address_quota:  # there are tokens
+            now_s = self._now()
+            if min(map(_EXPIRES, batch.rows)) <= now_s:
+                self._submit_again(batch, now_s)
+                return
+            self._used.update(batch.rows)
+            if len(self._used) > MAX_USED:
+                self._sort_used()
         self._metrics.limiter_batches += 1
         clients = [] if self._quota is None else list(batch.rows)
         self._limiter.admit(clients, batch.quantities, partial(self._settle, batch))
 
     def _submit_again(self, batch: _Batch, now_s: float) -> None:
-        """Make another batch of the same requests, with the clients of expired tokens found again."""
+        """Make another batch of the same requests, with the clients of ended tokens found again."""
         for request in batch.requests:
             if request.client.expires <= now_s:
                 self._try(request, request.identify_again)
             else:
                 self.submit(request)
-        for client, done in batch.looks:
-            self.look(client, done)
+        for request, done in batch.looks:
+            if request.client.expires <= now_s:
+                self._try(request, request.identify_again)
+            else:
+                self.look(request, done)
         self._flush()
 
     def _settle(self, batch: _Batch, revision: int, backlogs: Sequence[int] | None) -> None:
@@ -236,9 +264,26 @@ class Admission:
             self._settle_locally(batch)
         elif not self._sync.is_known(revision):
             # Something was revoked: the cached responses to these requests may be stale.
-            self._sync.catch_up(revision, partial(self._decide, batch, list(backlogs), remember=True))
+            self._sync.catch_up(revision, partial(self._caught_up, batch, list(backlogs)))
         else:
             self._decide(batch, list(backlogs), remember=True)
+
+    def _caught_up(self, batch: _Batch, backlogs: list[int]) -> None:
+        """Decide after changes were applied, but for clients whose tokens have ended by them: they are found again."""
+        now_s = self._now()
+        asked = [*batch.requests, *(request for request, _ in batch.looks)]
+        ended = [request for request in asked if request.client.expires <= now_s]
+        if ended:
+            batch.requests = [request for request in batch.requests if request.client.expires > now_s]
+            batch.looks = [(request, done) for request, done in batch.looks if request.client.expires > now_s]
+        for request in ended:
+            self._try(request, request.identify_again)
+        self._decide(batch, backlogs, remember=True)
+
+    def _sort_used(self) -> None:
+        """Keep only the ids of the tokens among the used clients."""
+        self._used_ids.update(client.token_id for client in self._used if isinstance(client, TokenHolder))
+        self._used.clear()
 
     def _settle_locally(self, batch: _Batch) -> None:
         """Decide without the shared limiter, which is away."""
@@ -296,7 +341,11 @@ class Admission:
         self._metrics.limiter_allowed += len(batch.requests) - denied
 
     def _answer_looks(self, batch: _Batch, backlogs: Sequence[int]) -> None:
-        for client, done in batch.looks:
+        for request, done in batch.looks:
+            client = request.client
+            if self._quota is None:
+                done(b"", None, 0)
+                continue
             backlog, quota = backlogs[batch.rows[client]], client.quota
             remaining, reset = gcra.remaining(backlog, quota), gcra.reset_after(backlog)
             done(self._lines_of(quota).lines(remaining, reset), remaining, reset)

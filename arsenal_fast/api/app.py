@@ -70,10 +70,13 @@ class App:
             return
         if context.refusal is not None and not self._reads_tokens(route, request.path):
             context.refusal = None
-        if not route.limited and context.refusal is None:
-            context.handle()
-        else:
+        if route.limited or context.refusal is not None:
             self.submit(context)
+        elif context.client.token and route.scope is not None and self._reads_tokens(route, request.path):
+            # Not charged; but the token may have been withdrawn a moment ago, on another replica.
+            self.services.admission.look(context, context.guard(lambda *_: context.handle()))
+        else:
+            context.handle()
 
     def _reads_tokens(self, route: Route, path: bytes) -> bool:
         """Whether the route checks tokens; probes and pages ignore them."""

@@ -19,6 +19,7 @@ ISSUE: Final = "issue"
 REVOKE: Final = "revoke"
 AUDIT: Final = "audit"
 METRICS: Final = "metrics"
+TOKENS: Final = "tokens"
 
 _REALM: Final = 'Bearer realm="arsenal-identity"'
 # RFC 9110 section 11.4: credentials; RFC 6750 section 2.1: b64token. The scheme's case does not matter.

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
+from weakref import WeakValueDictionary
 
 from arsenal_fast.api import auth
 from arsenal_fast.cache import GenerationalCache
 from arsenal_fast.errors import ProblemError
+from arsenal_fast.identity.amendments import WITHDRAWN, Amendment, Amendments, subject_key, token_key
 from arsenal_fast.ratelimit.client import Client, ClientAddresses, TokenHolder
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.stores.ports import TokenKeys
 from arsenal_fast.tokens.cache import VerifiedTokens
-from arsenal_fast.tokens.claims import ServiceToken
+from arsenal_fast.tokens.claims import Refusal, ServiceToken
 
 MAX_HOPS_OCTETS: Final = 128
 """Octets of an X-Forwarded-For that is cached: two or three hops; longer ones are parsed each time."""
 
 TOKENS: Final = 1024
 """Service tokens whose client is cached."""
+
+_SUBJECT: Final = subject_key("")  # as the key of a client: see auth.holder
+_TOKEN: Final = token_key("")
 
 _UNLIMITED: Final = Quota(1, 1)
 """The quota of a Client while the limiter is off; nothing reads it."""
@@ -38,10 +43,12 @@ class Callers:
         clients: int,
         forwarded: int,
         keys: TokenKeys,
+        amendments: Amendments,
         now: Callable[[], float],
     ) -> None:
         """
         Args:
+            amendments: withdrawals and other limits of service tokens.
             quota: of an address; None turns the limiter off.
             clients: cached addresses of a generation.
             forwarded: cached values of X-Forwarded-For of a generation.
@@ -51,7 +58,12 @@ class Callers:
         self._addresses = ClientAddresses(trusted_proxies)
         self._tokens = VerifiedTokens(keys)
         self._now = now
-        self._holders: GenerationalCache[ServiceToken, Client] = GenerationalCache(TOKENS)
+        self._holders: GenerationalCache[str, TokenHolder] = GenerationalCache(TOKENS)
+        """By the id of the token."""
+        self._living: WeakValueDictionary[str, TokenHolder] = WeakValueDictionary()
+        """Likewise, while a connection or the cache refers to them: there is one for each token."""
+        self._amendments = amendments
+        amendments.on_change = self._amended
         self._clients: GenerationalCache[bytes, Client] = GenerationalCache(clients)
         self.by_forwarded_for: GenerationalCache[bytes, Client] = GenerationalCache(forwarded)
         """Clients by the X-Forwarded-For of a trusted peer; without an entry :meth:`forwarded` finds the client."""
@@ -89,14 +101,42 @@ class Callers:
         verified = self._tokens.verify(token_text, self._now())
         if not isinstance(verified, ServiceToken):
             return auth.refused(verified)
-        client = self._holders.get(verified)
+        client = self._holders.get(verified.id)
+        return client if client is not None else self._holder(verified)
+
+    def _holder(self, token: ServiceToken) -> Client | ProblemError:
+        """Return the client of a token that is not cached, or the error that refuses it."""
+        client = self._living.get(token.id)
         if client is None:
+            rate_limit = self._amendments.rate_limit(token.id, token.subject, token.issued)
+            if rate_limit == WITHDRAWN:
+                return auth.refused(Refusal.WITHDRAWN)
             window_s = self._quota.window
             # At most one request a microsecond, the limiter's resolution.
-            quota = Quota(min(verified.rate_limit, window_s * 1_000_000), window_s)
-            client = TokenHolder(auth.holder(verified), quota, verified.scopes, verified.expires)
-            self._holders.put(verified, client)
+            quota = Quota(min(rate_limit or token.rate_limit, window_s * 1_000_000), window_s)
+            client = TokenHolder(auth.holder(token), quota, token.scopes, token.expires, token.id, token.issued)
+            self._living[token.id] = client
+        self._holders.put(token.id, client)
         return client
+
+    def _amended(self, amendments: Mapping[str, Amendment]) -> None:
+        """Let the clients of amended tokens be found again by their next request."""
+        subjects = {}
+        for key, amendment in amendments.items():
+            if key.startswith(_SUBJECT):
+                subjects[key.encode("utf-8", "surrogatepass")] = amendment.moment_ms
+            else:
+                self._end(self._living.get(key.removeprefix(_TOKEN)))
+        if subjects:
+            for client in list(self._living.values()):
+                if client.issued_s * 1000 < subjects.get(client.key_bytes, 0):
+                    self._end(client)
+
+    def _end(self, client: TokenHolder | None) -> None:
+        if client is not None:
+            client.expires = 0.0
+            self._living.pop(client.token_id, None)
+            self._holders.discard(client.token_id)
 
     def _client(self, key: bytes) -> Client:
         client = self._clients.get(key)

@@ -35,6 +35,7 @@ def compose(services: Services, limits: Limits, counters: SharedCounters | None 
         clients=min(2 * settings.cache_size, settings.shares.clients),
         forwarded=min(2 * settings.cache_size, settings.shares.forwarded),
         keys=services.keys,
+        amendments=services.identities.sync.amendments,
         now=services.now,
     )
     app = App(services, callers, queries_store=settings.quota is not None or services.backend is not services.local)

@@ -135,7 +135,8 @@ class RequestContext(PendingResponse):
         """The request's rows in work, until :meth:`leave`."""
 
     def identify_again(self) -> None:
-        """Begin again: the client's token has expired meanwhile."""
+        """Begin again: the client's token has expired meanwhile, was withdrawn, or has another limit."""
+        self.connection.leave_fast_path()  # its next request gets the client that is found now
         self.client = self.connection.address_client(self.request.fields.forwarded_for)
         self.app.begin(self)
 

@@ -36,6 +36,7 @@ An `X-Request-Id` of up to 128 visible characters is sent back.
 """
 _TAGS: Final = {
     "identities": "Issue, validate, revoke, and read what has happened.",
+    "tokens": "Mint, list, limit and withdraw service tokens.",
     "operations": "For probes, scrapers and the people who run it; free of charge.",
     "documentation": "This document and its page; free of charge.",
 }
@@ -113,9 +114,9 @@ _SECURITY_SCHEMES: Final[dict[str, Object]] = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "A service token, minted by `arsenal-fast token`: a rate limit of its own, and what its scope "
-        "allows of `issue` (protected prefixes), `revoke` (others' identities, whole prefixes), `audit` and `metrics`. "
-        "Identity tokens are none.",
+        "description": "A service token, minted by `arsenal-fast token mint`: a rate limit of its own, and what its scope "
+        "allows of `issue` (protected prefixes), `revoke` (others' identities, whole prefixes), `audit`, `metrics` and "
+        "`tokens`. Identity tokens are none.",
     }
 }
 

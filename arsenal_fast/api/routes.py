@@ -10,7 +10,17 @@ from functools import partial
 from typing import Final
 
 from arsenal_fast.api import auth
-from arsenal_fast.api.handlers import audit, fallbacks, identities, limits, operations, pages, revocation, validation
+from arsenal_fast.api.handlers import (
+    audit,
+    fallbacks,
+    identities,
+    limits,
+    operations,
+    pages,
+    revocation,
+    tokens,
+    validation,
+)
 from arsenal_fast.api.json_body import MAX_ROWS
 from arsenal_fast.api.router import Route, Router
 from arsenal_fast.http.request import Request
@@ -94,6 +104,67 @@ ROUTES: Final[tuple[Route, ...]] = (
         answers={
             200: ("One page of events.", "Audit"),
             503: ("The ledger can't be read now, or there is none; or the service is too busy.", "Problem"),
+        },
+    ),
+    _get(
+        "/api/v1/tokens",
+        tokens.list_tokens,
+        "List service tokens",
+        "The tokens that were minted, newest first, without the tokens themselves; needs a service token of scope "
+        "`tokens`. Tokens leave the list when they have expired and `LEDGER_RETENTION_DAYS` are over.",
+        tag="tokens",
+        parameters=("subject", "limit", "token_cursor"),
+        scope=auth.TOKENS,
+        by_token_only=True,
+        answers={
+            200: ("One page of tokens.", "Tokens"),
+            503: ("The ledger can't be read now, or there is none; or the service is too busy.", "Problem"),
+        },
+    ),
+    _post(
+        "/api/v1/tokens",
+        tokens.mint_token,
+        "Mint a service token",
+        "The token is in this response and in no other. Two tokens of one subject share one limit, so that one can "
+        "take the place of the other without a gap. Needs a service token of scope `tokens`, which hands on no scope "
+        "that it lacks.",
+        tag="tokens",
+        body="TokenOrder",
+        scope=auth.TOKENS,
+        by_token_only=True,
+        answers={
+            201: ("The token.", "MintedToken"),
+            403: ("The service token lacks the scope, or one that it was to hand on.", "Problem"),
+        },
+    ),
+    _post(
+        "/api/v1/tokens/revoke",
+        tokens.revoke_token,
+        "Withdraw a service token, or all of a subject",
+        "Every replica refuses it from the next request on. A token that is not in the list (of an earlier release) is "
+        "withdrawn all the same; `arsenal-fast token inspect` tells its id. Needs a service token of scope `tokens`.",
+        tag="tokens",
+        body="TokenRevocation",
+        scope=auth.TOKENS,
+        by_token_only=True,
+        answers={
+            200: ("It is withdrawn.", "TokenChange"),
+            503: ("Neither shared state nor ledger can be written; or the service is too busy.", "Problem"),
+        },
+    ),
+    _post(
+        "/api/v1/tokens/limit",
+        tokens.limit_token,
+        "Change the limit of a service token",
+        "In force from the next request on, on every replica. Needs a service token of scope `tokens`.",
+        tag="tokens",
+        body="TokenLimit",
+        scope=auth.TOKENS,
+        by_token_only=True,
+        answers={
+            200: ("It has this limit.", "TokenChange"),
+            409: ("The token has been withdrawn.", "Problem"),
+            503: ("Neither shared state nor ledger can be written; or the service is too busy.", "Problem"),
         },
     ),
     Route(

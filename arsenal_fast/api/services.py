@@ -30,6 +30,7 @@ from arsenal_fast.registry.cache import IdentityCache
 from arsenal_fast.registry.issuer import Issuer
 from arsenal_fast.registry.lookup import Lookup
 from arsenal_fast.registry.revoke import Revoker
+from arsenal_fast.registry.service_tokens import ServiceTokens
 from arsenal_fast.stores.ports import Backend, Ledger, TokenKeys
 
 _METHODS: Final = {method: method.decode("ascii") for method in METHODS}
@@ -89,7 +90,7 @@ class Services:
             make=render.factory(self.keys.sign_identity, issue),
             protected=settings.protected_prefixes,
         )
-        backend.on_return = self.identities.restore
+        backend.on_return = self._store_returned
         self.issuer = Issuer(
             store=backend.identities,
             local_store=self.local.identities,
@@ -131,8 +132,20 @@ class Services:
             batch_ended=partial(self.response_cache.count, metrics),
             metrics=metrics,
         )
+        self.service_tokens = ServiceTokens(
+            keys=self.keys,
+            revocations=backend.revocations,
+            ledger=ledger,
+            amendments=self.identities.sync.amendments,
+            now=now,
+            used=self.admission.used_tokens,
+        )
         self.gate = Gate(self.gate_bounds, call_soon=self.call_soon, monotonic=self.monotonic, metrics=metrics)
         """Bounds the rows of batches and lists in work."""
+
+    def _store_returned(self) -> None:
+        self.identities.restore()
+        self.identities.sync.share_amendments()
 
     def now_ms(self) -> int:
         """Return the wall clock in milliseconds."""

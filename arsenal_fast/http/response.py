@@ -21,6 +21,7 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 # RFC 9110 15, RFC 6585 for 429 and 431. Not http.HTTPStatus, whose phrases change with the version of Python.
 PHRASES: Final = {
     200: "OK",
+    201: "Created",
     204: "No Content",
     302: "Found",
     304: "Not Modified",
@@ -30,6 +31,7 @@ PHRASES: Final = {
     404: "Not Found",
     405: "Method Not Allowed",
     408: "Request Timeout",
+    409: "Conflict",
     413: "Content Too Large",
     414: "URI Too Long",
     415: "Unsupported Media Type",

@@ -11,12 +11,19 @@ Nothing here reads a clock or a store. All moments are ms since the epoch, by th
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from arsenal_fast.identity.amendments import Amendment
 from arsenal_fast.identity.validity import LAST_GENERATED, Life, StoreRecord
 
 EVERYTHING: Final = ""
 """The key of the epoch of everything among those of the prefixes: no prefix is empty."""
+
+AMENDED: Final = "="
+"""Stands before the key of an amendment among the ids of a store's list of changes: no id begins with it."""
+
+_NONE: Final[Mapping[str, Amendment]] = MappingProxyType({})
 
 LOG_LENGTH: Final = 1_000  # changes that a store lists; a worker further behind drops its whole cache
 
@@ -39,11 +46,13 @@ class Changes(NamedTuple):
 
     ``ids``: the identities revoked since then; None: not known any more, drop the whole cache.
     ``epochs``: all in force, by prefix; EVERYTHING is the key of the one for all identities.
+    ``amendments``: of service tokens, those since the revision; all in force where ``ids`` is None.
     """
 
     revision: int
     ids: Sequence[str] | None
     epochs: Mapping[str, int]
+    amendments: Mapping[str, Amendment] = _NONE
 
 
 UNKNOWN: Final = Revoked(known=False, life=Life(0, 0), floor=0, already=False)

@@ -5,17 +5,28 @@ that the ledger is away, locked, full or slow. Rows to be written are then kept 
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, Final
 
 from arsenal_fast.errors import ConfigurationError
+from arsenal_fast.identity.amendments import Amendment
 from arsenal_fast.identity.validity import Life
-from arsenal_fast.ledger.bridge import Bridge, WriteBridge
+from arsenal_fast.ledger.bridge import Bridge, WriteBridge, forget
 from arsenal_fast.ledger.counters import Counters
 from arsenal_fast.ledger.errors import Unfit
-from arsenal_fast.ledger.group import Epochs, Find, GroupReader, GroupWriter
-from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRecord, LedgerRow, RevocationRow
+from arsenal_fast.ledger.group import Epochs, Find, GroupReader, GroupWriter, ReadAmendments
+from arsenal_fast.ledger.model import (
+    AuditPage,
+    AuditQuery,
+    LedgerRecord,
+    LedgerRow,
+    RevocationRow,
+    TokenChange,
+    TokenQuery,
+    TokenRecord,
+    TokensUsed,
+)
 from arsenal_fast.ledger.store import AuditRead, Lives, Store
 from arsenal_fast.ledger.url import LedgerAddress, SqliteAddress, parse_url
 
@@ -162,6 +173,22 @@ class Ledger:
     def epochs(self, done: Callable[[dict[str, int] | None], None]) -> None:
         """Read all epochs: ``issued_before`` by prefix, that of EVERYTHING under the empty one."""
         self._submit_read(Epochs(), 1, done)
+
+    def change_token(self, change: TokenChange, done: Callable[[int | None], None]) -> None:
+        """Write a minted service token or an amendment, with its event."""
+        self._submit(change, 1, done)
+
+    def tokens(self, query: TokenQuery, done: Callable[[Sequence[TokenRecord] | None], None]) -> None:
+        """Read minted service tokens, newest first."""
+        self._submit_read(query, 1, done)
+
+    def amendments(self, done: Callable[[Mapping[str, Amendment] | None], None]) -> None:
+        """Read the amendments of service tokens, by key."""
+        self._submit_read(ReadAmendments(), 1, done)
+
+    def note_use(self, last_used_ms: Mapping[str, int]) -> None:
+        """Write when service tokens were last used, by their ids."""
+        self._submit(TokensUsed(last_used_ms), len(last_used_ms), forget)
 
     def audit(self, query: AuditQuery, done: Callable[[AuditPage | None], None]) -> None:
         """Read one page of events, newest first. The reading is recorded before ``done`` gets the page."""

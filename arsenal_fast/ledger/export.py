@@ -21,14 +21,14 @@ from arsenal_fast.identity.validity import timestamp
 from arsenal_fast.ledger.admin import Progress, address_of, as_ledger_error, existing, opened, plain_postgres, read_only
 from arsenal_fast.ledger.migrations import POSTGRES_SCHEMA
 from arsenal_fast.ledger.model import AuditEvent
-from arsenal_fast.ledger.store import EVENT_COLUMNS
+from arsenal_fast.ledger.store import AUDIT_COLUMNS
 from arsenal_fast.ledger.url import LedgerAddress, PostgresAddress
 
 ROWS: Final = 1_000  # of one chunk
 
-_SELECT: Final = f"SELECT seq, {', '.join(EVENT_COLUMNS)} FROM {{t}}events ORDER BY seq"
+_SELECT: Final = f"SELECT seq, {', '.join(AUDIT_COLUMNS)} FROM {{t}}events ORDER BY seq"
 _COUNT: Final = "SELECT count(*) FROM {t}events"
-_NAMES: Final = ("seq", "kind", "at", "id", *EVENT_COLUMNS[2:])
+_NAMES: Final = ("seq", "kind", "at", "id", *AUDIT_COLUMNS[2:])
 
 # Where a cell may begin: at its start, and wherever a spreadsheet of another locale would split the line. What counts
 # as a formula also does behind blanks, control characters and quotes; the last four signs are the full-width forms.
@@ -81,6 +81,7 @@ def _values(row: tuple[Any, ...]) -> tuple[Any, ...]:
         *(event.prefix, event.run, event.domain, event.version),
         *(None if moment is None else timestamp(moment) for moment in moments),
         *(event.environment, event.caller, event.request_id),
+        *(event.token, event.subject, event.rate_limit),
     )
 
 

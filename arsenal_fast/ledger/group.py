@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from arsenal_fast.identity.validity import timestamp
 from arsenal_fast.ledger.counters import Counters
 from arsenal_fast.ledger.errors import Refused, StoreError
-from arsenal_fast.ledger.model import AuditQuery
+from arsenal_fast.ledger.model import AuditQuery, TokenQuery
 from arsenal_fast.ledger.packed_rows import unpack
 from arsenal_fast.ledger.store import PRUNE_ROWS, Answer, Item, Lives, Store
 from arsenal_fast.ledger.writer import PING, Entry
@@ -132,6 +132,10 @@ class Epochs(NamedTuple):
     """Read all epochs."""
 
 
+class ReadAmendments(NamedTuple):
+    """Read all amendments of service tokens."""
+
+
 class GroupReader:
     """Serves reads; all look-ups of a group are one query."""
 
@@ -172,6 +176,13 @@ class GroupReader:
 
     def _other(self, store: Store, entry: Entry) -> Any:
         try:
-            return store.audit(entry.work) if isinstance(entry.work, AuditQuery) else store.epochs()
+            match entry.work:
+                case AuditQuery() as query:
+                    return store.audit(query)
+                case TokenQuery() as query:
+                    return store.tokens(query)
+                case ReadAmendments():
+                    return store.amendments()
+            return store.epochs()
         except Refused:
             return None

@@ -2,6 +2,8 @@
 
     lives    what is known of each identity now: its newest life, its floor (0: never revoked)
     epochs   issued_before of each prefix, and of everything under the empty prefix
+    tokens   each service token that was minted, as it was minted, and when it was last used
+    amendments   withdrawals and other limits of service tokens, by the keys of identity/amendments.py
     events   what has happened, one row each, only ever added (and pruned); NULL where a column doesn't apply
     meta     version: of the schema; pruned_before: no event older than that was kept
 
@@ -45,6 +47,23 @@ CREATE INDEX events_prefix ON events (prefix, at);
 ALTER TABLE events ADD COLUMN issued_before INTEGER;
 CREATE INDEX events_run ON events (run, prefix, at);
 """,
+    3: """
+ALTER TABLE events ADD COLUMN token TEXT;
+ALTER TABLE events ADD COLUMN subject TEXT;
+ALTER TABLE events ADD COLUMN rate_limit INTEGER;
+CREATE TABLE tokens (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL, subject TEXT NOT NULL, scope TEXT NOT NULL,
+    rate_limit INTEGER NOT NULL, per_subject INTEGER,
+    issued INTEGER NOT NULL, expires INTEGER NOT NULL,
+    maker TEXT NOT NULL, last_used INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE INDEX tokens_issued ON tokens (issued, id);
+CREATE INDEX tokens_subject ON tokens (subject, issued, id);
+CREATE TABLE amendments (
+    key TEXT PRIMARY KEY, moment INTEGER NOT NULL, rate_limit INTEGER NOT NULL, ends INTEGER NOT NULL
+) WITHOUT ROWID;
+""",
 }
 
 POSTGRES: Final[Mapping[int, str]] = {
@@ -72,6 +91,21 @@ CREATE INDEX events_prefix ON {schema}.events (prefix, at, seq);
     2: """
 ALTER TABLE {schema}.events ADD COLUMN issued_before bigint;
 CREATE INDEX events_run ON {schema}.events (run, prefix, at, seq);
+""",
+    3: """
+ALTER TABLE {schema}.events ADD COLUMN token text, ADD COLUMN subject text, ADD COLUMN rate_limit bigint;
+CREATE TABLE {schema}.tokens (
+    id text COLLATE "C" PRIMARY KEY,
+    name text NOT NULL, subject text COLLATE "C" NOT NULL, scope text NOT NULL,
+    rate_limit bigint NOT NULL, per_subject bigint,
+    issued bigint NOT NULL, expires bigint NOT NULL,
+    maker text NOT NULL, last_used bigint NOT NULL DEFAULT 0
+);
+CREATE INDEX tokens_issued ON {schema}.tokens (issued, id);
+CREATE INDEX tokens_subject ON {schema}.tokens (subject, issued, id);
+CREATE TABLE {schema}.amendments (
+    key text COLLATE "C" PRIMARY KEY, moment bigint NOT NULL, rate_limit bigint NOT NULL, ends bigint NOT NULL
+);
 """,
 }
 

@@ -10,16 +10,19 @@ An event tells both the same way, as ``issued_before``: every life in its reach 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
+from arsenal_fast.identity.amendments import Amendment
 from arsenal_fast.identity.validity import Life
 
 LifeKind = Literal["issued", "renewed"]
 RevocationKind = Literal["revoked", "revoked_prefix", "revoked_all"]
+TokenKind = Literal["token_minted", "token_revoked", "token_limited"]
 
 AUDIT_READ: Final = "audit_read"
-KINDS: Final = ("issued", "renewed", "revoked", "revoked_prefix", "revoked_all", AUDIT_READ)
+TOKEN_KINDS: Final = ("token_minted", "token_revoked", "token_limited")
+KINDS: Final = ("issued", "renewed", "revoked", "revoked_prefix", "revoked_all", AUDIT_READ, *TOKEN_KINDS)
 
 MAX_PAGE: Final = 1_000  # events of one page of the audit
 
@@ -58,6 +61,61 @@ class RevocationRow(NamedTuple):
     version: str | None = None
 
 
+class TokenRecord(NamedTuple):
+    """A service token as it was minted; the token itself is never written. ``scope``: words between spaces.
+
+    ``maker``: the caller who had it minted. ``last_used_ms``: to the minute; 0: not yet.
+    """
+
+    id: str
+    name: str
+    subject: str
+    scope: str
+    rate_limit: int
+    per_subject: int | None
+    issued_ms: int
+    expires_ms: int
+    maker: str
+    last_used_ms: int = 0
+
+
+class TokenChange(NamedTuple):
+    """A change of service tokens, decided at ``at``: one event, and what it changes.
+
+    ``token_id``: None where it concerns all tokens of the subject. ``record``: of a token that was minted.
+    ``key`` and ``amendment``: of a withdrawal, or of another limit.
+    """
+
+    kind: TokenKind
+    at: int
+    caller: str
+    request_id: str | None
+    token_id: str | None
+    subject: str | None
+    rate_limit: int | None = None
+    record: TokenRecord | None = None
+    key: str | None = None
+    amendment: Amendment | None = None
+
+
+class TokensUsed(NamedTuple):
+    """When service tokens were last used (ms), by their ids."""
+
+    last_used_ms: Mapping[str, int]
+
+
+class TokenQuery(NamedTuple):
+    """A query for minted service tokens, newest first, at most ``limit``: all, one, or those of a subject.
+
+    ``after``: the last token of the page before.
+    """
+
+    limit: int
+    token_id: str | None = None
+    subject: str | None = None
+    after: tuple[int, str] | None = None
+
+
 class LedgerRecord(NamedTuple):
     """What the ledger knows of one identity. ``life``: the newest, over or not; None: revoked before any was known.
 
@@ -93,7 +151,10 @@ class AuditQuery(NamedTuple):
 
 
 class AuditEvent(NamedTuple):
-    """One event. What does not apply is None; an ``audit_read`` has the prefix and run of its query."""
+    """One event. What does not apply is None; an ``audit_read`` has the prefix and run of its query.
+
+    ``token`` is the id of a service token, ``subject`` its own or that of all tokens that were withdrawn.
+    """
 
     seq: int
     kind: str
@@ -108,6 +169,9 @@ class AuditEvent(NamedTuple):
     environment: str | None
     caller: str
     request_id: str | None
+    token: str | None = None
+    subject: str | None = None
+    rate_limit: int | None = None
 
     @property
     def id(self) -> str | None:

@@ -19,13 +19,25 @@ import orjson
 import psycopg
 from psycopg import errors
 
+from arsenal_fast.identity.amendments import Amendment
 from arsenal_fast.identity.grammar import split
 from arsenal_fast.identity.revocation import EVERYTHING
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger import migrations as schema
 from arsenal_fast.ledger import postgres_errors
 from arsenal_fast.ledger.errors import Busy, Refused, Unfit
-from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRecord, LedgerRow, RevocationRow, stands
+from arsenal_fast.ledger.model import (
+    AuditPage,
+    AuditQuery,
+    LedgerRecord,
+    LedgerRow,
+    RevocationRow,
+    TokenChange,
+    TokenQuery,
+    TokenRecord,
+    TokensUsed,
+    stands,
+)
 from arsenal_fast.ledger.store import (
     EVENT_COLUMNS,
     LIVES_RETENTION,
@@ -38,6 +50,8 @@ from arsenal_fast.ledger.store import (
     event_of,
     page_of,
     revoked_id,
+    token_query,
+    token_statements,
 )
 
 _UNKNOWN: Final = LedgerRecord(None, 0)
@@ -146,6 +160,15 @@ _PRUNE_LIVES: Final = f"""
 DELETE FROM {_S}.lives WHERE id > %s AND id <= %s AND expires < %s AND floor < %s
 """.encode()
 _PRUNE_EPOCHS: Final = f"DELETE FROM {_S}.epochs WHERE issued_before < %s".encode()
+_PRUNE_AMENDMENTS: Final = f"DELETE FROM {_S}.amendments WHERE ends < %s".encode()
+_PRUNE_TOKENS: Final = f"DELETE FROM {_S}.tokens WHERE expires < %s".encode()
+
+_TOKEN_EVENT, _TOKEN, _AMENDMENT, _USE = (each.encode() for each in token_statements(f"{_S}.", "%s"))
+_TOKEN_WRITTEN: Final = f"""
+SELECT 1 FROM {_S}.events WHERE at = %s AND kind = %s AND token IS NOT DISTINCT FROM %s
+AND subject IS NOT DISTINCT FROM %s AND rate_limit IS NOT DISTINCT FROM %s
+""".encode()
+_AMENDMENTS: Final = f"SELECT key, moment, rate_limit, ends FROM {_S}.amendments".encode()
 
 
 class PostgresStore:
@@ -180,7 +203,7 @@ class PostgresStore:
     def write(self, items: Sequence[Item]) -> list[Answer]:
         runs = list(_runs(items))
         with translated():
-            if len(runs) == 1:
+            if len(runs) == 1 and not isinstance(runs[0], TokenChange):
                 settled = self._run(runs[0])
             else:
                 with self._connection.transaction():
@@ -195,6 +218,16 @@ class PostgresStore:
     def epochs(self) -> dict[str, int]:
         with translated():
             return self._epochs()
+
+    def tokens(self, query: TokenQuery) -> list[TokenRecord]:
+        statement, values = token_query(query, f"{_S}.", "%s")
+        with translated():
+            return [TokenRecord._make(row) for row in self._connection.execute(statement.encode(), values).fetchall()]
+
+    def amendments(self) -> dict[str, Amendment]:
+        with translated():
+            rows = self._connection.execute(_AMENDMENTS).fetchall()
+        return {key: Amendment(*values) for key, *values in rows}
 
     def audit(self, query: AuditQuery) -> AuditPage:
         statement, values = audit_query(query, f"{_S}.events", "%s")
@@ -227,6 +260,8 @@ class PostgresStore:
             yield deleted
         with translated():
             deleted = self._connection.execute(_PRUNE_EPOCHS, (before - LIVES_RETENTION,)).rowcount
+            deleted += self._connection.execute(_PRUNE_AMENDMENTS, (before,)).rowcount
+            deleted += self._connection.execute(_PRUNE_TOKENS, (before,)).rowcount
         yield deleted
 
     def trim(self, keep: int, now: int) -> tuple[int, int]:
@@ -235,10 +270,13 @@ class PostgresStore:
         assert row is not None
         return row[0], row[1]
 
-    def _run(self, run: "_Run | RevocationRow | AuditRead") -> list[Any]:
+    def _run(self, run: "_Run | _Single") -> list[Any]:
         execute = self._connection.execute
         if isinstance(run, _Run):
             return self._lives(run)
+        if isinstance(run, TokenChange | TokensUsed):
+            self._tokens(run)
+            return [0]
         execute(_EVENT, event_of(run))
         if isinstance(run, AuditRead):
             return [0]
@@ -249,6 +287,20 @@ class PostgresStore:
             row = execute(_RAISE_EPOCH, (key, run.issued_before)).fetchone()
         assert row is not None
         return [row[0]]
+
+    def _tokens(self, item: TokenChange | TokensUsed) -> None:
+        execute = self._connection.execute
+        if isinstance(item, TokensUsed):
+            for token_id, moment in sorted(item.last_used_ms.items()):  # locked in one order, as identities are
+                execute(_USE, (moment, token_id, moment))
+            return
+        values = (item.at, item.kind, item.token_id, item.subject, item.rate_limit)
+        if execute(_TOKEN_WRITTEN, values).fetchone() is None:
+            execute(_TOKEN_EVENT, item[:7])
+        if item.record is not None:
+            execute(_TOKEN, item.record)
+        if item.amendment is not None:
+            execute(_AMENDMENT, (item.key, *item.amendment))
 
     def _lives(self, run: "_Run") -> list[Life]:
         answers = {identity: row.life for identity, row in run.rows.items()}
@@ -298,7 +350,11 @@ class _Run:
         self.rows: dict[str, LedgerRow] = {}
 
 
-def _runs(items: Sequence[Item]) -> Iterator["_Run | RevocationRow | AuditRead"]:
+_Single = RevocationRow | AuditRead | TokenChange | TokensUsed
+"""An item with statements of its own."""
+
+
+def _runs(items: Sequence[Item]) -> Iterator[_Run | _Single]:
     run: _Run | None = None
     for item in items:
         if not isinstance(item, Lives):

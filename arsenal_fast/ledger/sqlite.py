@@ -24,13 +24,26 @@ from typing import Final
 
 import orjson
 
+from arsenal_fast.identity.amendments import Amendment
 from arsenal_fast.identity.grammar import split
 from arsenal_fast.identity.revocation import EVERYTHING
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger import migrations as schema
 from arsenal_fast.ledger.errors import Busy, Refused, StoreError, Unavailable, Unfit
-from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRecord, LedgerRow, RevocationRow, settle
+from arsenal_fast.ledger.model import (
+    AuditPage,
+    AuditQuery,
+    LedgerRecord,
+    LedgerRow,
+    RevocationRow,
+    TokenChange,
+    TokenQuery,
+    TokenRecord,
+    TokensUsed,
+    settle,
+)
 from arsenal_fast.ledger.store import (
+    AUDIT_COLUMNS,
     EVENT_COLUMNS,
     LIVES_RETENTION,
     PRUNE_ROWS,
@@ -42,6 +55,8 @@ from arsenal_fast.ledger.store import (
     event_of,
     page_of,
     revoked_id,
+    token_query,
+    token_statements,
 )
 
 BUSY_MS: Final = 50  # the wait for another process's lock; after it our thread tries again
@@ -68,6 +83,7 @@ _LIFE_EVENT: Final = (
     "SELECT 1 FROM events INDEXED BY events_run"
     " WHERE run = ? AND prefix = ? AND at = ? AND domain = ? AND version = ? AND generated = ?"
 )
+_TOKEN_EVENT, _TOKEN, _AMENDMENT, _USE = token_statements("", "?")
 _PRUNED: Final = "UPDATE meta SET value = max(value, ?) WHERE name = 'pruned_before'"
 _NUMBERS: Final = "SELECT (SELECT max(seq) FROM events), (SELECT min(seq) FROM events)"  # two looks into one index
 _OLDEST: Final = (
@@ -137,9 +153,21 @@ class SqliteStore:
         with _translated():
             return dict(self._connection.execute("SELECT prefix, issued_before FROM epochs").fetchall())
 
+    def tokens(self, query: TokenQuery) -> list[TokenRecord]:
+        statement, values = token_query(query, "", "?")
+        with _translated(), self._time_limit(AUDIT_SECONDS):
+            self._same_file()
+            return [TokenRecord._make(row) for row in self._connection.execute(statement, values).fetchall()]
+
+    def amendments(self) -> dict[str, Amendment]:
+        with _translated():
+            self._same_file()
+            rows = self._connection.execute("SELECT key, moment, rate_limit, ends FROM amendments").fetchall()
+        return {key: Amendment(*values) for key, *values in rows}
+
     def audit(self, query: AuditQuery) -> AuditPage:
         statement, values = audit_query(query, _indexed(query), "?")
-        columns = f"seq, {', '.join(EVENT_COLUMNS)}"
+        columns = f"seq, {', '.join(AUDIT_COLUMNS)}"
         folded = f"SELECT json_group_array(json_array({columns})) FROM ({statement})"
         with _translated(), self._time_limit(AUDIT_SECONDS):
             self._same_file()
@@ -172,6 +200,8 @@ class SqliteStore:
             yield deleted
         with self._writing() as execute:
             deleted = execute("DELETE FROM epochs WHERE issued_before < ?", (before - LIVES_RETENTION,)).rowcount
+            deleted += execute("DELETE FROM amendments WHERE ends < ?", (before,)).rowcount
+            deleted += execute("DELETE FROM tokens WHERE expires < ?", (before,)).rowcount
         yield deleted
 
     def trim(self, keep: int, now: int) -> tuple[int, int]:
@@ -301,6 +331,9 @@ class _Group:
 
     def _other(self, item: Item) -> int:
         assert not isinstance(item, Lives)
+        if isinstance(item, TokenChange | TokensUsed):
+            self._tokens(item)
+            return 0
         event = event_of(item)
         if not self._is_same_written(event):
             self._events += event
@@ -312,6 +345,26 @@ class _Group:
         self._epochs.clear()
         (issued_before,) = self._execute(_SET_EPOCH, (key, item.issued_before)).fetchone()
         return int(issued_before)
+
+    def _tokens(self, item: TokenChange | TokensUsed) -> None:
+        if isinstance(item, TokensUsed):
+            for token_id, moment in item.last_used_ms.items():
+                self._execute(_USE, (moment, token_id, moment))
+            return
+        if not self._is_token_written(item):
+            self._execute(_TOKEN_EVENT, item[:7])
+        if item.record is not None:
+            self._execute(_TOKEN, item.record)
+        if item.amendment is not None:
+            self._execute(_AMENDMENT, (item.key, *item.amendment))
+
+    def _is_token_written(self, item: TokenChange) -> bool:
+        same = (
+            "SELECT 1 FROM events INDEXED BY events_at WHERE at = ? AND kind = ? AND token IS ? AND subject IS ?"
+            " AND rate_limit IS ?"
+        )
+        values = (item.at, item.kind, item.token_id, item.subject, item.rate_limit)
+        return self._execute(same, values).fetchone() is not None
 
     def _raise_floor(self, identity: str, floor: int) -> int:
         held = self._changed.get(identity) or self._known.get(identity) or LedgerRecord(None, 0)

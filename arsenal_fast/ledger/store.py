@@ -10,6 +10,7 @@ may be repeated: rows that were written in spite of the error are not written tw
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
+from arsenal_fast.identity.amendments import Amendment
 from arsenal_fast.identity.validity import MAX_TTL, Life
 from arsenal_fast.ledger.model import (
     AUDIT_READ,
@@ -20,6 +21,10 @@ from arsenal_fast.ledger.model import (
     LedgerRecord,
     LedgerRow,
     RevocationRow,
+    TokenChange,
+    TokenQuery,
+    TokenRecord,
+    TokensUsed,
 )
 
 LIVES_RETENTION: Final = MAX_TTL * 1000  # ms: a bound can kill no life once the longest one from before it is over
@@ -43,9 +48,9 @@ class AuditRead(NamedTuple):
     run: str | None
 
 
-Item = Lives | RevocationRow | AuditRead
+Item = Lives | RevocationRow | AuditRead | TokenChange | TokensUsed
 Answer = Sequence[Life] | int
-"""For Lives: the life that holds, for each row. For a revocation: the issued_before in force. For a reading: 0."""
+"""For Lives: the life that holds, for each row. For a revocation: the issued_before in force. For all others: 0."""
 
 
 class Store(Protocol):
@@ -62,6 +67,12 @@ class Store(Protocol):
 
     def epochs(self) -> dict[str, int]:
         """Return ``issued_before`` of each prefix that has one, and of EVERYTHING."""
+
+    def tokens(self, query: TokenQuery) -> list[TokenRecord]:
+        """Return minted service tokens, newest first."""
+
+    def amendments(self) -> dict[str, Amendment]:
+        """Return the amendments of service tokens, by key."""
 
     def audit(self, query: AuditQuery) -> AuditPage:
         """Return one page of events, newest first."""
@@ -87,7 +98,19 @@ EVENT_COLUMNS: Final = (
     *("kind", "at", "prefix", "run", "domain", "version", "generated", "expires", "issued_before"),
     *("environment", "caller", "request_id"),
 )
-"""The columns of an event but for its number, in the order of AuditEvent."""
+"""The columns of an event but for its number and those of tokens, in the order of AuditEvent."""
+
+AUDIT_COLUMNS: Final = (*EVENT_COLUMNS, "token", "subject", "rate_limit")
+"""All columns of an event but for its number, in the order of AuditEvent."""
+
+TOKEN_COLUMNS: Final = (
+    *("id", "name", "subject", "scope", "rate_limit", "per_subject"),
+    *("issued", "expires", "maker", "last_used"),
+)
+"""The columns of a token, in the order of TokenRecord."""
+
+TOKEN_EVENT: Final = "kind, at, caller, request_id, token, subject, rate_limit"
+"""The columns that an event of a token has, in the order of TokenChange."""
 
 Event = tuple[
     str,
@@ -138,7 +161,7 @@ def audit_query(query: AuditQuery, table: str, mark: str) -> tuple[str, list[int
         conditions += [f"at <= {mark}", f"(at, seq) < ({mark}, {mark})"]
         values += [query.after.at, query.after.at, query.after.seq]
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    select = f"SELECT seq, {', '.join(EVENT_COLUMNS)} FROM {table}{where}"
+    select = f"SELECT seq, {', '.join(AUDIT_COLUMNS)} FROM {table}{where}"
     return f"{select} ORDER BY at DESC, seq DESC LIMIT {mark}", [*values, query.limit + 1]
 
 
@@ -147,3 +170,37 @@ def page_of(rows: Sequence[tuple[object, ...]], limit: int) -> AuditPage:
     events = [AuditEvent._make(row) for row in rows[:limit]]
     more = len(rows) > limit
     return AuditPage(events, Cursor(events[-1].at, events[-1].seq) if more else None)
+
+
+def token_statements(schema: str, mark: str) -> tuple[str, str, str, str]:
+    """Return the statements that write a token's event, a token, an amendment and a use.
+
+    ``schema``: what stands before the names of tables; ``mark``: the placeholder. Each writes nothing where its row is
+    there already, since its write was repeated; an amendment by the rule of ``identity.amendments.rank``.
+    """
+    event = ", ".join([mark] * 7)
+    token = ", ".join([mark] * len(TOKEN_COLUMNS))
+    ranks = [f"{of}rate_limit = 0, {of}moment, -{of}rate_limit, {of}ends" for of in ("excluded.", "held.")]
+    return (
+        f"INSERT INTO {schema}events ({TOKEN_EVENT}) VALUES ({event})",
+        f"INSERT INTO {schema}tokens ({', '.join(TOKEN_COLUMNS)}) VALUES ({token}) ON CONFLICT (id) DO NOTHING",
+        f"INSERT INTO {schema}amendments AS held (key, moment, rate_limit, ends) VALUES ({mark}, {mark}, {mark}, {mark})"
+        " ON CONFLICT (key) DO UPDATE SET moment = excluded.moment, rate_limit = excluded.rate_limit,"
+        f" ends = excluded.ends WHERE ({ranks[0]}) > ({ranks[1]})",
+        f"UPDATE {schema}tokens SET last_used = {mark} WHERE id = {mark} AND last_used < {mark}",
+    )
+
+
+def token_query(query: TokenQuery, schema: str, mark: str) -> tuple[str, list[int | str]]:
+    """Return the statement for one page of tokens, and its values."""
+    conditions, values = [], []
+    for column, value in (("id", query.token_id), ("subject", query.subject)):
+        if value is not None:
+            conditions.append(f"{column} = {mark}")
+            values.append(value)
+    after: list[int | str] = list(query.after or ())
+    if after:
+        conditions.append(f"(issued, id) < ({mark}, {mark})")
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    select = f"SELECT {', '.join(TOKEN_COLUMNS)} FROM {schema}tokens{where}"
+    return f"{select} ORDER BY issued DESC, id DESC LIMIT {mark}", [*values, *after, query.limit]

@@ -68,16 +68,30 @@ class Client:
 
 
 class TokenHolder(Client):
-    """The subject of a service token."""
+    """The subject of a service token, as that token lets it act.
 
-    __slots__ = ("expires", "scopes")
+    ``expires`` becomes 0 when the token is withdrawn or gets another limit: whatever still refers to this object has to
+    find the client of the token again.
+    """
+
+    __slots__ = ("__weakref__", "expires", "issued_s", "scopes", "token_id")
 
     token = True
 
-    def __init__(self, key_bytes: bytes, quota: Quota, scopes: frozenset[str], expires: float) -> None:
+    def __init__(
+        self,
+        key_bytes: bytes,
+        quota: Quota,
+        scopes: frozenset[str],
+        expires: float,
+        token_id: str = "",
+        issued_s: int = 0,
+    ) -> None:
         super().__init__(key_bytes, quota)
         self.scopes = scopes
         self.expires = expires
+        self.token_id = token_id
+        self.issued_s = issued_s
 
 
 class _Address(NamedTuple):

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from functools import lru_cache, partial
-from typing import Final
+from typing import Any, Final
 
 from arsenal_fast.cache import GenerationalCache
 from arsenal_fast.identity.grammar import split
 from arsenal_fast.identity.validity import Issued, IssueRow, Life, Mode, Outcome
 from arsenal_fast.memory_budget import weigh_record
-from arsenal_fast.registry.revocation_sync import ReadEpochs, RevocationSync
+from arsenal_fast.registry.revocation_sync import ReadAmendments, ReadEpochs, RevocationSync
 from arsenal_fast.stores.ports import IdentityStore, Ledger, Revocations
 
 _RESTORE_ROWS: Final = 200
@@ -89,8 +89,9 @@ class IdentityCache:
         )
         self.invalidations = 0
         """The number of revocations that dropped entries."""
-        read_epochs: ReadEpochs = _no_epochs if ledger is None else ledger.epochs
-        self.sync = RevocationSync(revocations, self.invalidate, self.restore, read_epochs)
+        read_epochs: ReadEpochs = _nothing if ledger is None else ledger.epochs
+        read_amendments: ReadAmendments = _nothing if ledger is None else ledger.amendments
+        self.sync = RevocationSync(revocations, self.invalidate, self.restore, read_epochs, read_amendments)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -193,6 +194,6 @@ def _forget(entry: CachedIdentity) -> None:
     entry.forget()
 
 
-def _no_epochs(done: Callable[[Mapping[str, int] | None], None]) -> None:
-    """Return no epochs: there is no ledger."""
+def _nothing(done: Callable[[Mapping[str, Any] | None], None]) -> None:
+    """Return no epochs and no amendments: there is no ledger."""
     done({})

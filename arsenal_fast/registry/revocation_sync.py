@@ -6,8 +6,12 @@ batch wait for one more round trip that fetches the changes. So there is no wind
 as living, and no traffic while nothing is revoked.
 
 A store without a revision, or with a lower one than before, has lost its memory, perhaps with changes that this worker
-had not fetched yet. Then the epochs are read from the ledger before any response leaves, and written to the store with
-a higher revision. So the revision is 0 only where a memory was lost, or before the first request of all.
+had not fetched yet. Then the epochs and the amendments of service tokens are read from the ledger before any response
+leaves, and written to the store with a higher revision. So the revision is 0 only where a memory was lost, or before the
+first request of all.
+
+Changes say which amendments are new; all of them come only to a worker that is behind further than the log reaches. The
+store then gets those that it lacks.
 """
 
 import logging
@@ -15,6 +19,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
+from arsenal_fast.identity.amendments import Amendment, Amendments
 from arsenal_fast.identity.revocation import Changes
 from arsenal_fast.stores.ports import Revocations
 
@@ -25,6 +30,9 @@ NO_REVISION: Final = -1
 
 ReadEpochs = Callable[[Callable[[Mapping[str, int] | None], None]], None]
 """Reads all epochs ever set; None: they can't be read now."""
+
+ReadAmendments = Callable[[Callable[[Mapping[str, Amendment] | None], None]], None]
+"""Reads all amendments of service tokens that still live; None: they can't be read now."""
 
 
 class RevocationSync:
@@ -39,15 +47,18 @@ class RevocationSync:
         forget: Callable[[list[str] | None], None],
         restore: Callable[[], None],
         read_epochs: ReadEpochs,
+        read_amendments: ReadAmendments,
     ) -> None:
         """``restore``: called when the store has lost its memory, to assert the cached identities again."""
         self._revocations = revocations
         self._forget = forget
         self._restore = restore
         self._read_epochs = read_epochs
+        self._read_amendments = read_amendments
         self.known = NO_REVISION
         self.epochs: dict[str, int] = {}
         """``issued_before`` in ms by prefix; "" is the key for all identities."""
+        self.amendments = Amendments()
         self._waiting: list[Callable[[], None]] = []
 
     def epoch_of(self, prefix: str) -> int:
@@ -76,6 +87,20 @@ class RevocationSync:
             if before > self.epochs.get(prefix, 0):
                 self.epochs[prefix] = before
 
+    def share_amendments(self) -> None:
+        """Give the store the amendments that it lacks, such as those that were made while it was away."""
+        if self.amendments.held:
+            self._revocations.changes(0, self._share_missing)
+
+    def follow_ledger(self) -> None:
+        """Learn the amendments of the ledger, while no shared store tells of them."""
+        self._read_amendments(lambda amendments: self.amendments.learn(amendments or {}))
+
+    def _share_missing(self, changes: Changes | None) -> None:
+        if changes is not None and changes.revision > 0:  # else an admission finds that the memory was lost
+            self.amendments.learn(changes.amendments)
+            self._restore_amendments(changes)
+
     def _learn(self, changes: Changes | None) -> None:
         # None: the store went away in between. Then the known state stays in use, and health reports the outage.
         if changes is not None and (changes.revision == 0 or changes.revision < self.known):
@@ -94,9 +119,12 @@ class RevocationSync:
         risen = any(before > self.epochs.get(prefix, 0) for prefix, before in changes.epochs.items())
         missing = any(before > changes.epochs.get(prefix, 0) for prefix, before in self.epochs.items())
         self.learn_epochs(changes.epochs)
+        self.amendments.learn(changes.amendments)
         if missing:  # the store has lost its memory, and another worker has restored it already
             self._restore_epochs(changes)
             self._restore()
+        if changes.ids is None:
+            self._restore_amendments(changes)
         if risen or changes.ids is None:
             self._forget(None)
         elif changes.ids:
@@ -109,13 +137,25 @@ class RevocationSync:
             log.warning("the shared store has lost its memory of revocations: they were written back")
         self.learn_epochs(changes.epochs)
         self.learn_epochs(recalled or {})
+        self._read_amendments(partial(self._learn_amendments_anew, changes))
+
+    def _learn_amendments_anew(self, changes: Changes, recalled: Mapping[str, Amendment] | None) -> None:
+        self.amendments.learn(changes.amendments)
+        self.amendments.learn(recalled or {})
         self._restore_epochs(changes)
         self._restore()
         self.known = changes.revision or NO_REVISION
         self._release()
 
     def _restore_epochs(self, changes: Changes) -> None:
-        self._revocations.restore_epochs(self.epochs, max(self.known, changes.revision), self._ignore)
+        revision = max(self.known, changes.revision)
+        self._revocations.restore(self.epochs, self.amendments.held, revision, self._ignore)
+
+    def _restore_amendments(self, changes: Changes) -> None:
+        """Write the amendments that a store lacks, of which ``changes`` has all."""
+        missing = self.amendments.missing_from(changes.amendments)
+        if missing:
+            self._revocations.restore({}, missing, 0, self._ignore)
 
     def _ignore(self, _revision: object) -> None:
         """Do nothing: the next admission reads the new revision."""

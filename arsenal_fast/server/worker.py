@@ -57,6 +57,13 @@ LOOK: Final = 5.0
 PRUNE: Final = 3600.0
 """Seconds between prunings of events older than LEDGER_RETENTION_DAYS."""
 
+FOLLOW: Final = 2.0
+"""Seconds between readings of the ledger's amendments of service tokens, while no Redis tells of them: with the time-out
+of the ledger a withdrawal is in force on every replica within 3 s."""
+
+TEND: Final = 60.0
+"""Seconds between writings of which service tokens were used."""
+
 TLS_CHECK: Final = 10.0
 """Seconds between checks of the certificate files; cert-manager renews weeks ahead."""
 
@@ -169,6 +176,7 @@ class _Worker:
             loop.create_task(heap_trim.keep_trimmed(resident_bytes, time.process_time)),
             loop.create_task(runtime_metrics.collect_new_objects()),
         ]
+        chores += [loop.create_task(_tend_tokens(services)), loop.create_task(_follow_ledger(services))]
         if isinstance(backend, RedisBackend) and self._slot == 0:
             chores.append(loop.create_task(_look_at(backend)))
         if ledger is not None and (config.ledger_retention_days or config.ledger_max_rows) and self._slot == 0:
@@ -325,6 +333,7 @@ def _ledger_changed(services: Services, ledger: Ledger) -> None:
     if ledger.healthy:
         log.info("the ledger is healthy")
         ledger.epochs(lambda epochs: services.identities.learn_epochs(epochs or {}))
+        services.identities.sync.follow_ledger()
     else:
         log.warning("the ledger is %s: %s", ledger.status, ledger.fault or "no answer from it yet")
 
@@ -348,6 +357,21 @@ async def _look_at(backend: RedisBackend) -> None:
     while True:
         await asyncio.sleep(LOOK)
         backend.info.poll()
+
+
+async def _follow_ledger(services: Services) -> None:
+    """Learn withdrawals of service tokens from the ledger while no shared store tells of them."""
+    backend = services.backend
+    while True:
+        await asyncio.sleep(FOLLOW)
+        if isinstance(backend, MemoryBackend) or not backend.healthy:
+            services.identities.sync.follow_ledger()
+
+
+async def _tend_tokens(services: Services) -> None:
+    while True:
+        await asyncio.sleep(TEND)
+        services.service_tokens.tend()
 
 
 def _ledger(config: Config) -> Ledger | None:

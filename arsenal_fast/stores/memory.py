@@ -2,7 +2,7 @@
 
 Rules of this file: the same results as the scripts of the Redis backend, tested by one conformance suite; every
 callback is made before the call returns; time comes from the callables passed in; and everything is bounded (the
-epochs by the prefixes that callers with the right to revoke have named).
+epochs by the prefixes that callers with the right to revoke have named, the amendments by the tokens that live).
 
 * Entries that are over (a limiter cell whose tat has passed, a record after its retention) are removed by writes:
   each row written checks SWEEP of the oldest entries, so removals outpace additions and no call walks the whole
@@ -19,8 +19,9 @@ from itertools import islice
 from typing import Final, Generic, TypeVar
 
 from arsenal_fast.identity import revocation
+from arsenal_fast.identity.amendments import Amendment, prevails
 from arsenal_fast.identity.issue_rules import settle
-from arsenal_fast.identity.revocation import EVERYTHING, LOG_LENGTH, Changes, Revoked
+from arsenal_fast.identity.revocation import AMENDED, EVERYTHING, LOG_LENGTH, Changes, Revoked
 from arsenal_fast.identity.validity import Issued, IssueRow, Life, StoreRecord
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.gcra import charge
@@ -118,7 +119,7 @@ def _kept_until(record: StoreRecord) -> int:
 
 
 class ChangeLog:
-    """The revision, and the latest changes: an id each, or None where epochs rose."""
+    """The revision, and the latest changes: an id each, AMENDED and a key, or None where epochs rose."""
 
     __slots__ = ("_ids", "revision")
 
@@ -140,7 +141,7 @@ class ChangeLog:
         self._ids.clear()
 
     def since(self, revision: int) -> list[str] | None:
-        """Return the ids after a revision, newest first; None where the log does not reach back to it."""
+        """Return ids and amended keys after a revision, newest first; None where the log does not reach back to it."""
         behind = self.revision - revision
         if not 0 <= behind <= len(self._ids):
             return None
@@ -223,9 +224,9 @@ class MemoryIdentities:
 
 
 class MemoryRevocations:
-    """The Revocations port in memory; floors are in the records, epochs and the log here."""
+    """The Revocations port in memory; floors are in the records, epochs, amendments and the log here."""
 
-    __slots__ = ("_counters", "_epochs", "_log", "_now_ms", "_records")
+    __slots__ = ("_amendments", "_counters", "_epochs", "_log", "_now_ms", "_records")
 
     def __init__(
         self, now_ms: Callable[[], int], records: Expiring[str, StoreRecord], counters: Counters, log: ChangeLog
@@ -235,6 +236,7 @@ class MemoryRevocations:
         self._counters = counters
         self._log = log
         self._epochs: dict[str, int] = {}
+        self._amendments: dict[str, Amendment] = {}
 
     def revoke(self, identity: str, life: Life | None, done: Callable[[Revoked | None], None]) -> None:
         """End every life of the identity up to now; ``life``: the newest one that the caller knows."""
@@ -261,22 +263,54 @@ class MemoryRevocations:
     def changes(self, since: int, done: Callable[[Changes | None], None]) -> None:
         """Read the changes since a revision, and the epochs in force."""
         self._count()
-        done(Changes(self._log.revision, self._log.since(since), dict(self._epochs)))
+        entries = self._log.since(since)
+        ids = None if entries is None else [entry for entry in entries if not entry.startswith(AMENDED)]
+        now = self._now_ms()
+        amendments = {
+            key: each
+            for key, each in self._amendments.items()
+            if each.ends_ms > now and (entries is None or AMENDED + key in entries)
+        }
+        done(Changes(self._log.revision, ids, dict(self._epochs), amendments))
 
-    def restore_epochs(self, epochs: Mapping[str, int], revision: int, done: Callable[[int | None], None]) -> None:
-        """Raise the epochs to at least these, and the revision above ``revision``.
+    def amend(self, key: str, amendment: Amendment, done: Callable[[bool | None], None]) -> None:
+        """Write an amendment; ``done`` gets whether it is in force."""
+        now = self._now_ms()
+        for changed in self._amend({key: amendment}, now):
+            self._log.add(AMENDED + changed, now)
+        self._count()
+        done(self._amendments.get(key) == amendment)
+
+    def restore(
+        self,
+        epochs: Mapping[str, int],
+        amendments: Mapping[str, Amendment],
+        revision: int,
+        done: Callable[[int | None], None],
+    ) -> None:
+        """Raise the epochs to at least these, merge the amendments, and raise the revision above ``revision``.
 
         ``done`` gets the revision in force.
         """
         now = self._now_ms()
         log = self._log
         risen = self._raise({prefix: epoch for prefix, epoch in epochs.items() if epoch > 0}, now)
+        amended = self._amend(amendments, now)
         if log.revision <= revision:
             log.begin(now, revision + 1)
-        elif risen:
-            log.add(None, now)
+        else:
+            for entry in [*([None] if risen else []), *(AMENDED + key for key in amended)]:
+                log.add(entry, now)
         self._count()
         done(log.revision)
+
+    def _amend(self, amendments: Mapping[str, Amendment], now: int) -> list[str]:
+        """Merge amendments, and forget those whose tokens have expired; returns the keys of the new ones."""
+        held = self._amendments
+        new = {key: each for key, each in amendments.items() if each.ends_ms > now and prevails(each, held.get(key))}
+        if new:
+            self._amendments = {key: each for key, each in (held | new).items() if each.ends_ms > now}
+        return list(new)
 
     def _raise(self, epochs: Mapping[str, int], now: int) -> bool:
         """Raise epochs; returns whether any rose."""

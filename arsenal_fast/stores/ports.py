@@ -9,9 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from arsenal_fast.identity.amendments import Amendment
 from arsenal_fast.identity.revocation import Changes, Revoked
 from arsenal_fast.identity.validity import Issued, IssueRow, Life, StoreRecord
-from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRecord, LedgerRow, RevocationRow
+from arsenal_fast.ledger.model import (
+    AuditPage,
+    AuditQuery,
+    LedgerRecord,
+    LedgerRow,
+    RevocationRow,
+    TokenChange,
+    TokenQuery,
+    TokenRecord,
+)
 from arsenal_fast.observability.metrics import Series
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.tokens.claims import IdentityToken, Refusal, ServiceToken
@@ -59,8 +69,17 @@ class Revocations(Protocol):
     def changes(self, since: int, done: Callable[[Changes | None], None]) -> None:
         """Read the changes since a revision."""
 
-    def restore_epochs(self, epochs: Mapping[str, int], revision: int, done: Callable[[int | None], None]) -> None:
-        """Write the epochs back to a store that lost its memory; ``revision``: the last one seen of it.
+    def amend(self, key: str, amendment: Amendment, done: Callable[[bool | None], None]) -> None:
+        """Write an amendment of service tokens; ``done`` gets whether it is in force: a withdrawal is final."""
+
+    def restore(
+        self,
+        epochs: Mapping[str, int],
+        amendments: Mapping[str, Amendment],
+        revision: int,
+        done: Callable[[int | None], None],
+    ) -> None:
+        """Write all back to a store that lost its memory; ``revision``: the last one seen of it.
 
         ``done`` gets the revision in force, which is greater.
         """
@@ -110,6 +129,18 @@ class Ledger(Protocol):
     def epochs(self, done: Callable[[Mapping[str, int] | None], None]) -> None:
         """Read the epochs in force."""
 
+    def change_token(self, change: TokenChange, done: Callable[[int | None], None]) -> None:
+        """Write a minted service token or an amendment; ``done`` gets None where it is not written in time."""
+
+    def tokens(self, query: TokenQuery, done: Callable[[Sequence[TokenRecord] | None], None]) -> None:
+        """Read the minted service tokens, newest first."""
+
+    def amendments(self, done: Callable[[Mapping[str, Amendment] | None], None]) -> None:
+        """Read the amendments of service tokens."""
+
+    def note_use(self, last_used_ms: Mapping[str, int]) -> None:
+        """Write when service tokens were last used, by their ids."""
+
     def audit(self, query: AuditQuery, done: Callable[[AuditPage | None], None]) -> None:
         """Read one page of the history, newest first."""
 
@@ -125,6 +156,18 @@ class TokenKeys(Protocol):
         """As :meth:`verify_identity`, but an expired token is read too."""
 
     def verify_service(self, token: str, now: float) -> ServiceToken | Refusal: ...
+
+    def mint_service(
+        self,
+        subject: str,
+        scopes: Sequence[str],
+        rate_limit: int,
+        days: int,
+        now: float,
+        jti: str | None = None,
+        per_subject: int | None = None,
+    ) -> str:
+        """Sign a service token; ValueError with one sentence where it would be refused."""
 
     def jwks(self) -> Mapping[str, object]: ...
 

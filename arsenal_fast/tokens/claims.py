@@ -3,7 +3,8 @@
 Two kinds, both signed JWTs (RFC 7519) in the compact form (RFC 7515 section 7.1):
 
     identity token   iss sub iat exp jti, and no aud        "this service issued ``sub``, until ``exp``"
-    service token    iss aud sub scope rate_limit iat exp jti   "``sub`` may do ``scope``, at this rate"
+    service token    iss aud sub scope rate_limit iat exp jti   "``sub`` may do ``scope``, at this rate";
+                     perhaps with per_subject, the rate of each of those for whom ``sub`` makes requests
 
 ``aud`` tells them apart, so neither passes for the other (RFC 8725 section 3.12). ``jti`` of an identity token
 is the ``generated`` of its life in ms, which ties the token to that life: a later life has another. Times are
@@ -37,8 +38,9 @@ TYPE: Final = "JWT"
 HEADER_PARAMETERS: Final = frozenset({"alg", "typ", "kid"})
 """The members a header may have. All others (crit, b64, jku, jwk, x5u, zip) would change the verification."""
 
-SCOPES: Final = ("issue", "revoke", "audit", "metrics")
-"""The scopes of service tokens: protected prefixes, revoking any identity, reading the ledger, and the metrics."""
+SCOPES: Final = ("issue", "revoke", "audit", "metrics", "tokens")
+"""The scopes of service tokens: protected prefixes, revoking any identity, reading the ledger, and the metrics; minting
+and withdrawing service tokens."""
 
 LEEWAY: Final = 60
 """Seconds that a token may begin in the future, since another host's clock wrote it. The expiry has no tolerance."""
@@ -85,8 +87,10 @@ class Refusal(Enum):
     TIMES = "The token's times are not whole seconds with the end after the beginning."
     FUTURE = "The token is not valid yet."
     EXPIRED = "The token has expired."
+    WITHDRAWN = "The token has been withdrawn."
     SCOPE = f"The token's scope is not made of {', '.join(SCOPES)}."
     RATE_LIMIT = f"The token's rate_limit is not a whole number from 1 to {MAX_RATE_LIMIT}."
+    PER_SUBJECT = f"The token's per_subject is not a whole number from 1 to {MAX_RATE_LIMIT}."
 
     @property
     def sentence(self) -> str:
@@ -106,12 +110,19 @@ class IdentityToken(NamedTuple):
 
 
 class ServiceToken(NamedTuple):
-    """A verified service token; ``rate_limit`` in requests a window, ``expires`` in seconds."""
+    """A verified service token; ``rate_limit`` in requests a window, ``expires`` and ``issued`` in seconds.
+
+    ``id``: see :func:`token_id`; empty before it is signed. ``per_subject``: requests a window of each of those for
+    whom ``subject`` makes requests; None: no such limit.
+    """
 
     subject: str
     scopes: frozenset[str]
     rate_limit: int
     expires: int
+    issued: int = 0
+    per_subject: int | None = None
+    id: str = ""
 
 
 class Peek(NamedTuple):
@@ -119,6 +130,25 @@ class Peek(NamedTuple):
 
     header: dict[str, Any]
     claims: dict[str, Any]
+
+
+ID_LENGTH: Final = 20
+"""Hexadecimal digits of a token's id: 80 bits, so that no two tokens of a service have the same."""
+
+is_token_id: Final = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}").fullmatch
+
+
+def subject_fault(subject: str) -> str | None:
+    """Return what is wrong with the subject of a service token, or None."""
+    return None if _subject(subject) else SUBJECT_RANGE
+
+
+def token_id(token: str) -> str:
+    """Return the id of a token: the beginning of the SHA-256 of its signature, in hexadecimal digits.
+
+    So every token has one, those of earlier releases included, and nobody can make a token of a given id.
+    """
+    return sha256(token.rpartition(".")[2].encode("ascii")).hexdigest()[:ID_LENGTH]
 
 
 # Encoding.
@@ -175,7 +205,7 @@ def service_payload(issuer: str, token: ServiceToken, issued: int, jti: str) -> 
         raise ValueError(f"A scope is one of {', '.join(SCOPES)}; {len(unknown)} of those given are none.")
     if _subject(token.subject) is None:
         raise ValueError(SUBJECT_RANGE)
-    claims = {
+    claims: dict[str, Any] = {
         "iss": issuer,
         "aud": AUDIENCE,
         "sub": token.subject,
@@ -184,7 +214,7 @@ def service_payload(issuer: str, token: ServiceToken, issued: int, jti: str) -> 
         "iat": issued,
         "exp": token.expires,
         "jti": jti,
-    }
+    } | ({} if token.per_subject is None else {"per_subject": token.per_subject})
     read = service_token(claims, issued)
     if isinstance(read, Refusal):
         raise ValueError(read.sentence)
@@ -296,7 +326,10 @@ def service_token(claims: dict[str, Any], now: float) -> ServiceToken | Refusal:
         return Refusal.SCOPE
     if type(rate_limit) is not int or not 1 <= rate_limit <= MAX_RATE_LIMIT:
         return Refusal.RATE_LIMIT
-    return ServiceToken(subject, scopes, rate_limit, claims["exp"])
+    per_subject = claims.get("per_subject")
+    if "per_subject" in claims and (type(per_subject) is not int or not 1 <= per_subject <= MAX_RATE_LIMIT):
+        return Refusal.PER_SUBJECT
+    return ServiceToken(subject, scopes, rate_limit, claims["exp"], claims["iat"], per_subject)
 
 
 def _absent(claims: dict[str, Any], names: tuple[str, ...]) -> Refusal | None:

@@ -111,13 +111,15 @@ class Keys:
         days: int,
         now: float,
         jti: str | None = None,
+        per_subject: int | None = None,
     ) -> str:
         """Sign a service token of ``now`` (seconds); ValueError with one sentence where it would be refused.
 
         ``jti``: 22 characters of chance by default.
         """
         issued = int(now)
-        token = ServiceToken(subject, frozenset(scopes), rate_limit, issued + days * _SECONDS_A_DAY)
+        expires = issued + days * _SECONDS_A_DAY
+        token = ServiceToken(subject, frozenset(scopes), rate_limit, expires, issued, per_subject)
         payload = tokens.service_payload(self.issuer, token, issued, jti or secrets.token_urlsafe(16))
         signing_input = self._secret_header + b"." + tokens.encode(payload)
         return (signing_input + b"." + tokens.encode(self._sign_secret(signing_input))).decode("ascii")
@@ -142,9 +144,9 @@ class Keys:
         """Verify a service token at ``now`` (seconds); returns it, or why it is refused."""
         claims = self._claims(token, tokens.AUDIENCE)
         read = claims if isinstance(claims, Refusal) else tokens.service_token(claims, now)
-        if isinstance(read, ServiceToken) and read.expires <= now:
-            return Refusal.EXPIRED
-        return read
+        if isinstance(read, Refusal):
+            return read
+        return Refusal.EXPIRED if read.expires <= now else read._replace(id=tokens.token_id(token))
 
     def prepare(self) -> None:
         """Import PyJWT now, so that the first verification does not wait for the import."""

@@ -130,6 +130,14 @@ ANSWERS: list[tuple[str, str, object]] = [
     ("Revocation", "/api/v1/revoke", {"prefix": "player", "issued_before": MOMENT}),
     ("Revocation", "/api/v1/revoke", {"issued_before": MOMENT}),
     ("Audit", "/api/v1/audit?prefix=player&run=1&limit=2&cursor=1-1", None),
+    ("Tokens", "/api/v1/tokens", None),
+    ("MintedToken", "/api/v1/tokens", {"subject": "bot", "rate_limit": 7}),
+    ("TokenChange", "/api/v1/tokens/revoke", {"id": "0123456789abcdef0123"}),
+    ("TokenChange", "/api/v1/tokens/revoke", {"subject": "bot"}),
+    ("TokenChange", "/api/v1/tokens/limit", {"id": "0123456789abcdef0123", "rate_limit": 7}),
+    ("Problem", "/api/v1/tokens", {"subject": "no name", "days": 0}),
+    ("Problem", "/api/v1/tokens?limit=0&cursor=1&subject=%20", None),
+    ("Problem", "/api/v1/tokens/limit", {"id": "x", "rate_limit": 0}),
     ("KeySet", "/.well-known/jwks.json", None),
     ("Problem", "/api/v1/audit?since=yesterday&until=2025-02-30T00:00:00Z&limit=0&cursor=1", None),
     ("Problem", "/api/v1/revoke", {"identity": ID.replace("player", "nobody")}),
@@ -146,6 +154,7 @@ class OnePage(SwitchedLedger):
         events = [
             nothing,
             nothing._replace(seq=3, kind="revoked_all", issued_before=at),
+            nothing._replace(seq=3, kind="token_minted", token="0123456789abcdef0123", subject="bot", rate_limit=7),
             AuditEvent(2, "issued", at, "player", "1", "a.b", "v1", at, at + 1, None, "prod", "203.0.113.9", None),
         ]
         done(AuditPage(events, Cursor(at, 2)))

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import arsenal_fast
+from arsenal_fast.identity.amendments import Amendment
 from arsenal_fast.identity.revocation import LOG_LENGTH, UNKNOWN, Changes, Revoked
 from arsenal_fast.identity.validity import (
     EXPIRED_RETENTION,
@@ -33,7 +34,8 @@ T0 = 1_795_000_000_000  # ms
 R0 = T0 * 1000  # where a revision begins at that moment
 KEY = "af:{0}:i:player-1@a.example/v1"
 ROW = IssueRow("player-1@a.example/v1:id", 100_000)
-REVISION, LOG, EPOCHS = "af:{0}:r", "af:{0}:l", "af:{0}:e"
+REVISION, LOG, EPOCHS, AMENDMENTS = "af:{0}:r", "af:{0}:l", "af:{0}:e", "af:{0}:k"
+ALL_KEYS = [REVISION, LOG, EPOCHS, AMENDMENTS]
 NAMES = [f"p-{name}@a.example/v1:id" for name in range(3)]
 
 
@@ -65,16 +67,21 @@ class Scripts:
         return Revoked(True, Life(begin, end), floor, already == 1) if known else UNKNOWN
 
     def set_epoch(self, prefix: str | None, before: int) -> int:
-        return self._epoch(self.now * 1000, [REVISION, LOG, EPOCHS], [0, prefix or "", before])[1]
+        return self._epoch(self.now * 1000, ALL_KEYS, [0, prefix or "", before])[1]
 
-    def restore_epochs(self, epochs: dict[str, int], revision: int) -> int:
-        pairs = [value for pair in epochs.items() for value in pair]
-        return self._epoch(self.now * 1000, [REVISION, LOG, EPOCHS], [revision + 1, *pairs])[0]
+    def amend(self, key: str, amendment: Amendment) -> bool:
+        text = " ".join(map(str, amendment))
+        return bool(self._epoch(self.now * 1000, ALL_KEYS, [0, key, text])[1] == 1)
+
+    def restore(self, epochs: dict[str, int], amendments: dict[str, Amendment], revision: int) -> int:
+        rows = [value for pair in epochs.items() for value in pair]
+        rows += [text for key, each in amendments.items() for text in (key, " ".join(map(str, each)))]
+        return self._epoch(self.now * 1000, ALL_KEYS, [revision + 1, *rows])[0]
 
     def changes(self, since: int) -> Changes:
         package = Path(arsenal_fast.__file__).parent / "stores/redis"
         text = (package / "revision.lua").read_text() + (package / "changes.lua").read_text()
-        changes = read_changes(self.server.command("EVAL", text, 3, REVISION, LOG, EPOCHS, since), 3)
+        changes = read_changes(self.server.command("EVAL", text, 4, *ALL_KEYS, since), 4)
         assert changes is not None
         return changes
 
@@ -97,12 +104,21 @@ ttls = st.sampled_from([40_000, 40_001, 60_000, 99_999])
 names = st.sampled_from(NAMES)
 agos = st.integers(0, 30_000)
 rows = st.tuples(names, ttls, st.sampled_from(Mode), st.none() | agos, st.none() | agos, st.booleans())
+keys = st.sampled_from(["token:1", "token:2", "sub:a"])
+# Of tokens that expired long ago, or live on, by the real clock as by the given one.
+amendments = st.builds(Amendment, st.integers(0, 3), st.integers(0, 3), st.sampled_from([5, 10**13, 10**13 + 1]))
 actions = st.one_of(
     st.tuples(st.just("issue"), st.lists(rows, min_size=1, max_size=4)),
     st.tuples(st.just("issue"), st.lists(rows, min_size=1, max_size=4)),
     st.tuples(st.just("revoke"), names, st.none() | agos),
     st.tuples(st.just("epoch"), st.sampled_from([None, "p", "q"]), st.none() | agos),
-    st.tuples(st.just("restore"), st.dictionaries(st.sampled_from(["", "p", "q"]), agos), st.integers(-3, 3)),
+    st.tuples(st.just("amend"), keys, amendments),
+    st.tuples(
+        st.just("restore"),
+        st.dictionaries(st.sampled_from(["", "p", "q"]), agos),
+        st.dictionaries(keys, amendments),
+        st.integers(-3, 3),
+    ),
 )
 
 
@@ -132,10 +148,12 @@ def test_lua_is_the_memory_backend_whatever_the_sequence(
             prefix, ago = asked
             before = 0 if ago is None else now - ago
             assert lua.set_epoch(prefix, before) == told(revocations.set_epoch, prefix, before)
+        elif action == "amend":
+            assert lua.amend(*asked) == told(revocations.amend, *asked)
         else:
-            epochs, ahead = {prefix: now - ago for prefix, ago in asked[0].items()}, asked[1]
+            epochs, ahead = {prefix: now - ago for prefix, ago in asked[0].items()}, asked[2]
             revision = max(revisions[-1] + ahead, 0)
-            assert lua.restore_epochs(epochs, revision) == told(revocations.restore_epochs, epochs, revision)
+            assert lua.restore(epochs, asked[1], revision) == told(revocations.restore, epochs, asked[1], revision)
         assert lua.find(NAMES) == told(identities.find, NAMES)
         for since in {*revisions, revisions[-1] + 1}:
             assert lua.changes(since) == told(revocations.changes, since)
@@ -326,27 +344,27 @@ def test_a_revision_of_garbage_begins_anew(scripts: Scripts, garbage: str) -> No
     scripts.revoke(NAMES[0], Life(5, 9))
     scripts.server.command("SET", REVISION, garbage)
     scripts.now += 5
-    assert scripts.changes(R0) == (0, None, {})
+    assert scripts.changes(R0) == Changes(0, None, {})
     scripts.revoke(NAMES[1], Life(5, 9))
     scripts.revoke(NAMES[2], Life(5, 9))
-    assert scripts.changes(R0 + 5000) == (R0 + 5001, [NAMES[2]], {})
+    assert scripts.changes(R0 + 5000) == Changes(R0 + 5001, [NAMES[2]], {})
     for since in (0, R0, R0 + 4999):
-        assert scripts.changes(since) == (R0 + 5001, None, {})
+        assert scripts.changes(since) == Changes(R0 + 5001, None, {})
 
 
 @pytest.mark.integration
 @pytest.mark.parametrize("kind", ["list", "hash"])
 def test_a_revision_of_another_type_begins_anew(scripts: Scripts, kind: str) -> None:
     spoil(scripts.server, REVISION, kind)
-    assert scripts.changes(0) == (0, [], {})
+    assert scripts.changes(0) == Changes(0, [], {})
     scripts.set_epoch("p", 7)
-    assert scripts.changes(0) == (R0, None, {"p": 7})
+    assert scripts.changes(0) == Changes(R0, None, {"p": 7})
     spoil(scripts.server, REVISION, kind)
     scripts.revoke(ROW.id, Life(5, 9))
     assert scripts.changes(0).revision == R0
     scripts.revoke(NAMES[0], Life(5, 9))
     spoil(scripts.server, REVISION, kind)
-    assert scripts.restore_epochs({}, 9) == R0
+    assert scripts.restore({}, {}, 9) == R0
     assert scripts.server.command("EXISTS", LOG) == 0
 
 
@@ -363,7 +381,7 @@ def test_an_epoch_of_garbage_is_none_and_is_overwritten(scripts: Scripts, garbag
 @pytest.mark.parametrize("kind", ["string", "list"])
 def test_epochs_of_another_type_are_none_and_are_overwritten(scripts: Scripts, kind: str) -> None:
     spoil(scripts.server, EPOCHS, kind)
-    assert scripts.changes(0) == (0, [], {})
+    assert scripts.changes(0) == Changes(0, [], {})
     assert scripts.set_epoch(None, 7) == 7
     assert scripts.changes(0).epochs == {"": 7}
 
@@ -375,8 +393,8 @@ def test_a_log_with_an_entry_of_garbage_reaches_no_further(scripts: Scripts, gar
     for name in NAMES:
         scripts.revoke(name, Life(5, 9))
     scripts.server.command("LSET", LOG, 1, garbage)
-    assert scripts.changes(R0 + 2) == (R0 + 3, [NAMES[2]], {"q": 9})
-    assert scripts.changes(R0 + 1) == (R0 + 3, None, {"q": 9})
+    assert scripts.changes(R0 + 2) == Changes(R0 + 3, [NAMES[2]], {"q": 9})
+    assert scripts.changes(R0 + 1) == Changes(R0 + 3, None, {"q": 9})
 
 
 @pytest.mark.integration
@@ -385,11 +403,11 @@ def test_a_log_of_another_type_reaches_nothing_and_is_overwritten(scripts: Scrip
     scripts.revoke(NAMES[0], Life(5, 9))
     scripts.revoke(NAMES[1], Life(5, 9))
     spoil(scripts.server, LOG, kind)
-    assert scripts.changes(R0 + 1) == (R0 + 1, [], {})
-    assert scripts.changes(R0) == (R0 + 1, None, {})
+    assert scripts.changes(R0 + 1) == Changes(R0 + 1, [], {})
+    assert scripts.changes(R0) == Changes(R0 + 1, None, {})
     scripts.revoke(NAMES[2], Life(5, 9))
-    assert scripts.changes(R0 + 1) == (R0 + 2, [NAMES[2]], {})
-    assert scripts.changes(R0) == (R0 + 2, None, {})
+    assert scripts.changes(R0 + 1) == Changes(R0 + 2, [NAMES[2]], {})
+    assert scripts.changes(R0) == Changes(R0 + 2, None, {})
 
 
 @pytest.mark.integration

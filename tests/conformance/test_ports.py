@@ -123,7 +123,7 @@ async def changes(backend: Backend, since: int) -> Changes:
 
 async def restore(backend: Backend, epochs: dict[str, int], revision: int) -> int:
     answer: Answer[int | None] = Answer()
-    backend.revocations.restore_epochs(epochs, revision, answer)
+    backend.revocations.restore(epochs, {}, revision, answer)
     restored = await answer.wait()
     assert restored is not None
     return restored
@@ -437,7 +437,7 @@ def test_a_second_revocation_changes_nothing(backend: Open) -> None:
             assert await revoke(store) == (True, first.life, revoked.floor, True)
             assert await revoke(store, life=first.life) == (True, first.life, revoked.floor, True)
             assert await revision_of(store) == revision
-            assert await changes(store, revision) == (revision, [], {})
+            assert await changes(store, revision) == Changes(revision, [], {})
 
     run(main())
 
@@ -609,8 +609,8 @@ def test_where_nothing_was_revoked_there_is_no_revision(backend: Open) -> None:
         async with backend() as store:
             await issue(store, IssueRow(ID, TTL))
             assert await revision_of(store) == 0
-            assert await changes(store, 0) == (0, [], {})
-            assert await changes(store, 5) == (0, None, {})
+            assert await changes(store, 0) == Changes(0, [], {})
+            assert await changes(store, 5) == Changes(0, None, {})
 
     run(main())
 
@@ -625,7 +625,7 @@ def test_a_first_revision_is_none_that_a_store_before_could_have_had(backend: Op
             revision = await revision_of(store)
             assert before <= revision // 1000 <= wall_ms()  # us
             for since in (0, 1, revision - 1, revision + 1):
-                assert await changes(store, since) == (revision, None, {})
+                assert await changes(store, since) == Changes(revision, None, {})
 
     run(main())
 
@@ -648,7 +648,7 @@ def test_every_change_counts_one_and_is_told_to_who_asks_from_any_revision(backe
                 assert (told.revision, told.epochs) == (last, {"": 7, "q": 8})
                 assert told.ids is not None
                 assert sorted(told.ids) == sorted(ids[since - first :])
-            assert await changes(store, last) == (last, [], {"": 7, "q": 8})
+            assert await changes(store, last) == Changes(last, [], {"": 7, "q": 8})
 
     run(main())
 
@@ -665,7 +665,7 @@ def test_the_log_forgets_the_oldest_and_says_so(backend: Open) -> None:
                 assert await answer.wait()
             last = first + LOG_LENGTH + 1
             for since in (0, first - 1, first):
-                assert await changes(store, since) == (last, None, {})
+                assert await changes(store, since) == Changes(last, None, {})
             ids = (await changes(store, first + 1)).ids
             assert ids is not None
             assert sorted(ids) == sorted(f"p-{number}@a.example/v1:id" for number in range(1, LOG_LENGTH + 1))
@@ -695,14 +695,14 @@ def test_epochs_are_restored_above_the_revision_that_was_seen(backend: Open) -> 
             assert restored > seen
             assert await revision_of(store) == restored
             for since in (0, seen, restored - 1):
-                assert await changes(store, since) == (restored, None, {"p": 7, "": 8})
+                assert await changes(store, since) == Changes(restored, None, {"p": 7, "": 8})
             # The same again, and less, is nothing new.
             assert await restore(store, {"p": 6}, seen) == restored
-            assert await changes(store, restored) == (restored, [], {"p": 7, "": 8})
+            assert await changes(store, restored) == Changes(restored, [], {"p": 7, "": 8})
             # More is one change, and the log goes on.
             assert await restore(store, {"p": 9}, seen) == restored + 1
             await revoke(store, ID, Life(5, 9))
-            assert await changes(store, restored) == (restored + 2, [ID], {"p": 9, "": 8})
+            assert await changes(store, restored) == Changes(restored + 2, [ID], {"p": 9, "": 8})
 
     run(main())
 

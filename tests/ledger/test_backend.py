@@ -73,7 +73,7 @@ def test_reading_the_audit_is_an_event_that_stands_in_no_page_of_its_own(url: st
             again = await ask(ledger.audit, query._replace(at=T0 + 10))
             assert [event.kind for event in first.events] == ["issued"]
             assert [event.kind for event in again.events] == ["audit_read", "issued"]
-            assert again.events[0][2:] == (T0 + 9, "player", *[None] * 7, "auditor", "q-1")
+            assert again.events[0][2:] == (T0 + 9, "player", *[None] * 7, "auditor", "q-1", None, None, None)
 
     run(main())
 

@@ -220,7 +220,10 @@ def test_an_event_tells_all_that_is_known(store: Store) -> None:
     store.write([AuditRead(T0 + 5, "auditor", "q-8", "player", None)])
     parts = {"prefix": "player", "run": "r.1", "domain": "sports.api.yourbook.com", "version": "v1"}
     none = dict.fromkeys(
-        ["prefix", "run", "domain", "version", "generated", "expires", "issued_before", "environment", "request_id"]
+        [
+            *("prefix", "run", "domain", "version", "generated", "expires", "issued_before", "environment"),
+            *("request_id", "token", "subject", "rate_limit"),
+        ]
     )
     told = [event._asdict() for event in store.audit(AuditQuery(T0, "me")).events]
     assert [event.pop("seq") for event in told] == sorted(range(1, 6), reverse=True)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
+from arsenal_fast.identity.amendments import Amendment
 from arsenal_fast.identity.revocation import LOG_LENGTH, Changes, Revoked
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.registry.revocation_sync import NO_REVISION, RevocationSync
@@ -21,6 +22,7 @@ class Told:
         self.asked: list[int] = []
         self.answers: list[Done] = []
         self.restored: list[tuple[dict[str, int], int]] = []
+        self.amended: list[dict[str, Amendment]] = []
 
     def revoke(self, identity: str, life: Life | None, done: Callable[[Revoked | None], None]) -> None:
         raise AssertionError("a worker that catches up revokes nothing")
@@ -32,8 +34,19 @@ class Told:
         self.asked.append(since)
         self.answers.append(done)
 
-    def restore_epochs(self, epochs: Mapping[str, int], revision: int, done: Callable[[int | None], None]) -> None:
-        self.restored.append((dict(epochs), revision))
+    def amend(self, key: str, amendment: Amendment, done: Callable[[bool | None], None]) -> None:
+        raise AssertionError("a worker that catches up amends nothing")
+
+    def restore(
+        self,
+        epochs: Mapping[str, int],
+        amendments: Mapping[str, Amendment],
+        revision: int,
+        done: Callable[[int | None], None],
+    ) -> None:
+        if epochs or not amendments:
+            self.restored.append((dict(epochs), revision))
+        self.amended.append(dict(amendments))
         done(revision + 1)
 
     def answer(self, changes: Changes | None) -> None:
@@ -43,7 +56,9 @@ class Told:
 class Bench:
     """RevocationSync, and what they did to the worker, in order."""
 
-    def __init__(self, recalled: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, recalled: Mapping[str, int] | None = None, amendments: Mapping[str, Amendment] | None = None
+    ) -> None:
         self.store = Told()
         self.events: list[object] = []
         self.revisions = RevocationSync(
@@ -51,6 +66,7 @@ class Bench:
             lambda ids: self.events.append(("forget", ids)),
             lambda: self.events.append("restore"),
             lambda done: done(recalled),
+            lambda done: done(amendments),
         )
 
     @classmethod
@@ -216,7 +232,7 @@ def test_nothing_is_no_revision_of_any_store() -> None:
 def test_an_idle_worker_catches_up_however_much_was_revoked(count: int) -> None:
     store = SwitchedStore(Rig().memory())
     forgotten: list[list[str] | None] = []
-    revisions = RevocationSync(store, forgotten.append, lambda: None, lambda done: done({}))
+    revisions = RevocationSync(store, forgotten.append, lambda: None, lambda done: done({}), lambda done: done({}))
     now = Life(1_763_805_600_000, 1_763_809_200_000)
     store.revoke("first", now, lambda revoked: None)
     seen: list[int] = []

@@ -33,9 +33,9 @@ def run(keys: Sequence[bytes], arguments: Sequence[bytes]) -> bytes:
     """What a script of such keys would reply; an admission has a revision and its cells."""
     if keys[1:] == [b"af:{0}:r", b"af:{0}:l"]:  # revoke.lua
         values = 6
-    elif keys == [b"af:{0}:r", b"af:{0}:l", b"af:{0}:e"]:
+    elif keys == [b"af:{0}:r", b"af:{0}:l", b"af:{0}:e", b"af:{0}:k"]:
         if len(arguments) == 1:  # changes.lua
-            return b"*3\r\n:0\r\n*0\r\n*0\r\n"
+            return b"*4\r\n:0\r\n*0\r\n*0\r\n*0\r\n"
         values = 1 + len(arguments) // 2
     else:
         values = 3 * len(keys) if keys[0].startswith(b"af:{0}:i:") else len(keys)

@@ -9,6 +9,7 @@ group is one call's rows.
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
+from arsenal_fast.identity.amendments import Amendment, prevails
 from arsenal_fast.identity.grammar import split
 from arsenal_fast.identity.revocation import EVERYTHING
 from arsenal_fast.identity.validity import Life
@@ -22,6 +23,9 @@ from arsenal_fast.ledger.model import (
     LedgerRecord,
     LedgerRow,
     RevocationRow,
+    TokenChange,
+    TokenQuery,
+    TokenRecord,
     settle,
 )
 
@@ -34,6 +38,8 @@ class Book:
     def __init__(self) -> None:
         self.records: dict[str, LedgerRecord] = {}
         self.epochs: dict[str, int] = {}
+        self.tokens: dict[str, TokenRecord] = {}
+        self.amendments: dict[str, Amendment] = {}
         self.events: list[AuditEvent] = []
         """The oldest first."""
 
@@ -62,6 +68,36 @@ class Book:
         key = row.prefix or EVERYTHING
         self.epochs[key] = max(self.epochs.get(key, 0), row.issued_before)
         return self.epochs[key]
+
+    def change_token(self, change: TokenChange) -> int:
+        """Write a token or an amendment, with its event."""
+        seq = len(self.events) + 1
+        nothing = (None,) * 8
+        event = AuditEvent(seq, change.kind, change.at, *nothing, change.caller, change.request_id, *change[4:7])
+        self.events.append(event)
+        if change.record is not None:
+            self.tokens[change.record.id] = change.record
+        if change.key is not None and change.amendment is not None:
+            if prevails(change.amendment, self.amendments.get(change.key)):
+                self.amendments[change.key] = change.amendment
+        return 0
+
+    def find_tokens(self, query: TokenQuery) -> list[TokenRecord]:
+        """Return one page of tokens, newest first."""
+        found = [
+            record
+            for record in sorted(self.tokens.values(), key=lambda each: (each.issued_ms, each.id), reverse=True)
+            if query.token_id in (None, record.id)
+            and query.subject in (None, record.subject)
+            and (query.after is None or (record.issued_ms, record.id) < query.after)
+        ]
+        return found[: query.limit]
+
+    def use(self, last_used_ms: Mapping[str, int]) -> None:
+        """Write when tokens were last used."""
+        for token_id, moment in last_used_ms.items():
+            if token_id in self.tokens:
+                self.tokens[token_id] = self.tokens[token_id]._replace(last_used_ms=moment)
 
     def page(self, query: AuditQuery) -> AuditPage:
         """Return one page, newest first, and write down that it was read."""
@@ -118,7 +154,7 @@ class SwitchedLedger:
         self.revoked: list[RevocationRow] = []
         self.finds: list[list[str]] = []
         self.queries: list[AuditQuery] = []
-        self._late: list[Sequence[LedgerRow] | RevocationRow] = []
+        self._late: list[Sequence[LedgerRow] | RevocationRow | TokenChange] = []
 
     @property
     def healthy(self) -> bool:
@@ -137,7 +173,9 @@ class SwitchedLedger:
         self.away = False
         late, self._late = self._late, []
         for work in late:
-            if isinstance(work, RevocationRow):
+            if isinstance(work, TokenChange):
+                self.book.change_token(work)
+            elif isinstance(work, RevocationRow):
                 self.book.revoke(work)
             else:
                 self.book.write(work, late=True)
@@ -176,11 +214,27 @@ class SwitchedLedger:
     def epochs(self, done: Callable[[Mapping[str, int] | None], None]) -> None:
         self._read(lambda: None if self.away else dict(self.book.epochs), done)
 
+    def change_token(self, change: TokenChange, done: Callable[[int | None], None]) -> None:
+        if self.away:
+            self._wait(change, 1)
+            done(None)
+        else:
+            self._write(lambda: self.book.change_token(change), done, 1)
+
+    def tokens(self, query: TokenQuery, done: Callable[[Sequence[TokenRecord] | None], None]) -> None:
+        self._read(lambda: None if self.away else self.book.find_tokens(query), done)
+
+    def amendments(self, done: Callable[[Mapping[str, Amendment] | None], None]) -> None:
+        self._read(lambda: None if self.away else dict(self.book.amendments), done)
+
+    def note_use(self, last_used_ms: Mapping[str, int]) -> None:
+        self._write(lambda: self.book.use(last_used_ms), lambda _: None, len(last_used_ms))
+
     def audit(self, query: AuditQuery, done: Callable[[AuditPage | None], None]) -> None:
         self.queries.append(query)
         self._read(lambda: None if self.away else self.book.page(query), done)
 
-    def _wait(self, work: Sequence[LedgerRow] | RevocationRow, rows: int) -> None:
+    def _wait(self, work: Sequence[LedgerRow] | RevocationRow | TokenChange, rows: int) -> None:
         self._late.append(work)
         self.counters.waiting += rows
         self.counters.failures += 1

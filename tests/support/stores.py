@@ -8,6 +8,7 @@ and given in any order, which Redis never does.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from arsenal_fast.identity.amendments import Amendment
 from arsenal_fast.identity.revocation import Changes, Revoked
 from arsenal_fast.identity.validity import Issued, IssueRow, Life, StoreRecord
 from arsenal_fast.observability.metrics import ROUND_TRIP_BUCKETS
@@ -90,9 +91,18 @@ class SwitchedStore:
     def changes(self, since: int, done: Callable[[Changes | None], None]) -> None:
         self._answer(self.memory.revocations.changes, since, done, at_once=self.admitting)
 
-    def restore_epochs(self, epochs: Mapping[str, int], revision: int, done: Callable[[int | None], None]) -> None:
-        restore = self.memory.revocations.restore_epochs
-        self._answer(restore, epochs, revision, done, at_once=self.admitting)
+    def amend(self, key: str, amendment: Amendment, done: Callable[[bool | None], None]) -> None:
+        self._answer(self.memory.revocations.amend, key, amendment, done)
+
+    def restore(
+        self,
+        epochs: Mapping[str, int],
+        amendments: Mapping[str, Amendment],
+        revision: int,
+        done: Callable[[int | None], None],
+    ) -> None:
+        restore = self.memory.revocations.restore
+        self._answer(restore, epochs, amendments, revision, done, at_once=self.admitting)
 
     def _answer(
         self, ask: Callable[..., None], *arguments: Any, nothing: tuple[Any, ...] = (None,), at_once: bool = False

@@ -7,9 +7,10 @@ still when told so). What is unreal about it: nothing is durable, and a new conn
 import threading
 from collections.abc import Iterator, Sequence
 
+from arsenal_fast.identity.amendments import Amendment
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger.errors import Refused, StoreError
-from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRecord, settle
+from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRecord, TokenQuery, TokenRecord, settle
 from arsenal_fast.ledger.store import Answer, Item, Lives
 
 
@@ -60,6 +61,14 @@ class ScriptedStore:
         return [self.known.get(each) for each in ids]
 
     def epochs(self) -> dict[str, int]:
+        self._pass()
+        return {}
+
+    def tokens(self, query: TokenQuery) -> list[TokenRecord]:
+        self._pass()
+        return []
+
+    def amendments(self) -> dict[str, Amendment]:
         self._pass()
         return {}
 

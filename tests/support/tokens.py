@@ -260,6 +260,8 @@ def _service_claims() -> Iterator[tuple[str, str, Refusal]]:
         yield f"scope {other!r}", service(scope=other), Refusal.SCOPE
     for limit in (0, -1, -1_000_000, True, 1.5, 100.0, "100", [1], 1_000_000_001, 10**40):
         yield f"rate_limit {str(limit)[:20]}", service(rate_limit=limit), Refusal.RATE_LIMIT
+    for limit in (None, 0, -1, True, 1.5, "100", 1_000_000_001):
+        yield f"per_subject {limit}", service(per_subject=limit), Refusal.PER_SUBJECT
 
 
 def _identity_claims() -> Iterator[tuple[str, str, Refusal]]:

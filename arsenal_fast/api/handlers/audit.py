@@ -59,14 +59,15 @@ def _query(services: Services, context: RequestContext) -> AuditQuery:
         run=values.text("run", grammar.run_fault, None),
         since=values.read("since", moment, None),
         until=values.read("until", moment, None),
-        limit=values.read("limit", _limit, DEFAULT_LIMIT),
+        limit=values.read("limit", read_limit, DEFAULT_LIMIT),
         after=values.read("cursor", parse_cursor, None),
     )
     raise_faults(values.faults)
     return query
 
 
-def _limit(text: str) -> int:
+def read_limit(text: str) -> int:
+    """Return the rows of a page; raises ValueError with one sentence."""
     if _LIMIT(text) is None or int(text) > MAX_PAGE:
         raise ValueError(f"limit must be a whole number from 1 to {MAX_PAGE}")
     return int(text)

@@ -8,10 +8,9 @@ from arsenal_fast.api.services import Services
 
 
 def limits(services: Services, context: RequestContext) -> None:
-    client = context.client
-    quota = client.quota if services.settings.quota else None
-
     def done(lines: bytes, remaining: int | None, reset: int) -> None:
+        client = context.client
+        quota = client.quota if services.settings.quota else None
         context.limit_lines = lines
         answer = {
             "client": client.key,
@@ -23,7 +22,7 @@ def limits(services: Services, context: RequestContext) -> None:
         }
         context.answer(answer)
 
-    if quota is None:
+    if services.settings.quota is None and not context.client.token:
         done(b"", None, 0)
     else:
-        services.admission.look(client, context.guard(done))
+        services.admission.look(context, context.guard(done))

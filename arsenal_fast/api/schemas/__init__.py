@@ -10,8 +10,9 @@ from arsenal_fast.api.json_schema import Schema, named
 from arsenal_fast.api.schemas.identities import IDENTITIES
 from arsenal_fast.api.schemas.operations import OPERATIONS
 from arsenal_fast.api.schemas.parts import PARAMETERS
+from arsenal_fast.api.schemas.tokens import TOKENS
 
 __all__ = ["PARAMETERS", "SCHEMAS"]
 
-SCHEMAS: Final[dict[str, Schema]] = {name: named(schema) for name, schema in (IDENTITIES | OPERATIONS).items()}
+SCHEMAS: Final[dict[str, Schema]] = {name: named(schema) for name, schema in (IDENTITIES | OPERATIONS | TOKENS).items()}
 """Schemas by the name that rows use; they become ``components.schemas``."""

@@ -38,6 +38,9 @@ _EVENT: Final = object_of(
         "environment": nullable(string("The name that a batch gave it.", example="prod")),
         "caller": string("Who asked, as in `client` of the limits.", minLength=1, example="sub:sports-book"),
         "request_id": nullable(string("Its `X-Request-Id`.", maxLength=128, example="deploy-7")),
+        "token": nullable(string("Id of a service token.", example=None)),
+        "subject": nullable(string("Of that token, or of all tokens that were withdrawn.", example=None)),
+        "rate_limit": nullable(count("Of that token, in requests a window.", 1, example=None)),
     },
     description="What does not apply is null.",
 )

@@ -17,7 +17,7 @@ from arsenal_fast.identity.grammar import MAX_DOMAIN, MAX_ID, MAX_LOCAL, MAX_PAR
 from arsenal_fast.identity.runs import DRAWN, LENGTH, MAX_PREFIX
 from arsenal_fast.identity.validity import DEFAULT_TTL, MAX_TTL, MIN_TTL
 from arsenal_fast.ledger.model import MAX_PAGE
-from arsenal_fast.tokens.claims import MAX_TOKEN
+from arsenal_fast.tokens.claims import ID_LENGTH, MAX_TOKEN
 
 _LABEL: Final = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _LOWER_LABEL: Final = _LABEL.replace("A-Z", "")
@@ -141,8 +141,22 @@ ISSUED: Final = {
 CURSOR: Final = text(CURSOR_PATTERN, 37, "Where a page begins.", example=CURSOR_EXAMPLE)
 
 
+SUBJECT: Final = text(
+    "^[A-Za-z0-9][A-Za-z0-9._~@:/+-]*$",
+    128,
+    "Whom the token is for: who is charged, logged and audited.",
+    example="sports-book",
+)
+TOKEN_CURSOR: Final = text(
+    f"^[0-9]{{1,15}}-[0-9a-f]{{{ID_LENGTH}}}$",
+    16 + ID_LENGTH,
+    "Where a page begins.",
+    example="1795341600000-5b1f0c9d2e7a48b63c11",
+)
+
+
 PARAMETERS: Final[dict[str, Schema]] = {
-    name: {"name": name.removeprefix("any_"), "in": "query", **described(schema)}
+    name: {"name": name.removeprefix("any_").removeprefix("token_"), "in": "query", **described(schema)}
     for name, schema in {
         "prefix": PREFIX,
         "run": RUN,
@@ -153,7 +167,9 @@ PARAMETERS: Final[dict[str, Schema]] = {
         "any_run": ANY_RUN,
         "since": moment("Events of this moment and later.", GENERATED),
         "until": moment("Events before this moment.", EXPIRES),
-        "limit": count("Events of a page, at most.", 1, maximum=MAX_PAGE, default=DEFAULT_LIMIT, example=DEFAULT_LIMIT),
+        "subject": {**SUBJECT, "description": "Tokens of this subject only."},
+        "token_cursor": {**TOKEN_CURSOR, "description": "The `cursor` of the page before: the next page begins there."},
+        "limit": count("Rows of a page, at most.", 1, maximum=MAX_PAGE, default=DEFAULT_LIMIT, example=DEFAULT_LIMIT),
         "cursor": {**CURSOR, "description": "The `cursor` of the page before: the next page begins there."},
     }.items()
 }

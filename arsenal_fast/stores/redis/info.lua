@@ -1,6 +1,6 @@
 -- How Redis itself is, in one round trip; and what is read too seldom to seem in use is used (volatile-lfu).
 --
--- KEYS  of the revocations: the revision, the log, the epochs
+-- KEYS  of the revocations: the revision, the log, the epochs, the amendments
 -- reply evicted keys, octets used, octets allowed (0: no bound); nothing where it may not be told
 --
 -- pcall, for a user without the right to INFO is told nothing and keeps the connection: NOPERM would mean an outage.

@@ -13,7 +13,7 @@ from arsenal_fast.stores.redis.revocations import ALL_KEYS
 from arsenal_fast.stores.redis.script import Count, Script, integers, script_text
 
 SCRIPT: Final = Script(
-    script_text("info.lua"), keys=Count(3, 0), arguments=Count(0, 0), replies=Count(3, 0), read=integers
+    script_text("info.lua"), keys=Count(4, 0), arguments=Count(0, 0), replies=Count(3, 0), read=integers
 )
 
 

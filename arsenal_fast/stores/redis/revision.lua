@@ -1,6 +1,7 @@
--- The revision, the epochs, and the log of changes. (Stands before the scripts that use it.)
+-- The revision, the epochs, the amendments, and the log of changes. (Stands before the scripts that use it.)
 --
--- The log is a list, newest first: "revision id" of a revoked identity, "revision" where epochs rose. It goes back
+-- The log is a list, newest first: "revision id" of a revoked identity, "revision =key" of an amendment of service
+-- tokens, "revision" where epochs rose. It goes back
 -- as far as each of its entries is one less than the entry before. What is not of that form, or of another type, is
 -- treated as missing and overwritten.
 local KEPT = 2592300000 -- ms: the longest TTL and the retention; by then no life is left that a change has ended
@@ -16,6 +17,15 @@ end
 local function read_epoch(text)
   local epoch = read_number(text)
   return epoch <= LAST_GENERATED and epoch or 0
+end
+
+-- An amendment is "moment limit ends", decimal; a limit of 0 withdraws. See identity/amendments.py.
+local function read_amendment(text)
+  if not text or #text > 64 then
+    return nil
+  end
+  local moment, limit, ends = string.match(text, '^(%d+) (%d+) (%d+)$')
+  return moment and { moment = read_number(moment), limit = read_number(limit), ends = read_number(ends) } or nil
 end
 
 local function discard_unless(kind, key)

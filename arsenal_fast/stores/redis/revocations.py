@@ -1,4 +1,4 @@
-"""The shared revocations in Redis: floors in the identities' records, epochs, a revision, a log of changes.
+"""The shared revocations in Redis: floors in the identities' records, epochs, amendments, a revision, a log of changes.
 
 revoke.lua and epoch.lua write, changes.lua reads, each in one round trip; no batches, since none of them is
 frequent. Every admission returns the revision (limiter.py), so ``changes`` runs only when it has changed.
@@ -7,6 +7,7 @@ frequent. Every admission returns the revision (limiter.py), so ``changes`` runs
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from arsenal_fast.identity.amendments import MAX_NUMBER, Amendment
 from arsenal_fast.identity.revocation import EVERYTHING, UNKNOWN, Changes, Revoked
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.stores.redis.connection import Connection
@@ -17,10 +18,11 @@ from arsenal_fast.stores.redis.script import Count, Script, integers, script_tex
 
 LOG_KEY: Final = b"af:{0}:l"
 EPOCHS_KEY: Final = b"af:{0}:e"
+AMENDMENTS_KEY: Final = b"af:{0}:k"
 
 _SHARED: Final = bulk(REVISION_KEY) + bulk(LOG_KEY)
-ALL_KEYS: Final = _SHARED + bulk(EPOCHS_KEY)
-"""The packed keys of the revision, the log, the epochs."""
+ALL_KEYS: Final = _SHARED + bulk(EPOCHS_KEY) + bulk(AMENDMENTS_KEY)
+"""The packed keys of the revision, the log, the epochs, the amendments."""
 
 REVOKE: Final = Script(
     script_text("record.lua", "revision.lua", "revoke.lua"),
@@ -31,7 +33,7 @@ REVOKE: Final = Script(
 )
 EPOCH: Final = Script(
     script_text("revision.lua", "epoch.lua"),
-    keys=Count(3, 0),
+    keys=Count(4, 0),
     arguments=Count(1, 2),
     replies=Count(1, 1),
     read=integers,
@@ -41,12 +43,13 @@ EPOCH: Final = Script(
 def read_changes(reply: Reply, count: int) -> Changes | None:
     """Parse the reply of changes.lua; None where it is invalid."""
     match reply:
-        case [int(revision), (list() | None) as ids, list() as epochs] if len(reply) == count:
+        case [int(revision), (list() | None) as ids, list() as epochs, list() as amendments] if len(reply) == count:
             try:
                 return Changes(
                     revision,
                     None if ids is None else [_text(identity) for identity in ids],
                     {_text(prefix): int(epoch) for prefix, epoch in zip(epochs[::2], epochs[1::2], strict=True)},
+                    {_text(key): _amendment(text) for key, text in zip(amendments[::2], amendments[1::2], strict=True)},
                 )
             except (TypeError, ValueError, AttributeError):
                 return None
@@ -55,9 +58,9 @@ def read_changes(reply: Reply, count: int) -> Changes | None:
 
 CHANGES: Final = Script(
     script_text("revision.lua", "changes.lua"),
-    keys=Count(3, 0),
+    keys=Count(4, 0),
     arguments=Count(1, 0),
-    replies=Count(3, 0),
+    replies=Count(4, 0),
     read=read_changes,
 )
 
@@ -96,28 +99,52 @@ class RedisRevocations:
         def answered(reply: list[int] | None) -> None:
             done(None if reply is None else reply[1])
 
-        self._raise({EVERYTHING if prefix is None else prefix: before}, 0, answered)
+        epoch = {EVERYTHING if prefix is None else prefix: before}
+        self._raise(epoch, {}, 0, answered)
+
+    def amend(self, key: str, amendment: Amendment, done: Callable[[bool | None], None]) -> None:
+        """Write an amendment of service tokens; ``done`` gets whether it is in force, or None for no answer."""
+
+        def answered(reply: list[int] | None) -> None:
+            done(None if reply is None else reply[1] == 1)
+
+        self._raise({}, {key: amendment}, 0, answered)
 
     def changes(self, since: int, done: Callable[[Changes | None], None]) -> None:
         """Read the changes since a revision, and the epochs in force; None for no answer."""
         CHANGES.run(self._connection, 0, [b"", ALL_KEYS, bulk(b"%d" % since)], done)
 
-    def restore_epochs(self, epochs: Mapping[str, int], revision: int, done: Callable[[int | None], None]) -> None:
-        """Raise the epochs of a store that lost its memory to at least these, and the revision above ``revision``.
+    def restore(
+        self,
+        epochs: Mapping[str, int],
+        amendments: Mapping[str, Amendment],
+        revision: int,
+        done: Callable[[int | None], None],
+    ) -> None:
+        """Write all back to a store that lost its memory, and raise its revision above ``revision``, in one command.
 
-        ``done`` gets the revision in force, or None for no answer.
+        In several ones a worker could see the new revision before the last amendment. ``done`` gets the revision in
+        force, or None for no answer.
         """
 
         def answered(reply: list[int] | None) -> None:
             done(None if reply is None else reply[0])
 
         # An epoch of 0 revokes nothing; to the script it would mean now.
-        self._raise({prefix: epoch for prefix, epoch in epochs.items() if epoch > 0}, revision + 1, answered)
+        known = {prefix: epoch for prefix, epoch in epochs.items() if epoch > 0}
+        self._raise(known, amendments, revision + 1, answered)
 
-    def _raise(self, epochs: Mapping[str, int], least: int, answered: Callable[[list[int] | None], None]) -> None:
+    def _raise(
+        self,
+        epochs: Mapping[str, int],
+        amendments: Mapping[str, Amendment],
+        least: int,
+        answered: Callable[[list[int] | None], None],
+    ) -> None:
         packed = [b"", ALL_KEYS, bulk(b"%d" % least)]
         packed += [bulk(_encoded(prefix)) + bulk(b"%d" % epoch) for prefix, epoch in epochs.items()]
-        EPOCH.run(self._connection, len(epochs), packed, answered)
+        packed += [bulk(_encoded(key)) + bulk(b"%d %d %d" % amendment) for key, amendment in amendments.items()]
+        EPOCH.run(self._connection, len(epochs) + len(amendments), packed, answered)
 
 
 def _encoded(text: str) -> bytes:
@@ -126,3 +153,10 @@ def _encoded(text: str) -> bytes:
 
 def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogatepass")
+
+
+def _amendment(text: bytes) -> Amendment:
+    moment, limit, ends = map(int, text.split(b" "))
+    if not 0 <= min(moment, limit, ends) <= max(moment, limit, ends) <= MAX_NUMBER:
+        raise ValueError("an amendment has numbers that Redis's scripts can hold")
+    return Amendment(moment, limit, ends)

@@ -12,7 +12,10 @@ from tests.support.rig import START, Answer, Rig, request
 PATH = "/api/v1/audit"
 NOW = round(START * 1000)
 NOTHING = dict.fromkeys(
-    ("identity", "prefix", "run", "domain", "version", "generated", "expires", "issued_before", "environment")
+    (
+        *("identity", "prefix", "run", "domain", "version", "generated", "expires", "issued_before", "environment"),
+        *("token", "subject", "rate_limit"),
+    )
 )
 
 

@@ -39,6 +39,25 @@ def test_no_two_forms_of_a_body_are_the_same(name: str) -> None:
         assert [jsonschema_rs.Draft202012Validator(form).is_valid(example) for form in forms].count(True) == 1
 
 
+WRONG_ORDERS: list[dict[str, object]] = [
+    {"subject": "two words"},
+    {"subject": None},
+    {"rate_limit": 0},
+    {"rate_limit": "7"},
+    {"rate_limit": 1_000_000_001},
+    {"scope": "admin"},
+    {"scope": "issue,revoke"},
+    {"scope": " issue"},
+    {"days": 0},
+    {"days": 3651},
+    {"days": 1.5},
+    {"per_subject": 0},
+    {"per_subject": None},
+    {"name": ""},
+    {"name": "x" * 129},
+    {"token": "mine"},
+]
+
 REFUSED_BODIES = [
     ("BatchRequest", {}),
     ("BatchRequest", {"environments": []}),
@@ -73,12 +92,26 @@ REFUSED_BODIES = [
     ("RevocationRequest", {"issued_before": "2025-11-22"}),
     ("RevocationRequest", {"issued_before": "2025-11-22 10:00:00Z"}),
     ("RevocationRequest", {"issued_before": "2025-11-22T10:00:00"}),
+    *(("TokenOrder", {"subject": "bot", "rate_limit": 7} | wrong) for wrong in WRONG_ORDERS),
+    ("TokenOrder", {"subject": "bot"}),
+    ("TokenOrder", {"rate_limit": 7}),
+    ("TokenRevocation", {}),
+    ("TokenRevocation", {"id": "0123456789abcdef012"}),
+    ("TokenRevocation", {"id": "0123456789ABCDEF0123"}),
+    ("TokenRevocation", {"subject": ""}),
+    ("TokenRevocation", {"id": "0123456789abcdef0123", "subject": "bot"}),
+    ("TokenLimit", {"id": "0123456789abcdef0123"}),
+    ("TokenLimit", {"id": "0123456789abcdef0123", "rate_limit": 0}),
+    ("TokenLimit", {"id": "0123456789abcdef0123", "rate_limit": True}),
 ]
 
 PATHS = {
     "BatchRequest": "/api/v1/identities",
     "ValidationRequest": "/api/v1/validate",
     "RevocationRequest": "/api/v1/revoke",
+    "TokenOrder": "/api/v1/tokens",
+    "TokenRevocation": "/api/v1/tokens/revoke",
+    "TokenLimit": "/api/v1/tokens/limit",
 }
 
 

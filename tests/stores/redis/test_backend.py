@@ -446,18 +446,18 @@ def test_a_redis_that_lost_its_memory_begins_no_revision_that_anybody_has_seen(r
             seen = await revision_of(one)
             redis.flush()
             assert await revision_of(other) == 0
-            assert await changes(other, seen) == (0, None, {})
+            assert await changes(other, seen) == Changes(0, None, {})
             answer: Answer[int | None] = Answer()
-            one.revocations.restore_epochs({"p": 7, "": 8}, seen, answer)
+            one.revocations.restore({"p": 7, "": 8}, {}, seen, answer)
             restored = await answer.wait()
             assert restored is not None
             assert restored > seen
             assert await revision_of(other) == restored
             for known in (0, seen - 1, seen, restored - 1):
-                assert await changes(other, known) == (restored, None, {"p": 7, "": 8})
+                assert await changes(other, known) == Changes(restored, None, {"p": 7, "": 8})
             # Whoever comes second with the same tells nothing new.
             again: Answer[int | None] = Answer()
-            other.revocations.restore_epochs({"p": 6, "": 8}, seen, again)
+            other.revocations.restore({"p": 6, "": 8}, {}, seen, again)
             assert await again.wait() == restored
             # Without being told: it still goes on above everything.
             redis.flush()
