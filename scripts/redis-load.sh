@@ -35,10 +35,16 @@ source=
 handing_over=
 # A Redis that keeps nothing on its disk would keep the file that it has taken over, and load it at a later restart.
 sync_files=$(setting rdb-del-sync-files)
+# Wait until it has ended: it writes its last log lines into the directory that is removed next.
+stop_source() {
+	[ -n "$source" ] || return 0
+	kill "$source" 2>/dev/null || true
+	wait "$source" 2>/dev/null || true
+}
 clean_up() {
 	[ -z "$handing_over" ] || target REPLICAOF NO ONE >/dev/null || true
 	[ -z "$sync_files" ] || target CONFIG SET rdb-del-sync-files "$sync_files" >/dev/null || true
-	[ -z "$source" ] || kill "$source" 2>/dev/null || true
+	stop_source
 	rm -rf "$directory"
 }
 trap clean_up EXIT

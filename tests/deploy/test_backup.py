@@ -8,6 +8,7 @@ the command on this machine; no container is entered.
 import http.client
 import json
 import os
+import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -81,7 +82,7 @@ class World:
         self.redis_url = f"redis://:{quote(PASSWORD, safe='')}@127.0.0.1:{redis.port}/1"
         self.backups = directory / "backups"
         self._place = place
-        programs = directory / "bin"
+        self._programs = programs = directory / "bin"
         programs.mkdir()
         _write(programs / "arsenal-fast", f'#!/bin/sh\nexec {" ".join(PROGRAM)} "$@"\n')
         for name, text in STANDINS.items():
@@ -96,9 +97,14 @@ class World:
         limits = {"RATE_LIMIT_REQUESTS": "0", **REPLICA}
         return ServiceProcess(**{"REDIS_URL": self.redis_url, "DATABASE_URL": self.ledger, **limits, **variables})
 
-    def run(self, script: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    def run(self, script: str, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
         command = [str(SCRIPTS / script), *arguments]
-        return subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=60, check=False)
+        env = {**self._env, **variables}
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+    def replace_program(self, name: str, text: str) -> None:
+        """Put a stand-in on the PATH of the scripts."""
+        _write(self._programs / name, text)
 
     def shell(self, commands: str, directory: Path) -> "subprocess.CompletedProcess[str]":
         command = ["bash", "-euo", "pipefail", "-c", commands]
@@ -303,6 +309,30 @@ def test_the_password_comes_from_the_environment_of_redis(variables: dict[str, s
             command, env={"PATH": os.environ["PATH"], **variables}, capture_output=True, timeout=20, check=False
         )
     assert done.stdout.startswith(b"REDIS"), done.stderr
+
+
+SLOW_TO_STOP = """#!/bin/sh
+# A redis-server that looks at its log once more after SIGTERM.
+exec 3<&0
+{real} "$@" <&3 &
+trap 'kill $!; wait $!; grep -q . {directory}/redis-load.*/log && echo stopped >{note}' TERM
+wait $!
+"""
+
+
+@CHECK
+@pytest.mark.integration
+def test_a_restore_ends_after_its_second_redis_and_removes_its_files(world: World, tmp_path: Path) -> None:
+    backup = world.backup()
+    note, temporary = tmp_path / "note", tmp_path / "tmp"
+    temporary.mkdir()
+    world.replace_program(
+        "redis-server", SLOW_TO_STOP.format(real=shutil.which("redis-server"), directory=temporary, note=note)
+    )
+    done = world.run("restore.sh", "--yes", "local", str(backup), "redis", TMPDIR=str(temporary))
+    assert done.returncode == 0, done.stderr
+    assert note.read_text() == "stopped\n", "its log was still there when the second Redis had stopped"
+    assert list(temporary.iterdir()) == []
 
 
 # What must not be taken for done.
