@@ -268,7 +268,7 @@ def _weakness(secret: Secret) -> str | None:
     if any(placeholder in text.lower() for placeholder in PLACEHOLDERS):
         return "is the example of the documentation, which everybody knows"
     if (size := len(text.encode())) < MIN_SECRET:
-        return f"must have at least {MIN_SECRET} octets when NODE_ENV is production, not {size}"
+        return f"must have at least {MIN_SECRET} bytes when NODE_ENV is production, not {size}"
     return None
 
 
@@ -293,7 +293,7 @@ def _doubtful(values: Mapping[str, Any], production: bool) -> Iterator[str]:
             yield f"TRUSTED_PROXIES has {entry}: every client in there can choose the address it is charged to."
     secret = values["JWT_SECRET"]
     if secret is not None and not production and _weakness(secret):
-        yield f"JWT_SECRET would be refused in production: it is an example or has under {MIN_SECRET} octets."
+        yield f"JWT_SECRET would be refused in production: it is an example or has under {MIN_SECRET} bytes."
     if not production:
         return
     if values["CORS_ORIGIN"] == ("*",):

@@ -204,7 +204,7 @@ OPERATIONS: Final[dict[str, Schema]] = {
             ),
             "latency": object_of(
                 {f"p{rank}": nullable(number("Milliseconds; null before the first request.")) for rank in (50, 90, 99)},
-                description="From the request's last octet to the answer, since the start; estimated from a histogram.",
+                description="From the request's last byte to the answer, since the start; estimated from a histogram.",
             ),
             "cache": object_of(
                 {
