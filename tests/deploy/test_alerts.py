@@ -112,7 +112,7 @@ def test_every_alert_has_its_page_and_every_page_its_alert() -> None:
 def test_a_page_says_what_to_do_in_three_steps_and_leads_nowhere_else(name: str) -> None:
     text = (RUNBOOKS / f"{name}.md").read_text()
     assert text.startswith(f"# {name}\n")
-    assert re.findall(r"(?m)^## (.*)$", text) == ["Confirm", "Mend", "Wake someone?"]
+    assert re.findall(r"(?m)^## (.*)$", text) == ["Confirm", "Fix", "Wake someone?"]
     assert "```bash\n" in text
     assert len(text.splitlines()) <= 45, "nobody reads on at three in the morning"
     for link in re.findall(r"\]\(([^)]+)\)", text):
