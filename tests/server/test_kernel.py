@@ -13,7 +13,7 @@ import pytest
 from arsenal_fast.server.kernel import has_descriptors, unacknowledged
 
 SMALL = 4096
-"""Octets of a buffer; the kernel doubles it."""
+"""Bytes of a buffer; the kernel doubles it."""
 
 
 class SocketTransport(asyncio.Transport):
