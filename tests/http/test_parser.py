@@ -20,7 +20,7 @@ Summary = tuple[bytes, bytes, bytes]
 
 
 class Outcome(NamedTuple):
-    """Everything that a stream of octets leads to."""
+    """Everything that a stream of bytes leads to."""
 
     requests: tuple[tuple[object, ...], ...]
     status: int | None
@@ -93,7 +93,7 @@ def sized(length: bytes, body: bytes) -> bytes:
 
 ROOT: Summary = (b"GET", b"/", b"")
 
-# Complete and good: name, octets, what the requests are.
+# Complete and good: name, bytes, what the requests are.
 ACCEPTED: list[tuple[str, bytes, list[Summary]]] = [
     ("the least there is", bare(b"Host:"), [ROOT]),
     ("a later minor version", line(b"GET / HTTP/1.9"), [ROOT]),
@@ -137,7 +137,7 @@ ACCEPTED: list[tuple[str, bytes, list[Summary]]] = [
     ("HTTP/1.0 without Host", bare(b"Connection: keep-alive", request_line=b"GET / HTTP/1.0"), [ROOT]),
 ]  # fmt: skip
 
-# Faults: name, octets, status. A complete good request stands before each in one test, a request behind it in another.
+# Faults: name, bytes, status. A complete good request stands before each in one test, a request behind it in another.
 REFUSED: list[tuple[str, bytes, int]] = [
     ("two CRLFs in front", b"\r\n\r\n" + line(b"GET / HTTP/1.1"), 400),
     ("a bare LF in front", b"\n" + line(b"GET / HTTP/1.1"), 400),
@@ -294,7 +294,7 @@ REFUSED: list[tuple[str, bytes, int]] = [
     ("a bad escape of a host", bare(b"Host: %zz"), 400),
 ]  # fmt: skip
 
-# Not complete, and nothing wrong so far: name, octets, whether the head is complete, whether the parser is idle.
+# Not complete, and nothing wrong so far: name, bytes, whether the head is complete, whether the parser is idle.
 UNFINISHED: list[tuple[str, bytes, bool, bool]] = [
     ("nothing", b"", False, True),
     ("half a CRLF", b"\r", False, True),
@@ -617,7 +617,7 @@ SMALL = Limits(target=40, head=120, fields=5, body=20, chunk_line=16, chunk_exte
 
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
-    """One or two rows with fragments put in, octets taken out or changed."""
+    """One or two rows with fragments put in, bytes taken out or changed."""
     octets = b"".join(draw(st.lists(st.sampled_from(SHORT), min_size=1, max_size=2)))
     for _ in range(draw(st.integers(0, 3))):
         at = draw(st.integers(0, len(octets)))
