@@ -222,7 +222,7 @@ def test_a_refusal_from_memory_tells_the_same_as_the_one_of_the_store_at_that_mo
 def test_a_refusal_from_memory_is_timed_from_its_own_request_on() -> None:
     rig = Rig(settings={"quota": Quota(2, 3600)})
     client = rig.connect()
-    for _ in range(5):  # the last ones are recognised by their octets, and denied before any batch begins
+    for _ in range(5):  # the last ones are recognised by their bytes, and denied before any batch begins
         client.get(TARGET)
         rig.advance(60)
     assert rig.service.metrics.limiter_denied_locally == 2

@@ -194,7 +194,7 @@ def test_two_authorizations_are_no_request() -> None:
 
 
 def spied(rig: Rig) -> list[str]:
-    """The keys of the clients whose requests were recognised by their octets; grows."""
+    """The keys of the clients whose requests were recognised by their bytes; grows."""
     keys: list[str] = []
     if rig.fast_path_of_app is not None:
         work = rig.fast_path_of_app.work

@@ -48,7 +48,7 @@ def test_a_store_that_returns_is_told_what_is_remembered() -> None:
 
 
 def app(**settings: Any) -> Any:
-    """An application whose generator of random octets is known."""
+    """An application whose generator of random bytes is known."""
     memory = MemoryBackend(lambda: 0, lambda: int(START * 1000))
     return compose(
         Settings(version="v1", domain="a.example", base_url="https://a.example", quota=None, **settings),

@@ -157,7 +157,7 @@ def delivered(script: list[Packet | Event], delivery: str) -> Iterator[Packet | 
 
 
 def joined(messages: list[bytes], trailing: int = 7) -> Iterator[bytes]:
-    """The octets of all messages: three whole ones, three in one piece with the beginning of the next, and again."""
+    """The bytes of all messages: three whole ones, three in one piece with the beginning of the next, and again."""
     octets, begin, end = b"".join(messages), 0, 0
     for number, message in enumerate(messages):
         end += len(message)
