@@ -16,7 +16,7 @@ from tests.support.service import ServiceProcess, command, free_port
 
 @contextlib.contextmanager
 def server(*pieces: bytes) -> Iterator[int]:
-    """Answers one connection with these octets, whatever it asks, and closes it."""
+    """Answers one connection with these bytes, whatever it asks, and closes it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def answer() -> None:
