@@ -14,7 +14,7 @@ class Killed(BaseException):
 
 
 class FragileMemory:
-    """A fake of mmap: the writer dies when it has stored so many octets, in the order of their addresses."""
+    """A fake of mmap: the writer dies when it has stored so many bytes, in the order of their addresses."""
 
     def __init__(self, memory: Any, octets: int) -> None:
         self.memory, self.octets = memory, octets
