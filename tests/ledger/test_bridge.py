@@ -103,7 +103,7 @@ def test_past_the_bound_the_oldest_are_dropped_and_counted() -> None:
 
 
 def test_the_bound_is_the_same_after_each_outage() -> None:
-    """Rows are written in time, late or again, and dropped, and the octets of each are given back."""
+    """Rows are written in time, late or again, and dropped, and the bytes of each are given back."""
 
     async def main() -> None:
         store = ScriptedStore()

@@ -139,7 +139,7 @@ def test_a_full_database_delays_rows_and_loses_none(sqlite_url: str) -> None:
 
 
 def fill(ballast: Path) -> None:
-    """Leave no octet free on the file's disk."""
+    """Leave no byte free on the file's disk."""
     with ballast.open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(b"x" * 4096)
