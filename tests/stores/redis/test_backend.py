@@ -475,7 +475,7 @@ def test_too_many_connections_are_an_outage_and_pass(own_redis: RedisServer) -> 
             own_redis.command("CONFIG", "SET", "maxclients", "1")
             async with backends(own_redis.url) as (second,):
                 assert not second.healthy
-                # Redis closes with our octets unread, so a reset may overtake its error.
+                # Redis closes with our bytes unread, so a reset may overtake its error.
                 assert second.fault in {"it answers max number of clients", "the connection is lost"}
                 await first.close()  # leaves its place to the other
                 await until(lambda: second.healthy)

@@ -1,4 +1,4 @@
-"""One stream of replies: cut anywhere, the same answers; at the first octet that is no RESP, the end."""
+"""One stream of replies: cut anywhere, the same answers; at the first byte that is no RESP, the end."""
 
 import asyncio
 from typing import Any
