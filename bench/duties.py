@@ -17,7 +17,7 @@ from bench.servers import Server
 
 VOLATILE = frozenset({"generated", "expires", "validated", "token"})  # members that differ from server to server
 RATE_LIMIT_HEADERS = frozenset({"x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"})
-SIZE_TOLERANCE = 0.1  # of the service's body: writing more or fewer octets would be another job
+SIZE_TOLERANCE = 0.1  # of the service's body: writing more or fewer bytes would be another job
 NEWCOMER = b"203.0.113.%d"  # TEST-NET-3 (RFC 5737): in no workload
 FORWARDED = re.compile(rb"(?<=X-Forwarded-For: )[0-9.]+")
 

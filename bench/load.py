@@ -98,7 +98,7 @@ def open_loop_command(plan: Plan) -> list[str]:
 
 
 def exchange(port: int, request: bytes) -> bytes:
-    """Send one request and return the very octets of the answer. Raises BenchError unless it is a 200."""
+    """Send one request and return the very bytes of the answer. Raises BenchError unless it is a 200."""
     with socket.create_connection(("127.0.0.1", port), EXCHANGE_SECONDS) as connection:
         connection.sendall(request)
         answer = b""
@@ -113,7 +113,7 @@ def exchange(port: int, request: bytes) -> bytes:
 
 
 def missing_octets(answer: bytes) -> int:
-    """Octets of an answer with a Content-Length that are still to come; 1 while its head is incomplete."""
+    """Bytes of an answer with a Content-Length that are still to come; 1 while its head is incomplete."""
     head, end, body = answer.partition(b"\r\n\r\n")
     if not end:
         return 1

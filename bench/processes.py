@@ -144,13 +144,13 @@ def read_core_us(core: int) -> float:
 
 
 def read_rss(root: int) -> int:
-    """Resident octets of the tree; pages that processes share count in each of them."""
+    """Resident bytes of the tree; pages that processes share count in each of them."""
     stats = read_stats()
     return sum(stats[pid].resident_pages for pid in tree(root, stats)) * os.sysconf("SC_PAGE_SIZE")
 
 
 def read_peak_rss(root: int) -> int:
-    """Octets that the tree had resident at most, each process at its own worst moment (VmHWM, proc(5))."""
+    """Bytes that the tree had resident at most, each process at its own worst moment (VmHWM, proc(5))."""
     peak = 0
     for pid in tree(root, read_stats()):
         peak += parse_peak_rss((PROC / str(pid) / "status").read_text())
@@ -158,7 +158,7 @@ def read_peak_rss(root: int) -> int:
 
 
 def parse_peak_rss(text: str) -> int:
-    """Octets of the VmHWM line of /proc/<pid>/status; 0 for a process that has no memory (a zombie)."""
+    """Bytes of the VmHWM line of /proc/<pid>/status; 0 for a process that has no memory (a zombie)."""
     for line in text.splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024

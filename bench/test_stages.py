@@ -1,9 +1,9 @@
-"""What each stage of the hot path costs, with the octets that the workloads send: ``make micro``.
+"""What each stage of the hot path costs, with the bytes that the workloads send: ``make micro``.
 
 A whole worker without a process (``tests/support/rig.py``) handles one event-loop tick after another: TICK requests on
 as many connections. Its limiter is held: so a tick can be cut where Redis would be asked and where it has answered.
 
-read    octets in; matched, or parsed and routed; up to the limiter
+read    bytes in; matched, or parsed and routed; up to the limiter
 ask     the rows of the tick packed into one command for Redis
 reply   Redis's answer read by hiredis and checked
 answer  the clients' limits, the response found or made, put in order and written

@@ -1,6 +1,6 @@
 """What is asked of a server, as data; ``scripts`` renders it for wrk.
 
-A workload is a list of *records*: complete requests as octets, built here once and read by wrk from a file,
+A workload is a list of *records*: complete requests as bytes, built here once and read by wrk from a file,
 so that the generator only picks the next one. ``SERIAL`` in a record stands for a number that no other
 request of the run has. All workloads run over 64 keep-alive connections without pipelining.
 """

@@ -27,7 +27,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class Measured:
-    """One run, over the seconds that count. CPU in cores, memory in octets, latencies in seconds."""
+    """One run, over the seconds that count. CPU in cores, memory in bytes, latencies in seconds."""
 
     interval: Interval
     locust: Mapping[str, float]  # requests per second by kind, as Locust counted them

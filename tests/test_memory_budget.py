@@ -52,7 +52,7 @@ ENTRIES = {
 
 
 def taken(share: Shares, *, tls: bool = False) -> int:
-    """Octets of everything that is full."""
+    """Bytes of everything that is full."""
     figures = {**ENTRIES, "connections": TLS_CONNECTION if tls else CONNECTION}
     return sum(figures[name] * entries for name, entries in asdict(share).items())
 

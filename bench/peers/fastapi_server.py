@@ -2,7 +2,7 @@
 
 Run as ``python -m uvicorn --app-dir bench/peers fastapi_server:app``. A request costs one pipeline: the client's
 counter is incremented and the identity read together. Only the first request of a client's window and an identity that
-is not there yet cost a second one. What is kept of an identity is ``generated``, ``expires`` (24 octets each) and the
+is not there yet cost a second one. What is kept of an identity is ``generated``, ``expires`` (24 bytes each) and the
 token. Answers are ready ``Response`` objects, which FastAPI passes on without validating or serializing them.
 """
 

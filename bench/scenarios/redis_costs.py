@@ -1,6 +1,6 @@
 """What the service asks of Redis: memory of a record, commands and CPU time of a request.
 
-Octets are the mean of `MEMORY USAGE` over 1,000 keys of the kind, which holds key, value and expiry. Calls and CPU
+Bytes are the mean of `MEMORY USAGE` over 1,000 keys of the kind, which holds key, value and expiry. Calls and CPU
 time of Redis per request are those of the workload cached-proxy over 64 connections, saturated: one script call
 takes all requests of an event-loop tick, so with fewer requests at a time there are more calls for each.
 """

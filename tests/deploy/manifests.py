@@ -174,7 +174,7 @@ _UNITS: Final = {"": 1, "m": 0.001, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
 
 
 def quantity(text: str | int) -> float:
-    """A Kubernetes quantity in octets or CPUs: 256Mi, 250m, 1."""
+    """A Kubernetes quantity in bytes or CPUs: 256Mi, 250m, 1."""
     match = re.fullmatch(r"([0-9.]+)(m|Ki|Mi|Gi|)", str(text))
     assert match is not None, f"no quantity: {text}"
     return float(match[1]) * _UNITS[match[2]]

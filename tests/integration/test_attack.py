@@ -60,7 +60,7 @@ class Seen:
 
 
 def resident(pid: int) -> int:
-    """Octets of a process in memory, by proc(5)."""
+    """Bytes of a process in memory, by proc(5)."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 

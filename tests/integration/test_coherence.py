@@ -1,7 +1,7 @@
 """Two replicas with one Redis: revoked on one, dead on the other in the very next request.
 
 Each try issues an identity, has both replicas remember it (so that the second one would answer from its memory),
-revokes it on one, and asks the other one thing: a validation, a validation of the dead life's token, the octets
+revokes it on one, and asks the other one thing: a validation, a validation of the dead life's token, the bytes
 that it has answered from memory a moment ago (once, or over several connections one after the other, while the
 first of them makes it hear of the revocation), or a batch. Several tries run at a time, over identities that live
 again and again, under a load of others. COHERENCE_TRIES is their number; ``make prove-ledger`` takes 10,000.

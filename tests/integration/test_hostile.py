@@ -62,7 +62,7 @@ def service(running: ServiceProcess) -> Iterator[ServiceProcess]:
 
 
 def resident(pid: int) -> int:
-    """Octets of memory."""
+    """Bytes of memory."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -273,7 +273,7 @@ PIECES = (
 
 
 def garbage(draw: random.Random) -> bytes:
-    """Octets of chance, pieces of requests in any order, or a request with a few octets changed."""
+    """Bytes of chance, pieces of requests in any order, or a request with a few bytes changed."""
     kind = draw.randrange(3)
     if kind == 0:
         return draw.randbytes(draw.randrange(1, 200))

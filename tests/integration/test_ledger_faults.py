@@ -33,7 +33,7 @@ LOCK_SECONDS: Final = float(os.environ.get("LEDGER_LOCK_SECONDS", "3"))
 SINGLES: Final = 6  # connections
 BATCHES: Final = 2
 SERVED: Final = 1_000  # identities before, during and after
-DISK: Final = 24 << 20  # octets of the small disk
+DISK: Final = 24 << 20  # bytes of the small disk
 LATEST: Final = 5.0  # seconds until any answer: the load's own queue, and a machine that has other things to do
 ENV: Final = {"RATE_LIMIT_REQUESTS": "0"}
 

@@ -28,7 +28,7 @@ ENV: Final = {"WORKERS": "2", "RATE_LIMIT_REQUESTS": "0", "ACCESS_LOG": "off"}
 
 
 def resident(service: ServiceProcess) -> int:
-    """Octets in memory of those who answer, by proc(5)."""
+    """Bytes in memory of those who answer, by proc(5)."""
     pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in service.serving_pids]
     return sum(pages) * os.sysconf("SC_PAGE_SIZE")
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Final, Self
 
 DOMAIN: Final = ".".join(["d" * 61] * 4)
-"""247 octets; with a local part of 64 and the longest version an identity has 320."""
+"""247 bytes; with a local part of 64 and the longest version an identity has 320."""
 
 _AT_ONCE: Final = 16
 _TARGET: Final = 1024

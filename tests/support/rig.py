@@ -1,6 +1,6 @@
 """A whole worker without a process: service, connections and the embedded store, with time in the test's hands.
 
-What is unreal about it: the transport is a fake (it takes every octet at once unless told to be full, and
+What is unreal about it: the transport is a fake (it takes every byte at once unless told to be full, and
 knows no TLS), and the event loop is a list of callbacks that ``tick()`` runs. What is real: everything else.
 """
 
@@ -255,11 +255,11 @@ class Client:
         self.connection.connection_made(self.transport)
 
     def deliver(self, octets: bytes) -> None:
-        """Deliver octets, in a turn of the loop that is not over."""
+        """Deliver bytes, in a turn of the loop that is not over."""
         self.connection.data_received(octets)
 
     def send(self, octets: bytes) -> None:
-        """Deliver octets and let the loop turn."""
+        """Deliver bytes and let the loop turn."""
         self.deliver(octets)
         self.rig.tick()
 
@@ -300,7 +300,7 @@ class Client:
 
 
 def request(method: str, target: str, body: bytes | None = None, /, **headers: str) -> bytes:
-    """Return the octets of a request; ``_`` in a header's name stands for ``-``."""
+    """Return the bytes of a request; ``_`` in a header's name stands for ``-``."""
     lines = {"Host": "identity", **{name.replace("_", "-"): value for name, value in headers.items()}}
     if body is not None:
         lines["Content-Length"] = str(len(body))

@@ -219,7 +219,7 @@ class LogReader:
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.reading = threading.Event()
-        """Cleared: nothing is read after the octets of the next write, so that the pipe fills up."""
+        """Cleared: nothing is read after the bytes of the next write, so that the pipe fills up."""
         self.reading.set()
         self._stream = stream
         self._octets = bytearray()
