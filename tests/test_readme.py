@@ -59,12 +59,15 @@ def missing_paths(page: Path, text: str) -> list[str]:
         if any((base / path.split("/")[0]).is_dir() for base in bases[:2])
         and not any(list(base.glob(path.rstrip("./"))) for base in bases)
         and path.rstrip(".") not in MADE
+        and path.split("/")[0] not in GENERATED
     ]
 
 
+GENERATED = {"backups", "build", "data", "dist"}
+"""Directories of files that targets and commands make."""
+
 MADE = {
     "deploy/alertmanager/secrets",  # by the operator
-    "build/loadtest",
     "bench/peers/.build",
     "bench/peers/javascript/node_modules",
     ".github/workflows/publish-market-odds.yml",  # in the guide's repository
