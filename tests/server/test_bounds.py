@@ -1,4 +1,4 @@
-"""What a connection may make the worker hold, and for how long others wait for it."""
+"""Bounds on what a connection makes the worker hold, and on the waiting time of others."""
 
 import random
 from typing import Any

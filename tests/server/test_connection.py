@@ -1,4 +1,4 @@
-"""One connection: the order of answers, when it reads, when it closes, and what ends it."""
+"""A connection: the order of responses, reading, closing, and its errors."""
 
 import gc
 

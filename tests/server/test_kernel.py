@@ -1,4 +1,4 @@
-"""What the kernel says of a socket and of this process's descriptors."""
+"""The kernel's figures of a socket and of this process's descriptors."""
 
 import asyncio
 import errno

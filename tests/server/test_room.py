@@ -1,4 +1,4 @@
-"""The room for what was received: bounds, order, and that somebody can always go on."""
+"""The room for received bytes: bounds, order, and that one client can always continue."""
 
 import random
 

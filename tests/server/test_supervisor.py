@@ -1,4 +1,4 @@
-"""The supervisor with real processes: whatever happens to one of them, the others know what to do.
+"""The supervisor with real processes: the end of any of them is handled by the others.
 
 Each test runs a supervisor of its own in a fresh interpreter, with a tiny ``serve`` from PROGRAM. The
 processes tell what they do in lines on one pipe, so that nothing has to be waited for by the clock.

@@ -1,4 +1,4 @@
-"""TLS with the bounds of plain connections; sans IO, with time in the test's hands."""
+"""TLS with the bounds of plain connections; without I/O, with a clock that the test sets."""
 
 import gc
 import os
