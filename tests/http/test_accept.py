@@ -1,4 +1,4 @@
-"""Who wants what, by ``Accept``."""
+"""Content negotiation by ``Accept``."""
 
 import sys
 

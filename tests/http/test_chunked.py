@@ -1,4 +1,4 @@
-"""Chunked bodies: the same content however they are cut, and a bound on each length."""
+"""Chunked bodies: the same content for every split, and a bound on each length."""
 
 from itertools import pairwise
 

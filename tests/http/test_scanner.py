@@ -1,4 +1,4 @@
-"""The scan of a head: the first fault in the order of the bytes, the same wherever the stream is cut."""
+"""The scan of a head: the first fault in the order of the bytes, the same for every split of the stream."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A message matches a template only where the parser would read the same request, with other values in the slots."""
+"""A message matches a template only if the parser would read the same request, with other values in the slots."""
 
 import pytest
 from hypothesis import given
