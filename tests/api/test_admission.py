@@ -1,4 +1,4 @@
-"""Who passes, and what each client is told; the store's arithmetic is checked by a model of brute force."""
+"""Admission and the rate-limit headers; a brute-force model checks the store's arithmetic."""
 
 import gc
 from collections import Counter

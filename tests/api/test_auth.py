@@ -1,4 +1,4 @@
-"""Who asks: an address, or the subject of a service token with a limit of its own; and what a refusal says."""
+"""Authentication: an address, or the subject of a service token with its own limit; and the text of a refusal."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the settings decide when a worker's application is put together."""
+"""The application of a worker by its settings."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The token of an identity with a drawn run is in the answer to the request that drew it, and in no other.
+"""The token of an identity with a drawn run is only in the response to the request that drew it.
 
 The attack: a client that knows such an identity names its run in a request of its own, to get the token and to revoke
 the identity with it. First with real stores, a real ledger and an event loop; then without anything to ask.

@@ -1,4 +1,4 @@
-"""Members that stand twice in a JSON object are found, and refused in every body."""
+"""Repeated members of a JSON object are found, and refused in every body."""
 
 import json
 from typing import Any

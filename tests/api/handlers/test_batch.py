@@ -1,4 +1,4 @@
-"""``POST /api/v1/identities``: all or nothing, and every fault by its pointer."""
+"""``POST /api/v1/identities``: all or nothing, and every fault with its pointer."""
 
 from typing import Any
 

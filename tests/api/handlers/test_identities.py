@@ -1,4 +1,4 @@
-"""``GET /api/v1/id``: what a caller may count on."""
+"""``GET /api/v1/id``: the guarantees to a caller."""
 
 from typing import Any
 from urllib.parse import quote

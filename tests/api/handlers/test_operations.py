@@ -1,4 +1,4 @@
-"""What the people who run the service are told."""
+"""Health, metrics and telemetry for operators."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""``POST /api/v1/revoke``: who may end what, and that what was ended is never answered as living again."""
+"""``POST /api/v1/revoke``: permissions, and that a revoked life is never returned as active."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""``POST /api/v1/validate``: the verdict that a caller may act on."""
+"""``POST /api/v1/validate``: the verdict on identities."""
 
 from collections.abc import Callable
 from typing import Any

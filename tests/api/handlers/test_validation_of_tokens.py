@@ -1,4 +1,4 @@
-"""``POST /api/v1/validate`` with a token, alone or together with the identity that it is said to be of."""
+"""``POST /api/v1/validate`` with a token, alone or together with its identity."""
 
 from collections.abc import Callable
 from typing import Any

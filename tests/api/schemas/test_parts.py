@@ -1,4 +1,4 @@
-"""The schemas: their examples fit, and their patterns and ranges admit what the service admits."""
+"""The schemas: their examples are valid, and their patterns and ranges accept what the service accepts."""
 
 import re
 from collections.abc import Callable
