@@ -1,4 +1,4 @@
-"""The doctor on the command line: what it prints, and how it ends."""
+"""The doctor on the command line: output and exit status."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""All checks, in the order in which one would mend; what can't be looked at is skipped and says so."""
+"""All checks, in the order in which to fix them; checks that are not possible are skipped with a reason."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Ledgers that can be written, and those that can't: real SQLite files and a real PostgreSQL."""
+"""Writable and unusable ledgers: real SQLite files and a real PostgreSQL."""
 
 import os
 import pwd

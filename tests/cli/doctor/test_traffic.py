@@ -1,4 +1,4 @@
-"""Who is charged, seen in the cells of a real Redis that the real limiter has written."""
+"""The charged clients, read from the cells that the real limiter has written to a real Redis."""
 
 import json
 import urllib.error
