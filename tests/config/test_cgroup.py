@@ -1,4 +1,4 @@
-"""The limit of memory that the kernel sets, read from trees as kernels and container engines lay them out."""
+"""The kernel's memory limit, read from file trees of kernels and container engines."""
 
 from collections.abc import Mapping
 from pathlib import Path
