@@ -1,4 +1,4 @@
-"""The thread that writes the log: order, whole lines, bounds, and that nobody waits for stderr's reader."""
+"""The thread that writes the log: order, whole lines, bounds, and that no thread waits for stderr's reader."""
 
 import os
 import select

@@ -1,4 +1,4 @@
-"""Log lines: their form, what may not be in them, and how many of them."""
+"""Log lines: their form, masked content, and how many of them."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Counting, and adding up what several workers counted."""
+"""Counting, and adding up the counts of several workers."""
 
 from itertools import permutations
 from typing import Any

@@ -1,4 +1,4 @@
-"""Snapshots between processes: whole ones or none."""
+"""Snapshots between processes: complete ones or none."""
 
 import os
 from typing import Any

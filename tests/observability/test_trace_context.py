@@ -1,4 +1,4 @@
-"""The trace of a request: what is taken for one, and what is not."""
+"""The trace of a request: valid and invalid ones."""
 
 import pytest
 
