@@ -1,4 +1,4 @@
-"""The ledger as the service sees it: its start, its end, and what each port answers."""
+"""The ledger as the service uses it: start, end, and the results of each port."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""Backup and restore of a ledger, while it is being written or not."""
+"""Backup and restore of a ledger, also during writes."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Between the event loop and the threads: time-outs, the order of what waits, and the bound of its memory."""
+"""Between event loop and threads: time-outs, the order of waiting rows, and the bound of their memory."""
 
 import asyncio
 import gc

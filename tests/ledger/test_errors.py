@@ -1,4 +1,4 @@
-"""Databases that are locked, full, damaged, replaced or gone, for real; and that nothing is lost by it."""
+"""Databases that are really locked, full, damaged, replaced or gone; no row is lost."""
 
 import asyncio
 import os

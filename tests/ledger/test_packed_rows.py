@@ -1,4 +1,4 @@
-"""Rows come out of their bytes as they went in, and take no more memory while they wait than they are weighed."""
+"""Packed rows unpack unchanged, and take no more memory while they wait than they are counted for."""
 
 import gc
 import tracemalloc
