@@ -1,4 +1,4 @@
-"""Two workers and one real Redis: exact sharing, and every way in which a real Redis goes away."""
+"""Two workers and one real Redis: exact sharing, and every kind of outage of a real Redis."""
 
 import asyncio
 import time

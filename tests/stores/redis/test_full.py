@@ -1,4 +1,4 @@
-"""A Redis that is full, with the settings that we ship: what it gives up, and what it keeps."""
+"""A full Redis with our settings: which keys it evicts, and which it keeps."""
 
 import asyncio
 from collections.abc import Callable, Sequence

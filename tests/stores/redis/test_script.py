@@ -1,4 +1,4 @@
-"""A script is run by its digest, and sent again as text where Redis has lost it."""
+"""A script is run by its digest, and sent again as text if Redis has lost it."""
 
 import time
 
