@@ -1,4 +1,4 @@
-"""Who is charged: a table of chains, and that nobody untrusted chooses its key. The oracle is ipaddress."""
+"""The client of a request: a table of proxy chains; no untrusted client chooses its key. The oracle is ipaddress."""
 
 import ipaddress
 import math
