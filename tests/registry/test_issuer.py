@@ -1,4 +1,4 @@
-"""Issuing: what is asked of the store, what waits for the ledger, and what becomes of both in an outage."""
+"""Issuing: requests to the store, rows that wait for the ledger, and both in an outage."""
 
 from collections.abc import Sequence
 

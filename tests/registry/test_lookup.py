@@ -1,4 +1,4 @@
-"""Looking identities up: in the worker's memory, in the store, in the ledger, whichever can be read."""
+"""Look-ups: in the worker's memory, the store and the ledger, whichever can be read."""
 
 import pytest
 

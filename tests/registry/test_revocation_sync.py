@@ -1,4 +1,4 @@
-"""How a worker keeps up with what was revoked elsewhere, and what it does when the store has forgotten."""
+"""How a worker follows revocations of others, and what it does when the store has lost them."""
 
 from collections.abc import Callable, Mapping
 
