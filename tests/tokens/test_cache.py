@@ -1,4 +1,4 @@
-"""Service tokens are verified once and then known by their bytes, in bounded memory, until they end."""
+"""Service tokens are verified once and then found by their bytes, in bounded memory, until they end."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What tokens say, how they are written, and what is refused before and after a signature was verified."""
+"""The claims of tokens, their text, and refusals before and after the signature is verified."""
 
 import hmac
 import json
