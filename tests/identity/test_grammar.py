@@ -1,4 +1,4 @@
-"""What is an identity, what is none, and what is said of it. The oracle for addr-specs is email-validator."""
+"""The grammar of identities. The oracle for addr-specs is email-validator."""
 
 import itertools
 import re

@@ -1,4 +1,4 @@
-"""Drawn runs: 80 bits of chance behind the moment, in a form of their own."""
+"""Drawn runs: 80 random bits after the time, in a reserved form."""
 
 import os
 import re
