@@ -1,4 +1,4 @@
-"""The bounded map, against a model that never forgets."""
+"""The bounded map, compared with an unbounded model."""
 
 import gc
 import weakref

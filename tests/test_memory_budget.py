@@ -1,4 +1,4 @@
-"""The memory budget: how it is divided, what it says of too little, and that our own containers keep to it."""
+"""The memory budget: how it is divided, its messages if it is too small, and that our containers fit."""
 
 from dataclasses import asdict, fields, replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A secret shows itself only where it is revealed, and the passwords of URLs are masked."""
+"""A secret is shown only where it is revealed, and passwords in URLs are masked."""
 
 import json
 import pickle

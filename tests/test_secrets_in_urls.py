@@ -1,4 +1,4 @@
-"""Passwords in the URLs of Redis and of the database: nothing that is printed, logged or answered has them."""
+"""Passwords in the URLs of Redis and of the database are never printed, logged or returned."""
 
 import io
 import logging

@@ -1,4 +1,4 @@
-"""The gate's arithmetic: what trips it, what does not, and whose figures it compares with."""
+"""The gate's arithmetic: what fails, what passes, and the figures that are compared."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""What wrk and the sockets say: only clean 200s give a figure."""
+"""Figures of wrk and of sockets: only runs with nothing but 200s give a figure."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The rivals: each of this machine gives the service's own answers, and one that would not is found out."""
+"""The rivals on this machine give the service's responses, and one that does not is detected."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""CPU time from /proc: the text forms, the tree, and which of the two sources is believed."""
+"""CPU time from /proc: the text forms, the process tree, and the choice between two sources."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""PERF.md, the tables behind it and the pictures: the verdict of each row is what its figures say."""
+"""PERF.md, the tables and the pictures: each verdict follows from its figures."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""One real round: the floor and the service measured by wrk; who fails is told of and loses nobody else's figures."""
+"""One real round: wrk measures the floor and the service; a failing server is reported and the others are kept."""
 
 from dataclasses import replace
 

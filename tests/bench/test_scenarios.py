@@ -1,4 +1,4 @@
-"""Scenarios: one that fails is told of and loses nobody else's figures; what they ask is what their names say."""
+"""Scenarios: a failing one is reported and the others are kept; they send the requests that they name."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The requests of the workloads: h11 reads every kind, and each has what its name promises."""
+"""The requests of the workloads: h11 can parse every kind, and each matches its name."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""gcra.lua in a real Redis gives the figures of gcra.py, for the table of moments and for random ones."""
+"""gcra.lua in a real Redis gives the results of gcra.py, for the table of moments and for random ones."""
 
 import pytest
 from hypothesis import given, settings

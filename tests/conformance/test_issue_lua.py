@@ -1,4 +1,4 @@
-"""The scripts of identities and revocations in a real Redis give the answers of the memory backend, at any moment."""
+"""The scripts of identities and revocations in a real Redis give the results of the memory backend, at any time."""
 
 import re
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""What every backend promises to the service: one suite, passed by the memory and by a real Redis.
+"""The conformance suite of the stores, passed by the memory store and by a real Redis.
 
 Real clocks on both sides. Lives are put into the past by re-asserting them, quotas have intervals of seconds,
 so that no test needs to wait and none depends on how long it takes.

@@ -1,4 +1,4 @@
-"""Deployment checks by the real tools, and the table in which ``make verify-deploy`` ends.
+"""Deployment checks with real tools, and the table at the end of ``make verify-deploy``.
 
 A check says what it checks and with what: ``@pytest.mark.deploy("alerts fire and stay silent", tool="promtool")``.
 Tests in here without that marker are ordinary ones and run with the rest. A tool that is missing fails its checks:

@@ -1,4 +1,4 @@
-"""What must hold of the manifests, beyond their schema: one function a policy, each telling what it objects to.
+"""Policies of the manifests beyond their schema: one function for each, which yields the violations.
 
 A policy takes the built objects of an overlay and yields sentences; none means that it is content. It must be able to
 object: ``test_k8s_policies.py`` breaks something for each of them.

@@ -1,4 +1,4 @@
-"""What kustomize makes of an overlay, and how to ask it questions.
+"""The objects that kustomize builds of an overlay, and queries on them.
 
 The one place that runs kubectl and knows the shapes of Kubernetes objects; policies speak in its words.
 """

@@ -1,4 +1,4 @@
-"""The alerts on paper: rules, their cases, their runbooks, the road from Alertmanager to a person."""
+"""The alerts without a running Prometheus: rules, their cases, their runbooks, Alertmanager's routes."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Backup and recovery: what was answered before a backup began is there after everything else is lost.
+"""Backup and restore: an identity issued before a backup is there after all other state is lost.
 
 Redis, SQLite, PostgreSQL and the service are real. What is unreal: for ``compose`` and ``kubectl`` a stand-in on the
 PATH takes the words that the scripts say to Docker and Kubernetes, holds that they are those that it knows, and runs

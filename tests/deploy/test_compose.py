@@ -1,4 +1,4 @@
-"""docker-compose.yml: read by a real parser, checked against the Compose specification, and what it starts tried."""
+"""docker-compose.yml: parsed by a real parser, checked against the Compose specification, and its commands run."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The Dockerfile: built, and the service started from what was built, called, probed and stopped."""
+"""The Dockerfile: the image is built, and the service in it is started, called, probed and stopped."""
 
 import json
 import os

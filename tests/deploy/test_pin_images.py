@@ -1,4 +1,4 @@
-"""Images of others are pinned to digests by one script, wherever they are named; a stand-in plays the registry."""
+"""One script pins third-party images to digests in all files; a stand-in replaces the registry."""
 
 import os
 import re

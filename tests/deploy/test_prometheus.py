@@ -1,4 +1,4 @@
-"""The real Prometheus beside the running service: every question of the dashboard has an answer, alerts fire.
+"""A real Prometheus beside the running service: every query of the dashboard has a result, alerts fire.
 
 It reads the configuration of the repository, but for the address, the intervals and how long an alert waits. The
 service speaks TLS, for only then it tells of its certificate.

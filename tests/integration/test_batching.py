@@ -1,4 +1,4 @@
-"""What Redis is asked: one admission command for all that a worker reads in one turn of its loop."""
+"""A worker sends one admission command to Redis for all requests of one turn of its loop."""
 
 import re
 import socket

@@ -1,4 +1,4 @@
-"""A log that nobody reads: the pipe of stderr is full, and the service answers and stops as ever."""
+"""A blocked log: with the pipe of stderr full, the service still responds and stops."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What clients can make the service hold, and how long others wait for them: over real sockets, in real memory."""
+"""Memory that clients can make the service hold, and waiting times of others: over real sockets."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""The end of the certificate in use, as a scrape tells it."""
+"""The expiry of the certificate in use, in the metrics."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""Two replicas with one Redis: revoked on one, dead on the other in the very next request.
+"""Two replicas with one Redis: revoked on one, refused by the other from the next request on.
 
 Each try issues an identity, has both replicas remember it (so that the second one would answer from its memory),
 revokes it on one, and asks the other one thing: a validation, a validation of the dead life's token, the bytes

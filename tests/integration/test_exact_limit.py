@@ -1,4 +1,4 @@
-"""The limit is exact: of a thousand requests at once exactly as many pass as may, however many processes answer."""
+"""The limit is exact: of a thousand requests at once exactly the allowed number pass, with any number of processes."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Redis loses its memory under load, again and again: the ledger is the memory behind it.
+"""Redis loses its data under load, repeatedly: the ledger restores the identities.
 
 Two processes share a Redis and a ledger, and remember little themselves, so that most questions go to Redis and
 from there to the ledger. All clients write down what they are told of each identity; whoever is told another life

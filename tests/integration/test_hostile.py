@@ -1,4 +1,4 @@
-"""Peers that mean harm, or are broken: each is answered or cut off, and costs nobody else anything."""
+"""Hostile or broken peers: each is answered or cut off, without a cost for other clients."""
 
 import asyncio
 import os

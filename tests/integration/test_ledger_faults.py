@@ -1,4 +1,4 @@
-"""The ledger's disk is full, its file is locked, its server is gone: issuing goes on, and nothing is lost in the end.
+"""The ledger's disk is full, its file is locked, its server is down: issuing continues, and no row is lost.
 
 Under a load of new identities the ledger fails and comes back. No request may fail; health is 200 and `degraded`
 in between; the metrics count what waits, and in the end that is nothing. Then whatever any client was handed,

@@ -1,4 +1,4 @@
-"""Starting, stopping, replacing and refusing to start: what the people who run the service rely on."""
+"""Starting, stopping, replacing workers and refusing to start."""
 
 import asyncio
 import os

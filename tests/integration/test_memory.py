@@ -1,4 +1,4 @@
-"""A worker whose clients do all they can to make it grow keeps to its MEMORY_BUDGET."""
+"""A worker under memory attacks of its clients stays within MEMORY_BUDGET."""
 
 import socket
 import sqlite3

@@ -1,4 +1,4 @@
-"""The metrics of the service as it is started, scraped over HTTP."""
+"""The metrics of a started service, scraped over HTTP."""
 
 import json
 import os

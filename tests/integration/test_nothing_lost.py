@@ -1,4 +1,4 @@
-"""``kill -9`` under load: every identity that a client received whole is in the ledger.
+"""``kill -9`` under load: every identity that a client received completely is in the ledger.
 
 Two processes share a Redis and a ledger. In each round one of them is killed while it hands out new identities,
 at another moment of its work each time, and started again; the other one goes on. What was handed out is then

@@ -1,4 +1,4 @@
-"""Why Redis or the ledger can't be used, as the people who run the service read it: in the log and in health."""
+"""The reason why Redis or the ledger can't be used, in the log and in /api/health."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Redis dies, hangs, falls ill and comes back under load, and no client is told.
+"""Redis dies, hangs, fails and returns under load, without a failed request.
 
 A latency that is measured on a shared machine has the machine in it. So a control is measured beside it: a
 connection that asks ``/api/health/live``, which no store is needed for. Where the control stalls, too, the

@@ -1,4 +1,4 @@
-"""JWT_SECRET is rotated by rolling restarts while requests run, as docs/identity-and-trust.md says.
+"""JWT_SECRET is rotated by rolling restarts under load, as docs/identity-and-trust.md says.
 
 Two replicas behind a balancer. Clients use a service token of the old secret for a protected prefix, and validate
 and revoke with every identity token that they were ever handed, by whichever replica and secret. First roll-out: the

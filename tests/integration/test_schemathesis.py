@@ -1,4 +1,4 @@
-"""The running service keeps every promise of its own document, for requests that schemathesis makes up.
+"""The running service conforms to its OpenAPI document, for requests that schemathesis generates.
 
 Each operation gets the examples of the document, the edges of its schemas (valid and not), and a bounded
 number of random requests; once from an address, and once with a service token of every scope. What is checked of

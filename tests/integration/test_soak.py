@@ -1,4 +1,4 @@
-"""Hours of traffic: every answer is the one that was asked for, and the processes stay as large as they were.
+"""Hours of traffic: every response is the right one, and the processes don't grow.
 
 SOAK_SECONDS says for how long (make soak: an hour); by default it is a look of a few seconds. The clients begin again
 with their first identities before the caches are full, so that whatever grows is a leak.

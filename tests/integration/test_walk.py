@@ -1,4 +1,4 @@
-"""docs/architecture.md names the files that a request passes: a profiler hook follows real ones, and they must agree.
+"""docs/architecture.md lists the files that a request passes: a profiler hook follows real requests and compares.
 
 One worker in this process, with a real Redis and a real SQLite ledger, whose thread is followed too. What the sweep and
 other timers run between two requests is told apart by following several: only what all of them ran counts.

@@ -1,4 +1,4 @@
-"""The service's figures as numbers, and what happened between two readings."""
+"""The service's figures as numbers, and the difference between two readings."""
 
 from collections.abc import Mapping
 from math import inf

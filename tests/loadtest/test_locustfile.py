@@ -1,4 +1,4 @@
-"""The locustfile's arithmetic: paces, shapes, what is new, and the verdict that it gives by itself."""
+"""The locustfile's arithmetic: paces, shapes, new identities, and its own verdict."""
 
 import json
 import re

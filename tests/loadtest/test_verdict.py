@@ -1,4 +1,4 @@
-"""From figures to rows and exit codes."""
+"""Rows and exit codes from figures."""
 
 from dataclasses import replace
 from math import inf

@@ -1,4 +1,4 @@
-"""Two workers with the same input: one answers repeated requests by the fast path, the other has it turned off.
+"""Two workers with the same input: one has the fast path turned on, the other off.
 
 ``compare`` gives both the same bytes at the same moments, and holds after each step that they have written the same
 bytes, the same access lines and the same rows of the ledger, and counted the same.

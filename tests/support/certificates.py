@@ -1,4 +1,4 @@
-"""Real certificates, signed by themselves, with the times that a test wants."""
+"""Real self-signed certificates with a validity that a test chooses."""
 
 import ssl
 from datetime import UTC, datetime, timedelta

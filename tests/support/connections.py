@@ -1,4 +1,4 @@
-"""What the tests of a connection share."""
+"""Helpers of the tests of a connection."""
 
 from tests.support.rig import Client, Rig, request
 

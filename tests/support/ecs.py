@@ -1,4 +1,4 @@
-"""A log line judged by the Elastic Common Schema: names and types of ``tests/fixtures/ecs_8.11.0.csv``."""
+"""Checks a log line against the Elastic Common Schema: names and types of ``tests/fixtures/ecs_8.11.0.csv``."""
 
 import re
 from collections.abc import Callable, Mapping

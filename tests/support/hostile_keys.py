@@ -1,4 +1,4 @@
-"""Requests that make a worker remember as much as requests can: the longest of everything, another one each time.
+"""Requests that fill a worker's tables: the longest possible values, different ones each time.
 
 No pytest in here. One blocking connection, and so many requests at a time that a tick has many of them.
 """

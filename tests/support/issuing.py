@@ -1,4 +1,4 @@
-"""Clients that ask for new identities as fast as they are served, and keep what they were handed.
+"""Clients that request new identities as fast as they are served, and keep the responses.
 
 An identity counts as handed out once its whole answer has come and h11 has read it: what a client could act
 upon. A client whose connection is cut waits until it is told that its service is back, and goes on.

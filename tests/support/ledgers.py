@@ -1,4 +1,4 @@
-"""A ledger for the service's tests: the port's rules in memory, behind switches.
+"""A ledger for the service's tests: the port's rules in memory, with switches for faults.
 
 ``SwitchedLedger`` is a fake (it works, in memory), a spy (it writes down what it is asked) and, while ``away``, a
 stub (it has no answers). Several of them over one ``Book`` are the ledgers of several workers. What is unreal about

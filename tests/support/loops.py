@@ -1,4 +1,4 @@
-"""Running coroutines on uvloop, and waiting for what callbacks tell; nothing here sleeps."""
+"""Runs coroutines on uvloop, and waits for callbacks; nothing here sleeps."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

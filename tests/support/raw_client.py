@@ -1,4 +1,4 @@
-"""A blocking client that keeps the bytes of each response as they came, to hold two services against each other."""
+"""A blocking client that keeps the bytes of each response, to compare two services."""
 
 import re
 import socket

@@ -1,4 +1,4 @@
-"""A real redis-server on a free port of 127.0.0.1, in a directory of its own, keeping nothing on disk.
+"""A real redis-server on a free port of 127.0.0.1, in a directory of its own, without persistence.
 
 No pytest in here: load tests and benchmarks use it too. REDIS_SERVER may name another binary.
 """

@@ -1,4 +1,4 @@
-"""Two releases of the service: the one of this source tree, and the one that will come after it.
+"""Two releases of the service: this source tree, and a later one made from it.
 
 The next release is made of this one: a higher version, and one more migration of the ledger, as a release would
 bring it (a column that older processes don't know, an index). What is unreal about it: nothing else differs. With

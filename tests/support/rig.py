@@ -1,4 +1,4 @@
-"""A whole worker without a process: service, connections and the embedded store, with time in the test's hands.
+"""A whole worker without a process: service, connections and the embedded store, with a clock that the test sets.
 
 What is unreal about it: the transport is a fake (it takes every byte at once unless told to be full, and
 knows no TLS), and the event loop is a list of callbacks that ``tick()`` runs. What is real: everything else.

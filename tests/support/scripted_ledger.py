@@ -1,4 +1,4 @@
-"""Ledgers of tests that are patient, or whose store does what the test says."""
+"""Ledgers whose time-outs and store a test controls."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

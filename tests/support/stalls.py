@@ -1,4 +1,4 @@
-"""Scenarios that a machine which stands still can spoil.
+"""Repeats scenarios that a stalled machine can spoil.
 
 Some promises end where a dependency does not answer within its time-out, and say so. On a machine that has other
 things to do a time-out may pass without anything having failed. Then the scenario says nothing of the service, and

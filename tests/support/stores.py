@@ -1,4 +1,4 @@
-"""Stores for the service's tests: the embedded one, behind switches.
+"""Stores for the service's tests: the embedded one, with switches for faults.
 
 ``SwitchedStore`` is a fake (it works, in memory), a spy (it writes down what it is asked) and, while
 ``away``, a stub (it has no answers). What is unreal about it: nothing travels, so an answer can be held back

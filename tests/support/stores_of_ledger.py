@@ -1,4 +1,4 @@
-"""A store under the test's control, for what a real database can't be made to show at will.
+"""A store under the test's control, for faults that a real database can't show on request.
 
 ``ScriptedStore`` is a fake (it settles lives, in memory), a spy (it counts) and a stub (it raises or stands
 still when told so). What is unreal about it: nothing is durable, and a new connection sees what the old one left.

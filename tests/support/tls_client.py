@@ -1,4 +1,4 @@
-"""A TLS client in memory, at the other end of a ``TlsTransport`` whose socket is a fake."""
+"""A TLS client in memory, the peer of a ``TlsTransport`` whose socket is a fake."""
 
 import contextlib
 import ssl

@@ -1,4 +1,4 @@
-"""Tokens, good and forged: one table for the tests and for the benchmark.
+"""Tokens, valid and forged: one table for the tests and for the benchmark.
 
 They are put together byte by byte, for no library makes most of them. All are judged at ``NOW``.
 """

@@ -1,4 +1,4 @@
-"""Clients that believe nothing: whatever they ask, they check that the answer is good, theirs, and what it was before.
+"""Clients that check every response: valid, their own, and the same as before.
 
 Each works on one kept connection: a new identity, an old one again, and a validation of each. An answer must have a
 status of 2xx, the nonce that was sent as X-Request-Id, and the identity that was asked for; an identity must keep its

@@ -1,4 +1,4 @@
-"""The service as a program whose event loop is watched: ``python -m tests.support.watched_service serve``.
+"""The service with a watched event loop: ``python -m tests.support.watched_service serve``.
 
 Its own lag metric can't tell a loop that is busy from a process that waits for a processor. Here a timer looks at both
 clocks of the loop's thread, and the end of the process logs one line: ``watched: {...}``, which ``read`` finds.
