@@ -1,4 +1,4 @@
-"""What the service costs: CPU time per request, always as a ratio to the floor of the same run.
+"""Benchmark of the service: CPU time per request, as a ratio to the floor of the same run.
 
 A run goes forward only: ``workloads`` (the requests, as data) and ``servers`` (the programs, as data) -> ``rounds``
 (start, warm, measure, stop) -> ``results`` (samples, medians, JSON) -> ``report`` (PERF.md).

@@ -1,4 +1,4 @@
-"""What every measured server must do, asked before anything is measured: one that does less is no peer.
+"""Checks before a measurement that every server gives the responses and limits that it must give.
 
 To each workload's request it must give the service's own answer, save for times and tokens, with the rate-limit
 headers; give the same tokens when asked again; and leave a counter of a client that it has not seen before in Redis.

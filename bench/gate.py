@@ -1,4 +1,4 @@
-"""``python -m bench.gate``: fail where a request costs more than it did; ``make bench-gate``.
+"""``python -m bench.gate``: fails if a request costs more than before; ``make bench-gate``.
 
 The service and the floor by turns, a second each, over fresh processes; the median of the ratios against
 ``bench/baseline.json`` (by kind of machine), or with ``--against DIRECTORY`` against another checkout that is

@@ -1,4 +1,4 @@
-"""The client's side, to 127.0.0.1 alone: wrk and our open loop for load, plain sockets for single questions."""
+"""Load generators for 127.0.0.1: wrk and our open loop, and plain sockets for single requests."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""An open-loop load generator: requests are offered at a fixed rate, whether or not answers come.
+"""An open-loop load generator: sends requests at a fixed rate, whether or not responses arrive.
 
 Run as ``python openloop.py PLAN`` with a :class:`Plan` as JSON; prints one ``result`` line of JSON.
 

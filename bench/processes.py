@@ -1,4 +1,4 @@
-"""Programs under measurement: started on one core, watched through /proc, stopped by their own pid.
+"""Processes under measurement: started on one core, watched through /proc, stopped by their own pid.
 
 CPU time comes from two places. ``/proc/<pid>/task/<tid>/schedstat`` counts nanoseconds a thread; it forgets
 threads and children that have ended. ``/proc/<pid>/stat`` counts 10 ms ticks, with reaped children. Both are

@@ -1,4 +1,4 @@
-"""Results: what was measured, what it says, and the JSON in which machine and method travel along.
+"""Results of a run: samples, medians, and the JSON file with machine and method.
 
 Of the workloads only samples are kept; medians and ratios are computed from them at each reading, by one
 function. A ratio pairs a server with the floor of the same round and workload. A scenario gives an ``Outcome``:

@@ -1,4 +1,4 @@
-"""Rounds of measurement: fresh processes in each, every workload on every server, the floor among them.
+"""Rounds of measurement: every workload on every server and the floor, with fresh processes in each round.
 
 Within a round a workload meets the servers one after the other, in an order that turns round by round, so
 that a machine that slows down slows them alike. The floor starts anew for each workload with the service's

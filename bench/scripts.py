@@ -1,4 +1,4 @@
-"""What wrk runs: a script that sends the records of a workload in turn, and the line in which it tells the result."""
+"""Lua scripts for wrk: they send the records of a workload in turn and print the result as one line."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Who is measured, as data. A new server is a new row: nothing else knows its name.
+"""The measured servers, as data. A new server is a new row: no other module knows its name.
 
 Words in braces are filled in at the start: ``{python}``, ``{bench}`` (this directory), ``{port}``,
 ``{redis_port}``, ``{redis_db}`` (each server its own), ``{answer}`` (the floor's file), ``{scratch}`` (a path

@@ -1,4 +1,4 @@
-"""What a scenario is given: the server to measure, a place to work in, and the parts that most of them start."""
+"""The setting of a scenario: the measured server, a directory, and the parts that most scenarios start."""
 
 import json
 import statistics

@@ -1,4 +1,4 @@
-"""What each stage of the hot path costs, with the bytes that the workloads send: ``make micro``.
+"""Times each stage of the hot path, with the bytes that the workloads send: ``make micro``.
 
 A whole worker without a process (``tests/support/rig.py``) handles one event-loop tick after another: TICK requests on
 as many connections. Its limiter is held: so a tick can be cut where Redis would be asked and where it has answered.

@@ -1,4 +1,4 @@
-"""What is asked of a server, as data; ``scripts`` renders it for wrk.
+"""The workloads: requests to a server, as data; ``scripts`` renders them for wrk.
 
 A workload is a list of *records*: complete requests as bytes, built here once and read by wrk from a file,
 so that the generator only picks the next one. ``SERIAL`` in a record stands for a number that no other

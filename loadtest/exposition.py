@@ -1,4 +1,4 @@
-"""The service's own figures: /api/metrics as numbers, and what happened between two readings of it."""
+"""Reads /api/metrics as numbers, and the difference between two readings."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass

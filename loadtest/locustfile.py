@@ -1,4 +1,4 @@
-"""The guide's mix, as Locust users. This file needs Locust and nothing else, and is set by the environment alone.
+"""The guide's mix as Locust users. This file needs only Locust and is configured by environment variables.
 
     LOCUST_HOST=http://127.0.0.1:3655 locust -f loadtest/locustfile.py --headless
 

@@ -1,4 +1,4 @@
-"""What is offered and what must be reached, as data. The numbers are the guide's."""
+"""The load and the thresholds of a run, as data. The numbers are the guide's."""
 
 import argparse
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Start everything, let the users come, read both sides while they are there, stop everything.
+"""Runs a load test: starts all programs, measures both sides while the users are connected, stops all programs.
 
 The service, Redis and the prober have core 0, the users have core 1: a busy generator delays itself and nobody else.
 """

@@ -1,4 +1,4 @@
-"""From what was measured to rows, words and an exit code. Pure: no process, no clock."""
+"""The verdict: rows, text and exit code from the measured figures. Pure: no process, no clock."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

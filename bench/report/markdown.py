@@ -1,4 +1,4 @@
-"""The little Markdown that the page needs."""
+"""Markdown tables and numbers of the pages."""
 
 from collections.abc import Iterable, Sequence
 

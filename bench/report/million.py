@@ -1,4 +1,4 @@
-"""A million requests a second on paper: what the guide's mix would need, computed from the measured figures."""
+"""Computes from the measured figures what a million requests a second of the guide's mix would need."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What is measured beside the workloads: one small module each, and this table of them.
+"""The table of scenarios: what is measured beside the workloads, one small module each.
 
 A scenario takes a :class:`~bench.setting.Setting` and gives figures and series. One that fails is reported
 with its fault, and the others go on.

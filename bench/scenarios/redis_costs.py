@@ -1,4 +1,4 @@
-"""What the service asks of Redis: memory of a record, commands and CPU time of a request.
+"""Cost of the service in Redis: memory of a record, commands and CPU time of a request.
 
 Bytes are the mean of `MEMORY USAGE` over 1,000 keys of the kind, which holds key, value and expiry. Calls and CPU
 time of Redis per request are those of the workload cached-proxy over 64 connections, saturated: one script call

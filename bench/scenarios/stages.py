@@ -1,4 +1,4 @@
-"""Microseconds of each stage of the hot path, measured inside one process.
+"""Microseconds of each stage of the hot path, measured in one process.
 
 `bench/test_stages.py` by pytest-benchmark on core 0, CPU time for a request, medians: each stage alone, in process and
 without sockets, with the bytes of a client of each kind. *read* is bytes in, matched or parsed and routed, up to the
