@@ -1,7 +1,7 @@
 """Checks before a measurement that every server gives the responses and limits that it must give.
 
-To each workload's request it must give the service's own answer, save for times and tokens, with the rate-limit
-headers; give the same tokens when asked again; and leave a counter of a client that it has not seen before in Redis.
+To each workload's request it must give the service's own response, except for times and tokens, with the rate-limit
+headers; give the same tokens for the same request; and leave a counter in Redis for a new client.
 """
 
 import json
@@ -38,8 +38,8 @@ class Answer(NamedTuple):
     document: Any
 
 
-def read(octets: bytes) -> Answer:
-    head, _, body = octets.partition(b"\r\n\r\n")
+def read(data: bytes) -> Answer:
+    head, _, body = data.partition(b"\r\n\r\n")
     names = [line.partition(b":")[0].decode().lower() for line in head.split(b"\r\n")[1:]]
     return Answer(frozenset(names), len(body), json.loads(body))
 
@@ -64,7 +64,7 @@ def objections(answer: Answer, again: Answer, expected: Answer) -> list[str]:
     if without(answer.document, VOLATILE) != without(expected.document, VOLATILE):
         found.append(f"answered {answer.document} where the service answers {expected.document}")
     if abs(answer.size - expected.size) > SIZE_TOLERANCE * expected.size:
-        found.append(f"answered {answer.size} octets where the service answers {expected.size}")
+        found.append(f"answered {answer.size} bytes where the service answers {expected.size}")
     if missing := RATE_LIMIT_HEADERS - answer.headers:
         found.append(f"sent no {', '.join(sorted(missing))}")
     if tokens(answer.document) != tokens(again.document):

@@ -102,7 +102,7 @@ def exchange(port: int, request: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", port), EXCHANGE_SECONDS) as connection:
         connection.sendall(request)
         answer = b""
-        while (missing := missing_octets(answer)) > 0:
+        while (missing := missing_bytes(answer)) > 0:
             chunk = connection.recv(max(missing, 4096))
             if not chunk:
                 raise BenchError(f"The server hung up within an answer: {answer[:200]!r}.")
@@ -112,7 +112,7 @@ def exchange(port: int, request: bytes) -> bytes:
     return answer
 
 
-def missing_octets(answer: bytes) -> int:
+def missing_bytes(answer: bytes) -> int:
     """Bytes of an answer with a Content-Length that are still to come; 1 while its head is incomplete."""
     head, end, body = answer.partition(b"\r\n\r\n")
     if not end:

@@ -139,7 +139,7 @@ def read_cpu(root: int) -> CpuReading:
 
 
 def read_core_us(core: int) -> float:
-    """Microseconds for which the core has been busy, whoever had it."""
+    """Microseconds for which the core has been busy, by any process."""
     return parse_core((PROC / "stat").read_text(), core) * 1_000_000 / TICKS_PER_SECOND
 
 
@@ -166,14 +166,14 @@ def parse_peak_rss(text: str) -> int:
 
 
 def free_port() -> int:
-    """A port that nobody had a moment ago; a race is lost loudly, by the server that can't bind it."""
+    """A port that was free a moment ago; if it is taken meanwhile, the server fails to bind it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End the process and whatever it left behind, by pid: first asked, then made."""
+    """End the process and its children, by pid: SIGTERM, then SIGKILL."""
     pids = tree(process.pid, read_stats())
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
@@ -182,7 +182,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
     for pid in pids[1:]:
-        # Still in the session that this process began, hence its child and not a reused number.
+        # Still in the session that this process began, so it is its child and not a reused pid.
         try:
             if os.getsid(pid) == process.pid:
                 os.kill(pid, signal.SIGKILL)

@@ -1,7 +1,7 @@
 """Times each stage of the hot path, with the bytes that the workloads send: ``make micro``.
 
 A whole worker without a process (``tests/support/rig.py``) handles one event-loop tick after another: TICK requests on
-as many connections. Its limiter is held: so a tick can be cut where Redis would be asked and where it has answered.
+as many connections. Its limiter is held, so that a tick can be split at the command to Redis and at its reply.
 
 read    bytes in; matched, or parsed and routed; up to the limiter
 ask     the rows of the tick packed into one command for Redis
@@ -87,9 +87,9 @@ class Worker:
             sink.last = b""
         return [self._workload.numbered(record, serial) for serial, record in islice(self._records, TICK)]
 
-    def read(self, octets: Sequence[bytes]) -> None:
+    def read(self, requests: Sequence[bytes]) -> None:
         """A tick up to the limiter: one request on each connection."""
-        for connection, request in zip(self._connections, octets, strict=False):
+        for connection, request in zip(self._connections, requests, strict=False):
             connection.data_received(request)
         self._rig.tick()
 
@@ -135,11 +135,11 @@ def test_reply(timed: Callable[..., Any], worker: Worker) -> None:
     worker.read(worker.next())
     ((clients, _, _),) = worker.asked
     worker.answer()
-    octets = b"*%d\r\n" % len(clients) + b":123456\r\n" * len(clients)
+    replies = b"*%d\r\n" % len(clients) + b":123456\r\n" * len(clients)
     reader = hiredis.Reader()
 
     def receive() -> object:
-        reader.feed(octets)
+        reader.feed(replies)
         return integers(reader.gets(), len(clients))
 
     assert timed(receive, iterations=REPEATS)

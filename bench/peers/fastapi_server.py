@@ -89,7 +89,7 @@ def record(identity: str, now: float) -> bytes:
 
 async def visit(request: Request, now: float, identities: list[str]) -> tuple[dict[str, str], list[bytes | None]]:
     """Count the client and read the records; gives the answer's headers. Raises HTTPException 429."""
-    # Windows follow the clock, so that a lost EXPIRE could lock nobody out.
+    # Windows follow the clock, so that a lost EXPIRE can lock no client out.
     cell = f"rl:{client_of(request)}:{int(now) // WINDOW}"
     async with store.pipeline(transaction=False) as pipeline:
         pipeline.incr(cell)

@@ -40,7 +40,7 @@ class Scenario:
 
     @property
     def method(self) -> str:
-        """What is asked and how, in one paragraph."""
+        """Question and method, in one paragraph."""
         return " ".join((self.about or "").split("\n")[1:]).strip()
 
 

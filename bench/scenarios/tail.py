@@ -38,7 +38,7 @@ POKED = ("/api/metrics", "/api/health")
 
 @dataclass(frozen=True)
 class Effect:
-    """How a server is made to have it and to lack it; ``poked`` has it asked by others meanwhile."""
+    """How to start a server with and without the effect; ``poked``: with scrapes and health checks meanwhile."""
 
     name: str
     having: Callable[[Server], Server]
@@ -94,7 +94,7 @@ def added(setting: Setting, effect: Effect) -> tuple[Figure, list[Series]]:
 
 @contextmanager
 def poked(port: int) -> Iterator[None]:
-    """Somebody scrapes and checks the server for the length of the block."""
+    """Scrape and check the server for the length of the block."""
     over = threading.Event()
 
     def poke() -> None:

@@ -16,10 +16,10 @@ SUFFIX = "@sports.api.yourbook.com/v1:id"
 EVERY = pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name)
 
 
-def read(octets: bytes) -> tuple[h11.Request, bytes]:
+def read(data: bytes) -> tuple[h11.Request, bytes]:
     """One whole request and its body; anything before or after it is a failure."""
     connection = h11.Connection(h11.SERVER)
-    connection.receive_data(octets)
+    connection.receive_data(data)
     request, body = connection.next_event(), b""
     assert isinstance(request, h11.Request)
     while isinstance(event := connection.next_event(), h11.Data):
@@ -40,7 +40,7 @@ def test_every_record_is_exactly_one_request(workload: Workload) -> None:
 
 
 @EVERY
-def test_records_hold_no_octet_that_the_script_cuts_at(workload: Workload) -> None:
+def test_records_hold_no_byte_that_the_script_cuts_at(workload: Workload) -> None:
     records = workload.records(SUFFIX)
     assert not any(b"\0" in record for record in records)
     assert {record.count(SERIAL) for record in records} <= {0, 1, 2}
