@@ -496,7 +496,7 @@ def test_an_expired_life_can_be_revoked(backend: Open) -> None:
 
 @pytest.mark.parametrize("mode", [Mode.ASSERT, Mode.CONFIRM])
 def test_no_life_from_before_a_floor_comes_back(backend: Open, mode: Mode) -> None:
-    """Neither from a worker that was cut off nor from the ledger; with a living one it is told that one."""
+    """Neither from a worker that was cut off nor from the ledger; if there is a living one, that is returned."""
 
     async def main() -> None:
         async with backend() as store:
@@ -616,7 +616,7 @@ def test_where_nothing_was_revoked_there_is_no_revision(backend: Open) -> None:
 
 
 def test_a_first_revision_is_none_that_a_store_before_could_have_had(backend: Open) -> None:
-    """Whoever has seen anything else, or nothing, forgets everything."""
+    """A worker that has seen any other revision, or none, drops everything."""
 
     async def main() -> None:
         async with backend() as store:

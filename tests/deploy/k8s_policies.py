@@ -31,7 +31,7 @@ PROBES: Final = {
 }
 
 OPERATORS: Final = {"/api/metrics", "/api/telemetry", *PROBES.values()}
-"""Routes that nobody outside the cluster may call."""
+"""Routes that no client outside the cluster may call."""
 
 
 def guide_names(manifests: Manifests) -> Iterator[str]:
@@ -49,7 +49,7 @@ def guide_names(manifests: Manifests) -> Iterator[str]:
 
 
 def probes(manifests: Manifests) -> Iterator[str]:
-    """Each probe asks the question that is meant, at a route that exists, at the service's port."""
+    """Each probe has the right route, which exists, at the service's port."""
     known = {route.path for route in ROUTES if route.method == "GET"}
     for probe, path in PROBES.items():
         asked = manifests.service.get(probe, {}).get("httpGet", {})
@@ -151,7 +151,7 @@ def draining(manifests: Manifests) -> Iterator[str]:
 
 
 def resources(manifests: Manifests) -> Iterator[str]:
-    """Every container asks for what it needs, and has a limit of memory that its worst case keeps below."""
+    """Every container requests the resources that it needs, and has a memory limit above its worst case."""
     for pod in manifests.pods():
         for container in pod.containers:
             given = container.get("resources", {})
@@ -171,7 +171,7 @@ def resources(manifests: Manifests) -> Iterator[str]:
 
 
 def redis(manifests: Manifests) -> Iterator[str]:
-    """Redis evicts the right keys, long before the kernel would end it, keeps a snapshot, and asks for a password."""
+    """Redis evicts the right keys, long before the kernel would end it, keeps a snapshot, and requires a password."""
     pod = manifests.pod("redis-master")
     if pod is None:
         return
@@ -303,7 +303,7 @@ CLIENT: Final = {"identity-service/client": "true"}
 
 
 def network(manifests: Manifests) -> Iterator[str]:
-    """Those who must talk can, and nobody else."""
+    """The necessary connections are allowed, and no others."""
     service = _peer(manifests, "identity-service")
     world = Peer(external=True)
     controller, stranger = Peer(namespace=CLIENT), Peer(namespace={"kubernetes.io/metadata.name": "default"})

@@ -110,7 +110,7 @@ class Manifests:
         return environ
 
     def changed(self, name: str, path: str, value: object) -> "Manifests":
-        """The same with one field (``spec.ports.0.port``) of one object set anew, or the object gone (path "")."""
+        """The same with one field (``spec.ports.0.port``) of one object replaced, or without the object (path "")."""
         if not path:
             self.get(name)
             return Manifests(self.overlay, tuple(each for each in self.objects if name_of(each) != name))

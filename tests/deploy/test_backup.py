@@ -24,7 +24,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.service import PROGRAM, REPLICA, ServiceProcess
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-PASSWORD = "p@ss:w/rd%5C\\1"  # every character that somebody might forget to quote
+PASSWORD = "p@ss:w/rd%5C\\1"  # every character that may lack quoting
 
 CHECK = pytest.mark.deploy("a backup under load, all lost, restored", tool="redis-cli, redis-server, pg_dump")
 
@@ -229,7 +229,7 @@ def test_every_identity_answered_before_a_backup_under_load_is_there_after_all_w
     with world.service() as service:
         holds_all(service, before, "token")
         again = issue(service, iter(range(3, BEFORE)), lambda answers: len(answers) >= BEFORE - 3)
-        assert again == before  # the same life, token and all, to who asks for it again
+        assert again == before  # the same life with its token, for the same request
         assert {verdict["status"] for verdict in verdicts(service, revoked)} == {"revoked"}
     assert redis.command("CONFIG", "GET", "masterauth") == [b"masterauth", b""]
     assert redis.is_primary
@@ -267,7 +267,7 @@ def test_a_restore_while_the_service_runs_brings_everything_back(
     world.destroy()
     with world.service() as service:
         world.restore(backup)
-        # It was told READONLY for a moment, and is back within a second of that.
+        # It got READONLY for a moment, and uses Redis again within a second.
         for _ in range(1000):
             with suppress(AssertionError):
                 holds_all(service, before)
@@ -375,7 +375,7 @@ def test_a_damaged_backup_changes_nothing(world: World) -> None:
     done = world.run("restore.sh", "--yes", "local", str(backup))
     assert done.returncode == 1
     assert "is damaged: nothing was changed" in done.stderr
-    # And where nobody has noticed before: Redis's own checksum does.
+    # And with matching sums: Redis's own checksum fails.
     subprocess.run("sha256sum ledger redis.rdb > SHA256SUMS", shell=True, cwd=backup, check=True)
     done = world.run("restore.sh", "--yes", "local", str(backup), "redis")
     assert done.returncode == 1

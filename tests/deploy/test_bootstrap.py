@@ -86,7 +86,7 @@ class Machine:
 
     @property
     def calls(self) -> list[str]:
-        """What docker was told so far."""
+        """The commands that docker got so far."""
         file = self.state / "calls"
         return file.read_text().splitlines() if file.exists() else []
 

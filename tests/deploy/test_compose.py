@@ -41,7 +41,7 @@ proxied = pytest.mark.deploy("Caddyfile is valid and keeps what is internal", to
 
 
 def production_file() -> str:
-    """.env.production after ``cp`` and the edits that the example asks for."""
+    """.env.production after ``cp`` and the edits that the example requires."""
     text = (ROOT / ".env.production.example").read_text(encoding="utf-8")
     for placeholder, value in (
         ("change-me-to-the-output-of-openssl-rand-base64-48", JWT_SECRET),
@@ -58,7 +58,7 @@ def project(directory: Path, *, env: str | None) -> Path:
     os.symlink(os.readlink(ROOT / ".env"), directory / ".env")
     if env is not None:
         (directory / ".env.production").write_text(env)
-    # podman-compose asks podman for its version before it reads anything.
+    # podman-compose runs podman for its version before it reads anything.
     podman = directory / "bin" / "podman"
     podman.parent.mkdir()
     podman.write_text("#!/bin/sh\necho podman version 5.0.0\n")

@@ -69,7 +69,7 @@ def volume(image: Image, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment() -> Iterator[dict[str, str]]:
-    """What production insists on, with a Redis that asks for a password."""
+    """The variables that production requires, with a Redis that requires a password."""
     with RedisServer("--requirepass", PASSWORD) as redis:
         yield {
             "REDIS_URL": f"redis://:{PASSWORD}@127.0.0.1:{redis.port}/1",

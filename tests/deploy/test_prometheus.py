@@ -45,7 +45,7 @@ EMPTY_WHILE_WELL = {
     ("Alerts", "Alerts that fire"): "no alert",
     ("Errors", "5xx by route"): "no failure",
 }
-"""Panels that may be empty, and of what; both are full once Redis has gone and somebody revokes."""
+"""Panels that may be empty, with the missing series; both have data after an outage of Redis and a revocation."""
 
 METRIC = re.compile(r"(?<!:)\b(?:identity|http|process|python)_[a-z0-9_]+|\bup\b")
 

@@ -1,7 +1,7 @@
 """Two replicas with one Redis: revoked on one, refused by the other from the next request on.
 
 Each try issues an identity, has both replicas remember it (so that the second one would answer from its memory),
-revokes it on one, and asks the other one thing: a validation, a validation of the dead life's token, the bytes
+revokes it on one, and sends the other one request: a validation, a validation of the dead life's token, the bytes
 that it has answered from memory a moment ago (once, or over several connections one after the other, while the
 first of them makes it hear of the revocation), or a batch. Several tries run at a time, over identities that live
 again and again, under a load of others. COHERENCE_TRIES is their number; ``make prove-ledger`` takes 10,000.
@@ -130,14 +130,14 @@ class Tries:
         self.asked[question] += 1
         if not fine:
             self.faults.append(f"{question} of {living['id']} of {living['generated']}: {told}")
-        # And on either side a life that begins anew; the old token stays dead.
+        # And on either side a new life; the old token stays revoked.
         again = (await other.ask(octets)).json
         assert again["generated"] > revoked.json["revoked"] >= living["generated"]
         dead = (await one.post("/api/v1/validate", {"token": living["token"]})).json
         assert dead["status"] == "revoked", dead
 
     async def background(self, client: Client) -> None:
-        """Identities that everybody knows, new ones, and validations of both."""
+        """Known identities, new ones, and validations of both."""
         for number in count():
             if self.stopped:
                 return

@@ -94,7 +94,7 @@ def two_services(redis: RedisServer, directory: Path, env: dict[str, str]) -> It
 
 
 class Pair:
-    """Connections to both services, by number; one that a response has closed is opened anew."""
+    """Connections to both services, by number; one that a response has closed is opened again."""
 
     def __init__(self, services: tuple[ServiceProcess, ...], tls: ssl.SSLContext | None) -> None:
         self._services = services

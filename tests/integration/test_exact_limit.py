@@ -65,7 +65,7 @@ def test_of_1000_at_once_exactly_100_pass(redis: RedisServer, processes: int, wo
 
 
 def test_retry_after_is_the_wait_that_the_store_imposes(redis: RedisServer) -> None:
-    """Instead of waiting, the cell is moved back in time; a replica that remembers no refusal is asked."""
+    """Instead of waiting, the cell is moved back in time; a replica without a remembered refusal gets the request."""
 
     def pass_in_store(seconds: int) -> None:
         tat = redis.command("GET", CELL)

@@ -1,10 +1,10 @@
 """Redis loses its data under load, repeatedly: the ledger restores the identities.
 
 Two processes share a Redis and a ledger, and remember little themselves, so that most questions go to Redis and
-from there to the ledger. All clients write down what they are told of each identity; whoever is told another life
+from there to the ledger. All clients record the life of each identity; a client that gets another life
 of a living one has found a fault. Many ask for the same new identities at once, over both processes: whichever
 side of a FLUSHALL their requests fall on, there is one life. (Unless the ledger does not answer within its time-out:
-then it can't be asked which one. The service says so, and a run in which it did is run again.)
+then the ledger can't decide. The service logs that, and such a run is repeated.)
 """
 
 import asyncio
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.integration
 FLUSHES: Final = 40
 BETWEEN: Final = 60  # answers between two of them
 CONNECTIONS: Final = 24
-FRONT: Final = 12  # of the newest identities, all of which are asked for by many at once
+FRONT: Final = 12  # of the newest identities, each of which many clients request at once
 ENV: Final = {
     "RATE_LIMIT_REQUESTS": "1000000",
     "JWT_SECRET": "a secret of forty octets that nobody has",
@@ -41,7 +41,7 @@ Told = tuple[str, str]
 
 @dataclass
 class Watch:
-    """What the clients were told of the identities of this prefix."""
+    """The lives that clients got of the identities of this prefix."""
 
     prefix: str
     first: dict[str, Told] = field(default_factory=dict)

@@ -111,7 +111,7 @@ async def survive(service: ServiceProcess, fault: Fault, lasting: float = 0.0) -
 
 
 def judge(under: Issuing, url: str) -> None:
-    """Nobody was refused, and all is written down."""
+    """No request was refused, and all rows are recorded."""
     written, events = ledger_rows.lives(url), ledger_rows.history(url)
     missing = [
         identity
@@ -127,7 +127,7 @@ def judge(under: Issuing, url: str) -> None:
 
 
 class FullDisk:
-    """A tmpfs with somebody else's file on it, which takes all that is left."""
+    """A tmpfs with a foreign file on it that fills it."""
 
     def __init__(self, directory: Path) -> None:
         self._filler = directory / "filler"

@@ -193,7 +193,7 @@ def test_a_killed_worker_is_replaced_while_the_service_answers_and_the_sums_do_n
         return last
 
     async def load(state: dict[str, bool], answered: Counter[int]) -> None:
-        """A client that connects anew when its worker is killed under it."""
+        """A client that reconnects when its worker is killed."""
         while not state["stopped"]:
             try:
                 async with clients(workers.port, 1) as (client,):

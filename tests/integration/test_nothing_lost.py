@@ -1,6 +1,6 @@
 """``kill -9`` under load: every identity that a client received completely is in the ledger.
 
-Two processes share a Redis and a ledger. In each round one of them is killed while it hands out new identities,
+Two processes share a Redis and a ledger. In each round one of them is killed while it issues new identities,
 at another moment of its work each time, and started again; the other one goes on. What was handed out is then
 looked up in the database itself. The promise ends where the ledger does not answer within its time-out: then the
 service goes on without, and says that it is degraded. A run in which it said so is run again.
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.integration
 KILLS: Final = int(os.environ.get("LEDGER_KILLS", "4"))
 SINGLES: Final = 6  # connections to each process
 BATCHES: Final = 3
-SERVED: Final = 700  # identities that a process hands out before it is killed,
+SERVED: Final = 700  # identities that a process issues before it is killed,
 DEGRADED: Final = "the ledger is degraded: The ledger does not answer in time."
 STEP: Final = 137  # so many more in each round,
 MOST: Final = 2_000  # and then from the beginning

@@ -1,7 +1,7 @@
 """Redis dies, hangs, fails and returns under load, without a failed request.
 
 A latency that is measured on a shared machine has the machine in it. So a control is measured beside it: a
-connection that asks ``/api/health/live``, which no store is needed for. Where the control stalls, too, the
+connection that requests ``/api/health/live``, which needs no store. Where the control stalls, too, the
 figures say nothing of the service, and the scenario is run again, twice at most.
 """
 
@@ -24,7 +24,7 @@ from tests.support.service import REPLICA, ServiceProcess
 pytestmark = pytest.mark.integration
 
 CONNECTIONS = 32
-MOST_REQUESTS = 3000  # of one connection: the load ends also if nobody ends it
+MOST_REQUESTS = 3000  # of one connection: an upper bound of the load
 LATEST = 0.300  # seconds until any answer
 BACK_WITHIN = 1.0  # seconds until a Redis that answers is shared again
 OUTAGE = 2.5  # seconds: until the pauses between attempts to reconnect are as long as they get
@@ -186,7 +186,7 @@ def test_redis_killed_under_load_is_noticed_by_no_client_and_shared_again_within
                 seconds = await until_shared(one, other)
                 await under.more(300)
             await until_health(one, "healthy")
-            while (status := await validated(other)) != "active":  # being told again, a chunk at a time
+            while (status := await validated(other)) != "active":  # asserted again, a chunk at a time
                 assert status == "unknown"
             assert (await other.ask(forget)).json == issued
         print(f"shared again after {seconds * 1000:.0f} ms")

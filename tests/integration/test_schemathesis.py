@@ -43,7 +43,7 @@ EXAMPLES = 60
 SECRET = "a secret of the tests, 32 octets long"
 
 QUOTA = 1_000_000
-"""So many that nobody is limited, and the rate-limit header fields are there to be checked."""
+"""So many that no request is limited, and the rate-limit header fields are there to be checked."""
 
 METHODS = {"get", "put", "post", "delete", "patch", "trace"}
 """Sent where they are not documented; a method that HTTP/1.1 does not know (QUERY) is a 501 instead of a 405."""
@@ -123,7 +123,7 @@ def wrong_token(case: Case[Any]) -> bool:
 def beside_the_point(case: Case[Any]) -> list[CheckFunction]:
     """The checks that say nothing of this case.
 
-    A query parameter that nobody knows is passed over, and is no fault; schemathesis takes it for one where the case
+    An unknown query parameter is ignored and no fault; schemathesis takes it for one where the case
     has another, such as a missing token, which a test then adds.
     """
     excluded: list[CheckFunction] = [positive_data_acceptance] if beyond_json_schema(case) else []

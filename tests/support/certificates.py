@@ -20,7 +20,7 @@ class Pair(NamedTuple):
 
     @property
     def variables(self) -> dict[str, str]:
-        """As the service is told of them."""
+        """As variables of the service."""
         return {"TLS_CERT_FILE": str(self.certificate), "TLS_KEY_FILE": str(self.key)}
 
     @property

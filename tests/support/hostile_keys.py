@@ -43,7 +43,7 @@ def forwarded(number: int, octets: int = _HOPS) -> bytes:
 
 
 def issue(number: int, client: int, octets: int = _HOPS) -> bytes:
-    """One identity, asked for by one client."""
+    """One identity, requested by one client."""
     return line(number) + b"Host: x\r\nX-Request-Id: " + b"r" * 128 + b"\r\n" + forwarded(client, octets) + b"\r\n"
 
 

@@ -1,5 +1,6 @@
-"""A small HTTP/1.1 client for many connections at once. It writes what it is told, byte for byte; h11 reads,
-so that the service is judged by other eyes than its own.
+"""A small HTTP/1.1 client for many connections at once.
+
+It writes the bytes of its caller unchanged, and parses responses with h11, independently of the service.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A ledger for the service's tests: the port's rules in memory, with switches for faults.
 
-``SwitchedLedger`` is a fake (it works, in memory), a spy (it writes down what it is asked) and, while ``away``, a
+``SwitchedLedger`` is a fake (it works, in memory), a spy (it records its calls) and, while ``away``, a
 stub (it has no answers). Several of them over one ``Book`` are the ledgers of several workers. What is unreal about
 it: nothing is durable and no thread writes, so a commit and its answer come at once or when the test says so; a
 group is one call's rows.

@@ -44,6 +44,6 @@ class Answer(Generic[T]):
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Let the loop turn until the condition holds; for states that nobody announces."""
+    """Let the loop turn until the condition holds; for states without a callback."""
     while not condition():  # noqa: ASYNC110 - there is no event to wait for
         await asyncio.sleep(0.001)

@@ -1,6 +1,6 @@
 """A whole worker without a process: service, connections and the embedded store, with a clock that the test sets.
 
-What is unreal about it: the transport is a fake (it takes every byte at once unless told to be full, and
+What is unreal about it: the transport is a fake (it takes every byte at once unless set to be full, and
 knows no TLS), and the event loop is a list of callbacks that ``tick()`` runs. What is real: everything else.
 """
 
@@ -197,12 +197,12 @@ class Rig:
         return MemoryBackend(now_us=lambda: round(self.elapsed * 1_000_000), now_ms=lambda: round(self.wall * 1000))
 
     def tick(self) -> None:
-        """Run what was asked for soon, and what that asks for, as one turn of the loop after another."""
+        """Run the callbacks that are due, and those that they schedule, as one turn of the loop after another."""
         while self.soon:
             self.turn()
 
     def turn(self) -> None:
-        """Run what was asked for soon, as one turn of the loop."""
+        """Run the callbacks that are due, as one turn of the loop."""
         callbacks, self.soon[:] = self.soon[:], []
         for callback in callbacks:
             callback()

@@ -137,7 +137,7 @@ class ServiceProcess:
         self._log.reading.set()
 
     def pause(self) -> None:
-        """SIGSTOP to whoever answers requests; what comes then waits in the kernel. Returns when they stand still."""
+        """SIGSTOP to the processes that answer requests; new ones wait in the kernel. Returns when all have stopped."""
         for pid in self.serving_pids:
             os.kill(pid, signal.SIGSTOP)
             while _state(pid) != "T":
@@ -182,7 +182,7 @@ class ServiceProcess:
 def environment(**env: str) -> dict[str, str]:
     """The variables for a process of ours: these, and of the shell's only what any program needs."""
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    # No ledger unless a test asks for one: its default is a file below the current directory, kept over runs.
+    # No ledger unless a test sets one: its default is a file below the current directory, kept over runs.
     return {**inherited, "HOST": "127.0.0.1", "DATABASE_URL": "none", **env}
 
 

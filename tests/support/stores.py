@@ -1,6 +1,6 @@
 """Stores for the service's tests: the embedded one, with switches for faults.
 
-``SwitchedStore`` is a fake (it works, in memory), a spy (it writes down what it is asked) and, while
+``SwitchedStore`` is a fake (it works, in memory), a spy (it records its calls) and, while
 ``away``, a stub (it has no answers). What is unreal about it: nothing travels, so an answer can be held back
 and given in any order, which Redis never does.
 """
@@ -31,7 +31,7 @@ class SwitchedStore:
         self.holding = False
         """Answers wait in ``held`` until they are released."""
         self.admitting = False
-        """What an admission asks (the backlogs, what was revoked) is answered at once also while ``holding``."""
+        """Admissions (the backlogs, what was revoked) are answered at once also while ``holding``."""
         self.held: list[Callable[[], None]] = []
         self.admissions: list[list[tuple[str, int]]] = []
         """(client's key, quantity) of each row of each command."""

@@ -1,8 +1,8 @@
 """Clients that check every response: valid, their own, and the same as before.
 
 Each works on one kept connection: a new identity, an old one again, and a validation of each. An answer must have a
-status of 2xx, the nonce that was sent as X-Request-Id, and the identity that was asked for; an identity must keep its
-life and its token, whoever answers.
+status of 2xx, the nonce that was sent as X-Request-Id, and the requested identity; an identity must keep its
+life and its token, from any process.
 """
 
 import itertools
@@ -16,7 +16,7 @@ from tests.support.service import ServiceProcess
 
 
 class Users:
-    """Clients, each on one connection for as long as it is let; what they were told, and what went wrong."""
+    """Clients, each on one connection for as long as the server keeps it; their responses and failures."""
 
     def __init__(self, port: int, identities: int | None = None) -> None:
         """``identities``: after so many a client begins again with its first; None: there is always a new one."""
