@@ -43,7 +43,7 @@ class Serving:
         return await asyncio.open_connection("127.0.0.1", self.port)
 
     def waiting(self, octets: bytes = b"") -> socket.socket:
-        """A client whom the kernel has accepted and the loop has not; it has sent its request already."""
+        """A client that the kernel has accepted and the loop has not; it has already sent its request."""
         client = socket.create_connection(("127.0.0.1", self.port))
         client.sendall(octets)
         client.setblocking(False)
