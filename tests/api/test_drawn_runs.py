@@ -120,7 +120,7 @@ def test_naming_a_drawn_run_is_refused_and_its_holder_can_use_it(opened: Open) -
             victim, attacker = rig.connect(("198.51.100.1", 1)), rig.connect(("198.51.100.2", 2))
             held = (await ask(victim, get("prefix=bot"))).json
             look = post(VALIDATE, {"identity": held["id"]})
-            # A validation is allowed to everybody, and makes this worker remember the identity.
+            # Every client may validate, and this worker then caches the identity.
             for _ in range(2):
                 assert (await ask(attacker, look)).json["status"] == "active"
                 assert (await ask(attacker, get("prefix=player&run=7"))).status == 200

@@ -29,7 +29,7 @@ def judged(answer: Answer) -> dict[str, Any]:
 
 
 def nothing(rig: Rig) -> None:
-    """Nobody has asked for the identity."""
+    """The identity was not requested before."""
 
 
 def issued(rig: Rig) -> None:

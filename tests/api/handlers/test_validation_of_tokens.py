@@ -35,7 +35,7 @@ def token_of(identity: str = ID, begin: float = 0, ttl: int = 60) -> str:
 
 
 def nothing(rig: Rig) -> None:
-    """Nobody has asked for the identity."""
+    """The identity was not requested before."""
 
 
 def issued(rig: Rig) -> None:
@@ -80,7 +80,7 @@ def revoked_by_epoch_and_issued_again(rig: Rig) -> None:
 
 
 def by_another_worker(arrange: Callable[[Rig], None]) -> Callable[[Rig], None]:
-    """The worker that is asked remembers nothing."""
+    """The worker that validates has cached nothing."""
 
     def arranged(rig: Rig) -> None:
         other = Rig(settings=UNLIMITED, store=rig.shared)
