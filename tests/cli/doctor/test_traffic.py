@@ -103,7 +103,7 @@ def test_a_look_ends_however_many_keys_there_are() -> None:
 
 PROXIES = "10.0.0.0/8,2001:db8::/32"
 
-# Who is charged, TRUSTED_PROXIES, level, a part of the text.
+# The charged clients, TRUSTED_PROXIES, level, a part of the text.
 JUDGED = [
     (Charged("10.1.2.3", BUSY), "", Level.WARN, "TRUSTED_PROXIES is unset"),
     (Charged("203.0.113.1", BUSY), "", Level.WARN, "TRUSTED_PROXIES is unset"),
