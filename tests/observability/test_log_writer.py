@@ -72,7 +72,7 @@ def test_without_a_reader_lines_are_dropped_counted_and_told_of_when_there_is_ro
     writer.put("first")
     assert held.reached.wait(PATIENCE)  # the thread has the first line and is stuck with it
     for number in range(100):
-        writer.put(str(number))  # returns, though nobody reads
+        writer.put(str(number))  # returns, although no reader reads
     assert writer.dropped == 90
     held.open.set()
     assert writer.flush(PATIENCE)
