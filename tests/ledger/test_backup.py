@@ -162,7 +162,7 @@ def test_a_backup_that_is_not_there_is_one_sentence(url: str) -> None:
 def test_no_tool_of_postgresql_is_given_the_password_openly(
     postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither in its arguments, where everybody sees it, nor in what it is quoted with."""
+    """Neither in its arguments, which every user can see, nor in messages."""
     import subprocess
 
     seen: list[str] = []

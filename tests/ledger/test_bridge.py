@@ -43,7 +43,7 @@ def test_a_store_that_stands_still_costs_one_timeout_and_loses_nothing() -> None
 
 
 def test_what_was_told_none_is_a_fact_when_it_is_written() -> None:
-    """Whoever was told None has handed its life out: it is remembered although an older one stands."""
+    """A caller that got None has issued its life: it is kept although an older one is valid."""
 
     async def main() -> None:
         store = ScriptedStore()
