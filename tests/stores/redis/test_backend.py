@@ -236,7 +236,7 @@ def test_a_name_is_looked_up(redis: RedisServer) -> None:
 
 
 def test_of_several_addresses_each_is_tried(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The look-up is a stub with two answers; on the first one nobody listens."""
+    """The look-up is a stub with two addresses; no server listens on the first one."""
 
     async def two_addresses(connection: Connection) -> list[str]:
         return ["127.0.0.2", "127.0.0.1"]
@@ -455,11 +455,11 @@ def test_a_redis_that_lost_its_memory_begins_no_revision_that_anybody_has_seen(r
             assert await revision_of(other) == restored
             for known in (0, seen - 1, seen, restored - 1):
                 assert await changes(other, known) == (restored, None, {"p": 7, "": 8})
-            # Whoever comes second with the same tells nothing new.
+            # A second worker with the same epochs adds nothing.
             again: Answer[int | None] = Answer()
             other.revocations.restore_epochs({"p": 6, "": 8}, seen, again)
             assert await again.wait() == restored
-            # Without being told: it still goes on above everything.
+            # Without epochs: the revision still rises above all.
             redis.flush()
             await issued(one, IssueRow(ID, 1000))
             assert await revoked(one, ID)
