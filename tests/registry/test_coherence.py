@@ -1,4 +1,4 @@
-"""Revoked anywhere, revoked everywhere: no answer to what was asked after a revocation's answer is of a dead life.
+"""Revoked anywhere, revoked everywhere: no request after the response to a revocation gets a revoked life.
 
 Two workers over one store (and one ledger), each with connections of its own. Commands and their answers travel as
 they do in Redis: in order on each connection, at any moment relative to the other worker's and to the ledger's.
@@ -50,7 +50,7 @@ def generated(what: str, body: Any) -> int | None:
 
 @dataclass
 class Asking:
-    """One connection, and what was asked on it: (what, every life before this moment was dead by then)."""
+    """One connection, and its requests: (request, moment before which every life was revoked by then)."""
 
     client: Client
     open: deque[tuple[str, int]] = field(default_factory=deque)

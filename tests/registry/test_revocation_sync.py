@@ -142,7 +142,7 @@ def test_who_is_further_behind_than_the_log_reaches_forgets_everything() -> None
     assert bench.events == [("forget", None), "go"]
 
 
-# Epochs known, epochs told -> whether everything is forgotten, and what the store has to be told.
+# Epochs of the worker, epochs of the store -> whether the cache is dropped, and the epochs to write to the store.
 EPOCHS: list[tuple[dict[str, int], dict[str, int], bool, dict[str, int] | None]] = [
     ({}, {"": 50}, True, None),
     ({}, {"a": 50}, True, None),
