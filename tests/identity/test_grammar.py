@@ -257,7 +257,7 @@ def test_no_two_sets_of_parts_give_one_identity() -> None:
 @given(st.one_of(NEAR_MISSES, ANY_TEXT, IDENTITIES.map(lambda identity: identity.id)))
 @example("a-b@c/v1:id")
 def test_the_one_expression_agrees_with_the_plain_way(text: str) -> None:
-    """The plain way cuts at the marks and judges each part: it has a fault where the expression refuses."""
+    """A reference that splits at the separators and checks each part: it has a fault where the expression refuses."""
     assert (grammar._text_fault(text) is None) == (fault_of(text) is None)
     assert fault_of(text) != grammar._SHAPE
 

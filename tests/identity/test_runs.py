@@ -22,7 +22,7 @@ CHANCE = st.binary(min_size=RANDOM_OCTETS, max_size=RANDOM_OCTETS)
 
 
 def drawn(now_ms: int, chance: bytes) -> str:
-    """The run of this moment and these bytes; nothing else is asked of the source."""
+    """The run of this moment and these bytes; nothing else is read from the source."""
     asked: list[int] = []
 
     def source(count: int) -> bytes:
