@@ -128,7 +128,7 @@ def test_clear_forgets_everything() -> None:
 
 
 def test_counting_the_entries_does_not_walk_them() -> None:
-    """Every snapshot asks for the number, twice a second: with 65,536 entries a walk is 20 ms."""
+    """Every snapshot reads the number, twice a second: with 65,536 entries a walk is 20 ms."""
 
     class Key(int):
         hashed = 0

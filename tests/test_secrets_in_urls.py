@@ -20,7 +20,7 @@ PASSWORD = "hunter2/s3cret"
 
 FORMS = (PASSWORD, "hunter2%2Fs3cret", "hunter2%2fs3cret", "hunter2")
 
-AWAY = "127.0.0.1:1"  # nobody listens there
+AWAY = "127.0.0.1:1"  # no server listens there
 
 # What holds the password, and where it is: as it may be written in a URL.
 URLS = [
