@@ -151,7 +151,7 @@ def test_a_cache_of_nothing_is_refused(capacity: int) -> None:
         GenerationalCache[str, str](capacity)
 
 
-def test_who_wants_to_know_is_told_of_each_value_that_is_forgotten_once() -> None:
+def test_the_callback_gets_each_dropped_value_once() -> None:
     retired: list[int] = []
     cache: GenerationalCache[int, int] = GenerationalCache(4, retired.append)
     for key in range(1, 101):

@@ -13,7 +13,7 @@ BROKEN = replace(SERVICE, name="broken", command=("{python}", "-c", "raise Syste
 
 
 @pytest.mark.integration
-def test_a_peer_that_does_not_start_is_told_of_and_the_others_are_measured() -> None:
+def test_a_peer_that_does_not_start_is_reported_and_the_others_are_measured() -> None:
     """The one behind it also leaves its counters where they are looked for."""
     require_tools()
     other = replace(lasting(SERVICE), name="other", cell_keys="af:{0}:c:?*")

@@ -72,13 +72,13 @@ def test_an_ingress_sends_twelve_fields_with_two_that_never_repeat() -> None:
     assert re.fullmatch(rb"[0-9a-f]{32}", first[b"x-request-id"])
 
 
-def test_issuing_asks_for_a_run_that_no_seeded_identity_has() -> None:
+def test_issuing_requests_a_run_that_no_seeded_identity_has() -> None:
     runs = {re.findall(rb"run=(\d+)", Workload.named("issuing").sample("", serial))[0] for serial in range(20)}
     assert len(runs) == 20
     assert not runs & {pair(index)[1].encode() for index in range(IDENTITIES)}
 
 
-def test_validate_asks_about_seeded_identities() -> None:
+def test_validate_sends_seeded_identities() -> None:
     seeded = {"-".join(pair(index)) + SUFFIX for index in range(IDENTITIES)}
     assert all(orjson.loads(body)["identity"] in seeded for _, body in some(Workload.named("validate")))
 

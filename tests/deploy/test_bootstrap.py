@@ -231,7 +231,7 @@ def test_a_download_that_breaks_off_does_nothing(machine: Machine) -> None:
         ("compose up -d", "docker compose up failed"),
     ],
 )
-def test_what_docker_can_not_do_is_told_in_one_sentence(machine: Machine, fault: str, told: str) -> None:
+def test_a_failure_of_docker_is_reported_in_one_sentence(machine: Machine, fault: str, told: str) -> None:
     done = machine.run(stdin=SCRIPT.read_text(), cwd=machine.clone(), DOCKER_FAULT=fault)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(f"bootstrap-prod: {told}")

@@ -184,7 +184,7 @@ def test_nothing_is_published_beyond_the_machine_but_the_proxy(stack: dict[str, 
 
 
 @parsed
-def test_the_service_believes_the_proxy_of_the_stack_and_nobody_else(stack: dict[str, Any]) -> None:
+def test_the_service_trusts_only_the_proxy_of_the_stack(stack: dict[str, Any]) -> None:
     proxy = stack["services"]["caddy"]["networks"]["edge"]["ipv4_address"]
     assert stack["services"]["identity-service"]["environment"]["TRUSTED_PROXIES"] == proxy
 
@@ -229,7 +229,7 @@ def test_what_is_mounted_is_there_and_read_only(path: str) -> None:
 
 
 @mounted
-def test_what_the_containers_are_told_to_read_is_among_it(stack: dict[str, Any]) -> None:
+def test_the_files_that_the_containers_read_are_mounted(stack: dict[str, Any]) -> None:
     told = {
         "prometheus": ["/etc/prometheus/prometheus.yml"],
         "alertmanager": ["/etc/alertmanager/alertmanager.yml"],
@@ -285,7 +285,7 @@ def run_redis(shell: list[str], *arguments: str, url: str) -> subprocess.Complet
 
 @redis_of_the_stack
 @pytest.mark.parametrize("shell", SHELLS.values(), ids=SHELLS.keys())
-def test_redis_asks_for_the_password_of_the_url_and_tells_it_nobody(shell: list[str], tmp_path: Path) -> None:
+def test_redis_requires_the_password_of_the_url_and_never_shows_it(shell: list[str], tmp_path: Path) -> None:
     port, url = free_port(), f"redis://:{PASSWORD}@redis:6379/1"
     options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(tmp_path)]
     env = {"PATH": os.environ["PATH"], "REDIS_URL": url}

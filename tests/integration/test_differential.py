@@ -122,7 +122,7 @@ class Pair:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
-def test_a_service_without_the_fast_path_gives_the_same_octets(
+def test_a_service_without_the_fast_path_gives_the_same_bytes(
     redis: RedisServer, tmp_path: Path, tls: bool, workers: str
 ) -> None:
     certificate = good_pair(tmp_path / "tls")

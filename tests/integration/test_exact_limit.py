@@ -88,7 +88,9 @@ def test_retry_after_is_the_wait_that_the_store_imposes(redis: RedisServer) -> N
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["memory", "redis"])
-def test_who_waits_as_told_passes_and_who_does_not_is_told_the_truth_again(redis: RedisServer, shared: bool) -> None:
+def test_a_client_that_waits_for_retry_after_passes_and_an_early_one_gets_an_exact_time_again(
+    redis: RedisServer, shared: bool
+) -> None:
     async def scenario(port: int) -> None:
         told: list[tuple[float, float, int]] = []  # sent, answered, Retry-After
         async with clients(port, 1) as (client,):
@@ -128,7 +130,7 @@ def test_each_of_many_clients_behind_a_proxy_has_its_own_exact_limit(redis: Redi
         assert statuses == {200: allowed, 429: each - allowed}, address
 
 
-def test_who_is_no_trusted_proxy_can_not_choose_whom_it_is_charged_as() -> None:
+def test_an_untrusted_client_can_not_choose_the_client_that_is_charged() -> None:
     async def scenario(port: int) -> list[int]:
         async with clients(port, 1) as (client,):
             answers = [await client.get("/api/v1/id", X_Forwarded_For=f"203.0.113.{number}") for number in range(10)]

@@ -83,7 +83,7 @@ def cpu(pid: int) -> float:
     ],
     ids=["head", "body", "chunked body"],
 )
-def test_who_drips_is_answered_408_and_cut_off_however_steadily(
+def test_a_slow_sender_is_answered_408_and_cut_off_even_if_it_is_steady(
     service: ServiceProcess, beginning: bytes, drip: bytes
 ) -> None:
     async def scenario() -> None:
@@ -105,7 +105,7 @@ def test_who_drips_is_answered_408_and_cut_off_however_steadily(
     run(scenario())
 
 
-def test_who_never_reads_is_cut_off_and_its_answers_are_not_heaped_up(service: ServiceProcess) -> None:
+def test_a_client_that_never_reads_is_cut_off_and_its_responses_do_not_pile_up(service: ServiceProcess) -> None:
     async def scenario() -> None:
         async with clients(service.port, 1) as (honest,):
             await honest.ask(LARGE)  # the file is read and kept

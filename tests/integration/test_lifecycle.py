@@ -327,7 +327,7 @@ def on_a_terminal(env: dict[str, str]) -> tuple[int, str]:
         os.close(follower)
 
 
-def test_octets_that_are_no_tls_do_not_disturb_those_that_are(tmp_path: Path) -> None:
+def test_bytes_that_are_no_tls_do_not_disturb_tls_connections(tmp_path: Path) -> None:
     async def scenario(service: ServiceProcess) -> None:
         async with clients(service.port, 1) as (plain,):
             plain.send(ID)
@@ -344,7 +344,7 @@ def test_octets_that_are_no_tls_do_not_disturb_those_that_are(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("count", [1, 2], ids=["one worker", "two workers"])
-def test_a_port_in_use_is_told_in_one_sentence(redis: RedisServer, count: int) -> None:
+def test_a_port_in_use_is_reported_in_one_sentence(redis: RedisServer, count: int) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()

@@ -103,7 +103,7 @@ def test_the_service_does_as_its_document_says(
 
 @schema.parametrize()
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-def test_the_service_does_as_its_document_says_for_who_has_a_service_token(
+def test_the_service_conforms_to_its_document_for_callers_with_a_service_token(
     case: Case[Any], service: ServiceProcess, session: requests.Session, bearer: dict[str, str]
 ) -> None:
     excluded = beside_the_point(case)
