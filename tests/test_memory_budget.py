@@ -183,7 +183,7 @@ def test_without_a_limit_the_budget_is_of_the_machine(
     monkeypatch.setattr(configuration, "machine_memory", lambda: machine * MIB)
     config = load({"WORKERS": "3", "REDIS_URL": "redis://r", "JWT_SECRET": "s"})
     assert config.memory_budget == budget * MIB
-    assert config.warnings == ("JWT_SECRET would be refused in production: it is an example or has under 32 octets.",)
+    assert config.warnings == ("JWT_SECRET would be refused in production: it is an example or has under 32 bytes.",)
 
 
 GUIDE: Final = 256 * MIB
