@@ -36,7 +36,7 @@ def test_what_is_remembered_is_what_was_put_last(capacity: int, steps: list[tupl
             cache.put(key, model[key])
             assert cache.get(key) == model[key]
         elif step == "swap":
-            held = cache.peek(key)  # the last moment before it is forgotten, perhaps
+            held = cache.peek(key)  # perhaps the last moment before it is dropped
             assert cache.swap(key, f"value {number}") in (held, None)
             model[key] = f"value {number}"
             assert cache.get(key) == model[key]

@@ -122,7 +122,7 @@ def test_no_log_and_no_answer_of_a_service_that_can_reach_neither_has_a_password
 
 
 def test_no_tool_of_postgresql_is_given_a_key_password_openly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in for pg_dump writes down what it was called with, and what the service file says."""
+    """A stand-in for pg_dump records its arguments and the content of the service file."""
     tool = tmp_path / "pg_dump"
     tool.write_text(
         f'#!/bin/sh\nprintf "%s\\n" "$@" >{tmp_path}/arguments\ncp -p "$PGSERVICEFILE" {tmp_path}/service\n'

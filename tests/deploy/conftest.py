@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-VERDICTS = ("failed", "skipped", "passed")  # the worst first: it speaks for all tests of a row
+VERDICTS = ("failed", "skipped", "passed")  # the worst first: the verdict of all tests of a row
 
 _rows = pytest.StashKey[dict[tuple[str, str], list[tuple[str, str]]]]()
 _marks = pytest.StashKey[dict[str, tuple[str, str]]]()

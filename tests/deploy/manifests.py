@@ -1,6 +1,6 @@
 """The objects that kustomize builds of an overlay, and queries on them.
 
-The one place that runs kubectl and knows the shapes of Kubernetes objects; policies speak in its words.
+The only module that runs kubectl and reads the shapes of Kubernetes objects; policies use its types.
 """
 
 import base64
@@ -25,7 +25,7 @@ OVERLAYS: Final = tuple(sorted(path.parent.name for path in K8S.glob("overlays/*
 Object = dict[str, Any]
 
 PLACEHOLDER: Final = "CIDR-OF-THE-INGRESS-CONTROLLERS-PODS"
-"""What only the operator knows; the service refuses it."""
+"""The placeholder for the operator's value; the service refuses it."""
 
 REMOVED: Final = object()
 """In place of a value: the field, or the whole object, is taken away."""

@@ -1,7 +1,7 @@
 """Backup and restore: an identity issued before a backup is there after all other state is lost.
 
 Redis, SQLite, PostgreSQL and the service are real. What is unreal: for ``compose`` and ``kubectl`` a stand-in on the
-PATH takes the words that the scripts say to Docker and Kubernetes, holds that they are those that it knows, and runs
+PATH takes the arguments that the scripts give to Docker and Kubernetes, checks that they are known ones, and runs
 the command on this machine; no container is entered.
 """
 
@@ -74,7 +74,7 @@ class LockedRedis(RedisServer):
 
 
 class World:
-    """A Redis and a ledger, and the scripts that know where they are."""
+    """A Redis and a ledger, and the environment of the scripts for them."""
 
     def __init__(self, redis: LockedRedis, ledger: str, place: str, directory: Path) -> None:
         self.redis = redis

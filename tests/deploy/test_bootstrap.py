@@ -29,7 +29,7 @@ NEEDED = (
 
 
 class Machine:
-    """A machine of its own for the script: a PATH with little on it, a docker, a directory to be in."""
+    """A machine for the script: a PATH with few programs, a docker, a working directory."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -105,7 +105,7 @@ def with_grace(pid: int) -> None:
         deadline = time.monotonic() + 15
         while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
             assert time.monotonic() < deadline, f"{pid} does not end"
-            time.sleep(0.01)  # no event tells of the end of another process's child
+            time.sleep(0.01)  # there is no event for the end of another process's child
     except (ProcessLookupError, FileNotFoundError):
         return
 

@@ -267,7 +267,7 @@ def running(command: list[str | Path], port: int, env: dict[str, str], stdin: st
                     if process.poll() is not None or time.monotonic() > deadline:
                         log.seek(0)
                         raise AssertionError(f"{command[0]} does not listen: {log.read()[-2000:]}")
-                    time.sleep(0.02)  # no event tells of a listening socket
+                    time.sleep(0.02)  # there is no event for a listening socket
                 yield process.pid
             finally:
                 process.terminate()

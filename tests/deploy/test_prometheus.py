@@ -1,7 +1,7 @@
 """A real Prometheus beside the running service: every query of the dashboard has a result, alerts fire.
 
 It reads the configuration of the repository, but for the address, the intervals and how long an alert waits. The
-service speaks TLS, for only then it tells of its certificate.
+service speaks TLS, since only then it has the metric of its certificate.
 """
 
 import http.client

@@ -24,7 +24,7 @@ _ADMISSION = re.compile(r'"af:\{0\}:c:([^"]+)"')
 
 
 class Monitor:
-    """A connection on which Redis tells of every command."""
+    """A connection with MONITOR, on which Redis reports every command."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection

@@ -2,7 +2,7 @@
 
 Two processes share a Redis and a ledger, and remember little themselves, so that most questions go to Redis and
 from there to the ledger. All clients record the life of each identity; a client that gets another life
-of a living one has found a fault. Many ask for the same new identities at once, over both processes: whichever
+of a living one has found a fault. Many request the same new identities at once, over both processes: whichever
 side of a FLUSHALL their requests fall on, there is one life. (Unless the ledger does not answer within its time-out:
 then the ledger can't decide. The service logs that, and such a run is repeated.)
 """
@@ -69,7 +69,7 @@ class Watch:
         self.kinds[kind] += 1
 
     async def use(self, client: Client, chance: random.Random) -> None:
-        """Ask for new and old identities, and for what is known of those that were handed out."""
+        """Request new and old identities, and validate issued ones."""
         while not self.stopped:
             match chance.randrange(5):
                 case 0:

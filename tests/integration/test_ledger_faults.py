@@ -1,7 +1,7 @@
 """The ledger's disk is full, its file is locked, its server is down: issuing continues, and no row is lost.
 
 Under a load of new identities the ledger fails and comes back. No request may fail; health is 200 and `degraded`
-in between; the metrics count what waits, and in the end that is nothing. Then whatever any client was handed,
+in between; the metrics count the waiting rows, in the end none. Then every identity that a client got,
 before, during and after, is in the database. LEDGER_LOCK_SECONDS is how long the file is locked; ``make
 prove-ledger`` takes 10.
 """
@@ -191,7 +191,7 @@ class Stopped:
 
 @contextmanager
 def small_disk(directory: Path) -> Iterator[Path]:
-    """A tmpfs; who may not mount one skips the test."""
+    """A tmpfs; the test is skipped without the permission to mount one."""
     directory.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(directory)]
     try:

@@ -41,7 +41,7 @@ class Balancer:
         self.stopped = False
 
     async def probe(self, port: int) -> None:
-        """Ask one replica until it is not ready any more."""
+        """Poll one replica until it is not ready any more."""
         async with clients(port, 1) as (probe,):
             while not self.stopped:
                 answer = await probe.ask(READY)

@@ -93,7 +93,7 @@ async def load(port: int) -> AsyncIterator[Load]:
 
 
 def on_a_machine_that_moves(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run it again where the machine stalled; the last run's word stands."""
+    """Run it again if the machine stalled; the last run decides."""
     for left in reversed(range(RUNS)):
         try:
             run(scenario(), deadline=30)
@@ -137,7 +137,7 @@ async def until_health(client: Client, wanted: str) -> None:
 
 
 async def until_shared(one: Client, other: Client) -> float:
-    """Ask both replicas for new clients until the second knows what the first has counted; seconds it took."""
+    """Send requests of new clients to both replicas until the second has the first's counts; return the seconds."""
     begun = perf_counter()
     for number in count():
         address = f"2001:db8:{number >> 16:x}:{number & 0xFFFF:x}::1"

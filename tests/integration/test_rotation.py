@@ -1,7 +1,7 @@
 """JWT_SECRET is rotated by rolling restarts under load, as docs/identity-and-trust.md says.
 
 Two replicas behind a balancer. Clients use a service token of the old secret for a protected prefix, and validate
-and revoke with every identity token that they were ever handed, by whichever replica and secret. First roll-out: the
+and revoke with every identity token that they ever got, of any replica and secret. First roll-out: the
 new secret verifies. Second: it signs. No request may be refused in either, nor in between, when the replicas differ.
 Then the old secret goes, and what it signed with it.
 """

@@ -46,7 +46,7 @@ QUOTA = 1_000_000
 """So many that no request is limited, and the rate-limit header fields are there to be checked."""
 
 METHODS = {"get", "put", "post", "delete", "patch", "trace"}
-"""Sent where they are not documented; a method that HTTP/1.1 does not know (QUERY) is a 501 instead of a 405."""
+"""Sent where they are not documented; a method that is unknown to HTTP/1.1 (QUERY) is a 501 instead of a 405."""
 
 schema = schemathesis.openapi.from_dict(
     document("http://127.0.0.1"),
@@ -110,7 +110,7 @@ def test_the_service_conforms_to_its_document_for_callers_with_a_service_token(
     answer = case.call_and_validate(
         base_url=service.url, session=session, timeout=5, excluded_checks=excluded, headers=dict(bearer)
     )
-    # Some cases are those of a client that forgets the field.
+    # Some cases are without the field.
     if answer.request.headers.get("Authorization") == bearer["Authorization"] and not wrong_token(case):
         assert answer.status_code not in (401, 403), "a token of every scope was refused"
 

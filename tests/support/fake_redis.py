@@ -49,7 +49,7 @@ class FakeRedis:
         self.answer = answer
         self.commands: list[Command] = []
         self.accepted = 0
-        self.bytewise = False  # a write of its own for each byte
+        self.bytewise = False  # write each byte separately
         self._server: asyncio.Server | None = None
         self._open: set[_Connection] = set()
 

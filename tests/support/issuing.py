@@ -1,6 +1,6 @@
 """Clients that request new identities as fast as they are served, and keep the responses.
 
-An identity counts as handed out once its whole answer has come and h11 has read it: what a client could act
+An identity counts as issued once its whole response has arrived and h11 has parsed it: what a client could act
 upon. A client whose connection is cut waits until its service is back, and continues.
 """
 
@@ -47,17 +47,17 @@ class Issuing:
         self._due = 0.0
 
     async def more(self, identities: int) -> None:
-        """Wait until so many more were handed out."""
+        """Wait until that many more were issued."""
         wanted = len(self.handed) + identities
         while len(self.handed) < wanted:  # noqa: ASYNC110 - there is no event for a number of answers
             await asyncio.sleep(0.001)
 
     async def singles(self, endpoint: "Endpoint") -> None:
-        """Ask for one identity at a time, AHEAD of the answers, until it is all over."""
+        """Request one identity at a time, AHEAD of the responses, until the end."""
         await self._use(endpoint, ONE, AHEAD, 1)
 
     async def batches(self, endpoint: "Endpoint") -> None:
-        """Ask for ROWS identities at a time."""
+        """Request ROWS identities at a time."""
         await self._use(endpoint, BATCH, 1, ROWS)
 
     async def _use(self, endpoint: "Endpoint", octets: bytes, ahead: int, rows: int) -> None:

@@ -77,7 +77,7 @@ class PostgresServer:
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     log_text = (self._directory / "log").read_text(errors="replace")
                     raise RuntimeError(f"PostgreSQL does not start: {log_text[-1000:]}") from None
-                time.sleep(0.02)  # no event tells of a listening socket
+                time.sleep(0.02)  # there is no event for a listening socket
             else:
                 return
 

@@ -264,7 +264,7 @@ class Client:
         self.rig.tick()
 
     def half_close(self) -> None:
-        """Send no more; as a transport does, close unless the connection wants to go on."""
+        """Send no more; as a transport does, close unless the connection stays open."""
         if not self.connection.eof_received():
             self.transport.close()
         self.rig.tick()

@@ -141,7 +141,7 @@ class ServiceProcess:
         for pid in self.serving_pids:
             os.kill(pid, signal.SIGSTOP)
             while _state(pid) != "T":
-                time.sleep(0.001)  # no event tells of the stop of another process's child
+                time.sleep(0.001)  # there is no event for the stop of another process's child
 
     def resume(self) -> None:
         """SIGCONT."""

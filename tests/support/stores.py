@@ -16,7 +16,7 @@ from arsenal_fast.stores.memory import MemoryBackend
 
 
 class SwitchedStore:
-    """A backend whose answers come at once, never, or when the test says so."""
+    """A backend whose answers come at once, never, or when the test releases them."""
 
     def __init__(self, memory: MemoryBackend) -> None:
         self.memory = memory
@@ -51,7 +51,7 @@ class SwitchedStore:
         return "unavailable" if self.away else "healthy"
 
     def come_back(self) -> None:
-        """Be there again, and say so."""
+        """Become available again, and notify the worker."""
         self.away = False
         if self.on_return is not None:
             self.on_return()

@@ -282,7 +282,7 @@ def _table() -> Iterator[Bad]:
 
 
 BAD = tuple(_table())
-"""Every way that we know to forge or damage a token, with the reason for which it is refused."""
+"""Every known way to forge or damage a token, with the reason of the refusal."""
 
 
 def _eddsa_table() -> Iterator[Bad]:

@@ -26,7 +26,7 @@ class Users:
         self.known: dict[str, tuple[str, str, str]] = {}
         """Generated, expires and token of each identity."""
         self.answers: Counter[str] = Counter()
-        """By the replica that has answered, as the balancer tells; "" where there is none."""
+        """By the replica that has answered, as the balancer names it; "" without one."""
         self.failures: list[str] = []
         self.stopped = False
 
@@ -39,7 +39,7 @@ class Users:
                     mine = turn // 2 if turn % 2 == 0 else turn // 4
                     identity = await self._issued(client, f"{number}.{mine}")
                     if identity is None or not await self._validated(client, identity) or self.stopped:
-                        break  # a failure was noted; go on with a new connection
+                        break  # a failure was noted; continue with a new connection
 
     async def _issued(self, client: Client, run_: str) -> str | None:
         answer = await self._ask(client, "GET", f"/api/v1/id?prefix=player&run={run_}", None)
