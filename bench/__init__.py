@@ -15,7 +15,7 @@ EXIT_TERMINATED = 143
 
 
 class BenchError(Exception):
-    """The run can't go on or its figures would be wrong; the message is one plain sentence."""
+    """The run can't continue, or its figures would be wrong; the message is one sentence."""
 
 
 def command(name: str, run: Callable[[], int], exit_fault: int) -> int:

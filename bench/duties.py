@@ -73,7 +73,7 @@ def objections(answer: Answer, again: Answer, expected: Answer) -> list[str]:
 
 
 def check(candidates: Sequence[Candidate], request: bytes, number: int) -> None:
-    """Ask each, the service first, as client ``number`` (0 to 255). Raises BenchError for one that falls short."""
+    """Check each server, the service first, as client ``number`` (0 to 255). Raises BenchError if one fails."""
     request = FORWARDED.sub(NEWCOMER % number, request)
     expected: Answer | None = None
     cells_of_service = candidates[0].server.cell_keys

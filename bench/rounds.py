@@ -223,7 +223,7 @@ def one_sample(
 
 
 def run(plan: Plan, tell: Callable[[Sample], None], fail: Callable[[str], None]) -> list[Sample]:
-    """Every round of the plan; ``tell`` hears each sample when it is there, ``fail`` what gave none."""
+    """Run every round of the plan; ``tell`` is called with each sample, ``fail`` with each failure."""
     serials = serial_blocks()
     samples = []
     for number in range(plan.rounds):

@@ -86,7 +86,7 @@ def with_ledger(server: Server) -> Server:
 
 
 def lasting(server: Server) -> Server:
-    """The same server with a limit whose cells stay in Redis while a scenario goes on."""
+    """The same server with a limit whose cells stay in Redis during a scenario."""
     return replace(server, environment={**server.environment, **LASTING_LIMIT})
 
 

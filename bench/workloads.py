@@ -66,7 +66,7 @@ def get_id(index: int) -> bytes:
 
 @functools.cache
 def visits() -> list[tuple[bytes, int]]:
-    """Every client once, in an order that no cache likes, each with one identity of its own choice."""
+    """Every client once, in an order without locality, each with one identity."""
     chance = random.Random(1)
     order = chance.sample(range(CLIENTS), CLIENTS)
     return [(client(number), chance.randrange(IDENTITIES)) for number in order]

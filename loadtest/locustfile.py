@@ -132,7 +132,7 @@ class ServiceUser(FastHttpUser):
         self.body = b""
 
     def on_start(self) -> None:
-        # Users are spawned many at a time; without this they would go on asking at the same moments for ever.
+        # Many users are spawned at a time; without this they would always send requests at the same moments.
         time.sleep(random.random() * min(self.period, SPREAD))  # gevent's sleep: Locust has replaced it
 
     def forwarded_for(self, index: int) -> str:
@@ -340,7 +340,7 @@ def reached(per_second: Sequence[Mapping[int, int]], since: float, until: float)
 class Lookups(NamedTuple):
     """The service's own counts, of the replica that answered."""
 
-    started: float  # tells one replica from another
+    started: float  # distinguishes replicas
     hits: float
     lookups: float
 

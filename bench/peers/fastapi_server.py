@@ -106,7 +106,7 @@ async def visit(request: Request, now: float, identities: list[str]) -> tuple[di
 
 
 async def issue(identities: list[str], found: list[bytes | None], now: float) -> list[bytes]:
-    """Keep new records where none was found, unless another request was first; gives what stands."""
+    """Keep new records where none was found, unless another request was first; return the kept ones."""
     made = {identity: record(identity, now) for identity, kept in zip(identities, found, strict=True) if kept is None}
     if made:
         async with store.pipeline(transaction=False) as pipeline:
