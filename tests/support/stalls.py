@@ -1,7 +1,8 @@
 """Repeats scenarios that a stalled machine can spoil.
 
 Some guarantees end if a dependency does not answer within its time-out, which the service reports. On a busy machine
-a time-out may pass without a failure. Then the scenario says nothing about the service, and is run again; the last run decides. It must be recognisable by something else than its result.
+a time-out may pass without a failure. Then the scenario says nothing about the service, and is run again; the last
+run decides. A stall must be recognisable by something else than the scenario's result.
 """
 
 from collections.abc import Callable
