@@ -189,7 +189,7 @@ def test_an_unknown_expectation_is_a_417() -> None:
     assert client.answers("POST")[0].status == 417
 
 
-# Whether the connection lives on
+# Whether the connection stays open
 
 # (request, the Connection line of the answer, whether it is the last one)
 ENDINGS = [

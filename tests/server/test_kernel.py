@@ -17,7 +17,7 @@ SMALL = 4096
 
 
 class SocketTransport(asyncio.Transport):
-    """A stub: it knows its socket."""
+    """A stub with a socket."""
 
     def __init__(self, sock: socket.socket | None) -> None:
         super().__init__({} if sock is None else {"socket": sock})

@@ -1,7 +1,7 @@
 """The supervisor with real processes: the end of any of them is handled by the others.
 
-Each test runs a supervisor of its own in a fresh interpreter, with a tiny ``serve`` from PROGRAM. The
-processes tell what they do in lines on one pipe, so that nothing has to be waited for by the clock.
+Each test runs a supervisor in a new interpreter, with a tiny ``serve`` from PROGRAM. The
+processes write what they do as lines to one pipe, so that no test waits for a fixed time.
 """
 
 import os
