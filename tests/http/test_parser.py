@@ -137,7 +137,7 @@ ACCEPTED: list[tuple[str, bytes, list[Summary]]] = [
     ("HTTP/1.0 without Host", bare(b"Connection: keep-alive", request_line=b"GET / HTTP/1.0"), [ROOT]),
 ]  # fmt: skip
 
-# Faults: name, bytes, status. A complete good request stands before each in one test, a request behind it in another.
+# Faults: name, bytes, status. One test puts a complete valid request before each, another one behind it.
 REFUSED: list[tuple[str, bytes, int]] = [
     ("two CRLFs in front", b"\r\n\r\n" + line(b"GET / HTTP/1.1"), 400),
     ("a bare LF in front", b"\n" + line(b"GET / HTTP/1.1"), 400),
@@ -337,7 +337,7 @@ def test_accepted(octets: bytes, requests: list[Summary]) -> None:
 
 @pytest.mark.parametrize(("octets", "status"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
 def test_refused(octets: bytes, status: int) -> None:
-    """A fault has its status whatever the cuts, nothing behind it is a request, and no request before it is lost."""
+    """A fault has its status for every split, nothing behind it is a request, and no request before it is lost."""
     assert run([octets]) == ((), status, True, False)
     assert run(one_by_one(octets)) == ((), status, True, False)
     assert run([octets + NEXT]) == ((), status, True, False)
@@ -571,7 +571,7 @@ def test_the_largest_legal_head_may_come_byte_by_byte_and_the_largest_body_in_sm
 
 
 def test_a_body_is_not_held_twice() -> None:
-    """What came of a body stands in one growing buffer: none of it waits to be joined at each feed."""
+    """The received part of a body is in one growing buffer, which is not joined at each feed."""
     for octets in (sized(b"1000000", b""), chunked(b"f0000\r\n")):
         parser = after(octets)
         for _ in range(100):
