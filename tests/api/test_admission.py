@@ -134,7 +134,7 @@ def test_a_tick_that_ends_with_a_full_batch_asks_for_nothing_more() -> None:
 def test_clients_that_send_far_more_than_a_batch_at_once_get_all_their_answers(
     switched: bool, quota: Quota | None
 ) -> None:
-    """Answers that come while requests are being read make connections go on that had stalled."""
+    """Responses that arrive while requests are read let stalled connections continue."""
     rig = Rig(settings={"quota": quota}, switched=switched, max_connections=2000)
     clients = [rig.connect() for _ in range(20)]
     others = many(rig, 2 * MAX_BATCH)
@@ -373,7 +373,7 @@ def test_a_connection_that_fails_keeps_the_answer_from_nobody_else(
 
 
 def test_what_was_answered_is_freed_at_once_and_leaves_nothing_for_the_garbage_collector() -> None:
-    """A client is remembered: what it pointed to would live as long as it does, and a cycle until a collection."""
+    """Clients are cached: objects that they refer to would stay as long, and a cycle until a collection."""
     rig = Rig(settings={"trusted_proxies": [f"{PEER[0]}/32"]})
     client = rig.connect()
     gc.collect()

@@ -1,7 +1,7 @@
 """The token of an identity with a drawn run is only in the response to the request that drew it.
 
-The attack: a client that knows such an identity names its run in a request of its own, to get the token and to revoke
-the identity with it. First with real stores, a real ledger and an event loop; then without anything to ask.
+The attack: a client that knows such an identity names its run in a request, to get the token and to revoke the
+identity with it. First with real stores, a real ledger and an event loop; then without stores.
 """
 
 import time

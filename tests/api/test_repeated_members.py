@@ -68,7 +68,7 @@ def test_a_hidden_member_of_many_objects_or_levels_is_refused(body: bytes) -> No
     assert Rig().post("/api/v1/validate", body).status == 400
 
 
-# Few names and values, so that names meet, and colons and quotes stand where a quick look may take them for members.
+# Few names and values, so that names repeat, and colons and quotes are where a careless check takes them for members.
 NAMES = st.sampled_from(["a", "b", "a:", '"', '":', "\\", "\u00e4", ""])
 
 SCALARS = st.one_of(
@@ -77,7 +77,7 @@ SCALARS = st.one_of(
 
 
 class Pairs(list[tuple[str, Any]]):
-    """An object as it is written: a name may stand twice."""
+    """The text of an object: a name may be repeated."""
 
 
 def objects(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:

@@ -58,7 +58,7 @@ LINES = [
     "BREW / HTTP/1.1",
 ]
 
-# What stands between "Host" and the end. The first ones are what clients and proxies repeat.
+# Fields between "Host" and the end. The first ones are those that clients and proxies repeat.
 FIELDS = [
     *["User-Agent: x\r\n"] * 6,
     *["X-Forwarded-For: 198.51.100.1\r\nX-Request-Id: r1\r\n"] * 2,

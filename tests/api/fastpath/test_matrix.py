@@ -2,7 +2,7 @@
 
 Nine things that differ between installations and clients have three values each. All together would be 19,683 setups;
 81 of them are enough for every three values of different things to meet (an orthogonal array of strength 3). Each setup
-is taken through all that a worker lives to see.
+goes through all phases of a worker.
 """
 
 from collections.abc import Iterator

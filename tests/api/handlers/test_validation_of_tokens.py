@@ -151,7 +151,7 @@ def test_a_token_is_judged_by_what_is_known_of_its_life(
     assert (verdict["identity"], verdict["well_formed"], verdict["metadata"]["prefix"]) == (ID, True, "player")
 
 
-# Tokens that say nothing, whatever is known of the identity.
+# Invalid tokens, for any state of the identity.
 BAD: list[tuple[str, str]] = [
     ("", Refusal.MALFORMED.sentence),
     ("nonsense", Refusal.MALFORMED.sentence),

@@ -174,7 +174,7 @@ def test_a_moment_that_the_service_reads_fits_the_documented_pattern(text: str) 
     try:
         moment(text)
     except ValueError:
-        return  # the pattern knows no calendar
+        return  # the pattern does not check the calendar
     jsonschema_rs.Draft202012Validator(PARAMETERS["since"]["schema"]).validate(text)
 
 
