@@ -221,7 +221,7 @@ def test_snapshots_of_other_buckets_are_refused() -> None:
         Series().plus([1, 2, 3], 0)
 
 
-# Looks at a total: (moment, total, rate that the look tells).
+# Readings of a total: (moment, total, resulting rate).
 LOOKS = [
     (0.0, 0, None),
     (0.0, 0, None),
