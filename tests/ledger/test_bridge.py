@@ -112,7 +112,7 @@ def test_the_bound_is_the_same_after_each_outage() -> None:
                 assert await record(ledger, row(1), row(2)) is not None
                 store.begun.clear()
                 store.gate.clear()
-                assert await record(ledger, row(1, T0 + 5 + outage)) is None  # an older life stands: written again
+                assert await record(ledger, row(1, T0 + 5 + outage)) is None  # an older life is valid: written again
                 before = ledger.counters.dropped
                 for number in range(250):
                     ledger.record([row(number)], lambda _: None)

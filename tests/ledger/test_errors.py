@@ -147,7 +147,7 @@ def fill(ballast: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MB of its own."""
+    """A separate file system of 2 MB."""
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small disk; max_page_count is the test for everybody else")
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(tmp_path)], check=False)
