@@ -177,7 +177,7 @@ def test_every_key_expires(redis: RedisServer) -> None:
     assert len(keys) >= 7
     for key in keys:
         assert key.startswith(b"af:{0}:")
-        # -2: gone already, as the opening's probe, which lives two ms.
+        # -2: already expired, as the probe at the start, which lasts two ms.
         assert redis.command("PTTL", key) != -1
 
 
@@ -436,7 +436,7 @@ def test_cells_and_records_of_another_type_are_repaired(redis: RedisServer) -> N
 
 
 def test_a_redis_that_lost_its_memory_begins_no_revision_that_anybody_has_seen(redis: RedisServer) -> None:
-    """Two workers: what one of them tells Redis again makes the other forget, and nothing dead comes back."""
+    """Two workers: what one of them restores to Redis makes the other drop its cache, and no revoked life returns."""
 
     async def main() -> None:
         async with backends(redis.url, 2) as (one, other):
