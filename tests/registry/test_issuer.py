@@ -265,7 +265,7 @@ def test_a_store_that_goes_away_before_it_has_taken_the_older_life_delays_nobody
 
 
 class Handed:
-    """Two workers over one store and one ledger; every life of one identity that was handed out."""
+    """Two workers over one store and one ledger; every life of one identity that was issued."""
 
     def __init__(self) -> None:
         book, store = Book(), SwitchedStore(Rig().memory())
