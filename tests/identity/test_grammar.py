@@ -23,7 +23,7 @@ IDENTITIES = st.builds(Identity, PREFIXES, RUNS, DOMAINS, VERSIONS)
 NEAR_MISSES = st.text(alphabet="aA0_.-@/:vid", max_size=24)
 ANY_TEXT = st.text(st.characters(), max_size=30)  # with lone surrogates and line ends
 
-# Each stands for a way by which more than the ASCII letters and digits slip through a careless check.
+# Each is an example of characters beyond ASCII letters and digits that pass a careless check.
 HOSTILE = {
     "line end": "\n",
     "carriage return": "\r",
