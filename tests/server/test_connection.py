@@ -313,7 +313,7 @@ def test_a_transport_that_has_just_failed_does_not_end_the_sweep(octets: bytes) 
         failing.send(octets)
     failing.transport.broken = True
     swept(rig, 80)
-    assert failing.connection in rig.listener._connections, "nobody has told us that it is gone"
+    assert failing.connection in rig.listener._connections, "no event has reported its end"
 
 
 # Draining

@@ -109,7 +109,7 @@ def test_everybody_finishes_in_the_end_and_the_bounds_hold(seed: int) -> None:
     most = 0
     while held:
         able = [holder for holder in held if holder not in waits or holder.told]
-        assert able, "somebody can go on"
+        assert able, "one connection can continue"
         holder = draw.choice(able)
         waits.discard(holder)
         holder.told = 0
