@@ -284,7 +284,7 @@ def test_with_the_limiter_off_nobody_is_counted_and_nothing_is_said() -> None:
     answers = ask(rig.connect(), 30) + ask(rig.connect(), 30) + [rig.get("/api/v1/nothing")]
     assert {answer.status for answer in answers} == {200, 404}
     assert not [name for answer in answers for name in answer.headers if "ratelimit" in name]
-    assert rig.shared.admissions == [[]] * 3, "a tick asks what was revoked, and for nobody"
+    assert rig.shared.admissions == [[]] * 3, "a tick only reads the revision"
 
 
 # The store away. Both ways are tried: the second request of a connection is recognised by its octets.
