@@ -29,7 +29,7 @@ def test_a_redis_that_is_away_fails_once_and_the_rest_goes_on(configured: Config
     assert [each.check for each in found.values() if each.level is Level.FAIL] == ["redis"]
     names = list(found)
     assert names.index("redis") < names.index("ledger")
-    assert found["traffic"].level is Level.SKIP, "there is nobody to ask"
+    assert found["traffic"].level is Level.SKIP, "there is no Redis"
 
 
 def test_the_checks_without_a_network_come_first(configured: Configured) -> None:
