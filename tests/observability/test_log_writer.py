@@ -79,7 +79,7 @@ def test_without_a_reader_lines_are_dropped_counted_and_told_of_when_there_is_ro
     assert held.lines == ["first", *map(str, range(10)), "90 left out"]
     writer.put("again")
     assert writer.flush(PATIENCE)
-    assert held.lines[-1] == "again", "they are told of once"
+    assert held.lines[-1] == "again", "they are reported once"
     assert writer.dropped == 90, "the count never goes back"
 
 
