@@ -58,7 +58,7 @@ def test_a_backup_while_it_is_written_is_sound(url: str, tmp_path: Path, request
             copying = asyncio.ensure_future(asyncio.to_thread(backup, url, file))
             while not copying.done():
                 lives = await record(ledger, *(row(f"{written}.{part}") for part in range(50)))
-                assert lives is not None, "nobody waits for a backup"
+                assert lives is not None, "no request waits for a backup"
                 written += 1
             await copying
             return written

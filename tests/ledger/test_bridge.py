@@ -28,7 +28,7 @@ def test_a_store_that_stands_still_costs_one_timeout_and_loses_nothing() -> None
             assert ledger.counters.timeouts == 1
             told: list[Any] = []
             ledger.record([row(2), row(3)], told.append)
-            assert told == [None], "from now on nobody waits"
+            assert told == [None], "from now on no request waits"
             assert (ledger.status, ledger.counters.waiting) == ("degraded", 3)
             assert "in time" in ledger.fault
             store.gate.set()

@@ -149,7 +149,7 @@ def fill(ballast: Path) -> None:
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A separate file system of 2 MB."""
     if os.geteuid() != 0:
-        pytest.skip("only root can mount a small disk; max_page_count is the test for everybody else")
+        pytest.skip("only root can mount a small disk; max_page_count is the test for other users")
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(tmp_path)], check=False)
     if mounted.returncode:
         pytest.skip("mounting is not allowed here")
