@@ -309,7 +309,7 @@ class Handed:
             busy = any(bench.store.held for bench in self.benches)
 
     def lives(self) -> set[Life]:
-        assert all(len(answers) == 1 for answers in self.answers), "everybody was answered, and once"
+        assert all(len(answers) == 1 for answers in self.answers), "every caller was answered once"
         return {answers[0][0].life for answers in self.answers}
 
 

@@ -97,7 +97,7 @@ def test_whoever_comes_meanwhile_waits_in_order_and_asks_for_nothing_more() -> N
     bench = Bench.at(7)
     for index, revision in enumerate((8, 8, 9, 7)):
         bench.catch_up(revision, f"go {index}")
-        assert not bench.revisions.is_known(7), "somebody waits"
+        assert not bench.revisions.is_known(7), "a request waits"
     bench.store.answer(Changes(9, ["a"], {}))
     assert bench.events == [("forget", ["a"]), "go 0", "go 1", "go 2", "go 3"]
     assert bench.store.asked == [7]
