@@ -281,11 +281,11 @@ def _references(manifests: Manifests, pod: Pod) -> Iterator[str]:
             for field, kind in (("configMapRef", "ConfigMap"), ("secretRef", "Secret")):
                 name = source.get(field, {}).get("name")
                 if name and name not in SECRETS and manifests.find(f"{kind}/{name}") is None:
-                    yield f"{pod.owner} reads {kind} {name}, which nobody makes"
+                    yield f"{pod.owner} reads {kind} {name}, which no manifest makes"
         for entry in container.get("env", []):
             reference = entry.get("valueFrom", {}).get("secretKeyRef")
             if reference and reference["key"] not in SECRETS.get(reference["name"], set()):
-                yield f"{pod.owner} reads {reference['key']} of Secret {reference['name']}, which nobody makes"
+                yield f"{pod.owner} reads {reference['key']} of Secret {reference['name']}, which no manifest makes"
 
 
 def no_secrets(manifests: Manifests) -> Iterator[str]:
@@ -311,7 +311,7 @@ def network(manifests: Manifests) -> Iterator[str]:
         ("the ingress controller and Prometheus call the service", controller, service, 3655, True),
         ("a namespace without the label calls the service", stranger, service, 3655, False),
         ("the world calls the service past the ingress", world, service, 3655, False),
-        ("who may call the service calls a pod that nobody planned", controller, Peer(), 3655, False),
+        ("an allowed caller of the service calls another pod", controller, Peer(), 3655, False),
         ("the service calls any web site", service, world, 443, False),
         ("the service asks DNS", service, Peer(namespace={"kubernetes.io/metadata.name": "kube-system"}), 53, True),
         ("the service reaches a PostgreSQL outside", service, world, 5432, manifests.production),
@@ -321,7 +321,7 @@ def network(manifests: Manifests) -> Iterator[str]:
         redis = _peer(manifests, "redis-master")
         flows += [
             ("the service reaches Redis", service, redis, 6379, True),
-            ("who may call the service reaches Redis", controller, redis, 6379, False),
+            ("an allowed caller of the service reaches Redis", controller, redis, 6379, False),
             ("the world reaches Redis", world, redis, 6379, False),
             ("Redis calls the world", redis, world, 443, False),
         ]

@@ -114,7 +114,7 @@ def test_a_page_says_what_to_do_in_three_steps_and_leads_nowhere_else(name: str)
     assert text.startswith(f"# {name}\n")
     assert re.findall(r"(?m)^## (.*)$", text) == ["Confirm", "Fix", "Wake someone?"]
     assert "```bash\n" in text
-    assert len(text.splitlines()) <= 45, "nobody reads on at three in the morning"
+    assert len(text.splitlines()) <= 45, "a runbook must be short"
     for link in re.findall(r"\]\(([^)]+)\)", text):
         assert (RUNBOOKS / link).exists(), link
 

@@ -43,7 +43,7 @@ def assert_exact(answers: Sequence[Answer], seconds: float) -> None:
     """``seconds``: how long it took; a client's next request passes INTERVAL after its first."""
     assert Counter(answer.status for answer in answers) == {200: ALLOWED, 429: REQUESTS - ALLOWED}
     passed = [int(answer.headers["x-ratelimit-remaining"]) for answer in answers if answer.status == 200]
-    assert sorted(passed) == list(range(ALLOWED)), "each that passes is told a remainder of its own"
+    assert sorted(passed) == list(range(ALLOWED)), "each that passes gets a different remainder"
     for answer in answers:
         if answer.status == 429:
             assert INTERVAL - seconds <= int(answer.headers["retry-after"]) <= INTERVAL
@@ -106,7 +106,7 @@ def test_a_client_that_waits_for_retry_after_passes_and_an_early_one_gets_an_exa
         last_refused, _, _ = told[-1]
         for earlier, heard, retry_after in told:
             assert last_refused < heard + retry_after, "who waits so long is not refused again"
-            assert answered - earlier > retry_after - 1, "nobody is made to wait a second too long"
+            assert answered - earlier > retry_after - 1, "no client waits a second too long"
 
     env = {"RATE_LIMIT_REQUESTS": "1", "RATE_LIMIT_WINDOW": "1", "ACCESS_LOG": "off"}
     with services(1, **env, REDIS_URL=redis.url if shared else "memory://") as (service,):
