@@ -1,4 +1,4 @@
-"""Real servers and where a ledger may be; tests that talk to a server are marked ``integration``."""
+"""Fixtures: real servers and places for a ledger; tests with a server are marked ``integration``."""
 
 from collections.abc import Iterator
 from pathlib import Path

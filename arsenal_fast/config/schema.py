@@ -133,7 +133,7 @@ class Config:
         parsers.jwt_secret,
         "",
         "Key that signs the tokens, from `openssl rand -base64 48`.",
-        f"at least {MIN_SECRET} octets in production",
+        f"at least {MIN_SECRET} bytes in production",
         required=True,
     )
     jwt_secret_previous: Secret | None = variable(

@@ -1,4 +1,4 @@
-"""The document says what the table, the grammar and the answers say, and is an OpenAPI 3.1 document."""
+"""The document agrees with the routes, the grammar and the responses, and is valid OpenAPI 3.1."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What the service tells of itself: the counts of store, ledger and process, over all workers."""
+"""Telemetry: the counts of store, ledger and process, over all workers."""
 
 import pytest
 

@@ -16,7 +16,7 @@ from tests.support.service import ServiceProcess, command, free_port
 
 @contextlib.contextmanager
 def server(*pieces: bytes) -> Iterator[int]:
-    """Answers one connection with these octets, whatever it asks, and closes it."""
+    """Answers any request on one connection with these bytes, and closes it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def answer() -> None:
@@ -68,7 +68,7 @@ def test_nobody_listens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 def test_who_does_not_answer_in_time_is_not_well(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health_command, "TIMEOUT", 0.01)
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel accepts, nobody reads
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel accepts, no process reads
         fault = health_command.ask("127.0.0.1", silent.getsockname()[1])
     assert fault is not None
     assert "does not answer: timed out" in fault

@@ -1,4 +1,4 @@
-"""The configuration: what is read, what is refused, what is never shown."""
+"""The configuration: values, refusals, and secrets that are never shown."""
 
 import dataclasses
 from pathlib import Path

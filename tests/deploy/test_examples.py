@@ -1,4 +1,4 @@
-"""The examples of the guide's integrations, tried with the real libraries against a running service."""
+"""The examples of the guide's integrations, with the real libraries against a running service."""
 
 import json
 from collections.abc import Iterator

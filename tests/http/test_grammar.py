@@ -1,4 +1,4 @@
-"""What each pattern of the grammar must match, and above all what it must refuse."""
+"""What each pattern of the grammar matches and refuses."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""From a valid field block to its meaning: repeated fields, and lengths that are refused where they are in doubt."""
+"""A valid field block and its meaning: repeated fields, and ambiguous lengths, which are refused."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the service is told of a field section."""
+"""The fields of a request as the service sees them."""
 
 import dataclasses
 

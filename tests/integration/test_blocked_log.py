@@ -1,4 +1,4 @@
-"""A log that nobody reads: the pipe of stderr is full, and the service answers and stops as ever."""
+"""A blocked log: with the pipe of stderr full, the service still responds and stops."""
 
 import os
 import re
@@ -48,7 +48,7 @@ async def alive(service: ServiceProcess) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("count", [1, 2], ids=["one worker", "two workers"])
-def test_the_service_answers_and_stops_although_nobody_reads_its_log(
+def test_the_service_answers_and_stops_while_its_log_is_not_read(
     own_redis: RedisServer, count: int, number: signal.Signals
 ) -> None:
     variables = {**LOUD, "REDIS_URL": own_redis.url, "WORKERS": str(count), "DRAIN_SECONDS": "5"}
@@ -61,7 +61,7 @@ def test_the_service_answers_and_stops_although_nobody_reads_its_log(
         assert service.wait(STOP_SECONDS) == 0
 
 
-def test_a_worker_that_dies_is_replaced_although_nobody_reads_of_it(redis: RedisServer) -> None:
+def test_a_worker_that_dies_is_replaced_while_the_log_is_not_read(redis: RedisServer) -> None:
     async def restarts() -> float:
         async with await Client.open(service.port) as client:
             return samples((await client.ask(METRICS)).text)["identity_worker_restarts_total"]
@@ -101,7 +101,7 @@ def told(service: ServiceProcess) -> Iterable[int]:
     return map(int, re.findall(r'"(\d+) log lines left out: the log is read too slowly"', service.stderr))
 
 
-def test_what_found_no_room_is_counted_and_told_once_the_log_is_read_again() -> None:
+def test_dropped_lines_are_counted_and_reported_once_the_log_is_read_again() -> None:
     async def dropped() -> int:
         async with await Client.open(service.port) as client:
             return int((await client.scrape())["identity_log_lines_dropped_total"])

@@ -1,4 +1,4 @@
-"""What clients can make the service hold, and how long others wait for them: over real sockets, in real memory."""
+"""Memory that clients can make the service hold, and waiting times of others: over real sockets."""
 
 import asyncio
 import re
@@ -89,7 +89,7 @@ def test_100_batches_of_1000_rows_at_once_stay_within_the_bound(reads: bool) -> 
 
 
 @pytest.mark.parametrize("target", ["/api/metrics", "/api/openapi.json", "/api/v1/limits", "/api/nothing"])
-def test_a_megabyte_of_pipelined_requests_holds_up_nobody_else(target: str) -> None:
+def test_a_megabyte_of_pipelined_requests_delays_no_other_client(target: str) -> None:
     octets = request("GET", target)
 
     async def scenario(service: ServiceProcess) -> None:

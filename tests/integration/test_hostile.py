@@ -1,4 +1,4 @@
-"""Peers that mean harm, or are broken: each is answered or cut off, and costs nobody else anything."""
+"""Hostile or broken peers: each is answered or cut off, without a cost for other clients."""
 
 import asyncio
 import os
@@ -62,7 +62,7 @@ def service(running: ServiceProcess) -> Iterator[ServiceProcess]:
 
 
 def resident(pid: int) -> int:
-    """Octets of memory."""
+    """Bytes of memory."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -83,7 +83,7 @@ def cpu(pid: int) -> float:
     ],
     ids=["head", "body", "chunked body"],
 )
-def test_who_drips_is_answered_408_and_cut_off_however_steadily(
+def test_a_slow_sender_is_answered_408_and_cut_off_even_if_it_is_steady(
     service: ServiceProcess, beginning: bytes, drip: bytes
 ) -> None:
     async def scenario() -> None:
@@ -105,7 +105,7 @@ def test_who_drips_is_answered_408_and_cut_off_however_steadily(
     run(scenario())
 
 
-def test_who_never_reads_is_cut_off_and_its_answers_are_not_heaped_up(service: ServiceProcess) -> None:
+def test_a_client_that_never_reads_is_cut_off_and_its_responses_do_not_pile_up(service: ServiceProcess) -> None:
     async def scenario() -> None:
         async with clients(service.port, 1) as (honest,):
             await honest.ask(LARGE)  # the file is read and kept
@@ -273,7 +273,7 @@ PIECES = (
 
 
 def garbage(draw: random.Random) -> bytes:
-    """Octets of chance, pieces of requests in any order, or a request with a few octets changed."""
+    """Bytes of chance, pieces of requests in any order, or a request with a few bytes changed."""
     kind = draw.randrange(3)
     if kind == 0:
         return draw.randbytes(draw.randrange(1, 200))

@@ -1,4 +1,4 @@
-"""Starting, stopping, replacing and refusing to start: what the people who run the service rely on."""
+"""Starting, stopping, replacing workers and refusing to start."""
 
 import asyncio
 import os
@@ -41,7 +41,7 @@ class Balancer:
         self.stopped = False
 
     async def probe(self, port: int) -> None:
-        """Ask one replica until it is not ready any more."""
+        """Poll one replica until it is not ready any more."""
         async with clients(port, 1) as (probe,):
             while not self.stopped:
                 answer = await probe.ask(READY)
@@ -193,7 +193,7 @@ def test_a_killed_worker_is_replaced_while_the_service_answers_and_the_sums_do_n
         return last
 
     async def load(state: dict[str, bool], answered: Counter[int]) -> None:
-        """A client that connects anew when its worker is killed under it."""
+        """A client that reconnects when its worker is killed."""
         while not state["stopped"]:
             try:
                 async with clients(workers.port, 1) as (client,):
@@ -327,7 +327,7 @@ def on_a_terminal(env: dict[str, str]) -> tuple[int, str]:
         os.close(follower)
 
 
-def test_octets_that_are_no_tls_do_not_disturb_those_that_are(tmp_path: Path) -> None:
+def test_bytes_that_are_no_tls_do_not_disturb_tls_connections(tmp_path: Path) -> None:
     async def scenario(service: ServiceProcess) -> None:
         async with clients(service.port, 1) as (plain,):
             plain.send(ID)
@@ -344,7 +344,7 @@ def test_octets_that_are_no_tls_do_not_disturb_those_that_are(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("count", [1, 2], ids=["one worker", "two workers"])
-def test_a_port_in_use_is_told_in_one_sentence(redis: RedisServer, count: int) -> None:
+def test_a_port_in_use_is_reported_in_one_sentence(redis: RedisServer, count: int) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()

@@ -1,4 +1,4 @@
-"""No request leaves a reference cycle behind over real sockets, a real Redis and a real ledger either.
+"""No request leaves a reference cycle over real sockets, a real Redis and a real ledger.
 
 The clients' side makes cycles of its own (asyncio's streams, h11), so only what is made of this package counts here:
 its objects, functions and frames. ``tests/api/test_no_cycles.py`` sends every kind of request, without sockets.

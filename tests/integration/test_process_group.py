@@ -1,4 +1,4 @@
-"""One signal to the whole process group (a terminal's Ctrl-C, systemd's stop) is one, and not two, to each worker."""
+"""A signal to the whole process group (Ctrl-C of a terminal, systemd's stop) counts once in each worker."""
 
 import signal
 

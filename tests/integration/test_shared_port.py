@@ -1,4 +1,4 @@
-"""Two services never share a port: the second one refuses to start, whatever the number of workers."""
+"""Two services never share a port: the second one refuses to start, with any number of workers."""
 
 import os
 import select

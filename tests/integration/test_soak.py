@@ -1,7 +1,7 @@
-"""Hours of traffic: every answer is the one that was asked for, and the processes stay as large as they were.
+"""Hours of traffic: every response is the right one, and the processes don't grow.
 
 SOAK_SECONDS says for how long (make soak: an hour); by default it is a look of a few seconds. The clients begin again
-with their first identities before the caches are full, so that whatever grows is a leak.
+with their first identities before the caches are full, so that any growth is a leak.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ ENV: Final = {"WORKERS": "2", "RATE_LIMIT_REQUESTS": "0", "ACCESS_LOG": "off"}
 
 
 def resident(service: ServiceProcess) -> int:
-    """Octets in memory of those who answer, by proc(5)."""
+    """Resident bytes of the processes that answer, by proc(5)."""
     pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in service.serving_pids]
     return sum(pages) * os.sysconf("SC_PAGE_SIZE")
 

@@ -1,4 +1,4 @@
-"""What the threads do with a group: one commit, rows that are refused, pruning and trimming between groups."""
+"""Groups in the threads: one commit, refused rows, pruning and trimming between groups."""
 
 from typing import Any
 

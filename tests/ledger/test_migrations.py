@@ -1,4 +1,4 @@
-"""An older ledger becomes one of this program, once, whoever comes first; a newer one is refused."""
+"""An older ledger is migrated once, by any of several processes; a newer one is refused."""
 
 import sqlite3
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What is PostgreSQL's own: the session, statements of a group, locks of others, a database of something else."""
+"""Properties of PostgreSQL: the session, statements of a group, locks of others, a foreign database."""
 
 from collections.abc import Iterator
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""The sentence about each reason for which PostgreSQL can't be used: of a real libpq, and of a real server."""
+"""The message for each reason why PostgreSQL can't be used: of a real libpq and a real server."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What only SQLite promises: how it writes to the disk, and by which index it reads."""
+"""Properties of SQLite: its writes to the disk, and the indexes of its reads."""
 
 import os
 import stat

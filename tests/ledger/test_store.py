@@ -1,4 +1,4 @@
-"""What both databases promise the ledger's threads: one suite, passed by SQLite and by a real PostgreSQL."""
+"""The conformance suite of the ledger's stores, passed by SQLite and by a real PostgreSQL."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

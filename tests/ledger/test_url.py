@@ -1,4 +1,4 @@
-"""The forms of DATABASE_URL, and that a bad one is refused without showing it."""
+"""The forms of DATABASE_URL; a bad one is refused without showing it."""
 
 import pytest
 

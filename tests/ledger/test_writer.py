@@ -1,4 +1,4 @@
-"""The threads of a ledger: groups, locks of others, connections that break, and rest."""
+"""The threads of a ledger: groups, locks of others, broken connections, and idle times."""
 
 import asyncio
 import resource

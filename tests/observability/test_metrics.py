@@ -1,4 +1,4 @@
-"""Counting, and adding up what several workers counted."""
+"""Counting, and adding up the counts of several workers."""
 
 from itertools import permutations
 from typing import Any
@@ -221,17 +221,17 @@ def test_snapshots_of_other_buckets_are_refused() -> None:
         Series().plus([1, 2, 3], 0)
 
 
-# Looks at a total: (moment, total, rate that the look tells).
+# Readings of a total: (moment, total, resulting rate).
 LOOKS = [
     (0.0, 0, None),
     (0.0, 0, None),
     (2.0, 10, 5.0),
     (4.0, 10, 2.5),
     (10.0, 110, 11.0),
-    (12.0, 110, 10.0),  # since 2.0: the look at 0.0 is more than ten seconds old, and one as old is at hand
+    (12.0, 110, 10.0),  # since 2.0: the look at 0.0 is more than ten seconds old, and there is one of that age
     (13.9, 110, 100 / 11.9),
     (14.0, 110, 10.0),  # since 4.0
-    (514.0, 610, 500 / 500.1),  # nobody looked for long: since the last look before
+    (514.0, 610, 500 / 500.1),  # no look for long: since the last look before
     (514.5, 860, 750 / 500.6),  # not kept: too soon after the one before
     (524.0, 1110, 50.0),
     (524.4, 1110, 50 - 50 * 0.4 / 10.4),

@@ -1,4 +1,4 @@
-"""The arithmetic of GCRA, by the table of moments, by a token bucket, and by its own promises."""
+"""The arithmetic of GCRA: the table of moments, a token bucket as oracle, and its properties."""
 
 from fractions import Fraction
 

@@ -1,4 +1,4 @@
-"""The identities that a worker remembers: told to a store that returns, and forgotten when another life holds."""
+"""The identities that a worker caches: asserted to a store that returns, and dropped when another life holds."""
 
 from collections.abc import Sequence
 

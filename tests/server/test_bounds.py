@@ -1,4 +1,4 @@
-"""What a connection may make the worker hold, and for how long others wait for it."""
+"""Bounds on what a connection makes the worker hold, and on the waiting time of others."""
 
 import random
 from typing import Any
@@ -61,7 +61,7 @@ def test_unfinished_bodies_of_one_client_stop_being_read_at_its_bound_and_all_of
     most = 0
     while rest:
         able = [client for client in rest if client.transport.reading]
-        assert able, "somebody can go on"
+        assert able, "one connection can continue"
         for client in able:
             if client.transport.reading:
                 piece = min(READ, rest[client])

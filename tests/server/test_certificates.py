@@ -1,4 +1,4 @@
-"""The times of a certificate, as ``cryptography`` reads them too."""
+"""The times of a certificate, compared with ``cryptography``."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

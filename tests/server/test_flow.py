@@ -1,4 +1,4 @@
-"""What a connection holds, how long it may take, and how it ends."""
+"""What a connection holds, its time-outs, and its end."""
 
 import pytest
 

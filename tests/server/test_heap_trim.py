@@ -1,4 +1,4 @@
-"""When the heap is trimmed: while idle, after it has grown, and not again for nothing."""
+"""When the heap is trimmed: while idle, after it has grown, and once."""
 
 import ctypes
 

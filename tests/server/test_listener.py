@@ -44,7 +44,7 @@ class Serving:
         return await asyncio.open_connection("127.0.0.1", self.port)
 
     def waiting(self, octets: bytes = b"") -> socket.socket:
-        """A client whom the kernel has accepted and the loop has not; it has sent its request already."""
+        """A client that the kernel has accepted and the loop has not; it has already sent its request."""
         client = socket.create_connection(("127.0.0.1", self.port))
         client.sendall(octets)
         client.setblocking(False)
@@ -275,11 +275,11 @@ def test_who_was_connected_before_the_end_is_served_and_who_comes_later_is_not()
                 assert (answer.status, answer.headers["connection"]) == (200, "close")
             with pytest.raises(ConnectionRefusedError):
                 await server.connect()
-            assert not stopping.done(), "somebody may still ask"
+            assert not stopping.done(), "a client may still send requests"
             for client in silent:
                 await loop.sock_sendall(client, LIVE)
                 assert read_answers(await received(client), ["GET"])[0].status == 200
-            assert await stopping, "nobody had to be cut off"
+            assert await stopping, "no connection had to be cut off"
 
     run(main())
 

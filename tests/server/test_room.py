@@ -1,4 +1,4 @@
-"""The room for what was received: bounds, order, and that somebody can always go on."""
+"""The room for received bytes: bounds, order, and that one client can always continue."""
 
 import random
 
@@ -11,7 +11,7 @@ TOTAL, OF_CLIENT = 8 * MB, 2 * MB
 
 
 class Holder:
-    """A connection; counts how often it was told to read on."""
+    """A connection; counts how often reading was resumed."""
 
     def __init__(self) -> None:
         self.told = 0
@@ -100,7 +100,7 @@ def test_a_proxys_connection_holds_for_one_client_after_the_other(room: Room) ->
 
 @pytest.mark.parametrize("seed", range(5))
 def test_everybody_finishes_in_the_end_and_the_bounds_hold(seed: int) -> None:
-    """300 bodies of a megabyte, read in pieces by chance; who is told to wait reads nothing, and nobody is refused."""
+    """300 bodies of a megabyte, read in random pieces; a connection that waits reads nothing, and none is refused."""
     draw = random.Random(seed)
     room = Room(TOTAL, OF_CLIENT)
     held = {Holder(): 0 for _ in range(300)}
@@ -109,7 +109,7 @@ def test_everybody_finishes_in_the_end_and_the_bounds_hold(seed: int) -> None:
     most = 0
     while held:
         able = [holder for holder in held if holder not in waits or holder.told]
-        assert able, "somebody can go on"
+        assert able, "one connection can continue"
         holder = draw.choice(able)
         waits.discard(holder)
         holder.told = 0

@@ -1,4 +1,4 @@
-"""The states, the moves between them and their deadlines, driven directly."""
+"""The states, the moves between them and their deadlines, without a socket."""
 
 from itertools import product
 

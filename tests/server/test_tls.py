@@ -1,4 +1,4 @@
-"""TLS with the bounds of plain connections; sans IO, with time in the test's hands."""
+"""TLS with the bounds of plain connections; without I/O, with a clock that the test sets."""
 
 import gc
 import os
@@ -58,7 +58,7 @@ def either(request: pytest.FixtureRequest, pair: Pair) -> ssl.SSLContext:
 
 
 def resident() -> int:
-    """Octets of this process in memory, after what is free went back."""
+    """Bytes of this process in memory, after what is free went back."""
     gc.collect()
     malloc_trim = heap_trim.malloc_trim()
     assert malloc_trim is not None
@@ -73,7 +73,7 @@ def swept(rig: Rig, seconds: float) -> None:
         rig.sweep()
 
 
-# Octets
+# Bytes
 
 
 @pytest.mark.parametrize("piece", [None, 1, 7, 1000])

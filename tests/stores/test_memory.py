@@ -1,4 +1,4 @@
-"""The embedded store, beyond what the conformance suite says of it: moments, bounds, clearing up."""
+"""The embedded store beyond the conformance suite: moments, bounds, clean-up."""
 
 from collections.abc import Sequence
 

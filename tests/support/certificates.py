@@ -1,4 +1,4 @@
-"""Real certificates, signed by themselves, with the times that a test wants."""
+"""Real self-signed certificates with a validity that a test chooses."""
 
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ class Pair(NamedTuple):
 
     @property
     def variables(self) -> dict[str, str]:
-        """As the service is told of them."""
+        """As variables of the service."""
         return {"TLS_CERT_FILE": str(self.certificate), "TLS_KEY_FILE": str(self.key)}
 
     @property

@@ -1,4 +1,4 @@
-"""A fake Redis: it speaks RESP2 over a real socket, and says what a test tells it to say.
+"""A fake Redis: speaks RESP2 over a real socket, with replies that a test sets.
 
 Unreal about it: it keeps no data, runs no script (it knows them by their keys; every cell is idle, no identity is
 known, nothing was ever revoked) and accepts any SCRIPT LOAD, AUTH and SELECT. Good for what a real Redis can't be
@@ -49,7 +49,7 @@ class FakeRedis:
         self.answer = answer
         self.commands: list[Command] = []
         self.accepted = 0
-        self.bytewise = False  # a write of its own for each octet
+        self.bytewise = False  # write each byte separately
         self._server: asyncio.Server | None = None
         self._open: set[_Connection] = set()
 

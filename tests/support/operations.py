@@ -1,4 +1,4 @@
-"""What the tests of health, metrics and telemetry share."""
+"""Helpers of the tests of health, metrics and telemetry."""
 
 from collections.abc import Callable
 

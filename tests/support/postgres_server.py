@@ -1,8 +1,8 @@
 """A real PostgreSQL on a free port of 127.0.0.1, in a directory of its own, with a password.
 
 No pytest in here: benchmarks use it too. The server refuses to run as root, so root starts it as the user
-``postgres``, whom Debian's package makes. It is stopped by its own pid. POSTGRES_BIN may name the directory of
-the programs. What is unreal: ``fsync=off`` unless asked for, so it must not be judged by how fast it commits.
+``postgres``, which Debian's package creates. It is stopped by its own pid. POSTGRES_BIN may name the directory of
+the programs. What is unreal: ``fsync=off`` unless turned on, so it must not be judged by how fast it commits.
 """
 
 import os
@@ -22,7 +22,7 @@ import psycopg
 from tests.support.redis_server import _free_port
 
 START_TIMEOUT = 30.0  # seconds
-PASSWORD = "p:a\\s's wort%"  # every character that somebody might forget to quote
+PASSWORD = "p:a\\s's wort%"  # every character that may lack quoting
 QUOTED = "p%3Aa%5Cs%27s%20wort%25"
 
 
@@ -77,7 +77,7 @@ class PostgresServer:
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     log_text = (self._directory / "log").read_text(errors="replace")
                     raise RuntimeError(f"PostgreSQL does not start: {log_text[-1000:]}") from None
-                time.sleep(0.02)  # no event tells of a listening socket
+                time.sleep(0.02)  # there is no event for a listening socket
             else:
                 return
 

@@ -1,4 +1,4 @@
-"""A blocking client that keeps the octets of each response as they came, to hold two services against each other."""
+"""A blocking client that keeps the bytes of each response, to compare two services."""
 
 import re
 import socket
@@ -51,7 +51,7 @@ class RawClient:
                 return  # the service has closed; what it has said can still be read
 
     def ask(self, octets: bytes, size: int | None = None) -> bytes:
-        """Send one request, in pieces of so many octets, and return its response."""
+        """Send one request, in pieces of so many bytes, and return its response."""
         size = size or len(octets)
         self.send(*(octets[index : index + size] for index in range(0, len(octets), size)))
         return self.response(head=octets.lstrip().startswith(b"HEAD "))

@@ -1,4 +1,4 @@
-"""A real redis-server on a free port of 127.0.0.1, in a directory of its own, keeping nothing on disk.
+"""A real redis-server on a free port of 127.0.0.1, in a directory of its own, without persistence.
 
 No pytest in here: load tests and benchmarks use it too. REDIS_SERVER may name another binary.
 """
@@ -60,7 +60,7 @@ class RedisServer:
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     log_text = (self._directory / "log").read_text(errors="replace")
                     raise RuntimeError(f"{self._binary} does not start: {log_text[-500:]}") from None
-                time.sleep(0.005)  # no event tells of a listening socket
+                time.sleep(0.005)  # there is no event for a listening socket
             else:
                 return
 
@@ -87,7 +87,7 @@ class RedisServer:
             return _ask(connection, *arguments)
 
     def flush(self) -> None:
-        """Forget all data and scripts."""
+        """Delete all data and scripts."""
         self.command("FLUSHALL")
         self.command("SCRIPT", "FLUSH")
 

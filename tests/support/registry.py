@@ -1,4 +1,4 @@
-"""A worker's registry over a store and a ledger that a test switches."""
+"""A worker's registry over a store and a ledger with switches for faults."""
 
 from collections.abc import Sequence
 

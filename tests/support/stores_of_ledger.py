@@ -1,7 +1,7 @@
-"""A store under the test's control, for what a real database can't be made to show at will.
+"""A store under the test's control, for faults that a real database can't show on request.
 
 ``ScriptedStore`` is a fake (it settles lives, in memory), a spy (it counts) and a stub (it raises or stands
-still when told so). What is unreal about it: nothing is durable, and a new connection sees what the old one left.
+still when set so). What is unreal about it: nothing is durable, and a new connection sees what the old one left.
 """
 
 import threading
@@ -14,7 +14,7 @@ from arsenal_fast.ledger.store import Answer, Item, Lives
 
 
 class ScriptedStore:
-    """Handed out by ``open`` as often as it is asked for."""
+    """Returned by each call of ``open``."""
 
     def __init__(self) -> None:
         self.fault: StoreError | Exception | None = None
@@ -24,7 +24,7 @@ class ScriptedStore:
         self.poison = ""
         """A caller whose rows are refused."""
         self.gate = threading.Event()
-        """While it is clear, whoever writes or looks up stands still, having begun."""
+        """While it is clear, a write or look-up that has begun waits."""
         self.gate.set()
         self.begun = threading.Event()
         self.groups: list[list[Item]] = []

@@ -1,8 +1,8 @@
-"""Clients that believe nothing: whatever they ask, they check that the answer is good, theirs, and what it was before.
+"""Clients that check every response: valid, their own, and the same as before.
 
 Each works on one kept connection: a new identity, an old one again, and a validation of each. An answer must have a
-status of 2xx, the nonce that was sent as X-Request-Id, and the identity that was asked for; an identity must keep its
-life and its token, whoever answers.
+status of 2xx, the nonce that was sent as X-Request-Id, and the requested identity; an identity must keep its
+life and its token, from any process.
 """
 
 import itertools
@@ -16,7 +16,7 @@ from tests.support.service import ServiceProcess
 
 
 class Users:
-    """Clients, each on one connection for as long as it is let; what they were told, and what went wrong."""
+    """Clients, each on one connection for as long as the server keeps it; their responses and failures."""
 
     def __init__(self, port: int, identities: int | None = None) -> None:
         """``identities``: after so many a client begins again with its first; None: there is always a new one."""
@@ -26,7 +26,7 @@ class Users:
         self.known: dict[str, tuple[str, str, str]] = {}
         """Generated, expires and token of each identity."""
         self.answers: Counter[str] = Counter()
-        """By the replica that has answered, as the balancer tells; "" where there is none."""
+        """By the replica that has answered, as the balancer names it; "" without one."""
         self.failures: list[str] = []
         self.stopped = False
 
@@ -39,7 +39,7 @@ class Users:
                     mine = turn // 2 if turn % 2 == 0 else turn // 4
                     identity = await self._issued(client, f"{number}.{mine}")
                     if identity is None or not await self._validated(client, identity) or self.stopped:
-                        break  # a failure was noted; go on with a new connection
+                        break  # a failure was noted; continue with a new connection
 
     async def _issued(self, client: Client, run_: str) -> str | None:
         answer = await self._ask(client, "GET", f"/api/v1/id?prefix=player&run={run_}", None)

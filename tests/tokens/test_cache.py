@@ -1,4 +1,4 @@
-"""Service tokens are verified once and then known by their octets, in bounded memory, until they end."""
+"""Service tokens are verified once and then found by their bytes, in bounded memory, until they end."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from arsenal_fast.tokens.claims import Refusal, ServiceToken
 
 
 class Verifier:
-    """A stub in the place of the keys: octets of digits are a token that ends at that second."""
+    """A stub in the place of the keys: bytes of digits are a token that ends at that second."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []

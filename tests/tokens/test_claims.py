@@ -1,4 +1,4 @@
-"""What tokens say, how they are written, and what is refused before and after a signature was verified."""
+"""The claims of tokens, their text, and refusals before and after the signature is verified."""
 
 import hmac
 import json
@@ -51,7 +51,7 @@ def test_whatever_octets_are_encoded_have_the_shape_of_a_token(first: bytes, sec
 
 @given(st.text("AQgwBZz09-_", max_size=9))
 def test_a_part_has_one_spelling_only(part: str) -> None:
-    """What is taken is what encode() writes of the octets; anything else that decodes to them is refused."""
+    """What is taken is what encode() writes of the bytes; anything else that decodes to them is refused."""
     try:
         canonical = tokens.encode(tokens.decode(part)).decode() == part
     except ValueError:  # a length that base64 can't have

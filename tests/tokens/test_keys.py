@@ -164,7 +164,7 @@ def test_a_bad_eddsa_token_is_refused_with_its_reason(bad: Bad) -> None:
 
 
 def test_no_reason_repeats_the_token() -> None:
-    """They are constants: whatever a token says, there are only these."""
+    """They are constants, for any content of a token."""
     assert all(type(bad.refusal.sentence) is str and "sports" not in bad.refusal.sentence for bad in BAD)
 
 
@@ -271,7 +271,7 @@ def test_nothing_of_an_oversized_or_misshapen_token_is_parsed(monkeypatch: pytes
 
 
 def test_the_library_is_imported_by_the_first_token_that_needs_it() -> None:
-    """Signing, minting and refusing by shape do without; so does who only starts."""
+    """Signing, minting and refusing by shape work without it, and so does a start."""
     program = (
         "import sys\n"
         "from arsenal_fast.tokens.keys import Keys\n"

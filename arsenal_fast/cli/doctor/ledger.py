@@ -88,11 +88,11 @@ def judge(seen: Seen, pruned: bool, max_rows: int = 0) -> Finding:
         return CHECK.warn(f"{text}: its disk is nearly full", mend)
     if max_rows and seen.events >= NEARLY_FULL * max_rows:
         text += f", {seen.events} of at most {max_rows} events: the oldest leave before LEDGER_RETENTION_DAYS are over"
-        mend = f"Raise LEDGER_MAX_ROWS (an event takes {OCTETS_PER_EVENT} octets), or lower LEDGER_RETENTION_DAYS."
+        mend = f"Raise LEDGER_MAX_ROWS (an event takes {OCTETS_PER_EVENT} bytes), or lower LEDGER_RETENTION_DAYS."
         return CHECK.warn(text, mend)
     if seen.free is not None and seen.free < max_rows * OCTETS_PER_EVENT - seen.size:
         text += f": its disk has no room for the {max_rows} events of LEDGER_MAX_ROWS"
-        mend = f"Enlarge the volume, or lower LEDGER_MAX_ROWS (an event takes {OCTETS_PER_EVENT} octets)."
+        mend = f"Enlarge the volume, or lower LEDGER_MAX_ROWS (an event takes {OCTETS_PER_EVENT} bytes)."
         return CHECK.warn(text, mend)
     if seen.size > LARGE and not (pruned or max_rows):
         return CHECK.warn(f"{text}: it grows for ever", "Set LEDGER_RETENTION_DAYS or LEDGER_MAX_ROWS.")

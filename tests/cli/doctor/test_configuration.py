@@ -1,4 +1,4 @@
-"""Variables that are probably not meant, and secrets that everybody knows."""
+"""Variables that are probably mistakes, and well-known secrets."""
 
 import pytest
 

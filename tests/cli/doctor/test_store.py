@@ -1,4 +1,4 @@
-"""Redis in good and in bad order: the real one wherever it can be brought into that order."""
+"""Redis with good and bad settings: a real one where possible."""
 
 import socket
 import threading

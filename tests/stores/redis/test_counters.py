@@ -1,4 +1,4 @@
-"""Round trips to Redis are counted by how long they took."""
+"""Round trips to Redis are counted by their duration."""
 
 import pytest
 

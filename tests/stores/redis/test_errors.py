@@ -1,4 +1,4 @@
-"""The sentence about each reason for which Redis can't be used: of real sockets where there is one to be had."""
+"""The message for each reason why Redis can't be used: of real sockets where possible."""
 
 import errno
 import logging

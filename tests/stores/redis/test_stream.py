@@ -1,4 +1,4 @@
-"""One stream of replies: cut anywhere, the same answers; at the first octet that is no RESP, the end."""
+"""A stream of replies: the same results for every split; it ends at the first byte that is no RESP."""
 
 import asyncio
 from typing import Any

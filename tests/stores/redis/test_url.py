@@ -1,4 +1,4 @@
-"""Reading REDIS_URL: what it means, what is refused, and that nothing of it leaks."""
+"""Parsing REDIS_URL: its values, its refusals, and that nothing of it is shown."""
 
 import pytest
 
