@@ -80,7 +80,8 @@ def rehearse(config: Config) -> socket.socket | None:
     """
     tls_context.make_context(config)
     reservation = listen_socket.reserve(config)
-    listen_socket.bind(config, shared=False).close()
+    for bound in listen_socket.bind(config, shared=False):
+        bound.close()
     return reservation
 
 
@@ -92,7 +93,7 @@ class _Worker:
         config: Config,
         slot: int,
         counters: SharedCounters,
-        listening: socket.socket,
+        listening: list[socket.socket],
         tls: ssl.SSLContext | None,
     ) -> None:
         self._config = config
@@ -163,7 +164,7 @@ class _Worker:
         await listener.start(self._listening, self._tls)
         services.ready = True
         runtime_metrics.tune_garbage_collector()
-        log.info("serving on %s port %d", config.host, self._listening.getsockname()[1])
+        log.info("serving on %s port %d", config.host, config.port)
         unwatch = runtime_metrics.watch_garbage_collector(services.metrics.gc_pause)
         chores = [
             loop.create_task(self._publish(services)),

@@ -75,7 +75,7 @@ def test_who_does_not_answer_in_time_is_not_well(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::", "localhost", "::1"])
 def test_the_running_service_is_found_where_it_listens(host: str) -> None:
     with ServiceProcess(HOST=host) as service:
         done = command("health", env={"HOST": host, "PORT": str(service.port)})

@@ -111,7 +111,7 @@ async def serving(url: str, ledger_url: str, tls: ssl.SSLContext | None) -> Asyn
     listening.bind(("127.0.0.1", 0))
     await backend.start()
     await ledger.start()
-    await listener.start(listening, tls)
+    await listener.start([listening], tls)
     app.services.ready = True
     try:
         yield listener, listening.getsockname()[1]
