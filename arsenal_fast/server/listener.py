@@ -185,8 +185,10 @@ class Listener:
         """Close the sockets, but first serve what clients believe to be connected already."""
         self.stopped = True
         waiting = [listening.dup() for listening in self._sockets]
-        for closing in (*self._servers, *self._sockets):
-            closing.close()
+        for server in self._servers:
+            server.close()
+        for listening in self._sockets:
+            listening.close()
         self._servers, self._sockets = [], ()
         accepted = [connection for listening in waiting for connection in _accept_all(listening)]
         loop = asyncio.get_running_loop()
