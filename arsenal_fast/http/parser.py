@@ -308,11 +308,14 @@ class RequestParser:
             self._position = position
 
     def _origin(self) -> bytes | None:
-        """Return the Origin of the faulty message, if its head is complete and has one."""
+        """Return the Origin of the faulty message, if it has one among the lines that have come."""
         if self._request is not None:
             return self._request.fields.origin
-        head_end = self._data.find(b"\r\n\r\n", self._position) + 2
-        lines = _ORIGIN.findall(self._data, self._position, head_end) if head_end > 1 else []
+        data, start = self._data, self._position
+        last_line = data.find(b"\r\n\r\n", start)
+        if last_line < 0:
+            last_line = data.rfind(b"\r\n", start)
+        lines = _ORIGIN.findall(data, start, last_line + 2)
         return lines[0] if len(lines) == 1 else None
 
     def _end(self) -> None:

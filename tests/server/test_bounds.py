@@ -481,6 +481,9 @@ def test_who_waits_behind_a_request_on_the_fast_path_is_told_to_go_on(body_comes
         (request("POST", "/", Origin=ORIGINS[0], Transfer_Encoding="chunked") + b"zz\r\n", 400),
         (request("POST", "/", Origin=ORIGINS[0], Transfer_Encoding="chunked") + b"200000\r\n", 413),
         (request("GET", "/" + "a" * 9000, Origin=ORIGINS[0]), 414),
+        (request("GET", "/", Origin=ORIGINS[0], Cookie="a" * 17_000), 431),
+        (request("GET", "/", Origin=ORIGINS[0], **{f"X-{number}": "a" for number in range(101)}), 431),
+        (request("GET", "/", Origin=ORIGINS[0], Cookie="a\0"), 400),
     ],
 )
 @pytest.mark.parametrize("piece", [1, 100_000])
