@@ -174,14 +174,13 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         return self._plain.get_extra_info(name, default)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        if self._queue or self._paused or not self._ready or len(data) > SLICE:
-            if not self._failed:
-                self._queue.append(memoryview(data))
-                if self._ready:
-                    self._send_queue()
-            return
-        self._tls.write(data)
-        self._plain.write(self._outgoing.read())
+        if self._ready and not self._queue and not self._paused and len(data) <= SLICE:
+            self._tls.write(data)
+            self._plain.write(self._outgoing.read())
+        elif not self._failed:
+            self._queue.append(memoryview(data))
+            if self._ready:
+                self._send_queue()
 
     def get_write_buffer_size(self) -> int:
         """Return the octets that the client has not taken; none before the handshake, which nobody waits for."""
@@ -254,31 +253,24 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         """Hand on what the records that have come hold, as one read."""
         incoming, read = self._incoming, self._tls.read
         parts: list[bytes] = []
-        start, ended = SLICE, False
-        incoming.write(data[:SLICE])
+        ended = False
         try:
-            while True:
-                # Without another record there is no need to hear so from OpenSSL.
-                while (self._ready or self._shake_hands()) and incoming.pending:
-                    try:
-                        part = read(READ)
-                    except ssl.SSLWantReadError:
-                        break
-                    if not part:
-                        ended = True
-                        break
-                    parts.append(part)
-                if ended or start >= len(data):
-                    break
+            for start in range(0, len(data), SLICE):
                 incoming.write(data[start : start + SLICE])
-                start += SLICE
+                try:
+                    # Without another record there is no need to hear so from OpenSSL.
+                    while not ended and (self._ready or self._shake_hands()) and incoming.pending:
+                        parts.append(read(READ))
+                        ended = not parts[-1]
+                except ssl.SSLWantReadError:
+                    continue
         except ssl.SSLError:
             self._fail()
             return
-        if self._outgoing.pending:
-            self._flush()
-        if parts:
-            self._connection.data_received(parts[0] if len(parts) == 1 else b"".join(parts))
+        self._flush()
+        received = b"".join(parts)
+        if received:
+            self._connection.data_received(received)
         if ended and not self._shut:
             incoming.read()
             if not self._connection.eof_received():
@@ -287,13 +279,10 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     def _send_queue(self) -> None:
         queue = self._queue
         while queue and not self._paused:
-            view = queue[0]
-            part = view[:SLICE]
+            view = queue.popleft()
             if len(view) > SLICE:
-                queue[0] = view[SLICE:]
-            else:
-                del queue[0]
-            self._tls.write(part)
+                queue.appendleft(view[SLICE:])
+            self._tls.write(view[:SLICE])
             self._flush()
         if not queue and (self._shut or self._closing):
             self._end()
