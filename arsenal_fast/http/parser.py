@@ -10,6 +10,7 @@ differ only in cost, which tests hold. (Requests that repeat a template are not 
 """
 
 import re
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from arsenal_fast.errors import MessageError
@@ -49,6 +50,7 @@ class _SizedBody:
         return start + len(part)
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class RequestParser:
     """Parses the requests of one connection.
 
@@ -56,38 +58,25 @@ class RequestParser:
     is not complete).
     """
 
-    __slots__ = (
-        "_body",
-        "_continue",
-        "_data",
-        "_empty_line_skipped",
-        "_field_block",
-        "_fields",
-        "_limits",
-        "_minor",
-        "_position",
-        "_scanner",
-        "ended",
-        "unfinished",
-    )
+    _limits: Limits
+    ended: bool = False
+    """Behind a fault or the last request of the connection: all data is dropped."""
+    _data: bytes = b""
+    _position: int = 0
+    _empty_line_skipped: bool = False
+    _fields: Fields | None = None
+    """Of the last block, with the minor version it was admitted with."""
+    _minor: int = -1
+    _scanner: HeadScanner | None = None
+    unfinished: Request | None = None
+    """The head of the message whose body is not complete."""
+    _body: _SizedBody | ChunkedBody | None = None
+    _continue: bool = False
+    """The head expects 100 (Continue), and nothing of its body has come."""
+    _field_block: re.Pattern[bytes] = field(init=False)
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._field_block = field_block(limits.fields)
-        self.ended = False
-        """Behind a fault or the last request of the connection: all data is dropped."""
-        self._data = b""
-        self._position = 0
-        self._empty_line_skipped = False
-        # The last block and the minor version it was admitted with.
-        self._fields: Fields | None = None
-        self._minor = -1
-        # State of the unfinished message.
-        self._scanner: HeadScanner | None = None
-        self.unfinished: Request | None = None
-        """The head of the message whose body is not complete."""
-        self._body: _SizedBody | ChunkedBody | None = None
-        self._continue = False
+    def __post_init__(self) -> None:
+        self._field_block = field_block(self._limits.fields)
 
     @property
     def idle(self) -> bool:
@@ -218,7 +207,7 @@ class RequestParser:
         method, target, path, query, minor, authority = scanner.line
         fields = self._read_fields(self._data, start + scanner.block, head_end, minor)
         if authority is not None:
-            fields = fields.with_host(authority)
+            fields = replace(fields, host=authority)  # RFC 9112 3.2.2
         self._scanner = None
         return self._finish_head(method, target, path, query, minor, fields, head_end)
 

@@ -167,15 +167,13 @@ class Listener:
 
     def _look_for_descriptors(self) -> None:
         """Count and log that none is left, which libuv hides: it closes what it accepts then."""
-        if has_descriptors():
-            if not self._has_descriptors:
-                log.info("there are file descriptors again")
-            self._has_descriptors = True
-            return
-        self.app.services.metrics.descriptors_exhausted += 1
-        if self._has_descriptors:
+        had, self._has_descriptors = self._has_descriptors, has_descriptors()
+        if not self._has_descriptors:
+            self.app.services.metrics.descriptors_exhausted += 1
+        if had and not self._has_descriptors:
             log.error("no file descriptor is left, new connections are closed unserved: raise the limit of open files")
-        self._has_descriptors = False
+        elif self._has_descriptors and not had:
+            log.info("there are file descriptors again")
 
     def _protocol(self) -> asyncio.Protocol:
         connection = Connection(self)
