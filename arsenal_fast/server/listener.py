@@ -104,21 +104,13 @@ class Listener:
         """
         loop = asyncio.get_running_loop()
         await self._stop_listening()
-        if self._connections:
-            self._empty.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(deadline):
-                    await self._empty.wait()
+        await self._emptied(deadline)
         clean = not self._connections
         for connection in tuple(self._connections):
             connection.abort()
         if self._sweeper is not None:
             self._sweeper.cancel()
-        if not clean:
-            # connection_lost is called in the next turns of the loop.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(loop.time() + 1.0):
-                    await self._empty.wait()
+        await self._emptied(loop.time() + 1.0)  # connection_lost is called in the next turns of the loop
         return clean
 
     def drain(self) -> None:
@@ -178,6 +170,14 @@ class Listener:
     def _protocol(self) -> asyncio.Protocol:
         connection = Connection(self)
         return connection if self._tls is None else TlsTransport(self._tls, connection, self.turns, self.handshakes)
+
+    async def _emptied(self, deadline: float) -> None:
+        """Wait until no connection is left, not beyond the deadline."""
+        if self._connections:
+            self._empty.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline):
+                    await self._empty.wait()
 
     async def _stop_listening(self) -> None:
         """Close the sockets, but first serve what clients believe to be connected already."""
