@@ -18,7 +18,7 @@ import errno
 import logging
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from arsenal_fast.http.parser import Limits
@@ -27,14 +27,12 @@ from arsenal_fast.server.bounds import Bounds
 from arsenal_fast.server.connection import Connection
 from arsenal_fast.server.kernel import has_descriptors
 from arsenal_fast.server.room import Room
-from arsenal_fast.server.state import Timeouts, time_limits
+from arsenal_fast.server.state import State
 from arsenal_fast.server.tls import Handshakes, TlsTransport
 from arsenal_fast.server.turns import Turns
 
 if TYPE_CHECKING:
     from arsenal_fast.api.app import App
-
-__all__ = ["Listener", "Timeouts"]
 
 log = logging.getLogger(__name__)
 
@@ -65,14 +63,13 @@ class Listener:
         app: App,
         *,
         limits: Limits,
-        timeouts: Timeouts,
+        time_limits: Mapping[State, float],
         max_connections: int,
         bounds: Bounds = Bounds(),  # noqa: B008  frozen
     ) -> None:
         self.app = app
         self.limits = limits
-        self.timeouts = timeouts
-        self.time_limits = time_limits(timeouts)
+        self.time_limits = time_limits
         self.bounds = bounds
         self.room = Room(bounds.received, bounds.received_of_client)
         self.backlog = Backlog(bounds.unsent)

@@ -40,8 +40,9 @@ from arsenal_fast.observability.multiprocess import SharedCounters
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.server import heap_trim, listen_socket, tls_context
 from arsenal_fast.server.bounds import Bounds
-from arsenal_fast.server.listener import SPARE_DESCRIPTORS, Listener, Timeouts
+from arsenal_fast.server.listener import SPARE_DESCRIPTORS, Listener
 from arsenal_fast.server.process_figures import process_figures, resident_bytes
+from arsenal_fast.server.state import time_limits
 from arsenal_fast.server.supervisor import HURRY
 from arsenal_fast.stores.memory import MemoryBackend
 from arsenal_fast.stores.redis.backend import RedisBackend
@@ -137,7 +138,7 @@ class _Worker:
         self._listener = Listener(
             app,
             limits=Limits(),
-            timeouts=Timeouts(
+            time_limits=time_limits(
                 header=config.header_timeout,
                 body=config.body_timeout,
                 keep_alive=config.keep_alive_timeout,

@@ -17,8 +17,8 @@ from arsenal_fast.api.compose import compose
 from arsenal_fast.api.settings import Settings
 from arsenal_fast.http.limits import Limits
 from arsenal_fast.ratelimit.quota import Quota
-from arsenal_fast.server.listener import ACCEPTED, SPARE_DESCRIPTORS, Listener, Timeouts
-from arsenal_fast.server.state import State
+from arsenal_fast.server.listener import ACCEPTED, SPARE_DESCRIPTORS, Listener
+from arsenal_fast.server.state import State, time_limits
 from arsenal_fast.stores.memory import MemoryBackend
 from tests.support.loops import run, until
 from tests.support.rig import Rig, read_answers, request
@@ -74,7 +74,7 @@ async def serving(
         limits=Limits(),
         now=time.time,
     )
-    listener = Listener(app, limits=Limits(), timeouts=Timeouts(), max_connections=max_connections)
+    listener = Listener(app, limits=Limits(), time_limits=time_limits(), max_connections=max_connections)
     listening = [socket.socket() for _ in ADDRESSES]
     port = 0
     for each, address in zip(listening, ADDRESSES, strict=True):
