@@ -83,6 +83,14 @@ def test_the_running_service_is_found_where_it_listens(host: str) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize("host", ["::", "localhost"])
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_the_service_is_found_by_both_families_unless_its_address_is_of_one(address: str, host: str) -> None:
+    with ServiceProcess(HOST=host) as service:
+        assert health_command.ask(address, service.port) is None
+
+
+@pytest.mark.integration
 def test_a_service_with_tls_is_asked_by_tls(tmp_path: Path) -> None:
     certificate, key = tmp_path / "tls.crt", tmp_path / "tls.key"
     made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
