@@ -88,7 +88,8 @@ class RequestParser:
     @property
     def untouched(self) -> bool:
         """Whether nothing of the next message has arrived, not even the empty line allowed before it."""
-        return not self._data and not self._empty_line_skipped and self.idle and not self.ended
+        nothing_parsed = self._scanner is None and self.unfinished is None and not self._empty_line_skipped
+        return nothing_parsed and not self._data and not self.ended
 
     @property
     def in_body(self) -> bool:
