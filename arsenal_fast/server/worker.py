@@ -119,22 +119,20 @@ class _Worker:
         if config.access_log != "off":
             lines = logs.formatter(config.log_format, config.secrets())
             self._access_log = AccessLog(config.access_log, lines, log_writer.STDERR.put)
-        app = compose(
-            _settings(config),
-            self._backend,
-            local,
-            make_keys(config),
-            self._ledger,
-            limits=Limits(),
+        self._services = Services(
+            settings=_settings(config),
+            backend=self._backend,
+            local=local,
+            keys=make_keys(config),
+            ledger=self._ledger,
             call_soon=self._loop.call_soon,
             monotonic=time.monotonic,
             now=time.time,
             snapshots=self._others,
-            shared_sum=counters if counters.slots > 1 else None,
             access_log=self._access_log,
             gate_bounds=_gate_bounds(config.shares),
         )
-        self._services = app.services
+        app = compose(self._services, Limits(), counters if counters.slots > 1 else None)
         self._listener = Listener(
             app,
             limits=Limits(),

@@ -45,7 +45,7 @@ export async function fetchIdentity(
   const headers: Record<string, string> = token ? { Authorization: `Bearer ${token}` } : {};
   let response: Response;
   try {
-    response = await fetch(`${serviceUrl}/api/v1/id?${query}`, { headers, signal });
+    response = await fetch(`${serviceUrl.replace(/\/+$/, "")}/api/v1/id?${query}`, { headers, signal });
   } catch (error) {
     throw new IdentityServiceError(0, `The identity service does not answer: ${error}`);
   }

@@ -32,7 +32,7 @@ def test_the_document_is_json_and_names_release_and_server() -> None:
 
 def test_every_documented_row_and_nothing_else_is_there() -> None:
     there = {(method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item}
-    assert there == {(route.method, route.path) for route in ROUTES if route.operation is not None}
+    assert there == {(route.method, route.path) for route in ROUTES if route.summary}
 
 
 def test_every_tag_is_explained() -> None:
