@@ -138,7 +138,7 @@ def listen_address(text: str) -> str:
         return str(ip_address(text))
     except ValueError:
         raise ValueError(
-            f"must be an IP address (0.0.0.0 for all IPv4, :: for all IPv6 and IPv4) or localhost, not {shown(text)}"
+            f"must be an IP address (0.0.0.0 for all IPv4, :: for all IPv4 and IPv6) or localhost, not {shown(text)}"
         ) from None
 
 

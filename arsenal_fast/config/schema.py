@@ -62,8 +62,8 @@ class Config:
     )
     host: str = variable(
         parsers.listen_address,
-        "0.0.0.0",  # noqa: S104 a service in a container is there to be reached
-        "Address to listen on; `::` takes IPv6 and IPv4.",
+        "::",
+        "Address to listen on; `::` takes IPv4 and, where the machine has it, IPv6.",
         "an IP address, localhost",
     )
     port: int = variable(parsers.whole(1, 65535), "3655", "TCP port to listen on.")

@@ -18,6 +18,7 @@ from typing import Any, Final
 import orjson
 import psycopg
 from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from arsenal_fast.identity.grammar import split
 from arsenal_fast.identity.revocation import EVERYTHING
@@ -346,9 +347,13 @@ def _without_nul(value: str | int | None) -> str | int | None:
 
 
 def connect(url: str) -> Connection:
-    """Open a connection that detects a dead server within seconds."""
+    """Open a connection that detects a dead server within seconds, and waits for nobody to type a password."""
+    parameters = conninfo_to_dict(url)
+    if "service" not in parameters:
+        # Without one OpenSSL asks on the terminal for that of an encrypted sslkey. A key without a password ignores it.
+        parameters.setdefault("sslpassword", "none")
     return psycopg.connect(
-        url,
+        make_conninfo("", **parameters),
         autocommit=True,
         prepare_threshold=2,
         application_name="arsenal-fast",

@@ -15,6 +15,10 @@ from arsenal_fast.ledger.errors import StoreError, Unavailable, Unfit
 _SENTENCES: Final = (
     ("failed to resolve host", "The name of PostgreSQL's host is not known."),
     ("could not translate host name", "The name of PostgreSQL's host is not known."),
+    (
+        "could not load private key file",
+        "The file of sslkey can't be used: it is no key, or encrypted and sslpassword is missing or wrong.",
+    ),
     ("root certificate file", "The file of sslrootcert is not there."),
     ("certificate verify failed", "PostgreSQL's certificate is not trusted: nobody whom sslrootcert names signed it."),
     ("does not match host name", "PostgreSQL's certificate is not trusted: it is of another name."),

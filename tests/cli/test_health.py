@@ -75,11 +75,19 @@ def test_who_does_not_answer_in_time_is_not_well(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::", "localhost", "::1"])
 def test_the_running_service_is_found_where_it_listens(host: str) -> None:
     with ServiceProcess(HOST=host) as service:
         done = command("health", env={"HOST": host, "PORT": str(service.port)})
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("host", ["::", "localhost"])
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_the_service_is_found_by_both_families_unless_its_address_is_of_one(address: str, host: str) -> None:
+    with ServiceProcess(HOST=host) as service:
+        assert health_command.ask(address, service.port) is None
 
 
 @pytest.mark.integration

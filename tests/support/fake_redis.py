@@ -45,8 +45,9 @@ def run(keys: Sequence[bytes], arguments: Sequence[bytes]) -> bytes:
 class FakeRedis:
     """``answer`` may be replaced at any time; None is silence. ``commands``: all that came, in order."""
 
-    def __init__(self, answer: Answer = ordinary) -> None:
+    def __init__(self, answer: Answer = ordinary, address: str = "127.0.0.1", port: int = 0) -> None:
         self.answer = answer
+        self._where = (address, port)
         self.commands: list[Command] = []
         self.accepted = 0
         self.bytewise = False  # write each byte separately
@@ -55,7 +56,7 @@ class FakeRedis:
 
     async def __aenter__(self) -> "FakeRedis":
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: _Connection(self, self._open), "127.0.0.1", 0
+            lambda: _Connection(self, self._open), *self._where
         )
         return self
 

@@ -19,6 +19,7 @@ from typing import Any, Self
 
 import psycopg
 
+from tests.support.certificates import Pair
 from tests.support.redis_server import _free_port
 
 START_TIMEOUT = 30.0  # seconds
@@ -80,6 +81,18 @@ class PostgresServer:
                 time.sleep(0.02)  # there is no event for a listening socket
             else:
                 return
+
+    def speak_tls(self, pair: Pair) -> None:
+        """Restart with a certificate."""
+        self.stop()
+        for file in pair:
+            copy = self._directory / "data" / file.name
+            shutil.copy(file, copy)
+            copy.chmod(0o600)
+            if self._as:
+                os.chown(copy, *_ids(self._as["user"]))
+        self._settings += ["ssl=on", f"ssl_cert_file={pair.certificate.name}", f"ssl_key_file={pair.key.name}"]
+        self.start()
 
     def stop(self) -> None:
         """End at once by its own pid, cutting all connections; what was committed is there at the next start."""

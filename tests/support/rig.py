@@ -30,7 +30,8 @@ from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.secret import Secret
 from arsenal_fast.server.bounds import Bounds
 from arsenal_fast.server.connection import Connection
-from arsenal_fast.server.listener import Listener, Timeouts
+from arsenal_fast.server.listener import Listener
+from arsenal_fast.server.state import time_limits
 from arsenal_fast.stores.memory import MemoryBackend
 from arsenal_fast.stores.ports import Backend, Ledger
 from arsenal_fast.tokens.keys import Keys
@@ -165,7 +166,7 @@ class Rig:
         self.listener = Listener(
             self.app,
             limits=Limits(),
-            timeouts=Timeouts(),
+            time_limits=time_limits(),
             max_connections=self.max_connections,
             bounds=self.bounds,
         )

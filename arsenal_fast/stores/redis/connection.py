@@ -168,6 +168,7 @@ class Connection:
         self._stream: Stream | None = None
         self._attempt = 0  # connects of earlier attempts are late
         self._failures = 0  # in a row
+        self._dead_ends = 0  # connects that never came to an end, or to a usable Redis: the next address is first then
         self._away = False
         self._closed = False
         self._resolving = False
@@ -243,7 +244,8 @@ class Connection:
         finally:
             self._resolving = False
         attempt = self._attempt  # the current one, even if the look-up was begun for an earlier one
-        for host in hosts:
+        first = self._dead_ends % max(len(hosts), 1)
+        for host in hosts[first:] + hosts[:first]:
             try:
                 await self._open_transport(host, attempt)
             except OSError as error:
@@ -318,6 +320,8 @@ class Connection:
             self.counters.disconnects += 1
             if monotonic() - self._ready_since >= STABLE:
                 self._failures = 0
+        else:
+            self._dead_ends += 1
         self._again(reason)
         stream.kill()
 
@@ -325,6 +329,7 @@ class Connection:
         if self._stream is not None:
             self.lost(self._stream, "it accepts, but does not answer")
         else:
+            self._dead_ends += 1
             self._again("no connection in time")
 
     def _failed(self, attempt: int, reason: str) -> None:
