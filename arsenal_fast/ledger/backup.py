@@ -16,12 +16,12 @@ from arsenal_fast.ledger.admin import (
     address_of,
     as_ledger_error,
     existing,
-    opened,
+    open_store,
     private_file,
     read_only,
 )
 from arsenal_fast.ledger.backend import opener
-from arsenal_fast.ledger.migrations import POSTGRES_SCHEMA
+from arsenal_fast.ledger.dialect import POSTGRES_SCHEMA
 from arsenal_fast.ledger.sqlite import make_file
 from arsenal_fast.ledger.url import PostgresAddress
 from arsenal_fast.ledger.verify import verify_sqlite
@@ -55,7 +55,8 @@ def restore(url: str, file: str) -> None:
             if report.faults:
                 raise LedgerError(f"The backup is not sound: {report.faults[0]}")
             _overwrite_sqlite(where.path, file)
-        opened(where).close()  # an older backup is brought up to date
+        with open_store(where):
+            pass  # an older backup is brought up to date
 
 
 def _copy_sqlite(path: str, copy: str, progress: Progress | None) -> None:

@@ -4,12 +4,12 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from arsenal_fast.identity.validity import timestamp
 from arsenal_fast.ledger.counters import Counters
 from arsenal_fast.ledger.errors import Refused, StoreError
-from arsenal_fast.ledger.model import AuditQuery
 from arsenal_fast.ledger.packed_rows import unpack
 from arsenal_fast.ledger.store import PRUNE_ROWS, Answer, Item, Lives, Store
 from arsenal_fast.ledger.writer import PING, Entry
@@ -128,12 +128,8 @@ class Find(NamedTuple):
     ids: Sequence[str]
 
 
-class Epochs(NamedTuple):
-    """Read all epochs."""
-
-
 class GroupReader:
-    """Serves reads; all look-ups of a group are one query."""
+    """Serves reads: look-ups (Find), all of a group in one query, and functions of the store."""
 
     keeps: Final = False
 
@@ -143,7 +139,8 @@ class GroupReader:
         answers = dict(zip(finds, self._find(store, finds), strict=True))
         for entry in waiting:
             if entry not in answers:
-                answers[entry] = self._other(store, entry)
+                with suppress(Refused):
+                    answers[entry] = entry.work(store)
         return [answers.get(entry) for entry in group]
 
     def rest(self, store: Store) -> None:
@@ -153,25 +150,10 @@ class GroupReader:
         return PING
 
     def _find(self, store: Store, entries: Sequence[Entry]) -> list[Any]:
-        if not entries:
-            return []
-        ids = [each for entry in entries for each in entry.work.ids]
         try:
-            records = store.find(ids)
+            records = iter(store.find([each for entry in entries for each in entry.work.ids]) if entries else ())
         except Refused:
             if len(entries) == 1:
                 return [None]
             return [answer for entry in entries for answer in self._find(store, [entry])]
-        answers = []
-        start = 0
-        for entry in entries:
-            end = start + len(entry.work.ids)
-            answers.append(records[start:end])
-            start = end
-        return answers
-
-    def _other(self, store: Store, entry: Entry) -> Any:
-        try:
-            return store.audit(entry.work) if isinstance(entry.work, AuditQuery) else store.epochs()
-        except Refused:
-            return None
+        return [list(islice(records, len(entry.work.ids))) for entry in entries]

@@ -79,12 +79,12 @@ class StoreThread:
     def __init__(
         self,
         name: str,
-        *,
         opening: Callable[[], Store],
         handler: GroupHandler,
+        gap: float,
+        *,
         reports: ThreadReports,
         post: Callable[..., None],
-        gap: float = 0.0,
     ) -> None:
         """``post(callback, *arguments)``: run the callback on the event loop."""
         self._opening = opening

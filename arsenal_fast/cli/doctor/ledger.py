@@ -13,8 +13,9 @@ from arsenal_fast.cli.doctor.finding import Finding, Level
 from arsenal_fast.config.load import Config
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.ledger.backend import opener
+from arsenal_fast.ledger.dialect import POSTGRES_SCHEMA
 from arsenal_fast.ledger.errors import Busy, StoreError, Unavailable, Unfit
-from arsenal_fast.ledger.migrations import POSTGRES_SCHEMA
+from arsenal_fast.ledger.migrations import migrations_left
 from arsenal_fast.ledger.url import PostgresAddress, SqliteAddress, parse_url
 
 CHECK: Final = "ledger"
@@ -108,7 +109,7 @@ def look_at_sqlite(address: SqliteAddress, timeout: float) -> Seen:
         with closing(
             sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, isolation_level=None, timeout=timeout)
         ) as connection:
-            behind = bool(sqlite.left_to_migrate(connection))
+            behind = bool(migrations_left(sqlite.reader(connection)))
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("CREATE TABLE doctor_was_here (x)")
             connection.execute("ROLLBACK")
@@ -132,7 +133,7 @@ def look_at_postgres(address: PostgresAddress) -> Seen:
         version = connection.info.server_version
         if version < MIN_POSTGRES:
             raise Unfit(f"PostgreSQL is of version {version // 10_000}: at least 12 is needed.")
-        left = postgres.left_to_migrate(connection)
+        left = migrations_left(postgres.reader(connection))
         there = connection.execute(b"SELECT to_regclass(%s)", (f"{POSTGRES_SCHEMA}.meta",)).fetchone()
         with connection.transaction(force_rollback=True):
             connection.execute(b"SET LOCAL lock_timeout = '1s'")
