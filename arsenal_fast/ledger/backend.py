@@ -14,9 +14,9 @@ from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger.bridge import Bridge, WriteBridge
 from arsenal_fast.ledger.counters import Counters
-from arsenal_fast.ledger.group import Find, GroupReader, GroupWriter
 from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRecord, LedgerRow, RevocationRow
 from arsenal_fast.ledger.store import Lives, Store
+from arsenal_fast.ledger.threads import Find, GroupReader, GroupWriter
 from arsenal_fast.ledger.url import LedgerAddress, SqliteAddress, parse_url
 
 TIMEOUT: Final = 1.0  # seconds until a callback gets None: a commit on a starved machine took over 0.25

@@ -17,7 +17,7 @@ from arsenal_fast.ledger.errors import Busy, StoreError, Unfit
 from arsenal_fast.ledger.model import LedgerRow
 from arsenal_fast.ledger.packed_rows import pack, unpack
 from arsenal_fast.ledger.store import Lives, Store
-from arsenal_fast.ledger.writer import MAX_ROWS, Entry, GroupHandler, StoreThread
+from arsenal_fast.ledger.threads import MAX_ROWS, Entry, GroupHandler, StoreThread
 from arsenal_fast.memory_budget import LEDGER_ENTRY, LEDGER_ROW
 
 SLOW: Final = "The ledger does not answer in time."

@@ -14,6 +14,7 @@ _SQLITE: Final = {
     "t": "",
     "tables": "SELECT name FROM sqlite_master WHERE type = 'table'",
     "greatest": "max",
+    "same": "IS",
     "int": "INTEGER",
     "key": "TEXT",
     "number": "INTEGER PRIMARY KEY AUTOINCREMENT",
@@ -26,6 +27,7 @@ _POSTGRES: Final = {
     "tables": f"SELECT tablename FROM pg_tables WHERE schemaname = '{POSTGRES_SCHEMA}'"  # noqa: S608 - names of ours
     " AND tablename IN ('meta', 'lives', 'epochs', 'events')",
     "greatest": "greatest",
+    "same": "IS NOT DISTINCT FROM",
     "int": "bigint",
     "key": 'text COLLATE "C"',
     "number": "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",

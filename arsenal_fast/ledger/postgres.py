@@ -12,9 +12,8 @@
 # ruff: noqa: S608 - the statements hold names of ours only; values are parameters
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from itertools import islice
-from typing import Any, Final, NamedTuple
+from contextlib import contextmanager, nullcontext
+from typing import Any, Final
 
 import orjson
 import psycopg
@@ -26,21 +25,8 @@ from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger import postgres_errors
 from arsenal_fast.ledger.dialect import POSTGRES_SCHEMA, Read, for_postgres
 from arsenal_fast.ledger.errors import Busy, Refused
-from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRecord, LedgerRow, RevocationRow, stands
-from arsenal_fast.ledger.store import (
-    EPOCHS,
-    EVENT_COLUMNS,
-    Answer,
-    Item,
-    Lives,
-    Store,
-    audit_query,
-    epoch_key,
-    event_of,
-    page_of,
-    records_of,
-    revoked_id,
-)
+from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRecord, LedgerRow, stands
+from arsenal_fast.ledger.store import EPOCHS, EVENT_COLUMNS, Run, Store, audit_query, page_of, records_of
 
 _LOCK: Final = 0x41F_1ED6E4  # of the migrations, among PostgreSQL's advisory locks: any number of our own
 
@@ -101,23 +87,6 @@ SELECT i.id FROM i LEFT JOIN stored USING (id) WHERE stored.id IS NULL
 
 _LIVES: Final = {late: _lives_statement(late) for late in (False, True)}
 
-_EVENT: Final = f"""
-INSERT INTO {{t}}events ({_COLUMNS})
-SELECT * FROM (VALUES (?::text, ?::bigint, ?::text, ?::text, ?::text, ?::text, ?::bigint, ?::bigint,
-    ?::bigint, ?::text, ?::text, ?::text)) AS new ({_COLUMNS})
-WHERE NOT EXISTS (
-    SELECT 1 FROM {{t}}events old WHERE old.at = new.at
-    AND {" AND ".join(f"old.{column} IS NOT DISTINCT FROM new.{column}" for column in EVENT_COLUMNS)})
-"""
-_RAISE_FLOOR: Final = """
-INSERT INTO {t}lives AS lives (id, generated, expires, floor) VALUES (?, 0, 0, ?)
-ON CONFLICT (id) DO UPDATE SET floor = greatest(lives.floor, excluded.floor) RETURNING floor + 1
-"""
-_RAISE_EPOCH: Final = """
-INSERT INTO {t}epochs AS epochs (prefix, issued_before) VALUES (?, ?)
-ON CONFLICT (prefix) DO UPDATE SET issued_before = greatest(epochs.issued_before, excluded.issued_before)
-RETURNING issued_before
-"""
 # An index of a long history takes its time.
 _BEFORE_MIGRATIONS: Final = f"""
 SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock({_LOCK}); SET LOCAL statement_timeout = 0;
@@ -147,16 +116,6 @@ class PostgresStore(Store):
         cursor: psycopg.Cursor[tuple[Any, ...]] = self.connection.execute(for_postgres(statement), values or None)
         return cursor
 
-    def close(self) -> None:
-        with suppress(psycopg.Error):
-            self.connection.close()
-
-    def write(self, items: Sequence[Item]) -> list[Answer]:
-        runs = _runs(items)
-        with self.reading() if len(runs) == 1 else self.writing():
-            settled = iter([answer for run in runs for answer in self._run(run)])
-        return [list(islice(settled, len(item.rows))) if isinstance(item, Lives) else next(settled) for item in items]
-
     def look_up(self, ids: Sequence[str]) -> dict[str, LedgerRecord]:
         return records_of(
             self.read("SELECT id, generated, expires, floor FROM {t}lives WHERE id = ANY(?)", (list(ids),))
@@ -176,23 +135,11 @@ class PostgresStore(Store):
             yield
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        with translated(), self.connection.transaction():
+    def writing(self, alone: bool = False) -> Iterator[None]:
+        with translated(), nullcontext() if alone else self.connection.transaction():
             yield
 
-    def _run(self, run: "_Run | RevocationRow | AuditQuery") -> list[Any]:
-        if isinstance(run, _Run):
-            return self._lives(run)
-        self.execute(_EVENT, event_of(run))
-        if isinstance(run, AuditQuery):
-            return [0]
-        if run.kind == "revoked":
-            ((issued_before,),) = self.read(_RAISE_FLOOR, (revoked_id(run), run.issued_before - 1))
-        else:
-            ((issued_before,),) = self.read(_RAISE_EPOCH, (epoch_key(run), run.issued_before))
-        return [issued_before]
-
-    def _lives(self, run: "_Run") -> list[Life]:
+    def write_lives(self, run: Run) -> list[Life]:
         answers = {identity: row.life for identity, row in run.rows.items()}
         undecided = run.rows
         for _ in range(ROUNDS):
@@ -217,28 +164,6 @@ class PostgresStore(Store):
             if held and held.life and (held.life.generated == moment or stands(held, epoch, moment)):
                 standing[row.id] = held.life
         return standing
-
-
-class _Run(NamedTuple):
-    """Rows for one statement: of one kind, no identity twice, in their order."""
-
-    late: bool
-    rows: dict[str, LedgerRow]
-
-
-def _runs(items: Sequence[Item]) -> list[_Run | RevocationRow | AuditQuery]:
-    runs: list[_Run | RevocationRow | AuditQuery] = []
-    for item in items:
-        if not isinstance(item, Lives):
-            runs.append(item)
-            continue
-        for row in item.rows:
-            run = runs[-1] if runs else None
-            if not isinstance(run, _Run) or run.late is not item.late or row.id in run.rows:
-                run = _Run(item.late, {})
-                runs.append(run)
-            run.rows[row.id] = row
-    return runs
 
 
 def _json(rows: Iterable[LedgerRow]) -> str:

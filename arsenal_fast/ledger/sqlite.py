@@ -17,41 +17,21 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
-from arsenal_fast.identity.grammar import split
+from arsenal_fast.identity.grammar import Identity, split
 from arsenal_fast.identity.revocation import EVERYTHING
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger.dialect import Read, for_sqlite
 from arsenal_fast.ledger.errors import Busy, Refused, StoreError, Unavailable
 from arsenal_fast.ledger.migrations import migrations_left
-from arsenal_fast.ledger.model import (
-    AuditEvent,
-    AuditPage,
-    AuditQuery,
-    LedgerRecord,
-    LedgerRow,
-    RevocationRow,
-    settle,
-)
-from arsenal_fast.ledger.store import (
-    EVENT_COLUMNS,
-    Answer,
-    Item,
-    Lives,
-    Store,
-    audit_query,
-    epoch_key,
-    event_of,
-    page_of,
-    records_of,
-    revoked_id,
-)
+from arsenal_fast.ledger.model import AuditEvent, AuditPage, AuditQuery, LedgerRecord, settle
+from arsenal_fast.ledger.store import EVENT_COLUMNS, Run, Store, audit_query, page_of, records_of
 
 BUSY_MS: Final = 50  # the wait for another process's lock; after it our thread tries again
 POLL: Final = 0.0005  # seconds between two tries of a writer, see _begin
@@ -63,8 +43,6 @@ MODE: Final = 0o640  # of a new file: clients' addresses are in it
 # Rows of one statement: each size is prepared once, and any number is a sum of a few of them.
 SIZES: Final = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 
-_NO_LIFE: Final = (0, 0)  # LedgerRecord without a life
-_UNKNOWN: Final = LedgerRecord(None, 0)
 _LIVES: Final = (
     "SELECT json_group_array(json_array(id, generated, expires, floor)) FROM lives"
     " WHERE id IN (SELECT value FROM json_each(?))"
@@ -72,18 +50,9 @@ _LIVES: Final = (
 _INSERT_EVENTS: Final = f"INSERT INTO events ({', '.join(EVENT_COLUMNS)}) VALUES "
 _REPLACE_LIVES: Final = "REPLACE INTO lives (id, generated, expires, floor) VALUES "
 _EPOCH: Final = "SELECT max(issued_before) FROM epochs WHERE prefix IN (?, ?)"
-_SET_EPOCH: Final = (
-    "INSERT INTO epochs VALUES (?, ?) ON CONFLICT (prefix)"
-    " DO UPDATE SET issued_before = max(issued_before, excluded.issued_before) RETURNING issued_before"
-)
 _LIFE_EVENT: Final = (
     "SELECT 1 FROM events INDEXED BY events_run"
     " WHERE run = ? AND prefix = ? AND at = ? AND domain = ? AND version = ? AND generated = ?"
-)
-# The plain "at = ?" is for the index.
-_SAME_EVENT: Final = (
-    "SELECT 1 FROM events INDEXED BY events_at"
-    f" WHERE at = ? AND {' AND '.join(f'{column} IS ?' for column in EVENT_COLUMNS)}"
 )
 _PAGE: Final = f"SELECT json_group_array(json_array({', '.join(AuditEvent._fields)})) FROM "
 
@@ -123,13 +92,50 @@ class SqliteStore(Store):
         cursor: sqlite3.Cursor = self.connection.execute(for_sqlite(statement), values)
         return cursor
 
-    def close(self) -> None:
-        with suppress(sqlite3.Error):
-            self.connection.close()
+    def write_lives(self, run: Run) -> list[Life]:
+        known = self.look_up(list(run.rows))
+        epochs: dict[str, int] = {}
+        answers: list[Life] = []
+        events: list[int | str | None] = []
+        lives: list[int | str] = []
+        for kind, identity, life, environment, caller, request_id in run.rows.values():
+            parts = split(identity)
+            held = known.get(identity)
+            if held is None:
+                answers.append(life)
+                lives += (identity, *life, 0)
+            else:
+                if parts.prefix not in epochs:
+                    epochs[parts.prefix] = self._epoch(parts.prefix)
+                settled = settle(held, epochs[parts.prefix], life, run.late)
+                answers.append(settled.life)
+                if not settled.event:
+                    continue
+                if settled.record != held:
+                    lives += (identity, *(settled.record.life or life), held.floor)
+                elif self._is_written(parts, life.generated):
+                    continue
+            events += (kind, life.generated, *parts, *life, None, environment, caller, request_id)
+        self._insert(_INSERT_EVENTS, len(EVENT_COLUMNS), events)
+        self._insert(_REPLACE_LIVES, 4, lives)
+        return answers
 
-    def write(self, items: Sequence[Item]) -> list[Answer]:
-        with self.writing():
-            return _Group(self).write(items)
+    def _epoch(self, prefix: str) -> int:
+        ((found,),) = self.read(_EPOCH, (EVERYTHING, prefix))
+        return found or 0
+
+    def _is_written(self, parts: Identity, generated: int) -> bool:
+        """Whether the event of an older life is there already, since its write was repeated."""
+        values = (parts.run, parts.prefix, generated, parts.domain, parts.version, generated)
+        return bool(self.read(_LIFE_EVENT, values))
+
+    def _insert(self, start: str, width: int, values: Sequence[int | str | None]) -> None:
+        """Insert all rows (``width`` values each, flattened) in as few statements as SIZES allows."""
+        done, rows = 0, len(values) // width
+        for size in SIZES:
+            while rows - done >= size:
+                self.connection.execute(_rows_of(start, width, size), values[done * width : (done + size) * width])
+                done += size
 
     def look_up(self, ids: Sequence[str]) -> dict[str, LedgerRecord]:
         ((text,),) = self.connection.execute(_LIVES, (orjson.dumps(ids).decode(),))
@@ -151,7 +157,7 @@ class SqliteStore(Store):
             yield
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self, alone: bool = False) -> Iterator[None]:
         connection = self.connection
         with self.reading():
             self._begin()
@@ -191,104 +197,9 @@ class SqliteStore(Store):
             self.connection.set_progress_handler(None, 0)
 
 
-class _Group:
-    """One transaction: settles the rows in order, in memory, and writes the result at its end."""
-
-    def __init__(self, store: SqliteStore) -> None:
-        self._store = store
-        self._execute = store.connection.execute
-        self._records: dict[str, LedgerRecord] = {}
-        self._changed: dict[str, LedgerRecord] = {}
-        """Those of the records that are to be written."""
-        self._epochs: dict[str, int] = {}
-        self._events: list[int | str | None] = []
-
-    def write(self, items: Sequence[Item]) -> list[Answer]:
-        self._records = self._store.look_up(_ids(items))
-        answers: list[Answer] = [self._lives(item) if isinstance(item, Lives) else self._other(item) for item in items]
-        self._insert(_INSERT_EVENTS, len(EVENT_COLUMNS), self._events)
-        lives: list[int | str | None] = []
-        for identity, (life, floor) in self._changed.items():
-            lives += (identity, *(life or _NO_LIFE), floor)
-        self._insert(_REPLACE_LIVES, 4, lives)
-        return answers
-
-    def _lives(self, item: Lives) -> list[Life]:
-        records, changed, events = self._records, self._changed, self._events
-        answers = []
-        for row in item.rows:
-            kind, identity, life, environment, caller, request_id = row
-            prefix, run, domain, version = split(identity)
-            generated, expires = life
-            held = records.get(identity)
-            if held is None:
-                records[identity] = changed[identity] = LedgerRecord(life, 0)
-                answers.append(life)
-            else:
-                settled = settle(held, self._epoch(prefix), life, item.late)
-                answers.append(settled.life)
-                if not settled.event:
-                    continue
-                if settled.record != held:
-                    records[identity] = changed[identity] = settled.record
-                elif self._is_written(row):
-                    continue
-            events += (kind, generated, prefix, run, domain, version, generated, expires, None)
-            events += (environment, caller, request_id)
-        return answers
-
-    def _other(self, item: RevocationRow | AuditQuery) -> int:
-        event = event_of(item)
-        if self._execute(_SAME_EVENT, (item.at, *event)).fetchone() is None:
-            self._events += event
-        if isinstance(item, AuditQuery):
-            return 0
-        if item.kind == "revoked":
-            identity = revoked_id(item)
-            held = self._records.get(identity, _UNKNOWN)
-            floor = max(held.floor, item.issued_before - 1)
-            self._records[identity] = self._changed[identity] = LedgerRecord(held.life, floor)
-            return floor + 1
-        self._epochs.clear()
-        ((issued_before,),) = self._execute(_SET_EPOCH, (epoch_key(item), item.issued_before)).fetchall()
-        return int(issued_before)
-
-    def _epoch(self, prefix: str) -> int:
-        epoch = self._epochs.get(prefix)
-        if epoch is None:
-            ((found,),) = self._execute(_EPOCH, (EVERYTHING, prefix)).fetchall()
-            epoch = self._epochs[prefix] = found or 0
-        return epoch
-
-    def _is_written(self, row: LedgerRow) -> bool:
-        """Whether the event of an older life is there already, since its write was repeated."""
-        prefix, run, domain, version = split(row.id)
-        generated = row.life.generated
-        values = (run, prefix, generated, domain, version, generated)
-        return self._execute(_LIFE_EVENT, values).fetchone() is not None
-
-    def _insert(self, start: str, width: int, values: Sequence[int | str | None]) -> None:
-        """Insert all rows (``width`` values each, flattened) in as few statements as SIZES allows."""
-        done, rows = 0, len(values) // width
-        for size in SIZES:
-            while rows - done >= size:
-                self._execute(_rows_of(start, width, size), values[done * width : (done + size) * width])
-                done += size
-
-
 def reader(connection: sqlite3.Connection) -> Read:
     """Return the function that reads by statements written for both databases, over a connection without a store."""
     return lambda statement, values=(): connection.execute(for_sqlite(statement), values).fetchall()
-
-
-def _ids(items: Sequence[Item]) -> list[str]:
-    ids: list[str] = []
-    for item in items:
-        if isinstance(item, Lives):
-            ids += [row.id for row in item.rows]
-        elif isinstance(item, RevocationRow) and item.kind == "revoked":
-            ids.append(revoked_id(item))
-    return ids
 
 
 @cache

@@ -9,7 +9,8 @@ may be repeated: rows that were written in spite of the error are not written tw
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from itertools import islice
 from typing import Any, ClassVar, Final, NamedTuple
 
 from arsenal_fast.identity.revocation import EVERYTHING
@@ -33,6 +34,25 @@ EVENT_COLUMNS: Final = AuditEvent._fields[1:]
 """The columns of an event but for its number."""
 
 EPOCHS: Final = "SELECT prefix, issued_before FROM {t}epochs"
+_INTEGERS: Final = {"at", "generated", "expires", "issued_before"}
+_NEW_EVENT: Final = ", ".join(
+    f"CAST(? AS {'{int}' if column in _INTEGERS else 'TEXT'}) AS {column}" for column in EVENT_COLUMNS
+)
+_EVENT: Final = f"""
+INSERT INTO {{t}}events ({", ".join(EVENT_COLUMNS)}) SELECT * FROM (SELECT {_NEW_EVENT}) AS new
+WHERE NOT EXISTS (
+    SELECT 1 FROM {{t}}events old WHERE old.at = new.at
+    AND {" AND ".join(f"old.{column} {{same}} new.{column}" for column in EVENT_COLUMNS)})
+"""
+_RAISE_FLOOR: Final = """
+INSERT INTO {t}lives AS lives (id, generated, expires, floor) VALUES (?, 0, 0, ?)
+ON CONFLICT (id) DO UPDATE SET floor = {greatest}(lives.floor, excluded.floor) RETURNING floor + 1
+"""
+_RAISE_EPOCH: Final = """
+INSERT INTO {t}epochs AS epochs (prefix, issued_before) VALUES (?, ?)
+ON CONFLICT (prefix) DO UPDATE SET issued_before = {greatest}(epochs.issued_before, excluded.issued_before)
+RETURNING issued_before
+"""
 _PRUNED: Final = "UPDATE {t}meta SET value = {greatest}(value, ?) WHERE name = 'pruned_before'"
 _PRUNE_EVENTS: Final = "DELETE FROM {t}events WHERE seq IN (SELECT seq FROM {t}events WHERE at < ? ORDER BY at LIMIT ?)"
 _WINDOW: Final = "SELECT max(id) FROM (SELECT id FROM {t}lives WHERE id > ? ORDER BY id LIMIT ?) AS following"
@@ -72,16 +92,16 @@ class Store(ABC):
         """Raise the database's errors as StoreError; for one statement."""
 
     @abstractmethod
-    def writing(self) -> AbstractContextManager[None]:
-        """Make one transaction; raise the database's errors as StoreError."""
+    def writing(self, alone: bool = False) -> AbstractContextManager[None]:
+        """Make one transaction; raise the database's errors as StoreError. ``alone``: of one statement."""
 
     @abstractmethod
     def execute(self, statement: str, values: Sequence[Any] = ()) -> Any:
         """Run a statement that is written for both databases; returns the cursor."""
 
     @abstractmethod
-    def write(self, items: Sequence[Item]) -> list[Answer]:
-        """Write all items in their order, in one commit, durably."""
+    def write_lives(self, run: "Run") -> list[Life]:
+        """Write a run of lives, within ``writing``; returns the life that holds, for each row."""
 
     @abstractmethod
     def look_up(self, ids: Sequence[str]) -> dict[str, LedgerRecord]:
@@ -91,9 +111,10 @@ class Store(ABC):
     def audit(self, query: AuditQuery) -> AuditPage:
         """Return one page of events, newest first."""
 
-    @abstractmethod
     def close(self) -> None:
         """Close the connection; never raises."""
+        with suppress(Exception):
+            self.connection.close()
 
     def read(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return the rows of a statement that is written for both databases."""
@@ -104,6 +125,27 @@ class Store(ABC):
         """Raise if the database can't be used."""
         with self.reading():
             self.read("SELECT value FROM {t}meta WHERE name = 'version'")
+
+    def write(self, items: Sequence[Item]) -> list[Answer]:
+        """Write all items in their order, in one commit, durably."""
+        runs = _runs(items)
+        with self.writing(alone=len(runs) == 1 and isinstance(runs[0], Run)):
+            answers = iter([answer for run in runs for answer in self._write_run(run)])
+        return [list(islice(answers, len(item.rows))) if isinstance(item, Lives) else next(answers) for item in items]
+
+    def _write_run(self, run: "Run | RevocationRow | AuditQuery") -> Sequence[Any]:
+        if isinstance(run, Run):
+            return self.write_lives(run)
+        self.execute(_EVENT, _event_of(run))
+        if isinstance(run, AuditQuery):
+            return [0]
+        if run.kind == "revoked":
+            identity = f"{run.prefix}-{run.run}@{run.domain}/{run.version}:id"
+            (answer,) = self.read(_RAISE_FLOOR, (identity, run.issued_before - 1))
+        else:
+            key = EVERYTHING if run.kind == "revoked_all" else run.prefix
+            (answer,) = self.read(_RAISE_EPOCH, (key, run.issued_before))
+        return answer
 
     def find(self, ids: Sequence[str]) -> list[LedgerRecord | None]:
         """Look each id up; None where nothing is known."""
@@ -183,7 +225,30 @@ def records_of(rows: Iterable[tuple[str, int, int, int]]) -> dict[str, LedgerRec
     }
 
 
-def event_of(item: RevocationRow | AuditQuery) -> tuple[str | int | None, ...]:
+class Run(NamedTuple):
+    """Lives that are written together: of one kind, no identity twice, in their order."""
+
+    late: bool
+    rows: dict[str, LedgerRow]
+
+
+def _runs(items: Sequence[Item]) -> list[Run | RevocationRow | AuditQuery]:
+    runs: list[Run | RevocationRow | AuditQuery] = []
+    run: Run | None = None
+    for item in items:
+        if not isinstance(item, Lives):
+            runs.append(item)
+            run = None
+            continue
+        for row in item.rows:
+            if run is None or run.late is not item.late or row.id in run.rows:
+                run = Run(item.late, {})
+                runs.append(run)
+            run.rows[row.id] = row
+    return runs
+
+
+def _event_of(item: RevocationRow | AuditQuery) -> tuple[str | int | None, ...]:
     """Return the columns of the event of a revocation or reading."""
     if isinstance(item, AuditQuery):
         kind, domain, version, issued_before = AUDIT_READ, None, None, None
@@ -191,16 +256,6 @@ def event_of(item: RevocationRow | AuditQuery) -> tuple[str | int | None, ...]:
         kind, domain, version, issued_before = item.kind, item.domain, item.version, item.issued_before
     parts = (item.prefix, item.run, domain, version)
     return (kind, item.at, *parts, None, None, issued_before, None, item.caller, item.request_id)
-
-
-def revoked_id(item: RevocationRow) -> str:
-    """Return the id of a revoked identity; only for kind ``revoked``."""
-    return f"{item.prefix}-{item.run}@{item.domain}/{item.version}:id"
-
-
-def epoch_key(item: RevocationRow) -> str | None:
-    """Return the key of the epoch that a revocation raises; only for the other kinds."""
-    return EVERYTHING if item.kind == "revoked_all" else item.prefix
 
 
 def audit_query(query: AuditQuery, index: str = "") -> tuple[str, list[int | str]]:

@@ -12,7 +12,7 @@ from typing import Any
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger.errors import Refused, StoreError
 from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRecord, settle
-from arsenal_fast.ledger.store import Answer, Item, Lives, Store
+from arsenal_fast.ledger.store import Answer, Item, Lives, Run, Store
 
 
 class ScriptedStore(Store):
@@ -86,10 +86,14 @@ class ScriptedStore(Store):
     def reading(self) -> AbstractContextManager[None]:
         return nullcontext()
 
-    writing = reading
+    def writing(self, alone: bool = False) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> Any:
         raise AssertionError("There is no database.")
+
+    def write_lives(self, run: Run) -> list[Life]:
+        raise AssertionError("``write`` settles them.")
 
     def look_up(self, ids: Sequence[str]) -> dict[str, LedgerRecord]:
         return self.known
