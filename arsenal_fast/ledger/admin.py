@@ -104,8 +104,9 @@ def read_only(path: str) -> sqlite3.Connection:
 def snapshot(address: LedgerAddress) -> Iterator[Read]:
     """Yield the function that reads the ledger as it is now, without a time limit; nothing can be changed by it."""
     if isinstance(address, SqliteAddress):
-        with sqlite_snapshot(existing(address)) as read:
-            yield read
+        with closing(read_only(existing(address))) as file:
+            file.execute("BEGIN")
+            yield sqlite.reader(file)
         return
     opener(address)  # says so when the driver is missing
     from arsenal_fast.ledger import postgres  # noqa: PLC0415 - an optional extra
@@ -113,11 +114,3 @@ def snapshot(address: LedgerAddress) -> Iterator[Read]:
     with postgres.translated(), closing(postgres.connect(address.url)) as connection, connection.transaction():
         connection.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         yield postgres.reader(connection)
-
-
-@contextmanager
-def sqlite_snapshot(path: str) -> Iterator[Read]:
-    """``snapshot`` of a file, be it a ledger in use or a backup."""
-    with closing(read_only(path)) as connection:
-        connection.execute("BEGIN")
-        yield sqlite.reader(connection)

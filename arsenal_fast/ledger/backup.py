@@ -23,8 +23,8 @@ from arsenal_fast.ledger.admin import (
 from arsenal_fast.ledger.backend import opener
 from arsenal_fast.ledger.dialect import POSTGRES_SCHEMA
 from arsenal_fast.ledger.sqlite import make_file
-from arsenal_fast.ledger.url import PostgresAddress
-from arsenal_fast.ledger.verify import verify_sqlite
+from arsenal_fast.ledger.url import PostgresAddress, SqliteAddress
+from arsenal_fast.ledger.verify import verify_at
 from arsenal_fast.secret import MASK, PARAMETERS, secrets_in
 
 BACKUP_PAGES: Final = 2_560  # of one step, 10 MB: progress is reported after each
@@ -51,7 +51,7 @@ def restore(url: str, file: str) -> None:
             whole = ("--clean", "--if-exists", "--no-owner", "--single-transaction", "--exit-on-error")
             _run_tool(where, "pg_restore", *whole, file)
         else:
-            report = verify_sqlite(file)
+            report = verify_at(SqliteAddress(file))
             if report.faults:
                 raise LedgerError(f"The backup is not sound: {report.faults[0]}")
             _overwrite_sqlite(where.path, file)

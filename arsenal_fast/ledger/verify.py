@@ -5,12 +5,12 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from arsenal_fast.ledger.admin import address_of, as_ledger_error, existing, snapshot, sqlite_snapshot
+from arsenal_fast.ledger.admin import address_of, as_ledger_error, snapshot
 from arsenal_fast.ledger.dialect import Read
 from arsenal_fast.ledger.migrations import TABLES, VERSION, tables
 from arsenal_fast.ledger.model import KINDS
 from arsenal_fast.ledger.store import LIVES_RETENTION
-from arsenal_fast.ledger.url import SqliteAddress
+from arsenal_fast.ledger.url import LedgerAddress, SqliteAddress
 
 
 class Report(NamedTuple):
@@ -77,17 +77,14 @@ def verify(url: str) -> Report:
     """Check that the database is whole and its tables agree; changes nothing."""
     where = address_of(url)
     with as_ledger_error():
-        if isinstance(where, SqliteAddress):
-            return verify_sqlite(existing(where))
-        with snapshot(where) as read:
-            return _checked(read, [])
+        return verify_at(where)
 
 
-def verify_sqlite(path: str) -> Report:
-    """``verify`` for a file, be it a ledger in use or a backup."""
-    with sqlite_snapshot(path) as read:
-        integrity = [text for (text,) in read("PRAGMA integrity_check(10)")]
-        return _checked(read, [f"SQLite says: {text}" for text in integrity if text != "ok"])
+def verify_at(where: LedgerAddress) -> Report:
+    """``verify`` for an address, be it of a ledger in use or of a backup's file."""
+    with snapshot(where) as read:
+        integrity = read("PRAGMA integrity_check(10)") if isinstance(where, SqliteAddress) else []
+        return _checked(read, [f"SQLite says: {text}" for (text,) in integrity if text != "ok"])
 
 
 def _checked(read: Read, faults: list[str]) -> Report:
