@@ -95,13 +95,16 @@ def _run_tool(address: PostgresAddress, tool: str, *arguments: str) -> None:
     opener(address)
     from psycopg import conninfo  # noqa: PLC0415 - an optional extra
 
-    from arsenal_fast.ledger.postgres import translated  # noqa: PLC0415
+    from arsenal_fast.ledger.postgres import shares_sessions, system_certificates, translated  # noqa: PLC0415
 
     binary = shutil.which(tool)
     if binary is None:
         raise LedgerError(f"{tool} is missing: install the client of PostgreSQL (Debian: postgresql-client).")
     with translated():
         parts = conninfo.conninfo_to_dict(address.url)
+        parts |= system_certificates(parts)
+        if shares_sessions(address.url):  # the settings of pg_dump's session would stay for other clients
+            raise LedgerError(f"A pooler in transaction mode is in the way of {tool}: name PostgreSQL's own address.")
     password = str(parts.pop("password", "") or "")
     others = {name: parts.pop(name) for name in sorted(PARAMETERS & parts.keys())}
     if others and "service" in parts:

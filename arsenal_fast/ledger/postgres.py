@@ -5,19 +5,22 @@
   ``model.settle`` in SQL, and one conformance suite tests both.
 * The rows travel as one JSON text, which both sides handle faster than arrays of values.
 * Identities are locked in their order, so that two replicas rarely meet in a deadlock; if they do, it is Busy.
-* The session sets what durability and time limits we need. It must be a session: with PgBouncer in its
-  transaction mode prepared statements and settings would be lost.
+* The session sets what durability and time limits we need. Behind a pooler (PgBouncer) the server's process changes
+  from one transaction to the next: then each transaction sets them for itself, and no statement is prepared.
 """
 
 # ruff: noqa: S608 - the statements hold names of ours only; values are parameters
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+import ssl
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
 import psycopg
 from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict
 
 from arsenal_fast.identity.grammar import split
 from arsenal_fast.identity.revocation import EVERYTHING
@@ -33,13 +36,26 @@ _LOCK: Final = 0x41F_1ED6E4  # of the migrations, among PostgreSQL's advisory lo
 CONNECT_SECONDS: Final = 2  # the least that libpq takes
 ROUNDS: Final = 3  # of tries for a life that another session changed between two statements
 
+# Where systems keep the certificates that they trust: Debian and Alpine, Fedora, SUSE, BSD.
+BUNDLES: Final = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+_OWN_ROOTS: Final = Path("~/.postgresql/root.crt")  # libpq's default for sslrootcert
+
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-_SESSION: Final = """
-SET synchronous_commit = on; SET statement_timeout = '5s'; SET lock_timeout = '1s';
-SET idle_in_transaction_session_timeout = '10s'; SET client_min_messages = warning; SET jit = off
-"""
-_READ_LIMIT: Final = "SET statement_timeout = '500ms'"  # look-ups wait behind a slower query
+_SETTINGS: Final = {
+    "synchronous_commit": "on",
+    "statement_timeout": "5s",
+    "lock_timeout": "1s",
+    "idle_in_transaction_session_timeout": "10s",
+    "client_min_messages": "warning",
+    "jit": "off",
+}
+_READER_SETTINGS: Final = {**_SETTINGS, "statement_timeout": "500ms"}  # look-ups wait behind a slower query
 
 _COLUMNS: Final = ", ".join(EVENT_COLUMNS)
 
@@ -87,10 +103,16 @@ SELECT i.id FROM i LEFT JOIN stored USING (id) WHERE stored.id IS NULL
 
 _LIVES: Final = {late: _lives_statement(late) for late in (False, True)}
 
-# An index of a long history takes its time.
+# ``CREATE SCHEMA IF NOT EXISTS`` needs CREATE on the database even where an administrator has made the schema.
+MAKE_SCHEMA: Final = f"""
+DO $$ BEGIN
+    IF to_regnamespace('{POSTGRES_SCHEMA}') IS NULL THEN CREATE SCHEMA {POSTGRES_SCHEMA}; END IF;
+END $$
+"""
 _BEFORE_MIGRATIONS: Final = f"""
-SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock({_LOCK}); SET LOCAL statement_timeout = 0;
-CREATE SCHEMA IF NOT EXISTS {POSTGRES_SCHEMA}
+SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock({_LOCK});
+SET LOCAL statement_timeout = 0; -- an index of a long history takes its time
+{MAKE_SCHEMA}
 """
 
 
@@ -101,13 +123,18 @@ class PostgresStore(Store):
 
     def __init__(self, url: str, *, reader: bool = False) -> None:
         """Connect and bring the schema up to date. ``reader``: queries get a short time limit."""
+        settings = _READER_SETTINGS if reader else _SETTINGS
+        self._transaction_settings = ""
+        """Statements that begin each transaction behind a pooler."""
         with translated():
             super().__init__(connect(url))
             try:
-                self.execute(_SESSION)
+                if is_pooled(self.connection):
+                    self._transaction_settings = _set("LOCAL", settings)
+                else:
+                    self.execute(_set("SESSION", settings))
+                    self.connection.prepare_threshold = 2
                 self.migrate()
-                if reader:
-                    self.execute(_READ_LIMIT)
             except BaseException:
                 self.connection.close()
                 raise
@@ -129,15 +156,19 @@ class PostgresStore(Store):
                 raise Refused("The question would take too long.") from None
         return page_of(rows, query.limit)
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        with translated():
-            yield
+    def reading(self) -> AbstractContextManager[None]:
+        return self.writing(alone=True)
 
     @contextmanager
     def writing(self, alone: bool = False) -> Iterator[None]:
-        with translated(), nullcontext() if alone else self.connection.transaction():
-            yield
+        with translated():
+            if alone and not self._transaction_settings:
+                yield
+                return
+            with self.connection.transaction():
+                if self._transaction_settings:
+                    self.execute(self._transaction_settings)
+                yield
 
     def write_lives(self, run: Run) -> list[Life]:
         answers = {identity: row.life for identity, row in run.rows.items()}
@@ -184,14 +215,54 @@ def connect(url: str) -> Connection:
     return psycopg.connect(
         url,
         autocommit=True,
-        prepare_threshold=2,
+        prepare_threshold=None,
         application_name="arsenal-fast",
         connect_timeout=CONNECT_SECONDS,
         keepalives_idle=5,
         keepalives_interval=2,
         keepalives_count=3,
         tcp_user_timeout=5_000,
+        **system_certificates(conninfo_to_dict(url)),
     )
+
+
+def system_certificates(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that name the system's certificates, where the connection is to be checked with these.
+
+    The wheel of psycopg has an OpenSSL of its own, which does not know where this system keeps them, and a libpq before
+    16 does not know ``sslrootcert=system``. libpq itself refuses that with a weaker ``sslmode``.
+    """
+    mode, roots = parameters.get("sslmode", "verify-full"), parameters.get("sslrootcert")
+    if roots is None and "sslmode" in parameters and not _OWN_ROOTS.expanduser().exists():
+        roots = "system"  # libpq has no other default, and fails
+    if (mode, roots) != ("verify-full", "system"):
+        return {}
+    known = ssl.get_default_verify_paths().cafile  # SSL_CERT_FILE, where it is set
+    bundle = next((path for path in (known, *BUNDLES) if path and Path(path).exists()), None)
+    return {"sslmode": mode, "sslrootcert": bundle} if bundle else {}
+
+
+def is_pooled(connection: Connection) -> bool:
+    """Whether a pooler stands between: the process that it named at the start is none of the server's."""
+    return _server_process(connection) != connection.info.backend_pid
+
+
+def shares_sessions(url: str) -> bool:
+    """Whether a pooler lends one session of the server to several clients, which it does in its transaction mode."""
+    with closing(connect(url)) as first:
+        if not is_pooled(first):
+            return False
+        with closing(connect(url)) as second:
+            return _server_process(second) == _server_process(first)
+
+
+def _server_process(connection: Connection) -> int:
+    ((process,),) = connection.execute(b"SELECT pg_backend_pid()").fetchall()
+    return int(process)
+
+
+def _set(scope: str, settings: Mapping[str, str]) -> str:
+    return "; ".join(f"SET {scope} {name} = '{value}'" for name, value in settings.items())
 
 
 def reader(connection: Connection) -> Read:

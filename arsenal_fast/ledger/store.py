@@ -207,7 +207,9 @@ class Store(ABC):
 
     def migrate(self) -> None:
         """Bring the schema up to date, once for all processes; Unfit where that is not possible."""
-        if not migrations_left(self.read):
+        with self.reading():
+            left = migrations_left(self.read)
+        if not left:
             return
         with self.writing():
             self.execute(self.before_migrations)

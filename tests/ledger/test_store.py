@@ -15,6 +15,27 @@ from arsenal_fast.ledger.prune import verify
 from arsenal_fast.ledger.store import PRUNE_ROWS, Item, Lives, Store
 from tests.ledger.moments import CASES, Case
 from tests.support.ledger import DOMAIN, HOUR, T0, id_of, opened, put, revoked, revoked_all, revoked_prefix, row
+from tests.support.pgbouncer import PgBouncer
+from tests.support.postgres_server import PostgresServer
+
+
+@pytest.fixture(
+    params=["sqlite", *(pytest.param(each, marks=pytest.mark.integration) for each in ("postgres", "pooler"))]
+)
+def url(request: pytest.FixtureRequest) -> str:
+    """Each database in turn, empty, and PostgreSQL behind PgBouncer."""
+    if request.param != "pooler":
+        found: str = request.getfixturevalue(f"{request.param}_url")
+        return found
+    pooler: PgBouncer = request.getfixturevalue("pooler")
+    return pooler.url_of(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture(scope="module")
+def pooler(postgres_server: PostgresServer) -> Iterator[PgBouncer]:
+    """In transaction mode."""
+    with PgBouncer(postgres_server) as pooler:
+        yield pooler
 
 
 @pytest.fixture

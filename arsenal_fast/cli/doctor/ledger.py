@@ -140,7 +140,7 @@ def look_at_postgres(address: PostgresAddress) -> Seen:
             if there and there[0]:
                 connection.execute(_TOUCH.encode())
             else:
-                connection.execute(f"CREATE SCHEMA IF NOT EXISTS {POSTGRES_SCHEMA}".encode())
+                connection.execute(postgres.MAKE_SCHEMA.encode())
         row = connection.execute(
             b"SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0) FROM pg_class c"
             b" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relkind = 'r'",
@@ -165,7 +165,7 @@ def _mend(error: StoreError, address: SqliteAddress | PostgresAddress) -> str:
     if isinstance(error, Busy):
         return "Find who keeps it locked: a backup, a tool, a process that hangs."
     if isinstance(address, PostgresAddress):
-        return "Correct DATABASE_URL; the user needs CREATE on the database, and a primary that can be written."
+        return "Correct DATABASE_URL; the user needs CREATE on the database or its schema, and a primary that can be written."
     return "Let the service's user write the file and its directory (a volume: fsGroup or chown); is the disk full?"
 
 
