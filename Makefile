@@ -157,6 +157,7 @@ bench-tools: redis
 .PHONY: postgresql
 postgresql:
 	@scripts/install-postgresql.sh
+	@scripts/install-pgbouncer.sh
 
 # A stamp for each extra is newer than pyproject.toml once its packages are in; a second call is then quick.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable

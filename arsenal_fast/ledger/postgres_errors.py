@@ -17,8 +17,10 @@ _SENTENCES: Final = (
     ("failed to resolve host", "The name of PostgreSQL's host is not known."),
     ("could not translate host name", "The name of PostgreSQL's host is not known."),
     ("root certificate file", "The file of sslrootcert is not there."),
-    ("certificate has expired", "PostgreSQL's certificate has expired."),
-    ("certificate verify failed", "PostgreSQL's certificate is not trusted: nobody whom sslrootcert names signed it."),
+    (
+        "certificate verify failed",  # libpq does not tell which
+        "PostgreSQL's certificate is not trusted: nobody whom sslrootcert names signed it, or its time is over.",
+    ),
     ("does not match host name", "PostgreSQL's certificate is not trusted: it is of another name."),
     ("does not support SSL", "PostgreSQL speaks no TLS, which sslmode insists on."),
     ("no pg_hba.conf entry", "PostgreSQL does not let this user in from here (pg_hba.conf)."),

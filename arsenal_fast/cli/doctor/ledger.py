@@ -141,6 +141,7 @@ def look_at_postgres(address: PostgresAddress) -> Seen:
                 connection.execute(_TOUCH.encode())
             else:
                 connection.execute(postgres.MAKE_SCHEMA.encode())
+                connection.execute(f"CREATE TABLE {POSTGRES_SCHEMA}.doctor_was_here (x int)".encode())
         row = connection.execute(
             b"SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0) FROM pg_class c"
             b" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relkind = 'r'",
@@ -165,7 +166,7 @@ def _mend(error: StoreError, address: SqliteAddress | PostgresAddress) -> str:
     if isinstance(error, Busy):
         return "Find who keeps it locked: a backup, a tool, a process that hangs."
     if isinstance(address, PostgresAddress):
-        return "Correct DATABASE_URL; the user needs CREATE on the database or its schema, and a primary that can be written."
+        return "Correct DATABASE_URL; the user needs CREATE on the database or the schema, and a primary."
     return "Let the service's user write the file and its directory (a volume: fsGroup or chown); is the disk full?"
 
 
