@@ -5,7 +5,7 @@ import sqlite3
 import subprocess
 import tempfile
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +22,7 @@ from arsenal_fast.ledger.admin import (
 )
 from arsenal_fast.ledger.backend import opener
 from arsenal_fast.ledger.dialect import POSTGRES_SCHEMA
+from arsenal_fast.ledger.errors import Unavailable
 from arsenal_fast.ledger.sqlite import make_file
 from arsenal_fast.ledger.url import PostgresAddress, SqliteAddress
 from arsenal_fast.ledger.verify import verify_at
@@ -103,7 +104,8 @@ def _run_tool(address: PostgresAddress, tool: str, *arguments: str) -> None:
     with translated():
         parts = conninfo.conninfo_to_dict(address.url)
         parts |= system_certificates(parts)
-        if shares_sessions(address.url):  # the settings of pg_dump's session would stay for other clients
+    with suppress(Unavailable), translated():  # without a connection the tool says why
+        if shares_sessions(address.url):  # the settings of the tool's session would stay for other clients
             raise LedgerError(f"A pooler in transaction mode is in the way of {tool}: name PostgreSQL's own address.")
     password = str(parts.pop("password", "") or "")
     others = {name: parts.pop(name) for name in sorted(PARAMETERS & parts.keys())}
