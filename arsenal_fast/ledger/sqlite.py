@@ -60,10 +60,10 @@ _PAGE: Final = f"SELECT json_group_array(json_array({', '.join(AuditEvent._field
 class SqliteStore(Store):
     """The ``Store`` over one SQLite connection; belongs to the thread that made it."""
 
-    def __init__(self, path: str, *, durable: bool = True, writer: bool = False) -> None:
+    def __init__(self, path: str, *, writer: bool = False) -> None:
         """Open the file, make it if need be, and bring its schema up to date.
 
-        ``durable``: see above. ``writer``: it takes turns with the writers of other processes, commit after commit.
+        ``writer``: it takes turns with the writers of other processes, commit after commit.
         """
         self._path = path
         with _translated():
@@ -71,19 +71,19 @@ class SqliteStore(Store):
             self._file = _identity_of(path)
             super().__init__(sqlite3.connect(path, isolation_level=None, cached_statements=256))
             try:
-                self._prepare(durable)
+                self._prepare()
                 if writer:
                     self.execute("PRAGMA busy_timeout = 0")
             except BaseException:
                 self.connection.close()
                 raise
 
-    def _prepare(self, durable: bool) -> None:
+    def _prepare(self) -> None:
         self.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
         migrations_left(self.read)  # before anything is changed in a file that isn't ours
         if self.read("PRAGMA journal_mode = WAL") != [("wal",)]:
             raise Unavailable("The file system of the ledger can't hold SQLite's write-ahead log.")
-        self.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        self.execute("PRAGMA synchronous = FULL")
         self.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         self.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
         self.migrate()
