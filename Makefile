@@ -162,6 +162,7 @@ bench-tools: redis
 .PHONY: postgresql
 postgresql:
 	@scripts/install-postgresql.sh
+	@scripts/install-pgbouncer.sh
 
 # A stamp for each extra, newer than pyproject.toml once its packages are installed, so that a second call is quick.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable

@@ -4,7 +4,7 @@ import asyncio
 import gc
 from typing import Any
 
-from arsenal_fast.ledger import writer as threads
+from arsenal_fast.ledger import threads
 from arsenal_fast.ledger.errors import Unavailable
 from arsenal_fast.ledger.model import AuditQuery, LedgerRecord
 from arsenal_fast.ledger.packed_rows import pack

@@ -29,6 +29,10 @@ TEXTS = [
     (HERE + 'root certificate file "/a/root.crt" does not exist', "The file of sslrootcert is not there."),
     (HERE + 'FATAL:  no pg_hba.conf entry for host "10.0.0.2", user "u"', "does not let this user in from here"),
     ("connection timeout expired", "PostgreSQL does not answer in time."),
+    (HERE + "FATAL:  server login has been failing, try again later", "The pooler can't log in to PostgreSQL."),
+    (HERE + "FATAL:  unsupported startup parameter: options", "The pooler refuses a parameter of the URL"),
+    (HERE + "FATAL:  query_wait_timeout", "The pooler has no connection left for us."),
+    (HERE + "FATAL:  no more connections allowed (max_client_conn)", "The pooler has no connection left for us."),
     (HERE + "No route to host", "There is no route to PostgreSQL's address."),
     (HERE + "Permission denied", "We are not allowed to connect to PostgreSQL's socket."),
     (HERE + "something new", "PostgreSQL can't be reached."),
@@ -83,7 +87,16 @@ def test_what_a_server_answers_is_told(own_postgres: PostgresServer) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("query", ["schema=public", "sslmode=verify_full", "sslrootcert=system&sslmode=require"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "schema=public",
+        "connection_limit=5",
+        "pgbouncer=true",
+        "sslmode=verify_full",
+        "sslrootcert=system&sslmode=require",
+    ],
+)
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_the_service_refuses_to_start_where_no_waiting_mends_the_url(query: str, workers: str) -> None:
     url = f"postgresql://ledger:hunter2@127.0.0.1:{free_port()}/identity?{query}"

@@ -85,6 +85,11 @@ def test_a_parameter_that_libpq_does_not_know_is_named() -> None:
         parse_url("postgresql://db.example/identity?schema=public&sslmode=require&currentSchema=a")
 
 
+def test_the_url_that_prisma_writes_is_refused_in_one_sentence() -> None:
+    with pytest.raises(ValueError, match=r"^[^.]+ does not know: connection_limit, pgbouncer, schema\.$"):
+        parse_url("postgresql://u:p@db.example:6432/identity?schema=public&connection_limit=5&pgbouncer=true")
+
+
 @pytest.mark.parametrize(
     "query",
     [

@@ -30,8 +30,8 @@ QUOTED = "p%3Aa%5Cs%27s%20wort%25"
 class PostgresServer:
     """Started by ``with``; the port and the data stay the same over restarts."""
 
-    def __init__(self, *settings: str, fsync: bool = False) -> None:
-        """``settings``: such as ``max_connections=20``."""
+    def __init__(self, *settings: str, fsync: bool = False, tls: tuple[Path, Path] | None = None) -> None:
+        """``settings``: such as ``max_connections=20``. ``tls``: the files of a certificate and its key."""
         self._programs = _programs()
         self._settings = [f"fsync={'on' if fsync else 'off'}", *settings]
         self._process: subprocess.Popen[bytes] | None = None
@@ -39,6 +39,7 @@ class PostgresServer:
         self._as = _unprivileged()
         if self._as:
             os.chown(self._directory, *_ids(self._as["user"]))
+        self._tls = tls
         self.port = _free_port()
         self.url = f"postgresql://ledger:{QUOTED}@127.0.0.1:{self.port}/postgres"
 
@@ -48,6 +49,15 @@ class PostgresServer:
         if self._as:
             os.chown(password, *_ids(self._as["user"]))
         options = ["--auth=scram-sha-256", "--username=ledger", f"--pwfile={password}", "--encoding=UTF8", "--no-sync"]
+        for name, file in zip(("tls.crt", "tls.key"), self._tls or (), strict=False):
+            own = self._directory / name
+            shutil.copyfile(file, own)
+            own.chmod(0o600)
+            if self._as:
+                os.chown(own, *_ids(self._as["user"]))
+            self._settings.append(f"ssl_{'cert' if name == 'tls.crt' else 'key'}_file={own}")
+        if self._tls:
+            self._settings.append("ssl=on")
         self._run("initdb", f"--pgdata={self._directory / 'data'}", "--locale=C", *options)
         self.start()
         return self

@@ -6,17 +6,20 @@ still when set so). What is unreal about it: nothing is durable, and a new conne
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger.errors import Refused, StoreError
 from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRecord, settle
-from arsenal_fast.ledger.store import Answer, Item, Lives
+from arsenal_fast.ledger.store import Answer, Item, Lives, Run, Store
 
 
-class ScriptedStore:
-    """Returned by each call of ``open``."""
+class ScriptedStore(Store):
+    """Handed out by ``open`` as often as it is asked for."""
 
     def __init__(self) -> None:
+        super().__init__(None)
         self.fault: StoreError | Exception | None = None
         """Raised by everything, ``open`` included."""
         self.faults_once: StoreError | None = None
@@ -79,6 +82,21 @@ class ScriptedStore:
     def trim(self, keep: int, now: int) -> tuple[int, int]:
         self._pass()
         return 0, 0
+
+    def reading(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def writing(self, alone: bool = False) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> Any:
+        raise AssertionError("There is no database.")
+
+    def write_lives(self, run: Run) -> list[Life]:
+        raise AssertionError("``write`` settles them.")
+
+    def look_up(self, ids: Sequence[str]) -> dict[str, LedgerRecord]:
+        return self.known
 
     def _lives(self, item: Lives) -> list[Life]:
         answers = []
