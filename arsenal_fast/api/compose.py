@@ -31,14 +31,15 @@ from arsenal_fast.registry.cache import IdentityCache
 from arsenal_fast.registry.issuer import Issuer
 from arsenal_fast.registry.lookup import Lookup
 from arsenal_fast.registry.revoke import Revoker
-from arsenal_fast.stores.ports import Backend, Ledger, TokenKeys
+from arsenal_fast.stores.ports import Backend, Ledger
+from arsenal_fast.tokens.keys import Keys
 
 
 def compose(
     settings: Settings,
     backend: Backend,
     local: Backend,
-    keys: TokenKeys,
+    keys: Keys,
     ledger: Ledger | None = None,
     *,
     limits: Limits,

@@ -25,7 +25,8 @@ from arsenal_fast.registry.cache import IdentityCache
 from arsenal_fast.registry.issuer import Issuer
 from arsenal_fast.registry.lookup import Lookup
 from arsenal_fast.registry.revoke import Revoker
-from arsenal_fast.stores.ports import Backend, Ledger, TokenKeys
+from arsenal_fast.stores.ports import Backend, Ledger
+from arsenal_fast.tokens.keys import Keys
 
 _METHODS: Final = {method: method.decode("ascii") for method in METHODS}
 
@@ -47,7 +48,7 @@ class Services:
     router: Router
     backend: Backend
     ledger: Ledger | None
-    keys: TokenKeys
+    keys: Keys
     metrics: Metrics
     clock: ResponseClock
     cors: Cors

@@ -8,9 +8,9 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from arsenal_fast.stores.counters import Counters
 from arsenal_fast.stores.redis import identities, info, limiter, revocations
 from arsenal_fast.stores.redis.connection import IDLE, Connection
-from arsenal_fast.stores.redis.counters import Counters
 from arsenal_fast.stores.redis.identities import RedisIdentities
 from arsenal_fast.stores.redis.info import InfoPoller
 from arsenal_fast.stores.redis.limiter import REVISION_KEY, RedisLimiter

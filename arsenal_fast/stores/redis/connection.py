@@ -27,8 +27,8 @@ from typing import Final, Protocol, cast
 
 import hiredis
 
+from arsenal_fast.stores.counters import Counters
 from arsenal_fast.stores.redis import errors
-from arsenal_fast.stores.redis.counters import Counters
 from arsenal_fast.stores.redis.resp import Reply, error_code, is_noscript, outage, pack
 from arsenal_fast.stores.redis.url import RedisAddress
 

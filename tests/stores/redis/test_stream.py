@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from hiredis import ReplyError
 
+from arsenal_fast.stores.counters import Counters
 from arsenal_fast.stores.redis.connection import Connection, Stream
-from arsenal_fast.stores.redis.counters import Counters
 from arsenal_fast.stores.redis.resp import Reply
 from arsenal_fast.stores.redis.url import RedisAddress
 
