@@ -9,7 +9,7 @@ use, and opens the next when it fails. Guarantees:
   the same moment. No late reply can answer another command: its stream is gone.
 * An error that means an outage (resp.py) drops the connection too: after a fail-over only a new connection can
   reach the new master.
-* ``ready`` is set only after the opening commands, which end with a real write: a Redis that listens but loads,
+* ``healthy`` is set only after the opening commands, which end with a real write: a Redis that listens but loads,
   replicates or has no memory left does not count as usable.
 * A connect in flight is never cancelled (uvloop issue 645: answers crossed between connections). It has a
   deadline after which the next attempt begins; a late connection is closed unused.
@@ -154,7 +154,7 @@ class Connection:
         context: ssl.SSLContext | None = None,
         idle: float = IDLE,
     ) -> None:
-        self.ready = False
+        self.healthy = False
         self.on_return: Callable[[], None] | None = None
         self.counters = counters
         self.fault = ""  # why it is away, in words that may be shown
@@ -185,7 +185,7 @@ class Connection:
         now = monotonic()
         if deadline is None:
             deadline = now + self._timeout
-        if stream is None or not self.ready:
+        if stream is None or not self.healthy:
             on_reply(None)
             return deadline
         self.counters.commands += 1
@@ -209,7 +209,7 @@ class Connection:
         self._closed = True
         stream, self._stream = self._stream, None
         self._stop_timers()
-        self.ready = False
+        self.healthy = False
         self._attempt += 1
         if stream is not None:
             stream.kill()
@@ -294,7 +294,7 @@ class Connection:
 
     def _welcome(self) -> None:
         self._stop_timers()
-        self.ready = True
+        self.healthy = True
         self.fault = ""
         self.counters.connects += 1
         self._ready_since = monotonic()
@@ -313,8 +313,8 @@ class Connection:
         if stream is not self._stream:
             return
         self._stream = None
-        if self.ready:
-            self.ready = False
+        if self.healthy:
+            self.healthy = False
             self.counters.disconnects += 1
             if monotonic() - self._ready_since >= STABLE:
                 self._failures = 0

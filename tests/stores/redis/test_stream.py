@@ -141,4 +141,4 @@ def test_a_connect_that_comes_late_is_closed_unused() -> None:
     late.connection_made(transport)
     assert transport.aborted
     assert transport.written == []
-    assert not connection.ready
+    assert not connection.healthy
