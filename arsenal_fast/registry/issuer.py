@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, NamedTuple, Protocol
 
@@ -54,43 +55,28 @@ class IssueRequest(Protocol):
         """Receive the living identity of one id; called once for each row."""
 
 
+@dataclass(slots=True, eq=False)
 class BatchRequest:
     """The ids of one handler's request: ``done`` gets a living identity for each, in order, once all are there."""
 
-    __slots__ = ("_audit", "_done", "_found", "_open", "ids", "proposals", "ttl_ms")
-
-    def __init__(
-        self,
-        ids: Sequence[str],
-        ttl_s: int,
-        audit: Callable[[], AuditContext],
-        done: Callable[[Sequence[CachedIdentity]], None],
-    ) -> None:
-        self.ids = ids
-        self.ttl_ms = ttl_s * 1000
-        self.proposals = 0
-        self._audit = audit
-        self._done = done
-        self._found: list[CachedIdentity | None] = []
-        self._open = 0
-
-    def start(self, found: list[CachedIdentity | None], missing: int) -> None:
-        """Begin with the cached identities; ``missing`` rows are to be filled."""
-        self._found = found
-        self._open = missing
-        self._end_if_whole()
-
-    def audit(self) -> AuditContext:
-        return self._audit()
+    ids: Sequence[str]
+    ttl_ms: int
+    audit: Callable[[], AuditContext]
+    done: Callable[[Sequence[CachedIdentity]], None]
+    proposals: int = 0
+    found: list[CachedIdentity | None] = field(default_factory=list)
+    """The identity of each id, as far as they are there."""
+    missing: int = 0
 
     def fill(self, index: int, entry: CachedIdentity) -> None:
-        self._found[index] = entry
-        self._open -= 1
-        self._end_if_whole()
+        self.found[index] = entry
+        self.missing -= 1
+        if not self.missing:
+            self.finish()
 
-    def _end_if_whole(self) -> None:
-        if not self._open:
-            self._done([entry for entry in self._found if entry is not None])
+    def finish(self) -> None:
+        """Hand over the identities; none is missing."""
+        self.done([entry for entry in self.found if entry is not None])
 
 
 _Row = tuple[IssueRequest, int]
@@ -137,10 +123,11 @@ class Issuer:
         metrics = self._metrics
         metrics.identity_lookups += len(found)
         metrics.identity_lookup_hits += len(found) - len(missing)
-        rows: list[_Row] = [(request, index) for index in missing]
-        request.start(found, len(missing))
-        if rows:
-            self._submit(rows)
+        request.found, request.missing = found, len(missing)
+        if missing:
+            self._submit([(request, index) for index in missing])
+        else:
+            request.finish()
 
     def issue_missing(self, request: IssueRequest) -> None:
         """Give the request the identity of its only id, which is not in the cache, or no longer fresh."""
@@ -160,16 +147,11 @@ class Issuer:
     def _issue_in_store(self, rows: Sequence[_Row]) -> None:
         invalidations = self._cache.invalidations
         provisional = self._ledger is not None
-        if self._cache.sync.epochs:
-            epoch_ms = self._cache.epoch_ms
-            asked = [
-                IssueRow(request.ids[index], request.ttl_ms, Mode.PLAIN, 0, epoch_ms(request.ids[index]), provisional)
-                for request, index in rows
-            ]
-        else:
-            asked = [
-                IssueRow(request.ids[index], request.ttl_ms, Mode.PLAIN, 0, 0, provisional) for request, index in rows
-            ]
+        epoch_ms = self._cache.epoch_ms
+        asked = [
+            IssueRow(request.ids[index], request.ttl_ms, Mode.PLAIN, 0, epoch_ms(request.ids[index]), provisional)
+            for request, index in rows
+        ]
 
         def answered(issued: Sequence[Issued] | None) -> None:
             if issued is not None:
