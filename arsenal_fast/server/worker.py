@@ -109,14 +109,8 @@ class _Worker:
         config = self._config
         loop = asyncio.get_running_loop()
         self._handle_stop_signals(loop)
-        backend: MemoryBackend | RedisBackend
         spare = _memory(config.shares)
-        if config.embedded:
-            backend = spare
-        else:
-            backend = RedisBackend(
-                config.redis_url.reveal(), timeout=config.redis_timeout_ms / 1000, jitter=random.random
-            )
+        backend = spare if config.embedded else _redis(config)
         ledger = _ledger(config)
         access = _access_log(config)
         app = compose(
@@ -350,6 +344,13 @@ async def _look_at(backend: RedisBackend) -> None:
     while True:
         await asyncio.sleep(LOOK)
         backend.info.poll()
+
+
+def _redis(config: Config) -> RedisBackend:
+    try:
+        return RedisBackend(config.redis_url.reveal(), timeout=config.redis_timeout_ms / 1000, jitter=random.random)
+    except ValueError as error:
+        raise ConfigurationError([f"REDIS_URL is refused: {error}"]) from None
 
 
 def _ledger(config: Config) -> Ledger | None:

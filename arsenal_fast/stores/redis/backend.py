@@ -4,11 +4,9 @@ Usable means that Redis has just run our script with a write in it (``opening``)
 Needs Redis 6 or newer, or Valkey; no cluster redirections are followed (they count as an outage).
 """
 
-import ssl
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from arsenal_fast.stores.counters import Counters
 from arsenal_fast.stores.redis import identities, info, limiter, revocations
 from arsenal_fast.stores.redis.connection import IDLE, Connection
 from arsenal_fast.stores.redis.identities import RedisIdentities
@@ -28,7 +26,7 @@ class RedisBackend(Connection):
     """The Limiter, IdentityStore and Revocations ports over one Redis, and the connection to it.
 
     ValueError with one sentence for a bad URL. ``timeout``: seconds that a caller waits for a reply.
-    ``jitter``: a random number in [0, 1). ``context``: for rediss://; the default trusts the system's roots.
+    ``jitter``: a random number in [0, 1).
     May be made before there is an event loop; ``start`` and everything after belong to one.
     """
 
@@ -38,13 +36,10 @@ class RedisBackend(Connection):
         *,
         jitter: Callable[[], float],
         timeout: float = 0.25,
-        context: ssl.SSLContext | None = None,
         idle: float = IDLE,
     ) -> None:
         address = parse_url(url)
-        super().__init__(
-            address, opening(address), timeout=timeout, jitter=jitter, counters=Counters(), context=context, idle=idle
-        )
+        super().__init__(address, opening(address), timeout=timeout, jitter=jitter, idle=idle)
         self.limiter = RedisLimiter(self)
         self.identities = RedisIdentities(self)
         self.revocations = RedisRevocations(self)

@@ -38,10 +38,12 @@ def of_reply(code: str) -> str:
     return f"it answers {code}: {meaning}" if meaning else f"it answers {code}"
 
 
-def of_connect(error: OSError | UnicodeError) -> str:
-    """Return the sentence for a failed connect."""
+def of_connect(error: OSError | ValueError) -> str:
+    """Return the sentence for a failed connect; a ValueError that is no UnicodeError has one of its own (tls.py)."""
     if isinstance(error, UnicodeError):
         return "its name is none"
+    if not isinstance(error, OSError):
+        return str(error).removesuffix(".")
     if isinstance(error, socket.gaierror):
         return "its name is not known" if error.errno in _NO_NAME else "its name can't be looked up now"
     if isinstance(error, ssl.SSLCertVerificationError):

@@ -134,9 +134,7 @@ def test_an_outage_is_told_as_none_to_all_and_ends_the_stream() -> None:
 
 
 def test_a_connect_that_comes_late_is_closed_unused() -> None:
-    connection = Connection(
-        RedisAddress(host="127.0.0.1"), [b"PING"], timeout=1, jitter=lambda: 0.0, counters=Counters()
-    )
+    connection = Connection(RedisAddress(host="127.0.0.1"), [b"PING"], timeout=1, jitter=lambda: 0.0)
     late, transport = Stream(connection, attempt=-1), RecordingTransport()
     late.connection_made(transport)
     assert transport.aborted
