@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.support import redis_server
+from tests.support.certificates import Pair
 from tests.support.redis_server import RedisServer, ask
 
 SERVICE = "identities"
@@ -19,17 +20,31 @@ DOWN_AFTER = 300  # ms that a master is silent before a sentinel takes it for de
 
 
 class Sentinels:
-    """``servers``: the first master and its replica. Each of the sentinels takes ``password``, if there is one."""
+    """``servers``: the first master and its replica.
 
-    def __init__(self, *, password: str = "", sentinel_password: str = "") -> None:
+    ``pair``: of TLS, which all of them speak among each other, and the URL is of then; commands of tests go without.
+    """
+
+    def __init__(self, *, password: str = "", sentinel_password: str = "", pair: Pair | None = None) -> None:
         self._password = password
         self._sentinel_password = sentinel_password
-        own = ("--requirepass", password, "--masterauth", password) if password else ()
-        hasty = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")
-        master = RedisServer(*own, *hasty)
-        replica = RedisServer(*own, *hasty, "--replicaof", f"127.0.0.1 {master.port}")
+        self._tls: dict[str, str] = {}
+        if pair is not None:
+            files = {"cert": pair.certificate, "key": pair.key, "ca-cert": pair.certificate}
+            self._tls = {f"tls-{name}-file": str(path) for name, path in files.items()}
+            self._tls |= {"tls-auth-clients": "no", "tls-replication": "yes"}
+        options = {"repl-diskless-sync-delay": "0", "repl-ping-replica-period": "1", **self._tls}
+        if password:
+            options |= {"requirepass": password, "masterauth": password}
+        self.places = [redis_server.free_port() for _ in range(2)] if pair is not None else []
+        """The TLS ports of the servers."""
+        master = self._server(0, options)
+        leader = self.places[0] if self.places else master.port
+        replica = self._server(1, options | {"replicaof": f"127.0.0.1 {leader}"})
         self.servers = [master, replica]
+        self.places = self.places or [master.port, replica.port]
         self.ports: list[int] = []
+        self._url_ports: list[int] = []
         self._processes: list[subprocess.Popen[bytes]] = []
         self._directory = Path(tempfile.mkdtemp(prefix="af-sentinels-"))
 
@@ -53,17 +68,18 @@ class Sentinels:
 
     def url(self, *, service: str = SERVICE, sentinel_password: str | None = None) -> str:
         """The REDIS_URL of the service."""
-        hosts = ",".join(f"127.0.0.1:{port}" for port in self.ports)
+        hosts = ",".join(f"127.0.0.1:{port}" for port in self._url_ports)
         credentials = f":{self._password}@" if self._password else ""
         given = self._sentinel_password if sentinel_password is None else sentinel_password
         query = f"?sentinel_password={given}" if given else ""
-        return f"redis+sentinel://{credentials}{hosts}/{service}/0{query}"
+        scheme = "rediss+sentinel" if self._tls else "redis+sentinel"
+        return f"{scheme}://{credentials}{hosts}/{service}/0{query}"
 
     def name(self, server: RedisServer) -> bool:
         """Whether any of the sentinels that run names this server as the master."""
         running = [number for number, process in enumerate(self._processes) if process.poll() is None]
         replies = [self.command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE, number=number) for number in running]
-        return [b"127.0.0.1", b"%d" % server.port] in replies
+        return [b"127.0.0.1", b"%d" % self.places[self.servers.index(server)]] in replies
 
     def fail_over(self) -> None:
         """Promote the replica, as an operator does; returns at once."""
@@ -81,16 +97,24 @@ class Sentinels:
                 ask(connection, "AUTH", self._sentinel_password)
             return ask(connection, *arguments)
 
+    def _server(self, number: int, options: dict[str, str]) -> RedisServer:
+        if self._tls:
+            options = options | {"tls-port": str(self.places[number])}
+        return RedisServer(*(each for name, text in options.items() for each in (f"--{name}", text)))
+
     def _start_sentinel(self, number: int) -> None:
         port = redis_server.free_port()
         lines = [
             f"port {port}",
             "bind 127.0.0.1",
             f"dir {self._directory}",
-            f"sentinel monitor {SERVICE} 127.0.0.1 {self.servers[0].port} 2",
+            f"sentinel monitor {SERVICE} 127.0.0.1 {self.places[0]} 2",
             f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER}",
             f"sentinel failover-timeout {SERVICE} 3000",
         ]
+        self._url_ports.append(redis_server.free_port() if self._tls else port)
+        if self._tls:
+            lines += [f"tls-port {self._url_ports[number]}", *(f"{name} {text}" for name, text in self._tls.items())]
         if self._password:
             lines.append(f"sentinel auth-pass {SERVICE} {self._password}")
         if self._sentinel_password:

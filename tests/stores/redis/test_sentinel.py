@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from arsenal_fast.stores.redis.backend import RedisBackend
 from arsenal_fast.stores.redis.sentinel import Sentinels
 from arsenal_fast.stores.redis.url import Place, parse_url
 from tests.support import sentinels as real
+from tests.support.certificates import good_pair
 from tests.support.fake_redis import HANG_UP, Command, FakeRedis, ordinary
 from tests.support.loops import run, until
 from tests.support.redis_backend import TIMEOUT, admit, issue
@@ -247,3 +249,19 @@ def test_real_sentinels_say_why_they_can_not_be_asked(watched: real.Sentinels) -
     assert run(fault_of(watched.url(sentinel_password="wrong"))) == refused
     without = "a sentinel can't be asked: it answers NOAUTH: it wants a password"
     assert run(fault_of(watched.url(sentinel_password=""))) == without
+
+
+@pytest.mark.integration
+def test_over_tls_sentinels_and_redis_are_both_verified(tmp_path: Path) -> None:
+    pair = good_pair(tmp_path)
+
+    async def outcome(url: str) -> str:
+        backend = await patient(url)
+        await until(lambda: backend.healthy or backend.fault != "")
+        await backend.close()
+        return backend.fault
+
+    with real.Sentinels(pair=pair) as watched:
+        assert run(outcome(f"{watched.url()}?ssl_ca_certs={pair.certificate}"), deadline=30) == ""
+        untrusted = run(outcome(watched.url()))
+        assert untrusted.startswith("no sentinel can be asked: its certificate is not trusted: self")
