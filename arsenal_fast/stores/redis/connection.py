@@ -229,8 +229,10 @@ class Connection:
 
     async def _open(self) -> None:
         self._resolving = True
-        found = await self._dialer.find()
-        self._resolving = False
+        try:
+            found = await self._dialer.find()
+        finally:
+            self._resolving = False
         attempt = self._attempt  # the current one, even if the look-up was begun for an earlier one
         if isinstance(found, str):
             self._failed(attempt, found)

@@ -69,14 +69,22 @@ class Dialer:
 
     async def find(self) -> Sequence[Target] | str:
         """Return where Redis may be, in the order to try; or why that is not known."""
+        targets: list[Target] = []
+        fault = ""
         try:
             self._context = context_of(self._address)  # anew, for renewed certificates
-            places = await self._masters()
-            if isinstance(places, str):
-                return places
-            targets = [(place, host) for place in places for host in await self._resolve(place)]
-        except (OSError, ValueError) as error:
+        except ValueError as error:
             return errors.of_connect(error)
+        places = await self._masters()
+        if isinstance(places, str):
+            return places
+        for place in places:
+            try:
+                targets += [(place, host) for host in await self._resolve(place)]
+            except (OSError, ValueError) as error:
+                fault = errors.of_connect(error)
+        if not targets:
+            return fault
         first = self._attempts % len(targets)
         self._attempts += 1
         return targets[first:] + targets[:first]

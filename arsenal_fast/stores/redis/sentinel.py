@@ -8,6 +8,7 @@ As in connection.py no connect is cancelled. Nothing here is on the path of a re
 """
 
 import asyncio
+import re
 import ssl
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -22,7 +23,10 @@ from arsenal_fast.stores.redis.url import Place, RedisAddress
 SILENCE: Final = 2.0  # seconds after which a sentinel that is listened to gets a PING
 RETRY: Final = 1.0  # seconds between attempts to listen to a sentinel
 
+LAST_PORT: Final = 65_535
+
 _CHANNEL: Final = b"+switch-master"
+_PORT: Final = re.compile(rb"[1-9][0-9]{0,4}")
 _MORE: Final = object()  # hiredis: the next reply is not complete yet
 
 T = TypeVar("T")
@@ -43,6 +47,7 @@ class Sentinels:
         context: Callable[[], ssl.SSLContext | None],
     ) -> None:
         self._address = address
+        self._service = address.service.encode("utf-8", "surrogateescape")
         self._timeout_s = timeout_s
         self._switched = switched
         self._context = context
@@ -90,9 +95,8 @@ class Sentinels:
         try:
             link = await self._link(sentinel)
             try:
-                service = self._address.service.encode("utf-8", "surrogateescape")
-                match await link.ask(b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", service):
-                    case [bytes(host), bytes(port)] if port.isdigit():
+                match await link.ask(b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self._service):
+                    case [bytes(host), bytes(port)] if _PORT.fullmatch(port) and int(port) <= LAST_PORT:
                         return Place(host.decode("ascii"), int(port))
                     case None:
                         return "the sentinels know no master of this name"
@@ -121,10 +125,13 @@ class Sentinels:
         """Take one message: ``service old-host old-port new-host new-port``."""
         match message:
             case [b"message", _, bytes(text)]:
-                match text.decode("utf-8", "surrogateescape").split(" "):
-                    case [self._address.service, _, _, host, port] if self._told != (place := Place(host, int(port))):
-                        self._told = place
-                        self._switched(place)
+                told = text.split(b" ")
+                if len(told) != 5 or told[0] != self._service or not _PORT.fullmatch(told[4]):
+                    return
+                place = Place(told[3].decode("ascii"), int(told[4]))
+                if place != self._told and place.port <= LAST_PORT:
+                    self._told = place
+                    self._switched(place)
 
     async def _link(self, sentinel: Place) -> "_Link":
         """Connect and authenticate; OSError or ValueError where that fails."""

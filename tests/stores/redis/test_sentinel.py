@@ -117,6 +117,9 @@ def test_a_sentinel_that_is_silent_or_gone_is_not_waited_for() -> None:
         (b"-NOAUTH hunter2\r\n", "a sentinel can't be asked: it answers NOAUTH: it wants a password"),
         (b"+hunter2\r\n", "a sentinel says what is no address"),
         (b"*2\r\n$7\r\nhunter2\r\n$7\r\nhunter2\r\n", "a sentinel says what is no address"),
+        (naming(65_536), "a sentinel says what is no address"),
+        (naming(0), "a sentinel says what is no address"),
+        (naming(1, b"a\xff"), "no sentinel can be asked: its name is none"),
         (b"HTTP/1.1 400 hunter2\r\n\r\n", "no sentinel can be asked: it does not speak RESP"),
         (HANG_UP, "no sentinel can be asked: it ends the connection at once"),
     ],
@@ -153,12 +156,12 @@ def test_a_failover_is_followed_as_soon_as_one_sentinel_tells_of_it() -> None:
     run(main())
 
 
-def test_a_failover_to_where_we_are_already_changes_nothing() -> None:
+def test_a_failover_to_where_we_are_already_or_to_no_place_changes_nothing() -> None:
     async def main() -> None:
         async with FakeRedis() as redis, sentinel_of(redis) as sentinel:
             backend = await started(url_of(sentinel))
             await until(lambda: backend.healthy and b"SUBSCRIBE" in sentinel.names())
-            sentinel.say(switch(redis.port) + switch(redis.port))
+            sentinel.say(switch(redis.port) + switch(redis.port) + switch(65_536) + switch(0) + b"*0\r\n:1\r\n")
             sentinel.hang_up()
             await until(lambda: sentinel.names().count(b"SUBSCRIBE") == 2)
             assert (backend.healthy, redis.accepted) == (True, 1)
