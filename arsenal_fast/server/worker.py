@@ -109,10 +109,7 @@ class _Worker:
             cells=config.shares.cells,
             identities=config.shares.identities,
         )
-        self._redis: RedisBackend | None = None
-        if not config.embedded:
-            timeout_s = config.redis_timeout_ms / 1000
-            self._redis = RedisBackend(config.redis_url.reveal(), timeout=timeout_s, jitter=random.random)
+        self._redis = None if config.embedded else _redis(config)
         self._backend = self._redis or local
         self._ledger = _ledger(config)
         self._access_log: AccessLog | None = None
@@ -345,6 +342,13 @@ def make_keys(config: Config) -> Keys:
     )
     keys.prepare()
     return keys
+
+
+def _redis(config: Config) -> RedisBackend:
+    try:
+        return RedisBackend(config.redis_url.reveal(), timeout=config.redis_timeout_ms / 1000, jitter=random.random)
+    except ValueError as error:
+        raise ConfigurationError([f"REDIS_URL is refused: {error}"]) from None
 
 
 def _ledger(config: Config) -> Ledger | None:

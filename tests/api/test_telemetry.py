@@ -5,7 +5,7 @@ import pytest
 from arsenal_fast.api import telemetry
 from arsenal_fast.api.telemetry import quantile
 from arsenal_fast.observability.metrics import BUCKETS, ProcessFigures
-from arsenal_fast.stores.redis.counters import Counters
+from arsenal_fast.stores.counters import Counters
 from tests.support.ledgers import SwitchedLedger
 from tests.support.operations import SharedStore, away, exposed
 from tests.support.rig import Rig

@@ -12,7 +12,6 @@ from arsenal_fast.observability.metrics import (
     COUNTERS,
     GAUGES,
     NANOSECONDS,
-    ROUND_TRIP_BUCKETS,
     STALE_AFTER,
     TIMINGS,
     Metrics,
@@ -20,8 +19,6 @@ from arsenal_fast.observability.metrics import (
     Series,
     merge,
 )
-from arsenal_fast.stores.ports import StoreCounters
-from arsenal_fast.stores.redis.counters import ROUND_TRIP_BOUNDS
 
 NOW = 5000.0
 
@@ -251,17 +248,3 @@ def test_looking_often_keeps_little() -> None:
         rate.look(step / 100, step)
     assert rate.look(100.0, 10_000) == pytest.approx(100.0)
     assert len(rate._looks) <= 12
-
-
-def test_the_redis_backend_counts_in_the_buckets_that_are_shown() -> None:
-    assert ROUND_TRIP_BOUNDS == ROUND_TRIP_BUCKETS
-
-
-def test_both_stores_count_what_a_snapshot_takes() -> None:
-    from arsenal_fast.stores.memory import Counters as MemoryCounters
-    from arsenal_fast.stores.redis.counters import Counters as RedisCounters
-
-    for counters in (MemoryCounters(), RedisCounters()):
-        checked: StoreCounters = counters
-        for name in StoreCounters.__annotations__:
-            assert hasattr(checked, name), name

@@ -21,7 +21,7 @@ def held() -> tuple[Rig, Client]:
     Each request is a command to the store, as if it were alone in its turn of the loop.
     """
     rig = Rig(settings=UNLIMITED, switched=True)
-    rig.service.issuer._call_soon = lambda flush: flush()
+    rig.service.issuer.call_soon = lambda flush: flush()
     rig.shared.holding = rig.shared.admitting = True
     return rig, rig.connect()
 

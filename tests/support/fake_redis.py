@@ -45,18 +45,18 @@ def run(keys: Sequence[bytes], arguments: Sequence[bytes]) -> bytes:
 class FakeRedis:
     """``answer`` may be replaced at any time; None is silence. ``commands``: all that came, in order."""
 
-    def __init__(self, answer: Answer = ordinary, address: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, answer: Answer = ordinary, host: str = "127.0.0.1", port: int = 0) -> None:
         self.answer = answer
-        self._where = (address, port)
         self.commands: list[Command] = []
         self.accepted = 0
         self.bytewise = False  # write each byte separately
+        self._place = host, port
         self._server: asyncio.Server | None = None
         self._open: set[_Connection] = set()
 
     async def __aenter__(self) -> "FakeRedis":
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: _Connection(self, self._open), *self._where
+            lambda: _Connection(self, self._open), *self._place
         )
         return self
 
@@ -68,9 +68,14 @@ class FakeRedis:
         await self._server.wait_closed()
 
     @property
-    def url(self) -> str:
+    def port(self) -> int:
         assert self._server is not None
-        return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def url(self) -> str:
+        return f"redis://{self._place[0]}:{self.port}"
 
     def names(self) -> list[bytes]:
         """The names of the commands that came."""

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from arsenal_fast.stores.counters import Counters
 from arsenal_fast.stores.ports import IdentityStore, Limiter, Revocations
-from arsenal_fast.stores.redis.counters import Counters
 from tests.support.rig import Answer, Rig
 
 

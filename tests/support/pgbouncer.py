@@ -17,7 +17,7 @@ from typing import Self
 import psycopg
 
 from tests.support.postgres_server import PASSWORD, START_TIMEOUT, PostgresServer, _ids, _unprivileged
-from tests.support.redis_server import _free_port
+from tests.support.redis_server import free_port
 
 
 class PgBouncer:
@@ -29,7 +29,7 @@ class PgBouncer:
         self._size = pool_size
         self._as = _unprivileged()
         self._directory = Path(tempfile.mkdtemp(prefix="af-pgbouncer-"))
-        self.port = _free_port()
+        self.port = free_port()
         self.url = self.url_of(server.url)
 
     def url_of(self, url: str) -> str:

@@ -20,7 +20,7 @@ from typing import Any, Self
 import psycopg
 
 from tests.support.certificates import Pair
-from tests.support.redis_server import _free_port
+from tests.support.redis_server import free_port
 
 START_TIMEOUT = 30.0  # seconds
 PASSWORD = "p:a\\s's wort%"  # every character that may lack quoting
@@ -40,7 +40,7 @@ class PostgresServer:
         if self._as:
             os.chown(self._directory, *_ids(self._as["user"]))
         self._tls = tls
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"postgresql://ledger:{QUOTED}@127.0.0.1:{self.port}/postgres"
 
     def __enter__(self) -> Self:

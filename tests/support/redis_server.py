@@ -23,12 +23,12 @@ class RedisServer:
     """Started by ``with``; ``port`` and ``unix_path`` stay the same over restarts."""
 
     def __init__(self, *options: str) -> None:
-        self._binary = _binary()
+        self._binary = binary()
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self._directory = Path(tempfile.mkdtemp(prefix="af-redis-"))
         self.unix_path = str(self._directory / "redis.sock")
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
 
     def __enter__(self) -> Self:
@@ -83,8 +83,8 @@ class RedisServer:
         """One command over a connection of its own, blocking; error replies come back as values."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=START_TIMEOUT) as connection:
             if password:
-                _ask(connection, "AUTH", password)
-            return _ask(connection, *arguments)
+                ask(connection, "AUTH", password)
+            return ask(connection, *arguments)
 
     def flush(self) -> None:
         """Delete all data and scripts."""
@@ -92,7 +92,8 @@ class RedisServer:
         self.command("SCRIPT", "FLUSH")
 
 
-def _ask(connection: socket.socket, *arguments: str | bytes | int) -> object:
+def ask(connection: socket.socket, *arguments: str | bytes | int) -> object:
+    """One command over this connection, blocking; an error reply comes back as a value."""
     reader = hiredis.Reader()
     connection.sendall(hiredis.pack_command(arguments))  # type: ignore[arg-type]  # its stub wants one item
     while (reply := reader.gets()) is False:
@@ -103,7 +104,8 @@ def _ask(connection: socket.socket, *arguments: str | bytes | int) -> object:
     return reply
 
 
-def _binary() -> str:
+def binary() -> str:
+    """The path of redis-server."""
     name = os.environ.get("REDIS_SERVER", "redis-server")
     binary = shutil.which(name)
     if binary is None:
@@ -113,7 +115,8 @@ def _binary() -> str:
     return binary
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -10,7 +10,6 @@ from typing import Any
 
 from arsenal_fast.identity.revocation import Changes, Revoked
 from arsenal_fast.identity.validity import Issued, IssueRow, Life, StoreRecord
-from arsenal_fast.observability.metrics import ROUND_TRIP_BUCKETS
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.stores.memory import MemoryBackend
 
@@ -21,7 +20,6 @@ class SwitchedStore:
     def __init__(self, memory: MemoryBackend) -> None:
         self.memory = memory
         self.counters = memory.counters
-        self.counters.round_trip_buckets = [0] * (len(ROUND_TRIP_BUCKETS) + 1)
         self.on_return: Callable[[], None] | None = None
         self.limiter = self
         self.identities = self

@@ -13,9 +13,11 @@ beginning with ...``): only its code may be shown.
 """
 
 import re
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from hiredis import ReplyError
+
+from arsenal_fast.stores.redis.errors import OUTAGES
 
 Reply: TypeAlias = object  # one reply as hiredis parses it: int, bytes, None, list or ReplyError
 
@@ -30,27 +32,9 @@ def pack(*arguments: bytes) -> bytes:
     return b"*%d\r\n%b" % (len(arguments), b"".join(map(bulk, arguments)))
 
 
-_OUTAGE_CODES: Final = (
-    "LOADING",  # reading its data set
-    "READONLY",  # a replica; a fail-over has moved the master elsewhere
-    "MASTERDOWN",  # a replica without its master
-    "NOREPLICAS",  # min-replicas-to-write
-    "OOM",  # maxmemory and nothing to evict
-    "MISCONF",  # can't persist, and stops writes for it
-    "BUSY",  # a script is running too long
-    "CLUSTERDOWN",
-    "TRYAGAIN",  # the slot is being moved
-    "MOVED",
-    "ASK",
-    "NOAUTH",
-    "WRONGPASS",
-    "NOPERM",
-    "DENIED",  # protected mode
-)
-
 # Before 7.0 a script's error comes wrapped: "ERR Error running script (call to f_<sha>): @user_script:9:
 # @user_script: 9: -OOM command not allowed ...". From 7.0 on the code leads.
-_CODES = "|".join(_OUTAGE_CODES)
+_CODES = "|".join(OUTAGES)
 _OUTAGE = re.compile(rf"(?:ERR Error running script [^\r\n]*?: -)?({_CODES})\b|ERR (max number of clients)\b")
 _CODE = re.compile(r"[A-Z]{2,20}\b")
 

@@ -153,7 +153,7 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
 def test_one_fault_and_nothing_is_issued_and_every_fault_is_named(body: dict[str, Any], faults: list[str]) -> None:
     rig = Rig()
     assert sorted(pointers(rig.post(PATH, body))) == sorted(faults)
-    assert len(rig.spare.identities) == 0
+    assert len(rig.spare.records) == 0
     assert rig.service.metrics.identity_issued == 0
 
 

@@ -204,7 +204,7 @@ def test_a_ttl_that_is_none_is_answered_with_the_range(ttl: str) -> None:
     assert answer.status == 400
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json["errors"] == [{"parameter": "ttl", "detail": TTL_RANGE}]
-    assert len(rig.spare.identities) == 0
+    assert len(rig.spare.records) == 0
 
 
 def test_every_parameter_at_fault_is_named_at_once() -> None:

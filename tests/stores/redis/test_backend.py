@@ -13,7 +13,8 @@ from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.gcra import allowed
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.stores.redis.backend import RedisBackend
-from arsenal_fast.stores.redis.connection import Connection
+from arsenal_fast.stores.redis.dial import Dialer
+from arsenal_fast.stores.redis.url import Place
 from tests.support.loops import Answer, run, until
 from tests.support.redis_server import RedisServer
 
@@ -238,11 +239,11 @@ def test_a_name_is_looked_up(redis: RedisServer) -> None:
 def test_of_several_addresses_each_is_tried(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The look-up is a stub with two addresses; no server listens on the first one."""
 
-    async def two_addresses(connection: Connection) -> list[str]:
+    async def two_addresses(_dialer: Dialer, _place: Place) -> list[str]:
         return ["127.0.0.2", "127.0.0.1"]
 
     async def main() -> None:
-        monkeypatch.setattr(Connection, "_resolve", two_addresses)
+        monkeypatch.setattr(Dialer, "_resolve", two_addresses)
         async with backends(redis.url) as (backend,):
             assert backend.healthy
             assert backend.counters.connects == 1

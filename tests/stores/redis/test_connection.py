@@ -4,12 +4,11 @@ import asyncio
 import logging
 import time
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
 from arsenal_fast.stores.redis.backend import RedisBackend
-from arsenal_fast.stores.redis.connection import MAX_DELAY, Connection
+from arsenal_fast.stores.redis.connection import MAX_DELAY
 from tests.support.fake_redis import HANG_UP, Command, FakeRedis, ordinary
 from tests.support.loops import run, until
 from tests.support.redis_backend import ID, TIMEOUT, admit, connected, find, issue, silent
@@ -316,61 +315,3 @@ def test_an_outage_is_one_line_in_the_log_and_its_end_another(caplog: pytest.Log
         "Redis is unavailable: the connection is lost",
         "Redis is back",
     ] * 2
-
-
-# A name with several addresses
-
-DEAD_END, GOOD = "127.0.0.2", "127.0.0.1"
-
-
-@pytest.fixture
-def two_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The look-up is a stub."""
-
-    async def resolve(connection: Connection) -> list[str]:
-        return [DEAD_END, GOOD]
-
-    monkeypatch.setattr(Connection, "_resolve", resolve)
-
-
-@pytest.mark.usefixtures("two_addresses")
-def test_an_address_that_drops_packets_is_not_the_only_one_that_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The network is a stub for that address: a connect there takes until the test ends."""
-    over = asyncio.Event()
-    tried: list[str] = []
-    open_transport = Connection._open_transport
-
-    async def stub(connection: Connection, host: str, attempt: int) -> None:
-        tried.append(host)
-        if host == DEAD_END:
-            await over.wait()
-            raise TimeoutError
-        await open_transport(connection, host, attempt)
-
-    async def main() -> None:
-        async with FakeRedis() as fake, connected(fake) as backend:
-            await until(lambda: backend.healthy)
-            assert tried == [DEAD_END, GOOD]
-            fake.hang_up()
-            await until(lambda: not backend.healthy)
-            await until(lambda: backend.healthy)
-            assert tried == [DEAD_END, GOOD, GOOD], "what worked is tried first"
-            over.set()
-
-    monkeypatch.setattr(Connection, "_open_transport", stub)
-    run(main())
-
-
-@pytest.mark.usefixtures("two_addresses")
-@pytest.mark.parametrize(
-    "answer", [silent, lambda command: b"-LOADING no\r\n", lambda command: b"-ERR no\r\n", lambda command: HANG_UP]
-)
-def test_an_address_that_is_no_usable_redis_is_not_the_only_one_that_is_tried(answer: Any) -> None:
-    async def main() -> None:
-        async with FakeRedis() as fake:
-            port = int(fake.url.rpartition(":")[2])
-            async with FakeRedis(answer, DEAD_END, port) as other, connected(fake) as backend:
-                await until(lambda: backend.healthy)
-                assert (other.accepted, fake.accepted) == (1, 1)
-
-    run(main())
