@@ -178,8 +178,32 @@ def document(base_url: str) -> Object:
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "security": [],
         "paths": paths,
-        "components": {"schemas": SCHEMAS, "headers": HEADERS, "securitySchemes": _SECURITY_SCHEMES},
+        "components": {"schemas": _named_schemas(), "headers": HEADERS, "securitySchemes": _SECURITY_SCHEMES},
     }
+
+
+def _named_schemas() -> dict[str, Object]:
+    """Return the schemas, each object of them a component of its own: code generators name types after components."""
+    components: dict[str, Object] = {}
+    for name, schema in SCHEMAS.items():
+        components[name] = _with_references(schema, components)
+    return components
+
+
+def _with_references(value: Any, components: dict[str, Object]) -> Any:
+    """Return a copy with a reference for each schema that has a title, which goes to the components."""
+    if isinstance(value, list):
+        return [_with_references(item, components) for item in value]
+    if not isinstance(value, dict):
+        return value
+    copy = {key: item if key == "examples" else _with_references(item, components) for key, item in value.items()}
+    if not isinstance(title := copy.get("title"), str):  # a member may have the name, too
+        return copy
+    del copy["title"]
+    reference = {"$ref": f"#/components/schemas/{title}"}
+    nullable = copy["type"] == ["object", "null"]
+    components[title] = {**copy, "type": "object"}
+    return {"oneOf": [reference, {"type": "null"}]} if nullable else reference
 
 
 def _operation(route: Route, operation: Operation) -> Object:

@@ -93,7 +93,8 @@ IDENTITIES: Final[dict[str, Schema]] = {
                         "items": {"type": "string"},
                         "description": "Registries that take the identity as an e-mail address.",
                     },
-                }
+                },
+                title="IdentityMetadata",
             ),
         },
         description="A living identity; it validates.",
@@ -122,6 +123,7 @@ IDENTITIES: Final[dict[str, Schema]] = {
                     },
                     optional=("prefix", "run"),
                     additionalProperties=False,
+                    title="Environment",
                 ),
                 "What to issue an identity for, each.",
             ),
@@ -148,7 +150,8 @@ IDENTITIES: Final[dict[str, Schema]] = {
                         "id": ISSUED_ID,
                         "email": ISSUED_EMAIL,
                         **ISSUED_LIFE,
-                    }
+                    },
+                    title="BatchIdentity",
                 ),
                 "In the order of the environments.",
             ),
@@ -171,17 +174,17 @@ IDENTITIES: Final[dict[str, Schema]] = {
     ),
     "ValidationRequest": {
         "oneOf": [
-            object_of({"identity": _ASKED}, additionalProperties=False, title="An identity"),
-            object_of({"token": _ASKED_TOKEN}, additionalProperties=False, title="A token"),
+            object_of({"identity": _ASKED}, additionalProperties=False, title="ValidateIdentity"),
+            object_of({"token": _ASKED_TOKEN}, additionalProperties=False, title="ValidateToken"),
             object_of(
                 {"identity": _ASKED, "token": _ASKED_TOKEN},
                 additionalProperties=False,
-                title="An identity and its token",
+                title="ValidateIdentityAndToken",
             ),
             object_of(
                 {"identities": array_of({"type": "string"}, "Any texts; each gets its verdict.")},
                 additionalProperties=False,
-                title="Many identities",
+                title="ValidateIdentities",
             ),
         ],
         "examples": [
@@ -214,7 +217,7 @@ IDENTITIES: Final[dict[str, Schema]] = {
                 "type": "boolean",
                 "description": "Whether the part before `/` is an RFC 5322 addr-spec.",
             },
-            "metadata": nullable(object_of({**ISSUED_PARTS, "format": {"const": FORMAT}})),
+            "metadata": nullable(object_of({**ISSUED_PARTS, "format": {"const": FORMAT}}, title="VerdictMetadata")),
             "cached": {
                 "type": "boolean",
                 "description": "Found in the TTL cache, where an identity is until it expires.",
@@ -227,29 +230,29 @@ IDENTITIES: Final[dict[str, Schema]] = {
     ),
     "ValidationAnswer": {
         "oneOf": [
-            {**ref("Verdict"), "title": "One"},
+            ref("Verdict"),
             object_of(
                 {
                     "results": array_of(ref("Verdict"), "In the order of the identities."),
                     "total": count("How many verdicts.", maximum=MAX_ROWS),
                 },
-                title="Many",
+                title="Verdicts",
             ),
         ],
         "examples": [_VERDICT_EXAMPLE],
     },
     "RevocationRequest": {
         "oneOf": [
-            object_of({"identity": _REVOKED_ID}, additionalProperties=False, title="An identity"),
+            object_of({"identity": _REVOKED_ID}, additionalProperties=False, title="RevokeIdentity"),
             object_of(
                 {"identity": _REVOKED_ID, "token": _OWN_TOKEN},
                 additionalProperties=False,
-                title="An identity, by its own token",
+                title="RevokeIdentityByToken",
             ),
             object_of(
-                {"prefix": _REVOKED_PREFIX, "issued_before": _BEFORE}, additionalProperties=False, title="A prefix"
+                {"prefix": _REVOKED_PREFIX, "issued_before": _BEFORE}, additionalProperties=False, title="RevokePrefix"
             ),
-            object_of({"issued_before": _BEFORE}, additionalProperties=False, title="Everything"),
+            object_of({"issued_before": _BEFORE}, additionalProperties=False, title="RevokeEverything"),
         ],
         "examples": [
             {"identity": ID_EXAMPLE},
@@ -268,7 +271,7 @@ IDENTITIES: Final[dict[str, Schema]] = {
                     "generated": timestamp("When the newest life that is known began."),
                     "revoked": timestamp("Every life that began at or before this moment is dead."),
                 },
-                title="An identity",
+                title="RevokedIdentity",
             ),
             object_of(
                 {
@@ -279,7 +282,7 @@ IDENTITIES: Final[dict[str, Schema]] = {
                         "force already, that one."
                     ),
                 },
-                title="A prefix, or everything",
+                title="RevokedBefore",
             ),
         ],
         "examples": _REVOCATION_EXAMPLES,

@@ -50,6 +50,7 @@ _HEALTH: Final = {
             "redis": _REDIS,
             "api": word("Where the service is in its life.", "starting", "healthy", "draining"),
         },
+        title="Services",
         description="One word for each.",
     ),
     "uptime": count("Seconds since the start."),
@@ -61,6 +62,7 @@ _REASONS: Final = object_of(
         for name in ("database", "redis")
     },
     optional=("database", "redis"),
+    title="Reasons",
     description="Why a service can't be used; absent while all of them can.",
 )
 _EVENT_EXAMPLE: Final = {
@@ -81,7 +83,7 @@ OPERATIONS: Final[dict[str, Schema]] = {
         {
             "events": {
                 "type": "array",
-                "items": ref("Event"),
+                "items": ref("AuditEvent"),
                 "maxItems": MAX_PAGE,
                 "description": "Newest first.",
             },
@@ -90,7 +92,7 @@ OPERATIONS: Final[dict[str, Schema]] = {
         },
         examples=[{"events": [_EVENT_EXAMPLE], "total": 1, "cursor": CURSOR_EXAMPLE}],
     ),
-    "Event": object_of(
+    "AuditEvent": object_of(
         {
             "sequence": count("Number of the event; not without gaps.", minimum=1),
             "event": word("What has happened; `audit_read` is somebody's reading of the ledger.", *KINDS),
@@ -122,7 +124,8 @@ OPERATIONS: Final[dict[str, Schema]] = {
                         "kid": {"type": "string", "description": "As in a token's header; its RFC 7638 thumbprint."},
                         "use": {"const": "sig"},
                         "alg": {"const": "EdDSA"},
-                    }
+                    },
+                    title="Key",
                 ),
                 "description": "Empty while identity tokens are signed with the secret.",
             }
@@ -200,10 +203,12 @@ OPERATIONS: Final[dict[str, Schema]] = {
                     },
                     "errors": count("Answers with a status of 500 and above."),
                     "rate": nullable(number("Answers a second, of late; null until there were two looks.")),
-                }
+                },
+                title="TelemetryRequests",
             ),
             "latency": object_of(
                 {f"p{rank}": nullable(number("Milliseconds; null before the first request.")) for rank in (50, 90, 99)},
+                title="TelemetryLatency",
                 description="From the request's last octet to the answer, since the start; estimated from a histogram.",
             ),
             "cache": object_of(
@@ -212,7 +217,8 @@ OPERATIONS: Final[dict[str, Schema]] = {
                     "hits": count("Those that found a living record."),
                     "ratio": nullable(number("Hits over look-ups; null before the first.", maximum=1)),
                     "entries": count("Identities in the workers' memory."),
-                }
+                },
+                title="TelemetryCache",
             ),
             "identities": object_of(
                 {
@@ -220,7 +226,8 @@ OPERATIONS: Final[dict[str, Schema]] = {
                     "renewed": count("Lives renewed in their last quarter."),
                     "issued_without_store": count("Issued by one worker alone while the shared store was away."),
                     "revoked": count("Revocations: of one identity, of a prefix or of everything."),
-                }
+                },
+                title="TelemetryIdentities",
             ),
             "ledger": object_of(
                 {
@@ -230,7 +237,8 @@ OPERATIONS: Final[dict[str, Schema]] = {
                     "rows": count("Rows written."),
                     "commits": count("Commits, each of many rows."),
                     "failures": count("Tries that found it locked, full or away."),
-                }
+                },
+                title="TelemetryLedger",
             ),
             "limiter": object_of(
                 {
@@ -242,7 +250,8 @@ OPERATIONS: Final[dict[str, Schema]] = {
                     "denied_locally": count("Those refused from memory, without the store."),
                     "fallback": count("Requests decided by one worker alone while the shared store was away."),
                     "batches": count("Commands that carried the decisions."),
-                }
+                },
+                title="TelemetryLimiter",
             ),
             "redis": object_of(
                 {
@@ -251,7 +260,8 @@ OPERATIONS: Final[dict[str, Schema]] = {
                     "rows_per_command": nullable(number("Limiter cells and identities that one command carried.")),
                     "timeouts": count("Times that no answer came in time."),
                     "round_trip_ms_mean": nullable(number("Mean milliseconds of a round trip.")),
-                }
+                },
+                title="TelemetryRedis",
             ),
             "connections": object_of(
                 {
@@ -259,7 +269,8 @@ OPERATIONS: Final[dict[str, Schema]] = {
                     "accepted": count("Accepted."),
                     "shed": count("Answered 503 for there were too many."),
                     "timed_out": count("Closed by a time-out."),
-                }
+                },
+                title="TelemetryConnections",
             ),
             "process": object_of(
                 {
@@ -268,7 +279,8 @@ OPERATIONS: Final[dict[str, Schema]] = {
                     "open_fds": count("File descriptors open now."),
                     "started": nullable(timestamp("Start of the oldest worker.")),
                     "gc_collections": count("Runs of the garbage collector."),
-                }
+                },
+                title="TelemetryProcess",
             ),
         },
         description="The sum over the workers.",

@@ -130,8 +130,7 @@ PREFIX: Final = text(
     PREFIX_PATTERN,
     MAX_PART,
     f"What the identity is for. No `-`: the first `-` of an identity ends its prefix. {_TOGETHER} Without a run the "
-    f"prefix has at most {MAX_PREFIX}.",
-    default=DEFAULT_PREFIX,
+    f"prefix has at most {MAX_PREFIX}. Left out: `{DEFAULT_PREFIX}`.",
 )
 RUN: Final = text(
     RUN_PATTERN,
@@ -146,14 +145,13 @@ ANY_RUN: Final = text(RUN_PATTERN, MAX_PART, "After the first `-`, named or draw
 DOMAIN: Final = text(
     DOMAIN_PATTERN, MAX_DOMAIN, "Domain of the identity, folded to lower case. Left out: the service's own."
 )
-VERSION: Final = text(VERSION_PATTERN, 4, "Version of the identity.", default=DEFAULT_VERSION)
+VERSION: Final = text(VERSION_PATTERN, 4, f"Version of the identity. Left out: `{DEFAULT_VERSION}`.")
 TTL: Final = {
     "type": "integer",
     "minimum": MIN_TTL,
     "maximum": MAX_TTL,
-    "default": DEFAULT_TTL,
     "description": "Whole seconds to live (`3600`, not `3600.0`), for the request that issues; "
-    "a living identity keeps its own.",
+    f"a living identity keeps its own. Left out: {DEFAULT_TTL}.",
 }
 
 ISSUED_ID: Final = text(ID_PATTERN, MAX_ID, "The identity.")
@@ -189,8 +187,7 @@ LIMIT: Final = {
     "type": "integer",
     "minimum": 1,
     "maximum": MAX_PAGE,
-    "default": DEFAULT_LIMIT,
-    "description": "Events of a page, at most.",
+    "description": f"Events of a page, at most. Left out: {DEFAULT_LIMIT}.",
 }
 SINCE: Final = moment("Events of this moment and later.")
 UNTIL: Final = moment("Events before this moment.")

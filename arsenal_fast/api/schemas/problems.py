@@ -30,6 +30,7 @@ PROBLEMS: Final[dict[str, Schema]] = {
                         "detail": {"type": "string", "description": "What is allowed."},
                     },
                     optional=("pointer", "parameter"),
+                    title="Fault",
                 ),
             },
             "violated-policies": {
