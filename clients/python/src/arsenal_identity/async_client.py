@@ -1,6 +1,5 @@
 """The client that awaits each answer, on asyncio or trio."""
 
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from types import TracebackType
@@ -57,7 +56,7 @@ class AsyncClient:
         self._http = httpx.AsyncClient(transport=transport, **http_settings(base_url, token, timeout_s))
         self._retry = retry
         self._sleep = sleep
-        self._checker = TokenChecker(issuer or base_url.rstrip("/"), leeway_s, retry, time.monotonic)
+        self._checker = TokenChecker(issuer or base_url.rstrip("/"), leeway_s, retry)
 
     async def __aenter__(self) -> Self:
         return self

@@ -56,7 +56,7 @@ class Client:
         self._http = httpx.Client(transport=transport, **http_settings(base_url, token, timeout_s))
         self._retry = retry
         self._sleep = sleep
-        self._checker = TokenChecker(issuer or base_url.rstrip("/"), leeway_s, retry, time.monotonic)
+        self._checker = TokenChecker(issuer or base_url.rstrip("/"), leeway_s, retry)
 
     def __enter__(self) -> Self:
         return self

@@ -3,6 +3,7 @@
 Needs PyJWT and cryptography: the extra ``jwks``. A revocation does not show in a token: where that matters, validate.
 """
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -23,17 +24,27 @@ _REQUIRED: Final = ["iss", "sub", "iat", "exp", "jti"]
 class TokenChecker:
     """Checks identity tokens; fetches the keys once an hour, and when a token names a key that is not known."""
 
-    def __init__(self, issuer: str, leeway_s: float, retry: Retry, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        issuer: str,
+        leeway_s: float,
+        retry: Retry,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         """
         Args:
             issuer: the service's ``API_BASE_URL``, the only ``iss`` that is taken.
             leeway_s: seconds by which this machine's clock may differ from the service's.
-            clock: monotonic seconds, for the age of the keys.
+            monotonic: seconds, for the age of the keys.
+            wall: seconds since 1970, for the times of the tokens.
         """
         self._issuer = issuer
         self._leeway_s = leeway_s
         self._retry = retry
-        self._clock = clock
+        self._monotonic = monotonic
+        self._wall = wall
         self._keys: dict[str, dict[str, Any]] = {}
         self._fetched_s: float | None = None
 
@@ -47,7 +58,7 @@ class TokenChecker:
         if self._needs_keys(kid):
             found = yield from exchange(calls.keys(), self._retry)
             self._keys = {key["kid"]: key for key in found if isinstance(key.get("kid"), str)}
-            self._fetched_s = self._clock()
+            self._fetched_s = self._monotonic()
         if not self._keys:
             raise TokenError("The service publishes no keys, for its tokens are signed with a secret: validate them.")
         if kid not in self._keys:
@@ -57,7 +68,7 @@ class TokenChecker:
     def _needs_keys(self, kid: object) -> bool:
         if self._fetched_s is None:
             return True
-        age_s = self._clock() - self._fetched_s
+        age_s = self._monotonic() - self._fetched_s
         return age_s >= MAX_AGE_S or (kid not in self._keys and age_s >= MIN_AGE_S)
 
     def _claims(self, jwt: Any, token: str, key: dict[str, Any]) -> TokenClaims:
@@ -68,18 +79,17 @@ class TokenChecker:
                 jwt.PyJWK(key, "EdDSA"),
                 algorithms=["EdDSA"],
                 issuer=self._issuer,
-                leeway=self._leeway_s,
-                options={"require": _REQUIRED},
+                options={"require": _REQUIRED, "verify_exp": False, "verify_iat": False},
             )
-            generated_ms, expires_s = int(claims["jti"]), claims["exp"]
-            return TokenClaims(
-                claims["sub"],
-                claims["iss"],
-                datetime.fromtimestamp(generated_ms / 1000, UTC),
-                datetime.fromtimestamp(expires_s, UTC),
-            )
-        except (jwt.PyJWTError, ValueError) as error:
+            generated_s, issued_s, expires_s = int(claims["jti"]) / 1000, int(claims["iat"]), int(claims["exp"])
+        except (jwt.PyJWTError, ValueError, TypeError) as error:
             raise TokenError(f"The token is refused: {error}.") from error
+        if expires_s + self._leeway_s <= self._wall():
+            raise TokenError("The token has expired.")
+        if issued_s - self._leeway_s > self._wall():
+            raise TokenError("The token is not valid yet.")
+        generated, expires = datetime.fromtimestamp(generated_s, UTC), datetime.fromtimestamp(expires_s, UTC)
+        return TokenClaims(claims["sub"], claims["iss"], generated, expires)
 
 
 def _pyjwt() -> Any:
