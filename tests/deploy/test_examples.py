@@ -73,7 +73,7 @@ def test_the_examples_are_well_typed(packages: Path) -> None:
 
 @pytest.mark.deploy("the guide's backend, hook, page and bot work against the service", tool="Node, vitest")
 def test_the_examples_own_tests_pass_and_start_what_they_need(packages: Path) -> None:
-    report = npm.npm(packages, "run", "--silent", "test", "--", "--reporter=json", PYTHON=sys.executable)
+    report = npm.npm(packages, "run", "--silent", "test", "--", "--reporter=json", SERVICE_PYTHON=sys.executable)
     told: dict[str, Any] = json.loads(report[report.index("{") :])
     assert told["success"], told
     assert told["numPassedTests"] == told["numTotalTests"] > 0

@@ -1,5 +1,5 @@
 // The service for tests in TypeScript: `python -m arsenal_fast serve` on a free port of 127.0.0.1.
-// It runs from the repository's own environment, which `make run` makes; PYTHON names another interpreter.
+// It runs from the repository's own environment, which `make run` makes; SERVICE_PYTHON names another interpreter.
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
@@ -22,8 +22,8 @@ export interface Service {
 }
 
 function python(): string {
-  const own = process.env.PYTHON || `${ROOT}.venv/bin/python`;
-  if (!existsSync(own)) throw new Error(`There is no ${own}: call make run once, which makes it, or set PYTHON.`);
+  const own = process.env.SERVICE_PYTHON || `${ROOT}.venv/bin/python`;
+  if (!existsSync(own)) throw new Error(`There is no ${own}: call make run once, which makes it, or set SERVICE_PYTHON.`);
   return own;
 }
 
