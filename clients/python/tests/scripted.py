@@ -8,7 +8,7 @@ import httpx
 
 from arsenal_identity import AsyncClient, Client, Retry
 
-Answer = httpx.Response | httpx.TransportError
+Answer = httpx.Response | httpx.RequestError
 
 IDENTITY: dict[str, Any] = {
     "id": "player-123456@sports.api.yourbook.com/v1:id",
@@ -57,7 +57,7 @@ class Scripted:
     def _answer(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
         answer = self._answers.pop(0)
-        if isinstance(answer, httpx.TransportError):
+        if isinstance(answer, httpx.RequestError):
             raise answer
         return answer
 

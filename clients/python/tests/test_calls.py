@@ -140,6 +140,13 @@ def test_a_url_that_is_not_of_http_is_refused(url: str) -> None:
         Client(url)
 
 
+@pytest.mark.parametrize("token", ["secret.of.mine\n", "secret of mine", "", "sécret"])
+def test_a_token_that_no_header_can_have_is_refused_and_not_repeated(token: str) -> None:
+    with pytest.raises(ValueError, match="token must be one word") as refused:
+        Client("http://identity.test", token=token)
+    assert "cret" not in str(refused.value)
+
+
 CALLS: list[tuple[Callable[[Scripted], Any], Callable[[Scripted], Any], object]] = [
     (lambda s: s.client.issue("player", "1"), lambda s: s.async_client.issue("player", "1"), IDENTITY),
     (lambda s: s.client.batch([Environment("a")]), lambda s: s.async_client.batch([Environment("a")]), BATCH),

@@ -122,6 +122,17 @@ def test_what_does_not_pass_fails(answers: list[Answer], kind: type[IdentityServ
     assert len(scripted.waits) == sent - 1
 
 
+def test_an_answer_that_cannot_be_decoded_is_no_answer() -> None:
+    coded = httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(b"no gzip"))
+    error = ask(Scripted(coded, retry=NO_RETRY), issue)
+    assert isinstance(error, NoAnswerError)
+
+
+def test_an_error_without_words_is_named_by_its_kind() -> None:
+    error = ask(Scripted(httpx.ReadTimeout(""), retry=NO_RETRY), issue)
+    assert str(error).endswith(": ReadTimeout")
+
+
 def test_no_answer_has_the_networks_error_as_its_cause() -> None:
     error = ask(Scripted(REFUSED, retry=NO_RETRY), issue)
     assert isinstance(error, NoAnswerError)

@@ -37,12 +37,18 @@ export interface CallOptions {
   signal?: AbortSignal;
 }
 
+/** RFC 6750 section 2.1. */
+const BEARER_TOKEN = /^[A-Za-z0-9._~+/-]+=*$/;
+
 /** Calls of one identity service. Each resolves with what the API answers, or rejects with an IdentityServiceError. */
 export class IdentityClient {
   /** Any other operation of the API, typed, with the same deadline and retries: `client.http.GET("/api/telemetry")`. */
   readonly http: Http;
 
   constructor({ baseUrl, token, timeoutS = 5, retry, fetch = (request) => globalThis.fetch(request) }: Options) {
+    // The word goes into a header field, whose own error would repeat it.
+    if (token !== undefined && !BEARER_TOKEN.test(token))
+      throw new TypeError("token must be one word of A-Z a-z 0-9 . _ ~ + / -: does a line end follow it?");
     this.http = createFetchClient<paths, `${string}/${string}json`>({
       baseUrl,
       headers: token === undefined ? {} : { Authorization: `Bearer ${token}` },

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import {
+  IdentityClient,
   IdentityServiceError,
   NoAnswerError,
   ProblemError,
@@ -26,6 +27,13 @@ test("a service token goes with every request", async () => {
   await client.issue();
   expect(requests[0]!.headers.get("Authorization")).toBe("Bearer secret.of.mine");
 });
+
+test.each(["secret.of.mine\n", "secret of mine", "", "sécret"])(
+  "a token that no header can have is refused and not repeated: %j",
+  (token) => {
+    expect(() => scripted([], { token })).toThrow(/^token must be one word(?!.*cret)/);
+  },
+);
 
 test("bodies have the members that are given", async () => {
   const { client, requests } = scripted([
@@ -107,6 +115,21 @@ test("an answer of another kind is no verdict", async () => {
 test("no answer has the error of fetch as its cause", async () => {
   const { client } = scripted([REFUSED], { retry: { attempts: 1 } });
   await expect(client.limits()).rejects.toMatchObject({ name: "NoAnswerError", cause: REFUSED });
+});
+
+test("an attempt that takes too long is cut off and repeated", async () => {
+  let sent = 0;
+  const client = new IdentityClient({
+    baseUrl: "http://identity.test",
+    timeoutS: 0.001,
+    retry: { attempts: 2, sleep: async () => {} },
+    fetch: ({ signal }) => {
+      sent += 1;
+      return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    },
+  });
+  await expect(client.limits()).rejects.toMatchObject({ name: "NoAnswerError", cause: { name: "TimeoutError" } });
+  expect(sent).toBe(2);
 });
 
 test("a call that its caller aborts is not sent again", async () => {

@@ -145,5 +145,5 @@ class Client:
             return None
         try:
             return self._http.request(step.method, step.path, params=step.query, json=step.body)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             return error

@@ -45,7 +45,7 @@ class Call(Generic[Result]):
     read: Callable[[Any], Result]
 
 
-Answer: TypeAlias = httpx.Response | httpx.TransportError | None
+Answer: TypeAlias = httpx.Response | httpx.RequestError | None
 Steps: TypeAlias = Generator[Request | Wait, Answer, Result]
 
 
@@ -59,7 +59,7 @@ def exchange(call: Call[Result], retry: Retry) -> Steps[Result]:
             return _result(call, answer)
         wait_s = retry.wait_s(attempt, error)
         if wait_s is None:
-            raise error from (answer if isinstance(answer, httpx.TransportError) else None)
+            raise error from (answer if isinstance(answer, httpx.RequestError) else None)
         yield Wait(wait_s)
     raise AssertionError("count() does not end")
 
@@ -67,7 +67,7 @@ def exchange(call: Call[Result], retry: Retry) -> Steps[Result]:
 def _error(answer: Answer) -> IdentityServiceError | None:
     """Return what keeps an answer from being a success."""
     if not isinstance(answer, httpx.Response):
-        return NoAnswerError(f"The identity service does not answer: {answer}")
+        return NoAnswerError(f"The identity service does not answer: {str(answer) or type(answer).__name__}")
     if answer.status_code == httpx.codes.OK:
         return None
     try:

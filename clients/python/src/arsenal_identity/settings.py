@@ -1,10 +1,12 @@
 """The settings of the HTTP client, the same for both clients."""
 
-from typing import TypedDict
+import re
+from typing import Final, TypedDict
 
 import httpx
 
-VERSION = "4.2.0"
+VERSION: Final = "4.2.0"
+_bearer_token = re.compile(r"[A-Za-z0-9._~+/-]+=*").fullmatch  # RFC 6750 section 2.1
 
 
 class HttpSettings(TypedDict):
@@ -16,10 +18,12 @@ class HttpSettings(TypedDict):
 
 
 def http_settings(base_url: str, token: str | None, timeout_s: float) -> HttpSettings:
-    """Return the settings; ValueError where the URL is not one of HTTP."""
+    """Return the settings; ValueError where the URL is none of HTTP or the token is none; never repeats it."""
     if httpx.URL(base_url).scheme not in ("http", "https"):
         raise ValueError("base_url must begin with http:// or https://")
     headers = {"Accept": "application/json, application/problem+json", "User-Agent": f"arsenal-identity/{VERSION}"}
     if token is not None:
+        if not _bearer_token(token):
+            raise ValueError("token must be one word of A-Z a-z 0-9 . _ ~ + / -: does a line end follow it?")
         headers["Authorization"] = f"Bearer {token}"
     return {"base_url": base_url, "headers": headers, "timeout": httpx.Timeout(timeout_s)}
