@@ -104,6 +104,11 @@ bench-quick: $(VENV)/.bench-stamp bench-tools ## a first look at all of it in a 
 bench-gate: $(VENV)/.bench-stamp bench-tools ## fail where a request costs more than bench/baseline.json says, or a checkout: AGAINST=dir
 	$(BIN)/python -m bench.gate $(if $(AGAINST),--against $(AGAINST))
 
+.PHONY: bench-instructions
+bench-instructions: $(VENV)/.bench-stamp ## count the instructions of a request under callgrind; with AGAINST=dir fail where they rise by 2 %
+	@scripts/need.sh valgrind
+	$(BIN)/python -m bench.instructions $(if $(AGAINST),--against $(AGAINST))
+
 .PHONY: peers
 peers: $(VENV)/.bench-stamp ## build the rivals of make bench; one that can't be built says why
 	@$(BIN)/python -m bench.peers.build

@@ -20,10 +20,35 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class GenerationalCache(Generic[K, V]):
-    """At most ``2 * capacity`` entries of ``2 * room`` octets and one entry, those being forgotten included."""
+class _Young(dict[K, V]):
+    """The young generation: finding an entry takes no Python call, and a missing one is looked up by ``find``."""
 
-    __slots__ = ("_capacity", "_dying", "_octets", "_offered", "_old", "_retire", "_room", "_weigh", "young")
+    __slots__ = ("_find",)
+
+    def __init__(self, find: Callable[[K], V | None]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, key: K) -> V | None:
+        return self._find(key)
+
+
+class GenerationalCache(Generic[K, V]):
+    """At most ``2 * capacity`` entries of ``2 * room`` bytes and one entry, those being forgotten included."""
+
+    __slots__ = (
+        "_bytes",
+        "_capacity",
+        "_dying",
+        "_find",
+        "_offered",
+        "_old",
+        "_retire",
+        "_room",
+        "_weigh",
+        "_young",
+        "get",
+    )
 
     def __init__(
         self,
@@ -32,10 +57,15 @@ class GenerationalCache(Generic[K, V]):
         *,
         weigh: Callable[[K, V], int] | None = None,
         room: int = 0,
+        find: Callable[[K], V | None] | None = None,
     ) -> None:
-        """``retire`` is called with every value that is forgotten for want of room, when that is done.
-
-        ``weigh``: octets that an entry takes, the same whenever it is called; ``room``: octets of a generation.
+        """
+        Args:
+            capacity: entries of a generation.
+            retire: called with every value that is forgotten for want of room, when that is done.
+            weigh: bytes that an entry takes, the same whenever it is called.
+            room: bytes of a generation.
+            find: called with a key that has no entry; what it returns is the result of :attr:`get`.
         """
         if capacity < 1:
             raise ValueError("capacity must be at least 1")
@@ -43,30 +73,23 @@ class GenerationalCache(Generic[K, V]):
         self._retire = retire
         self._weigh = weigh
         self._room: float = inf if weigh is None else room
-        self._octets = 0
+        self._bytes = 0
         """The weight of the young generation."""
-        self.young: dict[K, V] = {}
-        """The young generation; hot paths may read it first, and must not write to it."""
+        self._find = find
+        self._young: _Young[K, V] = _Young(self._get_old)
+        self.get: Callable[[K], V | None] = self._young.__getitem__
+        """Returns the entry, keeping it young, or what ``find`` returns. It changes: call it as an attribute."""
         self._old: dict[K, V] = {}
         self._dying: dict[K, V] = {}
         self._offered = 0
 
-    def get(self, key: K) -> V | None:
-        """Return the entry, keeping it young, or None."""
-        value = self.young.get(key)
-        if value is None:
-            value = self._old.get(key)
-            if value is not None:
-                self.put(key, value)
-        return value
-
     def put(self, key: K, value: V) -> None:
         """Insert or replace an entry."""
-        if len(self.young) >= self._capacity or self._octets >= self._room:
+        if len(self._young) >= self._capacity or self._bytes >= self._room:
             self._turn()
         if self._weigh is not None:
             self._charge(self._weigh, key, value)
-        self.young[key] = value
+        self._young[key] = value
         # A key is in one generation only, so that the entries need not be compared for counting.
         self._old.pop(key, None)
         if self._dying:
@@ -74,12 +97,12 @@ class GenerationalCache(Generic[K, V]):
 
     def swap(self, key: K, value: V) -> V | None:
         """Insert an entry and return what it replaces, also where that is being forgotten; or None."""
-        if len(self.young) >= self._capacity or self._octets >= self._room:
+        if len(self._young) >= self._capacity or self._bytes >= self._room:
             self._turn()
         if self._weigh is not None:
             self._charge(self._weigh, key, value)
-        replaced = self.young.get(key)
-        self.young[key] = value
+        replaced = self._young.get(key)
+        self._young[key] = value
         if replaced is None:
             replaced = self._old.pop(key, None)
         if self._dying:
@@ -101,7 +124,7 @@ class GenerationalCache(Generic[K, V]):
 
     def peek(self, key: K) -> V | None:
         """Return the entry without keeping it young, also where it is being forgotten; or None."""
-        value = self.young.get(key)
+        value = self._young.get(key)
         if value is None:
             value = self._old.get(key)
             if value is None:
@@ -110,9 +133,9 @@ class GenerationalCache(Generic[K, V]):
 
     def discard(self, key: K) -> None:
         """Remove the entry, if any."""
-        value = self.young.pop(key, None)
+        value = self._young.pop(key, None)
         if value is not None and self._weigh is not None:
-            self._octets -= self._weigh(key, value)
+            self._bytes -= self._weigh(key, value)
         self._old.pop(key, None)
         self._dying.pop(key, None)
 
@@ -121,14 +144,14 @@ class GenerationalCache(Generic[K, V]):
         if self._retire is not None:
             for value in self.held():
                 self._retire(value)
-        self.young.clear()
+        self._young.clear()
         self._old.clear()
         self._dying.clear()
-        self._octets = 0
+        self._bytes = 0
 
     def values(self) -> Iterator[V]:
         """Yield the living entries as they stand now, each key once."""
-        young, old = tuple(self.young.values()), tuple(self._old.values())
+        young, old = tuple(self._young.values()), tuple(self._old.values())
         yield from young
         yield from old
 
@@ -138,23 +161,31 @@ class GenerationalCache(Generic[K, V]):
         yield from tuple(self._dying.values())
 
     def __len__(self) -> int:
-        return len(self.young) + len(self._old)
+        return len(self._young) + len(self._old)
+
+    def _get_old(self, key: K) -> V | None:
+        value = self._old.get(key)
+        if value is not None:
+            self.put(key, value)
+        elif self._find is not None:
+            value = self._find(key)
+        return value
 
     def _turn(self) -> None:
-        # `young` is replaced, not emptied: a reader with the old dictionary sees no change.
         while self._dying:
             self._forget_two()
         self._dying = self._old
-        self._old = self.young
-        self.young = {}
-        self._octets = 0
+        self._old = self._young
+        self._young = _Young(self._get_old)
+        self.get = self._young.__getitem__
+        self._bytes = 0
 
     def _charge(self, weigh: Callable[[K, V], int], key: K, value: V) -> None:
         """Weigh a new entry, and free twice its weight of the entries that are being forgotten."""
-        if key in self.young:
+        if key in self._young:
             return
         size_bytes = weigh(key, value)
-        self._octets += size_bytes
+        self._bytes += size_bytes
         left = 2 * size_bytes
         dying = self._dying
         while left > 0 and dying:

@@ -48,12 +48,11 @@ class Fault(TypedDict, total=False):
 class ProblemError(ClientError):
     """A complete request with bad content; the response is ``application/problem+json`` (RFC 9457)."""
 
-    lines: bytes = b""
-    """Header lines of the response, each with its CRLF."""
-
-    def __init__(self, status: int, detail: str, faults: Sequence[Fault] = ()) -> None:
+    def __init__(self, status: int, detail: str, faults: Sequence[Fault] = (), lines: bytes = b"") -> None:
+        """``lines``: header lines of the response, each with its CRLF."""
         super().__init__(status, detail)
         self.faults = tuple(faults)
+        self.lines = lines
 
 
 class InvalidIdentity(ArsenalError):

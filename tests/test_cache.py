@@ -230,7 +230,7 @@ def test_entries_that_are_weighed_never_take_more_than_two_generations_and_an_en
     for key, step in steps:
         run(cache, [(step, key)])
         assert sum(cache.held()) <= 2 * (room + 30) + 30
-        assert sum(cache.young.values()) < room + 30
+        assert sum(cache._young.values()) < room + 30
 
 
 def test_an_entry_that_is_put_again_is_weighed_once() -> None:
@@ -239,8 +239,8 @@ def test_an_entry_that_is_put_again_is_weighed_once() -> None:
     for _ in range(20):
         cache.put("same", 40)
         cache.swap("same", 40)
-    assert set(cache.young) == {"other", "same"}
+    assert set(cache._young) == {"other", "same"}
     cache.discard("same")
     for number in range(4):
         cache.put(f"{number}", 10)
-    assert len(cache.young) == 5
+    assert len(cache._young) == 5

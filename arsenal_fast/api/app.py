@@ -77,8 +77,7 @@ class App:
 
     def _reads_tokens(self, route: Route, path: bytes) -> bool:
         """Whether the route checks tokens; probes and pages ignore them."""
-        operation = route.operation
-        if self.services.settings.metrics_by_token and operation is not None and operation.scope == auth.METRICS:
+        if self.services.settings.metrics_by_token and route.scope == auth.METRICS:
             return True
         return decoded(path).startswith(API)
 

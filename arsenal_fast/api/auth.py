@@ -25,46 +25,41 @@ _REALM: Final = 'Bearer realm="arsenal-identity"'
 _BEARER: Final = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] ++([A-Za-z0-9._~+/-]++=*+)").fullmatch
 
 
-class AccessError(ProblemError):
-    """401 or 403, with the challenge that names what is needed (RFC 6750 section 3)."""
-
-    def __init__(self, status: int, detail: str, challenge: str) -> None:
-        super().__init__(status, detail)
-        self.lines = line("WWW-Authenticate", challenge)
-
-
 def bearer(authorization: bytes) -> bytes | None:
     """Return the token of an Authorization field, or None where it is of another form."""
     match = _BEARER(authorization)
     return match[1] if match else None
 
 
-def unread(authorization: bytes) -> AccessError:
+def unread(authorization: bytes) -> ProblemError:
     """Return the 401 for an Authorization field without a bearer token.
 
     For another scheme the challenge has no error code, only the supported scheme (RFC 6750 section 3.1).
     """
     is_bearer = authorization.partition(b" ")[0].lower() == b"bearer"
     challenge = f'{_REALM}, error="invalid_request"' if is_bearer else _REALM
-    return AccessError(401, "Authorization must be 'Bearer' and a service token.", challenge)
+    return _challenged(401, "Authorization must be 'Bearer' and a service token.", challenge)
 
 
-def refused(refusal: Refusal) -> AccessError:
+def refused(refusal: Refusal) -> ProblemError:
     """Return the 401 for an invalid token."""
-    return AccessError(
-        401, refusal.sentence, f'{_REALM}, error="invalid_token", error_description="{refusal.sentence}"'
-    )
+    challenge = f'{_REALM}, error="invalid_token", error_description="{refusal.sentence}"'
+    return _challenged(401, refusal.sentence, challenge)
 
 
 def demand(client: Client, scope: str, what: str) -> None:
-    """Raise AccessError unless the client's token has the scope. ``what``: the protected thing, as a noun."""
+    """Raise ProblemError unless the client's token has the scope. ``what``: the protected thing, as a noun."""
     if scope in client.scopes:
         return
     if client.token:
-        raise AccessError(
-            403, f"{what} needs the scope {scope}.", f'{_REALM}, error="insufficient_scope", scope="{scope}"'
-        )
-    raise AccessError(401, f"{what} needs a service token of scope {scope}.", f'{_REALM}, scope="{scope}"')
+        challenge = f'{_REALM}, error="insufficient_scope", scope="{scope}"'
+        raise _challenged(403, f"{what} needs the scope {scope}.", challenge)
+    raise _challenged(401, f"{what} needs a service token of scope {scope}.", f'{_REALM}, scope="{scope}"')
+
+
+def _challenged(status: int, detail: str, challenge: str) -> ProblemError:
+    """Return a 401 or 403 with the challenge that names what is needed (RFC 6750 section 3)."""
+    return ProblemError(status, detail, lines=line("WWW-Authenticate", challenge))
 
 
 def holder(token: ServiceToken) -> bytes:

@@ -7,6 +7,7 @@ from typing import Final
 
 from arsenal_fast.api import auth
 from arsenal_fast.cache import GenerationalCache
+from arsenal_fast.errors import ProblemError
 from arsenal_fast.ratelimit.client import Client, ClientAddresses, TokenHolder
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.stores.ports import TokenKeys
@@ -46,14 +47,14 @@ class Callers:
             forwarded: cached values of X-Forwarded-For of a generation.
             now: wall clock, seconds since the epoch.
         """
-        self._quota = quota
+        self._quota = quota or _UNLIMITED
         self._addresses = ClientAddresses(trusted_proxies)
         self._tokens = VerifiedTokens(keys)
         self._now = now
         self._holders: GenerationalCache[ServiceToken, Client] = GenerationalCache(TOKENS)
         self._clients: GenerationalCache[bytes, Client] = GenerationalCache(clients)
-        self._forwarded: GenerationalCache[bytes, Client] = GenerationalCache(forwarded)
-        """Clients by the X-Forwarded-For of a trusted peer."""
+        self.by_forwarded_for: GenerationalCache[bytes, Client] = GenerationalCache(forwarded)
+        """Clients by the X-Forwarded-For of a trusted peer; without an entry :meth:`forwarded` finds the client."""
 
     def trusts(self, peer: str) -> bool:
         """Whether the peer's X-Forwarded-For is trusted."""
@@ -67,7 +68,7 @@ class Callers:
 
     def forwarded(self, peer: str, forwarded_for: bytes) -> Client:
         """Return the client in a trusted peer's X-Forwarded-For."""
-        client = self._forwarded.young.get(forwarded_for) or self._forwarded.get(forwarded_for)
+        client = self.by_forwarded_for.get(forwarded_for)
         if client is not None:
             return client
         key = self._addresses.forwarded_key(forwarded_for)
@@ -76,11 +77,11 @@ class Callers:
             return self._client(self._addresses.key(peer, None))
         if len(forwarded_for) > MAX_HOPS_OCTETS:
             return self._client(key)
-        client = Client(key, self._quota or _UNLIMITED)
-        self._forwarded.offer(forwarded_for, client)
+        client = Client(key, self._quota)
+        self.by_forwarded_for.offer(forwarded_for, client)
         return client
 
-    def of_token(self, authorization: bytes) -> Client | auth.AccessError:
+    def of_token(self, authorization: bytes) -> Client | ProblemError:
         """Return the client of a service token, or the error that refuses it (not raised)."""
         token_text = auth.bearer(authorization)
         if token_text is None:
@@ -90,17 +91,16 @@ class Callers:
             return auth.refused(verified)
         client = self._holders.get(verified)
         if client is None:
-            quota = self._quota
-            if quota is not None:
-                # At most one request a microsecond, the limiter's resolution.
-                quota = Quota(min(verified.rate_limit, quota.window * 1_000_000), quota.window)
-            client = TokenHolder(auth.holder(verified), quota or _UNLIMITED, verified.scopes, verified.expires)
+            window_s = self._quota.window
+            # At most one request a microsecond, the limiter's resolution.
+            quota = Quota(min(verified.rate_limit, window_s * 1_000_000), window_s)
+            client = TokenHolder(auth.holder(verified), quota, verified.scopes, verified.expires)
             self._holders.put(verified, client)
         return client
 
     def _client(self, key: bytes) -> Client:
         client = self._clients.get(key)
         if client is None:
-            client = Client(key, self._quota or _UNLIMITED)
+            client = Client(key, self._quota)
             self._clients.put(key, client)
         return client

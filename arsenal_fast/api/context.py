@@ -11,6 +11,8 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final, ParamSpec, Protocol
 
+import orjson
+
 from arsenal_fast.api.clock import ResponseClock
 from arsenal_fast.api.gate import Gate, Place
 from arsenal_fast.api.problems import problem
@@ -19,7 +21,7 @@ from arsenal_fast.api.write_batch import Connection as Writer
 from arsenal_fast.api.write_batch import WriteBatch, cut_off
 from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.request import Request
-from arsenal_fast.http.response import PendingResponse, without_body
+from arsenal_fast.http.response import JSON, NO_STORE, PendingResponse, tail, without_body
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.headers import retry_after_line
 from arsenal_fast.registry.issuer import AuditContext
@@ -37,6 +39,13 @@ P = ParamSpec("P")
 class Connection(Writer, Protocol):
     """The connection of a request."""
 
+    outbox: list[PendingResponse]
+    """The responses that are due, in their order."""
+
+    @property
+    def write(self) -> Callable[[bytes], None]:
+        """Writes to the client, past the order; raises RuntimeError where the transport has just failed."""
+
     @property
     def is_lost(self) -> bool:
         """Whether the client has disconnected."""
@@ -46,9 +55,6 @@ class Connection(Writer, Protocol):
 
     def replace(self, old: PendingResponse, new: PendingResponse) -> None:
         """Replace a pending response by another one in its place."""
-
-    def respond_only(self, pending: PendingResponse, response: bytes) -> None:
-        """As ``respond``, for a response that does not close and is nearly always the only one."""
 
     def take(self, context: RequestContext) -> None:
         """Begin a recognised request without a cached response."""
@@ -63,18 +69,11 @@ class Connection(Writer, Protocol):
 class Services(Protocol):
     """The services that a context needs to respond."""
 
-    @property
-    def clock(self) -> ResponseClock: ...
-
-    @property
-    def write_batch(self) -> WriteBatch: ...
-
-    @property
-    def draining(self) -> bool:
-        """Whether responses close their connections."""
-
-    @property
-    def gate(self) -> Gate: ...
+    clock: ResponseClock
+    write_batch: WriteBatch
+    draining: bool
+    """Whether responses close their connections."""
+    gate: Gate
 
     @property
     def monotonic(self) -> Callable[[], float]: ...
@@ -172,10 +171,8 @@ class RequestContext(PendingResponse):
         assert self.route is not None
         try:
             result: Any = self.route.handler(self.app.services, self)
-        except ProblemError as error:
-            self.refuse(error)
-        except Exception:
-            self.fail()
+        except Exception as error:
+            self._failed(error)
         else:
             if result is not None and inspect.iscoroutine(result):
                 run(result, self._failed)
@@ -198,7 +195,7 @@ class RequestContext(PendingResponse):
     def turn_away(self) -> None:
         """Respond with a 503: too many rows are in work."""
         detail = "Too many rows are in work, of this client or of all; try again in a second."
-        self.respond(503, problem(503, detail, lines=retry_after_line(1)))
+        self.unavailable(detail)
 
     def leave(self) -> None:
         """Free the rows in work: the response was sent, or never will be."""
@@ -237,6 +234,14 @@ class RequestContext(PendingResponse):
     def refuse(self, error: ProblemError) -> None:
         """Respond with a problem."""
         self.respond(error.status, problem(error.status, error.detail, faults=error.faults, lines=error.lines))
+
+    def unavailable(self, detail: str) -> None:
+        """Respond with a 503 that says to try again in a second."""
+        self.respond(503, problem(503, detail, lines=retry_after_line(1)))
+
+    def answer(self, body: object, status: int = 200, lines: bytes = NO_STORE) -> None:
+        """Respond with JSON."""
+        self.respond(status, tail(JSON, orjson.dumps(body), lines))
 
     def respond(self, status: int, tail: bytes, lines: bytes = b"") -> None:
         """Respond. ``tail``: the response from the content type on; ``lines``: further header lines."""

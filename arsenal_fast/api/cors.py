@@ -28,27 +28,25 @@ class Cors:
         self._allowed: dict[bytes, bytes] = {}
         subdomains = [origin for origin in origins if "://*." in origin]
         self._is_subdomain = re.compile("|".join(map(_pattern, subdomains)).encode("ascii")).fullmatch
-        exposed = f"Access-Control-Expose-Headers: {EXPOSED}\r\n"
         self.constant = b""
         """Lines of every response."""
-        if len(origins) == 1 and not subdomains:
-            vary = "" if origins[0] == "*" else "Vary: Origin\r\n"
-            self.constant = f"Access-Control-Allow-Origin: {origins[0]}\r\n{vary}{exposed}".encode("ascii")
-        elif origins:
-            self.constant = f"Vary: Origin\r\n{exposed}".encode("ascii")
-            self._allowed = {
-                origin.encode("ascii"): f"Access-Control-Allow-Origin: {origin}\r\n".encode("ascii")
-                for origin in origins
-                if origin not in subdomains
-            }
         self.preflight = b""
         """Further lines of the response to a preflight."""
-        if origins:
-            self.preflight = (
-                f"Access-Control-Allow-Methods: {_METHODS}\r\n"
-                f"Access-Control-Allow-Headers: {_HEADERS}\r\n"
-                f"Access-Control-Max-Age: {_MAX_AGE}\r\n"
-            ).encode("ascii")
+        if not origins:
+            return
+        allowed = {
+            origin: f"Access-Control-Allow-Origin: {origin}\r\n" for origin in origins if origin not in subdomains
+        }
+        constant = "" if origins[0] == "*" else "Vary: Origin\r\n"
+        if len(origins) == 1 and not subdomains:
+            constant = allowed.pop(origins[0]) + constant
+        self.constant = f"{constant}Access-Control-Expose-Headers: {EXPOSED}\r\n".encode("ascii")
+        self._allowed = {origin.encode("ascii"): line.encode("ascii") for origin, line in allowed.items()}
+        self.preflight = (
+            f"Access-Control-Allow-Methods: {_METHODS}\r\n"
+            f"Access-Control-Allow-Headers: {_HEADERS}\r\n"
+            f"Access-Control-Max-Age: {_MAX_AGE}\r\n"
+        ).encode("ascii")
 
     def reflected(self, origin: bytes | None) -> bytes:
         """Return the line for this request's origin; empty where it is constant or not allowed."""

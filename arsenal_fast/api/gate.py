@@ -70,19 +70,6 @@ class Work(Protocol):
 class Gate:
     """The rows in work of one worker."""
 
-    __slots__ = (
-        "_bounds",
-        "_call_soon",
-        "_metrics",
-        "_monotonic",
-        "_ring",
-        "_rows",
-        "_running",
-        "_shares",
-        "_turn",
-        "_waiting",
-    )
-
     def __init__(
         self,
         bounds: GateBounds,
@@ -95,7 +82,8 @@ class Gate:
         self._call_soon = call_soon
         self._monotonic = monotonic
         self._metrics = metrics
-        self._rows = 0
+        self.rows = 0
+        """Rows in work."""
         self._turn = 0
         """Rows that began in this turn of the loop."""
         self._waiting = 0
@@ -103,11 +91,6 @@ class Gate:
         self._ring: deque[Share] = deque()
         self._running = False
         """The loop will call back at the end of this turn."""
-
-    @property
-    def rows(self) -> int:
-        """Rows in work."""
-        return self._rows
 
     def admits(self, work: Work, rows: int) -> bool:
         """Whether a request may begin now; if not, it begins in its turn, or is turned away."""
@@ -117,12 +100,8 @@ class Gate:
             share = self._shares[key] = Share(key)
         bounds = self._bounds
         if not share.waiting and not self._ring and self._fits(share, rows):
-            self._rows += rows
-            self._turn += rows
-            share.rows += rows
-            work.place = (share, rows)
-            if not self._running:
-                self._run_soon()
+            self._place(share, work, rows)
+            self._run_soon()
             return True
         if share.waiting is None:
             share.waiting = deque()
@@ -138,18 +117,18 @@ class Gate:
     def leave(self, place: Place) -> None:
         """The answer has left."""
         share, rows = place
-        self._rows -= rows
+        self.rows -= rows
         share.rows -= rows
         if share.waiting:
             self._queue(share)
         elif not share.rows and not share.queued:
             del self._shares[share.key]
-        if self._ring and not self._running:
+        if self._ring:
             self._run_soon()
 
     def sweep(self, now_s: float) -> None:
         """Turn away what has waited too long; to be called about twice a second."""
-        self._metrics.rows_in_work = self._rows
+        self._metrics.rows_in_work = self.rows
         if not self._waiting:
             return
         latest = now_s - self._bounds.wait_s
@@ -165,10 +144,16 @@ class Gate:
         bounds = self._bounds
         # One that is larger than a bound begins alone.
         return (
-            (self._rows + rows <= bounds.rows or not self._rows)
+            (self.rows + rows <= bounds.rows or not self.rows)
             and (share.rows + rows <= bounds.rows_of_client or not share.rows)
             and (self._turn + rows <= bounds.rows_of_turn or not self._turn)
         )
+
+    def _place(self, share: Share, work: Work, rows: int) -> None:
+        self.rows += rows
+        self._turn += rows
+        share.rows += rows
+        work.place = (share, rows)
 
     def _turn_away(self, work: Work) -> None:
         self._metrics.rows_refused += 1
@@ -205,10 +190,7 @@ class Gate:
                 self._pop(share)
             elif self._fits(share, rows):
                 self._pop(share)
-                self._rows += rows
-                self._turn += rows
-                share.rows += rows
-                work.place = (share, rows)
+                self._place(share, work, rows)
                 work.work()
             elif not share.rows or share.rows + rows <= self._bounds.rows_of_client:
                 # It is the worker that has no room or no time: the others wait behind it.

@@ -10,10 +10,12 @@ from typing import Any, Final
 import orjson
 
 from arsenal_fast import __version__
-from arsenal_fast.api.problems import QUOTA_EXCEEDED
-from arsenal_fast.api.router import API, Operation, Route
+from arsenal_fast.api.json_schema import count, described, string
+from arsenal_fast.api.problems import QUOTA_EXCEEDED, QUOTA_TITLE
+from arsenal_fast.api.router import Route
 from arsenal_fast.api.routes import ROUTES
 from arsenal_fast.api.schemas import PARAMETERS, SCHEMAS
+from arsenal_fast.api.schemas.parts import ref
 from arsenal_fast.http.response import PHRASES
 
 Object = dict[str, Any]
@@ -39,96 +41,71 @@ _TAGS: Final = {
 }
 
 HEADERS: Final[dict[str, Object]] = {
-    "X-RateLimit-Limit": {
-        "description": "Requests that the caller may make in a window. Absent where no limit is set.",
-        "schema": {"type": "integer", "minimum": 1},
-        "example": 100,
-    },
-    "X-RateLimit-Remaining": {
-        "description": "Requests that would pass now.",
-        "schema": {"type": "integer", "minimum": 0},
-        "example": 99,
-    },
-    "X-RateLimit-Reset": {
-        "description": "Seconds from now until all of the limit is there again.",
-        "schema": {"type": "integer", "minimum": 0},
-        "example": 36,
-    },
-    "RateLimit-Policy": {
-        "description": "The policy: `q` requests in `w` seconds (draft-ietf-httpapi-ratelimit-headers).",
-        "schema": {"type": "string", "pattern": '^"[a-z]+";q=[0-9]+;w=[0-9]+$'},
-        "example": '"default";q=100;w=3600',
-    },
-    "RateLimit": {
-        "description": "What is left of it: `r` requests now, all of them in `t` seconds.",
-        "schema": {"type": "string", "pattern": '^"[a-z]+";r=[0-9]+;t=[0-9]+$'},
-        "example": '"default";r=99;t=36',
-    },
-    "Retry-After": {
-        "description": "Seconds after which the request is worth repeating.",
-        "schema": {"type": "integer", "minimum": 1},
-        "example": 36,
-    },
-    "X-Request-Id": {
-        "description": "The request's own `X-Request-Id`; absent where none came.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 128},
-    },
-    "WWW-Authenticate": {
-        "description": "What would do (RFC 6750). Absent from a 403 that another service token would not change.",
-        "schema": {"type": "string", "pattern": '^Bearer realm="[a-z-]+"(, [a-z_]+="[^"]+")*$'},
-        "example": 'Bearer realm="arsenal-identity", error="insufficient_scope", scope="audit"',
-    },
-    "Allow": {
-        "description": "Methods that the path answers to.",
-        "schema": {"type": "string"},
-        "example": "GET, HEAD, OPTIONS",
-    },
-    "Accept": {
-        "description": "Media type that the body must have.",
-        "schema": {"type": "string"},
-        "example": "application/json",
-    },
-    "Accept-Encoding": {
-        "description": "Present where the body's `Content-Encoding` is why: no other coding is taken.",
-        "schema": {"type": "string"},
-        "example": "identity",
-    },
-    "ETag": {
-        "description": "Send it as `If-None-Match` to be answered 304 while nothing has changed.",
-        "schema": {"type": "string"},
-    },
+    name: described(schema)
+    for name, schema in {
+        "X-RateLimit-Limit": count(
+            "Requests that the caller may make in a window. Absent where no limit is set.", 1, example=100
+        ),
+        "X-RateLimit-Remaining": count("Requests that would pass now.", example=99),
+        "X-RateLimit-Reset": count("Seconds from now until all of the limit is there again.", example=36),
+        "RateLimit-Policy": string(
+            "The policy: `q` requests in `w` seconds (draft-ietf-httpapi-ratelimit-headers).",
+            pattern='^"[a-z]+";q=[0-9]+;w=[0-9]+$',
+            example='"default";q=100;w=3600',
+        ),
+        "RateLimit": string(
+            "What is left of it: `r` requests now, all of them in `t` seconds.",
+            pattern='^"[a-z]+";r=[0-9]+;t=[0-9]+$',
+            example='"default";r=99;t=36',
+        ),
+        "Retry-After": count("Seconds after which the request is worth repeating.", 1, example=36),
+        "X-Request-Id": string("The request's own `X-Request-Id`; absent where none came.", minLength=1, maxLength=128),
+        "WWW-Authenticate": string(
+            "What would do (RFC 6750). Absent from a 403 that another service token would not change.",
+            pattern='^Bearer realm="[a-z-]+"(, [a-z_]+="[^"]+")*$',
+            example='Bearer realm="arsenal-identity", error="insufficient_scope", scope="audit"',
+        ),
+        "Allow": string("Methods that the path answers to.", example="GET, HEAD, OPTIONS"),
+        "Accept": string("Media type that the body must have.", example="application/json"),
+        "Accept-Encoding": string(
+            "Present where the body's `Content-Encoding` is why: no other coding is taken.", example="identity"
+        ),
+        "ETag": string("Send it as `If-None-Match` to be answered 304 while nothing has changed."),
+    }.items()
 }
-_RATE_LIMIT: Final = (
-    "X-RateLimit-Limit",
-    "X-RateLimit-Remaining",
-    "X-RateLimit-Reset",
-    "RateLimit-Policy",
-    "RateLimit",
-)
+_RATE_LIMIT: Final = tuple(name for name in HEADERS if "RateLimit" in name)
 
-_PROBLEMS: Final[dict[int, tuple[str, str, tuple[str, ...]]]] = {
-    400: ("The request is malformed, or members of it are.", "The request has 1 fault; nothing was done.", ()),
+_PROBLEMS: Final[dict[int, tuple[str, str, str, tuple[str, ...]]]] = {
+    400: ("", "The request is malformed, or members of it are.", "The request has 1 fault; nothing was done.", ()),
     401: (
+        "is_api",
         "The service token is bad, or one is needed and none came.",
         "The token has expired.",
         ("WWW-Authenticate",),
     ),
-    403: ("The service token lacks the scope.", "The audit needs the scope audit.", ("WWW-Authenticate",)),
-    405: ("The path does not answer to this method.", "This path answers to GET, HEAD, OPTIONS only.", ("Allow",)),
-    413: ("The body is over 1 MiB.", "The body has more than 1048576 octets.", ()),
+    403: ("scope", "The service token lacks the scope.", "The audit needs the scope audit.", ("WWW-Authenticate",)),
+    405: ("", "The path does not answer to this method.", "This path answers to GET, HEAD, OPTIONS only.", ("Allow",)),
+    413: ("body", "The body is over 1 MiB.", "The body has more than 1048576 octets.", ()),
     415: (
+        "body",
         "The body is not JSON by its `Content-Type`, or is compressed.",
         "The body must be application/json.",
         ("Accept", "Accept-Encoding"),
     ),
     429: (
+        "limited",
         "The caller has used up its rate limit.",
         "This client has used its 100 requests per 3600 s; try again in 36 s.",
         ("Retry-After",),
     ),
-    503: ("The service can't take the request now.", "There are too many connections; try again.", ("Retry-After",)),
+    503: (
+        "",
+        "The service can't take the request now.",
+        "There are too many connections; try again.",
+        ("Retry-After",),
+    ),
 }
-"""Status -> (description, example of a detail, header fields)."""
+"""Status -> (field of the rows that have it, empty where all do; description; example of a detail; header fields)."""
 
 SCHEME: Final = "serviceToken"
 _SECURITY_SCHEMES: Final[dict[str, Object]] = {
@@ -163,8 +140,8 @@ def document(base_url: str) -> Object:
     """Return the document for a service that clients reach at ``base_url``."""
     paths: dict[str, Object] = {}
     for route in ROUTES:
-        if route.operation is not None:
-            paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, route.operation)
+        if route.summary:
+            paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -178,127 +155,99 @@ def document(base_url: str) -> Object:
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "security": [],
         "paths": paths,
-        "components": {"schemas": _named_schemas(), "headers": HEADERS, "securitySchemes": _SECURITY_SCHEMES},
+        "components": {"schemas": _components(), "headers": HEADERS, "securitySchemes": _SECURITY_SCHEMES},
     }
 
 
-def _named_schemas() -> dict[str, Object]:
+def _components() -> dict[str, Object]:
     """Return the schemas, each object of them a component of its own: code generators name types after components."""
     components: dict[str, Object] = {}
     for name, schema in SCHEMAS.items():
-        components[name] = _with_references(schema, components)
+        components[name] = _with_references(schema, name, components)
     return components
 
 
-def _with_references(value: Any, components: dict[str, Object]) -> Any:
-    """Return a copy with a reference for each schema that has a title, which goes to the components."""
-    if isinstance(value, list):
-        return [_with_references(item, components) for item in value]
-    if not isinstance(value, dict):
-        return value
-    copy = {key: item if key == "examples" else _with_references(item, components) for key, item in value.items()}
-    if not isinstance(title := copy.get("title"), str):  # a member may have the name, too
-        return copy
-    del copy["title"]
-    reference = {"$ref": f"#/components/schemas/{title}"}
-    nullable = copy["type"] == ["object", "null"]
-    components[title] = {**copy, "type": "object"}
-    return {"oneOf": [reference, {"type": "null"}]} if nullable else reference
+def _with_references(schema: Object, name: str, components: dict[str, Object]) -> Object:
+    """Return the schema with references to the objects within, which go to the components.
+
+    An object has its ``title`` as name, or where it has none that of the schema that it is in, and of its member.
+    """
+
+    def reference(part: Object, member: str = "") -> Object:
+        if "properties" not in part:
+            return _with_references(part, name + member, components)
+        title = part.get("title", name + member)
+        untitled = {key: value for key, value in part.items() if key != "title"}
+        components[title] = _with_references({**untitled, "type": "object"}, title, components)
+        return {"oneOf": [ref(title), {"type": "null"}]} if "null" in part["type"] else ref(title)
+
+    changed: Object = {}
+    if "properties" in schema:
+        members = schema["properties"].items()
+        changed["properties"] = {member: reference(part, member.capitalize()) for member, part in members}
+    if "items" in schema:
+        changed["items"] = reference(schema["items"])
+    if "oneOf" in schema:
+        changed["oneOf"] = [reference(part) for part in schema["oneOf"]]
+    return {**schema, **changed}
 
 
-def _operation(route: Route, operation: Operation) -> Object:
+def _operation(route: Route) -> Object:
     name = route.handler.__name__
-    rendered: Object = {"operationId": name, "tags": [operation.tag], "summary": operation.summary}
-    if operation.description:
-        rendered["description"] = operation.description
-    if _knows_tokens(route):
-        rendered["security"] = _security(operation)
-    if operation.parameters:
-        rendered["parameters"] = [PARAMETERS[parameter] for parameter in operation.parameters]
-    if operation.body is not None:
-        rendered["requestBody"] = {"required": True, "content": _content(operation.body)}
-    answers = {
-        str(status): _answer(route, operation, status, description, content)
-        for status, (description, content) in operation.answers.items()
-    }
-    for status in _shared_problems(route, operation):
-        _add_problem(answers, route, status)
+    rendered: Object = {"operationId": name, "tags": [route.tag], "summary": route.summary}
+    if route.description:
+        rendered["description"] = route.description
+    if route.is_api:
+        rendered["security"] = _security(route)
+    if route.parameters:
+        rendered["parameters"] = [PARAMETERS[parameter] for parameter in route.parameters]
+    if route.body is not None:
+        rendered["requestBody"] = {"required": True, "content": _content(route.body)}
+    rendered["responses"] = answers = _answers(route)
     if name in _LINKS:
         answers["200"]["links"] = _LINKS[name]
-    rendered["responses"] = dict(sorted(answers.items()))
     return rendered
 
 
-def _knows_tokens(route: Route) -> bool:
-    return route.path.encode("ascii").startswith(API)
-
-
-def _security(operation: Operation) -> list[Object]:
+def _security(route: Route) -> list[Object]:
     """Return the security requirement: a service token with the row's scope, or none where tokens are optional."""
-    with_token = {SCHEME: [] if operation.scope is None else [operation.scope]}
-    return [with_token] if operation.by_token_only else [{}, with_token]
+    with_token = {SCHEME: [] if route.scope is None else [route.scope]}
+    return [with_token] if route.by_token_only else [{}, with_token]
 
 
-def _answer(route: Route, operation: Operation, status: int, description: str, content: str) -> Object:
-    """``content``: names of schemas or media types, comma apart; empty where there is no body."""
-    revalidated = ("ETag",) if HTTPStatus.NOT_MODIFIED in operation.answers else ()
-    answer: Object = {"description": description, "headers": _headers(route, revalidated)}
-    if content:
-        answer["content"] = {}
-        for name in content.split(", "):
-            answer["content"].update(_problem(status, description) if name == "Problem" else _content(name))
-    return answer
+def _answers(route: Route) -> dict[str, Object]:
+    """Return the responses by status; a problem of all rows that the row has too gets both bodies."""
+    answers: dict[str, Object] = {}
+    revalidated = ("ETag",) if HTTPStatus.NOT_MODIFIED in route.answers else ()
+    for status, (description, content) in route.answers.items():
+        answer: Object = {"description": description, "headers": _headers(route, revalidated)}
+        for name in filter(None, content.split(", ")):
+            body = _problem(status, description) if name == "Problem" else _content(name)
+            answer.setdefault("content", {}).update(body)
+        answers[str(status)] = answer
+    for status, (field, description, detail, headers) in _PROBLEMS.items():
+        if field and not getattr(route, field):
+            continue
+        answer = answers.setdefault(str(status), {"description": description, "content": {}})
+        answer["headers"] = _headers(route, headers)
+        answer["content"].update(_problem(status, detail))
+    return dict(sorted(answers.items()))
 
 
 def _content(name: str) -> Object:
     if name in SCHEMAS:
-        return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+        return {"application/json": {"schema": ref(name)}}
     return {name: {"schema": {"type": "object" if name.endswith("json") else "string"}}}
 
 
 def _problem(status: int, detail: str) -> Object:
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {"application/problem+json": {"schema": schema, "example": _example(status, detail)}}
-
-
-def _shared_problems(route: Route, operation: Operation) -> tuple[int, ...]:
-    return (
-        400,
-        *((401,) if _knows_tokens(route) else ()),
-        *((403,) if operation.scope is not None else ()),
-        405,
-        *((413, 415) if operation.body is not None else ()),
-        *((429,) if route.limited else ()),
-        503,
-    )
-
-
-def _add_problem(answers: dict[str, Object], route: Route, status: int) -> None:
-    """Add the problem to the responses; a status that the row has too gets both bodies."""
-    description, detail, headers = _PROBLEMS[status]
-    answer = answers.setdefault(str(status), {"description": description, "content": {}})
-    answer["headers"] = _headers(route, headers)
-    answer["content"].update(_problem(status, detail))
-
-
-def _example(status: int, detail: str) -> Object:
-    if status != HTTPStatus.TOO_MANY_REQUESTS:
-        return {
-            "type": "about:blank",
-            "title": PHRASES[status],
-            "status": status,
-            "detail": detail,
-        }
-    return {
-        "type": QUOTA_EXCEEDED,
-        "title": "Request cannot be satisfied as assigned quota has been exceeded",
-        "status": status,
-        "detail": detail,
-        "violated-policies": ["default"],
-    }
+    example: Object = {"type": "about:blank", "title": PHRASES[status], "status": status, "detail": detail}
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        example |= {"type": QUOTA_EXCEEDED, "title": QUOTA_TITLE, "violated-policies": ["default"]}
+    return {"application/problem+json": {"schema": ref("Problem"), "example": example}}
 
 
 def _headers(route: Route, own: tuple[str, ...]) -> Object:
     """Return the headers: every API response has the rate-limit lines, also if it was not charged."""
-    names = (*(_RATE_LIMIT if route.path.encode("ascii").startswith(API) else ()), *own, "X-Request-Id")
+    names = (*(_RATE_LIMIT if route.is_api else ()), *own, "X-Request-Id")
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}

@@ -11,10 +11,12 @@ from typing import Final
 import orjson
 
 from arsenal_fast.errors import Fault
-from arsenal_fast.http.response import PHRASES, PROBLEM, tail
+from arsenal_fast.http.response import NO_STORE, PHRASES, PROBLEM, tail
 
 QUOTA_EXCEEDED: Final = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 """draft-ietf-httpapi-ratelimit-headers-11, section on problem types."""
+
+QUOTA_TITLE: Final = "Request cannot be satisfied as assigned quota has been exceeded"
 
 
 def problem(
@@ -37,4 +39,4 @@ def problem(
     }
     if faults:
         body["errors"] = list(faults)
-    return tail(PROBLEM, orjson.dumps(body), b"Cache-Control: no-store\r\n" + lines)
+    return tail(PROBLEM, orjson.dumps(body), NO_STORE + lines)

@@ -13,39 +13,38 @@ API: Final = b"/api/v1/"
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
-    """A route's documentation; schema names stand in :mod:`arsenal_fast.api.schemas`."""
-
-    summary: str
-    description: str = ""
-    tag: str = "identities"
-    parameters: tuple[str, ...] = ()
-    """Names of query or header parameters."""
-    body: str | None = None
-    """Schema of the JSON request body."""
-    answers: Mapping[int, tuple[str, str]] = field(default_factory=dict)
-    """Status -> (description, names of schemas or media types, comma apart; empty where there is no body)."""
-    scope: str | None = None
-    """The scope of the service token, where the request needs one; None: it never does."""
-    by_token_only: bool = False
-    """Whether every request needs a service token."""
-
-
-@dataclass(frozen=True, slots=True)
 class Route:
-    """One row of the table. ``limited``: a request is charged to its client before the handler runs."""
+    """One row of the table, with its documentation; schema names stand in :mod:`arsenal_fast.api.schemas`."""
 
     method: str
     path: str
     handler: Callable[..., Any]
     """``handler(services, context)``: responds, now or later; or a coroutine function that does."""
+    summary: str = ""
+    """Empty: not part of the documented API (assets of the pages)."""
+    description: str = ""
+    tag: str = "identities"
     limited: bool = False
-    operation: Operation | None = None
-    """None: not part of the documented API (assets of the pages)."""
+    """Whether a request is charged to its client before the handler runs."""
     heavy: bool = False
     """Whether a response is so expensive that other connections have their turn after it."""
     rows: Callable[[Request], int] | None = None
     """Returns an upper bound for the rows of a request, without parsing it; None: one."""
+    parameters: tuple[str, ...] = ()
+    """Names of query parameters."""
+    body: str | None = None
+    """Schema of the JSON request body."""
+    scope: str | None = None
+    """The scope of the service token, where the request needs one; None: it never does."""
+    by_token_only: bool = False
+    """Whether every request needs a service token."""
+    answers: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    """Status -> (description, names of schemas or media types, comma apart; empty where there is no body)."""
+
+    @property
+    def is_api(self) -> bool:
+        """Whether the path is below the one where tokens are read and limits told."""
+        return self.path.encode("ascii").startswith(API)
 
 
 class Router:

@@ -6,12 +6,13 @@ they can't disagree. A new endpoint is a new row.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from arsenal_fast.api import auth
 from arsenal_fast.api.handlers import audit, fallbacks, identities, limits, operations, pages, revocation, validation
 from arsenal_fast.api.json_body import MAX_ROWS
-from arsenal_fast.api.router import Operation, Route, Router
+from arsenal_fast.api.router import Route, Router
 from arsenal_fast.http.request import Request
 
 
@@ -23,211 +24,159 @@ def _identities(request: Request) -> int:
     return min(request.body.count(b",") + 1, MAX_ROWS) if b'"identities"' in request.body else 1
 
 
+# Kinds of rows: two of the API, which are charged, those for operators, and the documents.
+_get: Final = partial(Route, "GET", limited=True)
+_post: Final = partial(Route, "POST", limited=True)
+_operators: Final = partial(Route, "GET", tag="operations")
+_document: Final = partial(Route, "GET", tag="documentation")
+
 ROUTES: Final[tuple[Route, ...]] = (
-    Route(
-        "GET",
+    _get(
         "/api/v1/id",
         identities.issue_one,
-        limited=True,
-        operation=Operation(
-            "Get one identity",
-            "Issues the identity, or returns the living one: the same `generated` and `expires` from every "
-            "replica until less than a quarter of its TTL is left, then it is renewed. Requests that name "
-            "the same `prefix` and `run` get the same identity and token. Without `run` a new one is drawn that "
-            "nobody can guess; it can't be asked for again, so the answer is the only one with its token, and nothing "
-            "renews it. A protected prefix needs a service token of scope `issue`.",
-            parameters=("prefix", "run", "domain", "version", "ttl"),
-            scope=auth.ISSUE,
-            answers={200: ("The identity.", "Identity")},
-        ),
+        "Get one identity",
+        "Issues the identity, or returns the living one: the same `generated` and `expires` from every "
+        "replica until less than a quarter of its TTL is left, then it is renewed. Requests that name "
+        "the same `prefix` and `run` get the same identity and token. Without `run` a new one is drawn that "
+        "nobody can guess; it can't be asked for again, so the answer is the only one with its token, and nothing "
+        "renews it. A protected prefix needs a service token of scope `issue`.",
+        parameters=("prefix", "run", "domain", "version", "ttl"),
+        scope=auth.ISSUE,
+        answers={200: ("The identity.", "Identity")},
     ),
-    Route(
-        "POST",
+    _post(
         "/api/v1/identities",
         identities.issue_batch,
-        limited=True,
+        "Get up to 1,000 identities",
+        "All or nothing: one bad row and nothing is issued, and every bad row is named. Without `run` a "
+        "row gets a drawn one, as in `GET /api/v1/id`. A batch is one request for the rate limit. "
+        "Protected prefixes need a service token of scope `issue`.",
         rows=_environments,
-        operation=Operation(
-            "Get up to 1,000 identities",
-            "All or nothing: one bad row and nothing is issued, and every bad row is named. Without `run` a "
-            "row gets a drawn one, as in `GET /api/v1/id`. A batch is one request for the rate limit. "
-            "Protected prefixes need a service token of scope `issue`.",
-            body="BatchRequest",
-            scope=auth.ISSUE,
-            answers={200: ("The identities, in the order of the environments.", "Batch")},
-        ),
+        body="BatchRequest",
+        scope=auth.ISSUE,
+        answers={200: ("The identities, in the order of the environments.", "Batch")},
     ),
-    Route(
-        "POST",
+    _post(
         "/api/v1/validate",
         validation.validate,
-        limited=True,
+        "Validate an identity, its token, both, or up to 1,000 identities",
+        "`valid` is the verdict to act on. A malformed identity and a bad token are answers, not errors. A token "
+        "of an earlier life that was merely renewed is good until it expires.",
         rows=_identities,
-        operation=Operation(
-            "Validate an identity, its token, both, or up to 1,000 identities",
-            "`valid` is the verdict to act on. A malformed identity and a bad token are answers, not errors. A token "
-            "of an earlier life that was merely renewed is good until it expires.",
-            body="ValidationRequest",
-            answers={200: ("The verdict, or the verdicts in the order of the identities.", "ValidationAnswer")},
-        ),
+        body="ValidationRequest",
+        answers={200: ("The verdict, or the verdicts in the order of the identities.", "ValidationAnswer")},
     ),
-    Route(
-        "POST",
+    _post(
         "/api/v1/revoke",
         revocation.revoke,
-        limited=True,
-        operation=Operation(
-            "Revoke one identity, a prefix, or everything issued so far",
-            "One identity by its own token, or by a service token of scope `revoke`; a prefix or everything by a "
-            "service token alone. Every replica knows it by the next request. Issuing again begins a new life; "
-            "tokens of the old ones stay dead.",
-            body="RevocationRequest",
-            scope=auth.REVOKE,
-            answers={
-                200: ("What was revoked; it is in force.", "Revocation"),
-                403: ("The service token lacks the scope, or the identity's token is none of its own.", "Problem"),
-                404: ("There is no record of the identity.", "Problem"),
-                503: ("The shared state is away, so nothing was revoked; or the service is too busy.", "Problem"),
-            },
-        ),
+        "Revoke one identity, a prefix, or everything issued so far",
+        "One identity by its own token, or by a service token of scope `revoke`; a prefix or everything by a "
+        "service token alone. Every replica knows it by the next request. Issuing again begins a new life; "
+        "tokens of the old ones stay dead.",
+        body="RevocationRequest",
+        scope=auth.REVOKE,
+        answers={
+            200: ("What was revoked; it is in force.", "Revocation"),
+            403: ("The service token lacks the scope, or the identity's token is none of its own.", "Problem"),
+            404: ("There is no record of the identity.", "Problem"),
+            503: ("The shared state is away, so nothing was revoked; or the service is too busy.", "Problem"),
+        },
     ),
-    Route(
-        "GET",
+    _get(
         "/api/v1/audit",
         audit.audit,
-        limited=True,
-        operation=Operation(
-            "Read the ledger",
-            "Every issue, renewal and revocation, newest first; needs a service token of scope `audit`. The cursor is "
-            "stable while rows arrive. Reading is written down, too.",
-            parameters=("any_prefix", "any_run", "since", "until", "limit", "cursor"),
-            scope=auth.AUDIT,
-            by_token_only=True,
-            answers={
-                200: ("One page of events.", "Audit"),
-                503: ("The ledger can't be read now, or there is none; or the service is too busy.", "Problem"),
-            },
-        ),
+        "Read the ledger",
+        "Every issue, renewal and revocation, newest first; needs a service token of scope `audit`. The cursor is "
+        "stable while rows arrive. Reading is written down, too.",
+        parameters=("any_prefix", "any_run", "since", "until", "limit", "cursor"),
+        scope=auth.AUDIT,
+        by_token_only=True,
+        answers={
+            200: ("One page of events.", "Audit"),
+            503: ("The ledger can't be read now, or there is none; or the service is too busy.", "Problem"),
+        },
     ),
     Route(
         "GET",
         "/api/v1/limits",
         limits.limits,
-        operation=Operation(
-            "See the caller's rate limit",
-            "Costs nothing. With a service token, its own limit.",
-            answers={200: ("The policy, what remains, and when it is whole again.", "Limits")},
-        ),
+        "See the caller's rate limit",
+        "Costs nothing. With a service token, its own limit.",
+        answers={200: ("The policy, what remains, and when it is whole again.", "Limits")},
     ),
-    Route(
-        "GET",
+    _operators(
         "/api/health",
         operations.health,
-        operation=Operation(
-            "Health of the service and of what it stands on",
-            "`degraded` still serves (200). A browser gets a page.",
-            tag="operations",
-            answers={
-                200: ("Serving; perhaps degraded.", "Health, text/html"),
-                503: ("Starting or draining.", "Health, text/html"),
-            },
-        ),
+        "Health of the service and of what it stands on",
+        "`degraded` still serves (200). A browser gets a page.",
+        answers={
+            200: ("Serving; perhaps degraded.", "Health, text/html"),
+            503: ("Starting or draining.", "Health, text/html"),
+        },
     ),
-    Route(
-        "GET",
+    _operators(
         "/api/health/live",
         operations.live,
-        operation=Operation(
-            "Liveness: the process answers",
-            "Never depends on Redis.",
-            tag="operations",
-            answers={200: ("Alive.", "Probe")},
-        ),
+        "Liveness: the process answers",
+        "Never depends on Redis.",
+        answers={200: ("Alive.", "Probe")},
     ),
-    Route(
-        "GET",
+    _operators(
         "/api/health/ready",
         operations.ready,
-        operation=Operation(
-            "Readiness: send traffic here",
-            "503 while starting and draining; stays 200 in degraded mode.",
-            tag="operations",
-            answers={200: ("Ready.", "Probe"), 503: ("Starting or draining.", "Probe")},
-        ),
+        "Readiness: send traffic here",
+        "503 while starting and draining; stays 200 in degraded mode.",
+        answers={200: ("Ready.", "Probe"), 503: ("Starting or draining.", "Probe")},
     ),
-    Route(
-        "GET",
+    _operators(
         "/api/health/startup",
         operations.startup,
-        operation=Operation(
-            "Start-up: the process has come up",
-            tag="operations",
-            answers={200: ("Started.", "Probe"), 503: ("Starting.", "Probe")},
-        ),
+        "Start-up: the process has come up",
+        answers={200: ("Started.", "Probe"), 503: ("Starting.", "Probe")},
     ),
-    Route(
-        "GET",
+    _operators(
         "/api/metrics",
         operations.metrics,
+        "Prometheus metrics",
+        "Text format 0.0.4, or OpenMetrics 1.0.0 by `Accept`; the sum over the workers, at most a second old. With "
+        "`METRICS_ACCESS=token` it needs a service token of scope `metrics`.",
         heavy=True,
-        operation=Operation(
-            "Prometheus metrics",
-            "Text format 0.0.4, or OpenMetrics 1.0.0 by `Accept`; the sum over the workers, at most a second old. With "
-            "`METRICS_ACCESS=token` it needs a service token of scope `metrics`.",
-            tag="operations",
-            scope=auth.METRICS,
-            answers={200: ("The metrics.", "text/plain, application/openmetrics-text")},
-        ),
+        scope=auth.METRICS,
+        answers={200: ("The metrics.", "text/plain, application/openmetrics-text")},
     ),
-    Route(
-        "GET",
+    _operators(
         "/api/telemetry",
         operations.telemetry,
+        "The same counts as JSON",
+        "At most a second old, as `timestamp` says. With `METRICS_ACCESS=token` it needs a service token of scope "
+        "`metrics`.",
         heavy=True,
-        operation=Operation(
-            "The same counts as JSON",
-            "At most a second old, as `timestamp` says. With `METRICS_ACCESS=token` it needs a service token of scope "
-            "`metrics`.",
-            tag="operations",
-            scope=auth.METRICS,
-            answers={200: ("The telemetry.", "Telemetry")},
-        ),
+        scope=auth.METRICS,
+        answers={200: ("The telemetry.", "Telemetry")},
     ),
-    Route(
-        "GET",
+    _document(
         "/api/openapi.json",
         pages.openapi,
+        "This document",
         heavy=True,
-        operation=Operation(
-            "This document",
-            tag="documentation",
-            answers={200: ("OpenAPI 3.1.", "application/json"), 304: ("It has not changed.", "")},
-        ),
+        answers={200: ("OpenAPI 3.1.", "application/json"), 304: ("It has not changed.", "")},
     ),
-    Route(
-        "GET",
+    _document(
         "/api/docs",
         pages.docs,
+        "Swagger UI",
         heavy=True,
-        operation=Operation(
-            "Swagger UI",
-            tag="documentation",
-            answers={200: ("The page.", "text/html"), 304: ("It has not changed.", "")},
-        ),
+        answers={200: ("The page.", "text/html"), 304: ("It has not changed.", "")},
     ),
-    Route(
-        "GET",
+    _document(
         "/.well-known/jwks.json",
         operations.jwks,
-        operation=Operation(
-            "The public keys of identity tokens",
-            "Empty while tokens are signed with a shared secret.",
-            tag="documentation",
-            answers={200: ("The keys.", "KeySet")},
-        ),
+        "The public keys of identity tokens",
+        "Empty while tokens are signed with a shared secret.",
+        answers={200: ("The keys.", "KeySet")},
     ),
-    Route("GET", "/", pages.root),
-    Route("GET", "/api", pages.root),
+    Route("GET", "/", operations.root),
+    Route("GET", "/api", operations.root),
     Route("GET", "/favicon.ico", pages.asset, heavy=True),
     *(Route("GET", path, pages.asset, heavy=True) for path in pages.ASSETS),
 )

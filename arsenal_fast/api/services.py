@@ -1,17 +1,21 @@
-"""The services that the handlers of one worker use."""
+"""The services that the handlers of one worker use, and how they are put together."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from functools import partial
+from typing import Final
 
 from arsenal_fast.api.admission import Admission
 from arsenal_fast.api.clock import ResponseClock
 from arsenal_fast.api.context import RequestContext
 from arsenal_fast.api.cors import Cors
-from arsenal_fast.api.fastpath.response_cache import ResponseCache
-from arsenal_fast.api.gate import Gate
+from arsenal_fast.api.fastpath import render
+from arsenal_fast.api.fastpath.endpoints import Endpoint
+from arsenal_fast.api.fastpath.response_cache import ISSUE_PATH, ResponseCache
+from arsenal_fast.api.gate import Gate, GateBounds
 from arsenal_fast.api.router import Router
 from arsenal_fast.api.settings import Settings
 from arsenal_fast.api.totals import Totals
@@ -19,6 +23,7 @@ from arsenal_fast.api.write_batch import WriteBatch
 from arsenal_fast.http.grammar import METHODS
 from arsenal_fast.http.query import unescape
 from arsenal_fast.http.request import Request
+from arsenal_fast.http.response import ResponseHeads
 from arsenal_fast.identity.runs import draw_run
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.registry.cache import IdentityCache
@@ -30,55 +35,104 @@ from arsenal_fast.stores.ports import Backend, Ledger, TokenKeys
 _METHODS: Final = {method: method.decode("ascii") for method in METHODS}
 
 
-class AccessLog(Protocol):
-    """Called with every response; decides which ones to log."""
-
-    def __call__(self, request: Request, client: str, status: int, seconds: float) -> None: ...
+AccessLog = Callable[[Request, str, int, float], None]
+"""Called with every response (request, client, status, seconds); decides which ones to log."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Services:
-    """The collaborators of one worker, and its phase.
-
-    Put together by :func:`arsenal_fast.api.compose`.
-    """
+    """What the handlers of one worker use, made from its stores and clocks, and the worker's phase."""
 
     settings: Settings
-    router: Router
     backend: Backend
-    ledger: Ledger | None
+    local: Backend
+    """The worker's own memory store, used while ``backend`` is away; perhaps the same object."""
     keys: TokenKeys
-    metrics: Metrics
-    clock: ResponseClock
-    cors: Cors
-    write_batch: WriteBatch
-    identities: IdentityCache
-    issuer: Issuer
-    lookup: Lookup
-    revoker: Revoker
-    admission: Admission
-    gate: Gate
-    """Bounds the rows of batches and lists in work."""
-    response_cache: ResponseCache
-    openapi: Callable[[], bytes]
-    """Returns the OpenAPI document as JSON."""
+    ledger: Ledger | None = None
     call_soon: Callable[[Callable[[], None]], object]
     """Calls back at the end of this event-loop tick."""
     monotonic: Callable[[], float]
     now: Callable[[], float]
     """The wall clock, seconds since the epoch."""
-    random: Callable[[int], bytes]
+    random: Callable[[int], bytes] = os.urandom
     """Returns a number of octets of the system's generator."""
-    snapshots: Callable[[], Iterable[bytes]]
+    snapshots: Callable[[], Iterable[bytes]] = tuple
     """Returns the counts of the other workers, for a scrape."""
-    access_log: AccessLog | None
+    access_log: AccessLog | None = None
+    """Called with every response."""
+    gate_bounds: GateBounds = GateBounds()  # noqa: RUF009  frozen
+    router: Router = field(init=False)
+    openapi: Callable[[], bytes] = field(init=False)
+    """Returns the OpenAPI document as JSON."""
     totals: Totals = field(init=False)
-    """The cached sum over the workers; set by the composition."""
-    started_at_s: float = 0.0
+    """The cached sum over the workers. This and the two before are set by :mod:`arsenal_fast.api.compose`."""
     ready: bool = False
     """Set by the server once it listens."""
     draining: bool = False
     """Set on SIGTERM: responses close their connections, health reports it."""
+
+    def __post_init__(self) -> None:
+        settings, backend, ledger, now = self.settings, self.backend, self.ledger, self.now
+        self.started_at_s = now()
+        self.metrics = metrics = Metrics()
+        self.write_batch = WriteBatch()
+        self.cors = Cors(settings.origins)
+        self.clock = ResponseClock(now, ResponseHeads(_common_lines(settings, self.cors)))
+        issue = Endpoint("GET", ISSUE_PATH)
+        self.identities = IdentityCache(
+            store=backend.identities,
+            revocations=backend.revocations,
+            ledger=ledger,
+            capacity=settings.cache_size,
+            room=settings.shares.records,
+            now=now,
+            make=render.factory(self.keys.sign_identity, issue),
+            protected=settings.protected_prefixes,
+        )
+        backend.on_return = self.identities.restore
+        self.issuer = Issuer(
+            store=backend.identities,
+            local_store=self.local.identities,
+            ledger=ledger,
+            cache=self.identities,
+            call_soon=self.call_soon,
+            now=now,
+            metrics=metrics,
+            write_batch=self.write_batch,
+        )
+        self.lookup = Lookup(store=backend.identities, ledger=ledger, cache=self.identities, now=now, metrics=metrics)
+        self.revoker = Revoker(
+            revocations=backend.revocations,
+            ledger=ledger,
+            cache=self.identities,
+            lookup=self.lookup,
+            now=now,
+            metrics=metrics,
+        )
+        self.response_cache = ResponseCache(
+            capacity=settings.cache_size,
+            shares=settings.shares,
+            domain=settings.domain,
+            protected=settings.protected_prefixes,
+            identities=self.identities,
+            issue=issue,
+        )
+        self.admission = Admission(
+            quota=settings.quota,
+            limiter=backend.limiter,
+            local_limiter=self.local.limiter,
+            on_failure=settings.on_store_failure,
+            sync=self.identities.sync,
+            call_soon=self.call_soon,
+            monotonic=self.monotonic,
+            now=now,
+            refresh=self.clock.refresh,
+            write_batch=self.write_batch,
+            batch_ended=partial(self.response_cache.count, metrics),
+            metrics=metrics,
+        )
+        self.gate = Gate(self.gate_bounds, call_soon=self.call_soon, monotonic=self.monotonic, metrics=metrics)
+        """Bounds the rows of batches and lists in work."""
 
     def now_ms(self) -> int:
         """Return the wall clock in milliseconds."""
@@ -113,3 +167,13 @@ class Services:
 def decoded(path: bytes) -> bytes:
     """Return a path without escapes; raises ValueError where it can't be read."""
     return unescape(path).encode() if b"%" in path else path
+
+
+def _common_lines(settings: Settings, cors: Cors) -> bytes:
+    lines = (
+        b"X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\n" + cors.constant
+    )
+    if settings.base_url.startswith("https://"):
+        # One year, RFC 6797; the operator's domain, so neither includeSubDomains nor preload.
+        lines += b"Strict-Transport-Security: max-age=31536000\r\n"
+    return lines

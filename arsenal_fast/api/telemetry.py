@@ -1,19 +1,21 @@
 """The telemetry of one worker and of all workers.
 
 The hot path counts in :class:`~arsenal_fast.observability.metrics.Metrics`; the store and the process count elsewhere.
-This module combines them: :func:`present` for this worker, :func:`total` for all, :func:`document` as JSON for
-dashboards. None of it runs on the hot path.
+This module combines them: :func:`present` for this worker, :func:`total` for all. ``TELEMETRY`` and ``HEALTH`` say how
+each member of the JSON is read, and its schema. None of it runs on the hot path.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 from arsenal_fast.api.admission import POLICY
+from arsenal_fast.api.json_schema import Schema, count, nullable, number, object_of, string, timestamp, word
 from arsenal_fast.api.services import Services
-from arsenal_fast.identity.validity import timestamp
-from arsenal_fast.observability.metrics import BUCKETS, NANOSECONDS, Metrics, ProcessFigures, merge
+from arsenal_fast.identity import validity
+from arsenal_fast.observability.metrics import BUCKETS, COUNTERS, NANOSECONDS, Metrics, ProcessFigures, merge
 from arsenal_fast.stores.ports import Backend, Ledger
 
 EMBEDDED: Final = "embedded"
@@ -59,11 +61,6 @@ def health(services: Services, summed: Metrics) -> str:
     return "degraded" if lost and services.status == "healthy" else services.status
 
 
-def dependencies(services: Services) -> dict[str, str]:
-    """Return the status of the dependencies, one word each."""
-    return {"database": services.ledger_status, "redis": services.backend.status, "api": phase(services)}
-
-
 def reasons(services: Services) -> dict[str, str]:
     """Return why a dependency can't be used, by its name; empty while all can."""
     faults = {"redis": services.backend.fault}
@@ -79,53 +76,9 @@ def phase(services: Services) -> str:
     return "healthy" if services.ready else "starting"
 
 
-def uptime(services: Services) -> int:
+def _uptime(services: Services) -> int:
     """Return whole seconds since the start; not below 0 where the clock was set back."""
     return max(0, int(services.now() - services.started_at_s))
-
-
-def document(services: Services, summed: Metrics) -> dict[str, Any]:
-    """Return the telemetry response (schema ``Telemetry``)."""
-    age_ms = max(0, int((services.monotonic() - summed.written) * 1000))
-    return {
-        "timestamp": timestamp(services.now_ms() - age_ms),
-        "status": health(services, summed),
-        "services": dependencies(services),
-        "uptime": uptime(services),
-        "version": services.settings.version,
-        "workers": summed.workers,
-        "requests": _requests(summed),
-        "latency": _latency(summed),
-        "cache": {
-            "lookups": summed.identity_lookups,
-            "hits": summed.identity_lookup_hits,
-            "ratio": summed.hit_ratio,
-            "entries": summed.identity_cache_entries,
-        },
-        "identities": {
-            "issued": summed.identity_issued,
-            "renewed": summed.identity_renewed,
-            "issued_without_store": summed.identity_issued_without_store,
-            "revoked": summed.identity_revoked,
-        },
-        "ledger": {
-            "status": services.ledger_status,
-            "waiting": summed.ledger_waiting,
-            "dropped": summed.ledger_dropped,
-            "rows": summed.ledger_rows,
-            "commits": summed.ledger_commits,
-            "failures": summed.ledger_failures,
-        },
-        "limiter": _limiter(services, summed),
-        "redis": _redis(services, summed),
-        "connections": {
-            "open": summed.connections_open,
-            "accepted": summed.connections_accepted,
-            "shed": summed.connections_shed,
-            "timed_out": summed.connections_timed_out,
-        },
-        "process": _process(summed),
-    }
 
 
 def quantile(counts: Sequence[int], rank: float) -> float | None:
@@ -137,11 +90,18 @@ def quantile(counts: Sequence[int], rank: float) -> float | None:
     if not wanted:
         return None
     below, lower = 0, 0.0
-    for count, bound in zip(counts, BUCKETS, strict=False):
-        if count and below + count >= wanted:
-            return lower + (bound - lower) * (wanted - below) / count
-        below, lower = below + count, bound
+    for observed, bound in zip(counts, BUCKETS, strict=False):
+        if observed and below + observed >= wanted:
+            return lower + (bound - lower) * (wanted - below) / observed
+        below, lower = below + observed, bound
     return BUCKETS[-1]
+
+
+def _add_counters(moment: Metrics, prefix: str, counters: object) -> None:
+    """Add the counters of a store or ledger to the metrics of the same names behind the prefix."""
+    for metric in COUNTERS:
+        if metric.startswith(prefix):
+            setattr(moment, metric, getattr(moment, metric) + getattr(counters, metric.removeprefix(prefix)))
 
 
 def _add_store(moment: Metrics, backend: Backend) -> None:
@@ -152,16 +112,7 @@ def _add_store(moment: Metrics, backend: Backend) -> None:
     moment.redis_memory_limit_bytes = counters.memory_limit
     if backend.status == EMBEDDED:
         return  # its rows and commands never left the process: there is no Redis
-    moment.redis_commands += counters.commands
-    moment.redis_batches += counters.batches
-    moment.redis_rows += counters.rows
-    moment.redis_replies += counters.replies
-    moment.redis_timeouts += counters.timeouts
-    moment.redis_connects += counters.connects
-    moment.redis_disconnects += counters.disconnects
-    moment.redis_outages += counters.outages
-    moment.redis_failures += counters.failures
-    moment.redis_script_loads += counters.script_loads
+    _add_counters(moment, "redis_", counters)
     nanoseconds = int(counters.round_trip_seconds_sum * NANOSECONDS)
     moment.redis_round_trip.plus(counters.round_trip_buckets, nanoseconds)
 
@@ -172,14 +123,8 @@ def _add_ledger(moment: Metrics, ledger: Ledger | None) -> None:
     counters = ledger.counters
     moment.ledger_up = int(ledger.healthy)
     moment.ledger_waiting = counters.waiting
-    moment.ledger_dropped += counters.dropped
-    moment.ledger_refused += counters.refused
     moment.ledger_commit.plus(counters.commit_times.counts, counters.commit_times.nanoseconds)
-    moment.ledger_timeouts += counters.timeouts
-    moment.ledger_trimmed += counters.trimmed
-    moment.ledger_rows += counters.rows
-    moment.ledger_commits += counters.commits
-    moment.ledger_failures += counters.failures
+    _add_counters(moment, "ledger_", counters)
 
 
 def _add_process(moment: Metrics, figures: ProcessFigures) -> None:
@@ -194,65 +139,234 @@ def _add_process(moment: Metrics, figures: ProcessFigures) -> None:
     moment.gc_collections_2 += old
 
 
-def _requests(summed: Metrics) -> dict[str, Any]:
+class Figure(NamedTuple):
+    """One member of the telemetry: its schema, and how its value is read."""
+
+    schema: Schema
+    read: Callable[[Services, Metrics], object]
+
+
+def _section(figures: dict[str, Figure], **keywords: Any) -> Figure:
+    """Return the figure that is an object of others."""
+    schema = object_of({name: figure.schema for name, figure in figures.items()}, **keywords)
+    return Figure(
+        schema, lambda services, summed: {name: figure.read(services, summed) for name, figure in figures.items()}
+    )
+
+
+def _total(schema: Schema, read: Callable[[Metrics], object]) -> Figure:
+    """Return a figure that is read from the sum over the workers."""
+    return Figure(schema, lambda _, summed: read(summed))
+
+
+def _count(metric: str, description: str) -> Figure:
+    """Return the figure that is a count of the metrics."""
+    return Figure(count(description), lambda _, summed: getattr(summed, metric))
+
+
+def _counts(prefix: str, **descriptions: str) -> dict[str, Figure]:
+    """Return the figures that have the names of metrics without their prefix."""
+    return {name: _count(prefix + name, description) for name, description in descriptions.items()}
+
+
+def _quota(schema: Schema, name: str) -> Figure:
+    """Return a figure of the quota of addresses; None without a limit."""
+    return Figure(nullable(schema), lambda services, _: getattr(services.settings.quota, name, None))
+
+
+def _by_status(summed: Metrics) -> dict[str, int]:
     by_status: dict[str, int] = {}
-    for (_, status), count in sorted(summed.requests().items(), key=lambda each: each[0][1]):
-        by_status[status] = by_status.get(status, 0) + count
-    return {
-        "total": sum(by_status.values()),
-        "by_status": by_status,
-        "errors": by_status.get("5xx", 0),
-        "rate": _rounded(summed.request_rate, 1),
-    }
+    for (_, status), responses in sorted(summed.requests().items(), key=lambda each: each[0][1]):
+        by_status[status] = by_status.get(status, 0) + responses
+    return by_status
 
 
-def _latency(summed: Metrics) -> dict[str, float | None]:
+def _latency_ms(rank: int, summed: Metrics) -> float | None:
     rows = [each.counts for (route, _, _), each in summed.series.items() if route not in _MALFORMED]
-    counts = [sum(column) for column in zip(*rows, strict=True)]
-    return {f"p{rank}": _milliseconds(quantile(counts, rank / 100)) for rank in (50, 90, 99)}
+    return _milliseconds(quantile([sum(column) for column in zip(*rows, strict=True)], rank / 100))
 
 
-def _limiter(services: Services, summed: Metrics) -> dict[str, Any]:
-    quota = services.settings.quota
-    return {
-        "policy": POLICY if quota else None,
-        "limit": quota.limit if quota else None,
-        "window": quota.window if quota else None,
-        "allowed": summed.limiter_allowed,
-        "denied": summed.limiter_denied,
-        "denied_locally": summed.limiter_denied_locally,
-        "fallback": summed.limiter_fallback,
-        "batches": summed.limiter_batches,
-    }
-
-
-def _redis(services: Services, summed: Metrics) -> dict[str, Any]:
+def _round_trip_ms(summed: Metrics) -> float | None:
     trips = summed.redis_round_trip
-    mean = trips.nanoseconds / NANOSECONDS / trips.count if trips.count else None
-    commands = summed.redis_commands
-    return {
-        "status": services.backend.status,
-        "commands": commands,
-        "rows_per_command": round(summed.redis_rows / commands, 2) if commands else None,
-        "timeouts": summed.redis_timeouts,
-        "round_trip_ms_mean": _milliseconds(mean),
-    }
+    return _milliseconds(trips.nanoseconds / NANOSECONDS / trips.count if trips.count else None)
 
 
-def _process(summed: Metrics) -> dict[str, Any]:
-    started = summed.process_started
-    return {
-        "cpu_seconds": summed.process_cpu_nanoseconds / NANOSECONDS,
-        "resident_memory_bytes": summed.process_resident_bytes,
-        "open_fds": summed.process_open_descriptors,
-        "started": timestamp(int(started * 1000)) if started else None,
-        "gc_collections": summed.gc_collections_0 + summed.gc_collections_1 + summed.gc_collections_2,
-    }
+def _rows_per_command(summed: Metrics) -> float | None:
+    return round(summed.redis_rows / summed.redis_commands, 2) if summed.redis_commands else None
+
+
+def _started(summed: Metrics) -> str | None:
+    return validity.timestamp(int(summed.process_started * 1000)) if summed.process_started else None
+
+
+def _taken(services: Services, summed: Metrics) -> str:
+    age_ms = max(0, int((services.monotonic() - summed.written) * 1000))
+    return validity.timestamp(services.now_ms() - age_ms)
 
 
 def _milliseconds(seconds: float | None) -> float | None:
-    return None if seconds is None else _rounded(seconds * 1000, 3)
+    return None if seconds is None else round(seconds * 1000, 3)
 
 
-def _rounded(number: float | None, digits: int) -> float | None:
-    return None if number is None else round(number, digits)
+_STATUS: Final = word(
+    "`degraded`: serving, but a dependency is away. `unhealthy`: starting or draining.",
+    ("healthy", "degraded", "unhealthy"),
+    example="healthy",
+)
+_DATABASE: Final = Figure(
+    word(
+        "The ledger. `degraded`: it can be read or written, but not both. `disabled`: `DATABASE_URL` is `none`.",
+        ("healthy", "degraded", "unavailable", "disabled"),
+        example="healthy",
+    ),
+    lambda services, _: services.ledger_status,
+)
+_REDIS: Final = Figure(
+    word(
+        "The shared state. `embedded`: in the process, without Redis.",
+        ("healthy", "unavailable", "embedded"),
+        example="healthy",
+    ),
+    lambda services, _: services.backend.status,
+)
+_API: Final = Figure(
+    word("Where the service is in its life.", ("starting", "healthy", "draining"), example="healthy"),
+    lambda services, _: phase(services),
+)
+_SERVICE: Final = {
+    "services": _section({"database": _DATABASE, "redis": _REDIS, "api": _API}, description="One word for each."),
+    "uptime": Figure(count("Seconds since the start.", example=3600), lambda services, _: _uptime(services)),
+    "version": Figure(
+        {"type": "string", "pattern": r"^v[0-9]+\.[0-9]+\.[0-9]+$", "example": "v4.2.0"},
+        lambda services, _: services.settings.version,
+    ),
+}
+HEALTH: Final = {"status": Figure(_STATUS, lambda services, _: services.status), **_SERVICE}
+"""The members of the health response (schema ``Health``), which are read of this worker alone."""
+
+_REQUESTS: Final = _section(
+    {
+        "total": _count("answered", "Answers."),
+        "by_status": _total(
+            {
+                "type": "object",
+                "propertyNames": {"pattern": "^([1-4][0-9]{2}|5xx)$"},
+                "additionalProperties": count("Answers."),
+                "description": "The exact status below 500, and `5xx`.",
+            },
+            _by_status,
+        ),
+        "errors": _total(
+            count("Answers with a status of 500 and above."), lambda summed: _by_status(summed).get("5xx", 0)
+        ),
+        "rate": _total(
+            nullable(number("Answers a second, of late; null until there were two looks.")),
+            lambda summed: None if summed.request_rate is None else round(summed.request_rate, 1),
+        ),
+    }
+)
+_PROCESS: Final = _section(
+    {
+        "cpu_seconds": _total(
+            number("User and system time."), lambda summed: summed.process_cpu_nanoseconds / NANOSECONDS
+        ),
+        "resident_memory_bytes": _count("process_resident_bytes", "Memory in use now."),
+        "open_fds": _count("process_open_descriptors", "File descriptors open now."),
+        "started": _total(nullable(timestamp("Start of the oldest worker.")), _started),
+        "gc_collections": _total(
+            count("Runs of the garbage collector."),
+            lambda summed: summed.gc_collections_0 + summed.gc_collections_1 + summed.gc_collections_2,
+        ),
+    }
+)
+TELEMETRY: Final = _section(
+    {
+        "timestamp": Figure(timestamp("When the counts were taken: at most a second ago."), _taken),
+        "status": Figure(_STATUS, health),
+        **_SERVICE,
+        "workers": _count("workers", "Workers that are alive; what counts up is the sum over all that ever were."),
+        "requests": _REQUESTS,
+        "latency": _section(
+            {
+                f"p{rank}": _total(
+                    nullable(number("Milliseconds; null before the first request.")), partial(_latency_ms, rank)
+                )
+                for rank in (50, 90, 99)
+            },
+            description="From the request's last octet to the answer, since the start; estimated from a histogram.",
+        ),
+        "cache": _section(
+            {
+                "lookups": _count("identity_lookups", "Look-ups of an identity."),
+                "hits": _count("identity_lookup_hits", "Those that found a living record."),
+                "ratio": _total(
+                    nullable(number("Hits over look-ups; null before the first.", maximum=1)),
+                    lambda summed: summed.hit_ratio,
+                ),
+                "entries": _count("identity_cache_entries", "Identities in the workers' memory."),
+            }
+        ),
+        "identities": _section(
+            _counts(
+                "identity_",
+                issued="New lives.",
+                renewed="Lives renewed in their last quarter.",
+                issued_without_store="Issued by one worker alone while the shared store was away.",
+                revoked="Revocations: of one identity, of a prefix or of everything.",
+            )
+        ),
+        "ledger": _section(
+            {
+                "status": _DATABASE,
+                **_counts(
+                    "ledger_",
+                    waiting="Rows that wait to be written now; more than a few: it is away or slow.",
+                    dropped="Rows that it will never have: there was no memory left to wait in.",
+                    rows="Rows written.",
+                    commits="Commits, each of many rows.",
+                    failures="Tries that found it locked, full or away.",
+                ),
+            }
+        ),
+        "limiter": _section(
+            {
+                "policy": Figure(
+                    nullable(string("Null: no limit.")),
+                    lambda services, _: POLICY if services.settings.quota else None,
+                ),
+                "limit": _quota(count("Requests in a window.", 1), "limit"),
+                "window": _quota(count("Seconds of the window.", 1), "window"),
+                **_counts(
+                    "limiter_",
+                    allowed="Requests let through.",
+                    denied="Requests refused.",
+                    denied_locally="Those refused from memory, without the store.",
+                    fallback="Requests decided by one worker alone while the shared store was away.",
+                    batches="Commands that carried the decisions.",
+                ),
+            }
+        ),
+        "redis": _section(
+            {
+                "status": _REDIS,
+                **_counts("redis_", commands="Commands sent.", timeouts="Times that no answer came in time."),
+                "rows_per_command": _total(
+                    nullable(number("Limiter cells and identities that one command carried.")), _rows_per_command
+                ),
+                "round_trip_ms_mean": _total(nullable(number("Mean milliseconds of a round trip.")), _round_trip_ms),
+            }
+        ),
+        "connections": _section(
+            _counts(
+                "connections_",
+                open="Open now.",
+                accepted="Accepted.",
+                shed="Answered 503 for there were too many.",
+                timed_out="Closed by a time-out.",
+            )
+        ),
+        "process": _PROCESS,
+    },
+    description="The sum over the workers.",
+)
+"""The telemetry response (schema ``Telemetry``)."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Final, Protocol
+from typing import Final
 
 from arsenal_fast.observability.metrics import Metrics
+from arsenal_fast.observability.multiprocess import SharedCounters
 
 KEPT_S: Final = 1.0
 """Seconds that a sum is cached. Scrapes are some 15 s apart; a dashboard reloads every few seconds."""
@@ -20,25 +20,14 @@ KEPT_S: Final = 1.0
 _MOMENT: Final = struct.Struct("=d")
 
 
-class SharedSum(Protocol):
-    """The memory in which the workers share the newest sum of their counts."""
-
-    def alone(self) -> AbstractContextManager[bool]:
-        """Try to lock the sum for writing; yields whether that succeeded, without waiting."""
-
-    def read_sum(self) -> bytes:
-        """Return the sum written last; empty before the first."""
-
-    def write_sum(self, payload: bytes) -> None:
-        """Write another sum."""
-
-
 class Totals:
     """The cached sum of one worker."""
 
     __slots__ = ("_monotonic", "_rendered", "_shared", "_sum", "_take", "_taken_s")
 
-    def __init__(self, take: Callable[[], Metrics], monotonic: Callable[[], float], shared: SharedSum | None) -> None:
+    def __init__(
+        self, take: Callable[[], Metrics], monotonic: Callable[[], float], shared: SharedCounters | None
+    ) -> None:
         """``take``: returns the sum as of now. ``shared``: memory of all workers; None where there is one."""
         self._take = take
         self._monotonic = monotonic

@@ -13,6 +13,7 @@ from typing import Final
 JSON: Final = b"application/json"
 PROBLEM: Final = b"application/problem+json"
 NO_CONTENT: Final = 204
+NO_STORE: Final = b"Cache-Control: no-store\r\n"
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

@@ -87,8 +87,6 @@ class IdentityCache:
         self._entries: GenerationalCache[str, CachedIdentity] = GenerationalCache(
             capacity, _forget, weigh=weigh_record, room=room
         )
-        self.get = self._entries.get
-        """The entry of an id, fresh or not; or None."""
         self.invalidations = 0
         """The number of revocations that dropped entries."""
         read_epochs: ReadEpochs = _no_epochs if ledger is None else ledger.epochs
@@ -97,14 +95,17 @@ class IdentityCache:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def get(self, identity: str) -> CachedIdentity | None:
+        """Return the entry of an id, fresh or not; or None."""
+        return self._entries.get(identity)
+
     def get_all(self, ids: Sequence[str]) -> list[CachedIdentity | None]:
         """Return the entries of ids, fresh or not."""
-        young = list(map(self._entries.young.get, ids))
-        return list(map(self._entries.get, ids)) if None in young else young
+        return list(map(self._entries.get, ids))
 
     def holds_all(self, ids: Sequence[str]) -> bool:
-        """Whether there is an entry of each id in the younger generation; quick, and sometimes wrongly False."""
-        return None not in map(self._entries.young.get, ids)
+        """Whether there is an entry of each id."""
+        return None not in map(self._entries.get, ids)
 
     def put(self, identity: str, life: Life) -> CachedIdentity:
         """Return the entry of this life of a valid id: the existing one, else a new one."""

@@ -75,9 +75,9 @@ class Connection(Flow):
 
     def data_received(self, data: bytes) -> None:
         recognizer = self._recognizer
-        if recognizer is not None and not self._outbox:
+        if recognizer is not None and not self.outbox:
             self.deadline_s = ACTIVE
-            if recognizer.recognize(data, self._outbox):
+            if recognizer.recognize(data):
                 return
         self._receive(data)
 
@@ -85,7 +85,7 @@ class Connection(Flow):
         """Respond to what came before the client half-closed, then close (RFC 9112 9.6)."""
         self._eof = True
         self.leave_fast_path()
-        if (self._outbox or self._stalled) and self._transport.can_write_eof():
+        if (self.outbox or self._stalled) and self._transport.can_write_eof():
             return True
         self._linger()
         return False
@@ -108,7 +108,7 @@ class Connection(Flow):
 
     def respond(self, pending: PendingResponse, response: bytes, rest: bytes = b"") -> None:
         """Write a response, and the rest of it, once all earlier ones are written."""
-        outbox = self._outbox
+        outbox = self.outbox
         if not outbox:
             pending.leave()
             return  # the client has disconnected
@@ -146,26 +146,10 @@ class Connection(Flow):
         if self._stalled or self._eof:
             self._resume()
 
-    def respond_only(self, pending: PendingResponse, response: bytes) -> None:
-        """As ``respond``, in few steps where nothing else waits: for a response that does not close."""
-        outbox = self._outbox
-        try:
-            last = outbox.pop()
-        except IndexError:
-            return  # the client has disconnected
-        if last is pending and not outbox:
-            try:  # _write, without the context manager, which costs more than the rest of this
-                self._transport.write(response)
-            except RuntimeError:
-                return
-        else:
-            outbox.append(last)
-            self.respond(pending, response)
-
     def replace(self, old: PendingResponse, new: PendingResponse) -> None:
         """Replace a pending response in the order; does nothing after the client has disconnected."""
         with contextlib.suppress(ValueError):
-            self._outbox[self._outbox.index(old)] = new
+            self.outbox[self.outbox.index(old)] = new
 
     def take(self, context: RequestContext) -> None:
         """Begin a request that was recognised, and that the response cache does not answer."""
@@ -178,7 +162,7 @@ class Connection(Flow):
     def leave_fast_path(self) -> None:
         """Parse the next request, and take the one that waits through its handler: it may have to close."""
         self._recognizer = None
-        for pending in tuple(self._outbox):
+        for pending in tuple(self.outbox):
             pending.leave_fast_path()
 
     def is_last(self, pending: PendingResponse) -> bool:
@@ -186,7 +170,7 @@ class Connection(Flow):
 
         True makes it so: no further request is taken. It never is while more of the client's octets are here.
         """
-        if self._outbox and self._outbox[-1] is pending and self._parser.idle:
+        if self.outbox and self.outbox[-1] is pending and self._parser.idle:
             self._closing = True
             return True
         return False
@@ -248,14 +232,14 @@ class Connection(Flow):
             self._listener.turns.join(self, self._peer)
         else:
             self._read_on()
-            if self._eof and not self._outbox:
+            if self._eof and not self.outbox:
                 self._linger()
 
     def _advance(self) -> None:
         """Begin every request that is complete, as far as there is room and time."""
         self._advancing = True
         self._recognizer = None
-        parser, outbox = self._parser, self._outbox
+        parser, outbox = self._parser, self.outbox
         unsent_bound = self._listener.bounds.unsent_of_connection
         begun = False
         try:
@@ -290,7 +274,7 @@ class Connection(Flow):
     def _begin(self, context: RequestContext) -> None:
         self._last = context
         self._served = True
-        self._outbox.append(context)
+        self.outbox.append(context)
         size = len(context.request.body)
         if size > SMALL:
             context.held = size
@@ -317,14 +301,14 @@ class Connection(Flow):
         elif state is self.entered:
             self.is_over(0.0)  # its time goes on
         if parser.take_continue():
-            if self._outbox:
+            if self.outbox:
                 self._interim = self._put_behind(CONTINUE)
             else:
                 self._write(CONTINUE)
 
     def _withdraw_continue(self) -> None:
         """Take back a 100 that was not written yet: the body comes already."""
-        if self._outbox and self._outbox[-1] is self._interim:
-            del self._outbox[-1]
+        if self.outbox and self.outbox[-1] is self._interim:
+            del self.outbox[-1]
             self._ready -= len(CONTINUE)
         self._interim = None

@@ -20,7 +20,7 @@ from arsenal_fast.server.room import Room, Verdict
 from arsenal_fast.server.state import ACTIVE, IDLE_GRACE_S, State, StateMachine
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from arsenal_fast.api.app import App
     from arsenal_fast.api.context import RequestContext
@@ -72,7 +72,6 @@ class Flow(asyncio.Protocol, StateMachine):
         "_listener",
         "_monotonic",
         "_noted",
-        "_outbox",
         "_parser",
         "_peer",
         "_ready",
@@ -84,6 +83,7 @@ class Flow(asyncio.Protocol, StateMachine):
         "_transport",
         "_unread",
         "_was_starved",
+        "outbox",
     )
 
     def __init__(self, listener: Shared) -> None:
@@ -93,7 +93,7 @@ class Flow(asyncio.Protocol, StateMachine):
         self._services = services = listener.app.services
         self._monotonic = services.monotonic
         self._parser = RequestParser(listener.limits)
-        self._outbox: list[PendingResponse] = []  # an empty deque takes ten times what an empty list does
+        self.outbox: list[PendingResponse] = []  # an empty deque takes ten times what an empty list does
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._peer = ""
         self._last: RequestContext | None = None
@@ -130,7 +130,7 @@ class Flow(asyncio.Protocol, StateMachine):
         """Those that were written and are not read; their rows stay in work."""
 
     def __repr__(self) -> str:
-        return f"<Connection {self._peer} {self.state.name} unanswered={len(self._outbox)}>"
+        return f"<Connection {self._peer} {self.state.name} unanswered={len(self.outbox)}>"
 
     @property
     def state(self) -> State:
@@ -139,11 +139,16 @@ class Flow(asyncio.Protocol, StateMachine):
             return self.entered
         if self._stalled:
             return State.STALLED
-        if self._outbox:
+        if self.outbox:
             return State.RESPONDING
         if not self._parser.idle:
             return State.READING_BODY if self._parser.in_body else State.READING_HEAD
         return State.IDLE if self._served or self.entered is not State.NEW else State.NEW
+
+    @property
+    def write(self) -> Callable[[bytes], None]:
+        """The transport's ``write``: raises RuntimeError where the transport has just failed."""
+        return self._transport.write
 
     @property
     def is_lost(self) -> bool:
@@ -286,10 +291,10 @@ class Flow(asyncio.Protocol, StateMachine):
 
     def _forget(self) -> None:
         """Give up whatever waits for an answer, or to be read."""
-        for pending in self._outbox:
+        for pending in self.outbox:
             if pending.response is not None:
                 pending.leave()
-        self._outbox.clear()
+        self.outbox.clear()
         self._interim = None
         self._held = self._ready = 0
         self._parser.end()
@@ -341,7 +346,7 @@ class Flow(asyncio.Protocol, StateMachine):
         place = PendingResponse(close=close)
         place.response = response
         self._ready += len(response)
-        self._outbox.append(place)
+        self.outbox.append(place)
         return place
 
     def _refuse(self, status: int, detail: str, origin: bytes | None = None) -> None:
@@ -351,7 +356,7 @@ class Flow(asyncio.Protocol, StateMachine):
             origin = self._parser.unfinished.fields.origin
         self._parser.end()
         answer = self._app.malformed(status, detail, origin)
-        if self._outbox:
+        if self.outbox:
             self._put_behind(answer, close=True)
         else:
             self._write(answer)

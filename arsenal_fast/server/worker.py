@@ -119,22 +119,20 @@ class _Worker:
             )
         ledger = _ledger(config)
         access = _access_log(config)
-        app = compose(
-            _settings(config),
-            backend,
-            spare,
-            make_keys(config),
-            ledger,
-            limits=Limits(),
+        services = Services(
+            settings=_settings(config),
+            backend=backend,
+            local=spare,
+            keys=make_keys(config),
+            ledger=ledger,
             call_soon=loop.call_soon,
             monotonic=time.monotonic,
             now=time.time,
-            snapshots=lambda: self._others(app.services),
-            shared_sum=self._counters if self._counters.slots > 1 else None,
+            snapshots=lambda: self._others(services),
             access_log=access,
             gate_bounds=_gate_bounds(config.shares),
         )
-        services = app.services
+        app = compose(services, Limits(), self._counters if self._counters.slots > 1 else None)
         loop.add_signal_handler(signal.SIGHUP, self._reload_tls, services)
         services.metrics.process = process_figures
         services.metrics.certificate_expires = tls_context.certificate_expires(config)

@@ -28,7 +28,7 @@ ANSWERS = [
 @pytest.mark.parametrize(("method", "target", "status"), ANSWERS)
 def test_every_answer_has_a_date_and_the_security_lines(method: str, target: str, status: int) -> None:
     client = Rig(settings={"base_url": "https://id.example"}).connect()
-    client.send(request(method, target))
+    client.send(request(method, target, Accept="text/html"))
     (answer,) = client.answers("HEAD" if method == "HEAD" else "GET")
     assert answer.status == status
     assert answer.headers["date"] == "Sat, 22 Nov 2025 10:00:00 GMT"

@@ -6,6 +6,7 @@ import pytest
 
 from arsenal_fast.api.compose import compose
 from arsenal_fast.api.fastpath.recognized import LoggedRequest, RecognizedRequest
+from arsenal_fast.api.services import Services
 from arsenal_fast.api.settings import Settings
 from arsenal_fast.http.limits import Limits
 from arsenal_fast.stores.memory import MemoryBackend
@@ -50,17 +51,17 @@ def test_a_store_that_returns_is_told_what_is_remembered() -> None:
 def app(**settings: Any) -> Any:
     """An application whose generator of random octets is known."""
     memory = MemoryBackend(lambda: 0, lambda: int(START * 1000))
-    return compose(
-        Settings(version="v1", domain="a.example", base_url="https://a.example", quota=None, **settings),
-        memory,
-        memory,
-        KEYS,
-        limits=Limits(),
+    services = Services(
+        settings=Settings(version="v1", domain="a.example", base_url="https://a.example", quota=None, **settings),
+        backend=memory,
+        local=memory,
+        keys=KEYS,
         call_soon=lambda _: None,
         monotonic=lambda: 5.0,
         now=lambda: START,
         random=bytes,
     )
+    return compose(services, Limits())
 
 
 def test_clocks_and_randomness_come_in_from_outside() -> None:

@@ -192,7 +192,7 @@ def test_no_store_is_asked_whether_a_run_was_drawn(way: str, fast_path: bool) ->
     assert not rig.shared.issues
     assert not rig.shared.finds
     assert rig.service.metrics.identity_issued_without_store == 0
-    assert len(rig.service.response_cache._by_line) == 0
+    assert len(rig.service.response_cache.by_line) == 0
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

@@ -19,6 +19,7 @@ import pytest
 
 import arsenal_fast
 from arsenal_fast.api.compose import compose
+from arsenal_fast.api.services import Services
 from arsenal_fast.api.settings import Settings
 from arsenal_fast.http.limits import Limits
 from arsenal_fast.ledger.backend import Ledger
@@ -95,17 +96,17 @@ async def serving(url: str, ledger_url: str, tls: ssl.SSLContext | None) -> Asyn
         version="v0", domain="sports.api.yourbook.com", base_url="http://localhost:3655", quota=Quota(100_000, 3600)
     )
     call_soon = asyncio.get_running_loop().call_soon
-    app = compose(
-        settings,
-        backend,
-        spare,
-        KEYS,
-        ledger,
-        limits=Limits(),
+    services = Services(
+        settings=settings,
+        backend=backend,
+        local=spare,
+        keys=KEYS,
+        ledger=ledger,
         call_soon=call_soon,
         monotonic=time.monotonic,
         now=time.time,
     )
+    app = compose(services, Limits())
     listener = Listener(app, limits=Limits(), timeouts=Timeouts(), max_connections=1000)
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))

@@ -163,7 +163,7 @@ def test_answers_that_wait_for_an_earlier_one_keep_further_requests_from_beginni
     client = rig.connect()
     client.send(ID)
     client.send(METRICS * 30)
-    assert len(client.connection._outbox) < 30
+    assert len(client.connection.outbox) < 30
     assert client.connection._ready < rig.listener.bounds.unsent_of_connection + 60_000
     assert rig.listener.backlog.octets == client.connection._ready
     rig.shared.release_all()
@@ -453,7 +453,7 @@ def test_who_waits_behind_a_request_on_the_fast_path_is_told_to_go_on(body_comes
     client = repeated(rig)
     rig.shared.holding = True
     client.send(ID)
-    assert isinstance(client.connection._outbox[0], RecognizedRequest)
+    assert isinstance(client.connection.outbox[0], RecognizedRequest)
     body = batch(1).partition(b"\r\n\r\n")[2]
     client.send(request("POST", "/api/v1/identities", body, Expect="100-continue").removesuffix(body))
     if body_comes:

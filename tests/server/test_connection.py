@@ -25,7 +25,7 @@ def test_answers_leave_in_the_order_of_the_requests_whichever_is_ready_first(ord
     rig, client = held()
     client.send(b"".join(get(run) for run in range(4)))
     for index in order:
-        assert client.connection._outbox, "not all are answered yet"
+        assert client.connection.outbox, "not all are answered yet"
         rig.shared.release(index)
     assert runs(client.answers(*["GET"] * 4)) == ["0", "1", "2", "3"]
 
@@ -389,7 +389,7 @@ def test_a_request_on_the_fast_path_when_draining_begins_is_answered_with_close(
     client.take()
     rig.shared.holding = True
     client.send(get(1))
-    assert isinstance(client.connection._outbox[0], RecognizedRequest)
+    assert isinstance(client.connection.outbox[0], RecognizedRequest)
     rig.drain(stopped=True)
     rig.shared.release_all()
     (answer,) = client.answers("GET")

@@ -14,6 +14,7 @@ import pytest
 
 from arsenal_fast.api.app import App
 from arsenal_fast.api.compose import compose
+from arsenal_fast.api.services import Services
 from arsenal_fast.api.settings import Settings
 from arsenal_fast.http.limits import Limits
 from arsenal_fast.ratelimit.quota import Quota
@@ -63,16 +64,18 @@ async def serving(
     max_connections: int = 1000, tls: ssl.SSLContext | None = None, **settings: Any
 ) -> AsyncIterator[Serving]:
     memory = MemoryBackend(lambda: time.monotonic_ns() // 1000, lambda: time.time_ns() // 1_000_000)
-    app = compose(
-        Settings(**{"version": "v0", "domain": "x.example", "base_url": "http://x", "quota": None, **settings}),
-        memory,
-        memory,
-        KEYS,
+    services = Services(
+        settings=Settings(
+            **{"version": "v0", "domain": "x.example", "base_url": "http://x", "quota": None, **settings}
+        ),
+        backend=memory,
+        local=memory,
+        keys=KEYS,
         call_soon=asyncio.get_running_loop().call_soon,
         monotonic=time.monotonic,
-        limits=Limits(),
         now=time.time,
     )
+    app = compose(services, Limits())
     listener = Listener(app, limits=Limits(), timeouts=Timeouts(), max_connections=max_connections)
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))

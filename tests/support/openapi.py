@@ -16,9 +16,7 @@ MOMENT = "2025-11-22T10:00:00.000Z"
 
 DOCUMENT = document(BASE_URL)
 
-OPERATIONS = [
-    (route, DOCUMENT["paths"][route.path][route.method.lower()]) for route in ROUTES if route.operation is not None
-]
+OPERATIONS = [(route, DOCUMENT["paths"][route.path][route.method.lower()]) for route in ROUTES if route.summary]
 
 
 def validator(name: str) -> Any:

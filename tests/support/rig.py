@@ -18,6 +18,7 @@ from arsenal_fast.api.compose import compose
 from arsenal_fast.api.fastpath.recognized import RecognizedRequest
 from arsenal_fast.api.fastpath.recognizer import FastPath
 from arsenal_fast.api.gate import GateBounds
+from arsenal_fast.api.services import Services
 from arsenal_fast.api.settings import Settings
 from arsenal_fast.http.limits import Limits
 from arsenal_fast.http.request import Request
@@ -63,6 +64,8 @@ class FakeTransport(asyncio.Transport):
         """False as over TLS."""
         self.broken = False
         """As one that has just failed: it raises, and connection_lost is yet to come."""
+        self.fault: Exception | None = None
+        """What a write raises that no transport should."""
         self.written: list[bytes] = []
         self.eof = False
         self.closed = False
@@ -71,6 +74,8 @@ class FakeTransport(asyncio.Transport):
         self.unsent = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self.fault is not None:
+            raise self.fault
         if self.broken:
             raise RuntimeError("the handler is closed")
         assert not self.eof, "nothing may be written after our half of the connection is shut"
@@ -141,20 +146,19 @@ class Rig:
         }
         values = Settings(**{**defaults, **self.settings})
         self.access_log = AccessLog(values.access_log, TextFormatter(), self._write_line, lambda: self.elapsed)
-        self.app = compose(
-            values,
-            store or self.spare,
-            self.spare,
-            self.keys,
-            self.ledger,
-            limits=Limits(),
+        self.service = Services(
+            settings=values,
+            backend=store or self.spare,
+            local=self.spare,
+            keys=self.keys,
+            ledger=self.ledger,
             call_soon=self.soon.append,
             monotonic=lambda: self.elapsed,
             now=lambda: self.wall,
             access_log=None if values.access_log == "off" else self._log,
             gate_bounds=self.gate_bounds,
         )
-        self.service = self.app.services
+        self.app = compose(self.service, Limits())
         if self.fast_path_of_app is not None:
             self.fast_path_of_app.templates = RequestTemplates(Limits(), worthwhile=self.worthwhile)
         self.service.ready = True

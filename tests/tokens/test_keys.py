@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -519,3 +520,17 @@ def test_everybody_verifies_offline_with_the_jwks_as_documented(monkeypatch: pyt
     ):
         with pytest.raises(jwt.InvalidTokenError):
             by_jwks(bad, client, ISSUER)
+
+
+@pytest.mark.parametrize("ahead_s", [5, 50])
+def test_a_token_of_a_clock_that_is_seconds_ahead_verifies_offline_as_documented(
+    ahead_s: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyJWT refuses an ``iat`` of the future (``ImmatureSignatureError``) without a leeway."""
+    begin_ms = (int(time.time()) + ahead_s) * 1000
+    life = Life(begin_ms, begin_ms + 60_000)
+    assert examples()["identity_by_secret"](hs256_keys().sign_identity(IDENTITY, life), SECRET, ISSUER) == IDENTITY
+    keys = eddsa_keys()
+    monkeypatch.setattr(jwt.PyJWKClient, "fetch_data", lambda _self: keys.jwks())
+    client = jwt.PyJWKClient(ISSUER + "/.well-known/jwks.json")
+    assert examples()["identity_by_jwks"](keys.sign_identity(IDENTITY, life), client, ISSUER) == IDENTITY

@@ -67,12 +67,14 @@ class RecognizedRequest(PendingResponse):
         "ids",
         "limit_lines",
         "match",
+        "outbox",
         "proposals",
         "row",
         "started_s",
         "submit",
         "template",
         "work",
+        "write",
     )
 
     ttl_ms: Final = DEFAULT_TTL * 1000
@@ -90,6 +92,8 @@ class RecognizedRequest(PendingResponse):
         self.clock = work.clock
         self.app = app
         self.connection = connection
+        self.outbox = connection.outbox
+        self.write = connection.write
         self.template = template
         self.submit = work.submit
         self.row = 0
@@ -109,9 +113,17 @@ class RecognizedRequest(PendingResponse):
         if body is None:
             self._miss(limit_lines)
             return
-        endpoint = cached.endpoint
-        endpoint.responses += 1
-        self.connection.respond_only(self, b"".join((clock.ok, limit_lines, self.header_lines, body)))
+        cached.endpoint.responses += 1
+        response = b"".join((clock.ok, limit_lines, self.header_lines, body))
+        outbox = self.outbox
+        if len(outbox) != 1:
+            self.connection.respond(self, response)
+            return
+        outbox.clear()  # as connection.respond does, in few steps: nearly always this is the only one
+        try:  # contextlib.suppress costs more than the rest of this
+            self.write(response)
+        except RuntimeError:
+            return  # the transport has just failed; connection_lost is on its way
 
     def denied(self, limit_lines: bytes, tail: bytes) -> None:
         """Respond with a 429."""

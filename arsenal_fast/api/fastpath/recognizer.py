@@ -12,7 +12,7 @@ from collections.abc import Callable
 from arsenal_fast.api.callers import Callers
 from arsenal_fast.api.context import Application, RequestContext
 from arsenal_fast.api.fastpath.recognized import FastPathServices, RecognizedRequest
-from arsenal_fast.http.response import PendingResponse
+from arsenal_fast.api.fastpath.response_cache import CachedResponse
 from arsenal_fast.http.template import RequestTemplate, RequestTemplates, TemplateMatch
 
 
@@ -51,12 +51,13 @@ class Recognizer:
     """Recognises the next requests of one connection."""
 
     __slots__ = (
+        "_by_body",
+        "_by_line",
         "_client",
         "_fast_path",
         "_forwarded",
-        "_get",
-        "_get_by_body",
         "_match",
+        "_outbox",
         "_peer",
         "_reflected",
         "_request",
@@ -68,40 +69,51 @@ class Recognizer:
         self._fast_path = fast_path
         self._template = template
         self._match = template.match
-        self._get = None if template.has_body else fast_path.work.cache.get
-        self._get_by_body = fast_path.work.cache.get_by_body
+        self._by_line = None if template.has_body else fast_path.work.cache.by_line
+        self._by_body = fast_path.work.cache.by_body
         self._client = context.client
         self._peer = peer
         self._reflected = fast_path.reflected(fields.origin)
         # Behind a trusted peer each request is charged to its own client.
         names_client = fields.forwarded_for is not None and not context.client.token
-        self._forwarded = fast_path.callers.forwarded if names_client and fast_path.callers.trusts(peer) else None
+        self._forwarded = (
+            fast_path.callers.by_forwarded_for if names_client and fast_path.callers.trusts(peer) else None
+        )
         self._request = fast_path.request_class(fast_path.work, fast_path.app, context.connection, template)
         self._request.header_lines = self._reflected
+        self._request.client = context.client
+        self._outbox = self._request.outbox
 
-    def recognize(self, data: bytes, order: list[PendingResponse]) -> bool:
+    def recognize(self, data: bytes) -> bool:
         """Take ``data`` if it is a request like the last one; False: it has to be parsed.
 
-        ``order``: the pending responses of the connection; must be empty, as one object serves all recognised requests
-        in turn.
+        No response of the connection may be due: one object serves all recognised requests in turn.
         """
         match = self._match(data)
         if match is None:
             return False
         line, forwarded_for, request_id, body, _ = match
-        get = self._get
-        cached = get(line) if get is not None else self._get_by_body(line, body)
-        forwarded = self._forwarded
-        client = self._client if forwarded is None else forwarded(self._peer, forwarded_for)
-        if cached is None or (cached.required_scope is not None and cached.required_scope not in client.scopes):
+        by_line = self._by_line
+        cached: CachedResponse | None
+        if by_line is not None:
+            cached = by_line.get(line)
+        else:
+            by_body = self._by_body.get(line)
+            cached = None if by_body is None else by_body.get(body)
+        if cached is None:
             return self._miss(match)
         request = self._request
-        request.client = client
+        if self._forwarded is not None:
+            request.client = self._forwarded.get(forwarded_for) or self._fast_path.callers.forwarded(
+                self._peer, forwarded_for
+            )
+        if cached.required_scope is not None and cached.required_scope not in request.client.scopes:
+            return self._miss(match)
         request.cached = cached
         request.match = match
         if request_id:  # all requests of a template have one, or none has; what matches is echoed
             request.header_lines = self._reflected + b"X-Request-Id: %b\r\n" % request_id
-        order.append(request)
+        self._outbox.append(request)
         request.submit(request)
         return True
 

@@ -58,7 +58,7 @@ _query: Final = re.compile(_QUERY).fullmatch
 _line: Final = re.compile(_LINE).fullmatch
 
 
-def _weigh(key: bytes, identity: RenderedIdentity) -> int:
+def _weigh(key: bytes, identity: RenderedIdentity | MissingIdentity) -> int:
     return weigh_reference(key, len(identity.id))
 
 
@@ -123,29 +123,21 @@ class ResponseCache:
         self._validate = Endpoint("POST", VALIDATE_PATH)
         self._batch = Endpoint("POST", BATCH_PATH)
         self._endpoints = (self._issue, self._validate, self._batch)
-        self._by_line: GenerationalCache[bytes, RenderedIdentity] = GenerationalCache(
-            capacity, weigh=_weigh, room=shares.lines
+        self.by_line: GenerationalCache[bytes, RenderedIdentity | MissingIdentity] = GenerationalCache(
+            capacity, weigh=_weigh, room=shares.lines, find=self._from_identities
         )
+        """Responses by request line; without a response the handler responds."""
         self._verdicts: GenerationalCache[bytes, CachedVerdict] = GenerationalCache(
             capacity, weigh=_weigh_size, room=shares.verdicts
         )
         self._batches: GenerationalCache[bytes, CachedBatch] = GenerationalCache(
             -(-capacity // BATCHES), weigh=_weigh_size, room=shares.batches
         )
-        self._by_body: dict[bytes, GenerationalCache[bytes, CachedVerdict] | GenerationalCache[bytes, CachedBatch]]
-        self._by_body = {self._validate.line: self._verdicts, self._batch.line: self._batches}
+        self.by_body: dict[bytes, GenerationalCache[bytes, CachedVerdict] | GenerationalCache[bytes, CachedBatch]]
+        """Responses by request line, and then by body, likewise."""
+        self.by_body = {self._validate.line: self._verdicts, self._batch.line: self._batches}
         self._seen: set[int] = set()
         """Hashes of batch bodies that were seen once and may be cached."""
-
-    def get(self, line: bytes) -> CachedResponse | None:
-        """Return the cached response for a request line; None: the handler responds."""
-        by_line = self._by_line
-        return by_line.young.get(line) or by_line.get(line) or self._from_identities(line)
-
-    def get_by_body(self, line: bytes, body: bytes) -> CachedResponse | None:
-        """Return the cached response for a request line and body; None: the handler responds."""
-        by_body = self._by_body.get(line)
-        return None if by_body is None else by_body.young.get(body) or by_body.get(body)
 
     def usual_id(self, query: bytes) -> str | None:
         """Return the valid id in a query of the usual form; None for any other query."""
@@ -156,12 +148,12 @@ class ResponseCache:
 
     def put_line(self, line: bytes, identity: RenderedIdentity) -> None:
         """Cache the response to a request line of the usual form."""
-        self._by_line.put(line, identity)
+        self.by_line.put(line, identity)
 
     def put_identity(self, request: Request, identity: RenderedIdentity) -> None:
         """Cache the response to this request line."""
         if request.method == b"GET" and request.minor == 1 and len(request.target) <= MAX_TARGET:
-            self._by_line.put(b"GET %b HTTP/1.1" % request.target, identity)
+            self.by_line.put(b"GET %b HTTP/1.1" % request.target, identity)
 
     def put_verdict(self, request: Request, identity: CachedIdentity) -> CachedVerdict:
         """Render the verdict on a living identity, and cache it for this body."""
@@ -187,7 +179,7 @@ class ResponseCache:
         for endpoint in self._endpoints:
             endpoint.flush(metrics, seconds)
 
-    def _from_identities(self, line: bytes) -> CachedResponse | None:
+    def _from_identities(self, line: bytes) -> RenderedIdentity | MissingIdentity | None:
         if len(line) > _MAX_LINE:
             return None
         found = _line(line.decode("latin-1"))
@@ -198,5 +190,5 @@ class ResponseCache:
         if entry is None:
             return MissingIdentity(identity, self._issue)
         assert isinstance(entry, RenderedIdentity)
-        self._by_line.put(line, entry)
+        self.by_line.put(line, entry)
         return entry

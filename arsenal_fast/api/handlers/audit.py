@@ -6,33 +6,25 @@ Each reading is recorded as an event: its caller, moment and query.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
-
-import orjson
+from typing import Any, Final
 
 from arsenal_fast.api import auth
 from arsenal_fast.api.context import RequestContext
 from arsenal_fast.api.handlers.revocation import moment
-from arsenal_fast.api.json_body import raise_faults
+from arsenal_fast.api.json_body import Values, raise_faults
 from arsenal_fast.api.problems import problem
 from arsenal_fast.api.services import Services
-from arsenal_fast.errors import Fault
 from arsenal_fast.http.query import parse_query
-from arsenal_fast.http.response import JSON, tail
 from arsenal_fast.identity import grammar
 from arsenal_fast.identity.validity import timestamp
 from arsenal_fast.ledger.model import MAX_PAGE, AuditEvent, AuditPage, AuditQuery, parse_cursor, write_cursor
-from arsenal_fast.ratelimit.headers import retry_after_line
 from arsenal_fast.replies import reply
-
-T = TypeVar("T")
 
 DEFAULT_LIMIT: Final = 100
 """Events of a page, by default."""
 _PARAMETERS: Final = frozenset({"prefix", "run", "since", "until", "limit", "cursor"})
+_MOMENTS: Final = ("generated", "expires", "issued_before")
 _LIMIT: Final = re.compile(r"[1-9][0-9]{0,3}").fullmatch
-_NO_STORE: Final = b"Cache-Control: no-store\r\n"
 
 
 async def audit(services: Services, context: RequestContext) -> None:
@@ -46,54 +38,32 @@ async def audit(services: Services, context: RequestContext) -> None:
 
     page: AuditPage | None = await reply(ledger.audit, query)
     if page is None:
-        detail = "The ledger can't be read just now; try again."
-        context.respond(503, problem(503, detail, lines=retry_after_line(1)))
+        context.unavailable("The ledger can't be read just now; try again.")
         return
-    body = {
+    answer = {
         "events": [_event(event) for event in page.events],
         "total": len(page.events),
         "cursor": None if page.after is None else write_cursor(page.after),
     }
-    context.respond(200, tail(JSON, orjson.dumps(body), _NO_STORE))
+    context.answer(answer)
 
 
 def _query(services: Services, context: RequestContext) -> AuditQuery:
-    given = parse_query(context.request.query, _PARAMETERS)
-    faults: list[Fault] = []
-
-    def read(name: str, reader: Callable[[str], T], default: T) -> T:
-        if name not in given:
-            return default
-        try:
-            return reader(given[name])
-        except ValueError as error:
-            faults.append({"parameter": name, "detail": str(error)})
-            return default
-
+    values = Values(parse_query(context.request.query, _PARAMETERS), query=True)
     caller, request_id, _ = context.audit()
     query = AuditQuery(
         at=services.now_ms(),
         caller=caller,
         request_id=request_id,
-        prefix=read("prefix", _checked(grammar.prefix_fault), None),
-        run=read("run", _checked(grammar.run_fault), None),
-        since=read("since", moment, None),
-        until=read("until", moment, None),
-        limit=read("limit", _limit, DEFAULT_LIMIT),
-        after=read("cursor", parse_cursor, None),
+        prefix=values.text("prefix", grammar.prefix_fault, None),
+        run=values.text("run", grammar.run_fault, None),
+        since=values.read("since", moment, None),
+        until=values.read("until", moment, None),
+        limit=values.read("limit", _limit, DEFAULT_LIMIT),
+        after=values.read("cursor", parse_cursor, None),
     )
-    raise_faults(faults)
+    raise_faults(values.faults)
     return query
-
-
-def _checked(fault: Callable[[str], str | None]) -> Callable[[str], str | None]:
-    def read(text: str) -> str | None:
-        detail = fault(text)
-        if detail is not None:
-            raise ValueError(detail)
-        return text
-
-    return read
 
 
 def _limit(text: str) -> int:
@@ -103,19 +73,6 @@ def _limit(text: str) -> int:
 
 
 def _event(event: AuditEvent) -> dict[str, Any]:
-    return {
-        "sequence": event.seq,
-        "event": event.kind,
-        "at": timestamp(event.at),
-        "identity": event.id,
-        "prefix": event.prefix,
-        "run": event.run,
-        "domain": event.domain,
-        "version": event.version,
-        "generated": None if event.generated is None else timestamp(event.generated),
-        "expires": None if event.expires is None else timestamp(event.expires),
-        "issued_before": None if event.issued_before is None else timestamp(event.issued_before),
-        "environment": event.environment,
-        "caller": event.caller,
-        "request_id": event.request_id,
-    }
+    further = {name: getattr(event, name) for name in AuditEvent._fields[3:]}
+    further |= {name: timestamp(further[name]) for name in _MOMENTS if further[name] is not None}
+    return {"sequence": event.seq, "event": event.kind, "at": timestamp(event.at), "identity": event.id, **further}

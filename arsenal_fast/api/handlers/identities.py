@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from operator import attrgetter, itemgetter
 from typing import Any, Final
@@ -14,7 +14,7 @@ from arsenal_fast.api.clock import STAMP_OCTETS
 from arsenal_fast.api.context import RequestContext
 from arsenal_fast.api.fastpath.render import RESPONSE_LINES, rendered
 from arsenal_fast.api.fastpath.response_cache import DEFAULT_VERSION
-from arsenal_fast.api.json_body import MAX_ROWS, pointer, raise_faults, read_object
+from arsenal_fast.api.json_body import MAX_ROWS, Values, pointer, raise_faults, read_object
 from arsenal_fast.api.services import Services
 from arsenal_fast.errors import Fault, InvalidIdentity
 from arsenal_fast.http.query import parse_query
@@ -42,8 +42,8 @@ _LONG_PREFIX: Final = (
 _NO_IDENTITY: Final = "prefix and run don't make an identity."
 
 _PARAMETERS: Final = frozenset({"prefix", "run", "domain", "version", "ttl"})
-_BATCH: Final = {"environments": "array", "domain": "string", "version": "string", "ttl": "integer"}
-_ENVIRONMENT: Final = {"name": "string", "prefix": "string", "run": "string"}
+_BATCH: Final = ("environments", "domain", "version", "ttl")
+_ENVIRONMENT: Final = ("name", "prefix", "run")
 _NAME: Final = itemgetter("name")
 _PREFIX: Final = itemgetter("prefix")
 _PARTS: Final = itemgetter("prefix", "run")
@@ -75,21 +75,17 @@ def issue_one(services: Services, context: RequestContext) -> None:
 def _asked_for(services: Services, query: bytes) -> tuple[str, bool, int]:
     """Return the id, whether its run was named (and not drawn), and the ttl; raises ProblemError 400."""
     given = parse_query(query, _PARAMETERS)
-    faults: list[Fault] = []
+    values = Values(given, query=True)
     prefix = given.get("prefix", DEFAULT_PREFIX)
     run = given.get("run")
     domain = given.get("domain", services.settings.domain)
     version = given.get("version", DEFAULT_VERSION)
-    ttl = DEFAULT_TTL
-    if "ttl" in given:
-        try:
-            ttl = parse_ttl(given["ttl"])
-        except ValueError as error:
-            faults.append({"parameter": "ttl", "detail": str(error)})
+    ttl = values.read("ttl", parse_ttl, DEFAULT_TTL)
     wanted = _wanted(services, prefix, run, domain, version)
     if wanted is None:
-        faults += [{"parameter": name, "detail": detail} for name, detail in _part_faults(prefix, run, domain, version)]
-    raise_faults(faults)
+        for name, detail in _part_faults(prefix, run, domain, version):
+            values.add(name, detail)
+    raise_faults(values.faults)
     assert wanted is not None
     return wanted, run is not None, ttl
 
@@ -97,59 +93,46 @@ def _asked_for(services: Services, query: bytes) -> tuple[str, bool, int]:
 def issue_batch(services: Services, context: RequestContext) -> None:
     """Respond with a living identity for each environment, or with all faults of the request."""
     body = read_object(context.request, _BATCH)
-    faults: list[Fault] = []
-    domain, version, ttl = services.settings.domain, DEFAULT_VERSION, DEFAULT_TTL
-    if len(body) > 1 or "environments" not in body:
-        domain = _text(body, "domain", domain, grammar.domain_fault, faults)
-        version = _text(body, "version", version, grammar.version_fault, faults)
-        ttl = body.get("ttl", ttl)
-        detail = ttl_fault(ttl)
-        if detail is not None:
-            faults.append({"pointer": "/ttl", "detail": detail})
-    names, ids, named = _environments(services, body.get("environments"), domain, version, faults)
-    raise_faults(faults)
+    values = Values(body)
+    domain = values.text("domain", grammar.domain_fault, services.settings.domain)
+    version = values.text("version", grammar.version_fault, DEFAULT_VERSION)
+    ttl = values.read("ttl", _whole_ttl, DEFAULT_TTL)
+    names, ids, named = _environments(services, body.get("environments"), domain, version, values.faults)
+    raise_faults(values.faults)
     _demand(services, context, ids)
-    answer = partial(_batch_answer, services, context, names, domain, version, ttl, named)
-    services.issuer.issue(BatchRequest(ids, ttl, partial(context.audit, names), context.guard(answer)))
+    ending = f'}}],"total":{len(ids)},"domain":"{domain.lower()}","version":"{version}","ttl":{ttl},"generated":"'
+
+    def done(found: Sequence[CachedIdentity]) -> None:
+        identities = rendered(found)
+        rows = list(map(_KEPT_ROW, identities))
+        kept = all(rows)
+        if not kept:
+            rows = [identity.row() for identity in identities]
+        pieces = _pieces(names, rows, ending.encode("ascii"))
+        # The same body means the same identities where every run is named.
+        if kept and named and not any(map(_REQUIRED_SCOPE, identities)):
+            services.response_cache.put_batch(context.request, identities, pieces)
+        services.clock.refresh()
+        context.respond(200, b"".join((*pieces, services.clock.stamp())))
+
+    services.issuer.issue(BatchRequest(ids, ttl, partial(context.audit, names), context.guard(done)))
 
 
 def _demand(services: Services, context: RequestContext, ids: Sequence[str]) -> None:
-    """Raise AccessError where a prefix is protected and the caller's token does not allow it."""
+    """Raise ProblemError where a prefix is protected and the caller's token does not allow it."""
     protected = services.settings.protected_prefixes
     if protected and any(grammar.split(identity).prefix.lower() in protected for identity in ids):
         auth.demand(context.client, auth.ISSUE, "An identity with a protected prefix")
 
 
-def _batch_answer(
-    services: Services,
-    context: RequestContext,
-    names: Sequence[str],
-    domain: str,
-    version: str,
-    ttl: int,
-    repeatable: bool,
-    found: Sequence[CachedIdentity],
-) -> None:
-    """Respond to a batch. ``repeatable``: the same body means the same identities."""
-    identities = rendered(found)
-    rows = list(map(_KEPT_ROW, identities))
-    kept = all(rows)
-    if not kept:
-        rows = [identity.row() for identity in identities]
+def _pieces(names: Sequence[str], rows: Sequence[bytes], ending: bytes) -> list[bytes]:
+    """Return the response to a batch up to its time stamp."""
     pieces = [b""] * (2 * len(rows) + 2)
     pieces[1:-1:2] = _row_starts(names)
     pieces[2:-1:2] = rows
-    pieces[-1] = b'}],"total":%d,"domain":"%b","version":"%b","ttl":%d,"generated":"' % (
-        len(rows),
-        domain.lower().encode("ascii"),
-        version.encode("ascii"),
-        ttl,
-    )
+    pieces[-1] = ending
     pieces[0] = b"%b%d\r\n\r\n" % (_RESPONSE_LINES, sum(map(len, pieces)) + STAMP_OCTETS)
-    if kept and repeatable and not any(map(_REQUIRED_SCOPE, identities)):
-        services.response_cache.put_batch(context.request, identities, pieces)
-    services.clock.refresh()
-    context.respond(200, b"".join((*pieces, services.clock.stamp())))
+    return pieces
 
 
 def _row_starts(names: Sequence[str]) -> Iterable[bytes]:
@@ -163,19 +146,11 @@ def _row_starts(names: Sequence[str]) -> Iterable[bytes]:
     return [b'{"identities":[' + first, *(b"}," + each for each in others)]
 
 
-def _text(
-    body: dict[str, Any],
-    name: str,
-    default: str,
-    fault: Callable[[str], str | None],
-    faults: list[Fault],
-) -> str:
-    value = body.get(name, default)
-    detail = fault(value) if isinstance(value, str) else f"{name} must be a string"
+def _whole_ttl(value: int) -> int:
+    detail = ttl_fault(value)
     if detail is not None:
-        faults.append({"pointer": pointer(name), "detail": detail})
-        return default
-    return str(value)
+        raise ValueError(detail)
+    return value
 
 
 def _environments(
@@ -186,12 +161,8 @@ def _environments(
     ids: list[str] = []
     named = True
     if not isinstance(environments, list) or not 1 <= len(environments) <= MAX_ROWS:
-        faults.append(
-            {
-                "pointer": "/environments",
-                "detail": f"environments must be an array of 1 to {MAX_ROWS} objects",
-            }
-        )
+        detail = f"environments must be an array of 1 to {MAX_ROWS} objects"
+        faults.append({"pointer": "/environments", "detail": detail})
         return names, ids, named
     known = _all_living(services, environments, f"@{domain.lower()}/{version}:id")
     if known is not None:
@@ -240,17 +211,14 @@ def _all_living(services: Services, environments: list[Any], ending: str) -> tup
     return None
 
 
-def _is_name(name: object) -> bool:
-    return isinstance(name, str) and 0 < len(name) <= MAX_NAME
-
-
 def _environment_faults(environment: object) -> list[tuple[str, str]]:
     """Return (member, sentence) for each fault in the members of a row."""
     if not isinstance(environment, dict):
         return [("", "must be an object with name, prefix and run")]
     unknown = [name for name in environment if name not in _ENVIRONMENT]
     faults = [(name, "is not known; known are name, prefix, run") for name in unknown[:MAX_UNKNOWN]]
-    if not _is_name(environment.get("name")):
+    name = environment.get("name")
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
         faults.append(("name", f"name must be a string of 1 to {MAX_NAME} characters"))
     faults += [
         (member, f"{member} must be a string")

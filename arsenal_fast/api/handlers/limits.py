@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import orjson
-
 from arsenal_fast.api.admission import POLICY, TOKEN_POLICY
 from arsenal_fast.api.context import RequestContext
 from arsenal_fast.api.services import Services
-from arsenal_fast.http.response import JSON, tail
 
 
 def limits(services: Services, context: RequestContext) -> None:
     client = context.client
     quota = client.quota if services.settings.quota else None
 
-    def answer(lines: bytes, remaining: int | None, reset: int) -> None:
+    def done(lines: bytes, remaining: int | None, reset: int) -> None:
         context.limit_lines = lines
-        body = {
+        answer = {
             "client": client.key,
             "policy": (TOKEN_POLICY if client.token else POLICY) if quota else None,
             "limit": quota.limit if quota else None,
@@ -24,9 +21,9 @@ def limits(services: Services, context: RequestContext) -> None:
             "remaining": remaining,
             "reset": reset,
         }
-        context.respond(200, tail(JSON, orjson.dumps(body), b"Cache-Control: no-store\r\n"))
+        context.answer(answer)
 
     if quota is None:
-        answer(b"", None, 0)
+        done(b"", None, 0)
     else:
-        services.admission.look(client, context.guard(answer))
+        services.admission.look(client, context.guard(done))

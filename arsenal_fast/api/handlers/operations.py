@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 from typing import Final
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -17,12 +18,11 @@ from arsenal_fast.api.context import RequestContext
 from arsenal_fast.api.handlers import pages
 from arsenal_fast.api.services import Services
 from arsenal_fast.http.accept import prefers
-from arsenal_fast.http.response import JSON, tail
+from arsenal_fast.http.response import JSON, NO_STORE, line, tail
 from arsenal_fast.observability import exposition
 from arsenal_fast.observability.metrics import Metrics
 
-_NO_STORE: Final = b"Cache-Control: no-store\r\n"
-_BY_ACCEPT: Final = _NO_STORE + b"Vary: Accept\r\n"
+_BY_ACCEPT: Final = NO_STORE + b"Vary: Accept\r\n"
 
 
 def health(services: Services, context: RequestContext) -> None:
@@ -30,38 +30,46 @@ def health(services: Services, context: RequestContext) -> None:
     if prefers(context.request.fields.accept, "text/html", to="application/json"):
         pages.dashboard(services, context)
         return
-    status = services.status
-    body: dict[str, object] = {
-        "status": status,
-        "services": figures.dependencies(services),
-        "uptime": figures.uptime(services),
-        "version": services.settings.version,
-    }
+    body = {name: figure.read(services, services.metrics) for name, figure in figures.HEALTH.items()}
     if reasons := figures.reasons(services):
         body["reasons"] = reasons
-    context.respond(503 if status == "unhealthy" else 200, tail(JSON, orjson.dumps(body), _BY_ACCEPT))
+    context.answer(body, 503 if services.status == "unhealthy" else 200, _BY_ACCEPT)
 
 
 def live(services: Services, context: RequestContext) -> None:
     """Respond 200: the process answers."""
-    _probe(context, 200, "alive")
+    context.answer({"status": "alive"})
 
 
-def ready(services: Services, context: RequestContext) -> None:
+def root(services: Services, context: RequestContext) -> None:
+    """Redirect a browser to the API's page; respond to all others whether the service takes traffic.
+
+    Balancers check this path unless they are told of another one. A proxy may have put the service below a prefix: the
+    location is relative where the base URL names none.
+    """
+    if prefers(context.request.fields.accept, "text/html", to="application/json"):
+        prefix = urlsplit(services.settings.base_url).path
+        location = line("Location", f"{prefix}/api/docs" if prefix else "api/docs")
+        context.respond(302, location + b"Vary: Accept\r\nContent-Length: 0\r\n\r\n")
+    else:
+        ready(services, context, _BY_ACCEPT)
+
+
+def ready(services: Services, context: RequestContext, lines: bytes = NO_STORE) -> None:
     """Respond whether the service takes traffic, which it does without Redis too."""
     phase = figures.phase(services)
     if phase == "healthy":
-        _probe(context, 200, "ready")
+        context.answer({"status": "ready"}, 200, lines)
     else:
-        _probe(context, 503, phase)
+        context.answer({"status": phase}, 503, lines)
 
 
 def startup(services: Services, context: RequestContext) -> None:
     """Respond whether the service has started, also while it drains."""
     if figures.phase(services) == "starting":
-        _probe(context, 503, "starting")
+        context.answer({"status": "starting"}, 503)
     else:
-        _probe(context, 200, "started")
+        context.answer({"status": "started"})
 
 
 def metrics(services: Services, context: RequestContext) -> None:
@@ -95,13 +103,9 @@ def telemetry(services: Services, context: RequestContext) -> None:
 
 
 def _documented(services: Services, total: Metrics) -> bytes:
-    return tail(JSON, orjson.dumps(figures.document(services, total)), _NO_STORE)
-
-
-def _probe(context: RequestContext, status: int, word: str) -> None:
-    context.respond(status, tail(JSON, orjson.dumps({"status": word}), _NO_STORE))
+    return tail(JSON, orjson.dumps(figures.TELEMETRY.read(services, total)), NO_STORE)
 
 
 def jwks(services: Services, context: RequestContext) -> None:
     """Respond with the public keys, which may be cached for five minutes."""
-    context.respond(200, tail(JSON, orjson.dumps(services.keys.jwks()), b"Cache-Control: public, max-age=300\r\n"))
+    context.answer(services.keys.jwks(), lines=b"Cache-Control: public, max-age=300\r\n")

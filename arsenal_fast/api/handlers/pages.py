@@ -9,8 +9,8 @@ Files are read and compressed at their first request and then cached, about 2 MB
 
 from __future__ import annotations
 
+import gzip
 import re
-import zlib
 from collections.abc import Callable
 from functools import lru_cache
 from hashlib import sha256
@@ -69,11 +69,6 @@ class Representation(NamedTuple):
     """Tail of a 304: the lines that a 200 would have, without content (RFC 9110 15.4.5)."""
 
 
-def root(services: Services, context: RequestContext) -> None:
-    """Redirect to the API's page."""
-    context.respond(302, b"Location: /api/docs\r\nContent-Length: 0\r\n\r\n")
-
-
 def docs(services: Services, context: RequestContext) -> None:
     """Respond with the API's page (Swagger UI)."""
     _send(context, _file("docs.html", _HTML, _compressed(context), _DOCS_LINES))
@@ -94,7 +89,7 @@ def asset(services: Services, context: RequestContext) -> None:
     """Respond with the file of the route's path."""
     assert context.route is not None
     name, media_type = _FILES[context.route.path]
-    if media_type == _PNG:
+    if media_type == _PNG:  # it is compressed
         _send(context, _file(name, media_type, False, b""))
     else:
         _send(context, _file(name, media_type, _compressed(context), _VARY))
@@ -128,16 +123,12 @@ def _represent(media_type: bytes, body: bytes, compressed: bool, lines: bytes) -
     # The codings differ in their octets, so their strong tags must differ (RFC 9110 8.8.3.3).
     tag = b'"%b%b"' % (sha256(body).hexdigest()[:32].encode("ascii"), b"-gzip" if compressed else b"")
     common = b"%bETag: %b\r\nCache-Control: no-cache\r\n" % (lines, tag)
-    if not compressed:
-        return Representation(tag, tail(media_type, body, common), common + b"\r\n")
-    coded = common + b"Content-Encoding: gzip\r\n"
-    return Representation(tag, tail(media_type, _gzip(body), coded), common + b"\r\n")
-
-
-def _gzip(body: bytes) -> bytes:
-    # No time stamp is written, so the octets are the same from every worker.
-    compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
-    return compressor.compress(body) + compressor.flush()
+    unchanged = common + b"\r\n"
+    if compressed:
+        # Without a time stamp the octets are the same from every worker.
+        body = gzip.compress(body, GZIP_LEVEL, mtime=0)
+        common += b"Content-Encoding: gzip\r\n"
+    return Representation(tag, tail(media_type, body, common), unchanged)
 
 
 # RFC 9110 12.5.3: #( codings [ weight ] ), weight = OWS ";" OWS "q=" qvalue

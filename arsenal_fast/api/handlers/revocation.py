@@ -8,39 +8,38 @@ sent when the shared store has the revocation; the next request to any worker se
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
-
-import orjson
 
 from arsenal_fast.api import auth
 from arsenal_fast.api.context import RequestContext
-from arsenal_fast.api.json_body import raise_faults, read_object
+from arsenal_fast.api.json_body import Values, check_form, check_strings, raise_faults, read_object
 from arsenal_fast.api.problems import problem
 from arsenal_fast.api.services import Services
-from arsenal_fast.errors import Fault, ProblemError
-from arsenal_fast.http.response import JSON, tail
+from arsenal_fast.errors import ProblemError
 from arsenal_fast.identity import grammar
 from arsenal_fast.identity.grammar import Identity, Malformed
 from arsenal_fast.identity.validity import timestamp
-from arsenal_fast.ratelimit.headers import retry_after_line
 from arsenal_fast.tokens.claims import IdentityToken, Refusal
 
-_MEMBERS: Final = {"identity": "string", "token": "string", "prefix": "string", "issued_before": "string"}
-_NO_STORE: Final = b"Cache-Control: no-store\r\n"
+_AWAY: Final = "The shared state is away, so nothing was revoked; try again."
+_FORMS: Final = (("identity",), ("identity", "token"), ("issued_before",), ("prefix", "issued_before"))
+_MEMBERS: Final = ("identity", "token", "prefix", "issued_before")
 
-# RFC 3339 section 5.6, with Z or an offset; fromisoformat() alone takes much more. .NET writes seven digits of a
-# second, Go and Java nine.
+# RFC 3339 section 5.6; fromisoformat() alone takes much more. .NET writes seven digits of a second, Go and Java nine.
 _MOMENT: Final = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]((?:[01][0-9]|2[0-3]):[0-5][0-9]):([0-5][0-9]|60)(?:\.([0-9]++))?"
+    r"([Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 ).fullmatch
 
 
 async def revoke(services: Services, context: RequestContext) -> None:
     """Revoke the identity, prefix or everything, as the body says."""
     body = read_object(context.request, _MEMBERS)
-    _check_shape(body)
+    check_strings(body, body)
+    needed = "identity, identity and token, issued_before, or prefix and issued_before"
+    check_form(body, _FORMS, "The body does not say what to revoke.", needed)
     if "identity" in body:
         await _revoke_identity(services, context, body)
     else:
@@ -48,28 +47,24 @@ async def revoke(services: Services, context: RequestContext) -> None:
 
 
 def moment(text: str) -> int:
-    """Return the ms of an RFC 3339 date-time, rounded down; ValueError with one sentence for anything else."""
+    """Return the ms of an RFC 3339 date-time, rounded down; ValueError with one sentence for anything else.
+
+    A leap second counts as the second after it, as clocks of POSIX have it.
+    """
     try:
         found = _MOMENT(text)
         if found is None:
             raise ValueError
-        second, fraction, offset = found.groups("0")
-        at = datetime.fromisoformat(f"{second}.{fraction[:3]:0<3}{offset}".upper())
+        day, minute, second, fraction, offset = found.groups("0")
+        is_leap = second == "60"
+        at = datetime.fromisoformat(f"{day}T{minute}:{'59' if is_leap else second}.{fraction[:3]:0<3}{offset.upper()}")
+        if is_leap:
+            at = at.astimezone(UTC) + timedelta(seconds=1)
+            if (at.day, at.hour, at.minute) != (1, 0, 0):  # they end a month (RFC 3339 section 5.7)
+                raise ValueError
         return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
     except (ValueError, OverflowError):
         raise ValueError("must be an RFC 3339 date-time such as 2026-11-22T10:00:00.000Z") from None
-
-
-def _check_shape(body: dict[str, Any]) -> None:
-    faults: list[Fault] = [
-        {"pointer": f"/{name}", "detail": f"{name} must be a string"}
-        for name, value in body.items()
-        if not isinstance(value, str)
-    ]
-    raise_faults(faults)
-    if set(body) not in ({"identity"}, {"identity", "token"}, {"issued_before"}, {"prefix", "issued_before"}):
-        detail = "must have identity, identity and token, issued_before, or prefix and issued_before"
-        raise ProblemError(400, "The body does not say what to revoke.", [{"pointer": "", "detail": detail}])
 
 
 async def _revoke_identity(services: Services, context: RequestContext, body: dict[str, Any]) -> None:
@@ -84,7 +79,7 @@ async def _revoke_identity(services: Services, context: RequestContext, body: di
 
     revoked = await services.revoker.revoke(identity, token, context.audit())
     if revoked is None:
-        _away(context)
+        context.unavailable(_AWAY)
     elif not revoked.known:
         context.respond(404, problem(404, "This service has no record of the identity: there is nothing to revoke."))
     else:
@@ -95,7 +90,7 @@ async def _revoke_identity(services: Services, context: RequestContext, body: di
             "generated": timestamp(revoked.life.generated),
             "revoked": timestamp(revoked.floor),
         }
-        context.respond(200, tail(JSON, orjson.dumps(answer), _NO_STORE))
+        context.answer(answer)
 
 
 def _own_token(services: Services, identity: Identity, text: str) -> IdentityToken:
@@ -110,30 +105,20 @@ def _own_token(services: Services, identity: Identity, text: str) -> IdentityTok
 
 async def _revoke_epoch(services: Services, context: RequestContext, body: dict[str, Any]) -> None:
     auth.demand(context.client, auth.REVOKE, "To revoke more than one identity")
-    faults: list[Fault] = []
-    before = 0
-    try:
-        before = moment(body["issued_before"])
-        if not 0 < before <= services.now_ms() + 1:
-            faults.append({"pointer": "/issued_before", "detail": "must be a moment from 1970 until now"})
-    except ValueError as error:
-        faults.append({"pointer": "/issued_before", "detail": str(error)})
-    prefix = body.get("prefix")
-    if prefix is not None and (detail := grammar.prefix_fault(prefix)):
-        faults.append({"pointer": "/prefix", "detail": detail})
-    raise_faults(faults)
+    values = Values(body)
+    before = values.read("issued_before", partial(_past, services.now_ms()), 0)
+    prefix = values.text("prefix", grammar.prefix_fault, None)
+    raise_faults(values.faults)
 
     epoch_ms = await services.revoker.revoke_before(prefix, before, context.audit())
     if epoch_ms is None:
-        _away(context)
-        return
-    answer = {"prefix": prefix, "status": "revoked", "issued_before": timestamp(epoch_ms)}
-    context.respond(200, tail(JSON, orjson.dumps(answer), _NO_STORE))
+        context.unavailable(_AWAY)
+    else:
+        context.answer({"prefix": prefix, "status": "revoked", "issued_before": timestamp(epoch_ms)})
 
 
-def _away(context: RequestContext) -> None:
-    detail = "The shared state is away, so nothing was revoked; try again."
-    context.respond(503, problem(503, detail, lines=retry_after_line(1)))
-
-
-__all__: Sequence[str] = ("moment", "revoke")
+def _past(now_ms: int, text: str) -> int:
+    before = moment(text)
+    if not 0 < before <= now_ms + 1:
+        raise ValueError("must be a moment from 1970 until now")
+    return before

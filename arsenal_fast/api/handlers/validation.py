@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
-import orjson
-
 from arsenal_fast.api.context import RequestContext
 from arsenal_fast.api.fastpath.render import FORMAT, KIND
-from arsenal_fast.api.json_body import MAX_ROWS, pointer, raise_faults, read_object
+from arsenal_fast.api.json_body import MAX_ROWS, check_form, check_strings, pointer, raise_faults, read_object
 from arsenal_fast.api.services import Services
-from arsenal_fast.errors import Fault, ProblemError
-from arsenal_fast.http.response import JSON, tail
+from arsenal_fast.errors import Fault
 from arsenal_fast.identity import grammar
 from arsenal_fast.identity.grammar import Identity, Malformed
 from arsenal_fast.identity.validity import timestamp
@@ -21,8 +18,7 @@ from arsenal_fast.registry.verdict import judge
 from arsenal_fast.replies import Reply
 from arsenal_fast.tokens.claims import IdentityToken, Refusal
 
-_MEMBERS: Final = {"identity": "string", "token": "string", "identities": "array"}
-_NO_STORE: Final = b"Cache-Control: no-store\r\n"
+_MEMBERS: Final = ("identity", "token", "identities")
 
 
 def validate(services: Services, context: RequestContext) -> Coroutine[Reply[Any], None, None] | None:
@@ -51,8 +47,7 @@ async def _judge_all(services: Services, context: RequestContext, texts: Sequenc
         _answer(text, subject, next(state_of) if isinstance(subject, Identity) else None, now_ms, readable)
         for text, subject in zip(texts, subjects, strict=True)
     ]
-    content = answers[0] if single else b'{"results":[%b],"total":%d}' % (b",".join(answers), len(answers))
-    context.respond(200, tail(JSON, content, _NO_STORE))
+    context.answer(answers[0] if single else {"results": answers, "total": len(answers)})
 
 
 async def _validate_token(services: Services, context: RequestContext, body: dict[str, Any]) -> None:
@@ -76,8 +71,7 @@ async def _validate_token(services: Services, context: RequestContext, body: dic
     if isinstance(subject, Identity):
         claimed_ms = token.generated_ms if isinstance(token, IdentityToken) else None
         (state,), readable = await services.lookup.find((subject,), claimed_ms=claimed_ms)
-    content = _answer(text, subject, state, services.now_ms(), readable, token, services)
-    context.respond(200, tail(JSON, content, _NO_STORE))
+    context.answer(_answer(text, subject, state, services.now_ms(), readable, token, services))
 
 
 def _answer(
@@ -88,45 +82,35 @@ def _answer(
     readable: bool,
     token: IdentityToken | Refusal | None = None,
     services: Services | None = None,
-) -> bytes:
+) -> dict[str, Any]:
     life = None if known is None else known.life
     dead_before = 0 if known is None else known.dead_before_ms
     if known is None and services is not None and isinstance(subject, Identity):
         dead_before = services.identities.sync.epoch_of(subject.prefix)
     verdict = judge(subject, life, now_ms, readable=readable, dead_before=dead_before, token=token)
-    return orjson.dumps(
-        {
-            "identity": text,
-            "valid": verdict.valid,
-            "status": verdict.status,
-            "reason": verdict.reason,
-            "well_formed": verdict.well_formed,
-            "rfc5322_compliant": verdict.rfc5322_compliant,
-            "metadata": None
-            if isinstance(subject, Malformed)
-            else {**subject._asdict(), "type": KIND, "format": FORMAT},
-            # The stores keep an expired identity for a while, to tell it from an unknown one: that is no cache hit.
-            "cached": known is not None and known.cached and life is not None and now_ms < life.expires,
-            "generated": None if life is None else timestamp(life.generated),
-            "expires": None if life is None else timestamp(life.expires),
-            "validated": timestamp(now_ms),
-        }
-    )
+    return {
+        "identity": text,
+        "valid": verdict.valid,
+        "status": verdict.status,
+        "reason": verdict.reason,
+        "well_formed": verdict.well_formed,
+        "rfc5322_compliant": verdict.rfc5322_compliant,
+        "metadata": None if isinstance(subject, Malformed) else {**subject._asdict(), "type": KIND, "format": FORMAT},
+        # The stores keep an expired identity for a while, to tell it from an unknown one: that is no cache hit.
+        "cached": known is not None and known.cached and life is not None and now_ms < life.expires,
+        "generated": None if life is None else timestamp(life.generated),
+        "expires": None if life is None else timestamp(life.expires),
+        "validated": timestamp(now_ms),
+    }
 
 
 def _texts(body: dict[str, Any]) -> tuple[list[str], bool]:
     """Return the identities to validate, and whether it is a single one."""
-    if len(body) != 1:
-        raise ProblemError(
-            400,
-            "Send identity, token, both of them, or identities.",
-            [{"pointer": "", "detail": "must have identity, token, both of them, or identities"}],
-        )
+    needed = "identity, token, both of them, or identities"
+    check_form(body, (("identity",), ("identities",)), f"Send {needed}.", needed)
     if "identity" in body:
-        text = body["identity"]
-        if not isinstance(text, str):
-            raise_faults([{"pointer": "/identity", "detail": "identity must be a string"}])
-        return [text], True
+        check_strings(body, body)
+        return [body["identity"]], True
     texts = body["identities"]
     if not isinstance(texts, list) or not 1 <= len(texts) <= MAX_ROWS:
         raise_faults([{"pointer": "/identities", "detail": f"identities must be an array of 1 to {MAX_ROWS} strings"}])

@@ -6,12 +6,12 @@ that a member may be added without breaking a client. Examples are those of the 
 
 from typing import Final
 
+from arsenal_fast.api.json_schema import Schema, named
 from arsenal_fast.api.schemas.identities import IDENTITIES
 from arsenal_fast.api.schemas.operations import OPERATIONS
-from arsenal_fast.api.schemas.parts import PARAMETERS, Schema
-from arsenal_fast.api.schemas.problems import PROBLEMS
+from arsenal_fast.api.schemas.parts import PARAMETERS
 
 __all__ = ["PARAMETERS", "SCHEMAS"]
 
-SCHEMAS: Final[dict[str, Schema]] = {**IDENTITIES, **OPERATIONS, **PROBLEMS}
+SCHEMAS: Final[dict[str, Schema]] = {name: named(schema) for name, schema in (IDENTITIES | OPERATIONS).items()}
 """Schemas by the name that rows use; they become ``components.schemas``."""

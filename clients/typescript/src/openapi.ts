@@ -596,14 +596,14 @@ export interface components {
             prefix: string;
             /**
              * Format: date-time
-             * @description Every life that began before this moment ends; from 1970 until now. RFC 3339, with `Z` or an offset, at most nanoseconds; milliseconds count.
+             * @description Every life that began before this moment ends; from 1970 until now. RFC 3339, with `Z` or an offset; milliseconds count.
              */
             issued_before: string;
         };
         RevokeEverything: {
             /**
              * Format: date-time
-             * @description Every life that began before this moment ends; from 1970 until now. RFC 3339, with `Z` or an offset, at most nanoseconds; milliseconds count.
+             * @description Every life that began before this moment ends; from 1970 until now. RFC 3339, with `Z` or an offset; milliseconds count.
              */
             issued_before: string;
         };
@@ -783,8 +783,8 @@ export interface components {
          * @example {
          *       "keys": [
          *         {
-         *           "crv": "Ed25519",
          *           "kty": "OKP",
+         *           "crv": "Ed25519",
          *           "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
          *           "kid": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
          *           "use": "sig",
@@ -822,7 +822,7 @@ export interface components {
             reset: number;
         };
         /** @description One word for each. */
-        Services: {
+        HealthServices: {
             /**
              * @description The ledger. `degraded`: it can be read or written, but not both. `disabled`: `DATABASE_URL` is `none`.
              * @enum {string}
@@ -840,7 +840,7 @@ export interface components {
             api: "starting" | "healthy" | "draining";
         };
         /** @description Why a service can't be used; absent while all of them can. */
-        Reasons: {
+        HealthReasons: {
             /** @description One sentence, without addresses and passwords. */
             database?: string;
             /** @description One sentence, without addresses and passwords. */
@@ -864,15 +864,33 @@ export interface components {
              * @enum {string}
              */
             status: "healthy" | "degraded" | "unhealthy";
-            services: components["schemas"]["Services"];
+            services: components["schemas"]["HealthServices"];
             /** @description Seconds since the start. */
             uptime: number;
             version: string;
-            reasons?: components["schemas"]["Reasons"];
+            reasons?: components["schemas"]["HealthReasons"];
         };
         Probe: {
             /** @description One word. */
             status: string;
+        };
+        /** @description One word for each. */
+        TelemetryServices: {
+            /**
+             * @description The ledger. `degraded`: it can be read or written, but not both. `disabled`: `DATABASE_URL` is `none`.
+             * @enum {string}
+             */
+            database: "healthy" | "degraded" | "unavailable" | "disabled";
+            /**
+             * @description The shared state. `embedded`: in the process, without Redis.
+             * @enum {string}
+             */
+            redis: "healthy" | "unavailable" | "embedded";
+            /**
+             * @description Where the service is in its life.
+             * @enum {string}
+             */
+            api: "starting" | "healthy" | "draining";
         };
         TelemetryRequests: {
             /** @description Answers. */
@@ -958,10 +976,10 @@ export interface components {
             status: "healthy" | "unavailable" | "embedded";
             /** @description Commands sent. */
             commands: number;
-            /** @description Limiter cells and identities that one command carried. */
-            rows_per_command: number | null;
             /** @description Times that no answer came in time. */
             timeouts: number;
+            /** @description Limiter cells and identities that one command carried. */
+            rows_per_command: number | null;
             /** @description Mean milliseconds of a round trip. */
             round_trip_ms_mean: number | null;
         };
@@ -1002,7 +1020,7 @@ export interface components {
              * @enum {string}
              */
             status: "healthy" | "degraded" | "unhealthy";
-            services: components["schemas"]["Services"];
+            services: components["schemas"]["TelemetryServices"];
             /** @description Seconds since the start. */
             uptime: number;
             version: string;
@@ -2004,17 +2022,17 @@ export interface operations {
                  */
                 run?: string;
                 /**
-                 * @description Events of this moment and later. RFC 3339, with `Z` or an offset, at most nanoseconds; milliseconds count.
+                 * @description Events of this moment and later. RFC 3339, with `Z` or an offset; milliseconds count.
                  * @example 2026-11-22T10:00:00.000Z
                  */
                 since?: string;
                 /**
-                 * @description Events before this moment. RFC 3339, with `Z` or an offset, at most nanoseconds; milliseconds count.
+                 * @description Events before this moment. RFC 3339, with `Z` or an offset; milliseconds count.
                  * @example 2026-11-22T11:00:00.000Z
                  */
                 until?: string;
                 /**
-                 * @description Events of a page, at most. Left out: 100.
+                 * @description Events of a page, at most.
                  * @example 100
                  */
                 limit?: number;

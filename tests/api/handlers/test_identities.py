@@ -146,7 +146,7 @@ def test_without_a_run_every_answer_is_unique_and_none_is_kept_by_its_request_li
     runs = [client.get("/api/v1/id?prefix=bot").json["metadata"]["run"] for _ in range(50)]
     assert len(set(runs)) == 50
     assert all(map(is_drawn, runs))
-    assert len(rig.service.response_cache._by_line) == 0
+    assert len(rig.service.response_cache.by_line) == 0
 
 
 def test_drawn_runs_are_in_the_order_of_time() -> None:
@@ -334,7 +334,7 @@ def test_a_request_line_is_remembered_only_up_to_a_bound() -> None:
     at_bound = target + "x" * (MAX_TARGET - len(target))
     for each in (at_bound, at_bound, at_bound + "x"):  # what is asked for once is not remembered
         assert rig.get(each).status == 200
-    assert [len(line) - len("GET  HTTP/1.1") for line in rig.service.response_cache._by_line.young] == [MAX_TARGET]
+    assert [len(line) - len("GET  HTTP/1.1") for line in rig.service.response_cache.by_line._young] == [MAX_TARGET]
 
 
 def test_without_the_limiter_the_answers_are_the_same_but_for_its_lines() -> None:

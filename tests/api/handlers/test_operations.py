@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 
@@ -203,3 +204,35 @@ def test_all_that_clients_can_cause_fits_into_a_workers_slot() -> None:
     snapshot = metrics.snapshot()
     assert merge([snapshot], 1e9) == metrics
     assert len(snapshot) < SNAPSHOT_SIZE
+
+
+ROOTS = pytest.mark.parametrize("path", ["/", "/api"])
+
+
+@ROOTS
+@pytest.mark.parametrize("prefix", ["https://a.example", "https://a.example/identity"])
+def test_the_roots_lead_a_browser_to_the_docs_also_below_a_prefix(path: str, prefix: str) -> None:
+    """RFC 9110 10.2.2: a location is resolved against the URL that was asked for, prefix of the proxy included."""
+    answer = Rig().get(path, Accept=BROWSER)
+    assert (answer.status, answer.body, answer.headers["vary"]) == (302, b"", "Accept")
+    assert urljoin(prefix + path, answer.headers["location"]) == prefix + "/api/docs"
+
+
+@pytest.mark.parametrize("asked", ["https://a.example/identity", "https://a.example/identity/"])
+def test_the_root_leads_to_the_docs_below_the_prefix_of_the_base_url(asked: str) -> None:
+    """Some proxies strip ``/identity`` without a slash behind it: what is relative would lead out of it."""
+    answer = Rig({"base_url": "https://a.example/identity"}).get("/", Accept=BROWSER)
+    assert urljoin(asked, answer.headers["location"]) == "https://a.example/identity/api/docs"
+
+
+@ROOTS
+@pytest.mark.parametrize("lines", [{}, {"Accept": "*/*"}, {"User_Agent": "GoogleHC/1.0"}, {"Accept": "text/html;q=0"}])
+def test_the_roots_answer_the_health_check_of_a_balancer_as_readiness_does(path: str, lines: dict[str, str]) -> None:
+    rig = Rig()
+    for ready, draining in ((True, False), (False, False), (True, True)):
+        rig.service.ready, rig.service.draining = ready, draining
+        answer, told = rig.get(path, **lines), rig.get("/api/health/ready")
+        assert (answer.status, answer.json) == (told.status, told.json)
+        assert answer.status == (200 if ready and not draining else 503)
+        assert answer.headers["vary"] == "Accept"
+        assert answer.headers["cache-control"] == "no-store"

@@ -37,12 +37,6 @@ def test_each_is_sent_with_its_type_and_must_be_asked_for_again(path: str, media
     assert len(answer.body) == int(answer.headers["content-length"]) > 0
 
 
-@pytest.mark.parametrize("path", ["/", "/api"])
-def test_the_roots_lead_to_the_docs(path: str) -> None:
-    answer = Rig().get(path)
-    assert (answer.status, answer.headers["location"], answer.body) == (302, "/api/docs", b"")
-
-
 def test_none_of_it_is_charged() -> None:
     rig = Rig()
     for path in ("/", "/api/docs", "/api/openapi.json", *ASSETS):

@@ -49,7 +49,7 @@ class AsyncClient:
         timeout_s: float = 5.0,
         retry: Retry = DEFAULT_RETRY,
         issuer: str | None = None,
-        leeway_s: float = 10.0,
+        leeway_s: float = 60.0,
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:

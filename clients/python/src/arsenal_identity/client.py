@@ -49,7 +49,7 @@ class Client:
         timeout_s: float = 5.0,
         retry: Retry = DEFAULT_RETRY,
         issuer: str | None = None,
-        leeway_s: float = 10.0,
+        leeway_s: float = 60.0,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:

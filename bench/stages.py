@@ -1,0 +1,87 @@
+"""A worker inside this process that handles one event-loop tick after another, with the requests of a workload.
+
+It is a whole worker without a process (``tests/support/rig.py``): TICK requests on as many connections in each tick.
+Its limiter holds the requests, so that a tick can be cut where Redis would be asked and where it has answered.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from itertools import cycle, islice
+
+from arsenal_fast.ratelimit.client import Client
+from arsenal_fast.ratelimit.quota import Quota
+from arsenal_fast.server.connection import Connection
+from bench.workloads import IDENTITIES, Workload, get_id, proxied
+from tests.support.rig import Rig
+
+TICK = 30  # requests; about what a worker finds under load over 64 connections
+VISITS = 3_000  # different requests
+PROXY = "127.0.0.1"
+SUFFIX = "@sports.api.yourbook.com/v1:id"
+PLENTY = Quota(100_000_000, 3600)
+
+Done = Callable[[int, Sequence[int] | None], None]
+
+
+class Sink(asyncio.Transport):
+    """A fake: keeps the last response."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": (PROXY, 50_000)})
+        self.last: bytes | bytearray | memoryview = b""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """One response, because a connection has one request in a tick."""
+        self.last = data
+
+
+class Worker:
+    """A rig with all identities of the workloads issued, and TICK connections that send a workload's requests.
+
+    It is its own limiter, which holds the questions until ``answer`` finds an idle cell for each client.
+    """
+
+    def __init__(self, workload: Workload) -> None:
+        self._rig = Rig(settings={"quota": PLENTY, "trusted_proxies": [f"{PROXY}/32"], "access_log": "off"})
+        self._rig.service.admission._limiter = self
+        self.asked: list[tuple[Sequence[Client], Sequence[int], Done]] = []
+        self._workload = workload
+        self._records = enumerate(cycle(workload.records(SUFFIX)[:VISITS]))
+        self._sinks = [Sink() for _ in range(TICK)]
+        self._connections = [Connection(self._rig.listener) for _ in self._sinks]
+        for connection, sink in zip(self._connections, self._sinks, strict=True):
+            connection.connection_made(sink)
+        issue = [get_id(index) + proxied(b"198.18.0.1") + b"\r\n" for index in range(IDENTITIES)]
+        for start in range(0, IDENTITIES, TICK):
+            self.read(issue[start : start + TICK])
+            self.answer()
+        for _ in range(0, 2 * VISITS, TICK):  # some things are cached from the second time on
+            self.read(self.next())
+            self.answer()
+
+    def admit(self, clients: Sequence[Client], quantities: Sequence[int], done: Done) -> None:
+        """As the limiter in Redis does, but for the answer."""
+        self.asked.append((clients, quantities, done))
+
+    def next(self) -> list[bytes]:
+        """The requests of a tick, as wrk sends them; no connection has a response yet."""
+        for sink in self._sinks:
+            sink.last = b""
+        return [self._workload.numbered(record, serial) for serial, record in islice(self._records, TICK)]
+
+    def read(self, octets: Sequence[bytes]) -> None:
+        """A tick up to the limiter: one request on each connection."""
+        for connection, request in zip(self._connections, octets, strict=False):
+            connection.data_received(request)
+        self._rig.tick()
+
+    def answer(self) -> None:
+        """The rest of the tick."""
+        asked, self.asked = self.asked, []
+        for clients, _, done in asked:
+            done(0, [0] * len(clients))
+        self._rig.tick()
+
+    def succeeded(self) -> bool:
+        """Whether each request of the last tick got a 200."""
+        return all(bytes(sink.last).startswith(b"HTTP/1.1 200 ") for sink in self._sinks)
