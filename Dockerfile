@@ -26,14 +26,14 @@ RUN /tools/bin/python -m pip wheel --no-cache-dir --no-deps --no-build-isolation
     && /tools/bin/python -m pip --python /app/venv/bin/python3 install --no-cache-dir --no-index --no-deps \
         --no-compile /wheels/*.whl \
     && /tools/bin/python -m pip --python /app/venv/bin/python3 check \
-    && /app/venv/bin/python3 -m compileall -q --invalidation-mode unchecked-hash /app/venv/lib \
-    && mkdir /app/data
+    && /app/venv/bin/python3 -m compileall -q --invalidation-mode unchecked-hash /app/venv/lib
 
 FROM ${BASE_IMAGE}
 # The Python images bring pip, Debian does not; in a container nothing is installed.
 RUN rm -rf /usr/local/bin/pip* /usr/local/lib/python3.*/site-packages/pip* /usr/local/lib/python3.*/ensurepip
 COPY --from=build /app/venv /app/venv
-COPY --from=build --chown=10001:10001 /app/data /app/data
+# Group 0 too: OpenShift runs an image as a user that it draws, of group 0.
+RUN mkdir -m 0770 /app/data && chown 10001:0 /app/data
 ENV PATH=/app/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

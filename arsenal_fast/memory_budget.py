@@ -9,8 +9,8 @@ networks, an X-Forwarded-For of 128, token subjects of 128, request ids of 128.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from typing import Final
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
 
 MIB: Final = 1_048_576
 
@@ -58,72 +58,63 @@ ROW: Final = 6_144
 """A row of work in flight: its cache entry, its ledger row, its store command, its part of the response."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shares:
-    """The shares of one worker: octets of each of a cache's two generations, entries, or octets in all."""
-
-    records: int
-    """Octets: cached identities, with their rendered responses."""
-    lines: int
-    """Octets: cached request lines."""
-    verdicts: int
-    """Octets: cached bodies of validations."""
-    batches: int
-    """Octets: cached bodies of batches, with the pieces of their responses."""
-    clients: int
-    """Entries: cached clients by address."""
-    forwarded: int
-    """Entries: cached clients by X-Forwarded-For."""
-    cells: int
-    """Entries: limiter cells of the embedded store, which limits while Redis is away."""
-    identities: int
-    """Entries: identities of the embedded store, which issues while Redis is away."""
-    ledger_rows: int
-    """Octets: rows that wait for the ledger."""
-    connections: int
-    """Entries: open connections, without their data."""
-    unfinished: int
-    """Octets: incomplete requests, heads and bodies."""
-    unsent: int
-    """Octets: responses that their clients have not read."""
-    rows_in_flight: int
-    """Entries: rows of batches and validations in work."""
+_GENERATIONS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One row of the plan: ``parts`` of the rest of the budget, ``size_bytes`` of each entry, ``most`` entries.
+    """One share of the plan: ``parts`` of the rest of the budget, ``size_bytes`` of each entry, ``most`` entries.
 
     ``most``: a larger table does not help, and growing one of millions makes pauses.
     """
 
     parts: int
     size_bytes: int
-    most: int = 1 << 40
+    most: int
 
     def entries(self, size_bytes: int, total: int) -> int:
         """Return the entries that fit into this part of ``total`` parts of ``size_bytes``: at least one."""
         return min(max(size_bytes * self.parts // total // self.size_bytes, 1), self.most)
 
 
-_GENERATIONS: Final = 2
+def _share(parts: int, size_bytes: int, most: int = 1 << 40) -> Any:
+    """Return the attribute of one share, which holds its part of the plan."""
+    return field(metadata={"part": _Part(parts, size_bytes, most)})
 
-_PLAN: Final = {
-    "records": _Part(29, _GENERATIONS),
-    "lines": _Part(8, _GENERATIONS),
-    "verdicts": _Part(5, _GENERATIONS),
-    "batches": _Part(8, _GENERATIONS),
-    "clients": _Part(5, _GENERATIONS * CLIENT),
-    "forwarded": _Part(6, _GENERATIONS * FORWARDED),
-    "cells": _Part(6, CELL, 65_536),
-    "identities": _Part(8, IDENTITY, 65_536),
-    "ledger_rows": _Part(24, 1, 64 * MIB),
-    "connections": _Part(17, CONNECTION, 10_000),
-    "unfinished": _Part(12, 1, 64 * MIB),
-    "unsent": _Part(10, 1, 64 * MIB),
-    "rows_in_flight": _Part(12, ROW, 20_000),
-}
-assert tuple(_PLAN) == tuple(field.name for field in fields(Shares))
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """The shares of one worker: octets of each of a cache's two generations, entries, or octets in all."""
+
+    records: int = _share(29, _GENERATIONS)
+    """Octets: cached identities, with their rendered responses."""
+    lines: int = _share(8, _GENERATIONS)
+    """Octets: cached request lines."""
+    verdicts: int = _share(5, _GENERATIONS)
+    """Octets: cached bodies of validations."""
+    batches: int = _share(8, _GENERATIONS)
+    """Octets: cached bodies of batches, with the pieces of their responses."""
+    clients: int = _share(5, _GENERATIONS * CLIENT)
+    """Entries: cached clients by address."""
+    forwarded: int = _share(6, _GENERATIONS * FORWARDED)
+    """Entries: cached clients by X-Forwarded-For."""
+    cells: int = _share(6, CELL, 65_536)
+    """Entries: limiter cells of the embedded store, which limits while Redis is away."""
+    identities: int = _share(8, IDENTITY, 65_536)
+    """Entries: identities of the embedded store, which issues while Redis is away."""
+    ledger_rows: int = _share(24, 1, 64 * MIB)
+    """Octets: rows that wait for the ledger."""
+    connections: int = _share(17, CONNECTION, 10_000)
+    """Entries: open connections, without their data."""
+    unfinished: int = _share(12, 1, 64 * MIB)
+    """Octets: incomplete requests, heads and bodies."""
+    unsent: int = _share(10, 1, 64 * MIB)
+    """Octets: responses that their clients have not read."""
+    rows_in_flight: int = _share(12, ROW, 20_000)
+    """Entries: rows of batches and validations in work."""
+
+
+_PLAN: Final[dict[str, _Part]] = {each.name: each.metadata["part"] for each in fields(Shares)}
 
 
 def shares(
@@ -137,7 +128,7 @@ def shares(
     left = _of_worker(budget, workers)
     plan = dict(_PLAN)
     if not ledger:
-        plan["ledger_rows"] = _Part(0, 1)
+        plan["ledger_rows"] = _Part(0, 1, 1)
     if tls:
         plan["connections"] = _Part(2 * _PLAN["connections"].parts, TLS_CONNECTION, 10_000)
     if connections is not None:

@@ -144,11 +144,11 @@ with_variable() {
 
 random() { head -c "$1" /dev/urandom; }
 
-# value NAME: of .env.production, the last line wins, as in Docker Compose.
+# value NAME: of .env.production, the last line wins and quotes are no part of it, as in Docker Compose.
 value() {
 	local file=.env.production
 	[ -f "$file" ] || file=.env.production.example
-	sed -n "s/^$1=//p" "$file" | tail -n 1
+	sed -n "s/^$1=//p" "$file" | tail -n 1 | sed -e 's/^"\(.*\)"$/\1/' -e "s/^'\(.*\)'$/\1/"
 }
 
 check_port() {

@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from arsenal_fast.observability.logs import blotter
+from arsenal_fast.observability.logs import masker
 from arsenal_fast.secret import Secret, secrets_in, without_passwords
 
 OF_OTHERS = [
@@ -26,7 +26,7 @@ OF_OTHERS = [
 @pytest.mark.parametrize(("text", "shown"), OF_OTHERS)
 def test_a_password_that_we_do_not_know_is_masked_where_it_stands_in_a_url(text: str, shown: str) -> None:
     assert without_passwords(text) == shown
-    assert blotter(())(text) == shown
+    assert masker(())(text) == shown
 
 
 def test_a_password_is_known_in_every_form_it_may_be_written_in() -> None:

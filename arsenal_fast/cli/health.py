@@ -12,6 +12,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from arsenal_fast.cli.arguments import Commands, add_command
+
 if TYPE_CHECKING:
     import ssl
 
@@ -28,16 +30,15 @@ _VERSION: Final = len(b"HTTP/1.1 ")
 _STATUS: Final = len(b"200")
 
 
-def add_parser(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", configuration: "Callable[[], Config]"
-) -> None:
+def add_parser(commands: Commands, configuration: "Callable[[], Config]") -> None:
     """Add the command; ``configuration`` returns where the service listens, and may raise ConfigurationError."""
-    parser = commands.add_parser(
+    add_command(
+        commands,
         "health",
-        help="ask the service of this machine whether it lives",
-        description="Ask the service that listens on HOST and PORT whether it lives (exit status 0 or 1).",
+        partial(_health, configuration=configuration),
+        "ask the service of this machine whether it lives",
+        "Ask the service that listens on HOST and PORT whether it lives (exit status 0 or 1).",
     )
-    parser.set_defaults(command=partial(_health, configuration=configuration))
 
 
 def _health(_arguments: argparse.Namespace, *, configuration: "Callable[[], Config]") -> int:

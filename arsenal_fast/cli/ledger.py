@@ -11,8 +11,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
+
+from arsenal_fast.cli.arguments import EXIT_USAGE, Commands, add_command, whole
 
 if TYPE_CHECKING:
     from arsenal_fast.ledger.prune import Progress
@@ -30,50 +33,36 @@ examples:
 """
 
 
-def add_parser(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
-    url: Callable[[], str],
-    now: Callable[[], float],
-) -> None:
+def add_parser(commands: Commands, url: Callable[[], str], now: Callable[[], float]) -> None:
     """Add the command; ``url`` is the DATABASE_URL of the configuration, ``now`` the wall clock in seconds."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "ledger",
-        help="back up, restore, export, prune or verify the ledger",
-        description="Work on the ledger that DATABASE_URL names, while the service is writing it or not.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        lambda _: _without_verb(parser),
+        "back up, restore, export, prune or verify the ledger",
+        "Work on the ledger that DATABASE_URL names, while the service is writing it or not.",
+        _EPILOG,
     )
-    parser.set_defaults(command=lambda _: _without_verb(parser))
     verbs = parser.add_subparsers(title="commands", metavar="")
 
-    backup = verbs.add_parser("backup", help="write a consistent copy (SQLite file, or pg_dump's custom format)")
+    def add(name: str, run: Callable[[str, argparse.Namespace], int | None], summary: str) -> argparse.ArgumentParser:
+        return add_command(verbs, name, lambda given: _with_exit_status(lambda: run(url(), given)), summary)
+
+    backup = add("backup", _backup, "write a consistent copy (SQLite file, or pg_dump's custom format)")
     backup.add_argument("file", metavar="FILE", help="where to; - is stdout")
-    backup.set_defaults(command=lambda given: _with_exit_status(lambda: _backup(url(), given.file)))
-
-    restore = verbs.add_parser("restore", help="put a backup in the place of all that the ledger holds")
+    restore = add("restore", _restore, "put a backup in the place of all that the ledger holds")
     restore.add_argument("file", metavar="FILE", help="where from; - is stdin")
-    restore.set_defaults(command=lambda given: _with_exit_status(lambda: _restore(url(), given.file)))
-
-    export = verbs.add_parser("export", help="write all events as CSV or JSON lines")
+    export = add("export", _export, "write all events as CSV or JSON lines")
     export.add_argument("--format", choices=("csv", "jsonl"), default="jsonl", help="default: jsonl")
     export.add_argument("file", metavar="FILE", nargs="?", default="-", help="default: - (stdout)")
-    export.set_defaults(command=lambda given: _with_exit_status(lambda: _export(url(), given)))
-
-    prune = verbs.add_parser("prune", help="delete what was over before a number of days")
-    prune.add_argument("--days", metavar="NUMBER", type=_days, required=True, help="what is younger stays")
-    prune.set_defaults(
-        command=lambda given: _with_exit_status(
-            lambda: _prune(url(), int(now() * 1000) - given.days * _DAY),
-        )
-    )
-
-    verify = verbs.add_parser("verify", help="check that the database is whole and its tables agree")
-    verify.set_defaults(command=lambda _: _with_exit_status(lambda: _verify(url())))
+    prune = add("prune", partial(_prune, now), "delete what was over before a number of days")
+    prune.add_argument("--days", metavar="NUMBER", type=whole(0, 99_999), required=True, help="what is younger stays")
+    add("verify", _verify, "check that the database is whole and its tables agree")
 
 
 def _without_verb(parser: argparse.ArgumentParser) -> int:
     parser.print_help(sys.stderr)
-    return 2
+    return EXIT_USAGE
 
 
 def _with_exit_status(run: Callable[[], int | None]) -> int:
@@ -89,11 +78,11 @@ def _with_exit_status(run: Callable[[], int | None]) -> int:
     return 1
 
 
-def _backup(url: str, file: str) -> None:
+def _backup(url: str, given: argparse.Namespace) -> None:
     from arsenal_fast.ledger.prune import backup
 
-    if file != "-":
-        backup(url, file, _progress())
+    if given.file != "-":
+        backup(url, given.file, _progress())
         return
     with _passing(url) as passing:
         backup(url, passing, _progress())
@@ -101,11 +90,11 @@ def _backup(url: str, file: str) -> None:
             shutil.copyfileobj(whole, sys.stdout.buffer)
 
 
-def _restore(url: str, file: str) -> None:
+def _restore(url: str, given: argparse.Namespace) -> None:
     from arsenal_fast.ledger.prune import restore
 
-    if file != "-":
-        restore(url, file)
+    if given.file != "-":
+        restore(url, given.file)
         return
     with _passing(url) as passing:
         with open(passing, "wb") as whole:
@@ -145,13 +134,14 @@ def _export(url: str, given: argparse.Namespace) -> None:
             write(file)
 
 
-def _prune(url: str, before: int) -> None:
+def _prune(now: Callable[[], float], url: str, given: argparse.Namespace) -> None:
     from arsenal_fast.ledger.prune import prune
 
+    before = int(now() * 1000) - given.days * _DAY
     print(f"{prune(url, before)} rows deleted")
 
 
-def _verify(url: str) -> int:
+def _verify(url: str, _given: argparse.Namespace) -> int:
     from arsenal_fast.ledger.prune import verify
 
     report = verify(url)
@@ -175,9 +165,3 @@ def _progress() -> "Progress | None":
         print(f"\r[{'#' * filled}{'.' * (_BAR - filled)}] {share:4.0%}", end=end, file=sys.stderr, flush=True)
 
     return show
-
-
-def _days(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 5):
-        raise argparse.ArgumentTypeError("must be a whole number of days")
-    return int(text)

@@ -13,12 +13,15 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from arsenal_fast import __version__
 from arsenal_fast.cli import health as health_command
+from arsenal_fast.cli import ledger as ledger_command
 from arsenal_fast.cli import token as token_command
+from arsenal_fast.cli.arguments import EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE, add_command
 from arsenal_fast.cli.doctor import command as doctor_command
 from arsenal_fast.errors import ConfigurationError
 
@@ -26,11 +29,6 @@ if TYPE_CHECKING:
     from arsenal_fast.config.load import Config
     from arsenal_fast.observability.multiprocess import SharedCounters
     from arsenal_fast.tokens.keys import Keys
-
-EXIT_FAILURE: Final = 1
-EXIT_USAGE: Final = 2
-EXIT_CONFIGURATION: Final = 78
-EXIT_INTERRUPTED: Final = 130
 
 _DESCRIPTION: Final = "Arsenal Identity Service: disposable, expiring, checkable identities over HTTP."
 _EPILOG: Final = """\
@@ -58,9 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help(sys.stderr)
         return EXIT_USAGE
     try:
-        return _flushed(command(arguments))
+        status = command(arguments)
+        sys.stdout.flush()
+        return status
     except ConfigurationError as error:
-        _complain(*error.faults)
+        print(*error.faults, sep="\n", file=sys.stderr)
         return EXIT_CONFIGURATION
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -79,32 +79,35 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"arsenal-fast {__version__}")
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    serve = commands.add_parser(
+    serve = add_command(
+        commands,
         "serve",
-        help="serve until SIGTERM or Ctrl-C",
-        description="Serve until SIGTERM or Ctrl-C; then answer what was accepted and leave.",
+        _serve,
+        "serve until SIGTERM or Ctrl-C",
+        "Serve until SIGTERM or Ctrl-C; then answer what was accepted and leave.",
     )
     # The values stay texts, parsed by the same rules as the variables that they replace.
     serve.add_argument("--host", metavar="ADDRESS", help="address to listen on (HOST, default 0.0.0.0)")
     serve.add_argument("--port", metavar="NUMBER", help="port to listen on (PORT, default 3655)")
     serve.add_argument("--workers", metavar="NUMBER", help="processes, or auto (WORKERS, default 1)")
-    serve.set_defaults(command=_serve)
-    check = commands.add_parser(
+    add_command(
+        commands,
         "check",
-        help="print the effective configuration, or what is wrong with it",
-        description="Print the effective configuration, secrets masked; exit 78 if it can't be used.",
+        _check,
+        "print the effective configuration, or what is wrong with it",
+        "Print the effective configuration, secrets masked; exit 78 if it can't be used.",
     )
-    check.set_defaults(command=_check)
     doctor_command.add_parser(commands, _configuration, time.time)
-    health_command.add_parser(commands, _listening)
+    health_command.add_parser(commands, partial(_configuration, "HOST", "PORT", "TLS_CERT_FILE", "TLS_KEY_FILE"))
     token_command.add_parser(commands, _keys, time.time)
-    _add_ledger(commands)
-    openapi = commands.add_parser(
+    ledger_command.add_parser(commands, _database_url, time.time)
+    add_command(
+        commands,
         "openapi",
-        help="print the OpenAPI document of the API",
-        description="Print the OpenAPI 3.1 document of the API as JSON.",
+        _openapi,
+        "print the OpenAPI document of the API",
+        "Print the OpenAPI 3.1 document of the API as JSON.",
     )
-    openapi.set_defaults(command=_openapi)
     return parser
 
 
@@ -114,8 +117,9 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     # Until the worker has set its own: process 1 of a container would ignore a SIGTERM.
     signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(0))
-    flags = {"HOST": arguments.host, "PORT": arguments.port, "WORKERS": arguments.workers}
-    config = configuration.load(with_flags(os.environ, flags))
+    given = {name: getattr(arguments, name.lower()) for name in ("HOST", "PORT", "WORKERS")}
+    flags = {name: text for name, text in given.items() if text is not None}
+    config = configuration.load({**os.environ, **flags})
     logs.setup(logs.formatter(config.log_format, config.secrets()), config.log_level)
     if config.jwt_secret is None:
         # Before the forks, so that all workers sign and verify with the same one.
@@ -141,11 +145,6 @@ def _serve(arguments: argparse.Namespace) -> int:
         return supervisor.run(config, serve_worker, worker.rehearse(config))
 
     return _with_exit_status(config, run)
-
-
-def with_flags(environ: Mapping[str, str], flags: Mapping[str, str | None]) -> dict[str, str]:
-    """Return the environment, overridden by the given flags."""
-    return {**environ, **{name: text for name, text in flags.items() if text is not None}}
 
 
 def serve_worker(config: "Config", slot: int, counters: "SharedCounters") -> int:
@@ -219,19 +218,8 @@ def _openapi(_arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _add_ledger(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    from arsenal_fast.cli import ledger as ledger_command
-
-    ledger_command.add_parser(commands, _database_url, time.time)
-
-
 def _database_url() -> str:
     return _configuration("DATABASE_URL").database_url.reveal()
-
-
-def _listening() -> "Config":
-    """Return where the service listens; loads only these variables."""
-    return _configuration("HOST", "PORT", "TLS_CERT_FILE", "TLS_KEY_FILE")
 
 
 def _keys() -> "Keys":
@@ -243,13 +231,3 @@ def _keys() -> "Keys":
         *("JWT_SECRET", "JWT_SECRET_PREVIOUS", "JWT_PRIVATE_KEY"),
     )
     return worker.make_keys(_configuration(*names))
-
-
-def _flushed(status: int) -> int:
-    sys.stdout.flush()
-    return status
-
-
-def _complain(*sentences: str) -> None:
-    for sentence in sentences:
-        print(sentence, file=sys.stderr)

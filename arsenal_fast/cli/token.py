@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from arsenal_fast.cli.arguments import Commands, add_command, whole
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.identity.validity import timestamp
 from arsenal_fast.tokens.claims import MAX_RATE_LIMIT, MAX_TOKEN, SCOPES, Peek, Refusal, peek
@@ -34,40 +35,31 @@ examples:
 """
 
 
-def add_parser(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
-    keys: "Callable[[], Keys]",
-    now: Callable[[], float],
-) -> None:
+def add_parser(commands: Commands, keys: "Callable[[], Keys]", now: Callable[[], float]) -> None:
     """Add the command; ``keys`` are those of the configuration, ``now`` is the wall clock in seconds."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "token",
-        help="mint a service token, or inspect a token",
-        description="Mint a service token with JWT_SECRET and print it, or inspect a token.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        lambda given: mint(given, keys=keys, now=now, usage=parser.error),
+        "mint a service token, or inspect a token",
+        "Mint a service token with JWT_SECRET and print it, or inspect a token.",
+        _EPILOG,
     )
     parser.add_argument("--subject", metavar="NAME", help="who the token is for, as in limits, logs and audit")
     parser.add_argument("--scope", metavar="LIST", default="", help=f"any of {','.join(SCOPES)}; none by default")
     parser.add_argument(
-        "--rate-limit", metavar="NUMBER", type=_whole(MAX_RATE_LIMIT), help="requests in a RATE_LIMIT_WINDOW"
+        "--rate-limit", metavar="NUMBER", type=whole(1, MAX_RATE_LIMIT), help="requests in a RATE_LIMIT_WINDOW"
     )
-    parser.add_argument(
-        "--days",
-        metavar="NUMBER",
-        type=_whole(MAX_DAYS),
-        default=DEFAULT_DAYS,
-        help=f"how long it holds, 1 to {MAX_DAYS} (default {DEFAULT_DAYS})",
-    )
-    parser.set_defaults(command=partial(mint, keys=keys, now=now, usage=parser.error))
-    actions = parser.add_subparsers(metavar="[inspect]")
-    reader = actions.add_parser(
+    days = f"how long it holds, 1 to {MAX_DAYS} (default {DEFAULT_DAYS})"
+    parser.add_argument("--days", metavar="NUMBER", type=whole(1, MAX_DAYS), default=DEFAULT_DAYS, help=days)
+    reader = add_command(
+        parser.add_subparsers(metavar="[inspect]"),
         "inspect",
-        help="print what a token says and whether it verifies",
-        description="Print what a token says and whether it verifies with the configured keys (exit status 0 or 1).",
+        partial(inspect, keys=keys, now=now),
+        "print what a token says and whether it verifies",
+        "Print what a token says and whether it verifies with the configured keys (exit status 0 or 1).",
     )
     reader.add_argument("token", metavar="TOKEN", nargs="?", default="-", help="the token; - (default) reads stdin")
-    reader.set_defaults(command=partial(inspect, keys=keys, now=now))
 
 
 def mint(
@@ -145,12 +137,3 @@ def _moment(name: str, value: Any) -> str:
         return f" ({timestamp(value * 1000)})"
     except ValueError:
         return ""
-
-
-def _whole(high: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if text.isascii() and text.isdecimal() and len(text) < 16 and 1 <= int(text) <= high:
-            return int(text)
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {high}")
-
-    return read

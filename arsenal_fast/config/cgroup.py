@@ -1,4 +1,7 @@
-"""Reads the memory limit of this process: the least limit of its control groups; and the memory of the machine."""
+"""Reads the limits of this process's control groups: memory and CPUs; and the memory of the machine.
+
+Both versions of control groups are read. A limit of a group holds for all groups below it, so the least one counts.
+"""
 
 import os
 from collections.abc import Iterator
@@ -13,8 +16,25 @@ UNLIMITED: Final = 1 << 60
 
 
 def memory_limit(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int | None:
-    """Return the limit in octets, None without one; of cgroup versions 2 and 1, with the groups above."""
-    limits = [limit for file in _files(root, membership) if (limit := _read(file)) is not None]
+    """Return the limit in octets, None without one."""
+    files = (
+        group / ("memory.max" if version_2 else "memory.limit_in_bytes")
+        for group, version_2 in _groups("memory", root, membership)
+    )
+    limits = (int(text) for file in files if (text := _read(file)).isdecimal())
+    return min((limit for limit in limits if limit < UNLIMITED), default=None)
+
+
+def cpu_limit(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int | None:
+    """Return the whole CPUs, rounded up, that the quotas allow; None without one."""
+    limits = []
+    for group, version_2 in _groups("cpu", root, membership):
+        if version_2:
+            quota, _, period = _read(group / "cpu.max").partition(" ")
+        else:
+            quota, period = _read(group / "cpu.cfs_quota_us"), _read(group / "cpu.cfs_period_us")
+        if quota.isdecimal() and period.isdecimal() and int(period):  # "max" or -1 is no quota
+            limits.append(-(-int(quota) // int(period)))
     return min(limits, default=None)
 
 
@@ -23,8 +43,8 @@ def machine_memory() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _files(root: Path, membership: Path) -> Iterator[Path]:
-    """Return the files that hold a limit, of the group and of all above it.
+def _groups(controller: str, root: Path, membership: Path) -> Iterator[tuple[Path, bool]]:
+    """Yield the directory of each group that bounds this process, and whether it is of version 2.
 
     In a container the path may be one of the host, which does not exist here: the root itself is the group then.
     """
@@ -32,20 +52,19 @@ def _files(root: Path, membership: Path) -> Iterator[Path]:
         lines = membership.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
         lines = []
-    for line in [*lines, "0::/", "0:memory:/"]:
+    for line in [*lines, "0::/", f"0:{controller}:/"]:
         _, controllers, path = (line + "::").split(":")[:3]
-        version_2 = not controllers
-        if version_2 or "memory" in controllers.split(","):
-            top = root if version_2 else root / "memory"
-            name = "memory.max" if version_2 else "memory.limit_in_bytes"
+        if controllers and controller not in controllers.split(","):
+            continue
+        # Controllers that are mounted together have a directory of both names; not everywhere a link of each.
+        for top in (root / name for name in dict.fromkeys((controllers and controller, controllers))):
             group = top / path.lstrip("/")
             if ".." not in group.parts:
-                yield from (each / name for each in (group, *group.parents) if each.is_relative_to(top))
+                yield from ((each, not controllers) for each in (group, *group.parents) if each.is_relative_to(top))
 
 
-def _read(file: Path) -> int | None:
+def _read(file: Path) -> str:
     try:
-        text = file.read_text(encoding="ascii").strip()
+        return file.read_text(encoding="ascii").strip()
     except (OSError, ValueError):
-        return None
-    return int(text) if text.isdecimal() and int(text) < UNLIMITED else None
+        return ""

@@ -10,8 +10,9 @@ import os
 import re
 import stat
 from collections.abc import Callable
+from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Final
+from typing import Any, Final
 
 from arsenal_fast.identity.grammar import domain_fault, prefix_fault
 from arsenal_fast.ledger.url import PostgresAddress
@@ -19,8 +20,6 @@ from arsenal_fast.ledger.url import parse_url as parse_database_url
 from arsenal_fast.ratelimit.client import ClientAddresses
 from arsenal_fast.secret import MASK, Secret, without_passwords
 from arsenal_fast.stores.redis.url import parse_url
-
-Reader = Callable[[str], object]
 
 MEMORY: Final = "memory://"  # the REDIS_URL of the embedded store
 
@@ -38,15 +37,13 @@ _ECHO: Final = 40  # characters of a bad text that are repeated to the operator
 _HOST: Final = r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])"
 _PORT: Final = r"(?::(?P<port>[0-9]{1,5}))?"
 
-_ORIGIN = re.compile(rf"(?P<scheme>https?)://(?P<host>{_HOST}){_PORT}", re.IGNORECASE)
 # All subdomains of a domain of two labels or more: "*.com" would be too much.
-_SUBDOMAINS = re.compile(rf"(?P<scheme>https?)://\*\.(?P<host>[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+){_PORT}", re.IGNORECASE)
+_SUBDOMAINS: Final = r"\*\.[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"
+# A path of RFC 3986 unreserved characters only: it is copied into JSON, headers and HTML.
+_PATH: Final = r"(?P<path>(?:/[A-Za-z0-9._~-]+)*/?)"
+_URL = re.compile(rf"(?P<scheme>https?)://(?P<host>{_HOST}|{_SUBDOMAINS}){_PORT}{_PATH}", re.IGNORECASE)
 # The origin of an app's own pages in a web view: capacitor://localhost, ionic://localhost, app://com.example.
 _APP = re.compile(r"(?!(?:https?|ftp|file|wss?|data|blob|javascript):)[a-z][a-z0-9+.-]{1,31}://[a-z0-9.-]{1,253}")
-# A path of RFC 3986 unreserved characters only: it is copied into JSON, headers and HTML.
-_BASE_URL = re.compile(
-    rf"(?P<scheme>https?)://(?P<host>{_HOST}){_PORT}(?P<path>(?:/[A-Za-z0-9._~-]+)*)/?", re.IGNORECASE
-)
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 
 
@@ -58,67 +55,76 @@ def shown(text: str) -> str:
     return ascii(text if len(text) <= _ECHO else text[:_ECHO] + "...")
 
 
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A parser, and in words what it allows."""
+
+    parse: Callable[[str], object]
+    allowed: str
+
+    def __call__(self, text: str) -> Any:
+        return self.parse(text)
+
+
+def _number(pattern: str, convert: Callable[[str], float], what: str, low: float, high: float) -> Reader:
+    """Return a parser of numbers in a range. ``what``: how a message names them."""
+    allowed = f"{low:.15g} to {high:.15g}"
+
+    def parse(text: str) -> float:
+        if re.fullmatch(pattern, text) and low <= (value := convert(text)) <= high:
+            return value
+        raise ValueError(f"must be a {what} from {allowed}, not {shown(text)}")
+
+    return Reader(parse, allowed)
+
+
 def whole(low: int, high: int) -> Reader:
     """Return a parser of whole numbers: 1*DIGIT."""
-
-    def read(text: str) -> int:
-        if re.fullmatch(r"[0-9]{1,18}", text) and low <= (value := int(text)) <= high:
-            return value
-        raise ValueError(f"must be a whole number from {low} to {high}, not {shown(text)}")
-
-    return read
+    return _number(r"[0-9]{1,18}", int, "whole number", low, high)
 
 
 def seconds(low: float, high: float) -> Reader:
     """Return a parser of seconds, perhaps with decimals."""
-
-    def read(text: str) -> float:
-        if re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{1,6})?", text) and low <= (value := float(text)) <= high:
-            return value
-        raise ValueError(f"must be a number of seconds from {low:g} to {high:g}, not {shown(text)}")
-
-    return read
+    return _number(r"[0-9]{1,9}(?:\.[0-9]{1,6})?", float, "number of seconds", low, high)
 
 
 def one_of(*words: str) -> Reader:
     """Return a parser of one of a few words, in any case."""
+    allowed = ", ".join(words)
 
-    def read(text: str) -> str:
+    def parse(text: str) -> str:
         if (word := text.lower()) in words:
             return word
-        raise ValueError(f"must be one of {', '.join(words)}, not {shown(text)}")
+        raise ValueError(f"must be one of {allowed}, not {shown(text)}")
 
-    return read
-
-
-def workers(text: str) -> int:
-    """Parse a number of workers: 1 to 64, or AUTO."""
-    if text.lower() == "auto":
-        return AUTO
-    if re.fullmatch(r"[0-9]{1,2}", text) and 1 <= (value := int(text)) <= 64:
-        return value
-    raise ValueError(f"must be a whole number from 1 to 64, or auto, not {shown(text)}")
+    return Reader(parse, allowed)
 
 
 def octets(low: int, high: int) -> Reader:
-    """Return a parser of a size: octets, or K, M, G (KiB, MiB, GiB; an i and a B may follow), or AUTO."""
+    """Return a parser of a size: octets, or K, M, G (KiB, MiB, GiB; an i and a B may follow)."""
+    allowed = f"{low >> 20}M to {high >> 30}G"
 
-    def read(text: str) -> int:
-        if text.lower() == "auto":
-            return AUTO
+    def parse(text: str) -> int:
         match = re.fullmatch(r"([0-9]{1,15})([KMG]?)I?B?", text.upper())
-        if match is not None:
-            value = int(match[1]) << _SHIFTS[match[2]]
-            if low <= value <= high:
-                return value
-        raise ValueError(f"must be auto, or a size from {low >> 20}M to {high >> 30}G, such as 200M, not {shown(text)}")
+        if match is not None and low <= (value := int(match[1]) << _SHIFTS[match[2]]) <= high:
+            return value
+        raise ValueError(f"must be a size from {allowed}, such as 200M, not {shown(text)}")
 
-    return read
+    return Reader(parse, allowed)
 
 
 def auto_or(reader: Reader) -> Reader:
     """Return a parser that also accepts AUTO."""
-    return lambda text: AUTO if text.lower() == "auto" else reader(text)
+
+    def parse(text: str) -> object:
+        if text.lower() == "auto":
+            return AUTO
+        try:
+            return reader(text)
+        except ValueError as fault:
+            raise ValueError(str(fault).replace("must be ", "must be auto, or ", 1)) from None
+
+    return Reader(parse, f"{reader.allowed}, auto")
 
 
 def listen_address(text: str) -> str:
@@ -145,8 +151,7 @@ def domain(text: str) -> str:
 
 def trusted_proxies(text: str) -> tuple[str, ...]:
     """Parse addresses and CIDRs, separated by commas."""
-    entries = tuple(entry.strip(" ") for entry in text.split(","))
-    for entry in entries:
+    for entry in _entries(text):
         try:
             ClientAddresses((entry,))
         except ValueError:
@@ -154,25 +159,26 @@ def trusted_proxies(text: str) -> tuple[str, ...]:
                 "must be IP addresses or CIDRs without host bits, between commas, such as "
                 f"10.244.7.0/24,2001:db8:0:7::/64; one is {shown(entry)}"
             ) from None
-    return entries
+    return _entries(text)
 
 
 def origins(text: str) -> tuple[str, ...]:
     """Parse origins as browsers send them (RFC 6454 section 6.2): scheme, host, and a port unless default."""
-    entries = tuple(entry.strip(" ") for entry in text.split(","))
+    entries = _entries(text)
     if "*" in entries and len(entries) > 1:
         raise ValueError("must be * alone, or origins between commas, not both")
     return tuple(dict.fromkeys(entry if entry == "*" else _origin(entry) for entry in entries))
 
 
+def _entries(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(entry.strip(" ") for entry in text.split(",")))
+
+
 def _origin(entry: str) -> str:
     if _APP.fullmatch(entry):
         return entry
-    match = _SUBDOMAINS.fullmatch(entry)
-    if match is not None and _is_authority(match):
-        return _authority(match).replace("://", "://*.", 1)
-    match = _ORIGIN.fullmatch(entry)
-    if match is None or not _is_authority(match):
+    match = _URL.fullmatch(entry)
+    if match is None or match["path"] or not _is_authority(match):
         raise ValueError(
             "must be origins of the form https://host, https://host:port, https://*.domain.tld (http too) or an app's "
             "(capacitor://localhost), without a path or a slash at the end, between commas, or * for all; one is "
@@ -183,13 +189,13 @@ def _origin(entry: str) -> str:
 
 def base_url(text: str) -> str:
     """Parse the URL of the service for its clients, without a slash at the end."""
-    match = _BASE_URL.fullmatch(text)
-    if match is None or not _is_authority(match):
+    match = _URL.fullmatch(text)
+    if match is None or match["host"].startswith("*") or not _is_authority(match):
         raise ValueError(
             "must be an http or https URL without user, query and fragment, such as "
             f"https://identity.api.yourbook.com, not {shown(text)}"
         )
-    return _authority(match) + match["path"]
+    return _authority(match) + match["path"].rstrip("/")
 
 
 def redis_url(text: str) -> Secret:
@@ -227,24 +233,29 @@ def readable_file(text: str) -> str:
     """Parse the path of a readable file."""
     if text.startswith("-----BEGIN"):
         raise ValueError("must be the path of a PEM file, not its content")
-    try:
-        if not stat.S_ISREG(os.stat(text).st_mode):  # to open a pipe would wait
-            raise ValueError
-        os.close(os.open(text, os.O_RDONLY | os.O_CLOEXEC))
-    except (OSError, ValueError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or "not a file"
-        raise ValueError(f"must be the path of a PEM file that can be read; {shown(text)}: {reason}") from None
+    if fault := _file_fault(text):
+        raise ValueError(f"must be the path of a PEM file that can be read; {shown(text)}: {fault}")
     return text
 
 
 def password_file(text: str) -> str:
     """Parse the path of a password file; not quoted in messages, since it may be the password itself."""
+    if _file_fault(text):
+        raise ValueError("must be the path of a file that can be read and has the password; its value is not shown")
+    return text
+
+
+def _file_fault(path: str) -> str | None:
+    """Return why a file can't be read, or None."""
     try:
-        return readable_file(text)
-    except ValueError:
-        raise ValueError(
-            "must be the path of a file that can be read and has the password; its value is not shown"
-        ) from None
+        if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe would wait
+            return "not a file"
+        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        return error.strerror
+    except ValueError:  # a NUL
+        return "not a file"
+    return None
 
 
 def _is_authority(match: re.Match[str]) -> bool:
@@ -272,14 +283,10 @@ def private_key(text: str) -> Secret:
     """Parse Ed25519 keys in PEM: the path of a file, or the text itself, with line ends or ``\\n`` in their place."""
     if text.startswith(("/", "file:")):
         path = text.removeprefix("file://").removeprefix("file:")
-        try:
-            if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe would wait
-                raise ValueError
-            with open(path, encoding="ascii", errors="replace") as file:
-                return Secret(file.read(MAX_KEY_FILE))
-        except (OSError, ValueError) as error:
-            reason = (error.strerror if isinstance(error, OSError) else None) or "not a file"
-            raise ValueError(f"must be the path of a PEM file that can be read: {reason}") from None
+        if fault := _file_fault(path):
+            raise ValueError(f"must be the path of a PEM file that can be read: {fault}")
+        with open(path, encoding="ascii", errors="replace") as file:
+            return Secret(file.read(MAX_KEY_FILE))
     if "-----BEGIN" not in text:
         raise ValueError("must be a PEM text, or the path of one that begins with / or file:; it is not shown")
     return Secret(text.replace("\\n", "\n"))
@@ -287,11 +294,10 @@ def private_key(text: str) -> Secret:
 
 def protected_prefixes(text: str) -> tuple[str, ...]:
     """Parse prefixes, separated by commas."""
-    entries = tuple(dict.fromkeys(entry.strip(" ") for entry in text.split(",")))
-    for entry in entries:
+    for entry in _entries(text):
         if prefix_fault(entry):
             raise ValueError(f"must be prefixes of A-Z a-z 0-9 _ . between commas; one is {shown(entry)}")
-    return entries
+    return _entries(text)
 
 
 def database_url(text: str) -> Secret:

@@ -1,26 +1,34 @@
 """The table of the variables: name, parser, default, range and description.
 
-``config.load``, the README's table (``markdown_table``), ``.env.production.example`` (a test holds it) and
-``arsenal-fast check`` are renderings of these rows and so can't disagree. The order is that of reading: the
-default of API_BASE_URL depends on rows above it.
+Each is an attribute of ``Config``, which is its name in lower case. ``config.load``, the README's table
+(``markdown_table``), ``.env.production.example`` (a test holds it) and ``arsenal-fast check`` are renderings of these
+rows and so can't disagree. The order is that of reading: the default of API_BASE_URL depends on rows above it.
 """
 
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, NamedTuple
 
+from arsenal_fast import memory_budget
 from arsenal_fast.config import parsers
 from arsenal_fast.config.parsers import Reader
+from arsenal_fast.ledger.url import NONE as NO_LEDGER
+from arsenal_fast.memory_budget import Shares
+from arsenal_fast.secret import Secret, secrets_in
 
 PRODUCTION: Final = "production"
 
 MIN_SECRET: Final = 32
 """Octets of JWT_SECRET: a key as long as HS256's hash (RFC 7518 section 3.2)."""
 
+_SECONDS: Final = parsers.seconds(0.1, 3600)
+
 
 class Row(NamedTuple):
     """One variable. ``default``: as an operator would write it; "" for none."""
 
     name: str
-    read: Reader
+    read: Callable[[str], object]
     default: str
     doc: str
     allowed: str
@@ -28,235 +36,236 @@ class Row(NamedTuple):
     """The default in production, where it differs."""
     required: bool = False
     """Must be set in production."""
+    empty: object = None
+    """The value where it is absent and has no default."""
 
 
-_SECONDS: Final = parsers.seconds(0.1, 3600)
+def variable(
+    read: Callable[[str], object], default: str, doc: str, allowed: str | None = None, **options: object
+) -> Any:
+    """Return the attribute of one variable, which holds its row.
 
-TABLE: Final = (
-    Row(
-        "NODE_ENV",
+    ``allowed``: None for that of the parser; ``options``: the further members of ``Row``.
+    """
+    allowed = read.allowed if isinstance(read, Reader) else allowed
+    return field(metadata={"read": read, "default": default, "doc": doc, "allowed": allowed, **options})
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The configuration: durations are in seconds, except ``_ms``."""
+
+    node_env: str = variable(
         parsers.one_of("development", PRODUCTION, "test"),
         "development",
         "What the process is for; `production` insists on the variables marked *required*.",
-        "development, production, test",
-    ),
-    Row(
-        "HOST",
+    )
+    host: str = variable(
         parsers.listen_address,
         "0.0.0.0",  # noqa: S104 a service in a container is there to be reached
         "Address to listen on; `::` takes IPv6 and IPv4.",
         "an IP address, localhost",
-    ),
-    Row("PORT", parsers.whole(1, 65535), "3655", "TCP port to listen on.", "1 to 65535"),
-    Row(
-        "WORKERS",
-        parsers.workers,
+    )
+    port: int = variable(parsers.whole(1, 65535), "3655", "TCP port to listen on.")
+    workers: int = variable(
+        parsers.auto_or(parsers.whole(1, 64)),
         "1",
         "Processes that share the port; `auto` is one for each CPU of the process, or 1 with `memory://`.",
-        "1 to 64, auto",
-    ),
-    Row(
-        "REDIS_URL",
+    )
+    redis_url: Secret = variable(
         parsers.redis_url,
         "memory://",
         "Where limits and identities are shared; `memory://` keeps them in the process, for one worker.",
         "redis://, rediss://, unix://, memory://",
         required=True,
-    ),
-    Row(
-        "REDIS_TIMEOUT_MS",
+    )
+    redis_timeout_ms: int = variable(
         parsers.whole(10, 10_000),
         "250",
         "Milliseconds after which Redis counts as away and the worker goes on by itself.",
-        "10 to 10000",
-    ),
-    Row(
-        "RATE_LIMIT_REQUESTS",
-        parsers.whole(0, 1_000_000_000),
-        "100",
-        "Requests that a client may make in a window; 0 turns the limit off.",
-        "0 to 1000000000",
-    ),
-    Row(
-        "RATE_LIMIT_WINDOW",
-        parsers.whole(1, 31_536_000),
-        "3600",
-        "The window in seconds.",
-        "1 to 31536000",
-    ),
-    Row(
-        "RATE_LIMIT_ON_REDIS_FAILURE",
+    )
+    rate_limit_requests: int = variable(
+        parsers.whole(0, 1_000_000_000), "100", "Requests that a client may make in a window; 0 turns the limit off."
+    )
+    rate_limit_window: int = variable(parsers.whole(1, 31_536_000), "3600", "The window in seconds.")
+    rate_limit_on_redis_failure: str = variable(
         parsers.one_of("local", "open", "closed"),
         "local",
         "While Redis is away: each worker limits by itself, lets all pass, or lets none pass.",
-        "local, open, closed",
-    ),
-    Row(
-        "TRUSTED_PROXIES",
+    )
+    trusted_proxies: tuple[str, ...] = variable(
         parsers.trusted_proxies,
         "",
         "Proxies whose `X-Forwarded-For` is believed.",
         "IP addresses and CIDRs, between commas",
-    ),
-    Row(
-        "CORS_ORIGIN",
+        empty=(),
+    )
+    cors_origin: tuple[str, ...] = variable(
         parsers.origins,
         "*",
         "Web origins whose scripts may read the answers; `*` is all, which production takes only where set.",
         "origins between commas (`https://*.domain.tld` for its subdomains), or *",
         required=True,
-    ),
-    Row(
-        "TLS_CERT_FILE",
+    )
+    tls_cert_file: str = variable(
         parsers.readable_file,
         "",
         "PEM certificate chain, to speak TLS without a proxy; read again on SIGHUP.",
         "a readable file",
-    ),
-    Row("TLS_KEY_FILE", parsers.readable_file, "", "Its PEM private key.", "a readable file"),
-    Row(
-        "TLS_KEY_PASSWORD_FILE",
+        empty="",
+    )
+    tls_key_file: str = variable(parsers.readable_file, "", "Its PEM private key.", "a readable file", empty="")
+    tls_key_password_file: str = variable(
         parsers.password_file,
         "",
         "The password of an encrypted private key; only the service's user should be able to read it (mode 0600).",
         "a readable file",
-    ),
-    Row(
-        "API_BASE_URL",
+        empty="",
+    )
+    api_base_url: str = variable(
         parsers.base_url,
         "http://localhost:PORT",
         "Where clients find the service: the issuer of tokens and the server of the OpenAPI document.",
         "an http or https URL",
         required=True,
-    ),
-    Row(
-        "JWT_SECRET",
+    )
+    jwt_secret: Secret | None = variable(
         parsers.jwt_secret,
         "",
         "Key that signs the tokens, from `openssl rand -base64 48`.",
         f"at least {MIN_SECRET} octets in production",
         required=True,
-    ),
-    Row(
-        "JWT_SECRET_PREVIOUS",
+    )
+    jwt_secret_previous: Secret | None = variable(
         parsers.jwt_secret,
         "",
         "A second key that verifies and does not sign, while secrets are rotated.",
         "as JWT_SECRET",
-    ),
-    Row(
-        "JWT_PRIVATE_KEY",
+    )
+    jwt_private_key: Secret | None = variable(
         parsers.private_key,
         "",
         "Ed25519 key that signs identity tokens in place of the secret; further PEM blocks verify only.",
         "a PEM text, or its path after / or file:",
-    ),
-    Row(
-        "PROTECTED_PREFIXES",
+    )
+    protected_prefixes: tuple[str, ...] = variable(
         parsers.protected_prefixes,
         "",
         "Prefixes issued only to service tokens of scope `issue`, in any case.",
         "prefixes between commas",
-    ),
-    Row(
-        "DATABASE_URL",
+        empty=(),
+    )
+    database_url: Secret = variable(
         parsers.database_url,
         "sqlite:///data/identity.db",
         "The ledger: every issue, renewal and revocation; `none` keeps none.",
         "sqlite:///path, postgresql://, none",
-    ),
-    Row(
-        "LEDGER_RETENTION_DAYS",
-        parsers.whole(0, 36_500),
-        "90",
-        "Days after which events leave the ledger; 0 keeps them for ever.",
-        "0 to 36500",
-    ),
-    Row(
-        "LEDGER_MAX_ROWS",
+    )
+    ledger_retention_days: int = variable(
+        parsers.whole(0, 36_500), "90", "Days after which events leave the ledger; 0 keeps them for ever."
+    )
+    ledger_max_rows: int = variable(
         parsers.whole(0, 1_000_000_000_000),
         "10000000",
         "Events that the ledger keeps, 0.5 KB each: beyond, the oldest leave early; 0 keeps all.",
-        "0 to 1000000000000",
-    ),
-    Row(
-        "IDENTITY_DOMAIN",
-        parsers.domain,
-        "sports.api.yourbook.com",
-        "Domain of an identity when a request names none.",
-        "a domain name",
-    ),
-    Row(
-        "MEMORY_BUDGET",
-        parsers.octets(1 << 20, 1 << 44),
+    )
+    identity_domain: str = variable(
+        parsers.domain, "sports.api.yourbook.com", "Domain of an identity when a request names none.", "a domain name"
+    )
+    memory_budget: int = variable(
+        parsers.auto_or(parsers.octets(1 << 20, 1 << 44)),
         "auto",
         "What all workers may take together; `auto` is 80 % of the container's limit, or without one a quarter of the "
         "machine's memory, 2G a worker at most.",
-        "1M to 16384G, auto",
-    ),
-    Row(
-        "IDENTITY_CACHE_SIZE",
+    )
+    identity_cache_size: int = variable(
         parsers.whole(1, 16_777_216),
         "32768",
         "Identities that a worker remembers at most; each counts 2 to 6 KiB, and MEMORY_BUDGET may hold fewer.",
-        "1 to 16777216",
-    ),
-    Row(
-        "MAX_CONNECTIONS",
+    )
+    max_connections: int = variable(
         parsers.auto_or(parsers.whole(1, 1_000_000)),
         "auto",
         "Connections that a worker holds, more are answered 503; `auto` is what MEMORY_BUDGET has room for.",
-        "1 to 1000000, auto",
-    ),
-    Row("HEADER_TIMEOUT", _SECONDS, "10", "Seconds for a whole request head.", "0.1 to 3600"),
-    Row("BODY_TIMEOUT", _SECONDS, "30", "Seconds for a whole request body.", "0.1 to 3600"),
-    Row("KEEP_ALIVE_TIMEOUT", _SECONDS, "75", "Seconds an idle connection is kept.", "0.1 to 3600"),
-    Row("WRITE_TIMEOUT", _SECONDS, "30", "Seconds a client may leave answers unread.", "0.1 to 3600"),
-    Row(
-        "DRAIN_DELAY",
+    )
+    header_timeout: float = variable(_SECONDS, "10", "Seconds for a whole request head.")
+    body_timeout: float = variable(_SECONDS, "30", "Seconds for a whole request body.")
+    keep_alive_timeout: float = variable(
+        parsers.seconds(0.1, 86_400),
+        "75",
+        "Seconds an idle connection is kept; a balancer in front must close idle ones earlier.",
+    )
+    write_timeout: float = variable(_SECONDS, "30", "Seconds a client may leave answers unread.")
+    drain_delay: float = variable(
         parsers.seconds(0, 300),
         "0",
         "Seconds to go on serving after SIGTERM, not ready, until balancers have noticed.",
-        "0 to 300",
         in_production="5",
-    ),
-    Row(
-        "DRAIN_SECONDS",
+    )
+    drain_seconds: float = variable(
         parsers.seconds(0, 300),
         "25",
         "Seconds from SIGTERM in which all accepted requests are answered, DRAIN_DELAY included, at most.",
-        "0 to 300",
-    ),
-    Row(
-        "LOG_FORMAT",
+    )
+    log_format: str = variable(
         parsers.one_of("ecs", "text"),
         "text",
         "JSON lines in Elastic Common Schema, or plain text.",
-        "ecs, text",
         in_production="ecs",
-    ),
-    Row(
-        "LOG_LEVEL",
-        parsers.one_of("debug", "info", "warning", "error"),
-        "info",
-        "The least level that is logged.",
-        "debug, info, warning, error",
-    ),
-    Row(
-        "ACCESS_LOG",
+    )
+    log_level: str = variable(
+        parsers.one_of("debug", "info", "warning", "error"), "info", "The least level that is logged."
+    )
+    access_log: str = variable(
         parsers.one_of("off", "errors", "all"),
         "errors",
         "A line for no request, for those answered 400 and up (a bounded number), or for each.",
-        "off, errors, all",
-    ),
-    Row(
-        "METRICS_ACCESS",
+    )
+    metrics_access: str = variable(
         parsers.one_of("open", "token"),
         "open",
         "Who may read `/api/metrics` and `/api/telemetry`: everybody, or service tokens of scope `metrics`.",
-        "open, token",
-    ),
-)
+    )
+
+    given: frozenset[str] = frozenset()
+    """Names of the variables that the environment set."""
+    warnings: tuple[str, ...] = ()
+    """Sentences for the operator: allowed, but probably not meant."""
+
+    @property
+    def production(self) -> bool:
+        return self.node_env == PRODUCTION
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the state is in the process, without Redis."""
+        return self.redis_url.reveal() == parsers.MEMORY
+
+    @property
+    def tls(self) -> bool:
+        return bool(self.tls_cert_file)
+
+    @property
+    def shares(self) -> Shares:
+        """The memory shares of each worker."""
+        return memory_budget.shares(
+            self.memory_budget,
+            self.workers,
+            tls=self.tls,
+            ledger=self.database_url.reveal() != NO_LEDGER,
+            connections=self.max_connections or None,
+        )
+
+    def secrets(self) -> tuple[str, ...]:
+        """The secret texts, for masking them in logs and output."""
+        keys = (self.jwt_secret, self.jwt_secret_previous, self.jwt_private_key)
+        secrets = [key.reveal() for key in keys if key is not None]
+        for url in (self.redis_url, self.database_url):
+            secrets += secrets_in(url.reveal())
+        return tuple(dict.fromkeys(secrets))
+
+
+TABLE: Final = tuple(Row(each.name.upper(), **each.metadata) for each in fields(Config) if each.metadata)
 
 
 def markdown_table() -> str:

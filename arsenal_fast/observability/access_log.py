@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from arsenal_fast.http.request import Request
-from arsenal_fast.observability.logs import ACCESS, WINDOW, Repeats
+from arsenal_fast.observability.logs import ACCESS, BoundedLines
 from arsenal_fast.observability.trace_context import trace_context
 
 MAX_PATH: Final = 512  # octets: a path of ours has under 40, a request target may have 8192
@@ -35,10 +35,8 @@ class AccessLog:
     ) -> None:
         """``wanted``: "errors" or "all", as ACCESS_LOG says; ``put`` takes a line and never waits."""
         self._least = 400 if wanted == "errors" else 0
-        self._repeats = Repeats() if wanted == "errors" else None
-        self._formatter = formatter
-        self._put = put
-        self._clock = clock
+        self._each = wanted == "all"
+        self._lines = BoundedLines(formatter.format, put, clock)
 
     def __call__(self, request: Request, client: str, status: int, seconds: float) -> None:
         """Log a response, if the setting includes it."""
@@ -47,8 +45,6 @@ class AccessLog:
         method = request.method
         # Known shapes only, so that a client can't make up messages without end.
         message = f"{_text(method) if len(method) <= 7 and method.isalpha() else 'other'} {status}"
-        if self._repeats is not None and not self._admits(self._repeats, message):
-            return
         fields: dict[str, object] = {
             "http.request.method": _text(method[:MAX_REQUEST_ID]),
             "url.path": _text(request.path[:MAX_PATH]),
@@ -61,27 +57,14 @@ class AccessLog:
         if (trace := trace_context(request.fields.traceparent)) is not None:
             # We make no span of our own: the line belongs to the caller's span.
             fields["trace.id"], fields["span.id"] = trace
-        self._put(self._line(message, fields))
-
-    def close(self) -> None:
-        """Log how many lines were left out since the last summary."""
-        if self._repeats is not None:
-            self._log_suppressed(self._repeats, float("inf"))
-
-    def _admits(self, repeats: Repeats, message: str) -> bool:
-        now = self._clock()
-        self._log_suppressed(repeats, now)
-        return repeats.admit((ACCESS, logging.INFO, message), now)
-
-    def _log_suppressed(self, repeats: Repeats, now: float) -> None:
-        for (_, _, message), count in repeats.over(now):
-            self._put(self._line(f"{count} more in {WINDOW:g} s left out: {message}", {}))
-
-    def _line(self, message: str, fields: dict[str, object]) -> str:
         # As it stands: a "%" in a method is none of logging's.
         record = logging.LogRecord(ACCESS, logging.INFO, "", 0, message, None, None)
         record.__dict__["fields"] = fields
-        return self._formatter.format(record)
+        self._lines.write(record, each=self._each)
+
+    def close(self) -> None:
+        """Log how many lines were left out since the last summary."""
+        self._lines.close()
 
 
 def _client(key: str) -> dict[str, object]:

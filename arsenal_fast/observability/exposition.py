@@ -11,7 +11,7 @@ A scrape delays all other requests of the worker, so it has to be quick: see
 ``tests/observability/test_exposition.py`` for how it is measured.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from platform import python_version
 from typing import Final, cast
@@ -37,6 +37,11 @@ CLASSES: Final = ("2xx", "3xx", "4xx", "5xx")
 _API: Final = "/api/v1/"  # as routes.API (a test), which can't be imported here: routes come after handlers
 
 _UNITS: Final = ("seconds", "bytes", "ratio")
+
+_Family = tuple[type[Counter] | type[Gauge], str, str, Sequence[tuple[LabelsType, float]]]
+"""Kind, name, help, and the samples: labels and value."""
+_Histogram = tuple[str, str, Sequence[float], Sequence[tuple[LabelsType, Series]]]
+"""Name, help, bounds, and the samples."""
 
 _LE: Final = {bound: str(bound) for bound in BUCKETS} | {float("inf"): "+Inf"}
 
@@ -69,12 +74,21 @@ def collect(
     configured number.
     """
     registry = Registry()
-    _numbers(registry, total)
-    _timings(registry, total)
-    _service(registry, total, version, health)
-    _requests(registry, total)
-    _dependencies(registry, total, shared, recorded)
-    _process(registry, total, workers)
+    families = (
+        *_numbers(total),
+        *_service(total, version, health, workers),
+        *_dependencies(total, shared, recorded),
+        *_process(total),
+        *_requests(total),
+    )
+    for kind, name, text, samples in families:
+        collector = kind(name, text, registry=registry)
+        for labels, value in samples:
+            collector.set_value(labels, value)
+    for name, text, bounds, series in _histograms(total):
+        durations = Histogram(name, text, registry=registry, buckets=bounds)
+        for labels, each in series:
+            durations.set_value(labels, _filled(each, bounds))
     return registry
 
 
@@ -91,101 +105,76 @@ def markdown_table() -> str:
     return "\n".join(lines)
 
 
-def _numbers(registry: Registry, total: Metrics) -> None:
-    """Add the lines of Metrics that have a help."""
+def _numbers(total: Metrics) -> Iterator[_Family]:
+    """Yield the lines of Metrics that have a help."""
     for kind, names in ((Counter, COUNTERS), (Gauge, GAUGES)):
         for name, text in names.items():
             if text is not None:
-                kind(family(name), text, registry=registry).set({}, getattr(total, name))
+                yield kind, family(name), text, _one(getattr(total, name))
 
 
-def _timings(registry: Registry, total: Metrics) -> None:
-    for name, series in total.timings():
-        text = TIMINGS[name] or ""
-        bounds = BUCKETS[: len(series.counts) - 1]
-        Histogram(family(name), text, registry=registry, buckets=bounds).set_value({}, _filled(series, bounds))
-
-
-def _service(registry: Registry, total: Metrics, version: str, health: str) -> None:
-    Gauge("identity_service_up", "1 while the service answers.", registry=registry).set({}, 1)
-    Gauge("identity_build_info", "What runs here; the value is 1.", registry=registry).set(
-        {"version": version, "python": python_version()}, 1
-    )
-    Gauge(
-        "identity_cache_hit_ratio",
-        "Look-ups of an identity that found a living record, over all look-ups; 0 before the first.",
-        registry=registry,
-    ).set({}, total.hit_ratio or 0)
-    states = Gauge("identity_health", "1 for the state that the service is in.", registry=registry)
-    for state in HEALTH:
-        states.set({"status": state}, int(state == health))
+def _service(total: Metrics, version: str, health: str, workers: int) -> Iterator[_Family]:
+    yield Gauge, "identity_service_up", "1 while the service answers.", _one(1)
+    build = {"version": version, "python": python_version()}
+    yield Gauge, "identity_build_info", "What runs here; the value is 1.", [(build, 1)]
+    text = "Look-ups of an identity that found a living record, over all look-ups; 0 before the first."
+    yield Gauge, "identity_cache_hit_ratio", text, _one(total.hit_ratio or 0)
+    states = [({"status": state}, int(state == health)) for state in HEALTH]
+    yield Gauge, "identity_health", "1 for the state that the service is in.", states
     if total.certificate_expires:
-        Gauge(
-            "identity_tls_certificate_expiry_timestamp_seconds",
-            "When the TLS certificate in use ends, since the epoch in seconds; absent without TLS.",
-            registry=registry,
-        ).set({}, total.certificate_expires)
+        text = "When the TLS certificate in use ends, since the epoch in seconds; absent without TLS."
+        yield Gauge, "identity_tls_certificate_expiry_timestamp_seconds", text, _one(total.certificate_expires)
+    yield Gauge, "identity_workers_configured", "Workers that there should be.", _one(workers)
 
 
-def _requests(registry: Registry, total: Metrics) -> None:
-    requests = Counter(
-        "identity_requests_total",
-        "Requests answered, by method and status; 5xx stands for every status from 500 on.",
-        registry=registry,
-    )
-    counts = dict.fromkeys(SEEDED, 0) | total.requests()
-    for (method, status), count in sorted(counts.items()):
-        requests.set({"method": method, "status": status}, count)
-    api = Counter(
-        "identity_api_requests_total",
-        "Requests below /api/v1, by class of status; a connection that was answered 503 at once counts as one.",
-        registry=registry,
-    )
-    for status_class, count in _api_requests(total).items():
-        api.set({"class": status_class}, count)
-    durations = Histogram(
-        "http_server_request_duration_seconds",
-        "Time from the whole request to its answer.",
-        registry=registry,
-        buckets=BUCKETS,
-    )
-    for (route, method, code), series in sorted(total.series.items()):
-        labels = {"route": route, "method": method, "status": str(code)}
-        durations.set_value(labels, _filled(series, BUCKETS))
+def _dependencies(total: Metrics, shared: bool, recorded: bool) -> Iterator[_Family]:
+    if shared:
+        text = "1 while every worker reaches Redis."
+        yield Gauge, "identity_redis_up", text, _one(int(total.store_up >= total.workers))
+    if recorded:
+        text = "1 while every worker can use the ledger."
+        yield Gauge, "identity_ledger_up", text, _one(int(total.ledger_up >= total.workers))
 
 
-def _dependencies(registry: Registry, total: Metrics, shared: bool, recorded: bool) -> None:
-    for there, name, text, reaching in (
-        (shared, "identity_redis_up", "1 while every worker reaches Redis.", total.store_up),
-        (recorded, "identity_ledger_up", "1 while every worker can use the ledger.", total.ledger_up),
-    ):
-        if there:
-            Gauge(name, text, registry=registry).set({}, int(reaching >= total.workers))
-
-
-def _process(registry: Registry, total: Metrics, workers: int) -> None:
-    Gauge("identity_workers_configured", "Workers that there should be.", registry=registry).set({}, workers)
-    Counter("process_cpu_seconds_total", "User and system CPU time of the workers in seconds.", registry=registry).set(
-        {}, total.process_cpu_nanoseconds / NANOSECONDS
-    )
-    collections = Counter(
-        "python_gc_collections_total", "Runs of the garbage collector, by generation.", registry=registry
-    )
+def _process(total: Metrics) -> Iterator[_Family]:
+    text = "User and system CPU time of the workers in seconds."
+    yield Counter, "process_cpu_seconds_total", text, _one(total.process_cpu_nanoseconds / NANOSECONDS)
     runs = (total.gc_collections_0, total.gc_collections_1, total.gc_collections_2)
-    for generation, count in enumerate(runs):
-        collections.set({"generation": str(generation)}, count)
+    generations = [({"generation": str(generation)}, count) for generation, count in enumerate(runs)]
+    yield Counter, "python_gc_collections_total", "Runs of the garbage collector, by generation.", generations
     if not total.process_started:
         return  # unknown: 0 would be a figure
-    for name, text, value in (
-        ("process_resident_memory_bytes", "Resident memory of the workers in bytes.", total.process_resident_bytes),
-        ("process_open_fds", "Open file descriptors of the workers.", total.process_open_descriptors),
-        (
-            "process_start_time_seconds",
-            "Start of the oldest living worker since the epoch in seconds.",
-            total.process_started,
-        ),
-    ):
-        Gauge(name, text, registry=registry).set({}, value)
+    text = "Resident memory of the workers in bytes."
+    yield Gauge, "process_resident_memory_bytes", text, _one(total.process_resident_bytes)
+    yield Gauge, "process_open_fds", "Open file descriptors of the workers.", _one(total.process_open_descriptors)
+    text = "Start of the oldest living worker since the epoch in seconds."
+    yield Gauge, "process_start_time_seconds", text, _one(total.process_started)
+
+
+def _requests(total: Metrics) -> Iterator[_Family]:
+    counts = dict.fromkeys(SEEDED, 0) | total.requests()
+    requests = [({"method": method, "status": status}, count) for (method, status), count in sorted(counts.items())]
+    text = "Requests answered, by method and status; 5xx stands for every status from 500 on."
+    yield Counter, "identity_requests_total", text, requests
+    text = "Requests below /api/v1, by class of status; a connection that was answered 503 at once counts as one."
+    classes = [({"class": status_class}, count) for status_class, count in _api_requests(total).items()]
+    yield Counter, "identity_api_requests_total", text, classes
+
+
+def _histograms(total: Metrics) -> Iterator[_Histogram]:
+    for name, series in total.timings():
+        yield family(name), TIMINGS[name] or "", BUCKETS[: len(series.counts) - 1], [({}, series)]
+    by_request = [
+        ({"route": route, "method": method, "status": str(status)}, series)
+        for (route, method, status), series in sorted(total.series.items())
+    ]
+    text = "Time from the whole request to its answer."
+    yield "http_server_request_duration_seconds", text, BUCKETS, by_request
+
+
+def _one(value: float) -> list[tuple[LabelsType, float]]:
+    """Return the sample of a family without labels."""
+    return [({}, value)]
 
 
 def _api_requests(total: Metrics) -> dict[str, int]:

@@ -6,7 +6,7 @@ Schema or as plain text, written to stderr by the thread of ``log_writer``. Rule
 
 * one event is one line, whatever is in it: control characters are escaped in both forms, a traceback in text
   form is indented, so that nothing a client sends can look like a line of ours;
-* the configuration's secrets are blotted out of every line, wherever they came from, and so is whatever looks
+* the configuration's secrets are masked in every line, wherever they came from, and so is whatever looks
   like a token or like a password in a URL: a client may have put its own into a path or a request id;
 * a message that repeats (an outage says the same thing thousands of times) is written BURST times in a
   WINDOW; then one line says how many were left out;
@@ -25,10 +25,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from arsenal_fast import __version__
-from arsenal_fast.observability import log_writer
+from arsenal_fast.observability.log_writer import STDERR, LogWriter
 from arsenal_fast.secret import MASK, without_passwords
 
 SERVICE: Final = "arsenal-identity"
@@ -39,16 +39,16 @@ BURST: Final = 5
 WINDOW: Final = 10.0  # seconds
 MAX_KEYS: Final = 256  # different messages watched at a time; more than the source has
 
-_MIN_SECRET: Final = 4  # to blot out shorter ones would blot out half of every line
+_MIN_SECRET: Final = 4  # characters; to mask shorter ones would mask half of every line
 
 # A JWT, whole or cut: base64url of '{"' (RFC 7515 section 3.1), and up to two further parts.
 _JWT: Final = r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,2}"
 
 
-class Repeats:
+class RepeatLimit:
     """How often a message may be written: at most ``burst`` times in a window of ``window`` seconds.
 
-    Pure: time is an argument. A key's window begins with its first message; when it is over, ``over`` tells
+    Pure: time is an argument. A key's window begins with its first message; when it is over, ``ended`` returns
     how many were left out. Beyond ``max_keys`` keys the oldest window is closed early.
     """
 
@@ -59,16 +59,13 @@ class Repeats:
         self._seen: dict[tuple[str, int, str], list[float]] = {}  # [end of window, messages]; oldest first
 
     def admit(self, key: tuple[str, int, str], now: float) -> bool:
-        """Whether this one is written. Ask ``over`` before: a window that has ended is not ours to close."""
-        entry = self._seen.get(key)
-        if entry is None:
-            self._seen[key] = [now + self._window, 1]
-            return True
+        """Whether this one is written. Call ``ended`` before: a window that has ended is not closed here."""
+        entry = self._seen.setdefault(key, [now + self._window, 0])
         entry[1] += 1
         return entry[1] <= self._burst
 
-    def over(self, now: float) -> Iterator[tuple[tuple[str, int, str], int]]:
-        """Close the windows that have ended; of each the key and how many were left out, if any were."""
+    def ended(self, now: float) -> Iterator[tuple[tuple[str, int, str], int]]:
+        """Close the windows that have ended; yields the key and the number of messages left out, if any were."""
         while self._seen:
             key, (end, count) = next(iter(self._seen.items()))
             if end > now and len(self._seen) < self._max_keys:
@@ -78,47 +75,58 @@ class Repeats:
                 yield key, left_out
 
 
-class Writer(Protocol):
-    """Where lines go: ``log_writer.LogWriter``."""
+class BoundedLines:
+    """Writes records as lines, a bounded number of those that repeat."""
 
-    dropped_line: Callable[[int], str]
+    def __init__(
+        self,
+        line_of: Callable[[logging.LogRecord], str],
+        put: Callable[[str], object],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._line_of, self._put, self._clock = line_of, put, clock
+        self._limit = RepeatLimit()
 
-    def put(self, line: str) -> None: ...
-    def flush(self) -> object: ...
+    def write(self, record: logging.LogRecord, *, each: bool = False) -> None:
+        """Write the line, or count it as left out; ``each``: write it however often it repeats."""
+        now = self._clock()
+        self._write_summaries(now)
+        if each or self._limit.admit(_key(record), now):
+            self._write(record)
+
+    def close(self) -> None:
+        """Write how many lines were left out since the last summary."""
+        self._write_summaries(float("inf"))
+
+    def _write_summaries(self, now: float) -> None:
+        for (name, level, message), count in self._limit.ended(now):
+            text = "%d more in %g s left out: %s"
+            self._write(logging.LogRecord(name, level, "", 0, text, (count, WINDOW, message), None))
+
+    def _write(self, record: logging.LogRecord) -> None:
+        try:
+            self._put(self._line_of(record))
+        except Exception:  # a record that can't be formatted; there is no place to complain about it
+            return
 
 
 class LineHandler(logging.Handler):
     """Hands records to a writer as lines, fewer where they repeat; each of those with ``extra={"each": True}``."""
 
-    def __init__(self, writer: Writer, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, writer: LogWriter, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._writer = writer
-        self._clock = clock
-        self._repeats = Repeats()
+        self._lines = BoundedLines(self.format, writer.put, clock)
         writer.dropped_line = self._dropped_line
 
     def emit(self, record: logging.LogRecord) -> None:
-        now = self._clock()
-        self._tell(now)
-        if getattr(record, "each", False) or self._repeats.admit(_key(record), now):
-            self._put(record)
+        self._lines.write(record, each=getattr(record, "each", False))
 
     def close(self) -> None:
-        """Say how many lines were left out of late, and wait for the writer, for a bounded time."""
-        self._tell(float("inf"))
+        """Write how many lines were left out of late, and wait for the writer, for a bounded time."""
+        self._lines.close()
         self._writer.flush()
         super().close()
-
-    def _put(self, record: logging.LogRecord) -> None:
-        try:
-            self._writer.put(self.format(record))
-        except Exception:  # a record that can't be formatted; to complain about it there is no place
-            return
-
-    def _tell(self, now: float) -> None:
-        for (name, level, message), count in self._repeats.over(now):
-            text = "%d more in %g s left out: %s"
-            self._put(logging.LogRecord(name, level, "", 0, text, (count, WINDOW, message), None))
 
     def _dropped_line(self, count: int) -> str:
         text = "%d log lines left out: the log is read too slowly"
@@ -130,14 +138,25 @@ def _key(record: logging.LogRecord) -> tuple[str, int, str]:
     return record.name, record.levelno, str(record.msg)[:256]
 
 
-class EcsFormatter(logging.Formatter):
-    """JSON lines, ECS 8 with dotted names (the form of Elastic's own ecs-logging libraries)."""
+class MaskingFormatter(logging.Formatter):
+    """A formatter whose lines show no secret."""
 
     def __init__(self, secrets: Sequence[str] = ()) -> None:
         super().__init__()
-        self._blot = blotter(secrets)
+        self._mask = masker(secrets)
 
     def format(self, record: logging.LogRecord) -> str:
+        return self._mask(self.line(record))
+
+    def line(self, record: logging.LogRecord) -> str:
+        """Return the line before secrets are masked."""
+        raise NotImplementedError
+
+
+class EcsFormatter(MaskingFormatter):
+    """JSON lines, ECS 8 with dotted names (the form of Elastic's own ecs-logging libraries)."""
+
+    def line(self, record: logging.LogRecord) -> str:
         document: dict[str, object] = {
             "@timestamp": _timestamp(record.created),
             "log.level": record.levelname.lower(),
@@ -155,17 +174,13 @@ class EcsFormatter(logging.Formatter):
             document["error.message"] = str(record.exc_info[1])
             document["error.stack_trace"] = self.formatException(record.exc_info)
         # ASCII only: U+2028, lone surrogates and other scripts are escapes, and any reader can read it.
-        return self._blot(json.dumps(document, default=str, separators=(",", ":")))
+        return json.dumps(document, default=str, separators=(",", ":"))
 
 
-class TextFormatter(logging.Formatter):
+class TextFormatter(MaskingFormatter):
     """For people: time, level, logger, message, fields."""
 
-    def __init__(self, secrets: Sequence[str] = ()) -> None:
-        super().__init__()
-        self._blot = blotter(secrets)
-
-    def format(self, record: logging.LogRecord) -> str:
+    def line(self, record: logging.LogRecord) -> str:
         line = f"{_timestamp(record.created)} {record.levelname:<7} {record.name} {record.getMessage()}"
         for name, value in _fields(record).items():
             line += f" {name}={value}"
@@ -173,7 +188,7 @@ class TextFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[0]:
             for part in self.formatException(record.exc_info).split("\n"):
                 line += f"\n    | {escaped(part)}"
-        return self._blot(line)
+        return line
 
 
 def escaped(text: str) -> str:
@@ -194,8 +209,8 @@ def _timestamp(created: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{milliseconds:03d}Z"
 
 
-def blotter(secrets: Sequence[str]) -> Callable[[str], str]:
-    """Replaces tokens, passwords in URLs, and the secrets, also as JSON or ``escaped`` write them."""
+def masker(secrets: Sequence[str]) -> Callable[[str], str]:
+    """Return a function that masks tokens, URL passwords, and the secrets, also as JSON or ``escaped`` write them."""
     plain = {
         form
         for secret in secrets
@@ -213,9 +228,9 @@ def formatter(log_format: str, secrets: Sequence[str]) -> logging.Formatter:
     return (EcsFormatter if log_format == "ecs" else TextFormatter)(secrets)
 
 
-def setup(lines: logging.Formatter, level: str, writer: Writer | None = None) -> None:
+def setup(lines: logging.Formatter, level: str, writer: LogWriter = STDERR) -> None:
     """Give the root logger our one handler, in place of all others. May be called again."""
-    handler = LineHandler(writer or log_writer.STDERR)
+    handler = LineHandler(writer)
     handler.setFormatter(lines)
     root = logging.getLogger()
     for other in root.handlers[:]:

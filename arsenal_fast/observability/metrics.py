@@ -47,10 +47,13 @@ class Kind(Enum):
     """A gauge; leaves the sum with its worker."""
     TIMING = "timing"
     """A histogram of seconds; stays in the sum as a counter does."""
+    EARLIEST = "earliest"
+    """A moment, 0 for none; the sum has the earliest of the living workers."""
 
 
 Counter: TypeAlias = Annotated[int, Kind.COUNTER]
 Gauge: TypeAlias = Annotated[int, Kind.GAUGE]
+Earliest: TypeAlias = Annotated[float, Kind.EARLIEST]
 
 
 @dataclass(slots=True)
@@ -203,9 +206,9 @@ class Metrics:
     process_cpu_nanoseconds: Counter = 0
     process_resident_bytes: Gauge = 0
     process_open_descriptors: Gauge = 0
-    process_started: float = 0.0
+    process_started: Earliest = 0.0
     """The earliest start of a living worker; 0 where none is known."""
-    certificate_expires: float = 0.0
+    certificate_expires: Earliest = 0.0
     """The first expiry of the workers' certificates, seconds since the epoch; 0 without TLS."""
     gc_collections_0: Counter = 0
     gc_collections_1: Counter = 0
@@ -266,8 +269,7 @@ class Metrics:
                 "written": self.written,
                 "counters": {name: getattr(self, name) for name in COUNTERS},
                 "gauges": {name: getattr(self, name) for name in GAUGES},
-                "started": self.process_started,
-                "certificate": self.certificate_expires,
+                "earliest": {name: getattr(self, name) for name in EARLIEST},
                 "rate": self.request_rate,
                 "timings": {name: (each.counts, each.nanoseconds) for name, each in self.timings()},
                 "series": [(*key, each.counts, each.nanoseconds) for key, each in self.series.items()],
@@ -285,21 +287,18 @@ class Metrics:
             series.plus(*data["timings"][name])
         for route, method, status, counts, nanoseconds in data["series"]:
             self.series.setdefault((route, method, status), Series()).plus(counts, nanoseconds)
-        if gauges:
-            self._add_all(data["gauges"])
-            self._add_moment(data["started"], data["rate"])
-            if expires := data["certificate"]:
-                self.certificate_expires = min(expires, self.certificate_expires or expires)
+        if not gauges:
+            return
+        self._add_all(data["gauges"])
+        for name, moment in data["earliest"].items():
+            if moment:
+                setattr(self, name, min(moment, getattr(self, name) or moment))
+        if (rate := data["rate"]) is not None:
+            self.request_rate = rate + (self.request_rate or 0.0)
 
     def _add_all(self, numbers: dict[str, int]) -> None:
         for name, number in numbers.items():
             setattr(self, name, getattr(self, name) + number)
-
-    def _add_moment(self, started: float, rate: float | None) -> None:
-        if started:
-            self.process_started = min(started, self.process_started or started)
-        if rate is not None:
-            self.request_rate = rate + (self.request_rate or 0.0)
 
 
 def _numbers(kind: Kind) -> dict[str, str | None]:
@@ -316,6 +315,7 @@ def _numbers(kind: Kind) -> dict[str, str | None]:
 COUNTERS: Final = _numbers(Kind.COUNTER)
 GAUGES: Final = _numbers(Kind.GAUGE)
 TIMINGS: Final = _numbers(Kind.TIMING)
+EARLIEST: Final = _numbers(Kind.EARLIEST)
 
 
 def merge(snapshots: Iterable[bytes], now: float) -> Metrics:

@@ -44,11 +44,11 @@ class SharedCounters:
 
     def write(self, slot: int, payload: bytes) -> None:
         """Replace the slot's snapshot; only its owner may. ValueError if ``payload`` is too large."""
-        self._write(self._base(slot), payload)
+        self._write(self._checked(slot), payload)
 
     def read(self, slot: int) -> bytes:
         """Return the slot's last whole snapshot; empty before the first."""
-        return self._read(self._base(slot), slot)
+        return self._read(self._checked(slot))
 
     @contextmanager
     def alone(self) -> Iterator[bool]:
@@ -65,24 +65,24 @@ class SharedCounters:
 
     def write_sum(self, payload: bytes) -> None:
         """Replace the sum. ValueError if ``payload`` is too large."""
-        self._write(self.slots * self._stride, payload)
+        self._write(self.slots, payload)
 
     def read_sum(self) -> bytes:
         """Return the last whole sum; empty before the first."""
-        return self._read(self.slots * self._stride, self.slots)
+        return self._read(self.slots)
 
-    def _write(self, base: int, payload: bytes) -> None:
+    def _write(self, slot: int, payload: bytes) -> None:
         if len(payload) > self.size:
             raise ValueError(f"A snapshot of {len(payload)} octets does not fit into {self.size}.")
-        memory = self._memory
+        memory, base = self._memory, slot * self._stride
         following = (memory[base] + 1) & 0xFF
         start = self._start(base, following)
         snapshot = _HEAD.pack(len(payload), zlib.crc32(payload)) + payload
         memory[start : start + len(snapshot)] = snapshot
         memory[base] = following  # from here on readers see it
 
-    def _read(self, base: int, slot: int) -> bytes:
-        memory = self._memory
+    def _read(self, slot: int) -> bytes:
+        memory, base = self._memory, slot * self._stride
         for _ in range(_TRIES):
             sequence = memory[base]
             start = self._start(base, sequence)
@@ -93,10 +93,10 @@ class SharedCounters:
                 return payload
         return self._seen[slot]
 
-    def _base(self, slot: int) -> int:
+    def _checked(self, slot: int) -> int:
         if not 0 <= slot < self.slots:
             raise IndexError(f"There is no slot {slot} of {self.slots}.")
-        return slot * self._stride
+        return slot
 
     def _start(self, base: int, sequence: int) -> int:
         return base + _SEQUENCE + (sequence & 1) * self._half

@@ -51,7 +51,7 @@ export async function fetchIdentity(
   const headers: Record<string, string> = token ? { Authorization: `Bearer ${token}` } : {};
   let response: Response;
   try {
-    response = await fetch(`${serviceUrl}/api/v1/id?${query}`, {
+    response = await fetch(`${serviceUrl.replace(/\/+$/, "")}/api/v1/id?${query}`, {
       headers,
       signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
     });

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createPlayerSession, type Database } from "../backend/src/auth/identity.js";
-import { IdentityServiceError } from "../shared/identity.js";
-import { expectActive, SERVICE_TOKEN } from "./service.js";
+import { fetchIdentity, IdentityServiceError } from "../shared/identity.js";
+import { expectActive, SERVICE, SERVICE_TOKEN } from "./service.js";
 
 beforeAll(() => {
   process.env.IDENTITY_TOKEN = SERVICE_TOKEN;
@@ -26,6 +26,11 @@ test("a session is stored under an identity that the service vouches for", async
   expect(identity.id).toBe("player-123456@sports.api.yourbook.com/v1:id");
   expect(db.rows).toEqual([{ playerId: "123456", identity: identity.id, expires: new Date(identity.expires) }]);
   await expectActive(identity.id, identity.token);
+});
+
+test("a slash at the end of the service's URL is no part of the path", async () => {
+  const identity = await fetchIdentity(`${SERVICE}/`, "slash", "1");
+  expect(identity.id).toBe("slash-1@sports.api.yourbook.com/v1:id");
 });
 
 test("the backend's token lets it issue a protected prefix beyond the limit of its address", async () => {

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from arsenal_fast.config.load import cpus_of_quota, load, rows
+from arsenal_fast.config.load import load, rows
 from arsenal_fast.config.schema import TABLE
 from arsenal_fast.stores.redis.url import parse_url
 from tests.support.configuration import KEY, PRODUCTION, ROOT, faults
@@ -93,11 +93,6 @@ def test_auto_is_as_many_workers_as_may_be() -> None:
     assert 1 <= load({"WORKERS": "AUTO", "REDIS_URL": "redis://localhost"}).workers <= 64
 
 
-@pytest.mark.parametrize(("text", "cpus"), [("max 100000\n", None), ("50000 100000\n", 1), ("250000 100000", 3)])
-def test_a_containers_quota_bounds_its_cpus(text: str, cpus: int | None) -> None:
-    assert cpus_of_quota(text) == cpus
-
-
 def test_a_limit_of_more_than_one_request_a_microsecond_is_refused() -> None:
     assert "RATE_LIMIT_REQUESTS" in faults({"RATE_LIMIT_REQUESTS": "1000001", "RATE_LIMIT_WINDOW": "1"})[0]
     assert load({"RATE_LIMIT_REQUESTS": "1000000", "RATE_LIMIT_WINDOW": "1"}).rate_limit_window == 1
@@ -118,7 +113,7 @@ def test_the_default_base_url_follows_the_port() -> None:
     assert load({"PORT": "8080"}).api_base_url == "http://localhost:8080"
 
 
-def test_the_secrets_are_known_to_who_must_blot_them_out() -> None:
+def test_the_secrets_are_known_to_who_must_mask_them() -> None:
     environ = {**PRODUCTION, "REDIS_URL": "redis://app:p%40ss@redis"}
     assert set(load(environ).secrets()) == {KEY, "p@ss", "p%40ss"}
     assert load({}).secrets() == ()
@@ -130,6 +125,11 @@ WARNED = [
     ({"REDIS_TIMEOUT": "1"}, "REDIS_TIMEOUT is not read; is REDIS_TIMEOUT_MS meant?"),
     ({"CORS_ORIGINS": "x"}, "CORS_ORIGINS is not read; is CORS_ORIGIN meant?"),
     ({"LOGLEVEL": "x"}, "LOGLEVEL is not read; is LOG_LEVEL meant?"),
+    ({"DTABASE_URL": "x"}, "DTABASE_URL is not read; is DATABASE_URL meant?"),
+    ({"EDIS_URL": "x"}, "EDIS_URL is not read; is REDIS_URL meant?"),
+    ({"redis_url": "x"}, "redis_url is not read; is REDIS_URL meant?"),
+    ({"KEEPALIVE_TIMEOUT": "x"}, "KEEPALIVE_TIMEOUT is not read; is KEEP_ALIVE_TIMEOUT meant?"),
+    ({"JWT_SECRETS": "x"}, "JWT_SECRETS is not read; is JWT_SECRET meant?"),
     ({"RATE_LIMIT_MAX": "x"}, "RATE_LIMIT_MAX is not read."),
     ({"TRUSTED_PROXIES": "0.0.0.0/0"}, "TRUSTED_PROXIES has 0.0.0.0/0: every client can choose"),
     ({"TRUSTED_PROXIES": "::/0"}, "TRUSTED_PROXIES has ::/0: every client can choose"),
@@ -166,6 +166,14 @@ def test_the_variables_of_other_programs_give_no_warning() -> None:
         "IDENTITY_SERVICE_SERVICE_PORT": "80",
         "KUBERNETES_SERVICE_PORT_HTTPS": "443",
         "LOGNAME": "root",
+        "DATABASE_HOST": "db",
+        "HTTP_PROXY": "x",
+        "https_proxy": "x",
+        "NODE_OPTIONS": "x",
+        "POSTGRES_URL": "x",
+        "REDISCLI_AUTH": "x",
+        "MEMORY_LIMIT": "x",
+        "MAX_WORKERS": "4",
         "WORKDIR": "/",
     }
     assert load(others).warnings == ()

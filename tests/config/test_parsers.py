@@ -142,7 +142,7 @@ REFUSED = {
     "MAX_CONNECTIONS": ["0", "1000001"],
     "HEADER_TIMEOUT": ["0", "-1", "10s", ".5", "1.", "1e1", "inf", "nan", "3601"],
     "BODY_TIMEOUT": ["0"],
-    "KEEP_ALIVE_TIMEOUT": ["0"],
+    "KEEP_ALIVE_TIMEOUT": ["0", "86401"],
     "WRITE_TIMEOUT": ["0"],
     "DRAIN_DELAY": ["301"],
     "DRAIN_SECONDS": ["301", "-0"],
@@ -212,3 +212,8 @@ def test_no_refusal_repeats_a_password() -> None:
 def test_a_bad_text_is_cut_before_it_is_repeated() -> None:
     assert len(parsers.shown("x" * 10_000)) < 50
     assert configuration.load({}).given == frozenset()
+
+
+@pytest.mark.parametrize("seconds", ["620", "3650", "86400"])  # longer than Google's 600 s, Envoy's 3,600 s, all others
+def test_idle_connections_can_be_kept_longer_than_a_balancer_keeps_them(seconds: str) -> None:
+    assert configuration.load({"KEEP_ALIVE_TIMEOUT": seconds}).keep_alive_timeout == float(seconds)

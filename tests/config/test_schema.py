@@ -3,8 +3,9 @@
 import dataclasses
 import inspect
 
-from arsenal_fast.config.load import Config, Secret, load, markdown_table
-from arsenal_fast.config.schema import TABLE
+from arsenal_fast.config.load import Config, load
+from arsenal_fast.config.schema import TABLE, markdown_table
+from arsenal_fast.secret import Secret
 from tests.support.configuration import PRODUCTION, ROOT
 
 

@@ -21,6 +21,11 @@ Policy = Callable[[Manifests], Iterator[str]]
 
 MIB: Final = 1 << 20
 
+ENVOY_IDLE: Final = 3600.0
+"""Seconds that Envoy keeps an idle connection, unless it is told otherwise."""
+
+OPENSHIFT_DNS: Final = {"kubernetes.io/metadata.name": "openshift-dns"}
+
 SECRETS: Final = {"identity-secrets": {"JWT_SECRET", "REDIS_URL", "DATABASE_URL"}, "redis-auth": {"password"}}
 """The Secrets that an operator makes, and all that they may hold."""
 
@@ -68,6 +73,8 @@ def ports(manifests: Manifests) -> Iterator[str]:
     declared = {each["name"]: each["containerPort"] for each in manifests.service["ports"]}
     if declared != {"http": int(listening)}:
         yield f"the service listens on {listening}, its container declares {declared}"
+    if manifests.environment().get("HOST") != "::":
+        yield "the service does not listen on the addresses of both families: a pod may have IPv6 alone"
     offered = {}
     for service in manifests.of("Service"):
         pods = [pod for pod in manifests.pods() if selects({"matchLabels": service["spec"]["selector"]}, pod.labels)]
@@ -125,6 +132,8 @@ def _production(manifests: Manifests, config: Config) -> Iterator[str]:
     reference = by_name.get("DATABASE_URL", {}).get("valueFrom", {}).get("secretKeyRef", {})
     if reference.get("name") != "identity-secrets" or reference.get("optional"):
         yield "a Secret without DATABASE_URL would be taken for a wish for SQLite"
+    if manifests.of("HTTPRoute") and config.keep_alive_timeout <= ENVOY_IDLE:
+        yield "idle connections end before the gateway closes them: Envoy keeps them for an hour"
     if not config.trusted_proxies:
         yield "TRUSTED_PROXIES is unset: all clients behind the ingress share one limit"
     host = urlsplit(config.api_base_url).hostname
@@ -314,6 +323,7 @@ def network(manifests: Manifests) -> Iterator[str]:
         ("who may call the service calls a pod that nobody planned", controller, Peer(), 3655, False),
         ("the service calls any web site", service, world, 443, False),
         ("the service asks DNS", service, Peer(namespace={"kubernetes.io/metadata.name": "kube-system"}), 53, True),
+        ("the service asks OpenShift's DNS", service, Peer(namespace=OPENSHIFT_DNS), 5353, True),
         ("the service reaches a PostgreSQL outside", service, world, 5432, manifests.production),
         ("the service reaches a Redis outside", service, world, 6379, "external-redis" in manifests.overlay),
     ]
@@ -333,7 +343,7 @@ def network(manifests: Manifests) -> Iterator[str]:
         solver = Peer({"acme.cert-manager.io/http01-solver": "true"})
         flows.append(("Let's Encrypt's question reaches its answer", controller, solver, 8089, True))
     for what, source, target, port, wanted in flows:
-        protocol = "UDP" if port == 53 else "TCP"
+        protocol = "UDP" if port in (53, 5353) else "TCP"
         if reachable(manifests, source, target, port, protocol) != wanted:
             yield f"{what}: {'refused' if wanted else 'allowed'}"
 

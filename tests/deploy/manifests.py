@@ -153,6 +153,17 @@ def built(overlay: str) -> Manifests:
     return Manifests(overlay, tuple(yaml.safe_load_all(kubectl("kustomize", str(directory)))))
 
 
+def built_for_openshift(overlay: str, directory: Path) -> Manifests:
+    """An overlay with the component for OpenShift, by a kustomization of an operator in ``directory``."""
+    base, component = (
+        os.path.relpath(path, directory.resolve())
+        for path in (K8S / "overlays" / overlay, K8S / "components/openshift")
+    )
+    kustomization = {"kind": "Kustomization", "resources": [base], "components": [component]}
+    (directory / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), encoding="utf-8")
+    return Manifests(overlay, tuple(yaml.safe_load_all(kubectl("kustomize", str(directory)))))
+
+
 @functools.cache
 def secrets_for(overlay: str) -> dict[str, dict[str, str]]:
     """Name of a Secret -> its keys and values, from the script that an operator runs."""

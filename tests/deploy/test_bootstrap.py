@@ -244,8 +244,12 @@ def test_a_missing_tool_is_named(machine: Machine, tool: str) -> None:
     assert (done.returncode, done.stderr.splitlines()[-1][:24]) == (1, f"bootstrap-prod: {tool} is missing"[:24])
 
 
-def test_a_port_that_is_in_use_is_named_before_anything_is_started(machine: Machine) -> None:
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+def test_a_port_that_is_in_use_is_named_before_anything_is_started(machine: Machine, quote: str) -> None:
     clone = machine.clone()
+    example = clone / ".env.production.example"
+    text = example.read_text(encoding="utf-8")
+    example.write_text(text.replace(f"PORT={machine.port}", f"PORT={quote}{machine.port}{quote}"), encoding="utf-8")
     with socket.create_server(("127.0.0.1", machine.port)):
         done = machine.run(stdin=SCRIPT.read_text(), cwd=clone)
     assert done.returncode == 1

@@ -348,6 +348,28 @@ def test_caddy_gets_a_certificate_for_the_host_of_the_base_url(tmp_path: Path) -
     assert server["routes"][0]["match"] == [{"host": ["identity.api.yourbook.com"]}]
 
 
+@parsed
+@pytest.mark.parametrize("url", ["https://identity.api.yourbook.com", "https://identity.api.yourbook.com/"])
+def test_caddy_takes_the_base_url_without_a_slash_at_its_end(stack: dict[str, Any], url: str, tmp_path: Path) -> None:
+    """A site address with a slash has that path alone."""
+    command = stack["services"]["caddy"]["command"]
+    caddy = tmp_path / "caddy"
+    caddy.write_text('#!/bin/sh\necho "$API_BASE_URL $*"\n', encoding="utf-8")
+    caddy.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "API_BASE_URL": url}
+    argv = [part.replace("$$", "$") for part in command]
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == ("https://identity.api.yourbook.com run --config /etc/caddy/Caddyfile --adapter caddyfile\n")
+
+
+@proxied
+def test_caddy_closes_idle_connections_before_the_service_does() -> None:
+    (server,) = caddyfile(API_BASE_URL="https://identity.api.yourbook.com")["apps"]["http"]["servers"].values()
+    found = re.search(r'"idle_timeout": (\d+)', json.dumps(server))
+    assert found is not None, "Caddy keeps them for two minutes by default"
+    assert int(found[1]) / 1e9 < load({}).keep_alive_timeout
+
+
 @proxied
 def test_through_caddy_a_client_is_charged_to_its_own_address_and_sees_nothing_internal(tmp_path: Path) -> None:
     port = free_port()

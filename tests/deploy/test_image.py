@@ -169,9 +169,23 @@ def test_nothing_can_be_written_but_the_volume(image: Image, volume: Path) -> No
 @built
 def test_the_volume_has_the_service_as_its_owner(image: Image) -> None:
     status = (image.root / "app" / "data").stat()
-    assert (status.st_uid, status.st_gid) == image.uid_and_gid
+    assert status.st_uid == image.uid_and_gid[0]
     others = [path for path in (image.root / "app" / "venv").rglob("*") if path.lstat().st_uid != 0]
     assert others == [], "what the service runs, it can't change"
+
+
+@built
+def test_any_user_of_group_0_can_keep_a_ledger(image: Image, tmp_path: Path) -> None:
+    """As OpenShift runs it: by a user that the image does not know."""
+    status = (image.root / "app" / "data").stat()
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    os.chown(volume, status.st_uid, status.st_gid)
+    volume.chmod(status.st_mode & 0o777)
+    url = {"DATABASE_URL": "sqlite:////app/data/identity.db"}
+    done = image.run(volume, "arsenal-fast", "doctor", "--json", user="1000660000:0", **url, NODE_ENV="test")
+    (ledger,) = [check for check in json.loads(done.stdout)["checks"] if check["check"] == "ledger"]
+    assert ledger["level"] == "ok", ledger
 
 
 @built

@@ -1,13 +1,24 @@
 """The manifests of every overlay keep every policy, and every policy objects to what it is for."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from arsenal_fast.config.load import load
 from arsenal_fast.errors import ConfigurationError
 from tests.deploy.k8s_policies import POLICIES, Policy
-from tests.deploy.manifests import OVERLAYS, PLACEHOLDER, REMOVED, ROOT, Manifests, Peer, built, reachable
+from tests.deploy.manifests import (
+    OVERLAYS,
+    PLACEHOLDER,
+    REMOVED,
+    ROOT,
+    Manifests,
+    Peer,
+    built,
+    built_for_openshift,
+    reachable,
+)
 
 pytestmark = pytest.mark.deploy("Kubernetes: policies on the built manifests", tool="kubectl kustomize")
 
@@ -26,6 +37,8 @@ MUTATIONS: tuple[tuple[str, str, str, str, object], ...] = (
     ("probes", "dev", DEPLOYMENT, f"{API}.readinessProbe.httpGet.port", 8080),
     ("probes", "dev", REDIS, f"{API}.readinessProbe.exec.command", ["redis-cli", "ping"]),
     ("ports", "dev", CONFIG, "data.PORT", "8080"),
+    ("ports", "dev", CONFIG, "data.HOST", REMOVED),
+    ("ports", "production", CONFIG, "data.HOST", "0.0.0.0"),
     ("ports", "dev", "Service/redis-master", "spec.ports.0.targetPort", "http"),
     ("ports", "dev", "Service/identity-service", "spec.ports.0.port", 3655),
     ("ports", "production", "Ingress/identity-ingress", "spec.rules.0.http.paths.1.backend.service.port.name", "web"),
@@ -37,6 +50,8 @@ MUTATIONS: tuple[tuple[str, str, str, str, object], ...] = (
     ("configuration", "production", CONFIG, "data.NODE_ENV", "development"),
     ("configuration", "production", CONFIG, "data.TRUSTED_PROXIES", REMOVED),
     ("configuration", "production", CONFIG, "data.API_BASE_URL", "https://elsewhere.yourbook.com"),
+    ("configuration", GATEWAY, CONFIG, "data.KEEP_ALIVE_TIMEOUT", REMOVED),
+    ("configuration", GATEWAY, CONFIG, "data.KEEP_ALIVE_TIMEOUT", "3600"),
     ("configuration", "production", DEPLOYMENT, f"{API}.env", REMOVED),
     ("configuration", "production", DEPLOYMENT, f"{API}.env.0", {"name": "DATABASE_URL", "value": "none"}),
     ("draining", "dev", CONFIG, "data.DRAIN_DELAY", "5"),
@@ -91,6 +106,7 @@ MUTATIONS: tuple[tuple[str, str, str, str, object], ...] = (
     ("no_secrets", "dev", CONFIG, "data.REDIS_URL", "redis://:hunter2@redis-master:6379/0"),
     ("network", "dev", "NetworkPolicy/default-deny", "", REMOVED),
     ("network", "dev", "NetworkPolicy/dns", "", REMOVED),
+    ("network", "dev", "NetworkPolicy/dns", "spec.egress.0.ports.2", REMOVED),
     ("network", "dev", "NetworkPolicy/identity-service", "spec.ingress.0.ports.0.port", 8080),
     ("network", "dev", "NetworkPolicy/identity-service", "spec.ingress.0.from", REMOVED),
     ("network", "dev", "NetworkPolicy/redis-master", "spec.ingress.0.from.0", {"namespaceSelector": {}}),
@@ -154,6 +170,19 @@ def test_the_pod_runs_as_the_user_of_the_image() -> None:
     assert pod is not None
     context = pod.spec["securityContext"]
     assert users[-1] == (str(context["runAsUser"]), str(context["runAsGroup"]))
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_no_pod_names_its_user_on_openshift_and_each_keeps_the_other_policies(overlay: str, tmp_path: Path) -> None:
+    """The constraint restricted-v2 draws a user for each namespace, and refuses a pod that names another one."""
+    manifests = built_for_openshift(overlay, tmp_path)
+    assert manifests.names() == built(overlay).names()
+    for pod in manifests.pods():
+        contexts = [pod.spec["securityContext"], *(each["securityContext"] for each in pod.containers)]
+        assert not {"runAsUser", "runAsGroup", "fsGroup"} & {key for context in contexts for key in context}
+        assert pod.spec["securityContext"]["runAsNonRoot"] is True
+    objections = {objection for policy in POLICIES for objection in policy(manifests)}
+    assert objections == {f"{pod.owner} may run as root" for pod in manifests.pods()}, "for they name no user"
 
 
 @pytest.mark.parametrize("overlay", [overlay for overlay in OVERLAYS if overlay.startswith("production")])

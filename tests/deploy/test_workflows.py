@@ -215,15 +215,19 @@ def run_step(name: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[st
 
 
 @pytest.mark.deploy("the guide's pipeline publishes under an identity", tool="curl, jq, npm")
-def test_the_pipeline_publishes_a_package_under_its_identity(package: Path, registry: Registry) -> None:
+@pytest.mark.parametrize("slash", [True, False])
+def test_the_pipeline_publishes_a_package_under_its_identity(package: Path, registry: Registry, slash: bool) -> None:
+    """Whether the two URLs end with a slash or not."""
+    end = "/" if slash else ""
     github_env = package.parent / "env"
     with ServiceProcess() as service:
-        variables = {"IDENTITY_URL": service.url, "GITHUB_RUN_ID": "4242", "GITHUB_ENV": str(github_env)}
+        variables = {"IDENTITY_URL": service.url + end, "GITHUB_RUN_ID": "4242", "GITHUB_ENV": str(github_env)}
         twice = [run_step("Get identity", package, **variables) for _ in range(2)]
     assert [step.returncode for step in twice] == [0, 0], twice[0].stderr
     email = "ci-4242@sports.api.yourbook.com"
     assert github_env.read_text().splitlines() == [f"NPM_EMAIL={email}"] * 2
-    published = run_step("Publish", package, NPM_EMAIL=email, NPM_REGISTRY=registry.url, NPM_TOKEN="t0ken", CI="true")
+    url = registry.url.rstrip("/") + end
+    published = run_step("Publish", package, NPM_EMAIL=email, NPM_REGISTRY=url, NPM_TOKEN="t0ken", CI="true")
     assert published.returncode == 0, published.stderr
     ((path, authorization, body),) = registry.published
     assert (path, authorization, body["access"]) == ("/@yourbook%2fmarket-odds", "Bearer t0ken", "restricted")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from aioprometheus.formats.text import TextFormatter
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families as read_text
@@ -251,6 +251,7 @@ def test_no_label_value_needs_escaping() -> None:
     assert all(re.fullmatch(r"[A-Za-z0-9/._()-]+", route) for route in routes)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -12,7 +12,8 @@ import pytest
 from arsenal_fast import __version__
 from arsenal_fast.config.load import load
 from arsenal_fast.observability import logs
-from arsenal_fast.observability.logs import EcsFormatter, LineHandler, Repeats, TextFormatter, escaped
+from arsenal_fast.observability.log_writer import LogWriter
+from arsenal_fast.observability.logs import EcsFormatter, LineHandler, RepeatLimit, TextFormatter, escaped
 from tests.support.ecs import foreign_fields
 from tests.support.logging_state import logging_kept
 
@@ -26,19 +27,20 @@ def root_logger() -> Iterator[None]:
         yield
 
 
-class Lines:
+class Lines(LogWriter):
     """A writer that keeps the lines; what is unreal: it has room for everything, at once."""
 
     def __init__(self) -> None:
-        self.dropped_line: Callable[[int], str] = str
+        super().__init__()
         self.lines: list[str] = []
         self.flushed = 0
 
     def put(self, line: str) -> None:
         self.lines.append(line)
 
-    def flush(self) -> None:
+    def flush(self, timeout: float = 0.0) -> bool:
         self.flushed += 1
+        return True
 
     def getvalue(self) -> str:
         """What would be in a file."""
@@ -139,7 +141,7 @@ def test_what_is_printable_is_not_escaped() -> None:
 
 
 @pytest.mark.parametrize("form", [EcsFormatter, TextFormatter])
-def test_secrets_are_blotted_out_wherever_they_come_from(form: type[logging.Formatter]) -> None:
+def test_secrets_are_masked_wherever_they_come_from(form: type[logging.Formatter]) -> None:
     formatter = form((SECRET,))  # type: ignore[arg-type]
     made = record(f"connecting with {SECRET} as {SECRET!r}")
     made.fields = {"url": f"redis://:{SECRET}@redis"}
@@ -153,7 +155,7 @@ def test_secrets_are_blotted_out_wherever_they_come_from(form: type[logging.Form
     assert "w\\u00f6rd" not in line
 
 
-def test_the_configurations_secrets_are_blotted_out() -> None:
+def test_the_configurations_secrets_are_masked() -> None:
     stream = setup(JWT_SECRET="hunter22hunter22", REDIS_URL="redis://:p%40ssword@redis")
     logging.getLogger("x").error("hunter22hunter22 redis://:p%40ssword@redis p@ssword")
     assert stream.getvalue().endswith("*** redis://:***@redis ***\n")
@@ -164,7 +166,7 @@ TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJwbGF5ZXItMSJ9.c2lnbmF0dXJlLW9mLWl0LWFsb
 
 @pytest.mark.parametrize("text", [TOKEN, TOKEN[:50], TOKEN[:20], TOKEN.replace(".", "%2E")])
 @pytest.mark.parametrize("form", ["ecs", "text"])
-def test_what_looks_like_a_token_is_blotted_out_whole_or_cut(form: str, text: str) -> None:
+def test_what_looks_like_a_token_is_masked_whole_or_cut(form: str, text: str) -> None:
     stream = setup(LOG_FORMAT=form)
     logging.getLogger("x").error("got /%s/", text, extra={"fields": {"url.path": text}})
     assert "eyJ" not in stream.getvalue()
@@ -276,22 +278,22 @@ MOMENTS: list[tuple[float, tuple[str, int, str], bool, list[tuple[tuple[str, int
 
 
 def test_a_message_is_written_burst_times_in_a_window_and_the_rest_is_counted() -> None:
-    repeats = Repeats(burst=2, window=10.0)
+    limit = RepeatLimit(burst=2, window=10.0)
     for now, key, admitted, told in MOMENTS:
-        assert (now, list(repeats.over(now))) == (now, told)
-        assert (now, repeats.admit(key, now)) == (now, admitted)
+        assert (now, list(limit.ended(now))) == (now, told)
+        assert (now, limit.admit(key, now)) == (now, admitted)
 
 
 def test_messages_without_end_are_watched_in_bounded_memory_and_still_counted() -> None:
-    repeats = Repeats(burst=1, window=10.0, max_keys=3)
+    limit = RepeatLimit(burst=1, window=10.0, max_keys=3)
     told: list[tuple[tuple[str, int, str], int]] = []
     for number in range(100):
         for _ in range(2):
-            told += repeats.over(0.0)
-            repeats.admit(("x", 1, str(number)), 0.0)
-    told += repeats.over(float("inf"))
+            told += limit.ended(0.0)
+            limit.admit(("x", 1, str(number)), 0.0)
+    told += limit.ended(float("inf"))
     assert [(key[2], count) for key, count in told] == [(str(number), 1) for number in range(100)]
-    assert len(repeats._seen) <= 3
+    assert len(limit._seen) <= 3
 
 
 def test_the_handler_says_how_many_it_left_out_also_when_it_is_closed() -> None:

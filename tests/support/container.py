@@ -103,19 +103,23 @@ class Image:
         (volume,) = self.config["Volumes"]
         return str(volume)
 
-    def command(self, directory: Path, env: Mapping[str, str], arguments: Sequence[str]) -> list[str]:
+    def command(
+        self, directory: Path, env: Mapping[str, str], arguments: Sequence[str], user: str | None = None
+    ) -> list[str]:
         """The command of this machine that runs ``arguments`` in a container with ``directory`` as its volume."""
         variables = [*self.config["Env"], *(f"{name}={value}" for name, value in env.items())]
         return [
             *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--", "sh", "-ec", _ENTER, "sh"),
-            *(str(self.root), self.volume, str(directory), self.config["User"]),
+            *(str(self.root), self.volume, str(directory), user or self.config["User"]),
             *("/usr/bin/env", "--ignore-environment", f"--chdir={self.config['WorkingDir']}", *variables),
             *arguments,
         ]
 
-    def run(self, directory: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, directory: Path, *arguments: str, user: str | None = None, **env: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run one command in a container to its end."""
-        command = self.command(directory, env, arguments)
+        command = self.command(directory, env, arguments, user)
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from arsenal_fast.cli.doctor.finding import Finding, Level
+from arsenal_fast.cli.doctor.finding import Check, Finding
 from arsenal_fast.config.load import Config
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.identity.validity import timestamp
@@ -10,7 +10,7 @@ from arsenal_fast.server import certificates
 from arsenal_fast.server.certificates import Validity
 from arsenal_fast.server.tls_context import make_context
 
-CHECK: Final = "certificate"
+CHECK: Final = Check("certificate")
 
 DAY: Final = 86_400.0  # seconds
 EARLY: Final = 14 * DAY
@@ -24,15 +24,14 @@ _RENEW: Final = "Renew it and replace TLS_CERT_FILE and TLS_KEY_FILE; the servic
 def examine(config: Config, now: float) -> Finding:
     """Check the files. ``now``: wall clock in seconds."""
     if not config.tls:
-        return Finding(CHECK, Level.SKIP, "the service speaks no TLS itself (TLS_CERT_FILE is not set)")
+        return CHECK.skip("the service speaks no TLS itself (TLS_CERT_FILE is not set)")
     try:
         make_context(config)
         return judge(certificates.validity(config.tls_cert_file), now)
     except ConfigurationError as error:
-        mend = "Put the certificate and the key that it was made with into the two files."
-        return Finding(CHECK, Level.FAIL, str(error), mend)
+        return CHECK.fail(str(error), "Put the certificate and the key that it was made with into the two files.")
     except (OSError, ValueError) as error:
-        return Finding(CHECK, Level.FAIL, f"TLS_CERT_FILE can't be read: {error}.", _RENEW)
+        return CHECK.fail(f"TLS_CERT_FILE can't be read: {error}.", _RENEW)
 
 
 def judge(validity: Validity, now: float) -> Finding:
@@ -40,11 +39,10 @@ def judge(validity: Validity, now: float) -> Finding:
     start, end = (timestamp(int(moment) * 1000) for moment in validity)
     left = validity.not_after - now
     if left <= 0:
-        return Finding(CHECK, Level.FAIL, f"it has expired on {end}", _RENEW)
+        return CHECK.fail(f"it has expired on {end}", _RENEW)
     if now < validity.not_before:
-        mend = "Set this machine's clock, or wait."
-        return Finding(CHECK, Level.FAIL, f"it is not valid before {start}", mend)
+        return CHECK.fail(f"it is not valid before {start}", "Set this machine's clock, or wait.")
     if left < min(EARLY, (validity.not_after - validity.not_before) / SHARE):
         text = f"it expires on {end}, in {left / DAY:.1f} days: its renewal is late"
-        return Finding(CHECK, Level.WARN, text, f"{_RENEW} Then see why that did not happen by itself.")
-    return Finding(CHECK, Level.OK, f"good until {end}, for {left / DAY:.0f} days")
+        return CHECK.warn(text, f"{_RENEW} Then see why that did not happen by itself.")
+    return CHECK.ok(f"good until {end}, for {left / DAY:.0f} days")

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from arsenal_fast.cli.arguments import EXIT_CONFIGURATION, EXIT_FAILURE, Commands, add_command, whole
 from arsenal_fast.errors import ConfigurationError
-from arsenal_fast.observability.logs import blotter
+from arsenal_fast.observability.logs import masker
 
 if TYPE_CHECKING:
     from arsenal_fast.cli.doctor.finding import Finding
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
 TIMEOUT: Final = 3  # seconds
 MAX_TIMEOUT: Final = 60
-
-EXIT_FAILED: Final = 1
-EXIT_CONFIGURATION: Final = 78
 
 _EPILOG: Final = """\
 levels:
@@ -39,29 +37,20 @@ examples:
 """
 
 
-def add_parser(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
-    load: "Callable[[], Config]",
-    now: Callable[[], float],
-) -> None:
+def add_parser(commands: Commands, load: "Callable[[], Config]", now: Callable[[], float]) -> None:
     """Add the command; ``load`` gives the configuration or raises ConfigurationError, ``now`` is the wall clock."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "doctor",
-        help="look for what would keep the service from running well here",
-        description="Look at the configuration, Redis, the ledger, the certificate and the traffic; change nothing.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        partial(run, load=load, now=now),
+        "look for what would keep the service from running well here",
+        "Look at the configuration, Redis, the ledger, the certificate and the traffic; change nothing.",
+        _EPILOG,
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--strict", action="store_true", help="a warning fails, too")
-    parser.add_argument(
-        "--timeout",
-        metavar="SECONDS",
-        type=_seconds,
-        default=TIMEOUT,
-        help=f"how long each part may keep us waiting, 1 to {MAX_TIMEOUT} (default {TIMEOUT})",
-    )
-    parser.set_defaults(command=partial(run, load=load, now=now))
+    timeout = f"how long each part may keep us waiting, 1 to {MAX_TIMEOUT} (default {TIMEOUT})"
+    parser.add_argument("--timeout", metavar="SECONDS", type=whole(1, MAX_TIMEOUT), default=TIMEOUT, help=timeout)
 
 
 def run(arguments: argparse.Namespace, *, load: "Callable[[], Config]", now: Callable[[], float]) -> int:
@@ -78,43 +67,26 @@ def run(arguments: argparse.Namespace, *, load: "Callable[[], Config]", now: Cal
     findings = list(examination.examine(config, now, arguments.timeout))
     show(findings, config.secrets())
     level = worst(findings)
-    return EXIT_FAILED if level is Level.FAIL or (arguments.strict and level is Level.WARN) else 0
+    return EXIT_FAILURE if level is Level.FAIL or (arguments.strict and level is Level.WARN) else 0
 
 
 def show_text(findings: "Sequence[Finding]", secrets: Sequence[str]) -> None:
     """Print a line for each finding."""
+    mask = masker(secrets)  # an error text of a library may contain a secret
     width = max(len(finding.check) for finding in findings)
     for finding in findings:
         mend = f" -> {finding.mend}" if finding.mend else ""
         line = f"{finding.level.value:<4}  {finding.check:<{width}}  {finding.text}{mend}"
-        print(_without(" ".join(line.splitlines()), secrets))
+        print(mask(" ".join(line.splitlines())))
 
 
 def show_json(findings: "Sequence[Finding]", secrets: Sequence[str]) -> None:
     """Print ``{"status": the worst level, "checks": [{"check", "level", "text", "mend"}]}``."""
     from arsenal_fast.cli.doctor.finding import worst
 
-    document = {
-        "status": worst(list(findings)).value,
-        "checks": [
-            {
-                "check": finding.check,
-                "level": finding.level.value,
-                "text": _without(finding.text, secrets),
-                "mend": finding.mend or None,
-            }
-            for finding in findings
-        ],
-    }
-    print(json.dumps(document, indent=2))
-
-
-def _without(text: str, secrets: Sequence[str]) -> str:
-    """Mask the secrets in a text: an error text of a library may contain one."""
-    return blotter(secrets)(text)
-
-
-def _seconds(text: str) -> int:
-    if text.isascii() and text.isdecimal() and len(text) < 4 and 1 <= int(text) <= MAX_TIMEOUT:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {MAX_TIMEOUT}")
+    mask = masker(secrets)
+    checks = [
+        {"check": check, "level": level.value, "text": mask(text), "mend": mend or None}
+        for check, level, text, mend in findings
+    ]
+    print(json.dumps({"status": worst(findings).value, "checks": checks}, indent=2))

@@ -5,13 +5,13 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
-from arsenal_fast.cli.doctor.finding import Finding, Level
+from arsenal_fast.cli.doctor.finding import Check, Finding
 from arsenal_fast.config.load import PLACEHOLDERS, Config, memory_faults
 from arsenal_fast.secret import secrets_in
 from arsenal_fast.stores.redis.url import parse_url as parse_redis_url
 
-CHECK: Final = "configuration"
-SECRETS: Final = "secrets"
+CHECK: Final = Check("configuration")
+SECRETS: Final = Check("secrets")
 
 DRAW_ONE: Final = "Take the output of `openssl rand -base64 48`."
 
@@ -34,7 +34,7 @@ _EXAMPLES: Final = frozenset(
 def faults(sentences: tuple[str, ...]) -> Iterator[Finding]:
     """Yield a finding for each fault of a configuration that can't be used."""
     for sentence in sentences:
-        yield Finding(CHECK, Level.FAIL, sentence, f"Set {sentence.split(' ')[0]} so; `arsenal-fast check` shows them.")
+        yield CHECK.fail(sentence, f"Set {sentence.split(' ')[0]} so; `arsenal-fast check` shows them.")
 
 
 def examine(config: Config) -> Iterator[Finding]:
@@ -42,24 +42,24 @@ def examine(config: Config) -> Iterator[Finding]:
     of_secrets = [each for each in config.warnings if each.startswith("JWT_SECRET")]
     others = [each for each in config.warnings if each not in of_secrets and each not in memory_faults(config)]
     if not others:
-        yield Finding(CHECK, Level.OK, f"complete, for NODE_ENV={config.node_env}")
+        yield CHECK.ok(f"complete, for NODE_ENV={config.node_env}")
     for sentence in others:
-        yield Finding(CHECK, Level.WARN, sentence, _MENDS.get(sentence.split(" ")[0], _MISSPELT))
-    weak = [Finding(SECRETS, Level.WARN, sentence, DRAW_ONE) for sentence in of_secrets]
+        yield CHECK.warn(sentence, _MENDS.get(sentence.split(" ")[0], _MISSPELT))
+    weak = [SECRETS.warn(sentence, DRAW_ONE) for sentence in of_secrets]
     weak += _secrets(config)
-    yield from weak or [Finding(SECRETS, Level.OK, "none is absent, short or an example")]
+    yield from weak or [SECRETS.ok("none is absent, short or an example")]
 
 
 def _secrets(config: Config) -> Iterator[Finding]:
     if config.jwt_secret is None:
         text = "JWT_SECRET is not set: tokens are signed with a secret drawn at each start, and die with it."
-        yield Finding(SECRETS, Level.WARN, text, DRAW_ONE)
+        yield SECRETS.warn(text, DRAW_ONE)
     if not config.embedded:
         yield from _redis_password(config)
     url = config.database_url.reveal()
     if any(_is_example(password, urlsplit(url).username or "") for password in secrets_in(url)):
         text = "The password in DATABASE_URL is an example, or the user's name."
-        yield Finding(SECRETS, Level.WARN, text, "Give the user a new one (ALTER ROLE), and put it there.")
+        yield SECRETS.warn(text, "Give the user a new one (ALTER ROLE), and put it there.")
 
 
 def _redis_password(config: Config) -> Iterator[Finding]:
@@ -67,11 +67,10 @@ def _redis_password(config: Config) -> Iterator[Finding]:
     if not address.password:
         if config.production and not (address.path or _is_loopback(address.host)):
             text = "REDIS_URL has no password: whoever reaches Redis can read and issue identities."
-            mend = "Set requirepass in Redis, and write redis://:PASSWORD@host."
-            yield Finding(SECRETS, Level.WARN, text, mend)
+            yield SECRETS.warn(text, "Set requirepass in Redis, and write redis://:PASSWORD@host.")
     elif _is_example(address.password.decode("utf-8", "replace"), address.user.decode("utf-8", "replace")):
         mend = "Set a new requirepass in Redis, and put it there, percent-encoded."
-        yield Finding(SECRETS, Level.WARN, "The password in REDIS_URL is an example, or the user's name.", mend)
+        yield SECRETS.warn("The password in REDIS_URL is an example, or the user's name.", mend)
 
 
 def _is_example(password: str, user: str) -> bool:

@@ -15,9 +15,7 @@ def examine(config: Config, now: Callable[[], float], timeout: float) -> Iterato
     yield memory.examine(config, memory_limit())
     yield certificate.examine(config, now())
     if config.embedded:
-        yield Finding(
-            store.REACHABLE, Level.SKIP, "the state is in the process (REDIS_URL is memory://), for one worker"
-        )
+        yield store.REACHABLE.skip("the state is in the process (REDIS_URL is memory://), for one worker")
         yield traffic.examine(None, config)
     else:
         with closing(store.connect(config, timeout)) as client:

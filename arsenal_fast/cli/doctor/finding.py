@@ -1,5 +1,6 @@
 """The findings of checks."""
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -25,7 +26,25 @@ class Finding(NamedTuple):
     mend: str = ""
 
 
-def worst(findings: list[Finding]) -> Level:
+class Check(str):
+    """The name of a check; makes its findings."""
+
+    __slots__ = ()
+
+    def ok(self, text: str) -> Finding:
+        return Finding(self, Level.OK, text)
+
+    def skip(self, text: str, mend: str = "") -> Finding:
+        return Finding(self, Level.SKIP, text, mend)
+
+    def warn(self, text: str, mend: str) -> Finding:
+        return Finding(self, Level.WARN, text, mend)
+
+    def fail(self, text: str, mend: str) -> Finding:
+        return Finding(self, Level.FAIL, text, mend)
+
+
+def worst(findings: Sequence[Finding]) -> Level:
     """Return the worst level of the findings."""
     order = list(Level)
     return max((finding.level for finding in findings), key=order.index, default=Level.OK)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
-from arsenal_fast.cli.doctor.finding import Finding, Level
+from arsenal_fast.cli.doctor.finding import Check, Finding
 from arsenal_fast.config.load import Config
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.ledger.backend import opener
@@ -17,7 +17,7 @@ from arsenal_fast.ledger.errors import Busy, StoreError, Unavailable, Unfit
 from arsenal_fast.ledger.migrations import POSTGRES_SCHEMA
 from arsenal_fast.ledger.url import PostgresAddress, SqliteAddress, parse_url
 
-CHECK: Final = "ledger"
+CHECK: Final = Check("ledger")
 
 _TOUCH: Final = f"UPDATE {POSTGRES_SCHEMA}.meta SET value = value WHERE name = 'version'"  # noqa: S608 - names of ours
 
@@ -31,8 +31,16 @@ LARGE: Final = 10 << 30  # octets of a ledger that is not pruned
 OCTETS_PER_EVENT: Final = 512  # with its indexes and the record of its identity: 355 in SQLite, 625 in PostgreSQL
 NEARLY_FULL: Final = 0.8  # of LEDGER_MAX_ROWS: there is time left to choose
 
-_NETWORK: Final = ("nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "fuse.glusterfs", "fuse.sshfs")
-"""Network file systems: SQLite's write-ahead log needs shared memory."""
+_NETWORK: Final = ("nfs", "nfs4", "cifs", "smbfs", "smb2", "smb3", "afs", "ceph", "glusterfs")
+_CLUSTER: Final = ("lustre", "beegfs", "gpfs", "mmfs", "gfs2", "ocfs2", "pvfs2", "orangefs")
+_OF_A_HOST: Final = ("9p", "virtiofs", "vboxsf", "vmhgfs", "prl_fs")
+_SHARED: Final = frozenset((*_NETWORK, *_CLUSTER, *_OF_A_HOST, "fuse"))
+"""File systems that other machines share: SQLite's write-ahead log needs shared memory."""
+
+_FUSE: Final = "fuse."
+"""Begins the kind of a file system that a program serves (sshfs, s3fs, gcsfuse): most of them reach a network."""
+_LOCAL_FUSE: Final = "fuse.fuse-overlayfs"
+"""The root of a container without privileges, on a local disk."""
 
 
 class Seen(NamedTuple):
@@ -55,15 +63,15 @@ def examine(config: Config, timeout: float) -> Finding:
     address = parse_url(config.database_url.reveal())
     if address is None:
         if not config.production:
-            return Finding(CHECK, Level.SKIP, "none is kept (DATABASE_URL is none)")
+            return CHECK.skip("none is kept (DATABASE_URL is none)")
         text = "none is kept: what Redis loses, nobody knows any more, and there is no audit"
-        return Finding(CHECK, Level.WARN, text, "Set DATABASE_URL to sqlite:////app/data/identity.db or postgresql://.")
+        return CHECK.warn(text, "Set DATABASE_URL to sqlite:////app/data/identity.db or postgresql://.")
     try:
         seen = look_at_sqlite(address, timeout) if isinstance(address, SqliteAddress) else look_at_postgres(address)
     except ConfigurationError as error:  # the driver is missing
-        return Finding(CHECK, Level.FAIL, str(error), "pip install 'arsenal-fast[postgresql]'")
+        return CHECK.fail(str(error), "pip install 'arsenal-fast[postgresql]'")
     except StoreError as error:
-        return Finding(CHECK, Level.FAIL, str(error), _mend(error, address))
+        return CHECK.fail(str(error), _mend(error, address))
     return judge(seen, pruned=bool(config.ledger_retention_days), max_rows=config.ledger_max_rows)
 
 
@@ -74,23 +82,23 @@ def judge(seen: Seen, pruned: bool, max_rows: int = 0) -> Finding:
         text += f", {seen.free / 1_048_576:.0f} MiB free"
     if seen.network:
         mend = "Put the file on a local disk or a block volume, or use postgresql://."
-        return Finding(CHECK, Level.WARN, f"{text}: {seen.network} can't share SQLite's write-ahead log", mend)
+        return CHECK.warn(f"{text}: {seen.network} can't share SQLite's write-ahead log", mend)
     if seen.free is not None and seen.free < LITTLE:
         mend = "Make room, enlarge the volume, or set LEDGER_RETENTION_DAYS."
-        return Finding(CHECK, Level.WARN, f"{text}: its disk is nearly full", mend)
+        return CHECK.warn(f"{text}: its disk is nearly full", mend)
     if max_rows and seen.events >= NEARLY_FULL * max_rows:
         text += f", {seen.events} of at most {max_rows} events: the oldest leave before LEDGER_RETENTION_DAYS are over"
         mend = f"Raise LEDGER_MAX_ROWS (an event takes {OCTETS_PER_EVENT} octets), or lower LEDGER_RETENTION_DAYS."
-        return Finding(CHECK, Level.WARN, text, mend)
+        return CHECK.warn(text, mend)
     if seen.free is not None and seen.free < max_rows * OCTETS_PER_EVENT - seen.size:
         text += f": its disk has no room for the {max_rows} events of LEDGER_MAX_ROWS"
         mend = f"Enlarge the volume, or lower LEDGER_MAX_ROWS (an event takes {OCTETS_PER_EVENT} octets)."
-        return Finding(CHECK, Level.WARN, text, mend)
+        return CHECK.warn(text, mend)
     if seen.size > LARGE and not (pruned or max_rows):
-        return Finding(CHECK, Level.WARN, f"{text}: it grows for ever", "Set LEDGER_RETENTION_DAYS or LEDGER_MAX_ROWS.")
+        return CHECK.warn(f"{text}: it grows for ever", "Set LEDGER_RETENTION_DAYS or LEDGER_MAX_ROWS.")
     if seen.behind:
         text += "; of an older release, brought up to date at the next start (back it up before)"
-    return Finding(CHECK, Level.OK, text)
+    return CHECK.ok(text)
 
 
 def look_at_sqlite(address: SqliteAddress, timeout: float) -> Seen:
@@ -159,6 +167,8 @@ def _span(numbers: tuple[int | None, ...] | None) -> int:
 
 
 def _mend(error: StoreError, address: SqliteAddress | PostgresAddress) -> str:
+    if isinstance(error, Unfit) and "URL" in str(error):
+        return "Correct the parameters of DATABASE_URL."
     if isinstance(error, Unfit):
         return "Run the release that wrote it, restore the backup from before, or name another one in DATABASE_URL."
     if isinstance(error, Busy):
@@ -201,4 +211,5 @@ def network_of(path: str, mounts: Iterator[str]) -> str:
         above = path == point or path.startswith(point.rstrip("/") + "/")
         if above and len(point) >= len(best):
             best, kind = point, this
-    return kind if kind in _NETWORK else ""
+    is_shared = kind in _SHARED or (kind.startswith(_FUSE) and kind != _LOCAL_FUSE)
+    return kind if is_shared else ""

@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from arsenal_fast.cli.doctor.finding import Finding, Level
+from arsenal_fast.cli.doctor.finding import Check, Finding
 from arsenal_fast.config.load import Config, memory_faults
 from arsenal_fast.memory_budget import OF_LIMIT, megabytes
 
-CHECK: Final = "memory"
+CHECK: Final = Check("memory")
 
 
 def examine(config: Config, limit: int | None) -> Finding:
@@ -15,10 +15,10 @@ def examine(config: Config, limit: int | None) -> Finding:
     faults = memory_faults(config)
     if faults:
         mend = "Let MEMORY_BUDGET and MAX_CONNECTIONS be auto, or give the container more memory (or fewer WORKERS)."
-        return Finding(CHECK, Level.FAIL, " ".join(faults), mend)
+        return CHECK.fail(" ".join(faults), mend)
     if limit is not None and config.memory_budget > (OF_LIMIT + 0.1) * limit:
         text = f"MEMORY_BUDGET is {budget} of {megabytes(limit)}: sockets and files in memory count there, too"
-        return Finding(CHECK, Level.WARN, text, f"Set MEMORY_BUDGET to {megabytes(int(limit * OF_LIMIT))} or auto.")
+        return CHECK.warn(text, f"Set MEMORY_BUDGET to {megabytes(int(limit * OF_LIMIT))} or auto.")
     of = "no limit" if limit is None else megabytes(limit)
     share = config.shares
-    return Finding(CHECK, Level.OK, f"{budget} of {of}, for {share.connections} connections in each worker")
+    return CHECK.ok(f"{budget} of {of}, for {share.connections} connections in each worker")

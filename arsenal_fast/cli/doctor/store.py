@@ -1,5 +1,6 @@
 """Checks Redis: whether it can be used, and whether its settings suit our data."""
 
+import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from arsenal_fast.cli.doctor.finding import Finding, Level
+from arsenal_fast.cli.doctor.finding import Check, Finding, Level
 from arsenal_fast.config.load import Config
 from arsenal_fast.ledger.url import NONE as NO_LEDGER
 from arsenal_fast.ratelimit import gcra
@@ -18,11 +19,11 @@ from arsenal_fast.stores.redis.backend import PROBE_KEY
 from arsenal_fast.stores.redis.limiter import REVISION_KEY
 from arsenal_fast.stores.redis.url import RedisAddress, parse_url
 
-REACHABLE: Final = "redis"
-VERSION: Final = "redis-version"
-PERSISTENCE: Final = "persistence"
-EVICTION: Final = "eviction"
-CLOCK: Final = "clock"
+REACHABLE: Final = Check("redis")
+VERSION: Final = Check("redis-version")
+PERSISTENCE: Final = Check("persistence")
+EVICTION: Final = Check("eviction")
+CLOCK: Final = Check("clock")
 
 MIN_VERSION: Final = (6, 0)
 
@@ -76,9 +77,9 @@ def examine(client: Client, config: Config, now: Callable[[], float]) -> Iterato
         _write(client)
     except (redis.RedisError, OSError) as error:
         text, mend = fault(error)
-        yield Finding(REACHABLE, Level.FAIL, f"{where}: {text}", mend)
+        yield REACHABLE.fail(f"{where}: {text}", mend)
         return
-    yield Finding(REACHABLE, Level.OK, f"{where} answers, and our script may write")
+    yield REACHABLE.ok(f"{where} answers, and our script may write")
     try:
         info: Info = client.info()
     except redis.RedisError as error:
@@ -99,12 +100,11 @@ def judge_version(info: Info) -> Finding:
     text = f"Valkey {valkey}" if valkey else f"Redis {info['redis_version']}"
     version = tuple(int(part) for part in str(info["redis_version"]).split(".")[:2])
     if version < MIN_VERSION:
-        mend = "Upgrade to Redis 7, or Valkey."
-        return Finding(VERSION, Level.FAIL, f"{text}: at least 6.0 is needed", mend)
+        return VERSION.fail(f"{text}: at least 6.0 is needed", "Upgrade to Redis 7, or Valkey.")
     if info.get("redis_mode") == "cluster":
         mend = "Use a Redis without cluster mode, or with Sentinel."
-        return Finding(VERSION, Level.WARN, f"{text} in cluster mode, whose redirections are not followed", mend)
-    return Finding(VERSION, Level.OK, text)
+        return VERSION.warn(f"{text} in cluster mode, whose redirections are not followed", mend)
+    return VERSION.ok(text)
 
 
 def judge_persistence(info: Info, snapshots: bool | None, has_ledger: bool) -> Finding:
@@ -112,17 +112,17 @@ def judge_persistence(info: Info, snapshots: bool | None, has_ledger: bool) -> F
     append_only = bool(info.get("aof_enabled"))
     if info.get("rdb_last_bgsave_status") == "err" or (append_only and info.get("aof_last_write_status") == "err"):
         mend = "Make room on its disk and see its log; until then Redis may refuse writes (MISCONF)."
-        return Finding(PERSISTENCE, Level.WARN, "Redis could not write its data to the disk", mend)
+        return PERSISTENCE.warn("Redis could not write its data to the disk", mend)
     kept = [name for name, on in (("append-only file", append_only), ("snapshots", snapshots)) if on]
     if kept:
-        return Finding(PERSISTENCE, Level.OK, " and ".join(kept))
+        return PERSISTENCE.ok(" and ".join(kept))
     if snapshots is None:
-        return Finding(PERSISTENCE, Level.SKIP, "CONFIG may not be asked for `save`, and there is no append-only file")
+        return PERSISTENCE.skip("CONFIG may not be asked for `save`, and there is no append-only file")
     if has_ledger:
-        return Finding(PERSISTENCE, Level.OK, "none; identities come back from the ledger, limits begin anew")
+        return PERSISTENCE.ok("none; identities come back from the ledger, limits begin anew")
     mend = "Set `save 60 1` or `appendonly yes` in Redis, or keep a ledger (DATABASE_URL)."
     text = "Redis keeps nothing on its disk and there is no ledger: its restart forgets every identity"
-    return Finding(PERSISTENCE, Level.WARN, text, mend)
+    return PERSISTENCE.warn(text, mend)
 
 
 def judge_eviction(info: Info, uses: Uses | None, config: Config, has_ledger: bool) -> Finding:
@@ -136,23 +136,23 @@ def judge_eviction(info: Info, uses: Uses | None, config: Config, has_ledger: bo
     if policy != POLICY:
         refuses = "it refuses all writes then, and each worker limits by itself"
         effect = refuses if policy == "noeviction" else "a flood of identities gives everybody a fresh limit"
-        return Finding(EVICTION, Level.WARN, f"{text}: once it is full, {effect}", _SET_POLICY)
+        return EVICTION.warn(f"{text}: once it is full, {effect}", _SET_POLICY)
     if uses is not None and uses.factor:
         text += f": lfu-log-factor is {uses.factor}, so that a spent limit looks hardly more used than a new key"
-        return Finding(EVICTION, Level.WARN, text, "Set `lfu-log-factor 0` in Redis.")
+        return EVICTION.warn(text, "Set `lfu-log-factor 0` in Redis.")
     if uses is not None and 0 < uses.decay * 60 < (interval := _seconds_per_request(config)):
         text += f": lfu-decay-time is {uses.decay} min, so that a limit is forgotten before it is over"
-        return Finding(EVICTION, Level.WARN, text, f"Set `lfu-decay-time {-(-interval // 60)}` in Redis.")
+        return EVICTION.warn(text, f"Set `lfu-decay-time {-(-interval // 60)}` in Redis.")
     if limit and used > FULL * limit:
         text += ": Redis drops identities soon" + ("" if has_ledger else ", which no ledger knows")
-        return Finding(EVICTION, Level.WARN, text, "Give Redis more maxmemory.")
+        return EVICTION.warn(text, "Give Redis more maxmemory.")
     if evicted:
         text += f"; {evicted} keys were evicted" + ("" if has_ledger else ", and no ledger knows them")
-        return Finding(EVICTION, Level.WARN, text, "Give Redis more maxmemory.")
+        return EVICTION.warn(text, "Give Redis more maxmemory.")
     if config.production and not limit:
         mend = "Set maxmemory to three quarters of the container's limit."
-        return Finding(EVICTION, Level.WARN, f"{text}: a full machine or container ends Redis", mend)
-    return Finding(EVICTION, Level.OK, text)
+        return EVICTION.warn(f"{text}: a full machine or container ends Redis", mend)
+    return EVICTION.ok(text)
 
 
 def judge_clock(skew: float, error: float) -> Finding:
@@ -161,40 +161,32 @@ def judge_clock(skew: float, error: float) -> Finding:
     text = f"Redis's clock is {abs(skew):.3f} s {direction} ours"
     certain = abs(skew) - error
     if certain <= SKEW_WARN:
-        return Finding(CLOCK, Level.OK, text)
+        return CLOCK.ok(text)
     level = Level.FAIL if certain > SKEW_FAIL else Level.WARN
     mend = "Let both machines take the time from NTP (chrony, systemd-timesyncd)."
     return Finding(CLOCK, level, f"{text}: lives and tokens are judged wrongly by as much", mend)
 
 
 # Texts of redis-py and of Redis are searched, never shown: a later one may contain a password.
+_LOGIN_WANTED: Final = "NOAUTH|without any password|Authentication required"
+_LOGIN_REFUSED: Final = "WRONGPASS|invalid username-password|invalid password"
+_NO_DISK: Final = "it can't write to its disk and refuses writes"
+_NO_PRIMARY: Final = "it is a replica that has lost its primary"
 _FAULTS: Final = (
+    (_LOGIN_WANTED, "it wants a password", "Write redis://:PASSWORD@host."),
     (
-        ("NOAUTH", "without any password", "Authentication required"),
-        "it wants a password",
-        "Write redis://:PASSWORD@host.",
-    ),
-    (
-        ("WRONGPASS", "invalid username-password", "invalid password"),
+        _LOGIN_REFUSED,
         "it refuses the user or the password",
         "Put Redis's own password into REDIS_URL, percent-encoded.",
     ),
-    (("LOADING",), "it is loading its data", "Wait: it answers when that is done."),
-    (("READONLY", "read only replica"), "it is a replica, which can't be written", "Name the primary in REDIS_URL."),
-    (
-        ("MASTERDOWN", "Link with MASTER is down"),
-        "it is a replica that has lost its primary",
-        "Name the primary in REDIS_URL.",
-    ),
-    (("OOM", "used memory >"), "its memory is full", f"Give Redis more maxmemory. {_SET_POLICY}"),
-    (
-        ("MISCONF", "persist on disk"),
-        "it can't write to its disk and refuses writes",
-        "Make room on its disk; see its log.",
-    ),
-    (("NOPERM", "no permissions"), "the user may not do what we need", "Allow it ~af:* and +@all -@dangerous +info."),
-    (("DB index", "invalid DB"), "it has no database of that number", "Choose another one in REDIS_URL: /0."),
-    (("SSL", "wrong version number"), "it speaks no TLS that we understand", "Is rediss:// meant, or redis://?"),
+    ("LOADING", "it is loading its data", "Wait: it answers when that is done."),
+    ("READONLY|read only replica", "it is a replica, which can't be written", "Name the primary in REDIS_URL."),
+    ("MASTERDOWN|Link with MASTER is down", _NO_PRIMARY, "Name the primary in REDIS_URL."),
+    ("OOM|used memory >", "its memory is full", f"Give Redis more maxmemory. {_SET_POLICY}"),
+    ("MISCONF|persist on disk", _NO_DISK, "Make room on its disk; see its log."),
+    ("NOPERM|no permissions", "the user may not do what we need", "Allow it ~af:* and +@all -@dangerous +info."),
+    ("DB index|invalid DB", "it has no database of that number", "Choose another one in REDIS_URL: /0."),
+    ("SSL|wrong version number", "it speaks no TLS that we understand", "Is rediss:// meant, or redis://?"),
 )
 
 
@@ -209,8 +201,10 @@ def fault(error: Exception) -> tuple[str, str]:
     if isinstance(cause, ssl.SSLError):
         text += " SSL"
     for signs, sentence, mend in _FAULTS:
-        if any(sign in text for sign in signs):
+        if re.search(signs, text):
             return sentence, mend
+    if isinstance(error, redis.InvalidResponse):
+        return "what answers there is no Redis", "Correct host and port in REDIS_URL."
     if isinstance(error, redis.TimeoutError):
         mend = (
             "Is it overloaded, is redis:// meant for rediss://, or does a firewall or NetworkPolicy drop what we send?"

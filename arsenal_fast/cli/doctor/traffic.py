@@ -1,8 +1,7 @@
-"""Checks whether all clients share one address: behind an untrusted proxy they share its limit.
+"""Checks whether most clients share one address: behind an untrusted proxy they share its limit.
 
 The limiter's cells in Redis show the clients charged recently: one key for each client below its full limit. The scan
-needs no access to the service and costs it nothing. It ends with the second address, or after SCANS steps, however many
-keys there are.
+needs no access to the service and costs it nothing. It ends after SCANS steps, however many keys there are.
 """
 
 from ipaddress import ip_address, ip_network
@@ -10,34 +9,39 @@ from typing import Final, NamedTuple
 
 import redis
 
-from arsenal_fast.cli.doctor.finding import Finding, Level
+from arsenal_fast.cli.doctor.finding import Check, Finding
 from arsenal_fast.cli.doctor.store import Client
 from arsenal_fast.config.load import Config
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.stores.redis.limiter import KEY_PREFIX
 
-CHECK: Final = "traffic"
+CHECK: Final = Check("traffic")
 
 SCANS: Final = 40  # steps, each of
 SCAN_KEYS: Final = 500  # keys that Redis looks at, in a fraction of a millisecond
 
 BUSY: Final = 10  # requests that must stand against an address before it counts as "all traffic"
+MOST: Final = 0.5
+"""The share of all requests that counts as "most": an address at its limit is not charged further."""
 
 _TRUST: Final = "TRUSTED_PROXIES to your proxy's address or network, so that each client behind it has its own limit."
 
 
 class Charged(NamedTuple):
-    """A summary of the cells. ``requests``: charged to ``address``, the only one; else ""."""
+    """A summary of the cells: the address that most requests are charged to."""
 
     address: str = ""
     requests: int = 0
-    several: bool = False
+    """Charged to ``address``."""
+    total: int = 0
+    """Charged to all addresses."""
+    addresses: int = 0
 
 
 def examine(client: Client | None, config: Config) -> Finding:
     """Check the charged clients. ``client``: None without a Redis that answers."""
     if not config.rate_limit_requests:
-        return Finding(CHECK, Level.SKIP, "no client is limited (RATE_LIMIT_REQUESTS is 0)")
+        return CHECK.skip("no client is limited (RATE_LIMIT_REQUESTS is 0)")
     charged = None
     if client is not None:
         try:
@@ -48,60 +52,66 @@ def examine(client: Client | None, config: Config) -> Finding:
 
 
 def look(client: Client, quota: Quota) -> Charged:
-    """Return the charged addresses of a bounded scan; raises RedisError."""
-    addresses: set[bytes] = set()
+    """Return the summary of a bounded scan; raises RedisError."""
+    seconds, microseconds = client.time()
+    now = seconds * 1_000_000 + microseconds
+    requests: dict[bytes, int] = {}
     cursor = 0
     for _ in range(SCANS):
         cursor, keys = client.scan(cursor, match=KEY_PREFIX + b"*", count=SCAN_KEYS)
-        found = (key.removeprefix(KEY_PREFIX) for key in keys)
-        addresses.update(each for each in found if not each.startswith(b"sub:"))
-        if len(addresses) > 1:
-            return Charged(several=True)
+        keys = [key for key in keys if not key.startswith(KEY_PREFIX + b"sub:")]
+        for key, arrival in zip(keys, client.mget(keys) if keys else (), strict=True):
+            requests[key.removeprefix(KEY_PREFIX)] = max(0, -(-(int(arrival or 0) - now) // quota.interval))
         if not cursor:
             break
-    if not addresses:
+    if not requests:
         return Charged()
-    (address,) = addresses
-    arrival = client.get(KEY_PREFIX + address)
-    seconds, microseconds = client.time()
-    backlog = int(arrival or 0) - (seconds * 1_000_000 + microseconds)
-    return Charged(address.decode("ascii", "replace"), max(0, -(-backlog // quota.interval)))
+    busiest = max(requests, key=lambda address: requests[address])
+    total = sum(requests.values())
+    return Charged(busiest.decode("ascii", "replace"), requests[busiest], total, len(requests))
 
 
 def judge(charged: Charged | None, config: Config) -> Finding:
     """Judge the scan. ``charged``: None where it was not possible."""
-    limit = config.rate_limit_requests
     proxies = config.trusted_proxies
     behind_tls = config.api_base_url.startswith("https:") and not config.tls
-    if charged is not None and charged.several:
-        return Finding(CHECK, Level.OK, "clients of several addresses are limited apart")
-    if charged is not None and charged.requests >= min(BUSY, limit):
-        address, text = charged.address, f"All traffic comes from one address, {charged.address}"
+    if charged is not None and _is_suspect(charged, config, behind_tls):
+        most = "All" if charged.addresses == 1 else "Most"
+        text = f"{most} traffic comes from one address, {charged.address}"
+        if charged.addresses > 1:
+            text += f" ({charged.requests} of {charged.total} requests, {charged.addresses} addresses)"
         if not proxies:
-            return Finding(CHECK, Level.WARN, f"{text}: TRUSTED_PROXIES is unset.", f"If that is a proxy, set {_TRUST}")
-        if _trusted(address, proxies):
+            return CHECK.warn(f"{text}: TRUSTED_PROXIES is unset.", f"If that is a proxy, set {_TRUST}")
+        if _trusted(charged.address, proxies):
             mend = "Let it add X-Forwarded-For to what it sends on."
-            return Finding(CHECK, Level.WARN, f"{text}, a trusted proxy that names no client.", mend)
-        if _private(address):
-            mend = f"If that is a proxy too, add it: set {_TRUST}"
-            return Finding(CHECK, Level.WARN, f"{text}, which is in none of TRUSTED_PROXIES.", mend)
+            return CHECK.warn(f"{text}, a trusted proxy that names no client.", mend)
+        mend = f"If that is a proxy too, add it: set {_TRUST}"
+        if not _private(charged.address):
+            mend = f"If that is your balancer's own address, which it appends to X-Forwarded-For, add it: set {_TRUST}"
+        return CHECK.warn(f"{text}, which is in none of TRUSTED_PROXIES.", mend)
+    if charged is not None and charged.addresses > 1:
+        return CHECK.ok("clients of several addresses are limited apart")
     if not proxies and behind_tls:
         text = "API_BASE_URL is https and the service speaks no TLS, so a proxy does; TRUSTED_PROXIES is unset."
-        return Finding(CHECK, Level.WARN, f"{text} All clients behind it share one limit.", f"Set {_TRUST}")
+        return CHECK.warn(f"{text} All clients behind it share one limit.", f"Set {_TRUST}")
     if charged is None:
-        return Finding(CHECK, Level.SKIP, "who is charged can't be seen without a Redis that answers")
-    return Finding(
-        CHECK, Level.OK, "too few requests of late to tell" if charged.address else "nobody was charged of late"
-    )
+        return CHECK.skip("who is charged can't be seen without a Redis that answers")
+    return CHECK.ok("too few requests of late to tell" if charged.address else "nobody was charged of late")
+
+
+def _is_suspect(charged: Charged, config: Config, behind_tls: bool) -> bool:
+    """Whether one address has most of the traffic where a proxy may be: one client, without a proxy, may have it."""
+    if charged.requests < min(BUSY, config.rate_limit_requests) or charged.requests <= MOST * charged.total:
+        return False
+    behind_proxy = bool(config.trusted_proxies) or behind_tls or _private(charged.address)
+    return behind_proxy or charged.addresses == 1
 
 
 def _trusted(key: str, proxies: tuple[str, ...]) -> bool:
-    network = ip_network(key, strict=False) if key != "local" else None
-    for entry in proxies:
-        proxy = ip_network(entry)
-        if network is not None and network.version == proxy.version and network.overlaps(proxy):
-            return True
-    return False
+    if key == "local":
+        return False
+    network = ip_network(key, strict=False)
+    return any(proxy.version == network.version and network.overlaps(proxy) for proxy in map(ip_network, proxies))
 
 
 def _private(key: str) -> bool:

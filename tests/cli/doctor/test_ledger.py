@@ -167,6 +167,12 @@ overlay / overlay rw 0 0
 server:/export /srv nfs4 rw 0 0
 /dev/sdb /srv/local ext4 rw 0 0
 server:/export /my\\040data nfs rw 0 0
+s3fs /bucket fuse.s3fs rw 0 0
+scratch /scratch lustre rw 0 0
+/dev/sdc /cluster gfs2 rw 0 0
+host0 /shared virtiofs rw 0 0
+/dev/sdd /usb fuseblk rw 0 0
+fuse-overlayfs /rootless fuse.fuse-overlayfs rw 0 0
 """
 
 
@@ -179,6 +185,12 @@ server:/export /my\\040data nfs rw 0 0
         ("/srv/local/identity.db", ""),
         ("/srvx/identity.db", ""),
         ("/my data/identity.db", "nfs"),
+        ("/bucket/identity.db", "fuse.s3fs"),
+        ("/scratch/identity.db", "lustre"),
+        ("/cluster/identity.db", "gfs2"),
+        ("/shared/identity.db", "virtiofs"),
+        ("/usb/identity.db", ""),
+        ("/rootless/identity.db", ""),
     ],
 )
 def test_the_file_system_is_that_of_the_nearest_mount(path: str, kind: str) -> None:
@@ -238,6 +250,16 @@ def test_a_user_who_may_not_create_fails(configured: Configured, postgres_server
     assert finding.level is Level.FAIL
     assert "does not let this user" in finding.text
     assert "reads0nly" not in str(finding)
+
+
+def test_a_parameter_that_libpq_refuses_is_mended_in_the_url(configured: Configured) -> None:
+    finding = found(configured, "postgresql://u@127.0.0.1:1/identity?sslmode=lax")
+    assert finding == Finding(
+        "ledger",
+        Level.FAIL,
+        "PostgreSQL's client library refuses the parameter sslmode of the URL.",
+        "Correct the parameters of DATABASE_URL.",
+    )
 
 
 @pytest.mark.integration

@@ -1,6 +1,7 @@
 """Redis in good and in bad order: the real one wherever it can be brought into that order."""
 
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -69,6 +70,23 @@ def test_a_redis_that_is_not_there_fails(configured: Configured) -> None:
         )
     fails(findings(configured, "redis://no-such-host.invalid"), "its name ", "is the name known here?")
     fails(findings(configured, "unix:///no/such/socket"), "its socket is not there", "Start Redis")
+
+
+def test_a_server_of_another_protocol_fails(configured: Configured) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                while connection.recv(65536):
+                    pass
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        found = findings(configured, f"redis://127.0.0.1:{listener.getsockname()[1]}")
+        thread.join()
+    fails(found, "what answers there is no Redis", "Correct host and port")
 
 
 def test_a_redis_that_does_not_answer_fails_within_the_time(configured: Configured, own_redis: RedisServer) -> None:

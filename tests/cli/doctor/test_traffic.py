@@ -64,6 +64,29 @@ def test_traffic_of_many_clients_through_a_trusted_proxy_is_ok(configured: Confi
 
 
 @pytest.mark.integration
+def test_a_balancer_that_appends_its_own_address_is_warned_of(configured: Configured, own_redis: RedisServer) -> None:
+    """Google's: "client, balancer". A client that comes by another way does not hide it."""
+    with ServiceProcess(REDIS_URL=own_redis.url, TRUSTED_PROXIES="127.0.0.1") as service:
+        for number in range(BUSY):
+            ask(service, 1, f"203.0.113.{number}, 34.110.1.2")
+        ask(service, 1, "203.0.113.77")
+        finding = found(configured, own_redis, TRUSTED_PROXIES="127.0.0.1")
+        assert finding == Finding(
+            "traffic",
+            Level.WARN,
+            "Most traffic comes from one address, 34.110.1.2 (10 of 11 requests, 2 addresses), which is in none of "
+            "TRUSTED_PROXIES.",
+            "If that is your balancer's own address, which it appends to X-Forwarded-For, add it: set TRUSTED_PROXIES "
+            "to your proxy's address or network, so that each client behind it has its own limit.",
+        )
+    with ServiceProcess(REDIS_URL=own_redis.url, TRUSTED_PROXIES="127.0.0.1,34.110.1.2") as service:
+        for number in range(BUSY):
+            ask(service, 2, f"203.0.113.{number}, 34.110.1.2")
+        finding = found(configured, own_redis, TRUSTED_PROXIES="127.0.0.1,34.110.1.2")
+    assert finding.level is Level.OK
+
+
+@pytest.mark.integration
 def test_a_proxy_that_is_not_among_the_trusted_is_warned_of(configured: Configured, own_redis: RedisServer) -> None:
     with ServiceProcess(REDIS_URL=own_redis.url, TRUSTED_PROXIES="10.0.0.0/8") as service:
         ask(service, BUSY, "203.0.113.1")
@@ -75,16 +98,16 @@ def test_a_proxy_that_is_not_among_the_trusted_is_warned_of(configured: Configur
 
 
 @pytest.mark.integration
-def test_a_look_tells_how_many_requests_stand_against_the_only_address(own_redis: RedisServer) -> None:
+def test_a_look_tells_how_many_requests_stand_against_the_busiest_address(own_redis: RedisServer) -> None:
     client = redis.Redis(port=own_redis.port)
     assert traffic.look(client, HOUR) == Charged()
     with ServiceProcess(REDIS_URL=own_redis.url) as service:
         ask(service, 3)
-        assert traffic.look(client, HOUR) == Charged("127.0.0.1", 3)
+        assert traffic.look(client, HOUR) == Charged("127.0.0.1", 3, 3, 1)
         own_redis.command("SET", "af:{0}:c:sub:sports-book", "1", "EX", "9")  # a token's cell is no address
-        assert traffic.look(client, HOUR) == Charged("127.0.0.1", 3)
+        assert traffic.look(client, HOUR) == Charged("127.0.0.1", 3, 3, 1)
         own_redis.command("SET", "af:{0}:c:2001:db8::/64", "1", "EX", "9")
-        assert traffic.look(client, HOUR) == Charged(several=True)
+        assert traffic.look(client, HOUR) == Charged("127.0.0.1", 3, 3, 2)
     client.close()
 
 
@@ -105,15 +128,30 @@ PROXIES = "10.0.0.0/8,2001:db8::/32"
 
 # Who is charged, TRUSTED_PROXIES, level, a part of the text.
 JUDGED = [
-    (Charged("10.1.2.3", BUSY), "", Level.WARN, "TRUSTED_PROXIES is unset"),
-    (Charged("203.0.113.1", BUSY), "", Level.WARN, "TRUSTED_PROXIES is unset"),
-    (Charged("10.1.2.3", BUSY - 1), "", Level.OK, "too few"),
-    (Charged("10.1.2.3", BUSY), PROXIES, Level.WARN, "names no client"),
-    (Charged("2001:db8:1:2::/64", BUSY), PROXIES, Level.WARN, "names no client"),
-    (Charged("192.168.0.1", BUSY), PROXIES, Level.WARN, "in none of"),
-    (Charged("fd00::/64", BUSY), PROXIES, Level.WARN, "in none of"),
-    (Charged("local", BUSY), PROXIES, Level.WARN, "in none of"),
-    (Charged("8.8.8.8", BUSY), PROXIES, Level.OK, "too few"),
+    # Google's balancer appends its own public address to X-Forwarded-For; a probe and a neighbour are charged as well.
+    (
+        Charged("34.110.1.2", 90, 96, 3),
+        "35.191.0.0/16,130.211.0.0/22",
+        Level.WARN,
+        "Most traffic comes from one address",
+    ),
+    (Charged("34.110.1.2", 90, 96, 3), "35.191.0.0/16,130.211.0.0/22", Level.WARN, "(90 of 96 requests, 3 addresses)"),
+    (Charged("34.110.1.2", BUSY, BUSY, 1), "35.191.0.0/16", Level.WARN, "in none of"),
+    # Istio's sidecar calls from 127.0.0.6.
+    (Charged("127.0.0.6", 100, 120, 5), "", Level.WARN, "TRUSTED_PROXIES is unset"),
+    (Charged("127.0.0.6", 100, 120, 5), "127.0.0.6", Level.WARN, "names no client"),
+    (Charged("8.8.8.8", 50, 100, 9), PROXIES, Level.OK, "limited apart"),
+    (Charged("8.8.8.8", BUSY - 1, BUSY, 2), PROXIES, Level.OK, "limited apart"),
+    (Charged("8.8.8.8", 100, 120, 5), "", Level.OK, "limited apart"),
+    (Charged("10.1.2.3", BUSY, BUSY, 1), "", Level.WARN, "TRUSTED_PROXIES is unset"),
+    (Charged("203.0.113.1", BUSY, BUSY, 1), "", Level.WARN, "TRUSTED_PROXIES is unset"),
+    (Charged("10.1.2.3", BUSY - 1, BUSY - 1, 1), "", Level.OK, "too few"),
+    (Charged("10.1.2.3", BUSY, BUSY, 1), PROXIES, Level.WARN, "names no client"),
+    (Charged("2001:db8:1:2::/64", BUSY, BUSY, 1), PROXIES, Level.WARN, "names no client"),
+    (Charged("192.168.0.1", BUSY, BUSY, 1), PROXIES, Level.WARN, "in none of"),
+    (Charged("fd00::/64", BUSY, BUSY, 1), PROXIES, Level.WARN, "in none of"),
+    (Charged("local", BUSY, BUSY, 1), PROXIES, Level.WARN, "in none of"),
+    (Charged("8.8.8.8", BUSY, BUSY, 1), PROXIES, Level.WARN, "in none of"),
     (Charged(), PROXIES, Level.OK, "nobody"),
     (None, PROXIES, Level.SKIP, "can't be seen"),
 ]
@@ -128,7 +166,7 @@ def test_one_busy_address_is_judged_by_whose_it_is(
     assert text in finding.text
 
 
-@pytest.mark.parametrize("charged", [None, Charged(), Charged("10.1.2.3", 1)])
+@pytest.mark.parametrize("charged", [None, Charged(), Charged("10.1.2.3", 1, 1, 1)])
 def test_https_without_tls_of_our_own_is_a_proxy_before_any_traffic(
     configured: Configured, charged: Charged | None
 ) -> None:
