@@ -84,6 +84,14 @@ format: $(VENV)/.lint-stamp ## format the source and apply ruff's fixes
 dashboard: $(VENV)/.deploy-stamp ## write the Grafana dashboard from deploy/grafana/panels.py
 	$(BIN)/python -m deploy.grafana.build
 
+.PHONY: clients
+clients: $(VENV)/.clients-stamp ## check, test and pack the Python and TypeScript clients into build/clients; needs Node
+	@scripts/need.sh node:nodejs npm
+	cd clients/python && $(CURDIR)/$(BIN)/mypy && $(CURDIR)/$(BIN)/pytest
+	cd clients/typescript && npm ci --ignore-scripts --no-audit --no-fund && npm run check && npm test
+	$(BIN)/python -m build --wheel --outdir build/clients clients/python
+	npm pack ./clients/typescript --pack-destination build/clients
+
 .PHONY: bench
 bench: peers bench-tools ## measure the service, the floor, the rivals and all scenarios; results in bench/results
 	$(BIN)/python -m bench
@@ -149,6 +157,7 @@ pin-images: ## pin third-party images to the current digests of their tags (need
 clean: ## remove the files that the other targets made
 	rm -rf $(VENV) build dist *.egg-info .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache .schemathesis
 	rm -rf bench/peers/.build bench/peers/javascript/node_modules
+	rm -rf clients/python/build clients/typescript/dist clients/typescript/node_modules examples/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: redis
@@ -169,6 +178,10 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --ed
 
 $(VENV)/.run-stamp: pyproject.toml | $(BIN)/python
 	$(INSTALL) .
+	@touch $@
+
+$(VENV)/.clients-stamp: clients/python/pyproject.toml $(VENV)/.test-stamp
+	$(INSTALL) './clients/python[test]'
 	@touch $@
 
 $(VENV)/.%-stamp: pyproject.toml | $(BIN)/python
