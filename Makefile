@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 # `make test` runs the tests of the service; those of the tools around it need more packages: `make test-tools`.
 TOOLS := tests/bench tests/loadtest tests/deploy
 SERVICE := tests $(addprefix --ignore=,$(TOOLS))
+PROTOCOL := $(addsuffix .py,$(addprefix tests/,conformance/test_protocol conformance/test_llhttp http/test_parser_oracle))
 PROOFS := $(addprefix tests/integration/test_,$(addsuffix .py,nothing_lost flushall ledger_faults coherence rotation))
 
 # The first of these that is new enough. Not evaluated before a target needs it.
@@ -123,6 +124,10 @@ fuzz: $(VENV)/.test-stamp ## the property tests with 10,000 examples each; FUZZ_
 .PHONY: soak
 soak: $(VENV)/.test-stamp redis ## an hour of traffic, every answer checked, nothing may grow; SOAK_SECONDS=n for another time
 	SOAK_SECONDS=$${SOAK_SECONDS:-3600} $(BIN)/pytest tests/integration/test_soak.py
+
+.PHONY: conformance
+conformance: $(VENV)/.test-stamp ## HTTP/1.1 by its RFCs, over plain and TLS; llhttp's own vectors; h11 as the oracle
+	$(BIN)/pytest $(PROTOCOL)
 
 .PHONY: attack
 attack: $(VENV)/.test-stamp redis ## a minute of every attack at once from 50 addresses, over plain and TLS; ATTACK_SECONDS=n
