@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
 
@@ -30,56 +30,6 @@ NO_LIMIT = {"RATE_LIMIT_REQUESTS": "0", "ACCESS_LOG": "off"}
 
 
 # Stopping.
-
-
-class Balancer:
-    """Where new connections go: to the replicas that say that they are ready."""
-
-    def __init__(self, replicas: Sequence[ServiceProcess]) -> None:
-        self.ready = [service.port for service in replicas]
-        self.answers: Counter[int] = Counter()
-        self.stopped = False
-
-    async def probe(self, port: int) -> None:
-        """Ask one replica until it is not ready any more."""
-        async with clients(port, 1) as (probe,):
-            while not self.stopped:
-                answer = await probe.ask(READY)
-                if answer.status == 503:
-                    self.ready.remove(port)
-                    return
-
-    async def use(self) -> None:
-        """A client that keeps its connection until an answer says that it closes. Raises Gone for a lost request."""
-        while not self.stopped:
-            port = self.ready[0]
-            async with clients(port, 1) as (client,):
-                closing = False
-                while not closing and not self.stopped:
-                    answer = await client.ask(ID)
-                    assert answer.status == 200
-                    self.answers[port] += 1
-                    closing = answer.closes
-
-
-def test_a_rolling_restart_under_load_loses_no_request(redis: RedisServer) -> None:
-    async def scenario(old: ServiceProcess, new: ServiceProcess) -> None:
-        balancer = Balancer([old, new])
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(balancer.probe(old.port))
-            for _ in range(16):
-                tasks.create_task(balancer.use())
-            await until(lambda: balancer.answers[old.port] >= 500)
-            old.send_signal(signal.SIGTERM)
-            assert await asyncio.to_thread(old.wait, 10) == 0
-            before = balancer.answers[new.port]
-            await until(lambda: balancer.answers[new.port] >= before + 200)
-            balancer.stopped = True
-        assert balancer.ready == [new.port]
-
-    env = {**NO_LIMIT, "REDIS_URL": redis.url}
-    with ServiceProcess(**env | {"DRAIN_DELAY": "0.5"}) as old, ServiceProcess(**env) as new:
-        run(scenario(old, new), deadline=20)
 
 
 def test_requests_that_wait_at_sigterm_are_answered_in_order_and_the_last_one_closes(own_redis: RedisServer) -> None:
