@@ -125,6 +125,10 @@ fuzz: $(VENV)/.test-stamp ## the property tests with 10,000 examples each; FUZZ_
 soak: $(VENV)/.test-stamp redis ## ten minutes of the mix, each answer checked, nothing may grow; SOAK_SECONDS=n, SOAK_RATE=n
 	SOAK_SECONDS=$${SOAK_SECONDS:-600} $(BIN)/pytest -s tests/integration/test_soak.py
 
+.PHONY: faults
+faults: $(VENV)/.test-stamp redis postgresql ## slow clients, a stuck log, Redis, ledger and processes that fail; ends in a table
+	LEDGER_LOCK_SECONDS=10 ROLLS=$${ROLLS:-10} $(BIN)/pytest -p tests.support.fault_report
+
 .PHONY: conformance
 conformance: $(VENV)/.test-stamp ## HTTP/1.1 by its RFCs, over plain and TLS; llhttp's own vectors; h11 as the oracle
 	$(BIN)/pytest $(PROTOCOL)

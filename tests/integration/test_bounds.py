@@ -46,7 +46,7 @@ def test_300_unfinished_bodies_of_a_megabyte_stay_within_the_bound() -> None:
                 assert (await honest.ask(ID)).seconds < 0.5, "others are served meanwhile"
                 await honest.quiet(0.01)
             grown = most(service.pid) - before
-            print(f"{grown:.0f} MiB")
+            print(f"{grown:.0f} MiB more for 300 MB that were sent")
             assert grown < 60
             for client in greedy:
                 client.reset()
@@ -79,7 +79,7 @@ def test_100_batches_of_1000_rows_at_once_stay_within_the_bound(reads: bool) -> 
                 if reads:
                     assert {(await client.answer("POST")).status for client in opened} == {200}
                 grown = most(service.pid) - before
-                print(f"{grown:.0f} MiB")
+                print(f"{grown:.0f} MiB more for 100,000 rows")
                 assert grown < 40
                 for client in opened:
                     client.reset()
@@ -101,7 +101,7 @@ def test_a_megabyte_of_pipelined_requests_holds_up_nobody_else(target: str) -> N
             begun, worst = monotonic(), 0.0
             while monotonic() - begun < 1:
                 worst = max(worst, (await honest.ask(LIVE)).seconds)
-            print(f"{worst * 1000:.0f} ms")
+            print(f"others within {worst * 1000:.0f} ms")
             assert worst < 0.2
             greedy.reset()
             await reading
@@ -124,6 +124,7 @@ def test_a_client_that_reads_steadily_gets_all_of_it_however_long_it_takes() -> 
             while part := await loop.sock_recv(client, 65_536):
                 octets += len(part)
                 await asyncio.sleep(max(octets / 1_000_000 - (monotonic() - begun), 0))  # the pace: 1 MB/s
+            print(f"{octets / 1e6:.1f} MB in {monotonic() - begun:.1f} s, whole, with WRITE_TIMEOUT=1")
             assert octets > count * 1_000_000
             assert monotonic() - begun > 5, "longer than the time for writing"
 
@@ -145,6 +146,7 @@ def test_connections_that_never_shake_hands_are_counted_and_go(tmp_path: Path) -
                     assert await each.ended() == b""
                 shown = samples((await client.ask(METRICS)).text)
                 assert shown["identity_connections_open"] == 1
+                print("100 of 100 cut off at HEADER_TIMEOUT, none counted afterwards")
 
     pair = good_pair(tmp_path)
     with ServiceProcess(**ENV, **pair.variables, HEADER_TIMEOUT="1") as service:
@@ -167,4 +169,6 @@ def test_an_idle_tls_client_and_half_a_hello_do_not_hold_up_the_stop(tmp_path: P
 
     pair = good_pair(tmp_path)
     with ServiceProcess(**ENV, **pair.variables) as service:
-        assert run(scenario(service), deadline=25) < 8
+        took_s = run(scenario(service), deadline=25)
+        print(f"exit 0 after {took_s:.1f} s")
+        assert took_s < 8

@@ -274,6 +274,7 @@ def test_more_connections_than_descriptors_are_shed_and_those_that_are_there_are
                             served.append(client)
                         else:
                             assert (answer.headers["retry-after"], answer.closes) == ("1", True)
+                print(f"of 200 connections with 128 descriptors {dict(outcomes)}")
                 assert outcomes["200"] > 10
                 assert outcomes["503"] > 10
                 for client in [first, *served]:
@@ -308,7 +309,9 @@ def test_running_out_of_descriptors_is_survived_without_spinning() -> None:
                     await asyncio.to_thread(service.wait_for_log, "no file descriptor is left")
                     used, begun = cpu(pid), monotonic()
                     await first.quiet(0.5)
-                    assert cpu(pid) - used < (monotonic() - begun) / 2, "it spins"
+                    busy = (cpu(pid) - used) / (monotonic() - begun)
+                    print(f"no descriptor left: {busy:.0%} of a CPU, the connected one is served")
+                    assert busy < 1 / 2, "it spins"
                     assert (await first.ask(ID)).status == 200
                     resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
                     for client in refused:  # which the service could only close
