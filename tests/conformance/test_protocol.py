@@ -11,9 +11,8 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from tests.support.certificates import Pair, good_pair
 from tests.support.raw_client import RawClient
-from tests.support.service import ServiceProcess
+from tests.support.transports import TRANSPORTS, Service, service_over
 
 pytestmark = pytest.mark.integration
 
@@ -189,26 +188,19 @@ ROWS: Final = [
     *GOOD,
     *(Row(authority, name, octets, (status,), closes=True) for authority, name, octets, status in FRAMING + HEADS),
     *(Row("RFC 9112 9.3.2", f"behind a good one: {name}", LIVE + octets, (200, status), closes=True)
-      for _, name, octets, status in [FRAMING[0], FRAMING[10], FRAMING[14], HEADS[0], HEADS[16], HEADS[30]]),
+      for _, name, octets, status in (FRAMING + HEADS)[::7]),
     *INPUT,
 ]  # fmt: skip
 
 
-class Service(NamedTuple):
-    """A running service; ``pair``: its certificate, where it speaks TLS."""
-
-    process: ServiceProcess
-    pair: Pair | None
-
-    def connect(self) -> RawClient:
-        return RawClient(self.process.port, self.pair.trusting if self.pair else None)
+def connect(service: Service) -> RawClient:
+    return RawClient(service.process.port, service.tls)
 
 
-@pytest.fixture(scope="module", params=["plain", "TLS"])
+@pytest.fixture(scope="module", params=TRANSPORTS)
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    pair = good_pair(tmp_path_factory.mktemp("tls")) if request.param == "TLS" else None
-    with ServiceProcess(**ENV, **(pair.variables if pair else {})) as process:
-        yield Service(process, pair)
+    with service_over(request.param, tmp_path_factory.mktemp("tls"), **ENV) as service:
+        yield service
 
 
 def checked(response: bytes) -> int:
@@ -245,7 +237,7 @@ def row(request: pytest.FixtureRequest) -> Row:
 
 
 def test_a_message_whole(service: Service, row: Row) -> None:
-    with closing(service.connect()) as client:
+    with closing(connect(service)) as client:
         client.send(row.octets)
         judge(client, row)
         if not row.closes:
@@ -257,7 +249,7 @@ def test_a_message_octet_by_octet(service: Service, row: Row) -> None:
     octets, ends = row.octets, ONE_BY_ONE // 2
     middle = max(len(octets) - 2 * ends, 0)
     sizes = [1] * min(ends, len(octets)) + [1000] * (middle // 1000) + [middle % 1000] + [1] * ends
-    with closing(service.connect()) as client:
+    with closing(connect(service)) as client:
         at = 0
         for size in sizes:
             if size and octets[at : at + size]:
@@ -269,7 +261,7 @@ def test_a_message_octet_by_octet(service: Service, row: Row) -> None:
 
 
 def test_a_message_with_another_one_behind_it(service: Service, row: Row) -> None:
-    with closing(service.connect()) as client:
+    with closing(connect(service)) as client:
         client.send(row.octets + NEXT)
         judge(client, row)
         if not row.closes:
@@ -283,7 +275,7 @@ HALF_CLOSED: Final = [row for row in ROWS if row.octets.endswith(b"\r\n\r\n")]
 @pytest.mark.parametrize("row", HALF_CLOSED, ids=[f"{row.authority}: {row.name}" for row in HALF_CLOSED])
 def test_a_client_that_has_half_closed_gets_its_answers(service: Service, row: Row) -> None:
     """RFC 9112 9.6. Over TLS a half-close is close_notify, which tests/server/test_tls.py sends."""
-    with closing(service.connect()) as client:
+    with closing(connect(service)) as client:
         client.send(row.octets)
         client.half_close()
         for status in row.statuses:
@@ -296,7 +288,7 @@ EXPECTING: Final = get(b"Content-Length: %d" % len(BODY), b"Expect: 100-continue
 
 def test_100_is_sent_when_the_body_has_not_come(service: Service) -> None:
     """RFC 9110 10.1.1."""
-    with closing(service.connect()) as client:
+    with closing(connect(service)) as client:
         client.send(EXPECTING)
         assert client.interim() == b"HTTP/1.1 100 Continue\r\n\r\n"
         assert checked(client.ask(BODY)) == 200
@@ -307,7 +299,7 @@ def test_100_is_sent_when_the_body_has_not_come(service: Service) -> None:
 )
 def test_no_100_is_sent_with_the_body_there_to_http_1_0_and_without_a_body(service: Service, octets: bytes) -> None:
     """RFC 9110 10.1.1."""
-    with closing(service.connect()) as client:
+    with closing(connect(service)) as client:
         response = client.ask(octets)
         assert b" 100 " not in response
         assert checked(response) == 200
@@ -315,6 +307,6 @@ def test_no_100_is_sent_with_the_body_there_to_http_1_0_and_without_a_body(servi
 
 def test_head_has_the_header_of_get(service: Service) -> None:
     """RFC 9110 9.3.2."""
-    with closing(service.connect()) as client:
+    with closing(connect(service)) as client:
         heads = [client.ask(target(b"/api/docs", method)).partition(b"\r\n\r\n")[0] for method in (b"GET", b"HEAD")]
     assert re.sub(rb"Date: .*", b"", heads[0]) == re.sub(rb"Date: .*", b"", heads[1])

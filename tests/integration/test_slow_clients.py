@@ -1,18 +1,15 @@
 """Clients that send too slowly, or read nothing: each is cut off in time, over plain TCP and over TLS."""
 
 import asyncio
-import ssl
 from collections.abc import Iterator
 from time import monotonic
-from typing import NamedTuple
 
 import pytest
 
-from tests.support.certificates import good_pair
 from tests.support.http_client import Client, clients, request
 from tests.support.loops import run, until
 from tests.support.processes import MEBIBYTE, resident, sockets
-from tests.support.service import ServiceProcess
+from tests.support.transports import TRANSPORTS, Service, service_over
 
 pytestmark = pytest.mark.integration
 
@@ -31,18 +28,10 @@ MAY_GROW = 48 * MEBIBYTE  # of resident memory; what the clients could make it h
 PROMPT_S = 0.5  # any answer to another client
 
 
-class Service(NamedTuple):
-    """A running service; ``tls``: for a client of it, where it speaks TLS."""
-
-    process: ServiceProcess
-    tls: ssl.SSLContext | None
-
-
-@pytest.fixture(scope="module", params=["plain", "TLS"])
+@pytest.fixture(scope="module", params=TRANSPORTS)
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    pair = good_pair(tmp_path_factory.mktemp("tls")) if request.param == "TLS" else None
-    with ServiceProcess(**ENV, **(pair.variables if pair else {})) as process:
-        yield Service(process, pair.trusting if pair else None)
+    with service_over(request.param, tmp_path_factory.mktemp("tls"), **ENV) as service:
+        yield service
 
 
 class Honest:

@@ -35,22 +35,21 @@ WARM: Final = max(PERIODS // 5, 1)  # periods, after which nothing may grow any 
 LONG: Final = SECONDS >= 300  # otherwise the caches are not full when the test ends
 MAY_GROW: Final = (8 if LONG else 64) * MEBIBYTE  # of resident memory in all processes together: arenas settle
 USERS: Final = 16
-IDENTITIES: Final = 100  # of each user
+IDENTITIES: Final = 25  # of each user
 KEPT: Final = 5  # turns of two requests on a connection
 PAUSE_S: Final = 0.1  # of a user between two turns
 CONNECTIONS: Final = 50  # of the open loop
-CLIENTS: Final = 5_000  # addresses, each with a limit of its own
 MIX: Final = [  # the guide's 1,500 identities (one in 15 is new), 200 batches and 2,000 validations a second
-    ("cached-proxy", 14, "%d"),
-    ("issuing", 1, LONG_SERIAL),
-    ("batch-10", 2, "%d"),
-    ("validate", 20, "%d"),
+    ("cached-proxy", 14, "%d", 1_000),  # so many requests in turn, of as many clients
+    ("issuing", 1, LONG_SERIAL, 1_000),
+    ("batch-10", 2, "%d", 50),
+    ("validate", 20, "%d", 1_000),
 ]
 ENV: Final = {
     "WORKERS": "2",
     "RATE_LIMIT_REQUESTS": "1000000000",
     "TRUSTED_PROXIES": "127.0.0.1",
-    "IDENTITY_CACHE_SIZE": "8192",  # the identities of the mix fill it within the first periods
+    "IDENTITY_CACHE_SIZE": "2048",  # the mix comes back to 1,700 identities, and new ones soon fill it up
     "ACCESS_LOG": "off",
 }
 
@@ -80,9 +79,8 @@ def streams(service: ServiceProcess, directory: Path) -> list[Stream]:
     """Write the requests of the mix; the identities that they take as existing are issued."""
     suffix = seed(service.port)
     return [
-        write_stream(name, records[:CLIENTS], directory, weight=weight, serial_format=form)
-        for name, weight, form in MIX
-        for records in [Workload.named(name).records(suffix)]
+        write_stream(name, Workload.named(name).records(suffix)[:count], directory, weight=weight, serial_format=form)
+        for name, weight, form, count in MIX
     ]
 
 
