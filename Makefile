@@ -127,7 +127,7 @@ soak: $(VENV)/.test-stamp redis ## ten minutes of the mix, each answer checked, 
 
 .PHONY: faults
 faults: $(VENV)/.test-stamp redis postgresql ## slow clients, a stuck log, Redis, ledger and processes that fail; ends in a table
-	LEDGER_LOCK_SECONDS=10 ROLLS=$${ROLLS:-10} $(BIN)/pytest -p tests.support.fault_report
+	LEDGER_LOCK_SECONDS=10 ROLLS=$${ROLLS:-10} $(BIN)/python -m pytest -p tests.support.fault_report
 
 .PHONY: conformance
 conformance: $(VENV)/.test-stamp ## HTTP/1.1 by its RFCs, over plain and TLS; llhttp's own vectors; h11 as the oracle
