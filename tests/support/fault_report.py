@@ -67,6 +67,11 @@ ROWS: Final = [
         "integration/test_bounds.py::test_a_megabyte_of_pipelined_requests_holds_up_nobody_else",
     ),
     Row(
+        "1,000 requests at once where 100 are allowed; memory, Redis, 2 processes, 2 workers",
+        "exactly 100 pass, the others are 429 with a true Retry-After",
+        "integration/test_exact_limit.py::test_of_1000_at_once_exactly_100_pass",
+    ),
+    Row(
         "200 connections for 128 descriptors",
         "beyond the bound 503 with Retry-After, or a close; who is connected and who comes later is served",
         "integration/test_hostile.py::test_more_connections_than_descriptors_are_shed_and_those_that_are_there_are_served",
