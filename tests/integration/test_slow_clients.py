@@ -6,7 +6,8 @@ from time import monotonic
 
 import pytest
 
-from tests.support.http_client import Client, clients, request
+from tests.support.honest import Honest
+from tests.support.http_client import clients, request
 from tests.support.loops import run, until
 from tests.support.processes import MEBIBYTE, resident, sockets
 from tests.support.transports import TRANSPORTS, Service, service_over
@@ -34,19 +35,6 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield service
 
 
-class Honest:
-    """Another client of the service, and how long it had to wait at most."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self.worst_s = 0.0
-
-    async def ask(self, octets: bytes = ID) -> None:
-        answer = await self._client.ask(octets)
-        assert answer.status == 200
-        self.worst_s = max(self.worst_s, answer.seconds)
-
-
 @pytest.mark.parametrize(
     ("beginning", "drip"),
     [
@@ -62,13 +50,13 @@ def test_who_drips_is_answered_408_and_cut_off_however_steadily(
     async def scenario() -> None:
         port, tls = service.process.port, service.tls
         async with clients(port, SLOW, tls=tls) as slow, clients(port, 1, tls=tls) as (client,):
-            honest, begun = Honest(client), monotonic()
+            honest, begun = Honest(client, service.process.pid), monotonic()
             for each in slow:
                 each.send(beginning)
             while await slow[0].quiet(0.05):
                 for each in slow:
                     each.send(drip)
-                await honest.ask()
+                await honest.ask(ID)
                 assert monotonic() - begun < 5
             took_s = monotonic() - begun
             assert took_s > 0.9, "not before its time"
@@ -86,7 +74,7 @@ def test_who_never_reads_is_cut_off_and_its_answers_are_not_heaped_up(service: S
     async def scenario() -> None:
         process, tls = service.process, service.tls
         async with clients(process.port, 1, tls=tls) as (client,):
-            honest = Honest(client)
+            honest = Honest(client, process.pid)
             await honest.ask(LARGE)  # the file is read and kept
             honest.worst_s = 0.0
             before, idle = resident(process.pid), len(sockets(process.pid))
@@ -98,7 +86,7 @@ def test_who_never_reads_is_cut_off_and_its_answers_are_not_heaped_up(service: S
                 begun, worst = monotonic(), 0
                 while len(sockets(process.pid)) > idle:
                     worst = max(worst, resident(process.pid) - before)
-                    await honest.ask()
+                    await honest.ask(ID)
                     await asyncio.sleep(0.01)  # the pace of looking
                 took_s = monotonic() - begun
             print(

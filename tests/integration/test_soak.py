@@ -33,7 +33,7 @@ PERIOD_S: Final = max(SECONDS / 10, 2.0)  # of a line of figures
 PERIODS: Final = max(round(SECONDS / PERIOD_S), 2)
 WARM: Final = max(PERIODS // 5, 1)  # periods, after which nothing may grow any more
 LONG: Final = SECONDS >= 300  # otherwise the caches are not full when the test ends
-MAY_GROW: Final = (8 if LONG else 64) * MEBIBYTE  # of resident memory in all processes together: arenas settle
+MAY_GROW: Final = (4 if LONG else 64) * MEBIBYTE  # of resident memory in all processes together: arenas settle
 USERS: Final = 16
 IDENTITIES: Final = 25  # of each user
 KEPT: Final = 5  # turns of two requests on a connection

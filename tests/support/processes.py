@@ -23,6 +23,11 @@ def resident(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def waited_s(*pids: int) -> float:
+    """Seconds for which the main threads were ready and had no processor: the machine's time and not theirs."""
+    return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) for pid in pids) / 1e9
+
+
 def held(pids: Iterable[int]) -> Held:
     pids = list(pids)
     files, threads = (sum(len(list(Path(f"/proc/{pid}/{what}").iterdir())) for pid in pids) for what in ("fd", "task"))
