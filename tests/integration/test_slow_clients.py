@@ -44,7 +44,7 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     ],
     ids=["head", "body", "chunked body"],
 )
-def test_who_drips_is_answered_408_and_cut_off_however_steadily(
+def test_a_slow_sender_is_answered_408_and_cut_off_even_if_it_is_steady(
     service: Service, beginning: bytes, drip: bytes
 ) -> None:
     async def scenario() -> None:
@@ -70,7 +70,7 @@ def test_who_drips_is_answered_408_and_cut_off_however_steadily(
     run(scenario())
 
 
-def test_who_never_reads_is_cut_off_and_its_answers_are_not_heaped_up(service: Service) -> None:
+def test_a_client_that_never_reads_is_cut_off_and_its_responses_do_not_pile_up(service: Service) -> None:
     async def scenario() -> None:
         process, tls = service.process, service.tls
         async with clients(process.port, 1, tls=tls) as (client,):

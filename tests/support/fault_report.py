@@ -29,12 +29,12 @@ ROWS: Final = [
     Row(
         "20 clients drip a head, a body, chunks; plain and TLS",
         "408 and a close at HEADER_TIMEOUT or BODY_TIMEOUT (here 1 s), others served meanwhile",
-        "integration/test_slow_clients.py::test_who_drips_is_answered_408_and_cut_off_however_steadily",
+        "integration/test_slow_clients.py::test_a_slow_sender_is_answered_408_and_cut_off_even_if_it_is_steady",
     ),
     Row(
         "20 clients ask for 1 GB and read nothing; plain and TLS",
         "cut off after WRITE_TIMEOUT (here 1 s), at most 48 MiB held, others served meanwhile",
-        "integration/test_slow_clients.py::test_who_never_reads_is_cut_off_and_its_answers_are_not_heaped_up",
+        "integration/test_slow_clients.py::test_a_client_that_never_reads_is_cut_off_and_its_responses_do_not_pile_up",
     ),
     Row(
         "a client reads slowly and steadily, longer than WRITE_TIMEOUT",
