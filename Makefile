@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 # `make test` runs the tests of the service; those of the tools need more packages: `make test-tools`.
 TOOLS := tests/bench tests/loadtest tests/deploy
 SERVICE := tests $(addprefix --ignore=,$(TOOLS))
+PROTOCOL := tests/conformance/test_protocol.py tests/conformance/test_llhttp.py tests/http/test_parser_oracle.py
 PROOFS := $(addprefix tests/integration/test_,$(addsuffix .py,nothing_lost flushall ledger_faults coherence rotation))
 
 # The first of these that is new enough; evaluated only when a target needs it.
@@ -134,8 +135,16 @@ fuzz: $(VENV)/.test-stamp ## run the property tests with 10,000 examples each, o
 	$(BIN)/python -m pytest -p fuzz.profile --hypothesis-profile=fuzz -m "hypothesis and not integration" $(SERVICE)
 
 .PHONY: soak
-soak: $(VENV)/.test-stamp redis ## run an hour of traffic (SOAK_SECONDS=n), check every response, and that no resource grows
-	SOAK_SECONDS=$${SOAK_SECONDS:-3600} $(BIN)/pytest tests/integration/test_soak.py
+soak: $(VENV)/.test-stamp redis ## run ten minutes of the mix (SOAK_SECONDS=n, SOAK_RATE=n), check every response, and that no resource grows
+	SOAK_SECONDS=$${SOAK_SECONDS:-600} $(BIN)/pytest -s tests/integration/test_soak.py
+
+.PHONY: faults
+faults: $(VENV)/.test-stamp redis postgresql ## test slow clients, a stuck log, failures of Redis, ledger and processes; print a table
+	LEDGER_LOCK_SECONDS=10 ROLLS=$${ROLLS:-10} $(BIN)/python -m pytest -p tests.support.fault_report
+
+.PHONY: conformance
+conformance: $(VENV)/.test-stamp ## test HTTP/1.1 by its RFCs over plain TCP and TLS, with llhttp's vectors and h11 as the oracle
+	$(BIN)/pytest $(PROTOCOL)
 
 .PHONY: attack
 attack: $(VENV)/.test-stamp redis ## run all attacks at once from 50 addresses for a minute (ATTACK_SECONDS=n), over TCP and TLS

@@ -73,6 +73,10 @@ MADE = {
     "deploy/alertmanager/secrets",  # by the operator
     "bench/peers/.build",
     "bench/peers/javascript/node_modules",
+    "clients/python/build",
+    "clients/typescript/dist",
+    "clients/typescript/node_modules",
+    "examples/node_modules",
     ".github/workflows/publish-market-odds.yml",  # in the guide's repository
     "tests/a/test_b.py",  # placeholders
     "arsenal_fast/a/b.py",

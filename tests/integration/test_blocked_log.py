@@ -6,6 +6,7 @@ import select
 import signal
 from collections.abc import Iterable
 from contextlib import suppress
+from time import monotonic
 
 import pytest
 
@@ -57,8 +58,10 @@ def test_the_service_answers_and_stops_while_its_log_is_not_read(
         run(answered(service, LINES_TO_FILL), deadline=60)
         own_redis.kill()  # which the service has something to say about
         run(alive(service))
+        begun = monotonic()
         service.send_signal(number)
         assert service.wait(STOP_SECONDS) == 0
+        print(f"{LINES_TO_FILL:,} lines unread, alive, exit 0 after {monotonic() - begun:.1f} s")
 
 
 def test_a_worker_that_dies_is_replaced_while_the_log_is_not_read(redis: RedisServer) -> None:
@@ -77,7 +80,9 @@ def test_a_worker_that_dies_is_replaced_while_the_log_is_not_read(redis: RedisSe
         service.stop_reading()
         run(answered(service, LINES_TO_FILL), deadline=60)
         service.signal_worker(service.worker_pids[0], signal.SIGKILL)
+        begun = monotonic()
         run(replaced(), deadline=20)
+        print(f"replaced and counted after {monotonic() - begun:.1f} s")
         service.send_signal(signal.SIGTERM)
         assert service.wait(STOP_SECONDS) == 0
 
@@ -116,6 +121,7 @@ def test_dropped_lines_are_counted_and_reported_once_the_log_is_read_again() -> 
         service.wait_for_log("log lines left out")
         run(answered(service, BATCH))
         assert run(dropped()) == sum(told(service)) >= counted
+        print(f"{sum(told(service)):,} lines left out, all of them told and counted")
         written = service.stderr.count('"message":"GET 200"')
     assert all(line.startswith("{") and line.endswith("}") for line in service.stderr.splitlines())
     assert written > BATCH

@@ -61,7 +61,10 @@ def test_of_1000_at_once_exactly_100_pass(redis: RedisServer, processes: int, wo
     with services(processes, **env) as started:
         begun = perf_counter()
         answers = run(crowd([service.port for service in started]), deadline=30)
-        assert_exact(answers, perf_counter() - begun)
+        took_s = perf_counter() - begun
+        passed = sum(answer.status == 200 for answer in answers)
+        print(f"{passed} of {REQUESTS} passed, the last answer after {took_s:.2f} s")
+        assert_exact(answers, took_s)
 
 
 def test_retry_after_is_the_wait_that_the_store_imposes(redis: RedisServer) -> None:

@@ -1,5 +1,6 @@
 """The reason why Redis or the ledger can't be used, in the log and in /api/health."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,10 @@ def test_nothing_that_the_tests_start_trusts_what_the_shell_trusts(monkeypatch: 
     monkeypatch.setenv("SSL_CERT_FILE", "/of/the/shell")
     monkeypatch.setenv("SSL_CERT_DIR", "/of/the/shell")
     assert not {"SSL_CERT_FILE", "SSL_CERT_DIR"} & environment().keys()
+
+
+def test_no_test_has_what_the_shell_trusts() -> None:
+    assert not {"SSL_CERT_FILE", "SSL_CERT_DIR"} & os.environ.keys()
 
 
 def tls_redis(pair: Pair, port: int) -> RedisServer:

@@ -191,7 +191,7 @@ class Client:
 
 @asynccontextmanager
 async def clients(
-    ports: int | Sequence[int], count: int, *, sources: Sequence[str] = ()
+    ports: int | Sequence[int], count: int, *, sources: Sequence[str] = (), tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[list[Client]]:
     """So many open connections, dealt out over the ports (and the source addresses) in turn."""
     ports = [ports] if isinstance(ports, int) else ports
@@ -200,7 +200,7 @@ async def clients(
     try:
         for index in range(count):
             source = sources[index % len(sources)] if sources else None
-            opened.append(await Client.open(ports[index % len(ports)], source=source))
+            opened.append(await Client.open(ports[index % len(ports)], tls=tls, source=source))
         yield opened
     finally:
         for each in opened:

@@ -50,6 +50,16 @@ class RawClient:
             except (ConnectionError, ssl.SSLError):
                 return  # the service has closed; what it has said can still be read
 
+    def half_close(self) -> None:
+        """Say that we send no more, on plain TCP."""
+        self._socket.shutdown(socket.SHUT_WR)
+
+    def interim(self) -> bytes:
+        """The next head with its empty line, of any response; what has come where the connection ends instead."""
+        while (end := self._received.find(b"\r\n\r\n")) < 0 and self._more():
+            pass
+        return self._take(end + 4 if end >= 0 else len(self._received))
+
     def ask(self, octets: bytes, size: int | None = None) -> bytes:
         """Send one request, in pieces of so many bytes, and return its response."""
         size = size or len(octets)
