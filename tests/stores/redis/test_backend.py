@@ -209,6 +209,7 @@ def test_without_the_right_password_redis_is_away(url: str) -> None:
 
         async def main() -> None:
             async with backends(url.format(server.port)) as (backend,):
+                await until(lambda: backend.fault != "")  # start() waits no longer than the time-out
                 assert not backend.healthy
                 assert backend.fault in {
                     "it answers NOAUTH: it wants a password",
