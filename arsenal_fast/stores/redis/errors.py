@@ -32,9 +32,12 @@ _NO_WAY: Final = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.E
 _OTHER_NAME: Final = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 
 
+_REFUSALS: Final = OUTAGES | {"DB index is out of range": "it has no database of the number in its URL"}
+
+
 def of_reply(code: str) -> str:
     """Return the sentence for an error reply of this code."""
-    meaning = OUTAGES.get(code)
+    meaning = _REFUSALS.get(code)
     return f"it answers {code}: {meaning}" if meaning else f"it answers {code}"
 
 

@@ -36,7 +36,7 @@ def pack(*arguments: bytes) -> bytes:
 # @user_script: 9: -OOM command not allowed ...". From 7.0 on the code leads.
 _CODES = "|".join(OUTAGES)
 _OUTAGE = re.compile(rf"(?:ERR Error running script [^\r\n]*?: -)?({_CODES})\b|ERR (max number of clients)\b")
-_CODE = re.compile(r"[A-Z]{2,20}\b")
+_CODE = re.compile(r"ERR (DB index is out of range)|[A-Z]{2,20}\b")
 
 
 def outage(error: ReplyError) -> str | None:
@@ -51,6 +51,6 @@ def is_noscript(reply: Reply) -> bool:
 
 
 def error_code(error: ReplyError) -> str:
-    """Return the first word of an error, the only part that may be shown."""
+    """Return the first word of an error, the only part that may be shown, or a text that is always the same."""
     match = _CODE.match(str(error))
-    return match[0] if match else "ERR"
+    return (match[1] or match[0]) if match else "ERR"

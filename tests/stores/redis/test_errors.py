@@ -100,6 +100,12 @@ def test_tls_that_is_none_and_certificates_that_are_not_trusted_are_told(
 
 
 @pytest.mark.integration
+def test_a_database_that_redis_does_not_have_is_named_as_the_reason(own_redis: RedisServer) -> None:
+    url = f"redis://127.0.0.1:{own_redis.port}/99"
+    assert fault_of(url) == "it answers DB index is out of range: it has no database of the number in its URL"
+
+
+@pytest.mark.integration
 def test_another_reason_for_the_same_outage_is_logged_too(
     own_redis: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
