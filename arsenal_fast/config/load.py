@@ -153,7 +153,7 @@ def _check_secret(values: Mapping[str, Any], production: bool) -> Iterator[str]:
 def _weakness(secret: Secret) -> str | None:
     text = secret.reveal()
     if any(placeholder in text.lower() for placeholder in PLACEHOLDERS):
-        return "is the example of the documentation, which everybody knows"
+        return "is the example of the documentation, which is public"
     if (size := len(text.encode())) < MIN_SECRET:
         return f"must have at least {MIN_SECRET} bytes when NODE_ENV is production, not {size}"
     return None

@@ -224,7 +224,7 @@ class Config:
     metrics_access: str = variable(
         parsers.one_of("open", "token"),
         "open",
-        "Who may read `/api/metrics` and `/api/telemetry`: everybody, or service tokens of scope `metrics`.",
+        "Access to `/api/metrics` and `/api/telemetry`: `open`, or service tokens of scope `metrics`.",
     )
 
     given: frozenset[str] = frozenset()

@@ -79,7 +79,7 @@ def _overwrite_sqlite(path: str, file: str) -> None:
 
     def stepped(_status: int, remaining: int, _total: int) -> None:
         if remaining and time.monotonic() > deadline:  # Python tries again for ever
-            raise LedgerError("The ledger is locked by somebody else.")
+            raise LedgerError("The ledger is locked by another process.")
 
     make_file(path)
     with closing(read_only(file)) as source, closing(sqlite3.connect(path, isolation_level=None)) as target:

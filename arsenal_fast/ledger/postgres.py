@@ -286,6 +286,6 @@ def translated() -> Iterator[None]:
         errors.LockNotAvailable,
         errors.QueryCanceled,
     ) as error:
-        raise Busy("The ledger is locked by somebody else.") from error
+        raise Busy("The ledger is locked by another process.") from error
     except psycopg.Error as error:
         raise postgres_errors.fault_of(error) from error

@@ -23,7 +23,7 @@ _SENTENCES: Final = (
     ("root certificate file", "The file of sslrootcert is not there."),
     (
         "certificate verify failed",  # libpq does not tell which
-        "PostgreSQL's certificate is not trusted: nobody whom sslrootcert names signed it, or its time is over.",
+        "PostgreSQL's certificate is not trusted: no authority in sslrootcert has signed it, or it has expired.",
     ),
     ("does not match host name", "PostgreSQL's certificate is not trusted: it is of another name."),
     ("does not support SSL", "PostgreSQL speaks no TLS, which sslmode insists on."),

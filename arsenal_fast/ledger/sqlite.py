@@ -255,7 +255,7 @@ def _translated() -> Iterator[None]:
 def _fault(error: sqlite3.Error) -> StoreError:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # without the extension
     if code in _BUSY:
-        return Busy("The ledger is locked by somebody else.")
+        return Busy("The ledger is locked by another process.")
     if code == sqlite3.SQLITE_INTERRUPT:
         return Refused("The question would take too long.")
     if isinstance(error, _OF_THE_ROW):

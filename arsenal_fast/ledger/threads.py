@@ -193,7 +193,7 @@ class StoreThread:
             return fault
         except Exception as error:
             # A fault of ours: report it, since an exception would end the thread and stop the ledger silently.
-            return Unavailable(f"The ledger has failed in a way that nobody foresaw ({type(error).__name__}).")
+            return Unavailable(f"The ledger has failed in an unexpected way ({type(error).__name__}).")
         self._post(self._reports.served, group, answers, len(self._queue))
         return None
 

@@ -30,7 +30,7 @@ _PRUNED: Final = "(SELECT value FROM {t}meta WHERE name = 'pruned_before')"
 
 _CHECKS: Final = (
     (
-        "{n} events are of a kind that nobody writes.",
+        "{n} events are of an unknown kind.",
         f"SELECT count(*) FROM {{t}}events e WHERE e.kind NOT IN ({', '.join(map(repr, KINDS))})",
     ),
     (

@@ -78,7 +78,7 @@ class Refusal(Enum):
     SIGNATURE = "The token was not signed by this service, or was changed afterwards."
     DUPLICATE = "The token has the same member twice."
     MISSING = "The token lacks a claim that a token of its kind has."
-    ISSUER = "The token was issued by somebody else or under another API_BASE_URL."
+    ISSUER = "The token was issued by another service, or under another API_BASE_URL."
     AUDIENCE = "The token is of the wrong kind or for another audience."
     SUBJECT = "The token's subject is not one that a token of its kind has."
     ID = "The token's jti is not one that a token of its kind has."

@@ -193,7 +193,7 @@ def test_nothing_in_a_token_reaches_the_terminal_as_a_command(capsys: pytest.Cap
     printed = capsys.readouterr().out
     assert all(" " <= character <= "~" for character in printed.replace("\n", ""))
     assert [line for line in printed.splitlines() if line.startswith("verifies")] == [
-        "verifies: no. The token was issued by somebody else or under another API_BASE_URL."
+        "verifies: no. The token was issued by another service, or under another API_BASE_URL."
     ]
     assert json.dumps(hostile)[1:5] in printed
 

@@ -78,7 +78,7 @@ def test_an_authority_that_the_system_does_not_know_is_refused_with_the_reason(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     for query in ("sslrootcert=system", "sslmode=verify-full"):
-        with pytest.raises(Unavailable, match=r"certificate is not trusted: nobody whom sslrootcert names signed it"):
+        with pytest.raises(Unavailable, match=r"certificate is not trusted: no authority in sslrootcert has signed it"):
             PostgresStore(f"{secured.url}?{query}")
 
 

@@ -72,7 +72,7 @@ def test_nothing_of_a_group_that_fails_is_written(store: PostgresStore, postgres
     with psycopg.connect(postgres_url) as other:
         other.execute(f"SELECT 1 FROM {POSTGRES_SCHEMA}.lives FOR UPDATE".encode())
         store.connection.execute(b"SET lock_timeout = '10ms'")
-        with pytest.raises(Busy, match=r"^The ledger is locked by somebody else\.$"):
+        with pytest.raises(Busy, match=r"^The ledger is locked by another process\.$"):
             store.write([Lives([row(2)]), revoked(1, T0)])
         other.rollback()
     assert store.find([id_of(2)]) == [None]

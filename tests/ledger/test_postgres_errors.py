@@ -24,7 +24,7 @@ TEXTS = [
         "failed to resolve host 'db': [Errno -2] Name or service not known",
         "The name of PostgreSQL's host is not known.",
     ),
-    (HERE + "SSL error: certificate verify failed", "PostgreSQL's certificate is not trusted: nobody whom"),
+    (HERE + "SSL error: certificate verify failed", "PostgreSQL's certificate is not trusted: no authority"),
     (HERE + 'server certificate for "a" does not match host name "b"', "it is of another name."),
     (HERE + 'root certificate file "/a/root.crt" does not exist', "The file of sslrootcert is not there."),
     (HERE + 'FATAL:  no pg_hba.conf entry for host "10.0.0.2", user "u"', "does not let this user in from here"),

@@ -23,7 +23,7 @@ _AWAY: Final = string("One sentence, without addresses and passwords.")
 _EVENT: Final = object_of(
     {
         "sequence": count("Number of the event; not without gaps.", 1, example=4711),
-        "event": word("What has happened; `audit_read` is somebody's reading of the ledger.", KINDS, example="issued"),
+        "event": word("What has happened; `audit_read`: the ledger was read.", KINDS, example="issued"),
         "at": timestamp("When: of a life its `generated`.", example=parts.GENERATED),
         "identity": nullable(parts.ISSUED_ID, description="Null where the event is not of one identity."),
         "prefix": nullable(

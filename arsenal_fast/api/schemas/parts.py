@@ -85,7 +85,7 @@ PREFIX: Final = text(
 RUN: Final = text(
     RUN_PATTERN,
     MAX_PART,
-    f"Whom or which run it is for: a number, a UUID, a word. Left out: a new one that nobody can guess is drawn, `_` "
+    f"The user or run it is for: a number, a UUID, a word. Left out: a new one that can't be guessed is drawn, `_` "
     f"and {LENGTH - 1} of `0-9 a-z` without `i l o u`, in the order of time. Runs of that form can't be named. "
     f"{_TOGETHER}",
     **{"not": {"pattern": DRAWN_PATTERN}},

@@ -65,7 +65,7 @@ def examine(config: Config, timeout: float) -> Finding:
     if address is None:
         if not config.production:
             return CHECK.skip("none is kept (DATABASE_URL is none)")
-        text = "none is kept: what Redis loses, nobody knows any more, and there is no audit"
+        text = "none is kept: what Redis loses is lost, and there is no audit"
         return CHECK.warn(text, "Set DATABASE_URL to sqlite:////app/data/identity.db or postgresql://.")
     try:
         seen = look_at_sqlite(address, timeout) if isinstance(address, SqliteAddress) else look_at_postgres(address)
@@ -125,7 +125,7 @@ def look_at_sqlite(address: SqliteAddress, timeout: float) -> Seen:
         size = sum(each.stat().st_size for each in (path, Path(f"{path}-wal")) if each.exists())
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise Busy("somebody else keeps the ledger locked.") from error
+            raise Busy("another process keeps the ledger locked.") from error
         raise Unavailable(f"the file of the ledger can't be written: {error}.") from error
     except OSError as error:
         raise Unavailable(f"the file of the ledger can't be reached: {error.strerror}.") from error

@@ -144,7 +144,7 @@ def judge_eviction(info: Info, uses: Uses | None, config: Config, has_ledger: bo
     evicted = int(info.get("evicted_keys", 0))
     if policy != POLICY:
         refuses = "it refuses all writes then, and each worker limits by itself"
-        effect = refuses if policy == "noeviction" else "a flood of identities gives everybody a fresh limit"
+        effect = refuses if policy == "noeviction" else "a flood of identities resets the limits of all clients"
         return EVICTION.warn(f"{text}: once it is full, {effect}", _SET_POLICY)
     if uses is not None and uses.factor:
         text += f": lfu-log-factor is {uses.factor}, so that a spent limit looks hardly more used than a new key"

@@ -59,7 +59,7 @@ export class IdentityClient {
   /**
    * The identity of prefix and run: the same to everybody who names them, while it lives.
    *
-   * Without `run` a new one is drawn that nobody can guess; only this answer has its token.
+   * Without `run` a new one is drawn that can't be guessed; only this answer has its token.
    */
   issue(query: IssueQuery = {}, options: CallOptions = {}): Promise<Identity> {
     return resultOf(this.http.GET("/api/v1/id", { params: { query }, ...options }));

@@ -10,7 +10,7 @@ export interface paths {
         };
         /**
          * Get one identity
-         * @description Issues the identity, or returns the living one: the same `generated` and `expires` from every replica until less than a quarter of its TTL is left, then it is renewed. Requests that name the same `prefix` and `run` get the same identity and token. Without `run` a new one is drawn that nobody can guess; it can't be asked for again, so the answer is the only one with its token, and nothing renews it. A protected prefix needs a service token of scope `issue`.
+         * @description Issues the identity, or returns the living one: the same `generated` and `expires` from every replica until less than a quarter of its TTL is left, then it is renewed. Requests that name the same `prefix` and `run` get the same identity and token. Without `run` a new one is drawn that can't be guessed; it can't be requested again, so the answer is the only one with its token, and nothing renews it. A protected prefix needs a service token of scope `issue`.
          */
         get: operations["issue_one"];
         put?: never;
@@ -359,7 +359,7 @@ export interface components {
             name: string;
             /** @description What the identity is for. No `-`: the first `-` of an identity ends its prefix. Prefix and run, with the `-` between them, have at most 64 characters. Without a run the prefix has at most 37. Left out: `unknown`. */
             prefix?: string;
-            /** @description Whom or which run it is for: a number, a UUID, a word. Left out: a new one that nobody can guess is drawn, `_` and 25 of `0-9 a-z` without `i l o u`, in the order of time. Runs of that form can't be named. Prefix and run, with the `-` between them, have at most 64 characters. */
+            /** @description The user or run it is for: a number, a UUID, a word. Left out: a new one that can't be guessed is drawn, `_` and 25 of `0-9 a-z` without `i l o u`, in the order of time. Runs of that form can't be named. Prefix and run, with the `-` between them, have at most 64 characters. */
             run?: string;
         };
         /**
@@ -723,7 +723,7 @@ export interface components {
             /** @description Number of the event; not without gaps. */
             sequence: number;
             /**
-             * @description What has happened; `audit_read` is somebody's reading of the ledger.
+             * @description What has happened; `audit_read`: the ledger was read.
              * @enum {string}
              */
             event: "issued" | "renewed" | "revoked" | "revoked_prefix" | "revoked_all" | "audit_read";
@@ -1148,7 +1148,7 @@ export interface operations {
                  */
                 prefix?: string;
                 /**
-                 * @description Whom or which run it is for: a number, a UUID, a word. Left out: a new one that nobody can guess is drawn, `_` and 25 of `0-9 a-z` without `i l o u`, in the order of time. Runs of that form can't be named. Prefix and run, with the `-` between them, have at most 64 characters.
+                 * @description The user or run it is for: a number, a UUID, a word. Left out: a new one that can't be guessed is drawn, `_` and 25 of `0-9 a-z` without `i l o u`, in the order of time. Runs of that form can't be named. Prefix and run, with the `-` between them, have at most 64 characters.
                  * @example 123456
                  */
                 run?: string;

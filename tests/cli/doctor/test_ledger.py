@@ -131,7 +131,7 @@ def test_a_ledger_that_somebody_keeps_locked_fails(configured: Configured, path:
     with closing(sqlite3.connect(path, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
         finding = found(configured, f"sqlite:///{path}")
-    assert (finding.level, finding.text) == (Level.FAIL, "somebody else keeps the ledger locked.")
+    assert (finding.level, finding.text) == (Level.FAIL, "another process keeps the ledger locked.")
 
 
 def test_no_ledger_is_warned_of_in_production_alone(configured: Configured) -> None:

@@ -252,7 +252,7 @@ MEMORY = [
     ("volatile-lfu", 100, 71, 0, Level.WARN, "drops identities soon, which no ledger knows"),
     ("volatile-lfu", 100, 70, 0, Level.OK, "volatile-lfu"),
     ("volatile-lfu", 100, 50, 3, Level.WARN, "3 keys were evicted"),
-    ("volatile-ttl", 100, 10, 0, Level.WARN, "gives everybody a fresh limit"),
+    ("volatile-ttl", 100, 10, 0, Level.WARN, "resets the limits of all clients"),
     ("noeviction", 100, 10, 0, Level.WARN, "refuses all writes"),
 ]
 

@@ -152,7 +152,7 @@ JUDGED = [
     (Charged("fd00::/64", BUSY, BUSY, 1), PROXIES, Level.WARN, "in none of"),
     (Charged("local", BUSY, BUSY, 1), PROXIES, Level.WARN, "in none of"),
     (Charged("8.8.8.8", BUSY, BUSY, 1), PROXIES, Level.WARN, "in none of"),
-    (Charged(), PROXIES, Level.OK, "nobody"),
+    (Charged(), PROXIES, Level.OK, "no client"),
     (None, PROXIES, Level.SKIP, "can't be seen"),
 ]
 

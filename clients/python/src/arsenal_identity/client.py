@@ -81,7 +81,7 @@ class Client:
     ) -> Identity:
         """Return the identity of prefix and run: the same to everybody who names them, while it lives.
 
-        Without ``run`` a new one is drawn that nobody can guess; only this answer has its token. An identity that
+        Without ``run`` a new one is drawn that can't be guessed; only this answer has its token. An identity that
         lives keeps its TTL.
         """
         return self._call(calls.issue(prefix, run, domain, version, ttl_s))

@@ -49,7 +49,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Environment:
-    """One row of a batch. Without ``run`` a new one is drawn that nobody can guess."""
+    """One row of a batch. Without ``run`` a new one is drawn that can't be guessed."""
 
     name: str
     prefix: str | None = None
