@@ -85,7 +85,7 @@ _PROBLEMS: Final[dict[int, tuple[str, str, str, tuple[str, ...]]]] = {
     ),
     403: ("scope", "The service token lacks the scope.", "The audit needs the scope audit.", ("WWW-Authenticate",)),
     405: ("", "The path does not answer to this method.", "This path answers to GET, HEAD, OPTIONS only.", ("Allow",)),
-    413: ("body", "The body is over 1 MiB.", "The body has more than 1048576 octets.", ()),
+    413: ("body", "The body is over 1 MiB.", "The body is longer than 1048576 bytes.", ()),
     415: (
         "body",
         "The body is not JSON by its `Content-Type`, or is compressed.",

@@ -28,7 +28,7 @@ AUTO: Final = 0  # the value of "auto": it depends on the machine and on other v
 _SHIFTS: Final = {"": 0, "K": 10, "M": 20, "G": 30}
 """Powers of two, as in Docker and Kubernetes ("Mi"): M is MiB."""
 
-MAX_KEY_FILE: Final = 65_536  # octets of a PEM file: eight keys have about 1 KiB
+MAX_KEY_FILE: Final = 65_536  # bytes of a PEM file: eight keys have about 1 KiB
 
 _ECHO: Final = 40  # characters of a bad text that are repeated to the operator
 
@@ -101,7 +101,7 @@ def one_of(*words: str) -> Reader:
 
 
 def octets(low: int, high: int) -> Reader:
-    """Return a parser of a size: octets, or K, M, G (KiB, MiB, GiB; an i and a B may follow)."""
+    """Return a parser of a size: bytes, or K, M, G (KiB, MiB, GiB; an i and a B may follow)."""
     allowed = f"{low >> 20}M to {high >> 30}G"
 
     def parse(text: str) -> int:

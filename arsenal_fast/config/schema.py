@@ -19,7 +19,7 @@ from arsenal_fast.secret import Secret, secrets_in
 PRODUCTION: Final = "production"
 
 MIN_SECRET: Final = 32
-"""Octets of JWT_SECRET: a key as long as HS256's hash (RFC 7518 section 3.2)."""
+"""Bytes of JWT_SECRET: a key as long as HS256's hash (RFC 7518 section 3.2)."""
 
 _SECONDS: Final = parsers.seconds(0.1, 3600)
 

@@ -1,4 +1,4 @@
-"""A body in chunks (RFC 9112 7.1): octets in, content out, with every length bounded.
+"""A body in chunks (RFC 9112 7.1): bytes in, content out, with every length bounded.
 
 ``take`` consumes what it can of a buffer and leaves an unfinished line, or trailer section, in it, so the result does
 not depend on how the stream is cut. A line is checked when its LF has come or its bound is reached. Extensions are
@@ -12,7 +12,7 @@ from arsenal_fast.http.grammar import CHUNK_LINE
 from arsenal_fast.http.limits import Limits
 from arsenal_fast.http.scanner import MORE, FieldScanner
 
-# Integers, since the look-up of an Enum member costs more than decoding a chunk of one octet.
+# Integers, since the look-up of an Enum member costs more than decoding a chunk of one byte.
 _SIZE, _DATA, _DATA_END, _TRAILER, _DONE = range(5)
 
 
@@ -61,7 +61,7 @@ class ChunkedBody:
             raise MessageError(400, "The chunk extensions are too long.")
         size = int(line[1], 16)
         if len(self.content) + size > limits.body:
-            raise MessageError(413, f"The body is longer than {limits.body} octets.")
+            raise MessageError(413, f"The body is longer than {limits.body} bytes.")
         if not size:
             self._phase = _TRAILER
             return line_end

@@ -1,11 +1,11 @@
-"""Parses the octets of a connection into requests, independent of how the stream is cut.
+"""Parses the bytes of a connection into requests, independent of how the stream is cut.
 
 Feed received data, then take requests until there is none. A fault is raised in its place in the stream, after the
 complete requests before it. Nothing behind it, or behind the last request of the connection, is read.
 
 Nearly always one feed is one whole message without a body. It is not copied, its request line is one match, and its
 field block is equal to the last one (one comparison) or one match that proves it valid and finds its end. All other
-heads go to ``HeadScanner``, which scans octet by octet, raises the faults, and handles the rarer forms. These paths
+heads go to ``HeadScanner``, which scans byte by byte, raises the faults, and handles the rarer forms. These paths
 differ only in cost, which tests hold. (Requests that repeat a template are not parsed here: ``template.py``.)
 """
 
@@ -80,7 +80,7 @@ class RequestParser:
 
     @property
     def idle(self) -> bool:
-        """Whether no octet of an unfinished message is held, except a leading CRLF."""
+        """Whether no byte of an unfinished message is held, except a leading CRLF."""
         if self._scanner is not None or self.unfinished is not None:
             return False
         return not self._data or self._data[self._position :] in (b"\r", b"\r\n")
@@ -98,15 +98,15 @@ class RequestParser:
 
     @property
     def held(self) -> int:
-        """The octets held: of the unfinished message, and of data that waits for ``next_request``."""
-        size_bytes = len(self._data)  # including parsed octets: it is one object
+        """The bytes held: of the unfinished message, and of data that waits for ``next_request``."""
+        size_bytes = len(self._data)  # including parsed bytes: it is one object
         if self._body is not None:
             size_bytes += len(self._body.content)
         return size_bytes
 
     @property
     def missing(self) -> int:
-        """The octets that the unfinished body still needs at least; 0 for chunks."""
+        """The bytes that the unfinished body still needs at least; 0 for chunks."""
         if self.unfinished is None or self._body is None:
             return 0
         length = self.unfinished.fields.content_length
@@ -137,7 +137,7 @@ class RequestParser:
         return not self._data
 
     def next_request(self) -> Request | None:
-        """Return the next complete request, or None when more octets are needed.
+        """Return the next complete request, or None when more bytes are needed.
 
         Raises ``MessageError`` 400, 413, 414, 417, 431, 501 or 505, once; afterwards there are no more requests.
         """
@@ -180,7 +180,7 @@ class RequestParser:
         if fields.chunked and not minor:
             raise MessageError(400, "HTTP/1.0 has no Transfer-Encoding.")
         if fields.content_length is not None and fields.content_length > self._limits.body:
-            raise MessageError(413, f"The body is longer than {self._limits.body} octets.")
+            raise MessageError(413, f"The body is longer than {self._limits.body} bytes.")
         if block_end - block <= _REMEMBERED_OCTETS:
             self._fields = fields
             self._minor = minor

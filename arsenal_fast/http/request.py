@@ -1,4 +1,4 @@
-"""A parsed request, in octets, never decoded text.
+"""A parsed request, in bytes, never decoded text.
 
 ``Fields`` has the fields that the service reads. It is built once for each distinct block and shared by all requests
 that repeat the block, so it must not be changed.
@@ -15,7 +15,7 @@ class Fields:
     """
 
     block: bytes = b"\r\n"
-    """The raw octets behind the request line's CRLF, up to and including the empty line's CRLF; empty where the message
+    """The raw bytes behind the request line's CRLF, up to and including the empty line's CRLF; empty where the message
     matched a template."""
     host: bytes | None = None
     """uri-host [":" port], checked; of an absolute-form its authority (RFC 9112 3.2.2). Empty is legal."""

@@ -1,7 +1,7 @@
-"""Scans the head of a message octet by octet for its first fault.
+"""Scans the head of a message byte by byte for its first fault.
 
 The parser matches a head with two patterns where it can. Heads that these refuse, and heads that arrive in pieces, are
-scanned here, in the order of the octets, so that the result does not depend on how the stream is cut:
+scanned here, in the order of the bytes, so that the result does not depend on how the stream is cut:
 
     method (400, or 501 when longer than any we know), target (400, 414), version (400, 505), then of the whole request
     line the method (501) and the form of the target (400), then line by line the fields (400, 431) and the bound of
@@ -28,10 +28,10 @@ from arsenal_fast.http.headers import check_host
 from arsenal_fast.http.limits import Limits
 
 MORE: Final = -1
-"""Returned instead of a position: no fault so far, and more octets are needed."""
+"""Returned instead of a position: no fault so far, and more bytes are needed."""
 
 # RFC 9112 3: a method longer than any that is implemented SHOULD be answered 501. The longest registered one
-# (UPDATEREDIRECTREF, RFC 4437) has 17 octets.
+# (UPDATEREDIRECTREF, RFC 4437) has 17 bytes.
 _METHOD_OCTETS: Final = 32
 _SPACE: Final = 0x20
 
@@ -48,7 +48,7 @@ class RequestLine(NamedTuple):
 
 
 class HeadScanner:
-    """Scans one head. All positions are kept relative to the head's first octet, since the buffer moves."""
+    """Scans one head. All positions are kept relative to the head's first byte, since the buffer moves."""
 
     __slots__ = ("_fields", "_limits", "_target", "_target_scanned", "block", "line")
 
@@ -103,7 +103,7 @@ class HeadScanner:
         run = TARGET_RUN.match(data, max(target, start + self._target_scanned))
         end = target if run is None else run.end()
         if end - target > self._limits.target:
-            raise MessageError(414, f"The request target is longer than {self._limits.target} octets.")
+            raise MessageError(414, f"The request target is longer than {self._limits.target} bytes.")
         if end == len(data):
             self._target_scanned = end - start
             return MORE
@@ -140,7 +140,7 @@ class FieldScanner:
             line = line_end
         self._line = line - start
         if len(data) >= bound:
-            raise MessageError(431, f"The {self._what} are longer than {self._max_octets} octets.")
+            raise MessageError(431, f"The {self._what} are longer than {self._max_octets} bytes.")
         return MORE
 
 

@@ -15,7 +15,7 @@ class Unread(Protocol):
 
 
 class Backlog:
-    """Octets by connection; those that have not read for the longest time are cut off beyond the bound."""
+    """Bytes by connection; those that have not read for the longest time are cut off beyond the bound."""
 
     __slots__ = ("_bound", "_connections", "octets")
 

@@ -19,14 +19,14 @@ IDLE: Final = 0.1
 """Of a CPU that the worker has used since the last look, at most: then a few milliseconds delay nobody."""
 
 GROWTH: Final = 16 * 1_048_576
-"""Octets of resident memory above what the last call has left: less is not worth one."""
+"""Bytes of resident memory above what the last call has left: less is not worth one."""
 
 
 class HeapTrim:
     """Decides when to trim; the clocks and the call come in through the constructor."""
 
     def __init__(self, trim: Callable[[], object], resident: Callable[[], int], cpu_s: Callable[[], float]) -> None:
-        """``resident``: octets; ``cpu_s``: CPU time of the process in seconds."""
+        """``resident``: bytes; ``cpu_s``: CPU time of the process in seconds."""
         self._trim, self._resident, self._cpu_s = trim, resident, cpu_s
         self._last_cpu_s = cpu_s()
         self._floor = resident()

@@ -1,4 +1,4 @@
-"""The room for octets that were received and not answered yet: of one worker, and of each client in it.
+"""The room for bytes that were received and not answered yet: of one worker, and of each client in it.
 
 Reading of a connection stops when its worker or its client has no room left. Somebody can always go on: the connection
 that has held room for the longest time, of the worker and of each client, reads whatever the sums are. What one
@@ -16,7 +16,7 @@ LOOKED_AT: Final = 64
 """Waiting connections that are looked at when room becomes free; the others are looked at the next time."""
 
 READ: Final = 65_536
-"""Octets at most for which room is kept while a connection waits for them. A read may bring more; what finds no room at
+"""Bytes at most for which room is kept while a connection waits for them. A read may bring more; what finds no room at
 all is refused then."""
 
 
@@ -49,12 +49,12 @@ class _Share:
 
 
 class Room:
-    """Counts octets by connection and client."""
+    """Counts bytes by connection and client."""
 
     __slots__ = ("_of_client", "_shares", "_soft", "_total", "_waiting", "_where", "octets")
 
     def __init__(self, total: int, of_client: int) -> None:
-        """Octets; reading stops at seven eighths of ``total``, so that what was read by then finds room."""
+        """Bytes; reading stops at seven eighths of ``total``, so that what was read by then finds room."""
         self._total = total
         self._soft = total - total // 8
         self._of_client = of_client
@@ -68,7 +68,7 @@ class Room:
     def hold(self, holder: Holder, client: bytes, octets: int, ahead: int = 0) -> ReadDecision:
         """Set what a connection holds for a client, and say whether it may read on.
 
-        ``ahead``: octets that it will read next; room is kept for READ of them at most.
+        ``ahead``: bytes that it will read next; room is kept for READ of them at most.
         """
         share = self._where.get(holder)
         if share is None or share.client != client:

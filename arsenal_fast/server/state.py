@@ -64,8 +64,8 @@ def time_limits(
 ) -> Mapping[State, float]:
     """Return the seconds that each state may last; 0 for one that is looked at in every sweep.
 
-    ``header`` and ``body``: for the whole of it, however slowly the octets drip. ``header`` is also the time from
-    accepting to a request's first octet, with the TLS handshake. ``write``: without progress of a client's reading.
+    ``header`` and ``body``: for the whole of it, however slowly the bytes drip. ``header`` is also the time from
+    accepting to a request's first byte, with the TLS handshake. ``write``: without progress of a client's reading.
     """
     return {
         State.NEW: header,
@@ -92,7 +92,7 @@ class StateMachine:
         """When the state was entered, or the client last read enough."""
         self.deadline_s = ACTIVE
         self.mark = 0
-        """Octets that the client had not read at ``since_s``."""
+        """Bytes that the client had not read at ``since_s``."""
 
     def enter(self, state: State, now_s: float) -> None:
         """Move to a state, whose time begins now."""
@@ -108,7 +108,7 @@ class StateMachine:
         return now_s >= self.deadline_s
 
     def enter_writing(self, unread: int, now_s: float) -> None:
-        """Move to BACK_PRESSURED; ``unread``: octets that the client has not read yet."""
+        """Move to BACK_PRESSURED; ``unread``: bytes that the client has not read yet."""
         self.enter(State.BACK_PRESSURED, now_s)
         self.mark = unread
         self.deadline_s = now_s + self.time_limits[State.BACK_PRESSURED] / LOOKS
@@ -116,8 +116,8 @@ class StateMachine:
     def is_stuck(self, unread: int, now_s: float, min_rate: int) -> bool:
         """Whether the client has read too little for too long; if not, the deadline is set to the next look.
 
-        It must read ``min_rate`` octets a second over the time for writing. A deadline since the last octet alone would
-        let one octet a second hold a connection for ever.
+        It must read ``min_rate`` bytes a second over the time for writing. A deadline since the last byte alone would
+        let one byte a second hold a connection for ever.
         """
         limit_s = self.time_limits[State.BACK_PRESSURED]
         if self.mark - unread >= min_rate * limit_s:

@@ -43,7 +43,7 @@ from arsenal_fast.observability.multiprocess import SharedCounters
 Serve = Callable[[Config, int, SharedCounters], int]
 
 SNAPSHOT_SIZE: Final = 1 << 18
-"""Octets of a worker's snapshot in SharedCounters; memory that is never written costs nothing."""
+"""Bytes of a worker's snapshot in SharedCounters; memory that is never written costs nothing."""
 
 YOUNG: Final = 10.0
 """Seconds of age below which a worker's death counts as early."""

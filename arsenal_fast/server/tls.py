@@ -3,7 +3,7 @@
 To the event loop a ``TlsTransport`` is the protocol of the socket, to the connection it is the transport. So the
 connection exists, and is counted, from accepting on, its deadlines hold for the handshake and for closing, and its
 back-pressure is the socket's. (uvloop's own TLS makes the connection after the handshake, and has time-outs of 60 and
-30 seconds that nothing ends.) OpenSSL does the cryptography in memory; no octet of a socket is touched here.
+30 seconds that nothing ends.) OpenSSL does the cryptography in memory; no byte of a socket is touched here.
 
 Closing is one-sided (RFC 8446 6.1): ``close_notify`` is sent and never waited for. A client that sends its own, or half
 of whose TCP connection is shut, still gets its answers. A stream that ends without ``close_notify`` can't cut a request
@@ -22,10 +22,10 @@ from typing import Any, Final, cast
 from arsenal_fast.server.turns import DECRYPTED, HANDSHAKE, Turns
 
 READ: Final = 65_536
-"""Octets asked of OpenSSL at a time; it gives one record (16 KiB) at most."""
+"""Bytes asked of OpenSSL at a time; it gives one record (16 KiB) at most."""
 
 SLICE: Final = 16_384
-"""Octets encrypted or decrypted at a time: one record. OpenSSL's buffers in memory never shrink, so what passes through
+"""Bytes encrypted or decrypted at a time: one record. OpenSSL's buffers in memory never shrink, so what passes through
 them at a time is what each connection holds of them for its life. What waits for a client that does not read waits
 unencrypted, so that an answer that many clients share is not copied for each."""
 
@@ -77,7 +77,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     _early = b""
     """What waits for the rest of the first message, or for a turn."""
     _held = 0
-    """Octets of it that wait for a turn; 0: nothing does."""
+    """Bytes of it that wait for a turn; 0: nothing does."""
     _eof = False
     """So does the end of the stream."""
     _reads = True
@@ -183,7 +183,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
                 self._send_queue()
 
     def get_write_buffer_size(self) -> int:
-        """Return the octets that the client has not taken; none before the handshake, which nobody waits for."""
+        """Return the bytes that the client has not taken; none before the handshake, which nobody waits for."""
         return self._plain.get_write_buffer_size() + sum(map(len, self._queue)) if self._ready else 0
 
     def can_write_eof(self) -> bool:
@@ -314,7 +314,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 def _is_hello(data: bytes) -> bool | None:
     """Whether the first message is here: whole and in one record, as all clients send it; None: what is here is none.
 
-    OpenSSL makes room for the length that a message claims to have: 175 kB for nine octets (RFC 8446 4 and 5.1).
+    OpenSSL makes room for the length that a message claims to have: 175 kB for nine bytes (RFC 8446 4 and 5.1).
     """
     if data[0] != _HANDSHAKE:
         return None

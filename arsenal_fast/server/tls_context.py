@@ -12,7 +12,7 @@ from arsenal_fast.server import certificates
 log = logging.getLogger(__name__)
 
 MAX_PASSWORD: Final = 1024
-"""Octets read of TLS_KEY_PASSWORD_FILE: what OpenSSL takes at most (PEM_BUFSIZE)."""
+"""Bytes read of TLS_KEY_PASSWORD_FILE: what OpenSSL takes at most (PEM_BUFSIZE)."""
 
 
 def make_context(config: Config) -> ssl.SSLContext | None:

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 OF_CONNECTION: Final = 32
 """Units that one connection may cost in a turn. A request costs one unit (some 30 us), and its answer one more for
-each ``1 << OCTETS`` octets; a heavy one costs HEAVY."""
+each ``1 << OCTETS`` bytes; a heavy one costs HEAVY."""
 
 OF_ARRIVAL: Final = 8
 """Units that a connection may cost when what it sent had to wait, before it waits again behind all others."""
@@ -22,7 +22,7 @@ OF_TURN: Final = 128
 """Units that all connections together may cost in a turn: about 5 ms."""
 
 OCTETS: Final = 13
-"""Binary logarithm of the octets of an answer that cost one unit: 8 KiB."""
+"""Binary logarithm of the bytes of an answer that cost one unit: 8 KiB."""
 
 HEAVY: Final = OF_CONNECTION
 
@@ -30,10 +30,10 @@ HANDSHAKE: Final = 16
 """Units of a step of a TLS handshake: 0.3 to 0.7 ms, most of it for the signature."""
 
 DECRYPTED: Final = 15
-"""Binary logarithm of the octets that cost one unit to decrypt: 32 KiB."""
+"""Binary logarithm of the bytes that cost one unit to decrypt: 32 KiB."""
 
 HELD: Final = 4 * 1024 * 1024
-"""Octets that may wait encrypted for a turn; what comes beyond is decrypted at once, and counts as received then."""
+"""Bytes that may wait encrypted for a turn; what comes beyond is decrypted at once, and counts as received then."""
 
 
 class Waiting(Protocol):
@@ -96,14 +96,14 @@ class Turns:
         self._run_soon()
 
     def hold(self, octets: int) -> bool:
-        """Keep octets for the next turn if this one is used up and there is room for them, until ``release``."""
+        """Keep bytes for the next turn if this one is used up and there is room for them, until ``release``."""
         if self.left > 0 or self._held + octets > HELD:
             return False
         self._held += octets
         return True
 
     def release(self, octets: int) -> None:
-        """The turn of octets that were held has come."""
+        """The turn of bytes that were held has come."""
         self._held -= octets
 
     def join(self, waiting: Waiting, address: str) -> None:

@@ -58,7 +58,7 @@ def test_a_shorter_snapshot_leaves_nothing_of_a_longer_one() -> None:
 def test_a_snapshot_that_is_too_large_is_refused_whole() -> None:
     counters = SharedCounters(2, 10)
     counters.write(0, b"good")
-    with pytest.raises(ValueError, match="11 octets does not fit into 10"):
+    with pytest.raises(ValueError, match="11 bytes does not fit into 10"):
         counters.write(0, b"x" * 11)
     assert snapshots(counters) == [b"good", b""]
 

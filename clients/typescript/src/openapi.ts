@@ -1477,7 +1477,7 @@ export interface operations {
                      *       "type": "about:blank",
                      *       "title": "Content Too Large",
                      *       "status": 413,
-                     *       "detail": "The body has more than 1048576 octets."
+                     *       "detail": "The body is longer than 1048576 bytes."
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1677,7 +1677,7 @@ export interface operations {
                      *       "type": "about:blank",
                      *       "title": "Content Too Large",
                      *       "status": 413,
-                     *       "detail": "The body has more than 1048576 octets."
+                     *       "detail": "The body is longer than 1048576 bytes."
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1924,7 +1924,7 @@ export interface operations {
                      *       "type": "about:blank",
                      *       "title": "Content Too Large",
                      *       "status": 413,
-                     *       "detail": "The body has more than 1048576 octets."
+                     *       "detail": "The body is longer than 1048576 bytes."
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
