@@ -1,10 +1,10 @@
 """The memory budget: bounds what clients can make one worker hold.
 
-``shares`` divides the octets of MEMORY_BUDGET among the workers, subtracts what every worker needs in any case, and
+``shares`` divides the bytes of MEMORY_BUDGET among the workers, subtracts what every worker needs in any case, and
 gives each table, queue and buffer its part of the rest. All of them full at once, with the longest keys that the
 grammar allows, take no more than the budget; ``tests/integration/test_memory.py`` holds that with a real process.
 
-Each octet figure here was measured with hostile keys: identities of 325 octets, request lines of 1,024, IPv6
+Each byte figure here was measured with hostile keys: identities of 325 bytes, request lines of 1,024, IPv6
 networks, an X-Forwarded-For of 128, token subjects of 128, request ids of 128.
 """
 
@@ -38,7 +38,7 @@ MOST_OF_MACHINE: Final = 2048 * MIB
 
 RECORD: Final = 1_800
 RECORD_OCTET: Final = 11
-"""A cached identity with all its responses rendered: 2,250 octets for an id of 45, 5,180 for one of 320."""
+"""A cached identity with all its responses rendered: 2,250 bytes for an id of 45, 5,180 for one of 320."""
 
 REFERENCE: Final = 400
 """Overhead of an entry by request line or body, with its record: on top of its key and the identity."""
@@ -50,7 +50,7 @@ IDENTITY: Final = 660
 LEDGER_ROW: Final = 1_350
 """A row whose callback still waits for the ledger."""
 LEDGER_ENTRY: Final = 180
-"""Rows that wait for a ledger that is away, on top of their octets: 320 in all for a row of usual length."""
+"""Rows that wait for a ledger that is away, on top of their bytes: 320 in all for a row of usual length."""
 CONNECTION: Final = 3_584
 TLS_CONNECTION: Final = 28_672
 """A connection after one request, with nothing to parse or send."""
@@ -84,16 +84,16 @@ def _share(parts: int, size_bytes: int, most: int = 1 << 40) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """The shares of one worker: octets of each of a cache's two generations, entries, or octets in all."""
+    """The shares of one worker: bytes of each of a cache's two generations, entries, or bytes in all."""
 
     records: int = _share(29, _GENERATIONS)
-    """Octets: cached identities, with their rendered responses."""
+    """Bytes: cached identities, with their rendered responses."""
     lines: int = _share(8, _GENERATIONS)
-    """Octets: cached request lines."""
+    """Bytes: cached request lines."""
     verdicts: int = _share(5, _GENERATIONS)
-    """Octets: cached bodies of validations."""
+    """Bytes: cached bodies of validations."""
     batches: int = _share(8, _GENERATIONS)
-    """Octets: cached bodies of batches, with the pieces of their responses."""
+    """Bytes: cached bodies of batches, with the pieces of their responses."""
     clients: int = _share(5, _GENERATIONS * CLIENT)
     """Entries: cached clients by address."""
     forwarded: int = _share(6, _GENERATIONS * FORWARDED)
@@ -103,13 +103,13 @@ class Shares:
     identities: int = _share(8, IDENTITY, 65_536)
     """Entries: identities of the embedded store, which issues while Redis is away."""
     ledger_rows: int = _share(24, 1, 64 * MIB)
-    """Octets: rows that wait for the ledger."""
+    """Bytes: rows that wait for the ledger."""
     connections: int = _share(17, CONNECTION, 10_000)
     """Entries: open connections, without their data."""
     unfinished: int = _share(12, 1, 64 * MIB)
-    """Octets: incomplete requests, heads and bodies."""
+    """Bytes: incomplete requests, heads and bodies."""
     unsent: int = _share(10, 1, 64 * MIB)
-    """Octets: responses that their clients have not read."""
+    """Bytes: responses that their clients have not read."""
     rows_in_flight: int = _share(12, ROW, 20_000)
     """Entries: rows of batches and validations in work."""
 
@@ -120,7 +120,7 @@ _PLAN: Final[dict[str, _Part]] = {each.name: each.metadata["part"] for each in f
 def shares(
     budget: int, workers: int = 1, *, tls: bool = False, ledger: bool = True, connections: int | None = None
 ) -> Shares:
-    """Divide the octets of the whole service; never less than ``SMALLEST`` for a worker.
+    """Divide the bytes of the whole service; never less than ``SMALLEST`` for a worker.
 
     ``connections``: as configured; None gives them their part.
     """
@@ -162,7 +162,7 @@ def faults(
 
 
 def _of_worker(budget: int, workers: int) -> int:
-    """Return the octets of one worker that are to be divided."""
+    """Return the bytes of one worker that are to be divided."""
     return (budget - (SUPERVISOR if workers > 1 else 0)) // workers - BASE - PARSING
 
 
@@ -190,7 +190,7 @@ def weigh_record(identity: str, _record: object) -> int:
 
 
 def weigh_reference(key: bytes | str, others: int) -> int:
-    """Return the weight of an entry that refers to a record; ``others``: octets next to its key."""
+    """Return the weight of an entry that refers to a record; ``others``: bytes next to its key."""
     return REFERENCE + len(key) + others
 
 

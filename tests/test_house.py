@@ -18,6 +18,7 @@ WITHOUT_TESTS: Final = {
     "api/settings.py": "a frozen dataclass of values, no code",
     "api/schemas/identities.py": "JSON schemas, no code; api/schemas/test_parts.py compares them with the service",
     "api/schemas/operations.py": "the same of the operators' routes and of problems",
+    "api/schemas/tokens.py": "the same of service tokens",
     "http/limits.py": "a frozen dataclass of values, no code",
     "ledger/counters.py": "integers that begin at 0, no code",
     "stores/ports.py": "Protocol classes, no code; tests/conformance/test_ports.py runs what implements them",
@@ -41,7 +42,7 @@ TOPICS: Final = {
     "test_patterns.py": "a rule for every regular expression of the package",
     "test_readme.py": "the README",
     "test_secrets_in_urls.py": "passwords in everything that is printed, logged or answered",
-    "test_threat_model.py": "docs/threat-model.md",
+    "test_threat_model.py": "docs/threat-model.md, and the tests that docs/reliability.md names",
 }
 """Test files of a topic instead of a module, each with what it is about."""
 

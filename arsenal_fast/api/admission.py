@@ -53,8 +53,8 @@ _SECOND: Final = 1_000_000
 """Microseconds: the unit of the limiter."""
 
 Looked = Callable[[bytes, int | None, int], None]
-"""Takes a client's rate-limit lines, its remaining requests (None: there is no limit), and the seconds until its quota is
-full again."""
+"""Takes a client's rate-limit lines, its remaining requests (None: there is no limit), and the seconds until its quota
+is full again."""
 
 
 class OnFailure(StrEnum):

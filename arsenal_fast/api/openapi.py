@@ -86,7 +86,7 @@ _PROBLEMS: Final[dict[int, tuple[str, str, str, tuple[str, ...]]]] = {
     ),
     403: ("scope", "The service token lacks the scope.", "The audit needs the scope audit.", ("WWW-Authenticate",)),
     405: ("", "The path does not answer to this method.", "This path answers to GET, HEAD, OPTIONS only.", ("Allow",)),
-    413: ("body", "The body is over 1 MiB.", "The body has more than 1048576 octets.", ()),
+    413: ("body", "The body is over 1 MiB.", "The body is longer than 1048576 bytes.", ()),
     415: (
         "body",
         "The body is not JSON by its `Content-Type`, or is compressed.",
@@ -114,7 +114,7 @@ _SECURITY_SCHEMES: Final[dict[str, Object]] = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "A service token, minted by `arsenal-fast token mint`: a rate limit of its own, and what its scope "
+        "description": "A service token, from `arsenal-fast token mint`: a rate limit of its own, and what its scope "
         "allows of `issue` (protected prefixes), `revoke` (others' identities, whole prefixes), `audit`, `metrics` and "
         "`tokens`. Identity tokens are none.",
     }
@@ -156,8 +156,41 @@ def document(base_url: str) -> Object:
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "security": [],
         "paths": paths,
-        "components": {"schemas": SCHEMAS, "headers": HEADERS, "securitySchemes": _SECURITY_SCHEMES},
+        "components": {"schemas": _components(), "headers": HEADERS, "securitySchemes": _SECURITY_SCHEMES},
     }
+
+
+def _components() -> dict[str, Object]:
+    """Return the schemas, each object of them a component of its own: code generators name types after components."""
+    components: dict[str, Object] = {}
+    for name, schema in SCHEMAS.items():
+        components[name] = _with_references(schema, name, components)
+    return components
+
+
+def _with_references(schema: Object, name: str, components: dict[str, Object]) -> Object:
+    """Return the schema with references to the objects within, which go to the components.
+
+    An object has its ``title`` as name, or where it has none that of the schema that it is in, and of its member.
+    """
+
+    def reference(part: Object, member: str = "") -> Object:
+        if "properties" not in part:
+            return _with_references(part, name + member, components)
+        title = part.get("title", name + member)
+        untitled = {key: value for key, value in part.items() if key != "title"}
+        components[title] = _with_references({**untitled, "type": "object"}, title, components)
+        return {"oneOf": [ref(title), {"type": "null"}]} if "null" in part["type"] else ref(title)
+
+    changed: Object = {}
+    if "properties" in schema:
+        members = schema["properties"].items()
+        changed["properties"] = {member: reference(part, member.capitalize()) for member, part in members}
+    if "items" in schema:
+        changed["items"] = reference(schema["items"])
+    if "oneOf" in schema:
+        changed["oneOf"] = [reference(part) for part in schema["oneOf"]]
+    return {**schema, **changed}
 
 
 def _operation(route: Route) -> Object:

@@ -48,7 +48,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "Issues the identity, or returns the living one: the same `generated` and `expires` from every "
         "replica until less than a quarter of its TTL is left, then it is renewed. Requests that name "
         "the same `prefix` and `run` get the same identity and token. Without `run` a new one is drawn that "
-        "nobody can guess; it can't be asked for again, so the answer is the only one with its token, and nothing "
+        "can't be guessed; it can't be requested again, so the answer is the only one with its token, and nothing "
         "renews it. A protected prefix needs a service token of scope `issue`.",
         parameters=("prefix", "run", "domain", "version", "ttl"),
         scope=auth.ISSUE,

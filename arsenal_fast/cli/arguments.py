@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 EXIT_FAILURE: Final = 1
@@ -38,3 +39,11 @@ def whole(low: int, high: int) -> Callable[[str], int]:
         raise argparse.ArgumentTypeError(f"must be a whole number from {low} to {high}")
 
     return read
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where tokens are kept: returns the DATABASE_URL and the REDIS_URL of the configuration."""
+
+    ledger_url: Callable[[], str]
+    redis_url: Callable[[], str]

@@ -21,7 +21,14 @@ from arsenal_fast import __version__
 from arsenal_fast.cli import health as health_command
 from arsenal_fast.cli import ledger as ledger_command
 from arsenal_fast.cli import token as token_command
-from arsenal_fast.cli.arguments import EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE, add_command
+from arsenal_fast.cli.arguments import (
+    EXIT_CONFIGURATION,
+    EXIT_FAILURE,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    Places,
+    add_command,
+)
 from arsenal_fast.cli.doctor import command as doctor_command
 from arsenal_fast.errors import ConfigurationError
 
@@ -87,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         "Serve until SIGTERM or Ctrl-C; then answer what was accepted and leave.",
     )
     # The values stay texts, parsed by the same rules as the variables that they replace.
-    serve.add_argument("--host", metavar="ADDRESS", help="address to listen on (HOST, default 0.0.0.0)")
+    serve.add_argument("--host", metavar="ADDRESS", help="address to listen on (HOST, default ::)")
     serve.add_argument("--port", metavar="NUMBER", help="port to listen on (PORT, default 3655)")
     serve.add_argument("--workers", metavar="NUMBER", help="processes, or auto (WORKERS, default 1)")
     add_command(
@@ -99,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     doctor_command.add_parser(commands, _configuration, time.time)
     health_command.add_parser(commands, partial(_configuration, "HOST", "PORT", "TLS_CERT_FILE", "TLS_KEY_FILE"))
-    token_command.add_parser(commands, _keys, time.time)
+    token_command.add_parser(commands, _keys, Places(_database_url, _redis_url), time.time)
     ledger_command.add_parser(commands, _database_url, time.time)
     add_command(
         commands,
@@ -182,7 +189,7 @@ def _start_failure(config: "Config", error: OSError) -> str:
     if error.errno == errno.EACCES:
         return f"Not allowed to listen on {where}: choose a PORT of 1024 or more."
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"{config.host} is no address of this machine: set HOST to one, or to 0.0.0.0."
+        return f"{config.host} is no address of this machine: set HOST to one, or to ::."
     return f"Can't serve on {where}: {error.strerror or error}."
 
 
@@ -220,6 +227,10 @@ def _openapi(_arguments: argparse.Namespace) -> int:
 
 def _database_url() -> str:
     return _configuration("DATABASE_URL").database_url.reveal()
+
+
+def _redis_url() -> str:
+    return _configuration("REDIS_URL").redis_url.reveal()
 
 
 def _keys() -> "Keys":

@@ -12,11 +12,11 @@ ROOT: Final = Path("/sys/fs/cgroup")
 MEMBERSHIP: Final = Path("/proc/self/cgroup")
 
 UNLIMITED: Final = 1 << 60
-"""Octets; version 1 writes "no limit" as the largest number of whole pages."""
+"""Bytes; version 1 writes "no limit" as the largest number of whole pages."""
 
 
 def memory_limit(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int | None:
-    """Return the limit in octets, None without one."""
+    """Return the limit in bytes, None without one."""
     files = (
         group / ("memory.max" if version_2 else "memory.limit_in_bytes")
         for group, version_2 in _groups("memory", root, membership)
@@ -39,7 +39,7 @@ def cpu_limit(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int | None:
 
 
 def machine_memory() -> int:
-    """Octets that the machine has."""
+    """Bytes that the machine has."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 

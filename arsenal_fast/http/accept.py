@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 MAX_OCTETS: Final = 1024
-"""Octets of a field that selects a representation (Accept, Accept-Encoding, If-None-Match); browsers send some 150.
+"""Bytes of a field that selects a representation (Accept, Accept-Encoding, If-None-Match); browsers send some 150.
 A longer one counts as absent: these requests are not charged, and 16 KiB took 6 ms."""
 
 MAX_MEMBERS: Final = 16

@@ -1,4 +1,4 @@
-r"""The octet patterns of HTTP/1.1, each under the production that it implements.
+r"""The byte patterns of HTTP/1.1, each under the production that it implements.
 
 Rules of this file: only ``bytes`` patterns, used with ``match`` at a position or ``fullmatch``; no ``$``, ``\d``,
 ``\w`` or ``\s``, whose idea of a line, a digit, a letter and a space is not the RFC's; runs of a class are possessive
@@ -21,7 +21,6 @@ TOKEN: Final = re.compile(_TCHAR + rb"++")
 # RFC 9110 5.5     field-value = *field-content, which holds VCHAR, obs-text, SP and HTAB. Other controls are
 #                  invalid; a recipient may keep them in a safe context, and we don't.
 _FIELD_VALUE: Final = rb"[\t\x20-\x7e\x80-\xff]*+"
-FIELD_VALUE: Final = re.compile(_FIELD_VALUE)
 
 # RFC 9112 5       field-line = field-name ":" OWS field-value OWS (CRLF). OWS is part of the run here, trimmed where
 #                  a value is read.
@@ -53,8 +52,8 @@ METHODS: Final = frozenset((b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"OPTIO
 # Groups: method, target, path, query. A text, since template.py puts it into larger patterns.
 METHOD_AND_TARGET: Final = rb"(GET|POST|HEAD|PUT|DELETE|OPTIONS|PATCH|TRACE) (" + _ORIGIN_FORM + rb")"
 
-# RFC 9112 3       request-line = method SP request-target SP HTTP-version (CRLF). Whatever this refuses is judged octet
-#                  by octet in scanner.py. Groups: method, target, path, query, minor.
+# RFC 9112 3       request-line = method SP request-target SP HTTP-version (CRLF). Whatever this refuses is judged byte
+#                  by byte in scanner.py. Groups: method, target, path, query, minor.
 REQUEST_LINE: Final = re.compile(METHOD_AND_TARGET + rb" HTTP/1\.([0-9])\r\n")
 
 # RFC 9112 2.3     HTTP-version = "HTTP/" DIGIT "." DIGIT
@@ -68,7 +67,7 @@ ABSOLUTE_FORM: Final = re.compile(rb"(?i:https?)://([!-\"$-.0->@-~]++)(/[!-\"$->
 # RFC 3986 3.2.2   reg-name = *( unreserved / pct-encoded / sub-delims ); an IPv4address is one, too.
 _REG_NAME: Final = rb"[A-Za-z0-9\-._~!$&'()*+,;=]*+(?:%[0-9A-Fa-f]{2}[A-Za-z0-9\-._~!$&'()*+,;=]*+)*"
 
-# RFC 3986 3.2.2   IP-literal = "[" ( IPv6address / IPvFuture ) "]". Group "ipv6" has only an address's octets.
+# RFC 3986 3.2.2   IP-literal = "[" ( IPv6address / IPvFuture ) "]". Group "ipv6" has only an address's bytes.
 _IP_LITERAL: Final = rb"\[(?:(?P<ipv6>[0-9A-Fa-f:.]{2,45}+)|[Vv][0-9A-Fa-f]++\.[A-Za-z0-9\-._~!$&'()*+,;=:]++)\]"
 
 # RFC 9110 7.2     Host = uri-host [ ":" port ]; port = *DIGIT, and no TCP port has more than five. Groups: ipv6, port.

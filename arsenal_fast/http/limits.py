@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits in octets, unless another unit is named; beyond a limit the response has this status."""
+    """Limits in bytes, unless another unit is named; beyond a limit the response has this status."""
 
     target: int = 8192
     """Request target (414). RFC 9112 section 3 asks for at least 8,000."""

@@ -1,8 +1,8 @@
 """Parses the query of a request target, strictly.
 
 ``application/x-www-form-urlencoded`` as browsers and ``curl`` send it: pairs separated by ``&``, ``+`` is a
-space, ``%XX`` an octet, the whole UTF-8. Ambiguous input is refused:
-a repeated known name, a bad escape, octets that are not UTF-8. Unknown names are ignored, so that a
+space, ``%XX`` a byte, the whole UTF-8. Ambiguous input is refused:
+a repeated known name, a bad escape, bytes that are not UTF-8. Unknown names are ignored, so that a
 cache-buster or a tracking parameter does no harm.
 """
 
@@ -24,7 +24,7 @@ def unescape(data: bytes) -> str:
     try:
         return decoded.decode()
     except UnicodeDecodeError:
-        raise ValueError("the octets are not UTF-8") from None
+        raise ValueError("the bytes are not UTF-8") from None
 
 
 def parse_query(query: bytes, known: Container[str]) -> dict[str, str]:

@@ -1,10 +1,10 @@
-"""A parsed request, in octets, never decoded text.
+"""A parsed request, in bytes, never decoded text.
 
 ``Fields`` has the fields that the service reads. It is built once for each distinct block and shared by all requests
 that repeat the block, so it must not be changed.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -15,7 +15,7 @@ class Fields:
     """
 
     block: bytes = b"\r\n"
-    """The raw octets behind the request line's CRLF, up to and including the empty line's CRLF; empty where the message
+    """The raw bytes behind the request line's CRLF, up to and including the empty line's CRLF; empty where the message
     matched a template."""
     host: bytes | None = None
     """uri-host [":" port], checked; of an absolute-form its authority (RFC 9112 3.2.2). Empty is legal."""
@@ -72,10 +72,6 @@ class Fields:
             self.request_method,
             self.request_headers,
         )
-
-    def with_host(self, host: bytes) -> "Fields":
-        """Return a copy for a request whose absolute-form names the host (RFC 9112 3.2.2)."""
-        return replace(self, host=host)
 
 
 @dataclass(slots=True, eq=False, repr=False)

@@ -120,7 +120,7 @@ class PendingResponse:
         self.place: object = None
         """What the request occupies until :meth:`leave`; None: nothing."""
         self.held = 0
-        """Octets of the request's body that the connection counts until the response is sent."""
+        """Bytes of the request's body that the connection counts until the response is sent."""
         self.response: bytes | None = None
         """Kept by the connection while an earlier response is missing; ``rest`` is what follows it."""
         self.rest = b""

@@ -1,6 +1,6 @@
 """Request templates: the part that the requests of a connection have in common.
 
-A client's own connection repeats its field block octet for octet; a proxy's repeats all but a few values (the client's
+A client's own connection repeats its field block byte for byte; a proxy's repeats all but a few values (the client's
 address, a request id, a trace context, the length of a body). A *template* is a valid block cut at those values, its
 *slots*. A message that matches has the same fields, name by name and in the same order, with other values in the slots,
 so nothing of it needs to be parsed again: one match proves the request line, every line and where the message ends.
@@ -25,10 +25,10 @@ REMEMBERED: Final = 256
 """Templates kept, and candidates counted: a bound for the kinds of clients and proxies of a worker."""
 
 MAX_HEAD: Final = 4096
-"""Octets of a head that may match; longer ones are rare, and may be over a limit."""
+"""Bytes of a head that may match; longer ones are rare, and may be over a limit."""
 
 MAX_BLOCK: Final = 2048
-"""Octets of a block that may become a template; browsers with many cookies have more."""
+"""Bytes of a block that may become a template; browsers with many cookies have more."""
 
 # Fields whose values change from request to request; all others have to be equal. The leading LF is what the regex
 # engine searches for: without it a block of 1.4 kB takes 150 us.
@@ -109,7 +109,7 @@ class RequestTemplate:
         return line, forwarded_for, request_id, body, found
 
     def request(self, match: TemplateMatch) -> Request | None:
-        """Return the request as parsed, but without the octets of the block; None: invalid request line."""
+        """Return the request as parsed, but without the bytes of the block; None: invalid request line."""
         line, forwarded_for, request_id, body, found = match
         if found is not None:
             method, target, path, query, traceparent = found.group(2, 3, 4, 5, self._traceparent)

@@ -14,6 +14,9 @@ WITHDRAWN: Final = 0
 LONGEST_DAYS: Final = 3650
 """Days that a service token lives at most: ten years. The secret should be rotated before."""
 
+DEFAULT_DAYS: Final = 90
+"""Days that a service token lives where nothing else is said."""
+
 LONGEST_MS: Final = LONGEST_DAYS * 86_400_000
 
 MAX_NUMBER: Final = 9_007_199_254_740_991
@@ -23,9 +26,9 @@ MAX_NUMBER: Final = 9_007_199_254_740_991
 class Amendment(NamedTuple):
     """A withdrawal, or another limit of one token.
 
-    ``moment_ms``: when it was decided; of a subject, all tokens issued before it are withdrawn. ``rate_limit``: requests
-    a window in place of the token's own, or WITHDRAWN. ``ends_ms``: from then on all tokens that it concerns have
-    expired, and it may be forgotten.
+    ``moment_ms``: when it was decided; of a subject, all tokens issued before it are withdrawn. ``rate_limit``:
+    requests a window in place of the token's own, or WITHDRAWN. ``ends_ms``: from then on all tokens that it concerns
+    have expired, and it may be forgotten.
     """
 
     moment_ms: int

@@ -3,10 +3,10 @@
 ::
 
     identity = local "@" domain "/" version ":id"
-    local    = prefix "-" run          at most 64 octets (RFC 5321 section 4.5.3.1.1); as a whole a dot-atom
+    local    = prefix "-" run          at most 64 bytes (RFC 5321 section 4.5.3.1.1); as a whole a dot-atom
     prefix   = 1*(ALPHA / DIGIT / "_" / ".")
     run      = 1*(ALPHA / DIGIT / "_" / "." / "-")
-    domain   = label *("." label)      at most 253 octets (RFC 1035 section 2.3.4), folded to lower case
+    domain   = label *("." label)      at most 253 bytes (RFC 1035 section 2.3.4), folded to lower case
     version  = "v" 1*3DIGIT
 
 A prefix has no "-", so the first "-" ends it, and (prefix, run, domain, version) -> id is injective. In a
@@ -16,7 +16,7 @@ and a run may begin with a dot. Everything is ASCII and matched as a whole: ``\\
 lines, logs and shell files as it is.
 
 The part before "/" is an RFC 5322 addr-spec. SMTP and DNS may still refuse to carry it: it may be over 254
-octets (RFC 5321 section 4.5.3.1.3), its domain may be one label, end in an all-digit label, or have "--" in
+bytes (RFC 5321 section 4.5.3.1.3), its domain may be one label, end in an all-digit label, or have "--" in
 third place without being valid IDNA (RFC 5890 section 2.3.1).
 
 A fault is one sentence that names what is allowed. It never repeats the value: the value is hostile.
@@ -27,8 +27,8 @@ from typing import Final, NamedTuple
 
 from arsenal_fast.errors import InvalidIdentity
 
-MAX_LOCAL: Final = 64  # octets, RFC 5321 section 4.5.3.1.1
-MAX_DOMAIN: Final = 253  # octets, RFC 1035 section 2.3.4 less the root's and the first length octet
+MAX_LOCAL: Final = 64  # bytes, RFC 5321 section 4.5.3.1.1
+MAX_DOMAIN: Final = 253  # bytes, RFC 1035 section 2.3.4 less the root's and the first length byte
 MAX_PART: Final = MAX_LOCAL - 2  # a prefix next to "-" and the shortest run, and the other way round
 MAX_ID: Final = MAX_LOCAL + len("@") + MAX_DOMAIN + len("/v999:id")
 
@@ -37,7 +37,7 @@ MAX_ID: Final = MAX_LOCAL + len("@") + MAX_DOMAIN + len("/v999:id")
 # RFC 5322 section 3.2.3 dot-atom-text, cut at the first "-" and limited to what we hand out.
 PREFIX: Final = r"[A-Za-z0-9_]++(?:\.[A-Za-z0-9_]++)*\.?+"
 RUN: Final = r"\.?+[A-Za-z0-9_-]++(?:\.[A-Za-z0-9_-]++)*"
-# RFC 1123 section 2.1: a label is letters, digits and inner hyphens, 63 octets at most.
+# RFC 1123 section 2.1: a label is letters, digits and inner hyphens, 63 bytes at most.
 _LABEL: Final = r"(?!-)[A-Za-z0-9-]{1,63}+(?<!-)"
 _DOMAIN: Final = rf"(?:{_LABEL}\.)*{_LABEL}"
 _VERSION: Final = r"v[0-9]{1,3}"

@@ -2,7 +2,7 @@
 
 ::
 
-    run    = "_" 9moment 16random    26 octets, lower-case Crockford base32: 0-9 a-z without i l o u
+    run    = "_" 9moment 16random    26 bytes, lower-case Crockford base32: 0-9 a-z without i l o u
     moment = 45 bits, ms since 1970, until 3084-12-12T12:41:28.831Z
     random = 80 bits of the system's generator, drawn anew for each run
 
@@ -26,8 +26,8 @@ DRAWN: Final = "_[0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}"
 It includes capitals, so that no client can name a run that reads like a drawn one.
 """
 
-LENGTH: Final = 26  # octets
-MAX_PREFIX: Final = MAX_LOCAL - len("-") - LENGTH  # octets of a prefix that has room for a drawn run
+LENGTH: Final = 26  # bytes
+MAX_PREFIX: Final = MAX_LOCAL - len("-") - LENGTH  # bytes of a prefix that has room for a drawn run
 
 RANDOM_OCTETS: Final = 10  # 80 bits: with a billion living identities a guess finds one in 2**50
 LAST_MOMENT: Final = (1 << 45) - 1  # ms, what nine characters hold
@@ -38,7 +38,7 @@ _is_drawn = re.compile(DRAWN).fullmatch
 
 
 def draw_run(now_ms: int, random: Callable[[int], bytes]) -> str:
-    """Draw a new run; ``random(count)`` returns that many octets of the system's generator.
+    """Draw a new run; ``random(count)`` returns that many bytes of the system's generator.
 
     A clock out of range counts as the nearest moment within it: such runs are out of order, and as hard to guess.
     """

@@ -10,113 +10,88 @@
 A migration is one step of the version and never changes once it was released. They run under the database's
 own lock, so that many processes may start at once. A process of the version before may still be writing: what
 a step adds must have a default. Indexes: the audit is read newest first by (at, seq), of everything, of one
-prefix, or of one run; each has an index that gives just this order, and SQLite's end in seq by themselves.
+prefix, or of one run; each has an index that gives just this order.
 """
 
 from collections.abc import Mapping
 from typing import Final
 
+from arsenal_fast.ledger.dialect import Read
 from arsenal_fast.ledger.errors import Unfit
 
-POSTGRES_SCHEMA: Final = "arsenal_ledger"
-"""A schema of our own: the database may be shared, and pg_dump can select our tables."""
+TABLES: Final = {"meta", "lives", "epochs", "events"}
 
-SQLITE: Final[Mapping[int, str]] = {
+MIGRATIONS: Final[Mapping[int, str]] = {
     1: """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-INSERT INTO meta VALUES ('version', 1), ('pruned_before', 0);
-CREATE TABLE lives (
-    id TEXT PRIMARY KEY,
-    generated INTEGER NOT NULL,
-    expires INTEGER NOT NULL,
-    floor INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE epochs (prefix TEXT PRIMARY KEY, issued_before INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE events (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+CREATE TABLE {t}meta (name TEXT PRIMARY KEY, value {int} NOT NULL){without_rowid};
+INSERT INTO {t}meta VALUES ('version', 1), ('pruned_before', 0);
+CREATE TABLE {t}lives (
+    id {key} PRIMARY KEY,
+    generated {int} NOT NULL,
+    expires {int} NOT NULL,
+    floor {int} NOT NULL
+){without_rowid};
+CREATE TABLE {t}epochs (prefix {key} PRIMARY KEY, issued_before {int} NOT NULL){without_rowid};
+CREATE TABLE {t}events (
+    seq {number},
     kind TEXT NOT NULL,
-    at INTEGER NOT NULL,
-    prefix TEXT, run TEXT, domain TEXT, version TEXT,
-    generated INTEGER, expires INTEGER,
+    at {int} NOT NULL,
+    prefix {key}, run {key}, domain TEXT, version TEXT,
+    generated {int}, expires {int},
     environment TEXT, caller TEXT NOT NULL, request_id TEXT
 );
-CREATE INDEX events_at ON events (at);
-CREATE INDEX events_prefix ON events (prefix, at);
+CREATE INDEX events_at ON {t}events (at{seq});
+CREATE INDEX events_prefix ON {t}events (prefix, at{seq});
 """,
     2: """
-ALTER TABLE events ADD COLUMN issued_before INTEGER;
-CREATE INDEX events_run ON events (run, prefix, at);
+ALTER TABLE {t}events ADD COLUMN issued_before {int};
+CREATE INDEX events_run ON {t}events (run, prefix, at{seq});
 """,
     3: """
-ALTER TABLE events ADD COLUMN token TEXT;
-ALTER TABLE events ADD COLUMN subject TEXT;
-ALTER TABLE events ADD COLUMN rate_limit INTEGER;
-CREATE TABLE tokens (
-    id TEXT PRIMARY KEY,
-    name TEXT NOT NULL, subject TEXT NOT NULL, scope TEXT NOT NULL,
-    rate_limit INTEGER NOT NULL, per_subject INTEGER,
-    issued INTEGER NOT NULL, expires INTEGER NOT NULL,
-    maker TEXT NOT NULL, last_used INTEGER NOT NULL DEFAULT 0
-) WITHOUT ROWID;
-CREATE INDEX tokens_issued ON tokens (issued, id);
-CREATE INDEX tokens_subject ON tokens (subject, issued, id);
-CREATE TABLE amendments (
-    key TEXT PRIMARY KEY, moment INTEGER NOT NULL, rate_limit INTEGER NOT NULL, ends INTEGER NOT NULL
-) WITHOUT ROWID;
+ALTER TABLE {t}events ADD COLUMN token TEXT;
+ALTER TABLE {t}events ADD COLUMN subject TEXT;
+ALTER TABLE {t}events ADD COLUMN rate_limit {int};
+CREATE TABLE {t}tokens (
+    id {key} PRIMARY KEY,
+    name TEXT NOT NULL, subject {key} NOT NULL, scope TEXT NOT NULL,
+    rate_limit {int} NOT NULL, per_subject {int},
+    issued {int} NOT NULL, expires {int} NOT NULL,
+    maker TEXT NOT NULL, last_used {int} NOT NULL DEFAULT 0
+){without_rowid};
+CREATE INDEX tokens_issued ON {t}tokens (issued, id);
+CREATE INDEX tokens_subject ON {t}tokens (subject, issued, id);
+CREATE TABLE {t}amendments (
+    key {key} PRIMARY KEY, moment {int} NOT NULL, rate_limit {int} NOT NULL, ends {int} NOT NULL
+){without_rowid};
 """,
 }
 
-POSTGRES: Final[Mapping[int, str]] = {
-    1: """
-CREATE TABLE {schema}.meta (name text PRIMARY KEY, value bigint NOT NULL);
-INSERT INTO {schema}.meta VALUES ('version', 1), ('pruned_before', 0);
-CREATE TABLE {schema}.lives (
-    id text COLLATE "C" PRIMARY KEY,
-    generated bigint NOT NULL,
-    expires bigint NOT NULL,
-    floor bigint NOT NULL
-);
-CREATE TABLE {schema}.epochs (prefix text COLLATE "C" PRIMARY KEY, issued_before bigint NOT NULL);
-CREATE TABLE {schema}.events (
-    seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    kind text NOT NULL,
-    at bigint NOT NULL,
-    prefix text COLLATE "C", run text COLLATE "C", domain text, version text,
-    generated bigint, expires bigint,
-    environment text, caller text NOT NULL, request_id text
-);
-CREATE INDEX events_at ON {schema}.events (at, seq);
-CREATE INDEX events_prefix ON {schema}.events (prefix, at, seq);
-""",
-    2: """
-ALTER TABLE {schema}.events ADD COLUMN issued_before bigint;
-CREATE INDEX events_run ON {schema}.events (run, prefix, at, seq);
-""",
-    3: """
-ALTER TABLE {schema}.events ADD COLUMN token text, ADD COLUMN subject text, ADD COLUMN rate_limit bigint;
-CREATE TABLE {schema}.tokens (
-    id text COLLATE "C" PRIMARY KEY,
-    name text NOT NULL, subject text COLLATE "C" NOT NULL, scope text NOT NULL,
-    rate_limit bigint NOT NULL, per_subject bigint,
-    issued bigint NOT NULL, expires bigint NOT NULL,
-    maker text NOT NULL, last_used bigint NOT NULL DEFAULT 0
-);
-CREATE INDEX tokens_issued ON {schema}.tokens (issued, id);
-CREATE INDEX tokens_subject ON {schema}.tokens (subject, issued, id);
-CREATE TABLE {schema}.amendments (
-    key text COLLATE "C" PRIMARY KEY, moment bigint NOT NULL, rate_limit bigint NOT NULL, ends bigint NOT NULL
-);
-""",
-}
-
-VERSION: Final = max(SQLITE)
+VERSION: Final = max(MIGRATIONS)
 
 
-def steps(migrations: Mapping[int, str], version: int) -> list[tuple[int, str]]:
-    """Return the migrations left from ``version`` on (0: an empty database); Unfit for a ledger of a newer program."""
+def migrations_left(read: Read) -> list[tuple[int, str]]:
+    """Return the migrations that are left; Unfit for a database that is no ledger, or one of a newer program."""
+    version = _version(read)
     if version > VERSION:
         raise Unfit(
             f"The ledger has schema version {version}, but this program knows none above {VERSION}:"
             " use the program that wrote it, or a newer one."
         )
-    return [(number, migrations[number]) for number in range(version + 1, VERSION + 1)]
+    return [(number, MIGRATIONS[number]) for number in range(version + 1, VERSION + 1)]
+
+
+def tables(read: Read) -> set[str]:
+    """Return the names of the tables of the database, in PostgreSQL of our schema."""
+    return {name for (name,) in read("{tables}")}
+
+
+def _version(read: Read) -> int:
+    names = tables(read)
+    if not names:
+        return 0
+    if not names >= TABLES:
+        raise Unfit("The database is not a ledger: it holds other tables.")
+    rows = read("SELECT value FROM {t}meta WHERE name = 'version'")
+    if not rows:
+        raise Unfit("The database is not a ledger: it tells no schema version.")
+    return int(rows[0][0])

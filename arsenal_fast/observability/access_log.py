@@ -17,10 +17,10 @@ from arsenal_fast.http.request import Request
 from arsenal_fast.observability.logs import ACCESS, BoundedLines
 from arsenal_fast.observability.trace_context import trace_context
 
-MAX_PATH: Final = 512  # octets: a path of ours has under 40, a request target may have 8192
-MAX_REQUEST_ID: Final = 128  # octets; a UUID has 36
+MAX_PATH: Final = 512  # bytes: a path of ours has under 40, a request target may have 8192
+MAX_REQUEST_ID: Final = 128  # bytes; a UUID has 36
 MAX_SUBJECT: Final = 128  # characters of a service token's subject, which we minted
-# An octet becomes five characters at most ("\\\\xff" in JSON), so that a line stays below PIPE_BUF.
+# A byte becomes five characters at most ("\\\\xff" in JSON), so that a line stays below PIPE_BUF.
 
 
 class AccessLog:

@@ -5,7 +5,7 @@ The rules of this file:
 * ``put`` never waits: a line goes into a bounded queue (lines and characters), and is dropped and counted if that
   is full. A pipe without a reader, or a stopped terminal, would otherwise block the event loop;
 * once there is room again, a line has the number of dropped ones (``dropped_line``);
-* lines are written in the order of ``put``, whole, in pieces of at most PIPE_BUF octets (POSIX, write), so that
+* lines are written in the order of ``put``, whole, in pieces of at most PIPE_BUF bytes (POSIX, write), so that
   the lines of several processes on one pipe don't mix; a line that is longer is one piece by itself;
 * ``flush`` waits for a bounded time, and the thread is a daemon: a blocked stderr keeps no process from its exit;
 * a forked child begins with an empty queue and no thread: the parent writes the lines in its queue.
@@ -44,7 +44,7 @@ def to_stderr(data: bytes) -> None:
 class LogWriter:
     """Takes lines from any thread and writes them from one, which starts with the first line.
 
-    ``write`` takes octets that end with a line. It may block, without the GIL; when it
+    ``write`` takes bytes that end with a line. It may block, without the GIL; when it
     raises OSError or ValueError, the lines count as dropped.
     """
 

@@ -25,12 +25,12 @@ from contextlib import contextmanager
 from typing import Final
 
 _HEAD: Final = struct.Struct("=II")  # length and CRC-32 of the payload
-_SEQUENCE: Final = 8  # octets for the sequence byte, so that the halves are aligned
+_SEQUENCE: Final = 8  # bytes for the sequence byte, so that the halves are aligned
 _TRIES: Final = 100
 
 
 class SharedCounters:
-    """Shared memory for ``slots`` snapshots of at most ``size`` octets each. Make it before forking."""
+    """Shared memory for ``slots`` snapshots of at most ``size`` bytes each. Make it before forking."""
 
     def __init__(self, slots: int, size: int) -> None:
         self.slots = slots
@@ -73,7 +73,7 @@ class SharedCounters:
 
     def _write(self, slot: int, payload: bytes) -> None:
         if len(payload) > self.size:
-            raise ValueError(f"A snapshot of {len(payload)} octets does not fit into {self.size}.")
+            raise ValueError(f"A snapshot of {len(payload)} bytes does not fit into {self.size}.")
         memory, base = self._memory, slot * self._stride
         following = (memory[base] + 1) & 0xFF
         start = self._start(base, following)

@@ -7,8 +7,8 @@ as living, and no traffic while nothing is revoked.
 
 A store without a revision, or with a lower one than before, has lost its memory, perhaps with changes that this worker
 had not fetched yet. Then the epochs and the amendments of service tokens are read from the ledger before any response
-leaves, and written to the store with a higher revision. So the revision is 0 only where a memory was lost, or before the
-first request of all.
+leaves, and written to the store with a higher revision. So the revision is 0 only where a memory was lost, or before
+the first request of all.
 
 Changes say which amendments are new; all of them come only to a worker that is behind further than the log reaches. The
 store then gets those that it lacks.
@@ -16,6 +16,7 @@ store then gets those that it lacks.
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -35,31 +36,22 @@ ReadAmendments = Callable[[Callable[[Mapping[str, Amendment] | None], None]], No
 """Reads all amendments of service tokens that still live; None: they can't be read now."""
 
 
+@dataclass(eq=False)
 class RevocationSync:
-    """The newest revision that this worker has applied, and the epochs in force.
+    """The newest revision that this worker has applied, and the epochs in force."""
 
-    ``forget(ids)`` drops the cache entries of revoked identities; None drops all.
-    """
-
-    def __init__(
-        self,
-        revocations: Revocations,
-        forget: Callable[[list[str] | None], None],
-        restore: Callable[[], None],
-        read_epochs: ReadEpochs,
-        read_amendments: ReadAmendments,
-    ) -> None:
-        """``restore``: called when the store has lost its memory, to assert the cached identities again."""
-        self._revocations = revocations
-        self._forget = forget
-        self._restore = restore
-        self._read_epochs = read_epochs
-        self._read_amendments = read_amendments
-        self.known = NO_REVISION
-        self.epochs: dict[str, int] = {}
-        """``issued_before`` in ms by prefix; "" is the key for all identities."""
-        self.amendments = Amendments()
-        self._waiting: list[Callable[[], None]] = []
+    revocations: Revocations
+    forget: Callable[[list[str] | None], None]
+    """Drops the cache entries of revoked identities; None drops all."""
+    restore: Callable[[], None]
+    """Called when the store has lost its memory, to assert the cached identities again."""
+    read_epochs: ReadEpochs
+    read_amendments: ReadAmendments
+    known: int = NO_REVISION
+    epochs: dict[str, int] = field(default_factory=dict)
+    """``issued_before`` in ms by prefix; "" is the key for all identities."""
+    amendments: Amendments = field(default_factory=Amendments)
+    _waiting: list[Callable[[], None]] = field(default_factory=list)
 
     def epoch_of(self, prefix: str) -> int:
         """Return the moment (ms) before which all lives of the prefix are revoked; 0: none are."""
@@ -79,7 +71,7 @@ class RevocationSync:
             return
         self._waiting.append(go)
         if len(self._waiting) == 1:
-            self._revocations.changes(max(self.known, 0), self._learn)
+            self.revocations.changes(max(self.known, 0), self._learn)
 
     def learn_epochs(self, epochs: Mapping[str, int]) -> None:
         """Merge epochs from elsewhere (the ledger, at the start); they only rise."""
@@ -90,11 +82,11 @@ class RevocationSync:
     def share_amendments(self) -> None:
         """Give the store the amendments that it lacks, such as those that were made while it was away."""
         if self.amendments.held:
-            self._revocations.changes(0, self._share_missing)
+            self.revocations.changes(0, self._share_missing)
 
     def follow_ledger(self) -> None:
         """Learn the amendments of the ledger, while no shared store tells of them."""
-        self._read_amendments(lambda amendments: self.amendments.learn(amendments or {}))
+        self.read_amendments(lambda amendments: self.amendments.learn(amendments or {}))
 
     def _share_missing(self, changes: Changes | None) -> None:
         if changes is not None and changes.revision > 0:  # else an admission finds that the memory was lost
@@ -104,7 +96,7 @@ class RevocationSync:
     def _learn(self, changes: Changes | None) -> None:
         # None: the store went away in between. Then the known state stays in use, and health reports the outage.
         if changes is not None and (changes.revision == 0 or changes.revision < self.known):
-            self._read_epochs(partial(self._learn_anew, changes))
+            self.read_epochs(partial(self._learn_anew, changes))
             return
         if changes is not None:
             self._apply(changes)
@@ -122,13 +114,13 @@ class RevocationSync:
         self.amendments.learn(changes.amendments)
         if missing:  # the store has lost its memory, and another worker has restored it already
             self._restore_epochs(changes)
-            self._restore()
+            self.restore()
         if changes.ids is None:
             self._restore_amendments(changes)
         if risen or changes.ids is None:
-            self._forget(None)
+            self.forget(None)
         elif changes.ids:
-            self._forget(list(changes.ids))
+            self.forget(list(changes.ids))
         self.known = changes.revision
 
     def _learn_anew(self, changes: Changes, recalled: Mapping[str, int] | None) -> None:
@@ -137,25 +129,25 @@ class RevocationSync:
             log.warning("the shared store has lost its memory of revocations: they were written back")
         self.learn_epochs(changes.epochs)
         self.learn_epochs(recalled or {})
-        self._read_amendments(partial(self._learn_amendments_anew, changes))
+        self.read_amendments(partial(self._learn_amendments_anew, changes))
 
     def _learn_amendments_anew(self, changes: Changes, recalled: Mapping[str, Amendment] | None) -> None:
         self.amendments.learn(changes.amendments)
         self.amendments.learn(recalled or {})
         self._restore_epochs(changes)
-        self._restore()
+        self.restore()
         self.known = changes.revision or NO_REVISION
         self._release()
 
     def _restore_epochs(self, changes: Changes) -> None:
         revision = max(self.known, changes.revision)
-        self._revocations.restore(self.epochs, self.amendments.held, revision, self._ignore)
+        self.revocations.restore(self.epochs, self.amendments.held, revision, self._ignore)
 
     def _restore_amendments(self, changes: Changes) -> None:
         """Write the amendments that a store lacks, of which ``changes`` has all."""
         missing = self.amendments.missing_from(changes.amendments)
         if missing:
-            self._revocations.restore({}, missing, 0, self._ignore)
+            self.revocations.restore({}, missing, 0, self._ignore)
 
     def _ignore(self, _revision: object) -> None:
         """Do nothing: the next admission reads the new revision."""

@@ -1,8 +1,8 @@
 """Mints, lists, limits and withdraws service tokens.
 
-A token is signed, so it is valid wherever the secret is known; the ledger knows what was minted. Withdrawals and changed
-limits are amendments (``identity/amendments.py``): in force when the shared store has them, for every replica's next
-request; while the store is away when the ledger has them, which every replica reads every few seconds then.
+A token is signed, so it is valid wherever the secret is known; the ledger knows what was minted. Withdrawals and
+changed limits are amendments (``identity/amendments.py``): in force when the shared store has them, for every replica's
+next request; while the store is away when the ledger has them, which every replica reads every few seconds then.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from arsenal_fast.identity.amendments import (
+    DEFAULT_DAYS,
     LONGEST_MS,
     WITHDRAWN,
     Amendment,
@@ -23,10 +24,9 @@ from arsenal_fast.identity.amendments import (
 from arsenal_fast.ledger.model import TokenChange, TokenKind, TokenQuery, TokenRecord
 from arsenal_fast.registry.issuer import AuditContext
 from arsenal_fast.replies import reply
-from arsenal_fast.stores.ports import Ledger, Revocations, TokenKeys
+from arsenal_fast.stores.ports import Ledger, Revocations
 from arsenal_fast.tokens.claims import SCOPES, token_id
-
-DEFAULT_DAYS: Final = 90
+from arsenal_fast.tokens.keys import Keys
 
 MAX_NAME: Final = 128
 """Characters of a token's name."""
@@ -71,13 +71,13 @@ def name_fault(name: str) -> str | None:
 
 
 def mint(
-    keys: TokenKeys, order: TokenOrder, amendments: Amendments, now: float, audit: AuditContext
+    keys: Keys, order: TokenOrder, amendments: Amendments, now: float, audit: AuditContext
 ) -> tuple[str, TokenChange]:
     """Sign a token; returns it, and what the ledger has to know of it. ValueError with one sentence for a bad order.
 
     It begins after the last withdrawal of its subject, which may lie a second ahead.
     """
-    if fault := name_fault(order.name or order.subject):
+    if order.name and (fault := name_fault(order.name)):
         raise ValueError(fault)
     issued_s = max(int(now), -(-amendments.withdrawn_before_ms(order.subject) // 1000))
     token = keys.mint_service(
@@ -146,7 +146,7 @@ class ServiceTokens:
     def __init__(
         self,
         *,
-        keys: TokenKeys,
+        keys: Keys,
         revocations: Revocations,
         ledger: Ledger | None,
         amendments: Amendments,

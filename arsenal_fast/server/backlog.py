@@ -1,5 +1,6 @@
 """The answers of one worker that clients do not read, in sum."""
 
+from operator import attrgetter
 from typing import Protocol
 
 
@@ -14,7 +15,7 @@ class Unread(Protocol):
 
 
 class Backlog:
-    """Octets by connection; those that have not read for the longest time are cut off beyond the bound."""
+    """Bytes by connection; those that have not read for the longest time are cut off beyond the bound."""
 
     __slots__ = ("_bound", "_connections", "octets")
 
@@ -33,10 +34,6 @@ class Backlog:
             connections.pop(connection, None)
         while self.octets > self._bound:
             # Each has 64 KiB at least, so there are few.
-            stuck = min(connections, key=_since)
+            stuck = min(connections, key=attrgetter("since_s"))
             self.octets -= connections.pop(stuck)
             stuck.cut_off()
-
-
-def _since(connection: Unread) -> float:
-    return connection.since_s

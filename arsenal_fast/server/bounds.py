@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Octets of one worker, where no other unit is named. The defaults fit a container of 256 MB.
+    """Bytes of one worker, where no other unit is named. The defaults fit a container of 256 MB.
 
-    Not counted are the first SMALL octets of a request's body (``protocol.py``) and what the kernel holds.
+    Not counted are the first SMALL bytes of a request's body (``protocol.py``) and what the kernel holds.
     """
 
     received: int = 32 * 1024 * 1024
@@ -21,4 +21,4 @@ class Bounds:
     """Answers of one connection that wait for an earlier one; beyond it no further request of it begins. (Answers that
     were written and not read have the transport's bound, 64 KiB.)"""
     min_rate: int = 1024
-    """Octets a second that a client must read, over the time for writing, while answers wait for it."""
+    """Bytes a second that a client must read, over the time for writing, while answers wait for it."""

@@ -1,4 +1,4 @@
-"""One client's connection: reads octets, begins requests, writes their responses in order.
+"""One client's connection: reads bytes, begins requests, writes their responses in order.
 
 All framing is the parser's, all meaning the application's; what is decided here, and in ``flow.py``, is *when*: when to
 read on, when to write, when to close. No other file decides about a client's transport.
@@ -21,7 +21,7 @@ MAX_UNANSWERED: Final = 32
 """Requests of one connection that may wait for their response; then we stop reading (nginx and Envoy: 100)."""
 
 SMALL: Final = 4096
-"""Octets of a body that is not counted while its request is in work."""
+"""Bytes of a body that is not counted while its request is in work."""
 
 TRIES: Final = 32
 """Requests in a row for which a template is looked for before this connection is believed to have none."""
@@ -168,7 +168,7 @@ class Connection(Flow):
     def is_last(self, pending: PendingResponse) -> bool:
         """Say whether ``pending`` ends the connection, if the application wants it to end.
 
-        True makes it so: no further request is taken. It never is while more of the client's octets are here.
+        True makes it so: no further request is taken. It never is while more of the client's bytes are here.
         """
         if self.outbox and self.outbox[-1] is pending and self._parser.idle:
             self._closing = True

@@ -1,6 +1,6 @@
 """What a connection holds, how long it may take, and how it ends; the same for all requests.
 
-What is held is counted with the worker's other connections: octets that were received and not answered (``room.py``),
+What is held is counted with the worker's other connections: bytes that were received and not answered (``room.py``),
 answers that are not read (``backlog.py``), rows in work (the service's gate). Time is the state's (``state.py``).
 
 Closing is lingering (RFC 9112 9.6): our side is shut, what still comes is read and dropped for a moment,
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 from arsenal_fast.http.parser import RequestParser
 from arsenal_fast.http.response import PendingResponse
 from arsenal_fast.server.kernel import unacknowledged
-from arsenal_fast.server.room import Room, Verdict
+from arsenal_fast.server.room import ReadDecision, Room
 from arsenal_fast.server.state import ACTIVE, IDLE_GRACE_S, State, StateMachine
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from arsenal_fast.server.bounds import Bounds
 
 MAX_DROPPED: Final = 4 * 1024 * 1024
-"""Octets dropped after our last answer: four bodies of the largest size."""
+"""Bytes dropped after our last answer: four bodies of the largest size."""
 
 NO_ROOM: Final = "The service has no room for the request now; try again in a second."
 
@@ -41,7 +41,7 @@ _LOOKED_AT: Final = (State.RESPONDING, State.STALLED)
 
 
 class Shared(Protocol):
-    """What the connections of a worker share: the application, the limits, the sums of octets."""
+    """What the connections of a worker share: the application, the limits, the sums of bytes."""
 
     app: App
     limits: Limits
@@ -121,9 +121,9 @@ class Flow(asyncio.Protocol, StateMachine):
         self._kept = False
         """The room counts something of this connection."""
         self._held = 0
-        """Octets of bodies of requests in work."""
+        """Bytes of bodies of requests in work."""
         self._ready = 0
-        """Octets of responses that wait for an earlier one."""
+        """Bytes of responses that wait for an earlier one."""
         self._noted = False
         """The backlog counts something of this connection."""
         self._unread: list[PendingResponse] | None = None
@@ -217,7 +217,7 @@ class Flow(asyncio.Protocol, StateMachine):
     # What is held.
 
     def _unsent(self) -> int:
-        """Octets that the client has not taken, the kernel's included."""
+        """Bytes that the client has not taken, the kernel's included."""
         return self._transport.get_write_buffer_size() + unacknowledged(self._transport)
 
     def _note_backlog(self) -> None:
@@ -245,10 +245,10 @@ class Flow(asyncio.Protocol, StateMachine):
             return True
         self._kept = True
         verdict = self._listener.room.hold(self, self._payer(request), octets, parser.missing)
-        if verdict is Verdict.GO_ON:
+        if verdict is ReadDecision.GO_ON:
             if self._starved:
                 self.read_on()
-        elif verdict is Verdict.WAIT or self._closing:
+        elif verdict is ReadDecision.WAIT or self._closing:
             self._starved = self._was_starved = True
             self._transport.pause_reading()
         else:
@@ -342,7 +342,7 @@ class Flow(asyncio.Protocol, StateMachine):
         self._transport.abort()
 
     def _put_behind(self, response: bytes, *, close: bool = False) -> PendingResponse:
-        """Give octets that respond to no request a place behind the responses that are due."""
+        """Give bytes that respond to no request a place behind the responses that are due."""
         place = PendingResponse(close=close)
         place.response = response
         self._ready += len(response)
@@ -350,7 +350,7 @@ class Flow(asyncio.Protocol, StateMachine):
         return place
 
     def _refuse(self, status: int, detail: str, origin: bytes | None = None) -> None:
-        """Answer octets that are no request, after all earlier answers, and close."""
+        """Answer bytes that are no request, after all earlier answers, and close."""
         self._closing = True
         if self._parser.unfinished is not None:
             origin = self._parser.unfinished.fields.origin

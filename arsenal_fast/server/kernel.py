@@ -11,7 +11,7 @@ _OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 
 def unacknowledged(transport: asyncio.Transport) -> int:
-    """Return the octets that the kernel has taken and the client's has not (SIOCOUTQ, tcp(7)); 0 where unknown.
+    """Return the bytes that the kernel has taken and the client's has not (SIOCOUTQ, tcp(7)); 0 where unknown.
 
     The kernel takes megabytes for a client, so that only here a slow one is seen to read.
     """
@@ -28,7 +28,7 @@ def unacknowledged(transport: asyncio.Transport) -> int:
 def has_descriptors() -> bool:
     """Whether this process may open another file."""
     try:
-        os.close(os.open("/", os.O_PATH | os.O_CLOEXEC))
+        os.close(os.open("/", os.O_RDONLY))
     except OSError as error:
         return error.errno not in _OUT_OF_DESCRIPTORS
     return True

@@ -31,7 +31,7 @@ def process_figures() -> ProcessFigures:
 
 
 def resident_bytes() -> int:
-    """Return the octets of resident memory; 0 without /proc."""
+    """Return the bytes of resident memory; 0 without /proc."""
     try:
         with open("/proc/self/statm", "rb") as file:
             return int(file.read().split()[1]) * _PAGE

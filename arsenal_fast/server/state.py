@@ -7,7 +7,6 @@ sweep over all connections is one comparison for each. Time is an argument (mono
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
 from math import inf
 from typing import Final
@@ -60,30 +59,22 @@ LOOKS: Final = 8
 """Looks at a client's reading within the time for writing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds. ``header`` and ``body``: for the whole of it, however slowly the octets drip.
+def time_limits(
+    *, header: float = 10.0, body: float = 30.0, keep_alive: float = 75.0, write: float = 30.0
+) -> Mapping[State, float]:
+    """Return the seconds that each state may last; 0 for one that is looked at in every sweep.
 
-    ``header`` is also the time from accepting to a request's first octet, with the TLS handshake. ``write``: without
-    progress of a client's reading.
+    ``header`` and ``body``: for the whole of it, however slowly the bytes drip. ``header`` is also the time from
+    accepting to a request's first byte, with the TLS handshake. ``write``: without progress of a client's reading.
     """
-
-    header: float = 10.0
-    body: float = 30.0
-    keep_alive: float = 75.0
-    write: float = 30.0
-
-
-def time_limits(timeouts: Timeouts) -> Mapping[State, float]:
-    """Return the seconds that each state may last; 0 for one that is looked at in every sweep."""
     return {
-        State.NEW: timeouts.header,
-        State.IDLE: timeouts.keep_alive,
-        State.READING_HEAD: timeouts.header,
-        State.READING_BODY: timeouts.body,
+        State.NEW: header,
+        State.IDLE: keep_alive,
+        State.READING_HEAD: header,
+        State.READING_BODY: body,
         State.RESPONDING: 0.0,
         State.STALLED: 0.0,
-        State.BACK_PRESSURED: timeouts.write,
+        State.BACK_PRESSURED: write,
         State.LINGERING: LINGER_S,
         State.CLOSED: inf,
     }
@@ -101,7 +92,7 @@ class StateMachine:
         """When the state was entered, or the client last read enough."""
         self.deadline_s = ACTIVE
         self.mark = 0
-        """Octets that the client had not read at ``since_s``."""
+        """Bytes that the client had not read at ``since_s``."""
 
     def enter(self, state: State, now_s: float) -> None:
         """Move to a state, whose time begins now."""
@@ -117,7 +108,7 @@ class StateMachine:
         return now_s >= self.deadline_s
 
     def enter_writing(self, unread: int, now_s: float) -> None:
-        """Move to BACK_PRESSURED; ``unread``: octets that the client has not read yet."""
+        """Move to BACK_PRESSURED; ``unread``: bytes that the client has not read yet."""
         self.enter(State.BACK_PRESSURED, now_s)
         self.mark = unread
         self.deadline_s = now_s + self.time_limits[State.BACK_PRESSURED] / LOOKS
@@ -125,8 +116,8 @@ class StateMachine:
     def is_stuck(self, unread: int, now_s: float, min_rate: int) -> bool:
         """Whether the client has read too little for too long; if not, the deadline is set to the next look.
 
-        It must read ``min_rate`` octets a second over the time for writing. A deadline since the last octet alone would
-        let one octet a second hold a connection for ever.
+        It must read ``min_rate`` bytes a second over the time for writing. A deadline since the last byte alone would
+        let one byte a second hold a connection for ever.
         """
         limit_s = self.time_limits[State.BACK_PRESSURED]
         if self.mark - unread >= min_rate * limit_s:

@@ -12,7 +12,7 @@ from arsenal_fast.server import certificates
 log = logging.getLogger(__name__)
 
 MAX_PASSWORD: Final = 1024
-"""Octets read of TLS_KEY_PASSWORD_FILE: what OpenSSL takes at most (PEM_BUFSIZE)."""
+"""Bytes read of TLS_KEY_PASSWORD_FILE: what OpenSSL takes at most (PEM_BUFSIZE)."""
 
 
 def make_context(config: Config) -> ssl.SSLContext | None:
@@ -55,7 +55,7 @@ def certificate_expires(config: Config) -> float:
     if not config.tls:
         return 0.0
     try:
-        return certificates.validity(config.tls_cert_file).not_after
+        return certificates.validity_period(config.tls_cert_file).not_after
     except (OSError, ValueError) as error:
         log.warning("the expiry of the certificate is unknown: %s", error)
         return 0.0

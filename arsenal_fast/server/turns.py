@@ -7,13 +7,13 @@ client that sends little never waits for those that have sent much. Clients take
 a hundred connections keeps the others waiting no longer than with one.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
 OF_CONNECTION: Final = 32
 """Units that one connection may cost in a turn. A request costs one unit (some 30 us), and its answer one more for
-each ``1 << OCTETS`` octets; a heavy one costs HEAVY."""
+each ``1 << OCTETS`` bytes; a heavy one costs HEAVY."""
 
 OF_ARRIVAL: Final = 8
 """Units that a connection may cost when what it sent had to wait, before it waits again behind all others."""
@@ -22,7 +22,7 @@ OF_TURN: Final = 128
 """Units that all connections together may cost in a turn: about 5 ms."""
 
 OCTETS: Final = 13
-"""Binary logarithm of the octets of an answer that cost one unit: 8 KiB."""
+"""Binary logarithm of the bytes of an answer that cost one unit: 8 KiB."""
 
 HEAVY: Final = OF_CONNECTION
 
@@ -30,10 +30,10 @@ HANDSHAKE: Final = 16
 """Units of a step of a TLS handshake: 0.3 to 0.7 ms, most of it for the signature."""
 
 DECRYPTED: Final = 15
-"""Binary logarithm of the octets that cost one unit to decrypt: 32 KiB."""
+"""Binary logarithm of the bytes that cost one unit to decrypt: 32 KiB."""
 
 HELD: Final = 4 * 1024 * 1024
-"""Octets that may wait encrypted for a turn; what comes beyond is decrypted at once, and counts as received then."""
+"""Bytes that may wait encrypted for a turn; what comes beyond is decrypted at once, and counts as received then."""
 
 
 class Waiting(Protocol):
@@ -46,42 +46,33 @@ class Waiting(Protocol):
 class _Queue:
     """Connections in the order of their coming for each client, and clients in turn."""
 
-    __slots__ = ("_clients", "_length", "_new", "_ring")
+    __slots__ = ("_clients", "_new")
 
     def __init__(self) -> None:
-        self._clients: dict[str, deque[Waiting]] = {}
-        self._ring: deque[str] = deque()
+        self._clients: OrderedDict[str, deque[Waiting]] = OrderedDict()
         self._new: list[tuple[str, Waiting]] = []
         """Those that have come since the last turn."""
-        self._length = 0
 
     def __bool__(self) -> bool:
-        return bool(self._ring or self._new)
+        return bool(self._clients or self._new)
 
     def append(self, address: str, waiting: Waiting) -> None:
         self._new.append((address, waiting))
 
-    def begin_turn(self) -> int:
-        """Let those take this turn that have come before it; return how many wait."""
+    def begin_turn(self) -> None:
+        """Let those take this turn that have come before it."""
         new, self._new = self._new, []
         for address, waiting in new:
-            queue = self._clients.get(address)
-            if queue is None:
-                queue = self._clients[address] = deque()
-                self._ring.append(address)
-            queue.append(waiting)
-        self._length += len(new)
-        return self._length
+            self._clients.setdefault(address, deque()).append(waiting)
 
-    def pop(self) -> Waiting:
-        address = self._ring.popleft()
-        queue = self._clients[address]
-        self._length -= 1
+    def pop(self) -> Waiting | None:
+        """Return the next of this turn."""
+        if not self._clients:
+            return None
+        address, queue = self._clients.popitem(last=False)
         waiting = queue.popleft()
         if queue:
-            self._ring.append(address)
-        else:
-            del self._clients[address]
+            self._clients[address] = queue
         return waiting
 
 
@@ -105,14 +96,14 @@ class Turns:
         self._run_soon()
 
     def hold(self, octets: int) -> bool:
-        """Keep octets for the next turn if this one is used up and there is room for them, until ``release``."""
+        """Keep bytes for the next turn if this one is used up and there is room for them, until ``release``."""
         if self.left > 0 or self._held + octets > HELD:
             return False
         self._held += octets
         return True
 
     def release(self, octets: int) -> None:
-        """The turn of octets that were held has come."""
+        """The turn of bytes that were held has come."""
         self._held -= octets
 
     def join(self, waiting: Waiting, address: str) -> None:
@@ -142,8 +133,7 @@ class Turns:
                 self._run_soon()
 
     def _serve(self, queue: _Queue, units: int, reserve: int) -> None:
-        for _ in range(queue.begin_turn()):
-            if self.left <= reserve:
-                break
-            cost = queue.pop().take_turn(units)  # which may spend more by itself
+        queue.begin_turn()
+        while self.left > reserve and (waiting := queue.pop()):
+            cost = waiting.take_turn(units)  # which may spend more by itself
             self.left -= cost

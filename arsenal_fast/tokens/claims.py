@@ -80,7 +80,7 @@ class Refusal(Enum):
     SIGNATURE = "The token was not signed by this service, or was changed afterwards."
     DUPLICATE = "The token has the same member twice."
     MISSING = "The token lacks a claim that a token of its kind has."
-    ISSUER = "The token was issued by somebody else or under another API_BASE_URL."
+    ISSUER = "The token was issued by another service, or under another API_BASE_URL."
     AUDIENCE = "The token is of the wrong kind or for another audience."
     SUBJECT = "The token's subject is not one that a token of its kind has."
     ID = "The token's jti is not one that a token of its kind has."
@@ -215,7 +215,7 @@ def service_payload(issuer: str, token: ServiceToken, issued: int, jti: str) -> 
         "exp": token.expires,
         "jti": jti,
     } | ({} if token.per_subject is None else {"per_subject": token.per_subject})
-    read = service_token(claims, issued)
+    read = service_token(claims, issuer, issued)
     if isinstance(read, Refusal):
         raise ValueError(read.sentence)
     return json.dumps(claims, separators=(",", ":")).encode("ascii")
@@ -297,11 +297,11 @@ def header_fault(data: bytes) -> Refusal | None:
     return None if members.get("typ") == TYPE else Refusal.TYPE
 
 
-def identity_token(claims: dict[str, Any], now: float) -> IdentityToken | Refusal:
+def identity_token(claims: dict[str, Any], issuer: str, now: float) -> IdentityToken | Refusal:
     """Return the identity token of these verified claims at ``now`` (seconds), which may be an expired one."""
     if "aud" in claims:
         return Refusal.AUDIENCE
-    if fault := _absent(claims, IDENTITY_CLAIMS) or _time_fault(claims, now):
+    if fault := _origin_fault(claims, IDENTITY_CLAIMS, issuer) or _time_fault(claims, now):
         return fault
     subject, jti = claims["sub"], claims["jti"]
     if not _is_identity(subject):
@@ -311,11 +311,11 @@ def identity_token(claims: dict[str, Any], now: float) -> IdentityToken | Refusa
     return IdentityToken(subject, int(jti), claims["exp"])
 
 
-def service_token(claims: dict[str, Any], now: float) -> ServiceToken | Refusal:
+def service_token(claims: dict[str, Any], issuer: str, now: float) -> ServiceToken | Refusal:
     """Return the service token of these verified claims at ``now`` (seconds), which may be an expired one."""
     if claims.get("aud") != AUDIENCE:
         return Refusal.AUDIENCE
-    if fault := _absent(claims, SERVICE_CLAIMS) or _time_fault(claims, now):
+    if fault := _origin_fault(claims, SERVICE_CLAIMS, issuer) or _time_fault(claims, now):
         return fault
     subject, jti, scopes, rate_limit = claims["sub"], claims["jti"], _scopes(claims["scope"]), claims["rate_limit"]
     if type(subject) is not str or _subject(subject) is None:
@@ -332,8 +332,11 @@ def service_token(claims: dict[str, Any], now: float) -> ServiceToken | Refusal:
     return ServiceToken(subject, scopes, rate_limit, claims["exp"], claims["iat"], per_subject)
 
 
-def _absent(claims: dict[str, Any], names: tuple[str, ...]) -> Refusal | None:
-    return None if all(name in claims for name in names) else Refusal.MISSING
+def _origin_fault(claims: dict[str, Any], names: tuple[str, ...], issuer: str) -> Refusal | None:
+    """Return why the claims are not of this issuer and complete, or None; null is no claim."""
+    if claims.get("iss") != issuer:
+        return Refusal.ISSUER
+    return Refusal.MISSING if any(claims.get(name) is None for name in names) else None
 
 
 def _time_fault(claims: dict[str, Any], now: float) -> Refusal | None:

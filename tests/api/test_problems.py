@@ -1,4 +1,4 @@
-"""Problems: the members of RFC 9457, the lines, and nothing that may be stored."""
+"""Problems: the members of RFC 9457, the headers, and that no cache may store them."""
 
 from typing import Any
 

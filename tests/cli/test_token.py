@@ -1,16 +1,21 @@
-"""`arsenal-fast token`: what it prints, where, and with which exit status."""
+"""`arsenal-fast token`: output and exit status."""
 
 import argparse
 import io
 import json
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from arsenal_fast.cli import token as token_command
+from arsenal_fast.cli.arguments import Places
 from arsenal_fast.errors import ConfigurationError
-from arsenal_fast.tokens.claims import MAX_TOKEN, Refusal, ServiceToken, peek
+from arsenal_fast.ledger.model import AuditQuery, TokenQuery
+from arsenal_fast.tokens.claims import MAX_TOKEN, Refusal, ServiceToken, peek, token_id
 from arsenal_fast.tokens.keys import Keys
+from tests.support.ledger import opened
 from tests.support.tokens import (
     BAD,
     GOOD_IDENTITY,
@@ -33,9 +38,10 @@ def no_secret() -> Keys:
     raise ConfigurationError(["JWT_SECRET must be set."])
 
 
-def run(*argv: str, keys: Callable[[], Keys] = hs256_keys) -> int:
+def run(*argv: str, keys: Callable[[], Keys] = hs256_keys, ledger: str = "none", redis: str = "memory://") -> int:
     parser = argparse.ArgumentParser(prog="arsenal-fast")
-    token_command.add_parser(parser.add_subparsers(), keys, lambda: NOW)
+    places = Places(lambda: ledger, lambda: redis)
+    token_command.add_parser(parser.add_subparsers(), keys, places, lambda: NOW)
     arguments = parser.parse_args(["token", *argv])
     status: int = arguments.command(arguments)
     return status
@@ -48,21 +54,72 @@ def pipe(monkeypatch: pytest.MonkeyPatch, octets: bytes) -> None:
 def test_the_token_alone_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*MINT) == 0
     printed = capsys.readouterr()
-    assert hs256_keys().verify_service(printed.out.removesuffix("\n"), NOW) == ServiceToken(
-        "sports-book", frozenset({"issue", "revoke", "audit"}), 1_000_000, int(NOW) + 90 * 86_400
-    )
+    token = printed.out.removesuffix("\n")
+    scopes, expires = frozenset({"issue", "revoke", "audit"}), int(NOW) + 90 * 86_400
+    meant = ServiceToken("sports-book", scopes, 1_000_000, expires, int(NOW), None, token_id(token))
+    assert hs256_keys().verify_service(token, NOW) == meant
     assert printed.err == (
+        "arsenal-fast: the ledger can't be used: the ledger is turned off: DATABASE_URL is none.\n"
         f"For sports-book from {ISSUER}: scope issue revoke audit, 1000000 requests a window, "
-        "until 2027-02-20T10:01:40.000Z.\n"
+        f"until 2027-02-20T10:01:40.000Z. Its id is {meant.id}.\n"
     )
+
+
+@pytest.mark.parametrize("verb", [(), ("mint",)])
+def test_a_file_for_the_token_is_readable_by_its_owner_alone(
+    verb: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "book.token"
+    file.write_text("older, and readable by all")
+    assert run(*verb, *MINT, "--per-subject", "60", "--out", str(file)) == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+    verified = hs256_keys().verify_service(file.read_text().strip(), NOW)
+    assert isinstance(verified, ServiceToken)
+    assert (verified.subject, verified.per_subject) == ("sports-book", 60)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_file_that_can_not_be_written_is_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("mint", *MINT, "--out", str(tmp_path / "nowhere" / "token")) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "can't be read or written: No such file" in printed.err
+
+
+def test_what_is_minted_stands_in_the_ledger(sqlite_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    opened(sqlite_url).close()
+    assert run("mint", *MINT, "--name", "sports-book, Frankfurt", ledger=sqlite_url) == 0
+    printed = capsys.readouterr()
+    token_of = token_id(printed.out.strip())
+    with closing(opened(sqlite_url)) as store:
+        (record,) = store.tokens(TokenQuery(9))
+        (event,) = store.audit(AuditQuery(0, "me")).events
+    begun = int(NOW) * 1000
+    assert record == (
+        *(token_of, "sports-book, Frankfurt", "sports-book", "issue revoke audit", 1_000_000, None),
+        *(begun, begun + 90 * 86_400_000, "cli", 0),
+    )
+    assert (event.kind, event.caller, event.token, event.subject) == ("token_minted", "cli", token_of, "sports-book")
+    assert "can't be used" not in printed.err
+
+
+def test_a_token_that_was_withdrawn_is_told_by_inspecting_it(
+    sqlite_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened(sqlite_url).close()
+    assert run("inspect", GOOD_SERVICE, ledger=sqlite_url) == 0
+    assert run("revoke", token_id(GOOD_SERVICE), ledger=sqlite_url) == 0
+    capsys.readouterr()
+    assert run("inspect", GOOD_SERVICE, ledger=sqlite_url) == 1
+    assert capsys.readouterr().out.endswith("\nverifies: no. The token has been withdrawn.\n")
 
 
 def test_without_scope_and_days_it_allows_nothing_for_90_days(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--subject", "bot", "--rate-limit", "7") == 0
     printed = capsys.readouterr()
-    assert hs256_keys().verify_service(printed.out.strip(), NOW) == ServiceToken(
-        "bot", frozenset(), 7, int(NOW) + 90 * 86_400
-    )
+    token = printed.out.strip()
+    meant = ServiceToken("bot", frozenset(), 7, int(NOW) + 90 * 86_400, int(NOW), None, token_id(token))
+    assert hs256_keys().verify_service(token, NOW) == meant
     assert "scope none, 7 requests" in printed.err
 
 
@@ -124,6 +181,7 @@ def test_a_service_token_is_printed_readable(capsys: pytest.CaptureFixture[str])
         "claim iat: 1795341600 (2026-11-22T10:00:00.000Z)\n"
         "claim exp: 1803117600 (2027-02-20T10:00:00.000Z)\n"
         "claim jti: c2VjcmV0IG51bWJlcg\n"
+        f"id: {token_id(GOOD_SERVICE)}\n"
         "verifies: yes\n"
     )
 
@@ -193,7 +251,7 @@ def test_nothing_in_a_token_reaches_the_terminal_as_a_command(capsys: pytest.Cap
     printed = capsys.readouterr().out
     assert all(" " <= character <= "~" for character in printed.replace("\n", ""))
     assert [line for line in printed.splitlines() if line.startswith("verifies")] == [
-        "verifies: no. The token was issued by somebody else or under another API_BASE_URL."
+        "verifies: no. The token was issued by another service, or under another API_BASE_URL."
     ]
     assert json.dumps(hostile)[1:5] in printed
 
@@ -210,5 +268,8 @@ def test_help_has_the_examples(capsys: pytest.CaptureFixture[str]) -> None:
         run("--help")
     assert caught.value.code == 0
     text = capsys.readouterr().out
-    assert "arsenal-fast token --subject sports-book --scope issue,revoke,audit --rate-limit 1000000 --days 90" in text
+    assert (
+        "arsenal-fast token mint --subject sports-book --scope issue,revoke,audit --rate-limit 1000000 --days 90"
+        in text
+    )
     assert "inspect" in text

@@ -1,6 +1,6 @@
-"""Tokens, good and forged: one table for the tests and for the benchmark.
+"""Tokens, valid and forged: one table for the tests and for the benchmark.
 
-They are put together octet by octet, for no library makes most of them. All are judged at ``NOW``.
+They are put together byte by byte, for no library makes most of them. All are judged at ``NOW``.
 """
 
 import hashlib
@@ -66,13 +66,13 @@ SERVICE_CLAIMS: dict[str, Any] = {
 
 
 def part(value: object) -> str:
-    """One part of a token: octets as they are, anything else as JSON."""
+    """One part of a token: bytes as they are, anything else as JSON."""
     octets = value if isinstance(value, bytes) else json.dumps(value, separators=(",", ":")).encode()
     return urlsafe_b64encode(octets).rstrip(b"=").decode()
 
 
 def signed(header: object, payload: object, key: str | bytes = SECRET, digest: str = "sha256") -> str:
-    """A token of these octets or objects whose HMAC holds."""
+    """A token of these bytes or objects whose HMAC holds."""
     signing_input = f"{part(header)}.{part(payload)}"
     octets = key if isinstance(key, bytes) else key.encode()
     return f"{signing_input}.{part(hmac.digest(octets, signing_input.encode(), digest))}"
@@ -260,8 +260,8 @@ def _service_claims() -> Iterator[tuple[str, str, Refusal]]:
         yield f"scope {other!r}", service(scope=other), Refusal.SCOPE
     for limit in (0, -1, -1_000_000, True, 1.5, 100.0, "100", [1], 1_000_000_001, 10**40):
         yield f"rate_limit {str(limit)[:20]}", service(rate_limit=limit), Refusal.RATE_LIMIT
-    for limit in (None, 0, -1, True, 1.5, "100", 1_000_000_001):
-        yield f"per_subject {limit}", service(per_subject=limit), Refusal.PER_SUBJECT
+    for other_limit in (None, 0, -1, True, 1.5, "100", 1_000_000_001):
+        yield f"per_subject {other_limit}", service(per_subject=other_limit), Refusal.PER_SUBJECT
 
 
 def _identity_claims() -> Iterator[tuple[str, str, Refusal]]:
@@ -284,7 +284,7 @@ def _table() -> Iterator[Bad]:
 
 
 BAD = tuple(_table())
-"""Every way that we know to forge or damage a token, with the reason for which it is refused."""
+"""Every known way to forge or damage a token, with the reason of the refusal."""
 
 
 def _eddsa_table() -> Iterator[Bad]:

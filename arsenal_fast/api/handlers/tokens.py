@@ -17,11 +17,10 @@ from arsenal_fast.api.problems import problem
 from arsenal_fast.api.services import Services
 from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.query import parse_query
-from arsenal_fast.identity.amendments import LONGEST_DAYS
+from arsenal_fast.identity.amendments import DEFAULT_DAYS, LONGEST_DAYS
 from arsenal_fast.identity.validity import timestamp
 from arsenal_fast.ledger.model import TokenQuery
 from arsenal_fast.registry.service_tokens import (
-    DEFAULT_DAYS,
     Outcome,
     TokenOrder,
     TokenState,

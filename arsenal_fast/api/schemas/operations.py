@@ -23,7 +23,7 @@ _AWAY: Final = string("One sentence, without addresses and passwords.")
 _EVENT: Final = object_of(
     {
         "sequence": count("Number of the event; not without gaps.", 1, example=4711),
-        "event": word("What has happened; `audit_read` is somebody's reading of the ledger.", KINDS, example="issued"),
+        "event": word("What has happened; `audit_read`: the ledger was read.", KINDS, example="issued"),
         "at": timestamp("When: of a life its `generated`.", example=parts.GENERATED),
         "identity": nullable(parts.ISSUED_ID, description="Null where the event is not of one identity."),
         "prefix": nullable(
@@ -51,18 +51,19 @@ _FAULT: Final = object_of(
         "detail": string("What is allowed.", example="prefix must be 1 to 62 of A-Z a-z 0-9 _ . ..."),
     },
     optional=("pointer", "parameter"),
+    title="Fault",
 )
 _POLICIES: Final = "Names of the rate-limit policies that are used up (status 429)."
 
 OPERATIONS: Final[dict[str, Schema]] = {
     "Audit": object_of(
         {
-            "events": array_of(parts.ref("Event", example=_EVENT["example"]), "Newest first.", maxItems=MAX_PAGE),
+            "events": array_of(parts.ref("AuditEvent", example=_EVENT["example"]), "Newest first.", maxItems=MAX_PAGE),
             "total": count("How many events this page has.", maximum=MAX_PAGE, example=1),
             "cursor": nullable(parts.CURSOR, description="Where the next page begins; null: this is the last one."),
         }
     ),
-    "Event": _EVENT,
+    "AuditEvent": _EVENT,
     "KeySet": object_of(
         {
             "keys": array_of(
@@ -79,7 +80,8 @@ OPERATIONS: Final[dict[str, Schema]] = {
                         ),
                         "use": constant("sig"),
                         "alg": constant("EdDSA"),
-                    }
+                    },
+                    title="Key",
                 ),
                 "Empty while identity tokens are signed with the secret.",
             )

@@ -17,9 +17,9 @@ from arsenal_fast.api.json_schema import (
     word,
 )
 from arsenal_fast.api.schemas import parts
-from arsenal_fast.identity.amendments import LONGEST_DAYS
+from arsenal_fast.identity.amendments import DEFAULT_DAYS, LONGEST_DAYS
 from arsenal_fast.ledger.model import MAX_PAGE
-from arsenal_fast.registry.service_tokens import DEFAULT_DAYS, MAX_NAME
+from arsenal_fast.registry.service_tokens import MAX_NAME
 from arsenal_fast.tokens.claims import ID_LENGTH, MAX_RATE_LIMIT, MAX_TOKEN, SCOPES
 
 _WORDS: Final = f"({'|'.join(SCOPES)})"

@@ -96,7 +96,7 @@ def judge(charged: Charged | None, config: Config) -> Finding:
         return CHECK.warn(f"{text} All clients behind it share one limit.", f"Set {_TRUST}")
     if charged is None:
         return CHECK.skip("who is charged can't be seen without a Redis that answers")
-    return CHECK.ok("too few requests of late to tell" if charged.address else "nobody was charged of late")
+    return CHECK.ok("too few recent requests to tell" if charged.address else "no client was charged recently")
 
 
 def _is_suspect(charged: Charged, config: Config, behind_tls: bool) -> bool:
