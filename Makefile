@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 TOOLS := tests/bench tests/loadtest tests/deploy
 SERVICE := tests $(addprefix --ignore=,$(TOOLS))
 PROTOCOL := tests/conformance/test_protocol.py tests/conformance/test_llhttp.py tests/http/test_parser_oracle.py
-PROOFS := $(addprefix tests/integration/test_,$(addsuffix .py,nothing_lost flushall ledger_faults coherence rotation))
+PROOFS := $(addprefix tests/integration/test_,$(addsuffix .py,nothing_lost flushall ledger_faults coherence token_withdrawals rotation))
 
 # The first of these that is new enough; evaluated only when a target needs it.
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 python; do \
@@ -65,7 +65,7 @@ kube-rules: $(VENV)/.deploy-stamp ## write the PrometheusRule of k8s/ from the a
 	$(BIN)/python scripts/render-prometheus-rule.py
 
 .PHONY: prove-ledger
-prove-ledger: $(VENV)/.test-stamp redis ## run the ledger's proofs: 20 kills on each database, a lock of 10 s, 10,000 revocations over two replicas
+prove-ledger: $(VENV)/.test-stamp redis ## run the ledger's proofs: 20 kills on each database, a lock of 10 s, 10,000 revocations of identities and of tokens over two replicas
 	@scripts/install-postgresql.sh
 	LEDGER_KILLS=20 LEDGER_LOCK_SECONDS=10 COHERENCE_TRIES=10000 $(BIN)/pytest -s $(PROOFS)
 

@@ -93,7 +93,7 @@ class Admissible(Protocol):
 class _Batch:
     """The admissions of one tick."""
 
-    __slots__ = ("looks", "one_quota", "quantities", "requests", "rows", "started_s")
+    __slots__ = ("amendments", "looks", "one_quota", "quantities", "requests", "rows", "started_s")
 
     def __init__(self) -> None:
         self.rows: dict[Client, int] = {}
@@ -103,6 +103,8 @@ class _Batch:
         self.looks: list[tuple[Admissible, Looked]] = []
         self.one_quota = True
         self.started_s = 0.0
+        self.amendments = 0
+        """The version of the amendments of service tokens when the batch was sent."""
 
 
 class Admission:
@@ -142,6 +144,7 @@ class Admission:
         self._local_limiter = local_limiter
         self._on_failure = on_failure
         self._sync = sync
+        self._amendments = sync.amendments
         self._call_soon = call_soon
         self._monotonic = monotonic
         self._now = now
@@ -241,6 +244,7 @@ class Admission:
             self._used.update(batch.rows)
             if len(self._used) > MAX_USED:
                 self._sort_used()
+        batch.amendments = self._amendments.version
         self._metrics.limiter_batches += 1
         clients = [] if self._quota is None else list(batch.rows)
         self._limiter.admit(clients, batch.quantities, partial(self._settle, batch))
@@ -264,12 +268,12 @@ class Admission:
             self._settle_locally(batch)
         elif not self._sync.is_known(revision):
             # Something was revoked: the cached responses to these requests may be stale.
-            self._sync.catch_up(revision, partial(self._caught_up, batch, list(backlogs)))
+            self._sync.catch_up(revision, partial(self._decide, batch, list(backlogs), remember=True))
         else:
             self._decide(batch, list(backlogs), remember=True)
 
-    def _caught_up(self, batch: _Batch, backlogs: list[int]) -> None:
-        """Decide after changes were applied, but for clients whose tokens have ended by them: they are found again."""
+    def _identify_again(self, batch: _Batch) -> None:
+        """Take requests out of a batch whose tokens were changed meanwhile: their clients are found again."""
         now_s = self._now()
         asked = [*batch.requests, *(request for request, _ in batch.looks)]
         ended = [request for request in asked if request.client.expires <= now_s]
@@ -278,7 +282,6 @@ class Admission:
             batch.looks = [(request, done) for request, done in batch.looks if request.client.expires > now_s]
         for request in ended:
             self._try(request, request.identify_again)
-        self._decide(batch, backlogs, remember=True)
 
     def _sort_used(self) -> None:
         """Keep only the ids of the tokens among the used clients."""
@@ -304,6 +307,8 @@ class Admission:
 
         ``alone``: the shared limiter is away, and the setting for that case decides instead of the backlogs.
         """
+        if batch.amendments != self._amendments.version:
+            self._identify_again(batch)
         self._refresh()
         self._started_s = batch.started_s
         with self._write_batch:

@@ -69,6 +69,8 @@ class Amendments:
 
     def __init__(self) -> None:
         self.held: dict[str, Amendment] = {}
+        self.version = 0
+        """Rises whenever amendments are learned."""
         self.on_change: Callable[[Mapping[str, Amendment]], None] = _ignore
         """Called with the amendments that are new."""
 
@@ -78,6 +80,7 @@ class Amendments:
         new = {key: each for key, each in amendments.items() if prevails(each, held.get(key))}
         if new:
             held.update(new)
+            self.version += 1
             self.on_change(new)
 
     def missing_from(self, others: Mapping[str, Amendment]) -> dict[str, Amendment]:

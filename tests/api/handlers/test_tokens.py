@@ -315,3 +315,25 @@ def test_when_a_token_was_last_used_is_told_to_the_minute(quota: Quota | None) -
     rows = {row["id"]: row for row in rig.get(TOKENS, Authorization=admin(rig)).json["tokens"]}
     assert rows[used["id"]]["last_used"] == "2025-11-22T10:02:00.000Z"
     assert rows[unused["id"]]["last_used"] is None
+
+
+def test_a_token_is_refused_that_was_withdrawn_while_its_request_was_on_the_way() -> None:
+    """Another batch brings the news first, so that the revision of this one's admission is known when it comes."""
+    replicas = Replicas(ledger=True)
+    one, other = replicas.rigs
+    token = minted(one)
+    client, stranger = other.connect(), other.connect()
+    for _ in range(3):
+        assert client.get(ID, Authorization=bearer(token)).status == 200
+    assert revoked(one, id=token["id"]).status == 200
+    other.shared.holding = True
+    stranger.send(request("GET", ID))
+    client.send(request("GET", ID, Authorization=bearer(token)))
+    assert len(other.shared.held) == 2
+    other.shared.release(0)
+    assert len(other.shared.held) == 2, "the changes are read"
+    other.shared.release(1)
+    assert stranger.answers("GET")[0].status == 200
+    other.shared.release_all()
+    other.tick()
+    assert client.answers("GET")[0].status == 401
