@@ -218,7 +218,7 @@ Next, in $PWD:
      point to this machine. Behind a proxy of your own, name it in TRUSTED_PROXIES.
   3. Dashboards and alerts: docker compose --profile monitoring up -d, then http://localhost:3000 (Grafana).
   4. A token for your backend, with a limit of its own:
-     docker compose exec identity-service arsenal-fast token --subject sports-book --scope issue,revoke --rate-limit 1000000
+     docker compose exec identity-service arsenal-fast token mint --subject sports-book --scope issue,revoke --rate-limit 1000000
 NEXT
 }
 

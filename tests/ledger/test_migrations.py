@@ -1,5 +1,6 @@
 """An older ledger is migrated once, by any of several processes; a newer one is refused."""
 
+import re
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,12 +11,13 @@ from typing import Any
 import pytest
 
 from arsenal_fast.errors import ConfigurationError
+from arsenal_fast.identity.amendments import Amendment
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger import migrations as schema
 from arsenal_fast.ledger.backend import Ledger
 from arsenal_fast.ledger.dialect import POSTGRES_SCHEMA
 from arsenal_fast.ledger.errors import Busy, Unfit
-from arsenal_fast.ledger.model import AuditQuery, LedgerRecord
+from arsenal_fast.ledger.model import AuditQuery, LedgerRecord, TokenChange
 from arsenal_fast.ledger.prune import backup, verify
 from tests.support.ledger import HOUR, T0, id_of, opened, put, row
 from tests.support.loops import run
@@ -141,3 +143,22 @@ def test_a_backup_is_taken_before_anything_is_migrated(url: str, execute: Execut
     execute(fixture_of(url))
     backup(url, str(tmp_path / "backup"))
     assert version(url, execute) == 1
+
+
+def test_the_documented_way_back_makes_a_ledger_of_version_2_that_can_be_brought_up_again(
+    url: str, execute: Execute
+) -> None:
+    text = (Path(__file__).parents[2] / "docs/operations.md").read_text()
+    (block,) = re.findall(r"```sql\n(.*?)```", text, re.S)
+    with closing(opened(url)) as store:
+        put(store, row(1))
+        change = TokenChange("token_revoked", T0, "cli", None, None, "bot", None, None, "sub:bot", Amendment(T0, 0, T0))
+        store.write([change])
+    begin = "" if url.startswith("sqlite") else "SET search_path TO arsenal_ledger;"
+    execute(begin + block)
+    assert verify(url)[:3] == (2, 1, 1)
+    assert verify(url).faults == []
+    with closing(opened(url)) as store:
+        assert store.amendments() == {}
+        assert [event.kind for event in store.audit(AuditQuery(T0, "me")).events] == ["issued"]
+    assert version(url, execute) == schema.VERSION

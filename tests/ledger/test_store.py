@@ -6,11 +6,22 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from arsenal_fast.identity.amendments import Amendment, Amendments
 from arsenal_fast.identity.revocation import EVERYTHING
 from arsenal_fast.identity.validity import MAX_TTL, Life
 from arsenal_fast.ledger.errors import Busy, Refused
-from arsenal_fast.ledger.model import AuditQuery, Cursor, LedgerRecord
+from arsenal_fast.ledger.model import (
+    AuditQuery,
+    Cursor,
+    LedgerRecord,
+    TokenChange,
+    TokenQuery,
+    TokenRecord,
+    TokensUsed,
+)
 from arsenal_fast.ledger.prune import verify
 from arsenal_fast.ledger.store import PRUNE_ROWS, Item, Lives, Store
 from tests.ledger.moments import CASES, Case
@@ -417,3 +428,68 @@ def test_several_workers_trim_together_and_no_more_than_they_should(store: Store
         assert sum(pool.map(work, range(3))) == 5 * PRUNE_ROWS
     report = verify(url)
     assert (report.events, report.faults) == (PRUNE_ROWS, [])
+
+
+# Service tokens
+
+
+def minted(number: int, *, subject: str = "bot", issued_ms: int = T0, expires_ms: int = T0 + HOUR) -> TokenChange:
+    record = TokenRecord(f"{number:020x}", "name", subject, "issue", 7, None, issued_ms, expires_ms, "cli")
+    return TokenChange("token_minted", issued_ms, "cli", None, record.id, subject, 7, record)
+
+
+def amended(number: int, rate_limit: int, at: int, ends_ms: int = T0 + HOUR) -> TokenChange:
+    key, kind = f"token:{number:020x}", "token_limited" if rate_limit else "token_revoked"
+    amendment = Amendment(at, rate_limit, ends_ms)
+    return TokenChange(kind, at, "cli", "r", f"{number:020x}", "bot", rate_limit or None, None, key, amendment)  # type: ignore[arg-type]
+
+
+def test_tokens_are_told_newest_first_in_pages(store: Store) -> None:
+    store.write([minted(number, issued_ms=T0 + number // 2) for number in range(5)])
+    store.write([minted(9, subject="shop")])
+    told = store.tokens(TokenQuery(9, subject="bot"))
+    assert [int(record.id, 16) for record in told] == [4, 3, 2, 1, 0]
+    assert told[0] == minted(4, issued_ms=T0 + 2).record
+    after = store.tokens(TokenQuery(2, subject="bot", after=(told[1].issued_ms, told[1].id)))
+    assert [int(record.id, 16) for record in after] == [2, 1]
+    assert [record.subject for record in store.tokens(TokenQuery(9, token_id=f"{9:020x}"))] == ["shop"]
+    assert store.tokens(TokenQuery(9, token_id="x")) == []
+
+
+def test_a_change_that_is_written_twice_is_one_event_and_one_token(store: Store) -> None:
+    for _ in range(2):
+        assert store.write([minted(1), amended(1, 9, T0 + 1)]) == [0, 0]
+    assert [event.kind for event in store.audit(AuditQuery(T0, "me")).events] == ["token_limited", "token_minted"]
+    assert len(store.tokens(TokenQuery(9))) == 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5), st.integers(1, 3)), max_size=6))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_ledger_merges_amendments_by_the_rule_of_the_workers(
+    store: Store, told: list[tuple[int, int, int]]
+) -> None:
+    changes = [amended(1, limit, T0 + at, T0 + end) for limit, at, end in told]
+    known = Amendments()
+    known.learn(store.amendments())
+    for change in changes:
+        store.write([change])
+        assert change.key is not None
+        assert change.amendment is not None
+        known.learn({change.key: change.amendment})
+    assert store.amendments() == known.held
+
+
+def test_use_is_kept_by_its_latest_minute(store: Store) -> None:
+    store.write([minted(1)])
+    for moment in (60_000, 180_000, 120_000):
+        store.write([TokensUsed({f"{1:020x}": moment, "unknown": moment})])
+    assert [record.last_used_ms for record in store.tokens(TokenQuery(9))] == [180_000]
+
+
+def test_expired_tokens_and_what_concerns_them_are_pruned(store: Store) -> None:
+    store.write([minted(1, expires_ms=T0 + 5), minted(2, expires_ms=T0 + 50)])
+    store.write([amended(1, 0, T0, T0 + 5), amended(2, 0, T0, T0 + 50)])
+    for _ in store.pruning(T0 + 10):
+        pass
+    assert [int(record.id, 16) for record in store.tokens(TokenQuery(9))] == [2]
+    assert set(store.amendments()) == {f"token:{2:020x}"}
