@@ -417,6 +417,38 @@ def test_an_epoch_is_never_so_late_that_a_life_after_it_could_not_be_written(scr
 
 
 @pytest.mark.integration
+def test_amendments_of_expired_tokens_do_not_pile_up(scripts: Scripts) -> None:
+    for number in range(1000):
+        scripts.now += 1000
+        assert scripts.amend(f"token:{number}", Amendment(scripts.now, 0, scripts.now + 50_000))
+        held = scripts.server.command("HLEN", AMENDMENTS)
+        assert isinstance(held, int)
+        assert held <= 50 + 100
+    remaining = scripts.server.command("PTTL", AMENDMENTS)
+    assert isinstance(remaining, int)
+    assert 0 < remaining <= 50_000
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("garbage", ["", "x", "1 2", "1 2 3 4", "-1 0 9999999999999", "1.5 0 9999999999999", "9" * 70])
+def test_an_amendment_of_garbage_is_none_and_is_overwritten(scripts: Scripts, garbage: str) -> None:
+    scripts.server.command("HSET", AMENDMENTS, "token:1", garbage)
+    assert scripts.changes(0).amendments == {}
+    good = Amendment(1, 9, 10**13)
+    assert scripts.amend("token:1", good)
+    assert scripts.changes(0).amendments == {"token:1": good}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("kind", ["string", "list"])
+def test_amendments_of_another_type_are_none_and_are_overwritten(scripts: Scripts, kind: str) -> None:
+    spoil(scripts.server, AMENDMENTS, kind)
+    assert scripts.changes(0) == Changes(0, [], {})
+    assert scripts.amend("token:1", Amendment(1, 0, 10**13))
+    assert set(scripts.changes(0).amendments) == {"token:1"}
+
+
+@pytest.mark.integration
 def test_the_log_keeps_no_more_than_its_length(scripts: Scripts) -> None:
     for _ in range(3):
         scripts.revoke(NAMES[0], Life(5, 9))

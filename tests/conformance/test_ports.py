@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
+from arsenal_fast.identity.amendments import Amendment
 from arsenal_fast.identity.revocation import LOG_LENGTH, Changes, Revoked
 from arsenal_fast.identity.validity import EXPIRED_RETENTION, Issued, IssueRow, Life, Mode, Outcome, StoreRecord
 from arsenal_fast.ratelimit.client import Client
@@ -742,3 +743,79 @@ def test_all_backends_count_the_same_things(backend: Open) -> None:
             assert store.counters.replies >= 2
 
     run(main())
+
+
+# Amendments of service tokens
+
+FOREVER = 10**14
+WITHDRAWAL = Amendment(5, 0, FOREVER)
+
+
+async def amend(backend: Backend, key: str, amendment: Amendment) -> bool:
+    answer: Answer[bool | None] = Answer()
+    backend.revocations.amend(key, amendment, answer)
+    in_force = await answer.wait()
+    assert in_force is not None
+    return in_force
+
+
+def test_an_amendment_raises_the_revision_and_only_what_is_new_is_told(backend: Open) -> None:
+    async def main() -> None:
+        async with backend() as store:
+            assert await amend(store, "token:1", Amendment(5, 9, FOREVER))
+            first = await revision_of(store)
+            assert (await changes(store, 0)).amendments == {"token:1": (5, 9, FOREVER)}
+            assert await amend(store, "sub:a", WITHDRAWAL)
+            assert await amend(store, "token:1", Amendment(6, 0, FOREVER))
+            await revoke(store, life=Life(wall_ms(), wall_ms() + TTL))
+            told = await changes(store, first)
+            assert told == (first + 3, [ID], {}, {"sub:a": WITHDRAWAL, "token:1": (6, 0, FOREVER)})
+            assert await changes(store, first + 2) == (first + 3, [ID], {}, {})
+
+    run(main())
+
+
+def test_an_amendment_that_does_not_prevail_changes_nothing(backend: Open) -> None:
+    async def main() -> None:
+        async with backend() as store:
+            assert await amend(store, "token:1", WITHDRAWAL)
+            revision = await revision_of(store)
+            assert await amend(store, "token:1", WITHDRAWAL), "it is in force"
+            assert not await amend(store, "token:1", Amendment(6, 9, FOREVER)), "a withdrawal is final"
+            assert not await amend(store, "token:2", Amendment(6, 9, 7)), "its token has expired"
+            assert await changes(store, revision) == (revision, [], {}, {})
+
+    run(main())
+
+
+def test_a_store_that_lost_its_memory_gets_amendments_and_epochs_at_once(backend: Open) -> None:
+    async def main() -> None:
+        async with backend() as store:
+            answer: Answer[int | None] = Answer()
+            amendments = {f"token:{number}": Amendment(number, 0, FOREVER) for number in range(3000)}
+            store.revocations.restore({"p": 7}, amendments, 9, answer)
+            revision = await answer.wait()
+            assert revision is not None
+            for since in (0, 9, revision - 1):
+                assert await changes(store, since) == (revision, None, {"p": 7}, amendments)
+            again: Answer[int | None] = Answer()
+            store.revocations.restore({}, amendments | {"sub:a": WITHDRAWAL}, 0, again)
+            assert await again.wait() == revision + 1
+            assert await changes(store, revision) == (revision + 1, [], {"p": 7}, {"sub:a": WITHDRAWAL})
+
+    run(main())
+
+
+def test_a_worker_that_is_further_behind_than_the_log_is_told_all_amendments(backend: Open) -> None:
+    async def main() -> None:
+        async with backend() as store:
+            await amend(store, "token:first", WITHDRAWAL)
+            first = await revision_of(store)
+            for number in range(LOG_LENGTH + 1):
+                await amend(store, f"token:{number}", WITHDRAWAL)
+            told = await changes(store, first)
+            assert told.ids is None
+            assert len(told.amendments) == LOG_LENGTH + 2
+            assert len((await changes(store, first + 1)).amendments) == LOG_LENGTH
+
+    run(main(), deadline=60)

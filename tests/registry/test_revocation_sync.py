@@ -225,6 +225,63 @@ def test_nothing_is_no_revision_of_any_store() -> None:
     assert NO_REVISION < 0
 
 
+# Amendments of service tokens.
+
+FOREVER = 10**14
+GONE = Amendment(5, 0, FOREVER)
+LIMITED = Amendment(5, 9, FOREVER)
+
+
+def test_new_amendments_are_learned_before_a_request_goes_on_and_drop_no_identity() -> None:
+    bench = Bench.at(7)
+    bench.revisions.amendments.on_change = bench.events.append
+    bench.catch_up(8)
+    bench.store.answer(Changes(8, [], {}, {"token:1": GONE}))
+    assert bench.events == [{"token:1": GONE}, "go"]
+    assert bench.store.amended == []
+
+
+def test_a_store_that_tells_all_its_amendments_gets_those_that_it_lacks() -> None:
+    bench = Bench.at(7)
+    bench.revisions.amendments.learn({"token:1": GONE, "token:2": LIMITED})
+    bench.catch_up(5000)
+    bench.store.answer(Changes(5000, None, {}, {"token:2": LIMITED, "token:3": GONE}))
+    assert bench.store.amended == [{"token:1": GONE}]
+    assert set(bench.revisions.amendments.held) == {"token:1", "token:2", "token:3"}
+
+
+def test_a_store_that_lost_its_memory_gets_the_amendments_of_worker_and_ledger() -> None:
+    bench = Bench({}, {"token:2": GONE})
+    bench.revisions.amendments.learn({"token:1": GONE})
+    bench.catch_up(0)
+    bench.store.answer(Changes(0, None, {}))
+    assert bench.events == ["restore", "go"]
+    assert bench.store.amended == [{"token:1": GONE, "token:2": GONE}]
+
+
+def test_what_was_decided_while_the_store_was_away_is_shared_on_its_return() -> None:
+    bench = Bench.at(7)
+    bench.revisions.share_amendments()
+    assert bench.store.asked == [], "there is nothing to share"
+    bench.revisions.amendments.learn({"token:1": GONE})
+    bench.revisions.share_amendments()
+    bench.store.answer(Changes(9, None, {}, {"token:2": LIMITED}))
+    assert bench.store.amended == [{"token:1": GONE}]
+    assert set(bench.revisions.amendments.held) == {"token:1", "token:2"}
+    assert bench.revisions.known == 7
+    for changes in (None, Changes(0, None, {})):
+        bench.revisions.share_amendments()
+        bench.store.answer(changes)
+    assert len(bench.store.amended) == 1
+
+
+def test_the_amendments_of_the_ledger_are_learned_while_it_can_be_read() -> None:
+    for told, known in ((None, set()), ({"token:1": GONE}, {"token:1"})):
+        bench = Bench(None, told)
+        bench.revisions.follow_ledger()
+        assert set(bench.revisions.amendments.held) == known
+
+
 # With the real log of a store.
 
 
