@@ -111,7 +111,8 @@ class RevocationSync:
         risen = any(before > self.epochs.get(prefix, 0) for prefix, before in changes.epochs.items())
         missing = any(before > changes.epochs.get(prefix, 0) for prefix, before in self.epochs.items())
         self.learn_epochs(changes.epochs)
-        self.amendments.learn(changes.amendments)
+        if changes.amendments:
+            self.amendments.learn(changes.amendments)
         if missing:  # the store has lost its memory, and another worker has restored it already
             self._restore_epochs(changes)
             self.restore()
