@@ -219,6 +219,9 @@ class MemoryBackend:
         """Read the changes since a revision, and the epochs in force."""
         self._count(0)
         entries = self._log.since(since)
+        if not self._amendments and not entries:
+            done(Changes(self._log.revision, entries, dict(self._epochs)))
+            return
         ids = None if entries is None else [entry for entry in entries if not entry.startswith(AMENDED)]
         now = self._now_ms()
         amendments = {
