@@ -9,8 +9,8 @@ import pytest
 from tests.support.postgres_server import PostgresServer
 from tests.support.redis_server import RedisServer
 
-for _name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):  # what the shell trusts would hide that a certificate is not trusted
-    os.environ.pop(_name, None)
+TRUSTED_BY_SHELL = {name: os.environ.pop(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if name in os.environ}
+"""Removed from the environment: they would hide that a certificate is not trusted."""
 
 
 @pytest.fixture(scope="session")
