@@ -131,6 +131,12 @@ class PostgresServer:
             raise RuntimeError(f"{program} has failed: {done.stderr.decode(errors='replace')[-1000:]}")
 
 
+def postgres_version() -> str:
+    """Name and version of the server as it says them: ``PostgreSQL 15.18``."""
+    said = subprocess.run([_programs() / "postgres", "--version"], capture_output=True, text=True, check=False).stdout
+    return said.replace("postgres (PostgreSQL)", "PostgreSQL").partition(" (")[0].strip()
+
+
 def _programs() -> Path:
     """The directory of the newest PostgreSQL."""
     named = os.environ.get("POSTGRES_BIN")
