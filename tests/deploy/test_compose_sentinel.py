@@ -43,7 +43,7 @@ def stack(text: str) -> dict[str, Any]:
 def test_it_follows_the_compose_specification(text: str, tmp_path: Path) -> None:
     file = tmp_path / "docker-compose.yml"
     file.write_text(text)
-    command = [BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", file]
+    command: list[str | Path] = [BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", file]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
