@@ -30,7 +30,7 @@ if [ -z "${REDIS_URL:-}" ]; then
 	password=$(random 36 | tr '/+' '_-')
 	if [ "${REDIS_SENTINEL:-}" = yes ]; then
 		nodes=redis-node-0.redis-node:26379,redis-node-1.redis-node:26379,redis-node-2.redis-node:26379
-		REDIS_URL=redis+sentinel://:$password@$nodes/identities/0?sentinel_password=$password
+		REDIS_URL="redis+sentinel://:$password@$nodes/identities/0?sentinel_password=$password"
 	else
 		REDIS_URL=redis://:$password@redis-master:6379/0
 	fi

@@ -65,7 +65,8 @@ class Spender:
         for _ in range(SPENT):
             client.send(self._request)
         charged = [_charged((await client.answer()).headers) for _ in range(SPENT)]
-        assert charged == list(range(1, SPENT + 1))
+        if charged != list(range(1, SPENT + 1)):
+            raise StalledError("Redis did not answer in time before anything was done to it")
 
     async def spend(self, replicas: list[Client], stop: asyncio.Event) -> None:
         """Request through one and the other until the end, a pace apart."""
@@ -172,23 +173,23 @@ async def failed_over(failover: Failover, ports: list[int], number: int) -> Seen
     async with (
         clients(ports, REPLICAS * SPENDERS) as opened,
         clients(ports, REPLICAS) as (at_one, at_other),
-        load(ports[0]) as under,
-        asyncio.TaskGroup() as tasks,
     ):
         for spender, each in zip(spenders, batched(opened), strict=True):
             await spender.begin(each[0])
-            tasks.create_task(spender.spend(each, stop))
-        await under.more(300)
-        begun = perf_counter()
-        failover.begin()
-        await until(failover.is_promoted)
-        promoted = perf_counter()
-        await until_health(at_one, "healthy")
-        await until_health(at_other, "healthy")
-        await until_shared(at_one, at_other)
-        back = perf_counter() - promoted
-        await under.more(300)
-        stop.set()
+        async with load(ports[0]) as under, asyncio.TaskGroup() as tasks:
+            for spender, each in zip(spenders, batched(opened), strict=True):
+                tasks.create_task(spender.spend(each, stop))
+            await under.more(300)
+            begun = perf_counter()
+            failover.begin()
+            await until(failover.is_promoted)
+            promoted = perf_counter()
+            await until_health(at_one, "healthy")
+            await until_health(at_other, "healthy")
+            await until_shared(at_one, at_other)
+            back = perf_counter() - promoted
+            await under.more(300)
+            stop.set()
     return Seen(under, spenders, promoted - begun, back)
 
 

@@ -142,6 +142,26 @@ ROWS: Final = [
         "integration/test_ledger_faults.py::test_a_stopped_postgresql_stops_no_issuing_and_what_waited_is_written_when_it_is_back",
     ),
     Row(
+        "PostgreSQL's primary is lost, its synchronous standby promoted",
+        "the same",
+        "integration/test_postgres_failover.py::test_a_failover_under_load_stops_no_issuing_and_loses_nothing",
+    ),
+    Row(
+        "the disk of PostgreSQL's tables is full (a tmpfs; needs root)",
+        "the same",
+        "integration/test_postgres_failover.py::test_a_full_disk_of_its_tables_stops_no_issuing_and_loses_nothing",
+    ),
+    Row(
+        "the disk of PostgreSQL's log is full (a tmpfs; needs root)",
+        "the same",
+        "integration/test_postgres_failover.py::test_a_full_disk_of_its_log_stops_no_issuing_and_loses_nothing",
+    ),
+    Row(
+        "an administrator ends 20 sessions of the ledger",
+        "the same, never degraded",
+        "integration/test_postgres_failover.py::test_sessions_that_an_administrator_ends_lose_nothing_and_show_to_nobody",
+    ),
+    Row(
         "SIGTERM or SIGINT to the process group, 2 workers",
         "served for the whole DRAIN_DELAY, not ready; a second signal ends it; exit 0",
         "integration/test_process_group.py::test_a_signal_to_the_group_leaves_the_drain_delay_and_a_second_one_ends_it",
