@@ -140,7 +140,7 @@ soak: $(VENV)/.test-stamp redis ## run ten minutes of the mix (SOAK_SECONDS=n, S
 
 .PHONY: faults
 faults: $(VENV)/.test-stamp redis postgresql ## test slow clients, a stuck log, failures of Redis, ledger and processes; print a table
-	LEDGER_LOCK_SECONDS=10 ROLLS=$${ROLLS:-10} $(BIN)/python -m pytest -p tests.support.fault_report
+	LEDGER_LOCK_SECONDS=10 ROLLS=$${ROLLS:-10} FAILOVERS=$${FAILOVERS:-10} $(BIN)/python -m pytest -p tests.support.fault_report
 
 .PHONY: conformance
 conformance: $(VENV)/.test-stamp ## test HTTP/1.1 by its RFCs over plain TCP and TLS, with llhttp's vectors and h11 as the oracle

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
-from arsenal_fast.cli.doctor import certificate, configuration, ledger, memory, store, traffic
+from arsenal_fast.cli.doctor import certificate, configuration, ledger, memory, sentinels, store, traffic
 from arsenal_fast.cli.doctor.finding import Finding, Level
 from arsenal_fast.config.cgroup import memory_limit
 from arsenal_fast.config.load import Config
@@ -18,6 +18,7 @@ def examine(config: Config, now: Callable[[], float], timeout: float) -> Iterato
         yield store.REACHABLE.skip("the state is in the process (REDIS_URL is memory://), for one worker")
         yield traffic.examine(None, config)
     else:
+        yield from sentinels.examine(config, timeout)
         with closing(store.connect(config, timeout)) as client:
             findings = list(store.examine(client, config, now))
             yield from findings

@@ -18,7 +18,7 @@ from arsenal_fast.ratelimit import gcra
 from arsenal_fast.stores.redis import errors
 from arsenal_fast.stores.redis.backend import PROBE_KEY
 from arsenal_fast.stores.redis.limiter import REVISION_KEY
-from arsenal_fast.stores.redis.url import TLS_PARAMETERS, parse_url
+from arsenal_fast.stores.redis.url import TLS_PARAMETERS, RedisAddress, parse_url
 
 REACHABLE: Final = Check("redis")
 VERSION: Final = Check("redis-version")
@@ -54,7 +54,26 @@ Info = Mapping[str, Any]
 def connect(config: Config, timeout: float) -> Client:
     """Return a client for the configured Redis, not connected yet. ``timeout``: seconds of each wait."""
     address = parse_url(config.redis_url.reveal())
-    options: dict[str, Any] = {
+    options = _options(address, timeout)
+    if address.path:
+        return redis.Redis(unix_socket_path=address.path, **options)
+    if address.sentinels:
+        return sentinels(address, timeout).master_for(address.service)
+    return redis.Redis(host=address.host, port=address.port, **options, **_tls(address))
+
+
+def sentinels(address: RedisAddress, timeout: float) -> Client:
+    """Return redis-py's Sentinel for an address that names sentinels, not connected yet."""
+    tls = _tls(address)
+    own = {"socket_timeout": timeout, **tls}
+    for name in ("username", "password"):
+        own[name] = address.parameters.get(f"sentinel_{name}")
+    made: Client = Sentinel
+    return made(list(address.sentinels), sentinel_kwargs=own, **_options(address, timeout), **tls)
+
+
+def _options(address: RedisAddress, timeout: float) -> dict[str, Any]:
+    return {
         "db": address.database,
         "username": address.user.decode("utf-8", "surrogateescape") or None,
         "password": address.password.decode("utf-8", "surrogateescape") or None,
@@ -63,19 +82,13 @@ def connect(config: Config, timeout: float) -> Client:
         "retry": Retry(NoBackoff(), 0),  # the operator may repeat the command
         "protocol": 2,
     }
-    if address.path:
-        return redis.Redis(unix_socket_path=address.path, **options)
-    tls: dict[str, Any] = {}
-    if address.tls:
-        tls = {name: value for name, value in address.parameters.items() if name in TLS_PARAMETERS}
-        tls |= {"ssl": True, "ssl_check_hostname": address.parameters.get("ssl_check_hostname") != "false"}
-    if address.sentinels:
-        own = {"socket_timeout": timeout, **tls}
-        for name in ("username", "password"):
-            own[name] = address.parameters.get(f"sentinel_{name}")
-        sentinels: Client = Sentinel
-        return sentinels(list(address.sentinels), sentinel_kwargs=own, **options, **tls).master_for(address.service)
-    return redis.Redis(host=address.host, port=address.port, **options, **tls)
+
+
+def _tls(address: RedisAddress) -> dict[str, Any]:
+    if not address.tls:
+        return {}
+    tls: dict[str, Any] = {name: value for name, value in address.parameters.items() if name in TLS_PARAMETERS}
+    return tls | {"ssl": True, "ssl_check_hostname": address.parameters.get("ssl_check_hostname") != "false"}
 
 
 def examine(client: Client, config: Config, now: Callable[[], float]) -> Iterator[Finding]:

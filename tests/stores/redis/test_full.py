@@ -148,4 +148,4 @@ def test_other_policies_give_everybody_a_fresh_limit(policy: str) -> None:
     """Why the policy matters; and that the test above can fail."""
     with RedisServer("--maxmemory", "8mb", "--maxmemory-policy", policy) as redis:
         one_by_one, at_once, _ = run(spend_and_flood(redis))
-        assert one_by_one + at_once < CLIENTS
+        assert one_by_one + at_once < 1.5 * CLIENTS  # of two for each; Redis 7 keeps a third of them, Redis 8 half
