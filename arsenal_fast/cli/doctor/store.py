@@ -16,8 +16,7 @@ from arsenal_fast.config.load import Config
 from arsenal_fast.ledger.url import NONE as NO_LEDGER
 from arsenal_fast.ratelimit import gcra
 from arsenal_fast.stores.redis import errors
-from arsenal_fast.stores.redis.backend import PROBE_KEY
-from arsenal_fast.stores.redis.limiter import REVISION_KEY
+from arsenal_fast.stores.redis.keys import ONE
 from arsenal_fast.stores.redis.url import TLS_PARAMETERS, parse_url
 
 REACHABLE: Final = Check("redis")
@@ -236,7 +235,7 @@ def fault(error: Exception) -> tuple[str, str]:
 def _write(client: Client) -> None:
     """Write as the service does when it connects: run the limiter's script on a cell that expires in a millisecond."""
     script = Path(gcra.__file__).with_name("gcra.lua").read_text(encoding="utf-8")
-    client.eval(script, 2, REVISION_KEY, PROBE_KEY, "1", "1000000", "")
+    client.eval(script, 2, ONE.revision, ONE.probe, "1", "1000000", "")
 
 
 def _snapshots(client: Client) -> bool | None:

@@ -13,7 +13,7 @@ from arsenal_fast.cli.doctor.finding import Check, Finding
 from arsenal_fast.cli.doctor.store import Client
 from arsenal_fast.config.load import Config
 from arsenal_fast.ratelimit.quota import Quota
-from arsenal_fast.stores.redis.limiter import KEY_PREFIX
+from arsenal_fast.stores.redis.keys import ONE
 
 CHECK: Final = Check("traffic")
 
@@ -58,10 +58,10 @@ def look(client: Client, quota: Quota) -> Charged:
     requests: dict[bytes, int] = {}
     cursor = 0
     for _ in range(SCANS):
-        cursor, keys = client.scan(cursor, match=KEY_PREFIX + b"*", count=SCAN_KEYS)
-        keys = [key for key in keys if not key.startswith(KEY_PREFIX + b"sub:")]
+        cursor, keys = client.scan(cursor, match=ONE.cell + b"*", count=SCAN_KEYS)
+        keys = [key for key in keys if not key.startswith(ONE.cell + b"sub:")]
         for key, arrival in zip(keys, client.mget(keys) if keys else (), strict=True):
-            requests[key.removeprefix(KEY_PREFIX)] = max(0, -(-(int(arrival or 0) - now) // quota.interval))
+            requests[key.removeprefix(ONE.cell)] = max(0, -(-(int(arrival or 0) - now) // quota.interval))
         if not cursor:
             break
     if not requests:

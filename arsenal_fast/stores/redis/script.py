@@ -10,7 +10,7 @@ from hashlib import sha1
 from pathlib import Path
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from arsenal_fast.stores.redis.connection import Connection
+from arsenal_fast.stores.redis.connection import Link
 from arsenal_fast.stores.redis.resp import Reply, bulk, is_noscript, pack
 
 MAX_HEADS: Final = 1_000  # cached beginnings of commands, some 100 octets each
@@ -64,9 +64,7 @@ class Script(Generic[Answer]):
         keys = bulk(b"%d" % self._keys.of(rows))
         return b"*%d\r\n%b%b" % (self._items.of(rows), name, keys)
 
-    def run(
-        self, connection: Connection, rows: int, packed: list[bytes], done: Callable[[Answer | None], None]
-    ) -> None:
+    def run(self, connection: Link, rows: int, packed: list[bytes], done: Callable[[Answer | None], None]) -> None:
         """Run the script; ``done`` gets the answer, or None, at once if there is no connection."""
         count = self._replies.of(rows)
 
