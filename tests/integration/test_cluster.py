@@ -176,7 +176,7 @@ def test_slots_that_move_to_a_node_that_was_added_take_their_shards_along(own_cl
 
 def test_while_a_slot_moves_its_limits_are_exact_and_revocations_are_seen(own_cluster: RedisCluster) -> None:
     """The keys are at both nodes, and new ones come to be: one by one they go where they belong."""
-    shard = 3
+    shard = 4
     slot = slot_of(TAGS[shard])
     target = own_cluster.masters[1]
     clients_ = [address(shard, salt) for salt in range(6)]

@@ -1,4 +1,4 @@
-"""A Redis Cluster as the shared store: twelve shards (keys.py), each away or there by itself.
+"""A Redis Cluster as the shared store: six shards (keys.py), each away or there by itself.
 
 Clients and identities are spread over the shards, and each shard has a revision, a log and epochs of its own. What is
 admitted by one shard carries the revision of that shard alone. So a revocation is written to all of them before it is

@@ -1,9 +1,9 @@
 """Names the keys in Redis: of one Redis, and of the shards of a cluster.
 
 A cluster places a key by the hash of what stands between the braces, its tag. All keys that one script touches have the
-same tag. One Redis has the tag {0}. In a cluster clients and identities are spread over twelve tags, each in a twelfth
-of the slots of its own: they divide evenly among 1, 2, 3, 4, 6 or 12 masters. What is in which shard follows from the
-key alone, so the number is fixed: another one would be a cluster that has forgotten everything.
+same tag. One Redis has the tag {0}. In a cluster clients and identities are spread over six tags, each in a sixth of
+the slots of its own: they divide evenly among 1, 2, 3 or 6 masters. Each costs a command in a tick that needs it. What
+is in which shard follows from the key alone, so the number is fixed: with another one everything would be forgotten.
 """
 
 from binascii import crc_hqx
@@ -13,10 +13,10 @@ from zlib import crc32
 from arsenal_fast.stores.redis.resp import bulk
 
 SLOTS: Final = 16_384
-SHARDS: Final = 12
+SHARDS: Final = 6
 
-TAGS: Final = (b"556", b"640", b"1950", b"1180", b"1296", b"670", b"620", b"1930", b"146", b"996", b"176", b"506")
-"""The tag of each shard: the number below 2,000 whose slot is next to the middle of the shard's twelfth."""
+TAGS: Final = (b"1086", b"1866", b"1856", b"366", b"356", b"1466")
+"""The tag of each shard: the number below 2,000 whose slot is next to the middle of the shard's sixth."""
 
 
 class Keys:

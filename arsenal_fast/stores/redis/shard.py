@@ -131,7 +131,7 @@ class Shard:
 
     def _send(self, node: Node, command: bytes, on_reply: OnReply, deadline: float) -> None:
         def answered(reply: Reply) -> None:
-            redirected = redirection(reply)
+            redirected = None if type(reply) is list else redirection(reply)
             if redirected is None:
                 on_reply(reply)
             else:

@@ -153,7 +153,7 @@ def test_a_cluster_that_is_down_takes_the_shard_away_until_its_node_takes_a_writ
             ordinary_, both.one.answer = both.one.answer, answer
             assert await both.get().wait() is None
             assert not both.backend.shards[SHARD].healthy
-            assert both.backend.fault == "shard 5 of 12: it answers CLUSTERDOWN: it is a cluster that is down"
+            assert both.backend.fault == "shard 5 of 6: it answers CLUSTERDOWN: it is a cluster that is down"
             assert await both.get().wait() is None, "at once, from now on"
             ill = False
             await until(lambda: both.backend.healthy)
