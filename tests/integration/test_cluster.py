@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from time import perf_counter
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from arsenal_fast.stores.redis.keys import SHARDS, TAGS, shard_of, shard_of_identity, slot_of
 from tests.integration.test_exact_limit import LIMIT, assert_exact, crowd, services
 from tests.integration.test_redis_faults import ENV, load, metric, until_health, until_shared
+from tests.support.certificates import good_pair
 from tests.support.http_client import Client, clients
 from tests.support.loops import run
 from tests.support.redis_cluster import RedisCluster
@@ -260,3 +262,19 @@ def test_from_one_redis_to_a_cluster_under_load_every_identity_keeps_its_life(
     env = {**ENV, **REPLICA, "DATABASE_URL": sqlite_url}
     with ServiceProcess(**env, REDIS_URL=own_redis.url) as old, ServiceProcess(**env, REDIS_URL=cluster.url) as new:
         run(scenario(old, new), deadline=60)
+
+
+def test_over_tls_every_node_is_reached_and_verified(tmp_path: Path) -> None:
+    async def scenario(port: int) -> None:
+        async with clients(port, 1) as (client,):
+            await until_health(client, "healthy")
+            for shard in range(SHARDS):
+                answer = await client.get("/api/v1/id", X_Forwarded_For=address(shard))
+                assert answer.status == 200
+            assert await metric(client, "identity_limiter_fallback_total") == 0
+
+    with RedisCluster(replicas=False, pair=good_pair(tmp_path)) as own:
+        with ServiceProcess(**ENV, REDIS_URL=own.url) as service:
+            run(scenario(service.port))
+        with ServiceProcess(**ENV, REDIS_URL=own.url.partition("?")[0]) as service:
+            service.wait_for_log("shards 0, 1, 2, 3, 4, 5 of 6 of Redis can't be used: its certificate is not trusted")

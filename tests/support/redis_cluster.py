@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from arsenal_fast.stores.redis.keys import SLOTS, TAGS, slot_of
+from tests.support.certificates import Pair
 from tests.support.redis_server import RedisServer, free_port
 
 PATIENCE = 20.0  # seconds until the nodes agree
@@ -13,10 +14,18 @@ NODE_TIMEOUT = 1000  # ms that a node is silent before the others take it for de
 
 
 class RedisCluster:
-    """``masters`` and ``replicas`` in the same order, as they began."""
+    """``masters`` and ``replicas`` in the same order, as they began.
 
-    def __init__(self, masters: int = 3, *, replicas: bool = True, options: Sequence[str] = ()) -> None:
+    ``pair``: of TLS, which the URL is of then; commands of tests go without.
+    """
+
+    def __init__(
+        self, masters: int = 3, *, replicas: bool = True, options: Sequence[str] = (), pair: Pair | None = None
+    ) -> None:
         self._options = options
+        self._pair = pair
+        self._tls_ports: dict[int, int] = {}
+        """By the port without."""
         self.masters = [self._server() for _ in range(masters)]
         self.replicas = [self._server() for _ in range(masters)] if replicas else []
         self.added: list[RedisServer] = []
@@ -52,7 +61,11 @@ class RedisCluster:
     @property
     def url(self) -> str:
         """The REDIS_URL of the service, which names two nodes."""
-        return "redis+cluster://" + ",".join(f"127.0.0.1:{server.port}" for server in self.servers[:2])
+        ports = [server.port for server in self.servers[:2]]
+        if self._pair is None:
+            return "redis+cluster://" + ",".join(f"127.0.0.1:{port}" for port in ports)
+        hosts = ",".join(f"127.0.0.1:{self._tls_ports[port]}" for port in ports)
+        return f"rediss+cluster://{hosts}?ssl_ca_certs={self._pair.certificate}"
 
     def add(self) -> RedisServer:
         """Let a master without slots join."""
@@ -97,26 +110,38 @@ class RedisCluster:
             assert server.command("CLUSTER", "SETSLOT", slot, "NODE", identity(target)) == b"OK"
 
     def _server(self) -> RedisServer:
-        port = free_port()
-        while port > 55_000:  # the bus has the port 10,000 above
-            port = free_port()
+        port = _port()
+        tls: list[str] = []
+        if self._pair is not None:
+            self._tls_ports[port] = _port()
+            tls = ["--tls-port", str(self._tls_ports[port]), "--tls-auth-clients", "no", "--tls-cluster", "yes"]
+            files = {"cert": self._pair.certificate, "key": self._pair.key, "ca-cert": self._pair.certificate}
+            tls += [text for name, path in files.items() for text in (f"--tls-{name}-file", str(path))]
         return RedisServer(
             *("--cluster-enabled", "yes", "--cluster-config-file", f"nodes-{port}.conf"),
             *("--cluster-node-timeout", str(NODE_TIMEOUT), "--cluster-require-full-coverage", "no"),
             *("--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0"),
             *self._options,
+            *tls,
             port=port,
         )
 
     def _meet(self, server: RedisServer) -> None:
         first = next(each for each in self.servers if each.running and each is not server)
-        assert server.command("CLUSTER", "MEET", "127.0.0.1", first.port) == b"OK"
+        assert server.command("CLUSTER", "MEET", "127.0.0.1", self._tls_ports.get(first.port, first.port)) == b"OK"
 
     def _until(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE
         while not condition():
             assert time.monotonic() < deadline, "the nodes do not agree"
             time.sleep(0.02)  # nobody announces it
+
+
+def _port() -> int:
+    port = free_port()
+    while port > 55_000:  # the bus has the port 10,000 above
+        port = free_port()
+    return port
 
 
 def info(server: RedisServer) -> bytes:
