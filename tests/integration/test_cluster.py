@@ -133,9 +133,10 @@ def follow(own: RedisCluster, happens: Callable[[], object], *, away: bool) -> N
             for client in (one, other):
                 await until_health(client, "healthy")
             await until_shared(one, other)
-            print(f"healthy {perf_counter() - begun:.2f} s after that")
+            print(f"shared again {perf_counter() - begun:.2f} s after that")
             assert await counts_are_shared(one, other) == set(range(SHARDS))
             await under.more(300)
+        print(f"{under.answered} answers, the slowest after {under.worst * 1000:.0f} ms")
         assert set(under.statuses) == {200}, under.statuses
 
     with services(2, **ENV, **REPLICA, REDIS_URL=own.url) as started:

@@ -1,7 +1,9 @@
 """A real Redis Cluster on free ports of 127.0.0.1: masters, each with a replica; all of it is ended with the test."""
 
+import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -138,10 +140,12 @@ class RedisCluster:
 
 
 def _port() -> int:
-    port = free_port()
-    while port > 55_000:  # the bus has the port 10,000 above
+    """A port that was free a moment ago, as was the one 10,000 above, which the bus has."""
+    while True:
         port = free_port()
-    return port
+        with socket.socket() as probe, suppress(OSError, OverflowError):
+            probe.bind(("127.0.0.1", port + 10_000))
+            return port
 
 
 def info(server: RedisServer) -> bytes:

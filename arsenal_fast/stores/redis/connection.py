@@ -45,17 +45,6 @@ logger = logging.getLogger(__name__)
 OnReply = Callable[[Reply], None]
 
 
-class Link(Protocol):
-    """Sends commands: a connection, or a shard of a cluster (shard.py)."""
-
-    counters: Counters
-
-    @property
-    def healthy(self) -> bool: ...
-
-    def send(self, command: bytes, on_reply: OnReply, deadline: float | None = None) -> float: ...
-
-
 class Owner(Protocol):
     """Receives the reports of a stream."""
 

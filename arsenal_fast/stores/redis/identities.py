@@ -12,10 +12,9 @@ from typing import Final
 
 from arsenal_fast.identity.validity import LAST_GENERATED, MAX_TTL, Issued, IssueRow, Life, Mode, Outcome, StoreRecord
 from arsenal_fast.stores.redis.batcher import Batcher, in_pieces
-from arsenal_fast.stores.redis.connection import Link
 from arsenal_fast.stores.redis.keys import ONE, Keys
 from arsenal_fast.stores.redis.resp import Reply, bulk
-from arsenal_fast.stores.redis.script import Count, Script, integers, script_text
+from arsenal_fast.stores.redis.script import Count, Link, Script, integers, script_text
 
 # A row of issue.lua costs Redis about two microseconds, during which it serves no one else: so a command takes
 # about a millisecond.

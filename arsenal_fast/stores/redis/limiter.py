@@ -13,10 +13,9 @@ from arsenal_fast.ratelimit import gcra
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.stores.redis.batcher import in_pieces
-from arsenal_fast.stores.redis.connection import Link
 from arsenal_fast.stores.redis.keys import ONE, Keys
 from arsenal_fast.stores.redis.resp import bulk
-from arsenal_fast.stores.redis.script import Count, Script, integers
+from arsenal_fast.stores.redis.script import Count, Link, Script, integers
 
 # A row costs Redis about three microseconds, during which it serves no one else: so a command takes about three
 # milliseconds. (Lua's unpack() ends at some 8,000 as well.) The pieces are each atomic, not together.

@@ -1,8 +1,8 @@
 """The nodes of a Redis Cluster: a connection to each master, and which of them says that it serves which slots.
 
 CLUSTER SLOTS is sent to each node that has become usable, and to one of them every few seconds: ten times a second
-while a shard is not served. A node that has served nothing for a while is let go. Without any node that can be used
-those of the URL are tried again.
+while a shard is not served, when those of the URL are tried again, too. A node that has served nothing for a while is
+let go.
 """
 
 import asyncio
@@ -155,10 +155,12 @@ class Nodes:
             self._asked += 1
             self._ask(usable[self._asked % len(usable)])
             self._let_go_unused()
+        if self._is_whole():
+            self._look_in(LOOK_WHOLE)
         else:
             for place in self._seeds:
                 self.at(place)
-        self._look_in(LOOK_WHOLE if self._is_whole() else LOOK)
+            self._look_in(LOOK)
 
     def _look_in(self, seconds: float) -> None:
         if self._timer is not None:

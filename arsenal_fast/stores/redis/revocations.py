@@ -9,10 +9,9 @@ from typing import Final
 
 from arsenal_fast.identity.revocation import EVERYTHING, UNKNOWN, Changes, Revoked
 from arsenal_fast.identity.validity import Life
-from arsenal_fast.stores.redis.connection import Link
 from arsenal_fast.stores.redis.keys import ONE, Keys
 from arsenal_fast.stores.redis.resp import Reply, bulk
-from arsenal_fast.stores.redis.script import Count, Script, integers, script_text
+from arsenal_fast.stores.redis.script import Count, Link, Script, integers, script_text
 
 REVOKE: Final = Script(
     script_text("record.lua", "revision.lua", "revoke.lua"),

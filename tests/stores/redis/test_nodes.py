@@ -72,7 +72,7 @@ def test_each_node_tells_its_map_when_it_is_usable_and_while_a_shard_is_away_aga
     run(main())
 
 
-def test_a_node_that_serves_nothing_is_let_go_and_the_urls_are_tried_again_without_any(
+def test_a_node_that_serves_nothing_is_let_go_and_the_urls_are_tried_while_a_shard_is_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def main() -> None:
@@ -82,7 +82,7 @@ def test_a_node_that_serves_nothing_is_let_go_and_the_urls_are_tried_again_witho
             first = found.at(Place("127.0.0.1", other.port))
             await until(lambda: first.healthy)
             monkeypatch.setattr(nodes, "UNUSED", 0.0)
-            await until(lambda: seed.accepted >= 2)  # let go, and opened again as there was none
+            await until(lambda: seed.accepted >= 2)  # let go, and opened again
             assert found.at(Place("127.0.0.1", other.port)) is not first
             await found.close()
 
