@@ -4,7 +4,7 @@ Clients and identities are spread over the shards, and each shard has a revision
 admitted by one shard carries the revision of that shard alone. So a revocation is written to all of them before it is
 answered, first where the identity is, and none is accepted while a shard is away.
 
-Commands of one tick for shards of one node are one write: uvloop writes what a transport got in a tick at its end.
+Commands of one tick for shards of one node are one write (nodes.py).
 """
 
 import asyncio

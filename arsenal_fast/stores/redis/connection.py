@@ -144,6 +144,7 @@ class Connection:
 
     handed_on: frozenset[str] = frozenset()
     """The codes of outages that end no connection: who sent the command gets the error."""
+    stream_type: type[Stream] = Stream
 
     def __init__(
         self,
@@ -246,7 +247,7 @@ class Connection:
             self._failed(attempt, found)
             return
         fault = await self._dialer.connect(
-            found, lambda place: Stream(self, attempt, place), lambda: attempt == self._attempt
+            found, lambda place: self.stream_type(self, attempt, place), lambda: attempt == self._attempt
         )
         if fault:
             self._failed(attempt, fault)

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any, Final, NamedTuple
 
 from arsenal_fast.stores.counters import Counters
-from arsenal_fast.stores.redis.connection import IDLE, Connection
+from arsenal_fast.stores.redis.connection import IDLE, Connection, OnReply, Owner, Stream
 from arsenal_fast.stores.redis.resp import REDIRECTIONS, Reply, pack
 from arsenal_fast.stores.redis.url import Place, RedisAddress
 
@@ -32,10 +32,30 @@ class Range(NamedTuple):
     place: Place
 
 
+class NodeStream(Stream):
+    """Writes the commands of one tick, which are of several shards, at once at its end."""
+
+    def __init__(self, owner: Owner, attempt: int = 0, place: Place | None = None) -> None:
+        super().__init__(owner, attempt, place)
+        self._unsent: list[bytes] = []
+
+    def send(self, command: bytes, on_reply: OnReply, deadline: float, now: float) -> None:
+        self.pending.append((deadline, now, on_reply))
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._unsent.append(command)
+
+    def _write(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(b"".join(unsent))
+
+
 class Node(Connection):
     """The connection to one node; ``changed`` is called when it becomes usable, and with each reason why it is not."""
 
     handed_on = REDIRECTIONS
+    stream_type = NodeStream
 
     def __init__(
         self,

@@ -1,10 +1,12 @@
 """The map of slots as any node may tell it, and the connections to the nodes."""
 
+import asyncio
+
 import pytest
 
 from arsenal_fast.stores.counters import Counters
 from arsenal_fast.stores.redis import nodes
-from arsenal_fast.stores.redis.nodes import Node, Nodes, Range, read_slots
+from arsenal_fast.stores.redis.nodes import Node, Nodes, NodeStream, Range, read_slots
 from arsenal_fast.stores.redis.resp import pack
 from arsenal_fast.stores.redis.url import Place, parse_url
 from tests.support.fake_redis import Command, FakeRedis, ordinary
@@ -93,3 +95,46 @@ def test_a_node_that_serves_nothing_is_let_go_and_the_urls_are_tried_while_a_sha
 def test_files_of_tls_that_are_no_use_are_refused_at_once() -> None:
     with pytest.raises(ValueError, match="ssl_ca_certs"):
         made("rediss+cluster://127.0.0.1?ssl_ca_certs=/nonexistent", [])
+
+
+class RecordingTransport(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self.closing = False
+
+    def write(self, data: "bytes | bytearray | memoryview[int]") -> None:
+        self.written.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def abort(self) -> None:
+        self.closing = True
+
+
+def test_commands_of_one_tick_are_one_write_to_a_node() -> None:
+    async def main() -> None:
+        node = made("redis+cluster://127.0.0.1:1", []).at(Place("127.0.0.1", 1))
+        stream, transport = NodeStream(node), RecordingTransport()
+        stream.transport = transport
+        replies: list[object] = []
+        for command in (b"one", b"two"):
+            stream.send(command, replies.append, 0.0, 0.0)
+        assert transport.written == []
+        await until(lambda: bool(transport.written))
+        assert transport.written == [b"onetwo"]
+        stream.send(b"three", replies.append, 0.0, 0.0)
+        await until(lambda: len(transport.written) == 2)
+        stream.send(b"four", replies.append, 0.0, 0.0)
+        stream.kill()
+        assert replies == [None] * 4
+        after = asyncio.Event()
+        asyncio.get_running_loop().call_soon(after.set)
+        await after.wait()
+        assert transport.written == [b"onetwo", b"three"]
+        await node.close()
+
+    run(main())
