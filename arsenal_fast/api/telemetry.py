@@ -16,7 +16,7 @@ from arsenal_fast.api.json_schema import Schema, count, nullable, number, object
 from arsenal_fast.api.services import Services
 from arsenal_fast.identity import validity
 from arsenal_fast.observability.metrics import BUCKETS, COUNTERS, NANOSECONDS, Metrics, ProcessFigures, merge
-from arsenal_fast.stores.ports import Backend, Ledger
+from arsenal_fast.stores.ports import Ledger, Store
 
 EMBEDDED: Final = "embedded"
 """Status of a store that lives in the worker's own memory."""
@@ -104,7 +104,7 @@ def _add_counters(moment: Metrics, prefix: str, counters: object) -> None:
             setattr(moment, metric, getattr(moment, metric) + getattr(counters, metric.removeprefix(prefix)))
 
 
-def _add_store(moment: Metrics, backend: Backend) -> None:
+def _add_store(moment: Metrics, backend: Store) -> None:
     counters = backend.counters
     moment.store_up = int(backend.healthy)
     moment.store_evictions += counters.evictions

@@ -129,7 +129,8 @@ class Issuer:
 
     def _flush(self) -> None:
         rows, self.rows = self.rows, []
-        self._issue_in_store(rows)
+        for part in self.cache.in_shards(rows, _id_of):
+            self._issue_in_store(part)
 
     def _issue_in_store(self, rows: Sequence[_Row]) -> None:
         invalidations = self.cache.invalidations

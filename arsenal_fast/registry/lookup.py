@@ -77,10 +77,17 @@ class Lookup:
         if not missing:
             return states, True
         invalidations = self.cache.invalidations
-        answers = await reply(self.store.find, [identities[index].id for index in missing])
-        readable, uncertain = answers is not None, missing
-        if answers is not None:
-            uncertain = self._take(identities, states, missing, answers, claimed_ms, invalidations)
+        readable = True
+        uncertain: list[int] = []
+        shards = self.cache.in_shards(missing, lambda index: identities[index].id)
+        asked = [(part, reply(self.store.find, [identities[index].id for index in part])) for part in shards]
+        for part, found in asked:
+            answers = await found
+            if answers is None:
+                readable = False
+                uncertain += part
+            else:
+                uncertain += self._take(identities, states, part, answers, claimed_ms, invalidations)
         if self.ledger is not None and uncertain:
             records = await reply(self.ledger.find, [identities[index].id for index in uncertain])
             readable = records is not None

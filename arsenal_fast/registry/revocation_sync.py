@@ -30,7 +30,10 @@ ReadEpochs = Callable[[Callable[[Mapping[str, int] | None], None]], None]
 
 @dataclass(eq=False)
 class RevocationSync:
-    """The newest revision that this worker has applied, and the epochs in force."""
+    """The newest revision of a store, or of one shard, that this worker has applied; and the epochs in force.
+
+    The shards of a store share the epochs. A shard that lacks one is treated as one that has lost its memory.
+    """
 
     revocations: Revocations
     forget: Callable[[list[str] | None], None]

@@ -46,6 +46,8 @@ from arsenal_fast.server.state import time_limits
 from arsenal_fast.server.supervisor import HURRY
 from arsenal_fast.stores.memory import MemoryBackend
 from arsenal_fast.stores.redis.backend import RedisBackend
+from arsenal_fast.stores.redis.cluster import ClusterBackend
+from arsenal_fast.stores.redis.url import parse_url
 from arsenal_fast.tokens.keys import Keys
 
 log = logging.getLogger(__name__)
@@ -344,9 +346,11 @@ def make_keys(config: Config) -> Keys:
     return keys
 
 
-def _redis(config: Config) -> RedisBackend:
+def _redis(config: Config) -> RedisBackend | ClusterBackend:
+    url = config.redis_url.reveal()
     try:
-        return RedisBackend(config.redis_url.reveal(), timeout=config.redis_timeout_ms / 1000, jitter=random.random)
+        backend = ClusterBackend if parse_url(url).nodes else RedisBackend
+        return backend(url, timeout=config.redis_timeout_ms / 1000, jitter=random.random)
     except ValueError as error:
         raise ConfigurationError([f"REDIS_URL is refused: {error}"]) from None
 

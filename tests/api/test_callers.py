@@ -3,6 +3,7 @@
 import pytest
 
 from arsenal_fast.api import auth
+from arsenal_fast.api.admission import Admission
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.tokens.claims import ServiceToken
 from tests.support.callers import EXPIRED, FOREIGN, GOOD, ID, LIMITS, good, remaining
@@ -71,7 +72,9 @@ def test_many_different_quotas_are_served_in_bounded_memory() -> None:
     for limit in range(1, 600):
         answer = rig.get(ID, Authorization=good(subject=f"bot{limit}", rate_limit=limit))
         assert answer.headers["ratelimit-policy"] == f'"token";q={limit};w=3600'
-    assert len(rig.service.admission._lines) <= 256
+    admission = rig.service.admission
+    assert isinstance(admission, Admission)
+    assert len(admission._lines) <= 256
     assert rig.get(ID).headers["ratelimit-policy"] == '"default";q=100;w=3600'
 
 

@@ -65,6 +65,8 @@ class Load:
             octets = UNKNOWN if number % 7 == 6 else request("GET", f"/api/v1/id?prefix=load&run={run_}")
             answer = await client.ask(octets)
             self.statuses[answer.status] += 1
+            if octets is not UNKNOWN and answer.status == 200:
+                assert answer.json["id"].startswith(f"load-{run_}@"), "an answer to another request"
             self.worst = max(self.worst, answer.seconds)
 
     async def watch(self, client: Client) -> None:

@@ -29,13 +29,13 @@ class NoTlsError(RuntimeError):
 class RedisServer:
     """Started by ``with``; ``port`` and ``unix_path`` stay the same over restarts."""
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, port: int = 0) -> None:
         self._binary = binary()
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self._directory = Path(tempfile.mkdtemp(prefix="af-redis-"))
         self.unix_path = str(self._directory / "redis.sock")
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
 
     def __enter__(self) -> Self:
@@ -47,6 +47,11 @@ class RedisServer:
     ) -> None:
         self.kill()
         shutil.rmtree(self._directory, ignore_errors=True)
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started, and not killed."""
+        return self._process is not None
 
     @property
     def pid(self) -> int:

@@ -1,8 +1,8 @@
 """The shared identities in Redis: issue.lua writes, MGET reads.
 
 The rows of one ``issue`` are one EVALSHA, the look-ups of one tick one MGET. record.lua has the format of a record; any
-other value counts as missing and is overwritten by the next issue. Only keys below KEY_PREFIX are read or written,
-whatever the identity.
+other value counts as missing and is overwritten by the next issue. Only keys below the prefix of identities (keys.py)
+are read or written, whatever the identity.
 """
 
 import re
@@ -12,15 +12,13 @@ from typing import Final
 
 from arsenal_fast.identity.validity import LAST_GENERATED, MAX_TTL, Issued, IssueRow, Life, Mode, Outcome, StoreRecord
 from arsenal_fast.stores.redis.batcher import Batcher, in_pieces
-from arsenal_fast.stores.redis.connection import Connection
+from arsenal_fast.stores.redis.keys import ONE, Keys
 from arsenal_fast.stores.redis.resp import Reply, bulk
-from arsenal_fast.stores.redis.script import Count, Script, integers, script_text
+from arsenal_fast.stores.redis.script import Count, Link, Script, integers, script_text
 
 # A row of issue.lua costs Redis about two microseconds, during which it serves no one else: so a command takes
 # about a millisecond.
 MAX_ROWS: Final = 500
-
-KEY_PREFIX: Final = b"af:{0}:i:"
 
 SCRIPT: Final = Script(
     script_text("record.lua", "issue.lua"),
@@ -41,10 +39,11 @@ FindDone = Callable[[Sequence[StoreRecord | None] | None], None]
 class RedisIdentities:
     """The IdentityStore port over Redis; ``generated`` is by the clock of Redis."""
 
-    __slots__ = ("_connection", "_finds")
+    __slots__ = ("_connection", "_finds", "_keys")
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Link, keys: Keys = ONE) -> None:
         self._connection = connection
+        self._keys = keys
         self._finds: Batcher[str, StoreRecord | None] = Batcher(self._find, MAX_ROWS)
 
     def issue(self, rows: Sequence[IssueRow], done: IssueDone) -> None:
@@ -67,7 +66,7 @@ class RedisIdentities:
             done([])
             return
         packed = [b""]
-        packed += [_key(row.id) for row in rows]
+        packed += [self._key(row.id) for row in rows]
         packed += _packed_arguments(rows)
 
         def answered(values: list[int] | None) -> None:
@@ -89,22 +88,16 @@ class RedisIdentities:
                 done(None)
 
         self._count(count)
-        keys = b"".join(map(_key, ids))
+        keys = b"".join(map(self._key, ids))
         self._connection.send(b"*%d\r\n$4\r\nMGET\r\n%b" % (count + 1, keys), answered)
+
+    def _key(self, identity: str) -> bytes:
+        return bulk(self._keys.of_identity(identity))
 
     def _count(self, rows: int) -> None:
         counters = self._connection.counters
         counters.batches += 1
         counters.rows += rows
-
-
-def key_of(identity: str) -> bytes:
-    """Return the key of an identity, without ":id", which all ids end with."""
-    return KEY_PREFIX + identity.removesuffix(":id").encode("utf-8", "surrogatepass")
-
-
-def _key(identity: str) -> bytes:
-    return bulk(key_of(identity))
 
 
 def read_record(record: object) -> StoreRecord | None:

@@ -3,7 +3,8 @@
 import pytest
 
 from arsenal_fast.identity.validity import LAST_GENERATED, MAX_TTL, Issued, Life, Outcome, StoreRecord
-from arsenal_fast.stores.redis.identities import key_of, read_issued, read_record
+from arsenal_fast.stores.redis.identities import read_issued, read_record
+from arsenal_fast.stores.redis.keys import ONE
 from tests.support.fake_redis import FakeRedis, ordinary
 from tests.support.loops import run
 from tests.support.redis_backend import connected, find, issue
@@ -101,4 +102,4 @@ def test_an_outcome_that_no_script_replies_makes_the_whole_reply_none() -> None:
     ],
 )
 def test_every_key_is_below_the_prefix_whatever_is_looked_up(identity: str, key: bytes) -> None:
-    assert key_of(identity) == key
+    assert ONE.of_identity(identity) == key
