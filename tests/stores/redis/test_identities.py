@@ -1,13 +1,11 @@
 """Identities in Redis: the commands, and the parsing of records and replies."""
 
-import asyncio
-
 import pytest
 
 from arsenal_fast.identity.validity import LAST_GENERATED, MAX_TTL, Issued, IssueRow, Life, Outcome, StoreRecord
 from arsenal_fast.stores.redis.identities import key_of, read_issued, read_record
 from tests.support.fake_redis import FakeRedis, ordinary
-from tests.support.loops import run
+from tests.support.loops import Answer, run
 from tests.support.redis_backend import connected, find, issue
 
 
@@ -103,11 +101,10 @@ def test_arguments_that_all_rows_share_are_sent_once(other: int, arguments: int)
     async def main() -> None:
         async with FakeRedis() as fake, connected(fake) as backend:
             fake.commands.clear()
-            found: list[object] = []
+            answer: Answer[object] = Answer()
             rows = [IssueRow("p-1@a/v1:id", 1000, generated=7), IssueRow("p-2@a/v1:id", other, generated=7)]
-            backend.identities.issue(rows, found.append)
-            while not fake.commands:
-                await asyncio.sleep(0)
+            backend.identities.issue(rows, answer)
+            await answer.wait()
             (command,) = fake.commands
             assert len(command) == 3 + 2 + arguments
             assert command[5:10] == [b"1000", b"0", b"7", b"0", b"0"]
