@@ -49,6 +49,8 @@ class Lookup:
     now: Callable[[], float]
     """The wall clock, seconds since the epoch."""
     metrics: Metrics
+    hold_responses: Callable[[], None]
+    """The responses of this event-loop tick are written at its end: many look-ups are answered in one tick."""
 
     def active(self, text: str) -> CachedIdentity | None:
         """Return the entry of an identity that this worker knows to live, counting the look-up if so."""
@@ -79,11 +81,13 @@ class Lookup:
             return states, True
         invalidations = self.cache.invalidations
         answers = await reply(self.store.find, [ids[index] for index in missing])
+        self.hold_responses()
         readable, uncertain = answers is not None, missing
         if answers is not None:
             uncertain = self._take(identities, ids, states, missing, answers, claimed_ms, invalidations)
         if self.ledger is not None and uncertain:
             records = await reply(self.ledger.find, [ids[index] for index in uncertain])
+            self.hold_responses()
             readable = records is not None
             if records is not None:
                 self._complete(identities, states, uncertain, records)
