@@ -120,3 +120,14 @@ def test_what_was_found_dead_is_not_remembered() -> None:
     bench.rig.advance(11)
     bench.find(1)
     assert bench.cache.get(identity(1).id) is None
+
+
+def test_responses_are_held_from_an_answer_of_the_store_or_the_ledger_on() -> None:
+    bench = with_ledger()
+    held: list[str] = []
+    bench.lookup.hold_responses = lambda: held.append("held")
+    bench.issue(1)
+    bench.known(1)
+    assert held == []
+    bench.known(2)
+    assert held == ["held", "held"]
