@@ -78,7 +78,7 @@ class Services:
         settings, backend, ledger, now = self.settings, self.backend, self.ledger, self.now
         self.started_at_s = now()
         self.metrics = metrics = Metrics()
-        self.write_batch = WriteBatch()
+        self.write_batch = WriteBatch(self.call_soon)
         self.cors = Cors(settings.origins)
         self.clock = ResponseClock(now, ResponseHeads(_common_lines(settings, self.cors)))
         issue = Endpoint("GET", ISSUE_PATH)
@@ -105,7 +105,14 @@ class Services:
             metrics=metrics,
             write_batch=self.write_batch,
         )
-        self.lookup = Lookup(store=backend.identities, ledger=ledger, cache=self.identities, now=now, metrics=metrics)
+        self.lookup = Lookup(
+            store=backend.identities,
+            ledger=ledger,
+            cache=self.identities,
+            now=now,
+            metrics=metrics,
+            hold_responses=self.write_batch.hold,
+        )
         self.revoker = Revoker(
             revocations=backend.revocations,
             ledger=ledger,

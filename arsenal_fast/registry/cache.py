@@ -172,7 +172,9 @@ class IdentityCache:
 
     def confirmation(self, identity: str, life: Life) -> IssueRow:
         """Return the row that confirms a life of the ledger in the store."""
-        return IssueRow(identity, life.ttl, Mode.CONFIRM, life.generated, self.epoch_ms(identity))
+        generated, expires = life
+        epoch_ms = self.epoch_ms(identity) if self.sync.epochs else 0
+        return IssueRow(identity, expires - generated, Mode.CONFIRM, generated, epoch_ms)
 
     def restore(self) -> None:
         """Make cache and shared store agree again, after the store was away or has lost its memory.

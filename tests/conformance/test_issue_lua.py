@@ -51,10 +51,10 @@ class Scripts:
         self._epoch = ScriptAt(server, "stores/redis/revision.lua", "stores/redis/epoch.lua")
 
     def issue(self, rows: Sequence[IssueRow]) -> list[Issued]:
-        arguments = [int(value) for row in rows for value in row[1:]]
-        issued = read_issued(
-            self._issue(self.now * 1000, [ONE.of_identity(row.id).decode() for row in rows], arguments)
-        )
+        alike = len({row[1:] for row in rows}) == 1
+        arguments = [int(value) for row in (rows[:1] if alike else rows) for value in row[1:]]
+        reply = self._issue(self.now * 1000, [ONE.of_identity(row.id).decode() for row in rows], arguments)
+        issued = read_issued(reply, len(rows))
         assert issued is not None
         return issued
 

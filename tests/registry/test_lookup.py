@@ -139,3 +139,14 @@ def test_what_is_in_a_shard_that_is_away_comes_from_the_ledger() -> None:
     lives = [record.life for record in whole.issue(1, 2)]
     bench = Bench(store=HalfAway(whole.store.memory), ledger=whole.ledger, shard_of=half)
     assert bench.find(1, 2) == (lives, True)
+
+
+def test_responses_are_held_from_an_answer_of_the_store_or_the_ledger_on() -> None:
+    bench = with_ledger()
+    held: list[str] = []
+    bench.lookup.hold_responses = lambda: held.append("held")
+    bench.issue(1)
+    bench.known(1)
+    assert held == []
+    bench.known(2)
+    assert held == ["held", "held"]

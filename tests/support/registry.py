@@ -77,10 +77,15 @@ class Bench:
             call_soon=lambda flush: flush(),
             now=lambda: self.rig.wall,
             metrics=self.metrics,
-            write_batch=WriteBatch(),
+            write_batch=WriteBatch(lambda flush: flush()),
         )
         self.lookup = Lookup(
-            store=self.store, ledger=ledger, cache=self.cache, now=lambda: self.rig.wall, metrics=self.metrics
+            store=self.store,
+            ledger=ledger,
+            cache=self.cache,
+            now=lambda: self.rig.wall,
+            metrics=self.metrics,
+            hold_responses=lambda: None,
         )
         self.revoker = Revoker(
             revocations=self.store,

@@ -20,13 +20,16 @@ from arsenal_fast.stores.redis.script import Count, Link, Script, integers, scri
 # about a millisecond.
 MAX_ROWS: Final = 500
 
-SCRIPT: Final = Script(
-    script_text("record.lua", "issue.lua"),
-    keys=Count(0, 1),
-    arguments=Count(0, 5),
-    replies=Count(0, 3),
-    read=integers,
-)
+
+def _read_rows(reply: Reply, count: int) -> list[int] | None:
+    """Return three integers a row, or three for all rows."""
+    return integers(reply, 3) or integers(reply, count)
+
+
+_TEXT: Final = script_text("record.lua", "issue.lua")
+SCRIPT: Final = Script(_TEXT, keys=Count(0, 1), arguments=Count(0, 5), replies=Count(0, 3), read=_read_rows)
+ALIKE: Final = Script(_TEXT, keys=Count(0, 1), arguments=Count(5, 0), replies=Count(0, 3), read=_read_rows)
+"""The same script with one set of arguments for all rows."""
 
 _RECORD = re.compile(rb"([0-9]+) ([0-9]+)(?: ([0-9]+)( p)?)?")
 _MAX_RECORD: Final = 64  # octets: bounds the digits that int() converts
@@ -39,11 +42,11 @@ FindDone = Callable[[Sequence[StoreRecord | None] | None], None]
 class RedisIdentities:
     """The IdentityStore port over Redis; ``generated`` is by the clock of Redis."""
 
-    __slots__ = ("_connection", "_finds", "_keys")
+    __slots__ = ("_connection", "_finds", "_prefix")
 
     def __init__(self, connection: Link, keys: Keys = ONE) -> None:
         self._connection = connection
-        self._keys = keys
+        self._prefix = keys.identity
         self._finds: Batcher[str, StoreRecord | None] = Batcher(self._find, MAX_ROWS)
 
     def issue(self, rows: Sequence[IssueRow], done: IssueDone) -> None:
@@ -66,14 +69,18 @@ class RedisIdentities:
             done([])
             return
         packed = [b""]
-        packed += [self._key(row.id) for row in rows]
-        packed += _packed_arguments(rows)
+        packed += [self._key(row[0]) for row in rows]
+        arguments = _packed_arguments(rows)
 
         def answered(values: list[int] | None) -> None:
-            done(None if values is None else read_issued(values))
+            done(None if values is None else read_issued(values, count))
 
         self._count(count)
-        SCRIPT.run(self._connection, count, packed, answered)
+        if arguments.count(arguments[0]) == count:
+            packed.append(arguments[0])
+            ALIKE.run(self._connection, count, packed, answered)
+        else:
+            SCRIPT.run(self._connection, count, packed + arguments, answered)
 
     def _find(self, ids: Sequence[str], done: FindDone) -> None:
         count = len(ids)
@@ -92,7 +99,9 @@ class RedisIdentities:
         self._connection.send(b"*%d\r\n$4\r\nMGET\r\n%b" % (count + 1, keys), answered)
 
     def _key(self, identity: str) -> bytes:
-        return bulk(self._keys.of_identity(identity))
+        # bulk(keys.of_identity(identity)), inlined, since this runs for every new identity.
+        prefix, name = self._prefix, identity.removesuffix(":id").encode("utf-8", "surrogatepass")
+        return b"$%d\r\n%b%b\r\n" % (len(prefix) + len(name), prefix, name)
 
     def _count(self, rows: int) -> None:
         counters = self._connection.counters
@@ -113,8 +122,8 @@ def read_record(record: object) -> StoreRecord | None:
     return StoreRecord(Life(generated, generated + ttl), floor, match[4] is not None)
 
 
-def read_issued(values: Sequence[int]) -> list[Issued] | None:
-    """Parse the reply of issue.lua, three integers a row; None where they are invalid."""
+def read_issued(values: Sequence[int], count: int) -> list[Issued] | None:
+    """Parse the reply of issue.lua to ``count`` rows; None where a number is invalid."""
     issued: list[Issued] = []
     last: tuple[int, int, int] | None = None
     try:
@@ -126,7 +135,7 @@ def read_issued(values: Sequence[int]) -> list[Issued] | None:
             issued.append(each)
     except KeyError:
         return None
-    return issued
+    return issued if len(issued) == count else issued * count
 
 
 def _packed_arguments(rows: Sequence[IssueRow]) -> list[bytes]:
