@@ -22,7 +22,7 @@ from typing import Final
 import uvloop
 
 from arsenal_fast import __version__
-from arsenal_fast.api import telemetry
+from arsenal_fast.api import history, telemetry
 from arsenal_fast.api.admission import OnFailure
 from arsenal_fast.api.compose import compose
 from arsenal_fast.api.gate import GateBounds
@@ -199,6 +199,7 @@ class _Worker:
         yield runtime_metrics.collect_new_objects()
         if trim := heap_trim.trimmer(resident_bytes, time.process_time):
             yield _every(heap_trim.INTERVAL_S, trim)
+        yield _every(history.LOOK_S, partial(telemetry.look, self._services))
         if self._counters.slots > 1:
             yield _every(PUBLISH, self._write_snapshot)
         if self._redis is not None and first:
