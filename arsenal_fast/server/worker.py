@@ -163,6 +163,8 @@ class _Worker:
         self._services.ready = True
         runtime_metrics.tune_garbage_collector()
         log.info("serving on %s port %d", self._config.host, self._config.port)
+        if self._slot == 0 and not inherited:
+            self._log_welcome()
         unwatch = runtime_metrics.watch_garbage_collector(metrics.gc_pause)
         chores = [self._loop.create_task(chore) for chore in self._chores()]
         await self._stop.wait()
@@ -173,6 +175,14 @@ class _Worker:
         await self._close()
         _ignore_signals(self._loop)
         log.info("stopped")
+
+    def _log_welcome(self) -> None:
+        """Log where the service is, and what a client may do."""
+        config = self._config
+        limit = "no limit"
+        if config.rate_limit_requests:
+            limit = f"{config.rate_limit_requests} requests in {config.rate_limit_window} s for each client"
+        log.info("open %s (documentation: %s/api/docs); %s", config.api_base_url, config.api_base_url, limit)
 
     def _handle_signals(self) -> None:
         handle = self._loop.add_signal_handler
