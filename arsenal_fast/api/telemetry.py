@@ -79,7 +79,7 @@ def look(services: Services) -> None:
     history, monotonic_s = services.history, services.monotonic()
     history.note_away(reasons(services), services.now_ms())
     if history.is_due(monotonic_s):
-        history.add(services.totals.current(), monotonic_s, services.now_ms())
+        history.add(total(services), monotonic_s, services.now_ms())
 
 
 def faults(services: Services) -> dict[str, dict[str, str]]:

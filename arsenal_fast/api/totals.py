@@ -38,14 +38,13 @@ class Totals:
 
     def rendered(self, form: object, render: Callable[[Metrics], bytes]) -> bytes:
         """Return the sum in a form, rendered by ``render`` the first time. ``form``: one of few."""
-        total = self.current()
+        total = self._current()
         answer = self._rendered.get(form)
         if answer is None:
             answer = self._rendered[form] = render(total)
         return answer
 
-    def current(self) -> Metrics:
-        """Return the sum."""
+    def _current(self) -> Metrics:
         # No worker replaces a shared sum before its second is over: while ours is cached, there is no newer one.
         if self._sum is None or not self._is_kept(self._taken_s):
             self._rendered = {}
