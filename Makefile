@@ -47,6 +47,16 @@ verify-deploy: $(VENV)/.deploy-stamp redis postgresql ## check image, manifests,
 	@scripts/install-deploy-tools.sh
 	$(BIN)/pytest -m deploy tests/deploy
 
+.PHONY: e2e
+e2e: $(VENV)/.deploy-stamp redis ## use pages, terminal and examples as people do, in Chromium, curl and Node; print a table
+	@scripts/need.sh chromium jq node:nodejs npm
+	$(BIN)/pytest -m deploy $(addprefix tests/deploy/test_,$(addsuffix .py,pages terminal examples))
+
+.PHONY: screenshots
+screenshots: $(VENV)/.deploy-stamp redis ## write the pictures of the pages to docs/pages
+	@scripts/need.sh chromium
+	SCREENSHOTS=docs/pages $(BIN)/pytest -m deploy tests/deploy/test_pages.py -k "accessible or why_and_since"
+
 .PHONY: image-test
 image-test: $(VENV)/.deploy-stamp redis ## build the image, start it, send requests, stop it
 	@scripts/install-deploy-tools.sh

@@ -16,6 +16,7 @@ from arsenal_fast.api.fastpath import render
 from arsenal_fast.api.fastpath.endpoints import Endpoint
 from arsenal_fast.api.fastpath.response_cache import ISSUE_PATH, ResponseCache
 from arsenal_fast.api.gate import Gate, GateBounds
+from arsenal_fast.api.history import History
 from arsenal_fast.api.router import Router
 from arsenal_fast.api.settings import Settings
 from arsenal_fast.api.shards import ShardedAdmission
@@ -79,6 +80,7 @@ class Services:
         self.started_at_s = now()
         self.metrics = metrics = Metrics()
         self.write_batch = WriteBatch(self.call_soon)
+        self.history = History()
         self.cors = Cors(settings.origins)
         self.clock = ResponseClock(now, ResponseHeads(_common_lines(settings, self.cors)))
         issue = Endpoint("GET", ISSUE_PATH)

@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+from arsenal_fast import REPOSITORY
 from arsenal_fast.api.admission import POLICY
-from arsenal_fast.api.json_schema import Schema, count, nullable, number, object_of, string, timestamp, word
+from arsenal_fast.api.history import INTERVALS, Interval
+from arsenal_fast.api.json_schema import Schema, array_of, count, nullable, number, object_of, string, timestamp, word
 from arsenal_fast.api.services import Services
 from arsenal_fast.identity import validity
 from arsenal_fast.observability.metrics import BUCKETS, COUNTERS, NANOSECONDS, Metrics, ProcessFigures, merge
@@ -20,6 +22,9 @@ from arsenal_fast.stores.ports import Ledger, Store
 
 EMBEDDED: Final = "embedded"
 """Status of a store that lives in the worker's own memory."""
+
+RUNBOOKS: Final = {"redis": "LimitsNotShared", "database": "LedgerBacklog"}
+"""By dependency, the page of docs/runbooks/ for the time that it is away."""
 
 _MALFORMED: Final = frozenset({"(malformed)", "(shed)"})
 """Routes of responses to invalid requests, which have no latency."""
@@ -67,6 +72,28 @@ def reasons(services: Services) -> dict[str, str]:
     if services.ledger is not None:
         faults["database"] = services.ledger.fault
     return {name: fault for name, fault in faults.items() if fault}
+
+
+def look(services: Services) -> None:
+    """Note which dependencies are away, and the figures of an interval that is over; once a second."""
+    history, monotonic_s = services.history, services.monotonic()
+    history.note_away(reasons(services), services.now_ms())
+    if history.is_due(monotonic_s):
+        history.add(total(services), monotonic_s, services.now_ms())
+
+
+def faults(services: Services) -> dict[str, dict[str, str]]:
+    """Return why and since when each dependency is away, and the URL of its runbook; empty while all can be used."""
+    why = reasons(services)
+    if not why:
+        return {}
+    services.history.note_away(why, services.now_ms())
+    since_ms = services.history.away_since_ms
+    return {
+        "reasons": why,
+        "since": {name: validity.timestamp(since_ms[name]) for name in why},
+        "runbooks": {name: f"{REPOSITORY}/blob/main/docs/runbooks/{RUNBOOKS[name]}.md" for name in why},
+    }
 
 
 def phase(services: Services) -> str:
@@ -195,6 +222,21 @@ def _rows_per_command(summed: Metrics) -> float | None:
     return round(summed.redis_rows / summed.redis_commands, 2) if summed.redis_commands else None
 
 
+def _interval(interval: Interval) -> dict[str, object]:
+    trips = interval.round_trips
+    return {
+        "at": validity.timestamp(interval.ended_ms),
+        "seconds": round(interval.seconds, 3),
+        "requests": interval.requests,
+        "refused": interval.refused,
+        "errors": interval.errors,
+        "p50": _milliseconds(quantile(interval.latency, 0.50)),
+        "p99": _milliseconds(quantile(interval.latency, 0.99)),
+        "round_trip_ms": _milliseconds(interval.round_trip_ns / NANOSECONDS / trips if trips else None),
+        "waiting": interval.waiting,
+    }
+
+
 def _started(summed: Metrics) -> str | None:
     return validity.timestamp(int(summed.process_started * 1000)) if summed.process_started else None
 
@@ -278,6 +320,27 @@ _PROCESS: Final = _section(
             lambda summed: summed.gc_collections_0 + summed.gc_collections_1 + summed.gc_collections_2,
         ),
     }
+)
+_HISTORY: Final = Figure(
+    array_of(
+        object_of(
+            {
+                "at": timestamp("When the interval ended."),
+                "seconds": number("How long it was."),
+                "requests": count("Calls of `/api/v1/`: no probes, scrapes or pages."),
+                "refused": count("Those answered 429."),
+                "errors": count("Those answered with a status of 500 and above."),
+                "p50": nullable(number("Their latency in milliseconds; null without calls.")),
+                "p99": nullable(number("The same.")),
+                "round_trip_ms": nullable(number("Mean milliseconds of Redis's round trips; null without any.")),
+                "waiting": count("Rows that waited to be written to the ledger at its end."),
+            },
+            title="Interval",
+        ),
+        "The last five minutes, oldest interval first.",
+        maxItems=INTERVALS,
+    ),
+    lambda services, _: list(map(_interval, services.history.intervals)),
 )
 TELEMETRY: Final = _section(
     {
@@ -366,6 +429,7 @@ TELEMETRY: Final = _section(
             )
         ),
         "process": _PROCESS,
+        "history": _HISTORY,
     },
     description="The sum over the workers.",
 )

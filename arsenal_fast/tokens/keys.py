@@ -240,7 +240,7 @@ def _read_block(number: int, block: re.Match[str]) -> _Ed25519:
             Ed25519PublicKey,
         )
     except ImportError:
-        raise _unusable("needs the package cryptography: pip install 'arsenal-fast[eddsa]'") from None
+        raise _unusable("needs the package cryptography: pip install cryptography") from None
     label, data = block[1], block[0].encode("ascii", "replace")
     key: object = None
     try:

@@ -141,6 +141,7 @@ def test_telemetry_tells_everything_in_one_document() -> None:
             "started": "2025-11-22T10:00:00.000Z",
             "gc_collections": 8,
         },
+        "history": [],
     }
 
 

@@ -31,9 +31,7 @@ def health(services: Services, context: RequestContext) -> None:
         pages.dashboard(services, context)
         return
     body = {name: figure.read(services, services.metrics) for name, figure in figures.HEALTH.items()}
-    if reasons := figures.reasons(services):
-        body["reasons"] = reasons
-    context.answer(body, 503 if services.status == "unhealthy" else 200, _BY_ACCEPT)
+    context.answer(body | figures.faults(services), 503 if services.status == "unhealthy" else 200, _BY_ACCEPT)
 
 
 def live(services: Services, context: RequestContext) -> None:
@@ -42,10 +40,20 @@ def live(services: Services, context: RequestContext) -> None:
 
 
 def root(services: Services, context: RequestContext) -> None:
+    """Respond with the start page to a browser, and to all others whether the service takes traffic.
+
+    Balancers check this path unless they are told of another one.
+    """
+    if prefers(context.request.fields.accept, "text/html", to="application/json"):
+        pages.home(services, context)
+    else:
+        ready(services, context, _BY_ACCEPT)
+
+
+def api(services: Services, context: RequestContext) -> None:
     """Redirect a browser to the API's page; respond to all others whether the service takes traffic.
 
-    Balancers check this path unless they are told of another one. A proxy may have put the service below a prefix: the
-    location is relative where the base URL names none.
+    A proxy may have put the service below a prefix: the location is relative where the base URL names none.
     """
     if prefers(context.request.fields.accept, "text/html", to="application/json"):
         prefix = urlsplit(services.settings.base_url).path

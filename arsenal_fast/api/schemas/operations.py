@@ -20,6 +20,7 @@ from arsenal_fast.identity.grammar import MAX_PART
 from arsenal_fast.ledger.model import KINDS, MAX_PAGE
 
 _AWAY: Final = string("One sentence, without addresses and passwords.")
+_RUNBOOK: Final = string("URL of the page of the documentation.", format="uri")
 _EVENT: Final = object_of(
     {
         "sequence": count("Number of the event; not without gaps.", 1, example=4711),
@@ -112,8 +113,18 @@ OPERATIONS: Final[dict[str, Schema]] = {
                 optional=("database", "redis"),
                 description="Why a service can't be used; absent while all of them can.",
             ),
+            "since": object_of(
+                {"database": timestamp("Since when."), "redis": timestamp("Since when.")},
+                optional=("database", "redis"),
+                description="Since when it can't be used, to a second; absent with `reasons`.",
+            ),
+            "runbooks": object_of(
+                {"database": _RUNBOOK, "redis": _RUNBOOK},
+                optional=("database", "redis"),
+                description="What to do about it; absent with `reasons`.",
+            ),
         },
-        optional=("reasons",),
+        optional=("reasons", "since", "runbooks"),
     ),
     "Probe": object_of({"status": string("One word.", pattern="^[a-z]+$")}),
     "Telemetry": TELEMETRY.schema,

@@ -72,7 +72,7 @@ def examine(config: Config, timeout: float) -> Finding:
     try:
         seen = look_at_sqlite(address, timeout) if isinstance(address, SqliteAddress) else look_at_postgres(address)
     except ConfigurationError as error:  # the driver is missing
-        return CHECK.fail(str(error), "pip install 'arsenal-fast[postgresql]'")
+        return CHECK.fail(str(error), "pip install 'psycopg[binary]'")
     except StoreError as error:
         return CHECK.fail(str(error), _mend(error, address))
     return judge(seen, pruned=bool(config.ledger_retention_days), max_rows=config.ledger_max_rows)

@@ -846,6 +846,32 @@ export interface components {
             /** @description One sentence, without addresses and passwords. */
             redis?: string;
         };
+        /** @description Since when it can't be used, to a second; absent with `reasons`. */
+        HealthSince: {
+            /**
+             * Format: date-time
+             * @description Since when. RFC 3339, UTC, milliseconds.
+             */
+            database?: string;
+            /**
+             * Format: date-time
+             * @description Since when. RFC 3339, UTC, milliseconds.
+             */
+            redis?: string;
+        };
+        /** @description What to do about it; absent with `reasons`. */
+        HealthRunbooks: {
+            /**
+             * Format: uri
+             * @description URL of the page of the documentation.
+             */
+            database?: string;
+            /**
+             * Format: uri
+             * @description URL of the page of the documentation.
+             */
+            redis?: string;
+        };
         /**
          * @example {
          *       "status": "healthy",
@@ -869,6 +895,8 @@ export interface components {
             uptime: number;
             version: string;
             reasons?: components["schemas"]["HealthReasons"];
+            since?: components["schemas"]["HealthSince"];
+            runbooks?: components["schemas"]["HealthRunbooks"];
         };
         Probe: {
             /** @description One word. */
@@ -1008,6 +1036,29 @@ export interface components {
             /** @description Runs of the garbage collector. */
             gc_collections: number;
         };
+        Interval: {
+            /**
+             * Format: date-time
+             * @description When the interval ended. RFC 3339, UTC, milliseconds.
+             */
+            at: string;
+            /** @description How long it was. */
+            seconds: number;
+            /** @description Calls of `/api/v1/`: no probes, scrapes or pages. */
+            requests: number;
+            /** @description Those answered 429. */
+            refused: number;
+            /** @description Those answered with a status of 500 and above. */
+            errors: number;
+            /** @description Their latency in milliseconds; null without calls. */
+            p50: number | null;
+            /** @description The same. */
+            p99: number | null;
+            /** @description Mean milliseconds of Redis's round trips; null without any. */
+            round_trip_ms: number | null;
+            /** @description Rows that waited to be written to the ledger at its end. */
+            waiting: number;
+        };
         /** @description The sum over the workers. */
         Telemetry: {
             /**
@@ -1035,6 +1086,8 @@ export interface components {
             redis: components["schemas"]["TelemetryRedis"];
             connections: components["schemas"]["TelemetryConnections"];
             process: components["schemas"]["TelemetryProcess"];
+            /** @description The last five minutes, oldest interval first. */
+            history: components["schemas"]["Interval"][];
         };
         Fault: {
             /** @description JSON pointer (RFC 6901) into the body. */
