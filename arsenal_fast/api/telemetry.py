@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from arsenal_fast.api.admission import POLICY
 from arsenal_fast.api.json_schema import Schema, count, nullable, number, object_of, string, timestamp, word
 from arsenal_fast.api.services import Services
 from arsenal_fast.identity import validity
 from arsenal_fast.observability.metrics import BUCKETS, COUNTERS, NANOSECONDS, Metrics, ProcessFigures, merge
+from arsenal_fast.ratelimit.quota import POLICY
 from arsenal_fast.stores.ports import Backend, Ledger
 
 EMBEDDED: Final = "embedded"

@@ -94,7 +94,10 @@ class RedisLimiter:
 
 
 def packed_rows(clients: Sequence[Client], quantities: Sequence[int]) -> list[bytes]:
-    """Pack a place for the head; the keys; the quota of the first row; the rows that are not one hit under it."""
+    """Pack a place for the head; the keys; the quota of the first row; the rows that are not one hit under it.
+
+    Cells of ``also`` follow their client with the quantity 0, so they are among the latter.
+    """
     # Tens of rows a tick: calls over whole lists are faster than a loop over rows.
     keys = list(map(_ENCODED, clients))
     if None in keys:
@@ -104,9 +107,9 @@ def packed_rows(clients: Sequence[Client], quantities: Sequence[int]) -> list[by
     differing = _NO_DIFFERENCE
     if quantities.count(1) < len(quantities) or quotas.count(usual) < len(quotas):
         rows = [
-            b"%d %d %d %d" % (place, quantity, quota.interval, quota.tolerance)
-            for place, (quota, quantity) in enumerate(zip(quotas, quantities, strict=True), 2)
-            if quantity != 1 or quota != usual
+            b"%d %d %d %d %d" % (place, quantity, quota.interval, quota.tolerance, len(client.also))
+            for place, (client, quota, quantity) in enumerate(zip(clients, quotas, quantities, strict=True), 2)
+            if quantity != 1 or quota != usual or client.also
         ]
         differing = bulk(b" ".join(rows))
     return [b"", _REVISION, *keys, usual.encoded or usual.keep_encoded(_arguments(usual)), differing]
