@@ -39,6 +39,9 @@ _LAST_ROW: Final = MAX_BATCH - 1
 
 _QUOTA: Final = attrgetter("quota")
 _EXPIRES: Final = attrgetter("expires")
+_KEY: Final = attrgetter("key_bytes")
+
+_ONE: Final = (1,)
 
 _SECOND: Final = 1_000_000
 """Microseconds: the unit of the limiter."""
@@ -83,9 +86,11 @@ class Admissible(Protocol):
 class _Batch:
     """The admissions of one tick."""
 
-    __slots__ = ("looks", "one_quota", "quantities", "requests", "rows", "started_s")
+    __slots__ = ("linked", "looks", "one_quota", "quantities", "requests", "rows", "started_s")
 
     def __init__(self) -> None:
+        self.linked = False
+        """Whether a client has further cells."""
         self.rows: dict[Client, int] = {}
         """The row of each client, in their order. Its cells of ``also`` have the next ones."""
         self.quantities: list[int] = []
@@ -99,6 +104,17 @@ class _Batch:
         for cell in client.also:
             self.rows[cell] = len(self.rows)
             self.quantities.append(0)
+            self.linked = True
+
+    def hits(self) -> list[int]:
+        """Return the hits of each row; ``quantities`` has them only for the first of linked ones."""
+        if not self.linked:
+            return self.quantities
+        hits = list(self.quantities)
+        for row, client in enumerate(self.rows):
+            for place in range(row + 1, row + 1 + len(client.also)):
+                hits[place] = hits[row]
+        return hits
 
 
 class Admission:
@@ -219,6 +235,8 @@ class Admission:
             return
         self._metrics.limiter_batches += 1
         clients = [] if self._quota is None else list(batch.rows)
+        if clients:
+            self._metrics.heaviest.add(map(_KEY, clients), batch.hits())
         self._limiter.admit(clients, batch.quantities, partial(self._settle, batch))
 
     def _submit_again(self, batch: _Batch, now_s: float) -> None:
@@ -312,6 +330,8 @@ class Admission:
         self._metrics.limiter_denied += 1
         excess_us = max(backlog - quota.tolerance for quota, backlog in zip(quotas, after, strict=True))
         states = [state_at(backlogs[place], quota) for place, quota in enumerate(quotas, row)]
+        cells = (client, *client.also)
+        self._metrics.most_refused.add([cells[place].key_bytes for place in denied], [1] * len(denied))
         tail = quotas_used_up([quotas[place] for place in denied], gcra.whole_seconds(excess_us))
         request.denied(self._lines.joined(states), tail)
         return True
@@ -337,6 +357,7 @@ class Admission:
             client.denied_until = 0.0
             return False
         self._metrics.limiter_denied_locally += 1
+        self._metrics.heaviest.add((client.key_bytes,), _ONE)
         # Rounded, so that a float's last digit does not add a whole second.
         self._deny(request, max(round(left_s * _SECOND), 1), remember=False)
         return True
@@ -346,6 +367,7 @@ class Admission:
         self._metrics.limiter_denied += 1
         client = request.client
         quota = client.quota
+        self._metrics.most_refused.add((client.key_bytes,), _ONE)
         if remember:
             client.denied_until = self._monotonic() + retry_after_us / _SECOND
         # The backlog follows from the moment at which the next hit would pass.

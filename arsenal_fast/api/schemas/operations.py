@@ -128,7 +128,7 @@ OPERATIONS: Final[dict[str, Schema]] = {
         optional=("reasons",),
     ),
     "Probe": object_of({"status": string("One word.", pattern="^[a-z]+$")}),
-    "Telemetry": TELEMETRY.schema,
+    "Telemetry": TELEMETRY,
     "Problem": object_of(
         {
             "type": string("Kind of problem.", format="uri-reference", example="about:blank"),
