@@ -319,27 +319,46 @@ class Admission:
     def _admit_to_all(self, request: Admissible, backlogs: list[int]) -> bool:
         """Charge a request to all cells of its client, or to none; returns whether it is denied."""
         client, row = request.client, request.row
-        quotas = _quotas(client)
-        after = [backlogs[place] + quota.interval for place, quota in enumerate(quotas, row)]
-        denied = [place for place, quota in enumerate(quotas) if after[place] > quota.tolerance]
-        if not denied:
-            backlogs[row : row + len(after)] = after
-            request.admitted(self._lines.joined(list(map(state_at, after, quotas))))
-            return False
-        # Not kept by the client: that would name one policy, and the next refusal has to tell of all.
-        self._metrics.limiter_denied += 1
-        excess_us = max(backlog - quota.tolerance for quota, backlog in zip(quotas, after, strict=True))
-        states = [state_at(backlogs[place], quota) for place, quota in enumerate(quotas, row)]
+        quotas = client.quotas
+        after = []
+        place = row
+        for quota in quotas:
+            backlog = backlogs[place] + quota.interval
+            if backlog > quota.tolerance:
+                self._deny_all(request, backlogs)
+                return True
+            after.append(backlog)
+            place += 1
+        backlogs[row:place] = after
+        request.admitted(self._lines.joined(quotas).at(after))
+        return False
+
+    def _deny_all(self, request: Admissible, backlogs: Sequence[int]) -> None:
+        """Refuse a request of a client with several cells, of which at least one has no room for it.
+
+        The client does not keep the refusal: that would name one policy, and the next refusal has to tell of all.
+        """
+        client, quotas = request.client, request.client.quotas
+        before = backlogs[request.row : request.row + len(quotas)]
+        excess_us = [at + quota.interval - quota.tolerance for at, quota in zip(before, quotas, strict=True)]
+        denied = [place for place, excess in enumerate(excess_us) if excess > 0]
         cells = (client, *client.also)
+        self._metrics.limiter_denied += 1
         self._metrics.most_refused.add([cells[place].key_bytes for place in denied], [1] * len(denied))
-        tail = quotas_used_up([quotas[place] for place in denied], gcra.whole_seconds(excess_us))
-        request.denied(self._lines.joined(states), tail)
-        return True
+        tail = quotas_used_up([quotas[place] for place in denied], gcra.whole_seconds(max(excess_us)))
+        request.denied(self._lines.joined(quotas).at(before), tail)
 
     def _answer_looks(self, batch: _Batch, backlogs: Sequence[int]) -> None:
         for client, done in batch.looks:
-            states = [state_at(backlogs[at], quota) for at, quota in enumerate(_quotas(client), batch.rows[client])]
-            done(self._lines.joined(states), states)
+            quotas = client.quotas if client.also else (client.quota,)
+            row = batch.rows[client]
+            before = backlogs[row : row + len(quotas)]
+            states = list(map(state_at, before, quotas))
+            if client.also:
+                lines = self._lines.joined(quotas).at(before)
+            else:
+                lines = self._lines.of(client.quota).lines(states[0].remaining, states[0].reset)
+            done(lines, states)
 
     def _try(self, request: Admissible, go_on: Callable[[], None]) -> None:
         try:
@@ -374,8 +393,3 @@ class Admission:
         backlog = retry_after_us + quota.tolerance - quota.interval
         tail = quotas_used_up([quota], gcra.whole_seconds(retry_after_us))
         request.denied(self._lines.of(quota).lines(0, gcra.reset_after(backlog)), tail)
-
-
-def _quotas(client: Client) -> list[Quota]:
-    """Return the quotas of a client's cells, in the order of their rows."""
-    return [client.quota, *[cell.quota for cell in client.also]]

@@ -97,8 +97,7 @@ class Callers:
         """Return the client of a token's holder that sends a request on behalf of a valid subject."""
         client = self._subjects.get((holder, subject))
         if client is None:
-            assert holder.per_subject is not None, "no token has the scope without the limit"
-            client = OnBehalf(holder, subject, holder.per_subject)
+            client = OnBehalf(holder, subject)
             self._subjects.put((holder, subject), client)
         return client
 

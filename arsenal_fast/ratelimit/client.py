@@ -53,6 +53,8 @@ class Client:
     """The scopes of its token."""
     expires: float = inf
     """Wall clock, seconds: when its token expires."""
+    quotas: tuple[Quota, ...] = ()
+    """Its own and those of ``also``, in their order, where there are any."""
     also: tuple[Client, ...] = ()
     """Further cells that each of its hits is charged to: all of them and its own, or none. No other client has these
     objects."""
@@ -76,7 +78,7 @@ class Client:
 class TokenHolder(Client):
     """The subject of a service token."""
 
-    __slots__ = ("expires", "per_subject", "scopes")
+    __slots__ = ("expires", "quotas", "scopes")
 
     token = True
 
@@ -87,7 +89,8 @@ class TokenHolder(Client):
         super().__init__(key_bytes, quota)
         self.scopes = scopes
         self.expires = expires
-        self.per_subject = per_subject
+        self.quotas = (quota,) if per_subject is None else (quota, per_subject)
+        """With that of each end user."""
 
 
 class OnBehalf(TokenHolder):
@@ -95,12 +98,13 @@ class OnBehalf(TokenHolder):
 
     __slots__ = ("also", "holder")
 
-    def __init__(self, holder: TokenHolder, end_user: bytes, quota: Quota) -> None:
-        """``end_user``: its name, visible octets; ``quota``: that of the end user."""
+    def __init__(self, holder: TokenHolder, end_user: bytes) -> None:
+        """``end_user``: its name, visible octets. The token of ``holder`` has the scope ``behalf``."""
         super().__init__(holder.key_bytes, holder.quota, holder.scopes, holder.expires)
         self.holder = holder
+        self.quotas = holder.quotas
         # No subject of a token has the octet ">".
-        self.also = (Client(b"%b>%b" % (holder.key_bytes, end_user), quota),)
+        self.also = (Client(b"%b>%b" % (holder.key_bytes, end_user), holder.quotas[1]),)
 
     @property
     def key(self) -> str:

@@ -6,7 +6,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from arsenal_fast.ratelimit import gcra, headers
-from arsenal_fast.ratelimit.headers import JoinedLines, LimitLines, QuotaState, retry_after_line, state_at
+from arsenal_fast.ratelimit.headers import (
+    MAX_QUOTAS,
+    JoinedLines,
+    LimitLines,
+    PolicyLines,
+    retry_after_line,
+    state_at,
+    tightest,
+)
 from arsenal_fast.ratelimit.quota import MAX_WINDOW, Quota
 
 HOURLY = Quota(100, 3600)
@@ -112,16 +120,16 @@ def test_the_lines_after_a_hit_say_what_is_left_of_the_quota(limit: int, window:
 
 
 def test_two_policies_are_lists_and_the_customary_lines_are_of_the_one_that_stops_first() -> None:
-    bot, user = Quota(1000, 3600, "token"), Quota(10, 60, "subject")
-    joined = JoinedLines([LimitLines(bot), LimitLines(user)])
-    assert joined.lines([QuotaState(bot, 990, 36), QuotaState(user, 9, 6)]) == (
+    quotas = bot, user = Quota(1000, 3600, "token"), Quota(10, 60, "subject")
+    joined = JoinedLines(quotas, [LimitLines(bot), LimitLines(user)])
+    assert joined.at([10 * bot.interval, user.interval]) == (
         b"X-RateLimit-Limit: 10\r\n"
         b"X-RateLimit-Remaining: 9\r\n"
         b"X-RateLimit-Reset: 6\r\n"
         b'RateLimit-Policy: "token";q=1000;w=3600, "subject";q=10;w=60\r\n'
         b'RateLimit: "token";r=990;t=36, "subject";r=9;t=6\r\n'
     )
-    used_up = fields(joined.lines([QuotaState(bot, 0, 3600), QuotaState(user, 0, 60)]))
+    used_up = fields(joined.at([bot.tolerance, user.tolerance]))
     assert used_up[b"X-RateLimit-Limit"] == b"1000", "of two that are used up, the one that takes longer"
 
 
@@ -129,10 +137,23 @@ def test_two_policies_are_lists_and_the_customary_lines_are_of_the_one_that_stop
 @example([(HOURLY, "100%d", 0.5), (HOURLY, '%%,"', 1.0)])
 def test_several_policies_read_back_as_what_was_meant(given: list[tuple[Quota, str, float]]) -> None:
     quotas = [named(quota, name) for quota, name, _ in given]
-    states = [state_at(int(part * quota.tolerance), quota) for quota, (_, _, part) in zip(quotas, given, strict=True)]
-    found = fields(JoinedLines(list(map(LimitLines, quotas))).lines(states))
+    backlogs = [int(part * quota.tolerance) for quota, (_, _, part) in zip(quotas, given, strict=True)]
+    found = fields(JoinedLines(quotas, list(map(LimitLines, quotas))).at(backlogs))
     policies = http_sf.parse(found[b"RateLimit-Policy"], tltype="list")
     limits = http_sf.parse(found[b"RateLimit"], tltype="list")
+    states = list(map(state_at, backlogs, quotas))
     assert policies == [(quota.policy, {"q": quota.limit, "w": quota.window}) for quota in quotas]
     assert limits == [(quota.policy, {"r": remaining, "t": reset}) for quota, remaining, reset in states]
-    assert int(found[b"X-RateLimit-Remaining"]) == min(state.remaining for state in states)
+    first = tightest(states)
+    customary = [int(found[b"X-RateLimit-" + name]) for name in (b"Limit", b"Remaining", b"Reset")]
+    assert customary == [first.quota.limit, first.remaining, first.reset]
+
+
+def test_the_makers_of_lines_are_cached_in_bounded_memory() -> None:
+    kept = PolicyLines(HOURLY)
+    for limit in range(1, 600):
+        quotas = (Quota(limit, 60, "token"), Quota(1, 60, "subject"))
+        joined = kept.joined(quotas)
+        assert kept.joined(tuple(quotas)) is joined
+        assert b'"token";q=%d;w=60, "subject";q=1;w=60' % limit in joined.at([0, 0])
+    assert max(len(kept._joined), len(kept._by_quota)) <= MAX_QUOTAS
