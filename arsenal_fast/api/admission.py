@@ -8,6 +8,9 @@ still being read. A look at a client's limit joins the batch with 0 hits.
 The reply has each row's backlog before its hits. The outcome of each hit follows by :mod:`arsenal_fast.ratelimit.gcra`,
 the store's own arithmetic, so the values of each client (remaining, reset, retry) are exact.
 
+A client with further cells (``Client.also``: the end user of a service token's subject) has a row for each; a hit is
+charged to all of them or to none.
+
 A :class:`Client` keeps until when it is denied: before that none of its hits could pass anywhere, so refusing them
 without the store is exact too.
 """
@@ -19,23 +22,14 @@ from functools import partial
 from operator import attrgetter
 from typing import Final, Protocol
 
-from arsenal_fast.api.problems import QUOTA_EXCEEDED, problem
+from arsenal_fast.api.problems import limiter_away, quotas_used_up
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.ratelimit import gcra
-from arsenal_fast.ratelimit.client import Client
-from arsenal_fast.ratelimit.headers import LimitLines, retry_after_line
+from arsenal_fast.ratelimit.client import Client, hits_of_rows
+from arsenal_fast.ratelimit.headers import PolicyLines, QuotaState, state_at
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.registry.revocation_sync import RevocationSync
 from arsenal_fast.stores.ports import Limiter
-
-POLICY: Final = "default"
-"""The policy of addresses."""
-
-TOKEN_POLICY: Final = "token"  # noqa: S105 a policy's name, no secret
-"""The policy of service tokens; each token has its own quota."""
-
-MAX_QUOTAS: Final = 256
-"""Quotas whose lines are cached: the operator mints few, and each may take 2 MiB."""
 
 MAX_BATCH: Final = 512
 """Clients of a batch: some 2 ms of Redis. With 5,000 connections 54,000 requests a second became 75,000; from 64 to
@@ -45,12 +39,15 @@ _LAST_ROW: Final = MAX_BATCH - 1
 
 _QUOTA: Final = attrgetter("quota")
 _EXPIRES: Final = attrgetter("expires")
+_KEY: Final = attrgetter("key_bytes")
+
+_ONE: Final = (1,)
 
 _SECOND: Final = 1_000_000
 """Microseconds: the unit of the limiter."""
 
-Looked = Callable[[bytes, int, int], None]
-"""Takes a client's rate-limit lines, its remaining requests, and the seconds until its quota is full again."""
+Looked = Callable[[bytes, Sequence[QuotaState]], None]
+"""Takes a client's rate-limit lines, and the state of each quota that it is charged to."""
 
 
 class OnFailure(StrEnum):
@@ -74,7 +71,7 @@ class Admissible(Protocol):
         """The limiter lets the request pass."""
 
     def denied(self, limit_lines: bytes, tail: bytes) -> None:
-        """The client has used its quota; ``tail`` is the problem to respond with (429)."""
+        """A quota of the client is used up; ``tail`` is the problem to respond with (429)."""
 
     def refused(self, tail: bytes) -> None:
         """The limiter is away and no request may pass; ``tail`` is the problem to respond with (503)."""
@@ -89,16 +86,29 @@ class Admissible(Protocol):
 class _Batch:
     """The admissions of one tick."""
 
-    __slots__ = ("looks", "one_quota", "quantities", "requests", "rows", "started_s")
+    __slots__ = ("linked", "looks", "one_quota", "quantities", "requests", "rows", "started_s")
 
     def __init__(self) -> None:
+        self.linked = False
+        """Whether a client has further cells."""
         self.rows: dict[Client, int] = {}
-        """The row of each client, in their order."""
+        """The row of each client, in their order. Its cells of ``also`` have the next ones."""
         self.quantities: list[int] = []
         self.requests: list[Admissible] = []
         self.looks: list[tuple[Client, Looked]] = []
         self.one_quota = True
         self.started_s = 0.0
+
+    def add_cells(self, client: Client) -> None:
+        """Give a row to each further cell of a client, whose own row is the last one."""
+        for cell in client.also:
+            self.rows[cell] = len(self.rows)
+            self.quantities.append(0)
+            self.linked = True
+
+    def hits(self) -> list[int]:
+        """Return the hits of each row; ``quantities`` has them only for the first of linked ones."""
+        return hits_of_rows(list(self.rows), self.quantities) if self.linked else self.quantities
 
 
 class Admission:
@@ -131,9 +141,7 @@ class Admission:
         """
         self._quota = quota
         self._address_quota = {id(quota)}
-        self._default = None if quota is None else LimitLines(quota, POLICY)
-        self._lines: dict[Quota, LimitLines] = {}
-        """By quota of tokens, which may be equal to that of an address."""
+        self._lines = PolicyLines(quota)
         self._limiter = limiter
         self._local_limiter = local_limiter
         self._on_failure = on_failure
@@ -164,6 +172,8 @@ class Admission:
             row = rows.setdefault(client, count)
             if row == count:
                 batch.quantities.append(1)
+                if client.also:
+                    batch.add_cells(client)
             else:
                 batch.quantities[row] += 1
         request.row = row
@@ -171,7 +181,7 @@ class Admission:
         if not requests and not batch.looks:
             self._begin(batch)
         requests.append(request)
-        if row == _LAST_ROW:
+        if row >= _LAST_ROW:
             self._flush()
 
     def look(self, client: Client, done: Looked) -> None:
@@ -184,7 +194,8 @@ class Admission:
         row = batch.rows.setdefault(client, count)
         if row == count:
             batch.quantities.append(0)
-        if row == _LAST_ROW:
+            batch.add_cells(client)
+        if row >= _LAST_ROW:
             self._flush()
 
     def pass_unlimited(self, request: Admissible) -> None:
@@ -218,6 +229,8 @@ class Admission:
             return
         self._metrics.limiter_batches += 1
         clients = [] if self._quota is None else list(batch.rows)
+        if clients:
+            self._metrics.heaviest.add(map(_KEY, clients), batch.hits())
         self._limiter.admit(clients, batch.quantities, partial(self._settle, batch))
 
     def _submit_again(self, batch: _Batch, now_s: float) -> None:
@@ -267,7 +280,7 @@ class Admission:
                     self._try(request, partial(request.admitted, b""))
             elif alone:
                 for request in batch.requests:
-                    self._try(request, partial(request.refused, _away()))
+                    self._try(request, partial(request.refused, limiter_away()))
             else:
                 self._admit(batch, backlogs, remember=remember)
             self._batch_ended(self._monotonic() - batch.started_s)
@@ -280,12 +293,14 @@ class Admission:
         for request in batch.requests:
             if quota is None or (differ and request.client.quota is not quota):
                 quota = request.client.quota
-                lines, interval, tolerance = self._lines_of(quota), quota.interval, quota.tolerance
+                lines, interval, tolerance = self._lines.of(quota), quota.interval, quota.tolerance
                 known = lines.by_backlog.get
             row = request.row
             backlog = backlogs[row] + interval
             try:
-                if backlog > tolerance:
+                if differ and request.client.also:
+                    denied += self._admit_to_all(request, backlogs)
+                elif backlog > tolerance:
                     denied += 1
                     self._deny(request, backlog - tolerance, remember=remember)
                 else:
@@ -295,27 +310,55 @@ class Admission:
                 request.cut_off()
         self._metrics.limiter_allowed += len(batch.requests) - denied
 
+    def _admit_to_all(self, request: Admissible, backlogs: list[int]) -> bool:
+        """Charge a request to all cells of its client, or to none; returns whether it is denied."""
+        client, row = request.client, request.row
+        quotas = client.quotas
+        after = []
+        place = row
+        for quota in quotas:
+            backlog = backlogs[place] + quota.interval
+            if backlog > quota.tolerance:
+                self._deny_all(request, backlogs)
+                return True
+            after.append(backlog)
+            place += 1
+        backlogs[row:place] = after
+        request.admitted(self._lines.joined(quotas).at(after))
+        return False
+
+    def _deny_all(self, request: Admissible, backlogs: Sequence[int]) -> None:
+        """Refuse a request of a client with several cells, of which at least one has no room for it.
+
+        The client does not keep the refusal: that would name one policy, and the next refusal has to tell of all.
+        """
+        client, quotas = request.client, request.client.quotas
+        before = backlogs[request.row : request.row + len(quotas)]
+        excess_us = [at + quota.interval - quota.tolerance for at, quota in zip(before, quotas, strict=True)]
+        denied = [place for place, excess in enumerate(excess_us) if excess > 0]
+        cells = (client, *client.also)
+        self._metrics.limiter_denied += 1
+        self._metrics.most_refused.add([cells[place].key_bytes for place in denied], [1] * len(denied))
+        tail = quotas_used_up([quotas[place] for place in denied], gcra.whole_seconds(max(excess_us)))
+        request.denied(self._lines.joined(quotas).at(before), tail)
+
     def _answer_looks(self, batch: _Batch, backlogs: Sequence[int]) -> None:
         for client, done in batch.looks:
-            backlog, quota = backlogs[batch.rows[client]], client.quota
-            remaining, reset = gcra.remaining(backlog, quota), gcra.reset_after(backlog)
-            done(self._lines_of(quota).lines(remaining, reset), remaining, reset)
+            quotas = client.quotas if client.also else (client.quota,)
+            row = batch.rows[client]
+            before = backlogs[row : row + len(quotas)]
+            states = list(map(state_at, before, quotas))
+            if client.also:
+                lines = self._lines.joined(quotas).at(before)
+            else:
+                lines = self._lines.of(client.quota).lines(states[0].remaining, states[0].reset)
+            done(lines, states)
 
     def _try(self, request: Admissible, go_on: Callable[[], None]) -> None:
         try:
             go_on()
         except Exception:
             request.cut_off()
-
-    def _lines_of(self, quota: Quota) -> LimitLines:
-        if quota is self._quota and self._default is not None:
-            return self._default
-        lines = self._lines.get(quota)
-        if lines is None:
-            if len(self._lines) >= MAX_QUOTAS:
-                self._lines.clear()
-            lines = self._lines[quota] = LimitLines(quota, TOKEN_POLICY)
-        return lines
 
     def _deny_locally(self, request: Admissible, client: Client) -> bool:
         """Refuse a client that is known to be denied; False: it may try again."""
@@ -327,6 +370,7 @@ class Admission:
             client.denied_until = 0.0
             return False
         self._metrics.limiter_denied_locally += 1
+        self._metrics.heaviest.add((client.key_bytes,), _ONE)
         # Rounded, so that a float's last digit does not add a whole second.
         self._deny(request, max(round(left_s * _SECOND), 1), remember=False)
         return True
@@ -336,22 +380,10 @@ class Admission:
         self._metrics.limiter_denied += 1
         client = request.client
         quota = client.quota
+        self._metrics.most_refused.add((client.key_bytes,), _ONE)
         if remember:
             client.denied_until = self._monotonic() + retry_after_us / _SECOND
-        seconds = gcra.whole_seconds(retry_after_us)
         # The backlog follows from the moment at which the next hit would pass.
         backlog = retry_after_us + quota.tolerance - quota.interval
-        tail = problem(
-            429,
-            f"This client has used its {quota.limit} requests per {quota.window} s; try again in {seconds} s.",
-            kind=QUOTA_EXCEEDED,
-            title="Request cannot be satisfied as assigned quota has been exceeded",
-            lines=retry_after_line(seconds),
-            members={"violated-policies": [POLICY if quota is self._quota else TOKEN_POLICY]},
-        )
-        request.denied(self._lines_of(quota).lines(0, gcra.reset_after(backlog)), tail)
-
-
-def _away() -> bytes:
-    detail = "The shared rate limit is away and this service is set to refuse requests until it is back."
-    return problem(503, detail, lines=retry_after_line(1))
+        tail = quotas_used_up([quota], gcra.whole_seconds(retry_after_us))
+        request.denied(self._lines.of(quota).lines(0, gcra.reset_after(backlog)), tail)

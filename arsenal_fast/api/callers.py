@@ -1,15 +1,20 @@
-"""Finds the client that a request is charged to: an address, or the subject of a service token."""
+"""Finds the client that a request is charged to: an address, or the subject of a service token.
+
+A token of scope ``behalf`` may name an end user (``Arsenal-Subject``), who is charged too.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
 from arsenal_fast.api import auth
 from arsenal_fast.cache import GenerationalCache
 from arsenal_fast.errors import ProblemError
-from arsenal_fast.ratelimit.client import Client, ClientAddresses, TokenHolder
-from arsenal_fast.ratelimit.quota import Quota
+from arsenal_fast.http.request import Fields
+from arsenal_fast.ratelimit.client import Client, ClientAddresses, OnBehalf, TokenHolder
+from arsenal_fast.ratelimit.quota import SUBJECT_POLICY, TOKEN_POLICY, Quota
 from arsenal_fast.tokens.cache import VerifiedTokens
 from arsenal_fast.tokens.claims import ServiceToken
 from arsenal_fast.tokens.keys import Keys
@@ -19,6 +24,12 @@ MAX_HOPS_OCTETS: Final = 128
 
 TOKENS: Final = 1024
 """Service tokens whose client is cached."""
+
+SUBJECTS: Final = 1024
+"""End users whose client is cached, of a generation; each takes up to 1 KiB. Others get theirs anew."""
+
+_SUBJECT: Final = re.compile(rb"[\x21-\x7e]{1,128}+").fullmatch
+"""An Arsenal-Subject: visible ASCII, so that keys and log lines may have it."""
 
 _UNLIMITED: Final = Quota(1, 1)
 """The quota of a Client while the limiter is off; nothing reads it."""
@@ -51,7 +62,8 @@ class Callers:
         self._addresses = ClientAddresses(trusted_proxies)
         self._tokens = VerifiedTokens(keys.verify_service)
         self._now = now
-        self._holders: GenerationalCache[ServiceToken, Client] = GenerationalCache(TOKENS)
+        self._holders: GenerationalCache[ServiceToken, TokenHolder] = GenerationalCache(TOKENS)
+        self._subjects: GenerationalCache[tuple[TokenHolder, bytes], OnBehalf] = GenerationalCache(SUBJECTS)
         self._clients: GenerationalCache[bytes, Client] = GenerationalCache(clients)
         self.by_forwarded_for: GenerationalCache[bytes, Client] = GenerationalCache(forwarded)
         """Clients by the X-Forwarded-For of a trusted peer; without an entry :meth:`forwarded` finds the client."""
@@ -81,8 +93,32 @@ class Callers:
         self.by_forwarded_for.offer(forwarded_for, client)
         return client
 
-    def of_token(self, authorization: bytes) -> Client | ProblemError:
-        """Return the client of a service token, or the error that refuses it (not raised)."""
+    def of_subject(self, holder: TokenHolder, subject: bytes) -> OnBehalf:
+        """Return the client of a token's holder that sends a request on behalf of a valid subject."""
+        client = self._subjects.get((holder, subject))
+        if client is None:
+            client = OnBehalf(holder, subject)
+            self._subjects.put((holder, subject), client)
+        return client
+
+    def of_fields(self, fields: Fields) -> tuple[Client | None, ProblemError | None]:
+        """Return the client that Authorization and Arsenal-Subject name, and the error that refuses the request.
+
+        None for the client: the request is charged to its address. None for the error: it is not refused.
+        """
+        holder = None if fields.authorization is None else self._of_token(fields.authorization)
+        if isinstance(holder, ProblemError):
+            return None, holder
+        if fields.subject is None:
+            return holder, None
+        if holder is None or auth.BEHALF not in holder.scopes:
+            return holder, auth.demanded(holder, auth.BEHALF, "Arsenal-Subject")
+        if _SUBJECT(fields.subject) is None:
+            return holder, ProblemError(400, "Arsenal-Subject must be 1 to 128 visible ASCII characters.")
+        return self.of_subject(holder, fields.subject), None
+
+    def _of_token(self, authorization: bytes) -> TokenHolder | ProblemError:
+        """Return the client of a service token, or the error that refuses it."""
         token_text = auth.bearer(authorization)
         if token_text is None:
             return auth.unread(authorization)
@@ -91,12 +127,20 @@ class Callers:
             return auth.refused(verified)
         client = self._holders.get(verified)
         if client is None:
-            window_s = self._quota.window
-            # At most one request a microsecond, the limiter's resolution.
-            quota = Quota(min(verified.rate_limit, window_s * 1_000_000), window_s)
-            client = TokenHolder(auth.holder(verified), quota, verified.scopes, verified.expires)
+            client = TokenHolder(
+                auth.holder(verified),
+                self._quota_of(verified.rate_limit, TOKEN_POLICY),
+                verified.scopes,
+                verified.expires,
+                self._quota_of(verified.per_subject, SUBJECT_POLICY) if verified.per_subject else None,
+            )
             self._holders.put(verified, client)
         return client
+
+    def _quota_of(self, limit: int, policy: str) -> Quota:
+        """Return the quota of a token's claim: at most one request a microsecond, the limiter's resolution."""
+        window_s = self._quota.window
+        return Quota(min(limit, window_s * 1_000_000), window_s, policy)
 
     def _client(self, key: bytes) -> Client:
         client = self._clients.get(key)

@@ -79,6 +79,7 @@ class Services:
         settings, backend, ledger, now = self.settings, self.backend, self.ledger, self.now
         self.started_at_s = now()
         self.metrics = metrics = Metrics()
+        metrics.heaviest.begun_s = metrics.most_refused.begun_s = self.monotonic()
         self.write_batch = WriteBatch(self.call_soon)
         self.history = History()
         self.cors = Cors(settings.origins)

@@ -1,5 +1,5 @@
-"""The command line: ``arsenal-fast serve | check | doctor | health | token | ledger | openapi``, the calls of a running
-service (``id | validate | revoke | limits``) and ``completion``.
+"""The command line: ``arsenal-fast serve | check | doctor | health | token | top | ledger | openapi``, the calls of a
+running service (``id | validate | revoke | limits``) and ``completion``.
 
 Output goes to stdout, errors to stderr: one sentence a line, no traceback. Exit status:
 0 done, 1 could not (the port is taken), 2 wrong usage, 78 wrong configuration (EX_CONFIG), 130 interrupted.
@@ -16,7 +16,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from arsenal_fast import __version__
@@ -25,6 +24,7 @@ from arsenal_fast.cli import completion as completion_command
 from arsenal_fast.cli import health as health_command
 from arsenal_fast.cli import ledger as ledger_command
 from arsenal_fast.cli import token as token_command
+from arsenal_fast.cli import top as top_command
 from arsenal_fast.cli.arguments import (
     EXIT_CONFIGURATION,
     EXIT_FAILURE,
@@ -112,8 +112,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_json(check)
     doctor_command.add_parser(commands, _configuration, time.time)
-    health_command.add_parser(commands, partial(_configuration, "HOST", "PORT", "TLS_CERT_FILE", "TLS_KEY_FILE"))
+    health_command.add_parser(commands, _listening)
     token_command.add_parser(commands, _keys, time.time)
+    top_command.add_parser(commands, _listening, _keys, time.time)
     ledger_command.add_parser(commands, _database_url, time.time)
     add_command(
         commands,
@@ -237,6 +238,11 @@ def _configuration(*names: str) -> "Config":
 
     given = {name: os.environ[name] for name in names if name in os.environ}
     return configuration.load(given if names else os.environ)
+
+
+def _listening() -> "Config":
+    """Return the configuration of where the service listens; loads only its variables."""
+    return _configuration("HOST", "PORT", "TLS_CERT_FILE", "TLS_KEY_FILE")
 
 
 def _openapi(_arguments: argparse.Namespace) -> int:

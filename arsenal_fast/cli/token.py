@@ -50,6 +50,13 @@ def add_parser(commands: Commands, keys: "Callable[[], Keys]", now: Callable[[],
     parser.add_argument(
         "--rate-limit", metavar="NUMBER", type=whole(1, MAX_RATE_LIMIT), help="requests in a RATE_LIMIT_WINDOW"
     )
+    parser.add_argument(
+        "--per-subject",
+        metavar="NUMBER",
+        type=whole(1, MAX_RATE_LIMIT),
+        default=0,
+        help="requests of each end user that the scope behalf may name, in a RATE_LIMIT_WINDOW",
+    )
     days = f"how long it holds, 1 to {MAX_DAYS} (default {DEFAULT_DAYS})"
     parser.add_argument("--days", metavar="NUMBER", type=whole(1, MAX_DAYS), default=DEFAULT_DAYS, help=days)
     reader = add_command(
@@ -76,13 +83,22 @@ def mint(
     issuer = keys()
     moment = now()
     try:
-        token = issuer.mint_service(arguments.subject, scopes, arguments.rate_limit, arguments.days, moment)
+        token = issuer.mint_service(
+            arguments.subject,
+            scopes,
+            arguments.rate_limit,
+            arguments.days,
+            moment,
+            per_subject=arguments.per_subject,
+        )
     except ValueError as fault:
         usage(str(fault))
     allowed = " ".join(scopes) or "none"
+    each = f" and {arguments.per_subject} of each end user" if arguments.per_subject else ""
     expires = timestamp((int(moment) + arguments.days * 86_400) * 1000)
     print(
-        f"For {arguments.subject} from {issuer.issuer}: scope {allowed}, {arguments.rate_limit} requests a window, "
+        f"For {arguments.subject} from {issuer.issuer}: scope {allowed}, "
+        f"{arguments.rate_limit} requests a window{each}, "
         f"until {expires}.",
         file=sys.stderr,
     )

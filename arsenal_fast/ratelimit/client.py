@@ -1,7 +1,8 @@
 """Finds the client that a request is charged to.
 
 A client's key is its IPv4 address ("203.0.113.9"), its IPv6 /64 ("2001:db8:1:2::/64"), or, set by the
-service, the subject of its token ("sub:..."). A peer without an address (a unix socket) is "local".
+service, the subject of its token ("sub:..."); an end user of that subject is "sub:...>...". A peer without an
+address (a unix socket) is "local".
 
 ``X-Forwarded-For`` is a claim: each hop appends the address it saw, so only what trusted hops appended is
 known. The walk starts at the peer, reads from the right, and goes on while the current hop is trusted; the
@@ -16,6 +17,8 @@ first untrusted one is the client. Hence no untrusted client can choose its own 
 Keys are octets, canonical (one for each address), and short, whatever the header says. IPv4 inside IPv6
 (::ffff:0:0/96) is IPv4, for keys as for trust: ``::/0`` trusts no IPv4 address.
 """
+
+from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
@@ -50,6 +53,11 @@ class Client:
     """The scopes of its token."""
     expires: float = inf
     """Wall clock, seconds: when its token expires."""
+    quotas: tuple[Quota, ...] = ()
+    """Its own and those of ``also``, in their order, where there are any."""
+    also: tuple[Client, ...] = ()
+    """Further cells that each of its hits is charged to: all of them and its own, or none. No other client has these
+    objects."""
 
     def __init__(self, key_bytes: bytes, quota: Quota) -> None:
         """``key_bytes``: the key in UTF-8."""
@@ -70,14 +78,38 @@ class Client:
 class TokenHolder(Client):
     """The subject of a service token."""
 
-    __slots__ = ("expires", "scopes")
+    __slots__ = ("expires", "quotas", "scopes")
 
     token = True
 
-    def __init__(self, key_bytes: bytes, quota: Quota, scopes: frozenset[str], expires: float) -> None:
+    def __init__(
+        self, key_bytes: bytes, quota: Quota, scopes: frozenset[str], expires: float, per_subject: Quota | None = None
+    ) -> None:
+        """``per_subject``: the quota of each end user that the holder may act for."""
         super().__init__(key_bytes, quota)
         self.scopes = scopes
         self.expires = expires
+        self.quotas = (quota,) if per_subject is None else (quota, per_subject)
+        """With that of each end user."""
+
+
+class OnBehalf(TokenHolder):
+    """The subject of a service token, sending requests on behalf of one of its end users."""
+
+    __slots__ = ("also", "holder")
+
+    def __init__(self, holder: TokenHolder, end_user: bytes) -> None:
+        """``end_user``: its name, visible octets. The token of ``holder`` has the scope ``behalf``."""
+        super().__init__(holder.key_bytes, holder.quota, holder.scopes, holder.expires)
+        self.holder = holder
+        self.quotas = holder.quotas
+        # No subject of a token has the octet ">".
+        self.also = (Client(b"%b>%b" % (holder.key_bytes, end_user), holder.quotas[1]),)
+
+    @property
+    def key(self) -> str:
+        """The key of the end user, which begins with the holder's."""
+        return self.also[0].key
 
 
 class _Address(NamedTuple):
@@ -227,3 +259,12 @@ def _network(entry: str) -> IPv4Network | IPv6Network:
         if number >> 32 == _MAPPED:
             return IPv4Network((number & _V4_BITS, network.prefixlen - 96))
     return network
+
+
+def hits_of_rows(clients: Sequence[Client], quantities: Sequence[int]) -> list[int]:
+    """Return the hits of each row; ``quantities`` has them only for the first of linked ones."""
+    hits = list(quantities)
+    for row, client in enumerate(clients):
+        for place in range(row + 1, row + 1 + len(client.also)):
+            hits[place] = hits[row]
+    return hits

@@ -4,6 +4,7 @@ Two kinds, both signed JWTs (RFC 7519) in the compact form (RFC 7515 section 7.1
 
     identity token   iss sub iat exp jti, and no aud        "this service issued ``sub``, until ``exp``"
     service token    iss aud sub scope rate_limit iat exp jti   "``sub`` may do ``scope``, at this rate"
+                     per_subject, with the scope ``behalf``     "and each of its end users at that one"
 
 ``aud`` tells them apart, so neither passes for the other (RFC 8725 section 3.12). ``jti`` of an identity token
 is the ``generated`` of its life in ms, which ties the token to that life: a later life has another. Times are
@@ -37,8 +38,9 @@ TYPE: Final = "JWT"
 HEADER_PARAMETERS: Final = frozenset({"alg", "typ", "kid"})
 """The members a header may have. All others (crit, b64, jku, jwk, x5u, zip) would change the verification."""
 
-SCOPES: Final = ("issue", "revoke", "audit", "metrics")
-"""The scopes of service tokens: protected prefixes, revoking any identity, reading the ledger, and the metrics."""
+SCOPES: Final = ("issue", "revoke", "audit", "metrics", "behalf")
+"""The scopes of service tokens: protected prefixes, revoking any identity, reading the ledger, the metrics, and naming
+the end user of a request."""
 
 LEEWAY: Final = 60
 """Seconds that a token may begin in the future, since another host's clock wrote it. The expiry has no tolerance."""
@@ -87,6 +89,10 @@ class Refusal(Enum):
     EXPIRED = "The token has expired."
     SCOPE = f"The token's scope is not made of {', '.join(SCOPES)}."
     RATE_LIMIT = f"The token's rate_limit is not a whole number from 1 to {MAX_RATE_LIMIT}."
+    PER_SUBJECT = (
+        f"The token's per_subject is not a whole number from 1 to {MAX_RATE_LIMIT}, which the scope behalf needs and "
+        "no other has."
+    )
 
     @property
     def sentence(self) -> str:
@@ -106,12 +112,14 @@ class IdentityToken(NamedTuple):
 
 
 class ServiceToken(NamedTuple):
-    """A verified service token; ``rate_limit`` in requests a window, ``expires`` in seconds."""
+    """A verified service token; ``rate_limit`` and ``per_subject`` in requests a window, ``expires`` in seconds."""
 
     subject: str
     scopes: frozenset[str]
     rate_limit: int
     expires: int
+    per_subject: int = 0
+    """The limit of each end user; 0 without the scope ``behalf``."""
 
 
 class Peek(NamedTuple):
@@ -185,6 +193,8 @@ def service_payload(issuer: str, token: ServiceToken, issued: int, jti: str) -> 
         "exp": token.expires,
         "jti": jti,
     }
+    if token.per_subject:
+        claims["per_subject"] = token.per_subject
     read = service_token(claims, issuer, issued)
     if isinstance(read, Refusal):
         raise ValueError(read.sentence)
@@ -296,7 +306,11 @@ def service_token(claims: dict[str, Any], issuer: str, now: float) -> ServiceTok
         return Refusal.SCOPE
     if type(rate_limit) is not int or not 1 <= rate_limit <= MAX_RATE_LIMIT:
         return Refusal.RATE_LIMIT
-    return ServiceToken(subject, scopes, rate_limit, claims["exp"])
+    per_subject = claims.get("per_subject", 0)
+    least, most = (1, MAX_RATE_LIMIT) if "behalf" in scopes else (0, 0)
+    if type(per_subject) is not int or not least <= per_subject <= most:
+        return Refusal.PER_SUBJECT
+    return ServiceToken(subject, scopes, rate_limit, claims["exp"], per_subject)
 
 
 def _origin_fault(claims: dict[str, Any], names: tuple[str, ...], issuer: str) -> Refusal | None:

@@ -105,13 +105,18 @@ def _exposed(services: Services, content_type: bytes, total: Metrics) -> bytes:
 
 
 def telemetry(services: Services, context: RequestContext) -> None:
-    """Respond with the same counts as JSON; at most a second old, see ``timestamp``."""
+    """Respond with the same counts as JSON; at most a second old, see ``timestamp``.
+
+    Everybody may read them with METRICS_ACCESS=open, but not the addresses of others.
+    """
     _demand(services, context, "The telemetry")
-    context.respond(200, services.totals.rendered(JSON, partial(_documented, services)))
+    named = auth.METRICS in context.client.scopes
+    context.respond(200, services.totals.rendered((JSON, named), partial(_documented, services, named)))
 
 
-def _documented(services: Services, total: Metrics) -> bytes:
-    return tail(JSON, orjson.dumps(figures.TELEMETRY.read(services, total)), NO_STORE)
+def _documented(services: Services, named: bool, total: Metrics) -> bytes:
+    body = figures.read_telemetry(services, total, named=named)
+    return tail(JSON, orjson.dumps(body), NO_STORE)
 
 
 def jwks(services: Services, context: RequestContext) -> None:

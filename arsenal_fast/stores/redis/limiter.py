@@ -89,8 +89,14 @@ class RedisLimiter:
         in_pieces(len(clients), MAX_ROWS, send, whole)
 
 
-def packed_rows(clients: Sequence[Client], quantities: Sequence[int], names: Keys = ONE) -> list[bytes]:
-    """Pack a place for the head; the keys; the quota of the first row; the rows that are not one hit under it."""
+def packed_rows(
+    clients: Sequence[Client], quantities: Sequence[int], names: Keys = ONE, *, linked: bool = True
+) -> list[bytes]:
+    """Pack a place for the head; the keys; the quota of the first row; the rows that are not one hit under it.
+
+    Cells of ``also`` follow their client with the quantity 0, so they are among the latter. ``linked``: a hit is
+    charged to all cells of a client or to none; otherwise each row has its own quantity.
+    """
     # Tens of rows a tick: calls over whole lists are faster than a loop over rows.
     keys = list(map(_ENCODED, clients))
     if None in keys:
@@ -100,9 +106,9 @@ def packed_rows(clients: Sequence[Client], quantities: Sequence[int], names: Key
     differing = _NO_DIFFERENCE
     if quantities.count(1) < len(quantities) or quotas.count(usual) < len(quotas):
         rows = [
-            b"%d %d %d %d" % (place, quantity, quota.interval, quota.tolerance)
-            for place, (quota, quantity) in enumerate(zip(quotas, quantities, strict=True), 2)
-            if quantity != 1 or quota != usual
+            b"%d %d %d %d %d" % (place, quantity, quota.interval, quota.tolerance, len(client.also) if linked else 0)
+            for place, (client, quota, quantity) in enumerate(zip(clients, quotas, quantities, strict=True), 2)
+            if quantity != 1 or quota != usual or client.also
         ]
         differing = bulk(b" ".join(rows))
     return [b"", names.packed_revision, *keys, usual.encoded or usual.keep_encoded(_arguments(usual)), differing]

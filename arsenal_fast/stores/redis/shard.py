@@ -18,7 +18,7 @@ from typing import Final
 
 from arsenal_fast.identity.revocation import Changes, Revoked
 from arsenal_fast.identity.validity import IssueRow, Life
-from arsenal_fast.ratelimit.client import Client
+from arsenal_fast.ratelimit.client import Client, hits_of_rows
 from arsenal_fast.stores.counters import Counters
 from arsenal_fast.stores.redis import errors
 from arsenal_fast.stores.redis.backend import probe
@@ -201,9 +201,11 @@ class ShardLimiter(RedisLimiter):
         super()._charge(clients, quantities, answered)
 
     def _charge_one_by_one(self, clients: Sequence[Client], quantities: Sequence[int], done: Done) -> None:
+        hits = hits_of_rows(clients, quantities)  # a row alone is charged without those linked with it
+
         def charge(piece: slice, each: Callable[[Sequence[int] | None], None]) -> None:
             at = piece.start
-            packed = packed_rows(clients[at : at + 1], quantities[at : at + 1], self._keys)
+            packed = packed_rows(clients[at : at + 1], hits[at : at + 1], self._keys, linked=False)
             packed[1] = packed[2]  # in the place of the revision: a command with one key
             SCRIPT.run(self._connection, 1, packed, lambda reply: each(None if reply is None else reply[1:]))
 

@@ -797,6 +797,18 @@ export interface components {
             /** @description Empty while identity tokens are signed with the secret. */
             keys: components["schemas"]["Key"][];
         };
+        LimitPolicy: {
+            /** @description Its name. */
+            policy: string;
+            /** @description Requests in a window. */
+            limit: number;
+            /** @description Seconds of the window. */
+            window: number;
+            /** @description Requests that would pass now. */
+            remaining: number;
+            /** @description Seconds until all of the limit is there again. */
+            reset: number;
+        };
         /**
          * @example {
          *       "client": "203.0.113.9",
@@ -804,13 +816,22 @@ export interface components {
          *       "limit": 100,
          *       "window": 3600,
          *       "remaining": 99,
-         *       "reset": 36
+         *       "reset": 36,
+         *       "policies": [
+         *         {
+         *           "policy": "default",
+         *           "limit": 100,
+         *           "window": 3600,
+         *           "remaining": 99,
+         *           "reset": 36
+         *         }
+         *       ]
          *     }
          */
         Limits: {
-            /** @description Who is charged: an IPv4 address, an IPv6 /64 network, or `sub:` and the subject of a service token. */
+            /** @description Who is charged: an IPv4 address, an IPv6 /64 network, or `sub:` and the subject of a service token, and behind `>` the end user in `Arsenal-Subject`. */
             client: string;
-            /** @description Name in `RateLimit-Policy`: `default`, or `token` with a service token's own limit; null: no limit. */
+            /** @description Name in `RateLimit-Policy`: `default`, `token` with a service token's own limit, or `subject`; of several the one that stops the caller first; null: no limit. */
             policy: string | null;
             /** @description Requests in a window; null: no limit. */
             limit: number | null;
@@ -820,6 +841,8 @@ export interface components {
             remaining: number | null;
             /** @description Seconds until all of the limit is there again. */
             reset: number;
+            /** @description All policies that the caller is charged to; empty: no limit. */
+            policies: components["schemas"]["LimitPolicy"][];
         };
         /** @description One word for each. */
         HealthServices: {
@@ -996,6 +1019,31 @@ export interface components {
             /** @description Commands that carried the decisions. */
             batches: number;
         };
+        Heaviest: {
+            /** @description As in `client` of the limits. */
+            client: string;
+            /** @description At least so many. */
+            requests: number;
+        };
+        MostRefused: {
+            /** @description As in `client` of the limits. */
+            client: string;
+            /** @description At least so many. */
+            requests: number;
+        };
+        /** @description Only for a service token of scope `metrics`; null for others. */
+        TelemetryCallers: {
+            /** @description How long was counted: since the start, or the last 5 to 10 minutes. */
+            seconds: number;
+            /** @description Who sent most requests that are charged, in descending order. */
+            heaviest: components["schemas"]["Heaviest"][];
+            /** @description Each may have so many more; who is not among the first 128 has at most so many. */
+            heaviest_error: number;
+            /** @description Who was answered 429 most often, in descending order. */
+            most_refused: components["schemas"]["MostRefused"][];
+            /** @description Each may have so many more; who is not among the first 128 has at most so many. */
+            most_refused_error: number;
+        };
         TelemetryRedis: {
             /**
              * @description The shared state. `embedded`: in the process, without Redis.
@@ -1083,6 +1131,7 @@ export interface components {
             identities: components["schemas"]["TelemetryIdentities"];
             ledger: components["schemas"]["TelemetryLedger"];
             limiter: components["schemas"]["TelemetryLimiter"];
+            callers: components["schemas"]["TelemetryCallers"] | null;
             redis: components["schemas"]["TelemetryRedis"];
             connections: components["schemas"]["TelemetryConnections"];
             process: components["schemas"]["TelemetryProcess"];
@@ -1130,7 +1179,10 @@ export interface components {
         };
     };
     responses: never;
-    parameters: never;
+    parameters: {
+        /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+        "Arsenal-Subject": string;
+    };
     requestBodies: never;
     headers: {
         /**
@@ -1149,7 +1201,7 @@ export interface components {
          */
         "X-RateLimit-Reset": number;
         /**
-         * @description The policy: `q` requests in `w` seconds (draft-ietf-httpapi-ratelimit-headers).
+         * @description The policy: `q` requests in `w` seconds (draft-ietf-httpapi-ratelimit-headers). With `Arsenal-Subject` two: the caller's and the subject's.
          * @example "default";q=100;w=3600
          */
         "RateLimit-Policy": string;
@@ -1221,7 +1273,10 @@ export interface operations {
                  */
                 ttl?: number;
             };
-            header?: never;
+            header?: {
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -1393,7 +1448,10 @@ export interface operations {
     issue_batch: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -1617,7 +1675,10 @@ export interface operations {
     validate: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -1684,6 +1745,30 @@ export interface operations {
                      *       "title": "Unauthorized",
                      *       "status": 401,
                      *       "detail": "The token has expired."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service token lacks the scope. */
+            403: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Forbidden",
+                     *       "status": 403,
+                     *       "detail": "The audit needs the scope audit."
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1817,7 +1902,10 @@ export interface operations {
     revoke: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -2095,7 +2183,10 @@ export interface operations {
                  */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -2267,7 +2358,10 @@ export interface operations {
     limits: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -2330,6 +2424,30 @@ export interface operations {
                      *       "title": "Unauthorized",
                      *       "status": 401,
                      *       "detail": "The token has expired."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service token lacks the scope. */
+            403: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Forbidden",
+                     *       "status": 403,
+                     *       "detail": "The audit needs the scope audit."
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
