@@ -47,6 +47,16 @@ verify-deploy: $(VENV)/.deploy-stamp redis postgresql ## check image, manifests,
 	@scripts/install-deploy-tools.sh
 	$(BIN)/pytest -m deploy tests/deploy
 
+.PHONY: e2e
+e2e: $(VENV)/.deploy-stamp redis ## use pages, terminal and examples as people do, in Chromium, curl and Node; print a table
+	@scripts/need.sh chromium jq node:nodejs npm
+	$(BIN)/pytest -m deploy $(addprefix tests/deploy/test_,$(addsuffix .py,pages terminal examples))
+
+.PHONY: screenshots
+screenshots: $(VENV)/.deploy-stamp redis ## write the pictures of the pages to docs/pages
+	@scripts/need.sh chromium
+	SCREENSHOTS=docs/pages $(BIN)/pytest -m deploy tests/deploy/test_pages.py -k "accessible or why_and_since"
+
 .PHONY: image-test
 image-test: $(VENV)/.deploy-stamp redis ## build the image, start it, send requests, stop it
 	@scripts/install-deploy-tools.sh
@@ -140,7 +150,7 @@ soak: $(VENV)/.test-stamp redis ## run ten minutes of the mix (SOAK_SECONDS=n, S
 
 .PHONY: faults
 faults: $(VENV)/.test-stamp redis postgresql ## test slow clients, a stuck log, failures of Redis, ledger and processes; print a table
-	LEDGER_LOCK_SECONDS=10 ROLLS=$${ROLLS:-10} $(BIN)/python -m pytest -p tests.support.fault_report
+	LEDGER_LOCK_SECONDS=10 ROLLS=$${ROLLS:-10} FAILOVERS=$${FAILOVERS:-10} $(BIN)/python -m pytest -p tests.support.fault_report
 
 .PHONY: conformance
 conformance: $(VENV)/.test-stamp ## test HTTP/1.1 by its RFCs over plain TCP and TLS, with llhttp's vectors and h11 as the oracle

@@ -16,7 +16,7 @@ MIB: Final = 1_048_576
 
 BASE: Final = 50 * MIB
 """Of a worker without clients: 42 of interpreter, modules, TLS and both stores; the rest for access-log lines that
-wait, verified service tokens, parsed addresses and hashes of batches."""
+wait, verified service tokens and their end users, parsed addresses and hashes of batches."""
 
 PARSING: Final = 44 * MIB
 """The largest body (1 MiB), its copies, and the objects that it parses to: ``[[[]],[[]],...``. One at a time."""

@@ -2,8 +2,7 @@
 
 The service and the floor by turns, a second each, over fresh processes; the median of the ratios against
 ``bench/baseline.json`` (by kind of machine), or with ``--against DIRECTORY`` against another checkout that is
-measured in the same run, which needs no baseline. ``--burn 0.15`` measures a service that takes 15 % more CPU time and
-must fail. Exit status: 0 as before, 1 more expensive, 2 not judged.
+measured in the same run, which needs no baseline. Exit status: 0 as before, 1 more expensive, 2 not judged.
 """
 
 import argparse
@@ -33,7 +32,7 @@ from bench.processes import prepare
 from bench.results import machine
 from bench.rounds import Running, measure, running_floor, seeded, serial_blocks, warm
 from bench.scripts import write_script
-from bench.servers import SERVICE, Server, altered
+from bench.servers import SERVICE, Server
 from bench.workloads import WORKLOADS, Workload
 
 SECONDS = 1  # of a slice: the shorter, the nearer a slice and its floor; wrk knows whole seconds
@@ -141,16 +140,10 @@ def show(verdicts: Sequence[Verdict]) -> None:
         )
 
 
-def burned(share: float | None) -> Server:
-    """The service as it is, or taking this share more CPU time."""
-    return altered(SERVICE, "--burn", str(share)) if share else SERVICE
-
-
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     names = [workload.name for workload in WORKLOADS]
     parser = argparse.ArgumentParser(prog="python -m bench.gate", description="Fail where a request costs more.")
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="WORKLOAD", help=", ".join(names))
-    parser.add_argument("--burn", type=float, metavar="SHARE", help="measure a service that takes so much more CPU")
     parser.add_argument("--against", type=Path, metavar="DIRECTORY", help="compare with another checkout in this run")
     parser.add_argument("--write", action="store_true", help="measure at length and keep it as this machine's baseline")
     return parser.parse_args(arguments)
@@ -168,12 +161,11 @@ def run() -> int:
     prepare()
     workloads = [workload for workload in WORKLOADS if workload.name in chosen.only]
     key, now = machine_key(machine()), datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    candidate = burned(chosen.burn)
     if chosen.write:
-        keep_baseline(candidate, workloads, key, now)
+        keep_baseline(SERVICE, workloads, key, now)
         return 0
     other = checkout(chosen.against) if chosen.against else None
-    gate = Gate(candidate, workloads, {} if other else read_baseline(key), other)
+    gate = Gate(SERVICE, workloads, {} if other else read_baseline(key), other)
     verdicts = gate.run()
     show(verdicts)
     return EXIT_DEARER if any(one.regressed for one in verdicts) else 0

@@ -52,6 +52,9 @@ class Server:
         return command, {name: value.format_map(known) for name, value in self.environment.items()}
 
 
+NO_GC = "import gc, runpy, sys; gc.disable(); del sys.argv[0]; runpy.run_module(sys.argv[0], None, '__main__', True)"
+"""Runs the module that its arguments name, as ``python -m`` does."""
+
 FLOOR = Server(name="floor", command=("{python}", "{bench}/floor.py", "{port}", "{answer}"))
 
 # An emission interval of 36 us: no client is denied, and every request still costs a real check of a real cell.
@@ -90,9 +93,8 @@ def lasting(server: Server) -> Server:
     return replace(server, environment={**server.environment, **LASTING_LIMIT})
 
 
-def altered(server: Server, *options: str) -> Server:
-    """The same server under ``bench/altered.py``. Raises BenchError where it is not started as a Python module."""
+def without_gc(server: Server) -> Server:
+    """The same server with the garbage collector off. Raises BenchError where it is not started as a Python module."""
     if server.command[:2] != ("{python}", "-m"):
-        raise BenchError(f"{server.name} is no Python module, so it can not be altered.")
-    command = ("{python}", "{bench}/altered.py", *options, *server.command[2:])
-    return replace(server, name=f"{server.name} {' '.join(options)}", command=command)
+        raise BenchError(f"{server.name} is no Python module, so its garbage collector can't be turned off.")
+    return replace(server, name=f"{server.name} without gc", command=("{python}", "-c", NO_GC, *server.command[2:]))

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from itertools import cycle, islice
 
+from arsenal_fast.api.admission import Admission
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.server.connection import Connection
@@ -43,7 +44,9 @@ class Worker:
 
     def __init__(self, workload: Workload) -> None:
         self._rig = Rig(settings={"quota": PLENTY, "trusted_proxies": [f"{PROXY}/32"], "access_log": "off"})
-        self._rig.service.admission._limiter = self
+        admission = self._rig.service.admission
+        assert isinstance(admission, Admission), "one store has no shards"
+        admission._limiter = self
         self.asked: list[tuple[Sequence[Client], Sequence[int], Done]] = []
         self._workload = workload
         self._records = enumerate(cycle(workload.records(SUFFIX)[:VISITS]))

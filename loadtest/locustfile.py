@@ -1,6 +1,7 @@
-"""The guide's mix as Locust users. This file needs only Locust and is configured by environment variables.
+"""The guide's mix as Locust users. This file needs only Locust; its settings are options or environment variables.
 
-    LOCUST_HOST=http://127.0.0.1:3655 locust -f loadtest/locustfile.py --headless
+    locust -f loadtest/locustfile.py --headless --host http://127.0.0.1:3655 -u 50 -r 10 -t 1m
+    locust -f loadtest/locustfile.py --headless --host http://127.0.0.1:3655 --loadtest-shape steady
 
 So it can be mounted by itself, or fetched from the master by a worker (``-f -``). ``docs/load-testing.md`` has the
 variables, ``python -m loadtest`` runs it against a service of its own and watches both sides.
@@ -15,6 +16,8 @@ The rules of this file:
   the hit ratio is below one by a known amount: a lower ratio means that the service has lost entries.
 """
 
+import argparse
+import functools
 import gc
 import itertools
 import json
@@ -35,20 +38,36 @@ from locust.runners import WorkerRunner
 log = logging.getLogger("loadtest")
 
 
-def number(name: str, default: float) -> float:
-    return float(os.environ.get(f"LOADTEST_{name}", default))
+OPTIONS: Mapping[str, tuple[float | str, str]] = {
+    "id-rate": (1500.0, "identities per second of all users together, at --loadtest-users"),
+    "batch-rate": (200.0, "batches, likewise"),
+    "validate-rate": (2000.0, "validations, likewise"),
+    "users": (5000, "users that offer these rates, and users of a shape"),
+    "hit-ratio": (0.94, "threshold of the cache hit ratio; 0: none"),
+    "p99-ms": (50.0, "threshold of the latency as Locust saw it"),
+    "judge": (1, "0: no verdict on a shape, the exit code is Locust's own"),
+    "seconds": (60.0, "length of the whole shape"),
+    "shape": ("", "steady, ramp, step, spike or soak in place of -u, -r and -t"),
+    "origin": ("https://sports.yourbook.com", "the browsers' origin"),
+}
+"""Of Locust's command line behind --loadtest-; LOADTEST_ID_RATE is the default of --loadtest-id-rate."""
 
 
-# What the guide promises, per second, at 5,000 users.
-RATES = {"id": number("ID_RATE", 1500), "batch": number("BATCH_RATE", 200), "validate": number("VALIDATE_RATE", 2000)}
-USERS = int(number("USERS", 5000))
-HIT_RATIO = number("HIT_RATIO", 0.94)
-P99_MS = number("P99_MS", 50)
-JUDGE = number("JUDGE", 1)  # 0: no verdict, the exit code is Locust's own
+@events.init_command_line_parser.add_listener
+def add_options(parser: argparse.ArgumentParser) -> None:
+    for name, (default, words) in OPTIONS.items():
+        given = os.environ.get(f"LOADTEST_{name.upper().replace('-', '_')}", default)
+        parser.add_argument(f"--loadtest-{name}", type=type(default), default=given, help=words)
 
-SECONDS = number("SECONDS", 60)  # the length of the whole shape
-SHAPE = os.environ.get("LOADTEST_SHAPE", "steady")
-ORIGIN = os.environ.get("LOADTEST_ORIGIN", "https://sports.yourbook.com")
+
+# Locust reads its command line after this file, whose classes need these options.
+_parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+add_options(_parser)
+GIVEN = _parser.parse_known_args()[0]
+RATES = {kind: getattr(GIVEN, f"loadtest_{kind}_rate") for kind in ("id", "batch", "validate")}
+USERS, HIT_RATIO, P99_MS = GIVEN.loadtest_users, GIVEN.loadtest_hit_ratio, GIVEN.loadtest_p99_ms
+JUDGE, SECONDS, SHAPE = GIVEN.loadtest_judge, GIVEN.loadtest_seconds, GIVEN.loadtest_shape
+ORIGIN = GIVEN.loadtest_origin
 BOT_TOKEN = os.environ.get("LOADTEST_BOT_TOKEN", "")  # a service token; without one bots are charged by address
 
 HEADROOM = 1.02  # pacing can only lose: 2 % more are offered than must be reached
@@ -110,6 +129,15 @@ def batch_of(rows: Sequence[str]) -> bytes:
     return json.dumps({"environments": [{"name": run, "prefix": "player", "run": run} for run in rows]}).encode()
 
 
+@functools.cache
+def explain_limit(problem: str) -> None:
+    log.warning(
+        "The service refuses: %s. Every user has an address of its own, in X-Forwarded-For: start the service with "
+        "TRUSTED_PROXIES set to the address of this machine, and RATE_LIMIT_REQUESTS=5000 or more.",
+        problem[:200],
+    )
+
+
 class ServiceUser(FastHttpUser):
     """A client with an address and an identity of its own."""
 
@@ -152,6 +180,8 @@ class ServiceUser(FastHttpUser):
 
     def check(self, name: str, response: Any, expected: bytes) -> None:
         """A 2xx with the wrong content is one more failure; any other status has been counted already."""
+        if response.status_code == 429:
+            explain_limit(response.text)
         if response.status_code == 200 and expected not in response.content:
             status = STATUS.search(response.content)  # of a validation: few words, so that few kinds are counted
             self.report(name, f"no {expected!r} in the answer" + (f" but {status[0]!r}" if status else ""))
@@ -309,8 +339,9 @@ def users_at(points: Points, share: float) -> float | None:
 
 
 class Shape(LoadTestShape):
-    """The chosen row of SHAPES over SECONDS."""
+    """The chosen row of SHAPES over SECONDS; Locust takes -u, -r and -t itself where there is none."""
 
+    abstract = not SHAPE
     full_since = 0.0  # time.time() when all users were there for the first time
     lookups_then: "Lookups | None" = None
 
@@ -390,7 +421,7 @@ def verdict(environment: Environment) -> list[tuple[str, float, str, bool]]:
 def judge(environment: Environment, **_: Any) -> None:
     """Print the verdict and set the exit code, where the users were counted."""
     runner = environment.runner
-    if not JUDGE or runner is None or isinstance(runner, WorkerRunner):
+    if not JUDGE or not SHAPE or runner is None or isinstance(runner, WorkerRunner):
         return
     rows = verdict(environment)
     for what, measured, threshold, holds in rows:

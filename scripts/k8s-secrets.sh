@@ -4,6 +4,8 @@
 #   scripts/k8s-secrets.sh | kubectl create --namespace identity-dev -f -
 #   DATABASE_URL=postgresql://... scripts/k8s-secrets.sh | kubectl create --namespace identity -f -
 #
+# REDIS_SENTINEL=yes is for the overlay production-sentinel.
+#
 # Use `create`, which refuses to replace existing Secrets: another JWT_SECRET would invalidate every token. The environment
 # may set DATABASE_URL, and REDIS_URL of a Redis outside the cluster; both are used unchanged.
 set -eu
@@ -26,7 +28,12 @@ secret() {
 if [ -z "${REDIS_URL:-}" ]; then
 	# "/", "+" and "=" would have to be escaped in the URL
 	password=$(random 36 | tr '/+' '_-')
-	REDIS_URL=redis://:$password@redis-master:6379/0
+	if [ "${REDIS_SENTINEL:-}" = yes ]; then
+		nodes=redis-node-0.redis-node:26379,redis-node-1.redis-node:26379,redis-node-2.redis-node:26379
+		REDIS_URL="redis+sentinel://:$password@$nodes/identities/0?sentinel_password=$password"
+	else
+		REDIS_URL=redis://:$password@redis-master:6379/0
+	fi
 	secret redis-auth
 	entry password "$password"
 fi

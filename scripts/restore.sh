@@ -29,7 +29,7 @@ reach "$place"
 
 # The ledger first: it decides if Redis has no record.
 if [[ $parts == *" ledger "* ]]; then
-	"${service_place[@]}" "${ARSENAL_FAST:-arsenal-fast}" ledger restore - <"$backup/ledger" ||
+	"${service_place[@]}" "${ARSENAL_FAST:-arsenal-fast}" ledger restore --yes --live - <"$backup/ledger" ||
 		die "the ledger could not be restored; Redis was not touched"
 	"${service_place[@]}" "${ARSENAL_FAST:-arsenal-fast}" ledger verify >&2 || die "the restored ledger has faults"
 fi

@@ -1,16 +1,43 @@
 """Fixtures: real servers and places for a ledger; tests with a server are marked ``integration``."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.postgres_server import PostgresServer
-from tests.support.redis_server import RedisServer
+from tests.support.postgres_server import PostgresServer, postgres_version
+from tests.support.redis_server import NoTlsError, RedisServer, redis_version
 
-for _name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):  # what the shell trusts would hide that a certificate is not trusted
-    os.environ.pop(_name, None)
+TRUSTED_BY_SHELL = {name: os.environ.pop(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if name in os.environ}
+"""Removed from the environment: they would hide that a certificate is not trusted."""
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Say which servers this run is against: at its top also with ``-q``, which leaves pytest's header out."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and not session.config.option.collectonly:
+        reporter.write_line(f"Servers of this run: {said(redis_version)}, {said(postgres_version)}")
+
+
+def said(version: Callable[[], str]) -> str:
+    """Return name and version of a server, or why there is none."""
+    try:
+        return version()
+    except (OSError, RuntimeError) as error:
+        return str(error).partition(":")[0]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Skip what the server of REDIS_SERVER can't do."""
+    report = yield
+    if call.excinfo is not None and isinstance(call.excinfo.value, NoTlsError):
+        report.outcome = "skipped"
+        report.longrepr = (str(item.path), item.location[1] or 0, f"Skipped: {call.excinfo.value}")
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -119,7 +119,7 @@ ISSUE: Final = Endpoint("GET", "/api/v1/id")
 
 def rendered(name: str) -> RenderedIdentity:
     """An identity with everything that is ever rendered of it."""
-    record = RenderedIdentity(name, None, KEYS.sign_identity, ISSUE)
+    record = RenderedIdentity(KEYS.sign_identity, ISSUE, name, None)
     record.life = Life(1_763_805_600_000, 1_763_809_200_000)
     for _ in range(2):  # what is rendered is kept from the second time on
         record.response()

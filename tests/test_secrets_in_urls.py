@@ -68,7 +68,8 @@ COMMANDS = [
     ["doctor", "--timeout", "1", "--json"],
     ["ledger", "verify"],
     ["ledger", "export"],
-    ["ledger", "prune", "--days", "1"],
+    ["ledger", "prune", "--yes", "--days", "1"],
+    ["ledger", "restore", "--yes", "backup"],
     ["ledger", "backup", "backup"],
 ]
 

@@ -8,6 +8,9 @@ still being read. A look at a client's limit joins the batch with 0 hits.
 The reply has each row's backlog before its hits. The outcome of each hit follows by :mod:`arsenal_fast.ratelimit.gcra`,
 the store's own arithmetic, so the values of each client (remaining, reset, retry) are exact.
 
+A client with further cells (``Client.also``: the end user of a service token's subject) has a row for each; a hit is
+charged to all of them or to none.
+
 A :class:`Client` keeps until when it is denied: before that none of its hits could pass anywhere, so refusing them
 without the store is exact too.
 """
@@ -17,25 +20,17 @@ from contextlib import AbstractContextManager
 from enum import StrEnum
 from functools import partial
 from operator import attrgetter
-from typing import Final, Protocol
+from typing import Final
 
-from arsenal_fast.api.problems import QUOTA_EXCEEDED, problem
+from arsenal_fast.api.batches import Admissible, Batch, Looked
+from arsenal_fast.api.problems import limiter_away, quotas_used_up
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.ratelimit import gcra
-from arsenal_fast.ratelimit.client import Client, TokenHolder
-from arsenal_fast.ratelimit.headers import LimitLines, retry_after_line
+from arsenal_fast.ratelimit.client import Client, OnBehalf, TokenHolder
+from arsenal_fast.ratelimit.headers import PolicyLines, state_at
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.registry.revocation_sync import RevocationSync
 from arsenal_fast.stores.ports import Limiter
-
-POLICY: Final = "default"
-"""The policy of addresses."""
-
-TOKEN_POLICY: Final = "token"  # noqa: S105 a policy's name, no secret
-"""The policy of service tokens; each token has its own quota."""
-
-MAX_QUOTAS: Final = 256
-"""Quotas whose lines are cached: the operator mints few, and each may take 2 MiB."""
 
 MAX_BATCH: Final = 512
 """Clients of a batch: some 2 ms of Redis. With 5,000 connections 54,000 requests a second became 75,000; from 64 to
@@ -48,13 +43,12 @@ _LAST_ROW: Final = MAX_BATCH - 1
 
 _QUOTA: Final = attrgetter("quota")
 _EXPIRES: Final = attrgetter("expires")
+_KEY: Final = attrgetter("key_bytes")
+
+_ONE: Final = (1,)
 
 _SECOND: Final = 1_000_000
 """Microseconds: the unit of the limiter."""
-
-Looked = Callable[[bytes, int | None, int], None]
-"""Takes a client's rate-limit lines, its remaining requests (None: there is no limit), and the seconds until its quota
-is full again."""
 
 
 class OnFailure(StrEnum):
@@ -63,48 +57,6 @@ class OnFailure(StrEnum):
     LOCAL = "local"
     OPEN = "open"
     CLOSED = "closed"
-
-
-class Admissible(Protocol):
-    """A request in the limiter. Exactly one of its methods is called, once."""
-
-    @property
-    def client(self) -> Client: ...
-
-    row: int
-    """The index of the client in the batch; set here."""
-
-    def admitted(self, limit_lines: bytes) -> None:
-        """The limiter lets the request pass."""
-
-    def denied(self, limit_lines: bytes, tail: bytes) -> None:
-        """The client has used its quota; ``tail`` is the problem to respond with (429)."""
-
-    def refused(self, tail: bytes) -> None:
-        """The limiter is away and no request may pass; ``tail`` is the problem to respond with (503)."""
-
-    def identify_again(self) -> None:
-        """The client's token has expired: find the client again, and submit."""
-
-    def cut_off(self) -> None:
-        """Abort the connection; called while an exception of another method is handled."""
-
-
-class _Batch:
-    """The admissions of one tick."""
-
-    __slots__ = ("amendments", "looks", "one_quota", "quantities", "requests", "rows", "started_s")
-
-    def __init__(self) -> None:
-        self.rows: dict[Client, int] = {}
-        """The row of each client, in their order."""
-        self.quantities: list[int] = []
-        self.requests: list[Admissible] = []
-        self.looks: list[tuple[Admissible, Looked]] = []
-        self.one_quota = True
-        self.started_s = 0.0
-        self.amendments = 0
-        """The version of the amendments of service tokens when the batch was sent."""
 
 
 class Admission:
@@ -137,9 +89,7 @@ class Admission:
         """
         self._quota = quota
         self._address_quota = {id(quota)}
-        self._default = None if quota is None else LimitLines(quota, POLICY)
-        self._lines: dict[Quota, LimitLines] = {}
-        """By quota of tokens, which may be equal to that of an address."""
+        self._lines = PolicyLines(quota)
         self._limiter = limiter
         self._local_limiter = local_limiter
         self._on_failure = on_failure
@@ -152,7 +102,7 @@ class Admission:
         self._write_batch = write_batch
         self._batch_ended = batch_ended
         self._metrics = metrics
-        self._batch = _Batch()
+        self._batch = Batch()
         self._started_s = 0.0
         self._used: set[Client] = set()
         """The clients of batches with tokens since :meth:`used_tokens`."""
@@ -174,6 +124,8 @@ class Admission:
             row = rows.setdefault(client, count)
             if row == count:
                 batch.quantities.append(1)
+                if client.also:
+                    batch.add_cells(client)
             else:
                 batch.quantities[row] += 1
         request.row = row
@@ -181,7 +133,7 @@ class Admission:
         if not requests and not batch.looks:
             self._begin(batch)
         requests.append(request)
-        if row == _LAST_ROW:
+        if row >= _LAST_ROW:
             self._flush()
 
     def look(self, request: Admissible, done: Looked) -> None:
@@ -198,7 +150,8 @@ class Admission:
         row = batch.rows.setdefault(client, count)
         if row == count and self._quota is not None:
             batch.quantities.append(0)
-        if row == _LAST_ROW:
+            batch.add_cells(client)
+        if row >= _LAST_ROW:
             self._flush()
 
     def pass_unlimited(self, request: Admissible) -> None:
@@ -224,7 +177,7 @@ class Admission:
         """Monotonic: the start of the batch whose requests go on now; of a request before that, when it came."""
         return self._started_s
 
-    def _begin(self, batch: _Batch) -> None:
+    def _begin(self, batch: Batch) -> None:
         self._started_s = batch.started_s = self._monotonic()
         self._call_soon(self._flush)
 
@@ -232,7 +185,7 @@ class Admission:
         batch = self._batch
         if not batch.requests and not batch.looks:
             return  # it was full, and was sent
-        self._batch = _Batch()
+        self._batch = Batch()
         # By identity: a token's quota may be equal to an address's, but has another policy.
         quotas = set(map(id, map(_QUOTA, batch.rows)))
         batch.one_quota = len(quotas) <= 1
@@ -247,9 +200,11 @@ class Admission:
         batch.amendments = self._amendments.version
         self._metrics.limiter_batches += 1
         clients = [] if self._quota is None else list(batch.rows)
+        if clients:
+            self._metrics.heaviest.add(map(_KEY, clients), batch.hits())
         self._limiter.admit(clients, batch.quantities, partial(self._settle, batch))
 
-    def _submit_again(self, batch: _Batch, now_s: float) -> None:
+    def _submit_again(self, batch: Batch, now_s: float) -> None:
         """Make another batch of the same requests, with the clients of ended tokens found again."""
         for request in batch.requests:
             if request.client.expires <= now_s:
@@ -263,7 +218,7 @@ class Admission:
                 self.look(request, done)
         self._flush()
 
-    def _settle(self, batch: _Batch, revision: int, backlogs: Sequence[int] | None) -> None:
+    def _settle(self, batch: Batch, revision: int, backlogs: Sequence[int] | None) -> None:
         if backlogs is None:
             self._settle_locally(batch)
         elif not self._sync.is_known(revision):
@@ -272,7 +227,7 @@ class Admission:
         else:
             self._decide(batch, list(backlogs), remember=True)
 
-    def _identify_again(self, batch: _Batch) -> None:
+    def _identify_again(self, batch: Batch) -> None:
         """Take requests out of a batch whose tokens were changed meanwhile: their clients are found again."""
         now_s = self._now()
         asked = [*batch.requests, *(request for request, _ in batch.looks)]
@@ -285,10 +240,13 @@ class Admission:
 
     def _sort_used(self) -> None:
         """Keep only the ids of the tokens among the used clients."""
-        self._used_ids.update(client.token_id for client in self._used if isinstance(client, TokenHolder))
+        for client in self._used:
+            holder = client.holder if isinstance(client, OnBehalf) else client
+            if isinstance(holder, TokenHolder):
+                self._used_ids.add(holder.token_id)
         self._used.clear()
 
-    def _settle_locally(self, batch: _Batch) -> None:
+    def _settle_locally(self, batch: Batch) -> None:
         """Decide without the shared limiter, which is away."""
         if self._quota is None:
             self._decide(batch, [], remember=False)
@@ -302,7 +260,7 @@ class Admission:
             lambda _, backlogs: self._decide(batch, list(backlogs or ()), remember=False, alone=not local),
         )
 
-    def _decide(self, batch: _Batch, backlogs: list[int], *, remember: bool, alone: bool = False) -> None:
+    def _decide(self, batch: Batch, backlogs: list[int], *, remember: bool, alone: bool = False) -> None:
         """Call each request with its outcome; changes ``backlogs``.
 
         ``alone``: the shared limiter is away, and the setting for that case decides instead of the backlogs.
@@ -317,25 +275,27 @@ class Admission:
                     self._try(request, partial(request.admitted, b""))
             elif alone:
                 for request in batch.requests:
-                    self._try(request, partial(request.refused, _away()))
+                    self._try(request, partial(request.refused, limiter_away()))
             else:
                 self._admit(batch, backlogs, remember=remember)
             self._batch_ended(self._monotonic() - batch.started_s)
             self._answer_looks(batch, backlogs)
 
-    def _admit(self, batch: _Batch, backlogs: list[int], *, remember: bool) -> None:
+    def _admit(self, batch: Batch, backlogs: list[int], *, remember: bool) -> None:
         quota = None
         differ = not batch.one_quota
         denied = 0
         for request in batch.requests:
             if quota is None or (differ and request.client.quota is not quota):
                 quota = request.client.quota
-                lines, interval, tolerance = self._lines_of(quota), quota.interval, quota.tolerance
+                lines, interval, tolerance = self._lines.of(quota), quota.interval, quota.tolerance
                 known = lines.by_backlog.get
             row = request.row
             backlog = backlogs[row] + interval
             try:
-                if backlog > tolerance:
+                if differ and request.client.also:
+                    denied += self._admit_to_all(request, backlogs)
+                elif backlog > tolerance:
                     denied += 1
                     self._deny(request, backlog - tolerance, remember=remember)
                 else:
@@ -345,31 +305,59 @@ class Admission:
                 request.cut_off()
         self._metrics.limiter_allowed += len(batch.requests) - denied
 
-    def _answer_looks(self, batch: _Batch, backlogs: Sequence[int]) -> None:
+    def _admit_to_all(self, request: Admissible, backlogs: list[int]) -> bool:
+        """Charge a request to all cells of its client, or to none; returns whether it is denied."""
+        client, row = request.client, request.row
+        quotas = client.quotas
+        after = []
+        place = row
+        for quota in quotas:
+            backlog = backlogs[place] + quota.interval
+            if backlog > quota.tolerance:
+                self._deny_all(request, backlogs)
+                return True
+            after.append(backlog)
+            place += 1
+        backlogs[row:place] = after
+        request.admitted(self._lines.joined(quotas).at(after))
+        return False
+
+    def _deny_all(self, request: Admissible, backlogs: Sequence[int]) -> None:
+        """Refuse a request of a client with several cells, of which at least one has no room for it.
+
+        The client does not keep the refusal: that would name one policy, and the next refusal has to tell of all.
+        """
+        client, quotas = request.client, request.client.quotas
+        before = backlogs[request.row : request.row + len(quotas)]
+        excess_us = [at + quota.interval - quota.tolerance for at, quota in zip(before, quotas, strict=True)]
+        denied = [place for place, excess in enumerate(excess_us) if excess > 0]
+        cells = (client, *client.also)
+        self._metrics.limiter_denied += 1
+        self._metrics.most_refused.add([cells[place].key_bytes for place in denied], [1] * len(denied))
+        tail = quotas_used_up([quotas[place] for place in denied], gcra.whole_seconds(max(excess_us)))
+        request.denied(self._lines.joined(quotas).at(before), tail)
+
+    def _answer_looks(self, batch: Batch, backlogs: Sequence[int]) -> None:
         for request, done in batch.looks:
-            client = request.client
             if self._quota is None:
-                done(b"", None, 0)
+                done(b"", ())
                 continue
-            backlog, quota = backlogs[batch.rows[client]], client.quota
-            remaining, reset = gcra.remaining(backlog, quota), gcra.reset_after(backlog)
-            done(self._lines_of(quota).lines(remaining, reset), remaining, reset)
+            client = request.client
+            quotas = client.quotas if client.also else (client.quota,)
+            row = batch.rows[client]
+            before = backlogs[row : row + len(quotas)]
+            states = list(map(state_at, before, quotas))
+            if client.also:
+                lines = self._lines.joined(quotas).at(before)
+            else:
+                lines = self._lines.of(client.quota).lines(states[0].remaining, states[0].reset)
+            done(lines, states)
 
     def _try(self, request: Admissible, go_on: Callable[[], None]) -> None:
         try:
             go_on()
         except Exception:
             request.cut_off()
-
-    def _lines_of(self, quota: Quota) -> LimitLines:
-        if quota is self._quota and self._default is not None:
-            return self._default
-        lines = self._lines.get(quota)
-        if lines is None:
-            if len(self._lines) >= MAX_QUOTAS:
-                self._lines.clear()
-            lines = self._lines[quota] = LimitLines(quota, TOKEN_POLICY)
-        return lines
 
     def _deny_locally(self, request: Admissible, client: Client) -> bool:
         """Refuse a client that is known to be denied; False: it may try again."""
@@ -381,6 +369,7 @@ class Admission:
             client.denied_until = 0.0
             return False
         self._metrics.limiter_denied_locally += 1
+        self._metrics.heaviest.add((client.key_bytes,), _ONE)
         # Rounded, so that a float's last digit does not add a whole second.
         self._deny(request, max(round(left_s * _SECOND), 1), remember=False)
         return True
@@ -390,22 +379,10 @@ class Admission:
         self._metrics.limiter_denied += 1
         client = request.client
         quota = client.quota
+        self._metrics.most_refused.add((client.key_bytes,), _ONE)
         if remember:
             client.denied_until = self._monotonic() + retry_after_us / _SECOND
-        seconds = gcra.whole_seconds(retry_after_us)
         # The backlog follows from the moment at which the next hit would pass.
         backlog = retry_after_us + quota.tolerance - quota.interval
-        tail = problem(
-            429,
-            f"This client has used its {quota.limit} requests per {quota.window} s; try again in {seconds} s.",
-            kind=QUOTA_EXCEEDED,
-            title="Request cannot be satisfied as assigned quota has been exceeded",
-            lines=retry_after_line(seconds),
-            members={"violated-policies": [POLICY if quota is self._quota else TOKEN_POLICY]},
-        )
-        request.denied(self._lines_of(quota).lines(0, gcra.reset_after(backlog)), tail)
-
-
-def _away() -> bytes:
-    detail = "The shared rate limit is away and this service is set to refuse requests until it is back."
-    return problem(503, detail, lines=retry_after_line(1))
+        tail = quotas_used_up([quota], gcra.whole_seconds(retry_after_us))
+        request.denied(self._lines.of(quota).lines(0, gcra.reset_after(backlog)), tail)

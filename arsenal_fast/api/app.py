@@ -17,7 +17,6 @@ from arsenal_fast.api.json_body import may_be_json
 from arsenal_fast.api.problems import problem
 from arsenal_fast.api.router import API, Route
 from arsenal_fast.api.services import Services, decoded
-from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.request import Fields, Request
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.headers import retry_after_line
@@ -61,8 +60,8 @@ class App:
         request = context.request
         fields = request.fields
         context.header_lines = self._echo(fields)
-        if fields.authorization is not None:
-            self._identify(context, fields.authorization)
+        if fields.authorization is not None or fields.subject is not None:
+            self._identify(context, fields)
         try:
             context.route = route = self.route_of(request)
         except ValueError as error:
@@ -117,14 +116,13 @@ class App:
         lines = self.services.cors.reflected(fields.origin)
         return lines + request_id_line(fields.request_id) if fields.request_id else lines
 
-    def _identify(self, context: RequestContext, authorization: bytes) -> None:
-        """Charge the request to the subject of its service token, or keep the reason why the token is refused."""
-        found = self._callers.of_token(authorization)
-        if isinstance(found, ProblemError):
-            context.refusal = found
+    def _identify(self, context: RequestContext, fields: Fields) -> None:
+        """Charge the request to the client that it names, or keep the reason why that is refused."""
+        client, context.refusal = self._callers.of_fields(fields)
+        if client is not None:
+            context.client = client
+        if context.refusal is not None:
             context.connection.leave_fast_path()
-        else:
-            context.client = found
 
 
 def request_id_line(request_id: bytes) -> bytes:

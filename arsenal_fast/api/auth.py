@@ -20,6 +20,7 @@ REVOKE: Final = "revoke"
 AUDIT: Final = "audit"
 METRICS: Final = "metrics"
 TOKENS: Final = "tokens"
+BEHALF: Final = "behalf"
 
 _REALM: Final = 'Bearer realm="arsenal-identity"'
 # RFC 9110 section 11.4: credentials; RFC 6750 section 2.1: b64token. The scheme's case does not matter.
@@ -50,12 +51,16 @@ def refused(refusal: Refusal) -> ProblemError:
 
 def demand(client: Client, scope: str, what: str) -> None:
     """Raise ProblemError unless the client's token has the scope. ``what``: the protected thing, as a noun."""
-    if scope in client.scopes:
-        return
-    if client.token:
-        challenge = f'{_REALM}, error="insufficient_scope", scope="{scope}"'
-        raise _challenged(403, f"{what} needs the scope {scope}.", challenge)
-    raise _challenged(401, f"{what} needs a service token of scope {scope}.", f'{_REALM}, scope="{scope}"')
+    if scope not in client.scopes:
+        raise demanded(client if client.token else None, scope, what)
+
+
+def demanded(client: Client | None, scope: str, what: str) -> ProblemError:
+    """Return the error for a token without the scope, or for none (``client`` is None)."""
+    if client is None:
+        return _challenged(401, f"{what} needs a service token of scope {scope}.", f'{_REALM}, scope="{scope}"')
+    challenge = f'{_REALM}, error="insufficient_scope", scope="{scope}"'
+    return _challenged(403, f"{what} needs the scope {scope}.", challenge)
 
 
 def _challenged(status: int, detail: str, challenge: str) -> ProblemError:

@@ -1,7 +1,11 @@
-"""Finds the client that a request is charged to: an address, or the subject of a service token."""
+"""Finds the client that a request is charged to: an address, or the subject of a service token.
+
+A token of scope ``behalf`` may name an end user (``Arsenal-Subject``), who is charged too.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Final
 from weakref import WeakValueDictionary
@@ -9,9 +13,10 @@ from weakref import WeakValueDictionary
 from arsenal_fast.api import auth
 from arsenal_fast.cache import GenerationalCache
 from arsenal_fast.errors import ProblemError
+from arsenal_fast.http.request import Fields
 from arsenal_fast.identity.amendments import WITHDRAWN, Amendment, Amendments, subject_key, token_key
-from arsenal_fast.ratelimit.client import Client, ClientAddresses, TokenHolder
-from arsenal_fast.ratelimit.quota import Quota
+from arsenal_fast.ratelimit.client import Client, ClientAddresses, OnBehalf, TokenHolder
+from arsenal_fast.ratelimit.quota import SUBJECT_POLICY, TOKEN_POLICY, Quota
 from arsenal_fast.tokens.cache import VerifiedTokens
 from arsenal_fast.tokens.claims import Refusal, ServiceToken
 from arsenal_fast.tokens.keys import Keys
@@ -22,8 +27,14 @@ MAX_HOPS_OCTETS: Final = 128
 TOKENS: Final = 1024
 """Service tokens whose client is cached."""
 
-_SUBJECT: Final = subject_key("")  # as the key of a client: see auth.holder
-_TOKEN: Final = token_key("")
+SUBJECTS: Final = 1024
+"""End users whose client is cached, of a generation; each takes up to 1 KiB. Others get theirs anew."""
+
+_SUBJECT_KEY: Final = subject_key("")  # as the key of a client: see auth.holder
+_TOKEN_KEY: Final = token_key("")
+
+_SUBJECT: Final = re.compile(rb"[\x21-\x7e]{1,128}+").fullmatch
+"""An Arsenal-Subject: visible ASCII, so that keys and log lines may have it."""
 
 _UNLIMITED: Final = Quota(1, 1)
 """The quota of a Client while the limiter is off; nothing reads it."""
@@ -62,6 +73,7 @@ class Callers:
         """By the id of the token."""
         self._living: WeakValueDictionary[str, TokenHolder] = WeakValueDictionary()
         """Likewise, while a connection or the cache refers to them: there is one for each token."""
+        self._subjects: GenerationalCache[tuple[TokenHolder, bytes], OnBehalf] = GenerationalCache(SUBJECTS)
         self._amendments = amendments
         amendments.on_change = self._amended
         self._clients: GenerationalCache[bytes, Client] = GenerationalCache(clients)
@@ -93,8 +105,32 @@ class Callers:
         self.by_forwarded_for.offer(forwarded_for, client)
         return client
 
-    def of_token(self, authorization: bytes) -> Client | ProblemError:
-        """Return the client of a service token, or the error that refuses it (not raised)."""
+    def of_subject(self, holder: TokenHolder, subject: bytes) -> OnBehalf:
+        """Return the client of a token's holder that sends a request on behalf of a valid subject."""
+        client = self._subjects.get((holder, subject))
+        if client is None:
+            client = OnBehalf(holder, subject)
+            self._subjects.put((holder, subject), client)
+        return client
+
+    def of_fields(self, fields: Fields) -> tuple[Client | None, ProblemError | None]:
+        """Return the client that Authorization and Arsenal-Subject name, and the error that refuses the request.
+
+        None for the client: the request is charged to its address. None for the error: it is not refused.
+        """
+        holder = None if fields.authorization is None else self._of_token(fields.authorization)
+        if isinstance(holder, ProblemError):
+            return None, holder
+        if fields.subject is None:
+            return holder, None
+        if holder is None or auth.BEHALF not in holder.scopes:
+            return holder, auth.demanded(holder, auth.BEHALF, "Arsenal-Subject")
+        if _SUBJECT(fields.subject) is None:
+            return holder, ProblemError(400, "Arsenal-Subject must be 1 to 128 visible ASCII characters.")
+        return self.of_subject(holder, fields.subject), None
+
+    def _of_token(self, authorization: bytes) -> TokenHolder | ProblemError:
+        """Return the client of a service token, or the error that refuses it."""
         token_text = auth.bearer(authorization)
         if token_text is None:
             return auth.unread(authorization)
@@ -104,17 +140,22 @@ class Callers:
         client = self._holders.get(verified.id)
         return client if client is not None else self._holder(verified)
 
-    def _holder(self, token: ServiceToken) -> Client | ProblemError:
+    def _holder(self, token: ServiceToken) -> TokenHolder | ProblemError:
         """Return the client of a token that is not cached, or the error that refuses it."""
         client = self._living.get(token.id)
         if client is None:
             rate_limit = self._amendments.rate_limit(token.id, token.subject, token.issued)
             if rate_limit == WITHDRAWN:
                 return auth.refused(Refusal.WITHDRAWN)
-            window_s = self._quota.window
-            # At most one request a microsecond, the limiter's resolution.
-            quota = Quota(min(rate_limit or token.rate_limit, window_s * 1_000_000), window_s)
-            client = TokenHolder(auth.holder(token), quota, token.scopes, token.expires, token.id, token.issued)
+            client = TokenHolder(
+                auth.holder(token),
+                self._quota_of(rate_limit or token.rate_limit, TOKEN_POLICY),
+                token.scopes,
+                token.expires,
+                token.id,
+                token.issued,
+                self._quota_of(token.per_subject, SUBJECT_POLICY) if token.per_subject else None,
+            )
             self._living[token.id] = client
         self._holders.put(token.id, client)
         return client
@@ -123,10 +164,10 @@ class Callers:
         """Let the clients of amended tokens be found again by their next request."""
         subjects = {}
         for key, amendment in amendments.items():
-            if key.startswith(_SUBJECT):
+            if key.startswith(_SUBJECT_KEY):
                 subjects[key.encode("utf-8", "surrogatepass")] = amendment.moment_ms
             else:
-                self._end(self._living.get(key.removeprefix(_TOKEN)))
+                self._end(self._living.get(key.removeprefix(_TOKEN_KEY)))
         if subjects:
             for client in list(self._living.values()):
                 if client.issued_s * 1000 < subjects.get(client.key_bytes, 0):
@@ -137,6 +178,11 @@ class Callers:
             client.expires = 0.0
             self._living.pop(client.token_id, None)
             self._holders.discard(client.token_id)
+
+    def _quota_of(self, limit: int, policy: str) -> Quota:
+        """Return the quota of a token's claim: at most one request a microsecond, the limiter's resolution."""
+        window_s = self._quota.window
+        return Quota(min(limit, window_s * 1_000_000), window_s, policy)
 
     def _client(self, key: bytes) -> Client:
         client = self._clients.get(key)

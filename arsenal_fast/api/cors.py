@@ -13,7 +13,9 @@ EXPOSED: Final = (
     "Retry-After, X-Request-Id"
 )
 _METHODS: Final = "GET, HEAD, POST, OPTIONS"
-_HEADERS: Final = "Authorization, Content-Type, X-Request-Id, traceparent, tracestate, baggage, sentry-trace"
+_HEADERS: Final = (
+    "Authorization, Content-Type, X-Request-Id, Arsenal-Subject, traceparent, tracestate, baggage, sentry-trace"
+)
 """Header names of the guide, and those that OpenTelemetry and Sentry add in browsers."""
 _MAX_AGE: Final = 86_400
 """Seconds a browser may cache a preflight; browsers cap it themselves (Chromium: two hours)."""

@@ -7,6 +7,7 @@ this service may take the other member, so such bodies are refused.
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -192,7 +193,7 @@ def check_strings(body: Mapping[str, Any], names: Collection[str]) -> None:
     raise_faults([{"pointer": pointer(name), "detail": f"{name} must be a string"} for name in wrong])
 
 
-def check_form(body: Mapping[str, Any], forms: Collection[Collection[str]], sentence: str, needed: str) -> None:
+def check_form(body: Mapping[str, Any], forms: Collection[AbstractSet[str]], sentence: str, needed: str) -> None:
     """Raise ProblemError 400 unless the body has the members of one of the forms, and no others."""
-    if not any(body.keys() == set(form) for form in forms):
+    if body.keys() not in forms:
         raise ProblemError(400, sentence, [{"pointer": "", "detail": f"must have {needed}"}])

@@ -30,7 +30,8 @@ with the same kind of body. `GET` rows answer `HEAD`, all paths answer `OPTIONS`
 
 Everything below `/api/v1/` is charged to the caller's rate limit and says in its header fields what is left;
 the rest is free. A service token (`Authorization: Bearer`) is charged to its own limit in place of the address's.
-A bad one is refused with 401, at the expense of the address.
+A bad one is refused with 401, at the expense of the address. A service token of scope `behalf` can name the end user of
+a request (`Arsenal-Subject`), who then has a limit of its own besides.
 
 An `X-Request-Id` of up to 128 visible characters is sent back.
 """
@@ -50,13 +51,14 @@ HEADERS: Final[dict[str, Object]] = {
         "X-RateLimit-Remaining": count("Requests that would pass now.", example=99),
         "X-RateLimit-Reset": count("Seconds from now until all of the limit is there again.", example=36),
         "RateLimit-Policy": string(
-            "The policy: `q` requests in `w` seconds (draft-ietf-httpapi-ratelimit-headers).",
-            pattern='^"[a-z]+";q=[0-9]+;w=[0-9]+$',
+            "The policy: `q` requests in `w` seconds (draft-ietf-httpapi-ratelimit-headers). With `Arsenal-Subject` "
+            "two: the caller's and the subject's.",
+            pattern='^"[a-z]+";q=[0-9]+;w=[0-9]+(, "[a-z]+";q=[0-9]+;w=[0-9]+)*$',
             example='"default";q=100;w=3600',
         ),
         "RateLimit": string(
             "What is left of it: `r` requests now, all of them in `t` seconds.",
-            pattern='^"[a-z]+";r=[0-9]+;t=[0-9]+$',
+            pattern='^"[a-z]+";r=[0-9]+;t=[0-9]+(, "[a-z]+";r=[0-9]+;t=[0-9]+)*$',
             example='"default";r=99;t=36',
         ),
         "Retry-After": count("Seconds after which the request is worth repeating.", 1, example=36),
@@ -84,7 +86,12 @@ _PROBLEMS: Final[dict[int, tuple[str, str, str, tuple[str, ...]]]] = {
         "The token has expired.",
         ("WWW-Authenticate",),
     ),
-    403: ("scope", "The service token lacks the scope.", "The audit needs the scope audit.", ("WWW-Authenticate",)),
+    403: (
+        "may_be_forbidden",
+        "The service token lacks the scope.",
+        "The audit needs the scope audit.",
+        ("WWW-Authenticate",),
+    ),
     405: ("", "The path does not answer to this method.", "This path answers to GET, HEAD, OPTIONS only.", ("Allow",)),
     413: ("body", "The body is over 1 MiB.", "The body is longer than 1048576 bytes.", ()),
     415: (
@@ -115,9 +122,17 @@ _SECURITY_SCHEMES: Final[dict[str, Object]] = {
         "scheme": "bearer",
         "bearerFormat": "JWT",
         "description": "A service token, from `arsenal-fast token mint`: a rate limit of its own, and what its scope "
-        "allows of `issue` (protected prefixes), `revoke` (others' identities, whole prefixes), `audit`, `metrics` and "
-        "`tokens`. Identity tokens are none.",
+        "allows of `issue` (protected prefixes), `revoke` (others' identities, whole prefixes), `audit`, `metrics`, "
+        "`tokens` and `behalf` (`Arsenal-Subject`). Identity tokens are none.",
     }
+}
+
+_SUBJECT: Final[Object] = {
+    "name": "Arsenal-Subject",
+    "in": "header",
+    "description": "The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to "
+    "the token's limit and to this subject's, or to neither.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,128}$", "example": "tg-4711"},
 }
 
 _LINKS: Final[dict[str, Object]] = {
@@ -156,7 +171,12 @@ def document(base_url: str) -> Object:
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "security": [],
         "paths": paths,
-        "components": {"schemas": _components(), "headers": HEADERS, "securitySchemes": _SECURITY_SCHEMES},
+        "components": {
+            "schemas": _components(),
+            "parameters": {_SUBJECT["name"]: _SUBJECT},
+            "headers": HEADERS,
+            "securitySchemes": _SECURITY_SCHEMES,
+        },
     }
 
 
@@ -200,8 +220,11 @@ def _operation(route: Route) -> Object:
         rendered["description"] = route.description
     if route.is_api:
         rendered["security"] = _security(route)
-    if route.parameters:
-        rendered["parameters"] = [PARAMETERS[parameter] for parameter in route.parameters]
+    parameters = [PARAMETERS[parameter] for parameter in route.parameters]
+    if route.is_api:
+        parameters.append({"$ref": f"#/components/parameters/{_SUBJECT['name']}"})
+    if parameters:
+        rendered["parameters"] = parameters
     if route.body is not None:
         rendered["requestBody"] = {"required": True, "content": _content(route.body)}
     rendered["responses"] = answers = _answers(route)

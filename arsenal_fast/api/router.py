@@ -46,6 +46,11 @@ class Route:
         """Whether the path is below the one where tokens are read and limits told."""
         return self.path.encode("ascii").startswith(API)
 
+    @property
+    def may_be_forbidden(self) -> bool:
+        """Whether a service token may lack a scope: the row's, or that of Arsenal-Subject."""
+        return self.scope is not None or self.is_api
+
 
 class Router:
     """Finds the route of a request; there is one for every request, refusals included."""

@@ -247,7 +247,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         answers={200: ("The keys.", "KeySet")},
     ),
     Route("GET", "/", operations.root),
-    Route("GET", "/api", operations.root),
+    Route("GET", "/api", operations.api),
     Route("GET", "/favicon.ico", pages.asset, heavy=True),
     *(Route("GET", path, pages.asset, heavy=True) for path in pages.ASSETS),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -16,8 +16,10 @@ from arsenal_fast.api.fastpath import render
 from arsenal_fast.api.fastpath.endpoints import Endpoint
 from arsenal_fast.api.fastpath.response_cache import ISSUE_PATH, ResponseCache
 from arsenal_fast.api.gate import Gate, GateBounds
+from arsenal_fast.api.history import History
 from arsenal_fast.api.router import Router
 from arsenal_fast.api.settings import Settings
+from arsenal_fast.api.shards import ShardedAdmission
 from arsenal_fast.api.totals import Totals
 from arsenal_fast.api.write_batch import WriteBatch
 from arsenal_fast.http.grammar import METHODS
@@ -29,9 +31,10 @@ from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.registry.cache import IdentityCache
 from arsenal_fast.registry.issuer import Issuer
 from arsenal_fast.registry.lookup import Lookup
+from arsenal_fast.registry.revocation_sync import RevocationSync
 from arsenal_fast.registry.revoke import Revoker
 from arsenal_fast.registry.service_tokens import ServiceTokens
-from arsenal_fast.stores.ports import Backend, Ledger
+from arsenal_fast.stores.ports import Backend, Ledger, Shard, ShardedBackend
 from arsenal_fast.tokens.keys import Keys
 
 _METHODS: Final = {method: method.decode("ascii") for method in METHODS}
@@ -46,7 +49,7 @@ class Services:
     """What the handlers of one worker use, made from its stores and clocks, and the worker's phase."""
 
     settings: Settings
-    backend: Backend
+    backend: Backend | ShardedBackend
     local: Backend
     """The worker's own memory store, used while ``backend`` is away; perhaps the same object."""
     keys: Keys
@@ -77,19 +80,23 @@ class Services:
         settings, backend, ledger, now = self.settings, self.backend, self.ledger, self.now
         self.started_at_s = now()
         self.metrics = metrics = Metrics()
-        self.write_batch = WriteBatch()
+        metrics.heaviest.begun_s = metrics.most_refused.begun_s = self.monotonic()
+        self.write_batch = WriteBatch(self.call_soon)
+        self.history = History()
         self.cors = Cors(settings.origins)
         self.clock = ResponseClock(now, ResponseHeads(_common_lines(settings, self.cors)))
         issue = Endpoint("GET", ISSUE_PATH)
+        shards: Sequence[Shard] = backend.shards if isinstance(backend, ShardedBackend) else (backend,)
         self.identities = IdentityCache(
             store=backend.identities,
-            revocations=backend.revocations,
+            revocations=shards[0].revocations,
             ledger=ledger,
             capacity=settings.cache_size,
             room=settings.shares.records,
             now=now,
             make=render.factory(self.keys.sign_identity, issue),
             protected=settings.protected_prefixes,
+            shard_of=backend.shard_of_identity if isinstance(backend, ShardedBackend) else None,
         )
         backend.on_return = self._store_returned
         self.issuer = Issuer(
@@ -102,7 +109,14 @@ class Services:
             metrics=metrics,
             write_batch=self.write_batch,
         )
-        self.lookup = Lookup(store=backend.identities, ledger=ledger, cache=self.identities, now=now, metrics=metrics)
+        self.lookup = Lookup(
+            store=backend.identities,
+            ledger=ledger,
+            cache=self.identities,
+            now=now,
+            metrics=metrics,
+            hold_responses=self.write_batch.hold,
+        )
         self.revoker = Revoker(
             revocations=backend.revocations,
             ledger=ledger,
@@ -119,20 +133,7 @@ class Services:
             identities=self.identities,
             issue=issue,
         )
-        self.admission = Admission(
-            quota=settings.quota,
-            limiter=backend.limiter,
-            local_limiter=self.local.limiter,
-            on_failure=settings.on_store_failure,
-            sync=self.identities.sync,
-            call_soon=self.call_soon,
-            monotonic=self.monotonic,
-            now=now,
-            refresh=self.clock.refresh,
-            write_batch=self.write_batch,
-            batch_ended=partial(self.response_cache.count, metrics),
-            metrics=metrics,
-        )
+        self.admission = self._admission(backend)
         self.service_tokens = ServiceTokens(
             keys=self.keys,
             revocations=backend.revocations,
@@ -146,7 +147,33 @@ class Services:
 
     def _store_returned(self) -> None:
         self.identities.restore()
-        self.identities.sync.share_amendments()
+        self.identities.share_amendments()
+
+    def _admission(self, backend: Backend | ShardedBackend) -> Admission | ShardedAdmission:
+        def make(shard: Shard, sync: RevocationSync, refresh: Callable[[], None]) -> Admission:
+            return Admission(
+                quota=self.settings.quota,
+                limiter=shard.limiter,
+                local_limiter=self.local.limiter,
+                on_failure=self.settings.on_store_failure,
+                sync=sync,
+                call_soon=self.call_soon,
+                monotonic=self.monotonic,
+                now=self.now,
+                refresh=refresh,
+                write_batch=self.write_batch,
+                batch_ended=partial(self.response_cache.count, self.metrics),
+                metrics=self.metrics,
+            )
+
+        refresh, identities = self.clock.refresh, self.identities
+        if not isinstance(backend, ShardedBackend):
+            return make(backend, identities.sync, refresh)
+        shards = backend.shards
+        syncs = [identities.sync, *(identities.follow(shard.revocations) for shard in shards[1:])]
+        return ShardedAdmission(
+            len(shards), lambda number, go_on: make(shards[number], syncs[number], go_on), backend.shard_of, refresh
+        )
 
     def now_ms(self) -> int:
         """Return the wall clock in milliseconds."""

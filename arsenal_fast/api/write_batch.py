@@ -8,6 +8,7 @@ written at once: no client falls asleep within a microsecond.)
 """
 
 import logging
+from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
 
@@ -29,10 +30,13 @@ class Connection(Protocol):
 class WriteBatch:
     """Collects responses within ``with write_batch:``; the end of the outermost block writes them in order."""
 
-    __slots__ = ("_depth", "_waiting")
+    __slots__ = ("_call_soon", "_depth", "_held", "_waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
+        """``call_soon``: calls back at the end of this event-loop tick."""
+        self._call_soon = call_soon
         self._depth = 0
+        self._held = False
         self._waiting: list[tuple[Connection, PendingResponse, bytes, bytes]] = []
 
     def __enter__(self) -> None:
@@ -51,6 +55,17 @@ class WriteBatch:
             except Exception:
                 pending.leave()
                 cut_off(connection)
+
+    def hold(self) -> None:
+        """Collect responses until the end of this event-loop tick."""
+        if not self._held:
+            self._held = True
+            self.__enter__()
+            self._call_soon(self._release)
+
+    def _release(self) -> None:
+        self._held = False
+        self.__exit__(None, None, None)
 
     def send(self, connection: Connection, pending: PendingResponse, response: bytes, rest: bytes = b"") -> None:
         """Write a response, now or at the end of the block."""

@@ -1,11 +1,11 @@
 "use strict";
 
-// The dashboard asks /api/health and /api/telemetry in turns and shows what they say. A round that got no
-// answer changes the status and nothing else: the figures stay, marked as no longer of now.
+// The dashboard reads /api/health and /api/telemetry in turns. A round without an answer changes the status and nothing
+// else: the figures stay, marked as old. The service counts neither of the two among the calls that are plotted.
 
 const EVERY = 3000; // ms between the end of a round and the next
 const PATIENCE = 4000; // ms after which a round counts as unanswered
-const SPAN = 60_000; // ms that the share of errors and the trend look back
+const SPAN = 300_000; // ms that a plot shows
 
 const STATES = {
   healthy: ["✓", "Healthy", "The service answers, and so does all that it stands on."],
@@ -20,14 +20,31 @@ const FAIR = new Set(["degraded"]); // and of one that does a part of its work
 const LABELS = { api: "API", database: "Ledger", redis: "Redis" };
 const SYMBOLS = { healthy: "✓", aside: "○", fair: "!", away: "✕" };
 
-const NO_FIGURES =
+const BY_TOKEN =
   "The figures are not shown: this service gives its telemetry to service tokens of scope metrics only (METRICS_ACCESS=token).";
+const NOT_HERE =
+  "The figures are not shown: the proxy before this service does not let /api/telemetry through. " +
+  "Open this page on the service's own port, for example after kubectl port-forward service/identity-service 3655:80.";
+const WITHHELD = { 401: BY_TOKEN, 403: BY_TOKEN, 404: NOT_HERE };
+
+// Each plot: its title, its unit, and its lines (name, and the value of an interval; null is a gap).
+const PLOTS = [
+  ["Calls", "/s", [["", (at) => at.requests / at.seconds]]],
+  ["Latency", "ms", [["p50", (at) => at.p50], ["p99", (at) => at.p99]]],
+  ["Refused and errors", "/s", [
+    ["429", (at) => at.refused / at.seconds],
+    ["5xx", (at) => at.errors / at.seconds],
+  ]],
+  ["Redis round trip", "ms", [["", (at) => at.round_trip_ms]]],
+  ["Rows waiting for the ledger", "", [["", (at) => at.waiting]]],
+];
+const PLOT = { width: 320, height: 120, left: 56, right: 4, top: 8, bottom: 20 };
 
 const $ = (id) => document.getElementById(id);
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 
-let looks = []; // {at, total, errors, rate} of the last SPAN
+let withheld = ""; // why there are no figures; they are not asked for again
 let answeredAt = null;
 let timer = 0;
 
@@ -53,9 +70,11 @@ function milliseconds(number) {
   return number < 10 ? `${number.toFixed(2)} ms` : `${whole.format(number)} ms`;
 }
 
-function perSecond(number) {
+function figure(number, unit) {
   if (number === null) return "–";
-  return number < 10 ? number.toFixed(1) : count(number);
+  const digits = Number.isInteger(number) || number >= 10 ? 0 : number < 1 ? 2 : 1;
+  const text = digits ? number.toFixed(digits) : count(number);
+  return unit === "/s" ? text + unit : `${text} ${unit}`.trim();
 }
 
 function duration(seconds) {
@@ -104,18 +123,29 @@ function showLedger({ waiting, dropped }) {
   put("backlog", parts.length ? `Ledger: ${parts.join(", ")}.` : "");
 }
 
+function showCauses({ reasons = {}, since = {}, runbooks = {} }) {
+  const rows = Object.entries(reasons).map(([name, why]) => {
+    const row = document.createElement("li");
+    const runbook = document.createElement("a");
+    const started = new Date(since[name]);
+    row.textContent = `${LABELS[name] ?? name} is away since ${started.toLocaleTimeString()} (${duration((Date.now() - started) / 1000)}): ${why}. `;
+    runbook.href = runbooks[name];
+    runbook.textContent = "What to do";
+    row.append(runbook);
+    return row;
+  });
+  $("causes").replaceChildren(...rows);
+}
+
 function showHealth(health) {
   showStatus(health.status in STATES ? health.status : "unclear");
   showServices(health.services);
+  showCauses(health);
   put("version", health.version);
   put("uptime", duration(health.uptime));
 }
 
-function showTelemetry({ requests, latency, cache, ledger, limiter, connections, workers }) {
-  remember(requests);
-  const first = looks[0];
-  put("rate", perSecond(requests.rate));
-  put("errors", share(requests.errors - first.errors, requests.total - first.total));
+function showTelemetry({ requests, latency, cache, ledger, limiter, connections, workers, history }) {
   put("total", count(requests.total));
   put("p50", milliseconds(latency.p50));
   put("p99", milliseconds(latency.p99));
@@ -124,24 +154,70 @@ function showTelemetry({ requests, latency, cache, ledger, limiter, connections,
   put("workers", count(workers));
   showLedger(ledger);
   showLimiter(limiter);
-  drawTrend();
+  $("plots").replaceChildren(...PLOTS.map((plot) => drawn(history, plot)));
 }
 
-function remember({ total, errors, rate }) {
-  const now = performance.now();
-  // Fewer than before: the service was restarted, and the past is of another one.
-  if (looks.length && total < looks.at(-1).total) looks = [];
-  looks.push({ at: now, total, errors, rate });
-  while (looks.length > 2 && looks[1].at < now - SPAN) looks.shift();
+function element(name, attributes, text = "") {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.textContent = text;
+  return made;
 }
 
-function drawTrend() {
-  const now = performance.now();
-  const highest = Math.max(1, ...looks.map(({ rate }) => rate ?? 0));
-  const points = looks
-    .filter(({ rate }) => rate !== null)
-    .map(({ at, rate }) => `${(120 * (1 - (now - at) / SPAN)).toFixed(1)},${(30 - (28 * rate) / highest).toFixed(1)}`);
-  $("trend").firstElementChild.setAttribute("points", points.join(" "));
+// The least of 1, 2, 5, 10, ... (or of 0.1, 0.2, ...) that is not below the number: the top of an axis.
+function roundUp(number) {
+  const power = 10 ** Math.floor(Math.log10(number));
+  return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= number * 0.999);
+}
+
+// One line without gaps for each run of intervals that have a value.
+function linesOf(history, value, x, y, css) {
+  const runs = [[]];
+  for (const at of history) {
+    if (value(at) === null) runs.push([]);
+    else runs.at(-1).push(`${x(Date.parse(at.at)).toFixed(1)},${y(value(at)).toFixed(1)}`);
+  }
+  // The first point twice: a line of one point is none, and with it a dot.
+  return runs.filter((run) => run.length).map((run) => element("polyline", { points: `${run[0]} ${run.join(" ")}`, class: css }));
+}
+
+function drawn(history, [title, unit, lines]) {
+  const { width, height, left, right, top, bottom } = PLOT;
+  const end = history.length ? Date.parse(history.at(-1).at) : 0;
+  const values = lines.flatMap(([, value]) => history.map(value)).filter((number) => number !== null);
+  const highest = roundUp(Math.max(unit === "" ? 10 : 1, ...values));
+  const x = (at) => width - right - ((end - at) / SPAN) * (width - left - right);
+  const y = (value) => height - bottom - (value / highest) * (height - top - bottom);
+  const plot = element("svg", { viewBox: `0 0 ${width} ${height}`, role: "img" });
+  for (const value of [0, highest / 2, highest]) {
+    plot.append(element("line", { x1: left, x2: width - right, y1: y(value), y2: y(value), class: "axis" }));
+    plot.append(element("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, figure(value, unit)));
+  }
+  for (const minutes of [5, 3, 2, 1, 0]) {
+    const anchor = minutes === 5 ? "start" : minutes ? "middle" : "end";
+    const label = minutes ? `−${minutes}${minutes === 5 ? " min" : ""}` : "now";
+    plot.append(element("text", { x: x(end - minutes * 60_000), y: height - 5, "text-anchor": anchor }, label));
+  }
+  lines.forEach(([, value], index) => plot.append(...linesOf(history, value, x, y, index ? "second" : "first")));
+  const now = lines.map(([name, value]) => {
+    const known = history.length ? figure(value(history.at(-1)), unit) : "–";
+    return `${name} ${known}`.trim();
+  });
+  plot.setAttribute("aria-label", `${title} over the last five minutes; now ${now.join(", ")}`);
+  return captioned(plot, title, now);
+}
+
+function captioned(plot, title, now) {
+  const [whole, caption, values] = ["figure", "figcaption", "div"].map((tag) => document.createElement(tag));
+  now.forEach((text, index) => {
+    const value = document.createElement("span");
+    value.textContent = text;
+    value.className = index ? "second" : "first";
+    values.append(value);
+  });
+  caption.append(title, values);
+  whole.append(caption, plot);
+  return whole;
 }
 
 function showLimiter({ policy, limit, window: seconds, allowed, denied, fallback }) {
@@ -169,15 +245,13 @@ async function ask(path) {
     cache: "no-store",
     signal: AbortSignal.timeout(PATIENCE),
   });
+  if (path === "telemetry") withheld = WITHHELD[answer.status] ?? "";
   return answer.json(); // an unhealthy service answers 503, and a problem says its status, too
 }
 
-function mayNotRead(telemetry) {
-  return telemetry.status === "fulfilled" && [401, 403].includes(telemetry.value.status);
-}
-
 async function round() {
-  const [health, telemetry] = await Promise.allSettled([ask("health"), ask("telemetry")]);
+  const asked = withheld ? Promise.reject(withheld) : ask("telemetry");
+  const [health, telemetry] = await Promise.allSettled([ask("health"), asked]);
   const fresh = telemetry.status === "fulfilled" && "requests" in telemetry.value;
   if (health.status === "fulfilled" && "services" in health.value) {
     answeredAt = new Date();
@@ -189,7 +263,8 @@ async function round() {
     showSilence();
   }
   if (fresh) showTelemetry(telemetry.value);
-  put("denial", mayNotRead(telemetry) ? NO_FIGURES : "");
+  put("denial", withheld);
+  document.body.toggleAttribute("data-without-figures", withheld !== "");
   document.body.toggleAttribute("data-stale", !fresh);
 }
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TIMEOUT: Final = 2.0
 """Seconds for each step; an orchestrator has its own time-out for all of them."""
 
-_LOOPBACK: Final = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1", "localhost": "127.0.0.1"}  # noqa: S104 not listening
+LOOPBACK: Final = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1", "localhost": "127.0.0.1"}  # noqa: S104 not listening
 """Addresses for a service that listens on several; it has one of IPv4 always."""
 
 _REQUEST: Final = b"GET /api/health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -43,7 +43,7 @@ def add_parser(commands: Commands, configuration: "Callable[[], Config]") -> Non
 
 def _health(_arguments: argparse.Namespace, *, configuration: "Callable[[], Config]") -> int:
     config = configuration()
-    fault = ask(_LOOPBACK.get(config.host, config.host), config.port, tls=config.tls)
+    fault = ask(LOOPBACK.get(config.host, config.host), config.port, tls=config.tls)
     if fault is not None:
         print(fault, file=sys.stderr)
     return 0 if fault is None else 1
@@ -67,7 +67,7 @@ def ask(host: str, port: int, *, tls: bool = False) -> str | None:
 
 def _connect(host: str, port: int, tls: bool) -> socket.socket:
     connection = socket.create_connection((host, port), TIMEOUT)
-    return _unverified().wrap_socket(connection) if tls else connection
+    return unverified().wrap_socket(connection) if tls else connection
 
 
 def _receive(connection: socket.socket, size: int) -> bytes:
@@ -77,7 +77,8 @@ def _receive(connection: socket.socket, size: int) -> bytes:
     return data
 
 
-def _unverified() -> "ssl.SSLContext":
+def unverified() -> "ssl.SSLContext":
+    """Return a TLS context that takes any certificate."""
     import ssl
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -1,4 +1,5 @@
-"""The command line: ``arsenal-fast serve | check | doctor | health | token | ledger | openapi``.
+"""The command line: ``arsenal-fast serve | check | doctor | health | token | top | ledger | openapi``, the calls of a
+running service (``id | validate | revoke | limits``) and ``completion``.
 
 Output goes to stdout, errors to stderr: one sentence a line, no traceback. Exit status:
 0 done, 1 could not (the port is taken), 2 wrong usage, 78 wrong configuration (EX_CONFIG), 130 interrupted.
@@ -8,19 +9,22 @@ Each command imports what it needs, so that it starts at once.
 import argparse
 import dataclasses
 import errno
+import json
 import logging
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from arsenal_fast import __version__
+from arsenal_fast.cli import client as client_commands
+from arsenal_fast.cli import completion as completion_command
 from arsenal_fast.cli import health as health_command
 from arsenal_fast.cli import ledger as ledger_command
 from arsenal_fast.cli import token as token_command
+from arsenal_fast.cli import top as top_command
 from arsenal_fast.cli.arguments import (
     EXIT_CONFIGURATION,
     EXIT_FAILURE,
@@ -28,6 +32,7 @@ from arsenal_fast.cli.arguments import (
     EXIT_USAGE,
     Places,
     add_command,
+    add_json,
 )
 from arsenal_fast.cli.doctor import command as doctor_command
 from arsenal_fast.errors import ConfigurationError
@@ -35,6 +40,7 @@ from arsenal_fast.errors import ConfigurationError
 if TYPE_CHECKING:
     from arsenal_fast.config.load import Config
     from arsenal_fast.observability.multiprocess import SharedCounters
+    from arsenal_fast.secret import Secret
     from arsenal_fast.tokens.keys import Keys
 
 _DESCRIPTION: Final = "Arsenal Identity Service: disposable, expiring, checkable identities over HTTP."
@@ -46,6 +52,7 @@ examples:
   NODE_ENV=production arsenal-fast check                what is still missing?
   arsenal-fast doctor                                   would it run well here?
   arsenal-fast openapi > openapi.json
+  arsenal-fast id --prefix player                       an identity of the service that runs here
 
 The configuration comes from the environment: `arsenal-fast check` lists the variables with what they are now,
 the README with what they mean. Files such as .env.production are not read: Docker Compose (env_file),
@@ -97,16 +104,18 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", metavar="ADDRESS", help="address to listen on (HOST, default ::)")
     serve.add_argument("--port", metavar="NUMBER", help="port to listen on (PORT, default 3655)")
     serve.add_argument("--workers", metavar="NUMBER", help="processes, or auto (WORKERS, default 1)")
-    add_command(
+    check = add_command(
         commands,
         "check",
         _check,
         "print the effective configuration, or what is wrong with it",
         "Print the effective configuration, secrets masked; exit 78 if it can't be used.",
     )
+    add_json(check)
     doctor_command.add_parser(commands, _configuration, time.time)
-    health_command.add_parser(commands, partial(_configuration, "HOST", "PORT", "TLS_CERT_FILE", "TLS_KEY_FILE"))
+    health_command.add_parser(commands, _listening)
     token_command.add_parser(commands, _keys, Places(_database_url, _redis_url), time.time)
+    top_command.add_parser(commands, _listening, _keys, time.time)
     ledger_command.add_parser(commands, _database_url, time.time)
     add_command(
         commands,
@@ -115,6 +124,8 @@ def _parser() -> argparse.ArgumentParser:
         "print the OpenAPI document of the API",
         "Print the OpenAPI 3.1 document of the API as JSON.",
     )
+    client_commands.add_parsers(commands, os.environ)
+    completion_command.add_parser(commands, parser)
     return parser
 
 
@@ -130,12 +141,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     logs.setup(logs.formatter(config.log_format, config.secrets()), config.log_level)
     if config.jwt_secret is None:
         # Before the forks, so that all workers sign and verify with the same one.
-        from arsenal_fast.tokens.keys import draw_secret
-
-        config = dataclasses.replace(config, jwt_secret=draw_secret())
-        logging.getLogger(__name__).warning(
-            "JWT_SECRET is not set: tokens are signed with a secret drawn now, and are worth nothing after a restart"
-        )
+        config = dataclasses.replace(config, jwt_secret=_drawn_secret(config))
     for warning in config.warnings:
         logging.getLogger(__name__).warning("%s", warning)
     if config.workers == 1:
@@ -152,6 +158,22 @@ def _serve(arguments: argparse.Namespace) -> int:
         return supervisor.run(config, serve_worker, worker.rehearse(config))
 
     return _with_exit_status(config, run)
+
+
+def _drawn_secret(config: "Config") -> "Secret":
+    """Return the secret for a service without JWT_SECRET, and log where it is kept."""
+    from arsenal_fast.cli import kept_secret
+    from arsenal_fast.tokens.keys import draw_secret
+
+    log = logging.getLogger(__name__)
+    path = kept_secret.path_of(config)
+    if path is not None and (secret := kept_secret.read_or_draw(path)) is not None:
+        log.warning("JWT_SECRET is not set: tokens are signed with a secret of this machine, which is kept in %s", path)
+        return secret
+    log.warning(
+        "JWT_SECRET is not set: tokens are signed with a secret drawn now, and are worth nothing after a restart"
+    )
+    return draw_secret()
 
 
 def serve_worker(config: "Config", slot: int, counters: "SharedCounters") -> int:
@@ -193,11 +215,15 @@ def _start_failure(config: "Config", error: OSError) -> str:
     return f"Can't serve on {where}: {error.strerror or error}."
 
 
-def _check(_arguments: argparse.Namespace) -> int:
+def _check(arguments: argparse.Namespace) -> int:
     from arsenal_fast.config import load as configuration
 
     config = _configuration()
     table = list(configuration.rows(config))
+    if arguments.json:
+        variables = {name: {"value": value, "source": source} for name, value, source in table}
+        print(json.dumps({"variables": variables, "warnings": config.warnings}))
+        return 0
     names = max(len(name) for name, _, _ in table)
     values = max(len(value) for _, value, _ in table)
     for name, value, source in table:
@@ -215,9 +241,12 @@ def _configuration(*names: str) -> "Config":
     return configuration.load(given if names else os.environ)
 
 
-def _openapi(_arguments: argparse.Namespace) -> int:
-    import json
+def _listening() -> "Config":
+    """Return the configuration of where the service listens; loads only its variables."""
+    return _configuration("HOST", "PORT", "TLS_CERT_FILE", "TLS_KEY_FILE")
 
+
+def _openapi(_arguments: argparse.Namespace) -> int:
     from arsenal_fast.api.openapi import document
 
     # The document needs no complete configuration: only its own variable counts.
@@ -235,10 +264,14 @@ def _redis_url() -> str:
 
 def _keys() -> "Keys":
     """Return the keys that sign and verify tokens; loads only their variables."""
+    from arsenal_fast.cli import kept_secret
     from arsenal_fast.server import worker
 
     names = (
         *("API_BASE_URL", "PORT", "TLS_CERT_FILE", "TLS_KEY_FILE"),
         *("JWT_SECRET", "JWT_SECRET_PREVIOUS", "JWT_PRIVATE_KEY"),
     )
-    return worker.make_keys(_configuration(*names))
+    config = _configuration(*names)
+    if config.jwt_secret is None and (path := kept_secret.path_of(_configuration("DATABASE_URL"))) is not None:
+        config = dataclasses.replace(config, jwt_secret=kept_secret.read(path))
+    return worker.make_keys(config)

@@ -107,7 +107,8 @@ def _add_mint_options(parser: argparse.ArgumentParser) -> None:
     add("--name", metavar="TEXT", default="", help="for people: what it is used for (default: the subject)")
     add("--scope", metavar="LIST", default="", help=f"any of {','.join(SCOPES)}; none by default")
     add("--rate-limit", metavar="NUMBER", type=limit, help="requests in a RATE_LIMIT_WINDOW")
-    add("--per-subject", metavar="NUMBER", type=limit, help="the same for each of those whom the subject acts for")
+    each = "requests of each end user that the scope behalf may name, in a RATE_LIMIT_WINDOW"
+    add("--per-subject", metavar="NUMBER", type=limit, default=0, help=each)
     days = f"how long it holds, 1 to {LONGEST_DAYS} (default {DEFAULT_DAYS})"
     add("--days", metavar="NUMBER", type=whole(1, LONGEST_DAYS), default=DEFAULT_DAYS, help=days)
     add("--out", metavar="FILE", help="write the token into a new file of mode 0600, and not to stdout")
@@ -161,9 +162,10 @@ def mint(
             return EXIT_FAILURE
         if store is not None:
             store.write([change])
+    each = f" and {record.per_subject} of each end user" if record.per_subject else ""
     print(
         f"For {record.subject} from {issuer.issuer}: scope {record.scope or 'none'}, {record.rate_limit} requests a "
-        f"window, until {timestamp(record.expires_ms)}. Its id is {record.id}.",
+        f"window{each}, until {timestamp(record.expires_ms)}. Its id is {record.id}.",
         file=sys.stderr,
     )
     return 0

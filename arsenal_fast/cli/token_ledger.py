@@ -173,8 +173,11 @@ def _amend(store: "Store | None", redis_url: str, change: TokenChange) -> int:
 async def share(redis_url: str, key: str, amendment: Amendment) -> bool | None:
     """Write an amendment to Redis; returns whether it is in force, or None where Redis can't be reached."""
     from arsenal_fast.stores.redis.backend import RedisBackend
+    from arsenal_fast.stores.redis.cluster import ClusterBackend
+    from arsenal_fast.stores.redis.url import parse_url
 
-    backend = RedisBackend(redis_url, timeout=_REDIS_SECONDS, jitter=lambda: 0.5)
+    kind = ClusterBackend if parse_url(redis_url).nodes else RedisBackend
+    backend = kind(redis_url, timeout=_REDIS_SECONDS, jitter=lambda: 0.5)
     await backend.start()
     answer: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
     backend.revocations.amend(key, amendment, answer.set_result)

@@ -205,7 +205,8 @@ def redis_url(text: str) -> Secret:
     scheme = text.partition("://")[0]
     if scheme not in SCHEMES or "://" not in text:
         raise ValueError(
-            f"must begin with redis://, rediss://, redis+sentinel:// or unix://, or be {MEMORY}; its value is not shown"
+            "must begin with redis://, rediss://, redis+sentinel://, redis+cluster:// or unix://, "
+            f"or be {MEMORY}; its value is not shown"
         )
     try:
         address = parse_url(text)

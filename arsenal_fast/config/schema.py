@@ -76,7 +76,7 @@ class Config:
         parsers.redis_url,
         "memory://",
         "Where limits and identities are shared; `memory://` keeps them in the process, for one worker.",
-        "redis://, rediss://, redis+sentinel://, rediss+sentinel://, unix://, memory://",
+        "redis://, redis+sentinel://, redis+cluster:// (over TLS rediss…), unix://, memory://",
         required=True,
     )
     redis_timeout_ms: int = variable(

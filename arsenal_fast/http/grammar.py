@@ -96,7 +96,7 @@ INTERESTING_FIELDS: Final = re.compile(
     rb"\n("
     rb"[Hh](?i:ost)"
     rb"|[Cc](?i:on(?:nection|tent-(?:encoding|length|type)))"
-    rb"|[Aa](?i:cce(?:pt(?:-encoding)?|ss-control-request-(?:method|headers))|uthorization)"
+    rb"|[Aa](?i:cce(?:pt(?:-encoding)?|ss-control-request-(?:method|headers))|uthorization|rsenal-subject)"
     rb"|[Xx]-(?:[Ff](?i:orwarded-for)|[Rr](?i:equest-id))"
     rb"|[Tt](?i:ra(?:nsfer-encoding|ceparent))"
     rb"|[Ee](?i:xpect)"

@@ -18,7 +18,9 @@ _LENGTH_DIGITS: Final = 18
 _SATURATED_LENGTH: Final = 10**_LENGTH_DIGITS
 
 
-REFUSED: Final = frozenset({b"host", b"content-length", b"content-type", b"authorization", b"origin"})
+REFUSED: Final = frozenset(
+    {b"host", b"content-length", b"content-type", b"authorization", b"origin", b"arsenal-subject"}
+)
 """Fields that may not come twice, since two parsers could use different lines: 400."""
 
 DROPPED: Final = frozenset({b"x-request-id", b"traceparent"})
@@ -75,6 +77,7 @@ def read_fields(data: bytes, start: int, end: int) -> Fields:
         get(b"if-none-match"),
         get(b"access-control-request-method"),
         get(b"access-control-request-headers"),
+        get(b"arsenal-subject"),
     )
 
 

@@ -41,6 +41,8 @@ class Fields:
     """Access-Control-Request-Method."""
     request_headers: bytes | None = None
     """Access-Control-Request-Headers."""
+    subject: bytes | None = None
+    """Arsenal-Subject: the end user on whose behalf the request comes; as sent, unchecked."""
 
     def varied(
         self,
@@ -48,6 +50,7 @@ class Fields:
         request_id: bytes | None,
         traceparent: bytes | None,
         content_length: int | None,
+        subject: bytes | None,
         block: bytes,
     ) -> "Fields":
         """Return a copy with other values of the fields that vary; inlined, as it is on the hot path."""
@@ -71,6 +74,7 @@ class Fields:
             self.if_none_match,
             self.request_method,
             self.request_headers,
+            subject,
         )
 
 

@@ -33,14 +33,14 @@ MAX_BLOCK: Final = 2048
 # Fields whose values change from request to request; all others have to be equal. The leading LF is what the regex
 # engine searches for: without it a block of 1.4 kB takes 150 us.
 _SLOTS: Final = re.compile(
-    rb"\n(?:(x-forwarded-for)|(x-request-id)|(traceparent)|(content-length)|x-real-ip|forwarded|via"
+    rb"\n(?:(x-forwarded-for)|(x-request-id)|(traceparent)|(content-length)|(arsenal-subject)|x-real-ip|forwarded|via"
     rb"|tracestate|x-b3-[a-z]{1,12}|x-correlation-id|x-amzn-trace-id|x-cloud-trace-context|cf-ray|cf-connecting-ip"
     rb"|x-envoy-[a-z-]{1,32}):[ \t]*([\x21-\x7e](?:[\x20\x21-\x7e]*[\x21-\x7e])?)(?=\r\n)",
     re.IGNORECASE,
 )
-_FORWARDED_FOR, _REQUEST_ID, _TRACEPARENT, _CONTENT_LENGTH = range(4)
+_FORWARDED_FOR, _REQUEST_ID, _TRACEPARENT, _CONTENT_LENGTH, _SUBJECT = range(5)
 """The roles of slots: the groups of _SLOTS, from 0."""
-_ROLES: Final = 4
+_ROLES: Final = 5
 _UNREAD: Final = -1
 
 _LINE: Final = rb"(" + METHOD_AND_TARGET + rb" HTTP/1\.1)\r\n"
@@ -50,17 +50,18 @@ _VALUE: Final = rb"[\x21-\x7e]++(?: ++[\x21-\x7e]++)*"
 _VALUE_OF: Final = {
     _REQUEST_ID: rb"[\x21-\x7e]{1,128}+",  # one that is echoed
     _CONTENT_LENGTH: rb"0|[1-9][0-9]{0,8}+",
+    _SUBJECT: rb"[\x21-\x7e]{1,128}+",
 }
 
 TemplateMatch = tuple[bytes, bytes, bytes, bytes, "re.Match[bytes] | None"]
-"""The parts of a matching message: its line (without CRLF), X-Forwarded-For, X-Request-Id and body, each empty where
-there is none; and what the rest of the request is made of."""
+"""The parts of a matching message: its line (without CRLF), Arsenal-Subject or where it has none X-Forwarded-For,
+X-Request-Id and body, each empty where there is none; and what the rest of the request is made of."""
 
 
 class RequestTemplate:
     """The template of one block, with the fields that all of its requests have."""
 
-    __slots__ = ("_cut", "_fields", "_fixed", "_max_body", "_pattern", "_seen", "_traceparent", "has_body")
+    __slots__ = ("_cut", "_fields", "_fixed", "_max_body", "_pattern", "_seen", "_unseen", "has_body")
 
     def __init__(self, fields: Fields, parts: tuple[bytes, ...], roles: tuple[int, ...], limits: Limits) -> None:
         """``parts``: the block between its slots; ``roles``: one of each slot."""
@@ -80,12 +81,12 @@ class RequestTemplate:
         pattern.append(rb"()(.*+)" if _CONTENT_LENGTH in group_of else rb"()()")
         self._seen = (
             1,
-            group_of.get(_FORWARDED_FOR, nothing),
+            group_of.get(_SUBJECT, group_of.get(_FORWARDED_FOR, nothing)),
             group_of.get(_REQUEST_ID, nothing),
             group_of.get(_CONTENT_LENGTH, nothing),
             nothing + 1,
         )
-        self._traceparent = group_of.get(_TRACEPARENT, nothing)
+        self._unseen = tuple(group_of.get(role, nothing) for role in (_FORWARDED_FOR, _TRACEPARENT, _SUBJECT))
         self.has_body = _CONTENT_LENGTH in group_of
         """Whether such a message announces a body, perhaps an empty one."""
         self._pattern = re.compile(b"".join(pattern), re.DOTALL).fullmatch if roles else _line
@@ -101,20 +102,23 @@ class RequestTemplate:
         found = self._pattern(data)
         if found is None:
             return None
-        line, forwarded_for, request_id, length, body = found.group(*self._seen)
+        line, named, request_id, length, body = found.group(*self._seen)
         if length and (int(length) != len(body) or len(body) > self._max_body):
             return None
         if len(data) - len(body) > MAX_HEAD:
             return None
-        return line, forwarded_for, request_id, body, found
+        return line, named, request_id, body, found
 
     def request(self, match: TemplateMatch) -> Request | None:
         """Return the request as parsed, but without the bytes of the block; None: invalid request line."""
-        line, forwarded_for, request_id, body, found = match
+        line, _, request_id, body, found = match
         if found is not None:
-            method, target, path, query, traceparent = found.group(2, 3, 4, 5, self._traceparent)
+            method, target, path, query = found.group(2, 3, 4, 5)
+            forwarded_for, traceparent, subject = found.group(*self._unseen)
             length = len(body) if self.has_body else None
-            fields = self._fields.varied(forwarded_for or None, request_id or None, traceparent or None, length, b"")
+            fields = self._fields.varied(
+                forwarded_for or None, request_id or None, traceparent or None, length, subject or None, b""
+            )
             return Request(method, target, path, query or b"", 1, fields, body, True)
         found = self._pattern(line) if len(line) <= MAX_HEAD else None
         if found is None:
@@ -175,5 +179,5 @@ def _is_read_by_line(fields: Fields, roles: list[int]) -> bool:
 
     False where lines are joined or cancel each other, or a slot does not accept a value: these are parsed.
     """
-    read = (fields.forwarded_for, fields.request_id, fields.traceparent, fields.content_length)
+    read = (fields.forwarded_for, fields.request_id, fields.traceparent, fields.content_length, fields.subject)
     return all(roles.count(role) == (value is not None) for role, value in enumerate(read))

@@ -92,7 +92,7 @@ def as_ledger_error() -> Iterator[None]:
     except sqlite3.Error as error:
         raise LedgerError(f"SQLite has failed: {error}.") from error
     except OSError as error:
-        raise LedgerError(f"A file can't be read or written: {error.strerror}.") from error
+        raise LedgerError(f"{error.filename or 'A file'} can't be read or written: {error.strerror}.") from error
 
 
 def read_only(path: str) -> sqlite3.Connection:

@@ -212,7 +212,7 @@ def opener(address: LedgerAddress) -> Callable[[str], Store]:
         return lambda purpose: SqliteStore(address.path, writer=purpose == "write")
     if find_spec("psycopg") is None:
         raise ValueError(
-            "the database URL is one of PostgreSQL, but psycopg is missing: pip install 'arsenal-fast[postgresql]'."
+            "the database URL is one of PostgreSQL, but psycopg is missing: pip install 'psycopg[binary]'."
         )
     from arsenal_fast.ledger.postgres import PostgresStore  # noqa: PLC0415
 

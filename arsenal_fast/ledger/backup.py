@@ -42,11 +42,14 @@ def backup(url: str, file: str, progress: Progress | None = None) -> None:
             _copy_sqlite(existing(where), temporary, progress)
 
 
-def restore(url: str, file: str) -> None:
-    """Replace the contents of the ledger by a backup. Running services see it as one change."""
+def restore(url: str, file: str, keep: str | None = None) -> None:
+    """Replace the contents of the ledger by a backup. Running services see it as one change.
+
+    ``keep``: where to copy an SQLite ledger before.
+    """
     where = address_of(url)
     if not Path(file).is_file():
-        raise LedgerError("There is no such backup file.")
+        raise LedgerError(f"There is no backup at {file}.")
     with as_ledger_error():
         if isinstance(where, PostgresAddress):
             whole = ("--clean", "--if-exists", "--no-owner", "--single-transaction", "--exit-on-error")
@@ -55,6 +58,8 @@ def restore(url: str, file: str) -> None:
             report = verify_at(SqliteAddress(file))
             if report.faults:
                 raise LedgerError(f"The backup is not sound: {report.faults[0]}")
+            if keep is not None:
+                _keep_sqlite(where.path, keep)
             _overwrite_sqlite(where.path, file)
         with open_store(where):
             pass  # an older backup is brought up to date
@@ -72,6 +77,14 @@ def _copy_sqlite(path: str, copy: str, progress: Progress | None) -> None:
         source.backup(target, pages=BACKUP_PAGES, progress=stepped)
         source.execute("ROLLBACK")
         target.execute("PRAGMA journal_mode = DELETE").fetchone()  # one file, complete by itself
+
+
+def _keep_sqlite(path: str, copy: str) -> None:
+    with private_file(copy) as temporary:
+        try:
+            _copy_sqlite(path, temporary, None)
+        except sqlite3.DatabaseError:  # damaged: whatever it is, perhaps somebody can read it
+            shutil.copyfile(path, temporary)
 
 
 def _overwrite_sqlite(path: str, file: str) -> None:

@@ -216,6 +216,9 @@ def connect(url: str) -> Connection:
     if "service" not in parameters:
         # Without one OpenSSL asks on the terminal for that of an encrypted sslkey. A key without a password ignores it.
         parameters.setdefault("sslpassword", "none")
+        if "," in str(parameters.get("host", "")):
+            # A ledger on a standby could not be written, and the primary not found.
+            parameters.setdefault("target_session_attrs", "read-write")
     return psycopg.connect(
         make_conninfo("", **parameters | system_certificates(parameters)),
         autocommit=True,

@@ -30,8 +30,11 @@ _SENTENCES: Final = (
     ("no pg_hba.conf entry", "PostgreSQL does not let this user in from here (pg_hba.conf)."),
     ("authentication failed", "PostgreSQL refuses the user or the password."),
     ("no password supplied", "PostgreSQL wants a password."),
+    ("session is read-only", "PostgreSQL can only be read: no host of the URL is the primary."),
     ("starting up", "PostgreSQL is starting."),
     ("shutting down", "PostgreSQL is shutting down."),
+    ("due to administrator command", "PostgreSQL has ended our session: it stops, or an administrator ended it."),
+    ("due to idle-in-transaction timeout", "PostgreSQL has ended our session, which was idle in a transaction."),
     (
         "permission denied for database",
         f"PostgreSQL does not let this user make the schema {POSTGRES_SCHEMA}: CREATE on the database, or a schema"

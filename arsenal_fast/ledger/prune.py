@@ -10,9 +10,10 @@ from arsenal_fast.ledger.admin import BUSY_PATIENCE, LedgerError, Progress, addr
 from arsenal_fast.ledger.backup import backup, restore
 from arsenal_fast.ledger.errors import Busy
 from arsenal_fast.ledger.export import export
+from arsenal_fast.ledger.served import is_served
 from arsenal_fast.ledger.verify import Report, verify
 
-__all__ = ["LedgerError", "Progress", "Report", "backup", "export", "prune", "restore", "verify"]
+__all__ = ["LedgerError", "Progress", "Report", "backup", "export", "is_served", "prune", "restore", "verify"]
 
 
 def prune(url: str, before: int, progress: Progress | None = None) -> int:

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import orjson
 
-from arsenal_fast.identity.grammar import Identity, split
+from arsenal_fast.identity.grammar import Identity
 from arsenal_fast.identity.revocation import EVERYTHING
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger.dialect import Read, for_sqlite
@@ -99,23 +99,29 @@ class SqliteStore(Store):
         events: list[int | str | None] = []
         lives: list[int | str] = []
         for kind, identity, life, environment, caller, request_id in run.rows.values():
-            parts = split(identity)
-            held = known.get(identity)
+            # As grammar.split, inlined, since this runs for every new identity.
+            local, _, rest = identity.partition("@")
+            prefix, _, name = local.partition("-")
+            domain, _, version = rest.partition("/")
+            version = version[:-3]
+            generated, expires = life
+            held = known.get(identity) if known else None
             if held is None:
                 answers.append(life)
-                lives += (identity, *life, 0)
+                lives += (identity, generated, expires, 0)
             else:
-                if parts.prefix not in epochs:
-                    epochs[parts.prefix] = self._epoch(parts.prefix)
-                settled = settle(held, epochs[parts.prefix], life, run.late)
+                if prefix not in epochs:
+                    epochs[prefix] = self._epoch(prefix)
+                settled = settle(held, epochs[prefix], life, run.late)
                 answers.append(settled.life)
                 if not settled.event:
                     continue
                 if settled.record != held:
                     lives += (identity, *(settled.record.life or life), held.floor)
-                elif self._is_written(parts, life.generated):
+                elif self._is_written(Identity(prefix, name, domain, version), generated):
                     continue
-            events += (kind, life.generated, *parts, *life, None, environment, caller, request_id)
+            events += (kind, generated, prefix, name, domain, version, generated, expires, None)
+            events += (environment, caller, request_id)
         self._insert(_INSERT_EVENTS, len(LIFE_COLUMNS), events)
         self._insert(_REPLACE_LIVES, 4, lives)
         return answers

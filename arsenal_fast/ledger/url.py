@@ -3,7 +3,7 @@
 ::
 
     sqlite:///relative/path.db      sqlite:////absolute/path.db
-    postgresql://[user[:password]@][host][:port]/database[?sslmode=...]     what libpq reads
+    postgresql://[user[:password]@][host][:port][,...]/database[?sslmode=...]     what libpq reads
     none
 
 A fault is a ValueError of one sentence which never quotes the URL, for pieces of a password may be in it.
@@ -81,9 +81,10 @@ def _postgres(url: str) -> PostgresAddress:
     userinfo, _, location = parts.netloc.rpartition("@")
     if "@" in userinfo:
         raise ValueError("the database URL has more than one '@'; within a password it must be written as %40.")
-    host, _, port = location.rpartition(":") if _has_port(location) else (location, "", "")
-    if _PORTS.fullmatch(port) is None or (port and not 1 <= int(port) <= 65535):
+    places = [_host_and_port(place) for place in location.split(",")]
+    if not all(_PORTS.fullmatch(port) and (not port or 1 <= int(port) <= 65535) for _, port in places):
         raise ValueError("the database URL needs a port from 1 to 65535; a '/' in a password must be written as %2F.")
+    host = ",".join(host for host, _ in places)
     database = parts.path.removeprefix("/")
     if not database or "/" in database:
         raise ValueError("the database URL needs the name of one database: postgresql://host/identity.")
@@ -105,5 +106,6 @@ def _unknown_parameters(query: str) -> str:
     return ", ".join(sorted(name if _NAME.fullmatch(name) else "one that is no name" for name in unknown))
 
 
-def _has_port(location: str) -> bool:
-    return ":" in location.rpartition("]")[2]
+def _host_and_port(place: str) -> tuple[str, str]:
+    host, colon, port = place.rpartition(":")
+    return (host, port) if colon and "]" not in port else (place, "")  # the colons of an IPv6 address are in brackets

@@ -23,6 +23,8 @@ from typing import Annotated, Any, Final, TypeAlias, get_type_hints
 
 import orjson
 
+from arsenal_fast.observability.callers import Ranking, RecentCallers
+
 BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the latency histogram, seconds; a hit should take half a millisecond."""
 
@@ -33,6 +35,8 @@ STALE_AFTER: Final = 5.0
 """Seconds after which a snapshot's writer counts as dead. Workers write one every half second."""
 
 NANOSECONDS: Final = 1_000_000_000
+
+RANKINGS: Final = ("heaviest", "most_refused")
 
 SeriesKey = tuple[str, str, int]
 """(route, method, status)"""
@@ -232,6 +236,12 @@ class Metrics:
     process: Callable[[], ProcessFigures] = field(default=ProcessFigures, compare=False)
     """The rate of this worker's own total."""
     rate: Rate = field(default_factory=Rate, compare=False)
+    heaviest: RecentCallers = field(default_factory=RecentCallers, compare=False)
+    """Who sent this worker most requests."""
+    most_refused: RecentCallers = field(default_factory=RecentCallers, compare=False)
+    """To whom this worker responded 429 most often."""
+    rankings: dict[str, Ranking] = field(default_factory=lambda: {name: Ranking() for name in RANKINGS})
+    """What ``heaviest`` and ``most_refused`` reported, of all workers that are alive."""
 
     def observe(self, route: str, method: str, status: int, seconds: float, count: int = 1) -> None:
         """Count responses and their latency."""
@@ -271,6 +281,7 @@ class Metrics:
                 "gauges": {name: getattr(self, name) for name in GAUGES},
                 "earliest": {name: getattr(self, name) for name in EARLIEST},
                 "rate": self.request_rate,
+                "rankings": {name: (each.counts, each.error, each.seconds) for name, each in self.rankings.items()},
                 "timings": {name: (each.counts, each.nanoseconds) for name, each in self.timings()},
                 "series": [(*key, each.counts, each.nanoseconds) for key, each in self.series.items()],
             }
@@ -293,6 +304,8 @@ class Metrics:
         for name, moment in data["earliest"].items():
             if moment:
                 setattr(self, name, min(moment, getattr(self, name) or moment))
+        for name, ranking in data["rankings"].items():
+            self.rankings[name].add(*ranking)
         if (rate := data["rate"]) is not None:
             self.request_rate = rate + (self.request_rate or 0.0)
 

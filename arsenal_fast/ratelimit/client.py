@@ -1,7 +1,8 @@
 """Finds the client that a request is charged to.
 
 A client's key is its IPv4 address ("203.0.113.9"), its IPv6 /64 ("2001:db8:1:2::/64"), or, set by the
-service, the subject of its token ("sub:..."). A peer without an address (a unix socket) is "local".
+service, the subject of its token ("sub:..."); an end user of that subject is "sub:...>...". A peer without an
+address (a unix socket) is "local".
 
 ``X-Forwarded-For`` is a claim: each hop appends the address it saw, so only what trusted hops appended is
 known. The walk starts at the peer, reads from the right, and goes on while the current hop is trusted; the
@@ -16,6 +17,8 @@ first untrusted one is the client. Hence no untrusted client can choose its own 
 Keys are octets, canonical (one for each address), and short, whatever the header says. IPv4 inside IPv6
 (::ffff:0:0/96) is IPv4, for keys as for trust: ``::/0`` trusts no IPv4 address.
 """
+
+from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
@@ -50,6 +53,11 @@ class Client:
     """The scopes of its token."""
     expires: float = inf
     """Wall clock, seconds: when its token expires."""
+    quotas: tuple[Quota, ...] = ()
+    """Its own and those of ``also``, in their order, where there are any."""
+    also: tuple[Client, ...] = ()
+    """Further cells that each of its hits is charged to: all of them and its own, or none. No other client has these
+    objects."""
 
     def __init__(self, key_bytes: bytes, quota: Quota) -> None:
         """``key_bytes``: the key in UTF-8."""
@@ -74,7 +82,7 @@ class TokenHolder(Client):
     find the client of the token again.
     """
 
-    __slots__ = ("__weakref__", "expires", "issued_s", "scopes", "token_id")
+    __slots__ = ("__weakref__", "expires", "issued_s", "quotas", "scopes", "token_id")
 
     token = True
 
@@ -86,12 +94,43 @@ class TokenHolder(Client):
         expires: float,
         token_id: str = "",
         issued_s: int = 0,
+        per_subject: Quota | None = None,
     ) -> None:
+        """``per_subject``: the quota of each end user that the holder may act for."""
         super().__init__(key_bytes, quota)
         self.scopes = scopes
         self.expires = expires
         self.token_id = token_id
         self.issued_s = issued_s
+        self.quotas = (quota,) if per_subject is None else (quota, per_subject)
+        """With that of each end user."""
+
+
+class OnBehalf(Client):
+    """The subject of a service token, sending requests on behalf of one of its end users."""
+
+    __slots__ = ("also", "holder", "quotas", "scopes")
+
+    token = True
+
+    def __init__(self, holder: TokenHolder, end_user: bytes) -> None:
+        """``end_user``: its name, visible octets. The token of ``holder`` has the scope ``behalf``."""
+        super().__init__(holder.key_bytes, holder.quota)
+        self.holder = holder
+        self.scopes = holder.scopes
+        self.quotas = holder.quotas
+        # No subject of a token has the octet ">".
+        self.also = (Client(b"%b>%b" % (holder.key_bytes, end_user), holder.quotas[1]),)
+
+    @property
+    def expires(self) -> float:  # type: ignore[override]  # it ends with its token, whose end may change
+        """Wall clock, seconds: when the token expires."""
+        return self.holder.expires
+
+    @property
+    def key(self) -> str:
+        """The key of the end user, which begins with the holder's."""
+        return self.also[0].key
 
 
 class _Address(NamedTuple):
@@ -241,3 +280,12 @@ def _network(entry: str) -> IPv4Network | IPv6Network:
         if number >> 32 == _MAPPED:
             return IPv4Network((number & _V4_BITS, network.prefixlen - 96))
     return network
+
+
+def hits_of_rows(clients: Sequence[Client], quantities: Sequence[int]) -> list[int]:
+    """Return the hits of each row; ``quantities`` has them only for the first of linked ones."""
+    hits = list(quantities)
+    for row, client in enumerate(clients):
+        for place in range(row + 1, row + 1 + len(client.also)):
+            hits[place] = hits[row]
+    return hits

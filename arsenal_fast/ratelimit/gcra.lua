@@ -2,7 +2,9 @@
 --
 -- KEYS  the revision of the revocations, then the cells, one a row; the same cell may stand in several rows
 -- ARGV  emission interval and tolerance (us) of the rows, one hit each; then the rows that differ from that, as text:
---       "place quantity interval tolerance ...", the place being that of the key; a quantity of 0 only looks
+--       "place quantity interval tolerance linked ...", the place being that of the key; a quantity of 0 only looks.
+--       The next ``linked`` rows are charged the same hits as this one: those that have room in all these cells, which
+--       are distinct. Their own quantity counts for nothing.
 -- reply the revision (0 when there is none), then one integer a row: the backlog before the row's hits (us)
 --
 -- A cell holds its theoretical arrival time (tat) in us as decimal text; gcra.py has the same arithmetic in
@@ -35,12 +37,36 @@ end
 
 local usual_interval, usual_tolerance = ARGV[1] + 0, ARGV[2] + 0
 local differing = {}
-for place, quantity, interval, tolerance in string.gmatch(ARGV[3], '(%d+) (%d+) (%d+) (%d+)') do
-  differing[place + 0] = { quantity + 0, interval + 0, tolerance + 0 }
+for place, quantity, interval, tolerance, linked in string.gmatch(ARGV[3], '(%d+) (%d+) (%d+) (%d+) (%d+)') do
+  differing[place + 0] = { quantity + 0, interval + 0, tolerance + 0, linked + 0 }
+end
+
+-- Clamped: the clock may have stepped back, the quota shrunk, the text be garbage. NaN fails every comparison.
+local function clamped(tat, tolerance)
+  if tat - now > tolerance then
+    return tolerance
+  elseif tat > now then
+    local backlog = tat - now
+    return backlog - backlog % 1
+  end
+  return 0
+end
+
+-- How many hits each of the rows has room for.
+local function room_in_all(first, last, hits)
+  for at = first, last do
+    local key, row = keys[at], differing[at]
+    local room = row[3] - clamped(struck[key] or tonumber(cells[at] or 0) or 0, row[3])
+    hits = math.min(hits, (room - room % row[2]) / row[2])
+  end
+  return hits
 end
 
 -- What was written last: all idle clients of one quota are written the same.
 local last_ahead, text, life
+
+-- Of a row with linked ones: the last of these, and the hits of each.
+local last_linked, linked_hits = 0, 0
 
 for at = 2, #keys do
   local key, cell = keys[at], cells[at]
@@ -48,17 +74,17 @@ for at = 2, #keys do
   local row = differing[at]
   if row then
     quantity, interval, tolerance = row[1], row[2], row[3]
+    if row[4] > 0 then
+      last_linked = at + row[4]
+      linked_hits = room_in_all(at, last_linked, quantity)
+    end
+    if at <= last_linked then
+      quantity = linked_hits
+    end
   end
   local tat = struck[key] or cell and tonumber(cell) or 0
 
-  -- Clamped: the clock may have stepped back, the quota shrunk, the text be garbage. NaN fails every comparison.
-  local backlog = 0
-  if tat - now > tolerance then
-    backlog = tolerance
-  elseif tat > now then
-    backlog = tat - now
-    backlog = backlog - backlog % 1
-  end
+  local backlog = clamped(tat, tolerance)
   local room = tolerance - backlog
   local hits = (room - room % interval) / interval
   if hits > quantity then

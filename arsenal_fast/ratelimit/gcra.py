@@ -9,6 +9,7 @@ A refused hit adds nothing: it does not prolong the wait. (ITU-T I.371; Brandur 
 limiting, cells, and GCRA".)
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from arsenal_fast.ratelimit.quota import Quota
@@ -27,6 +28,11 @@ def backlog_at(tat: int, now: int, quota: Quota) -> int:
 def allowed(backlog: int, quantity: int, quota: Quota) -> int:
     """Return how many of ``quantity`` hits pass; the first ones to arrive do."""
     return min(quantity, (quota.tolerance - backlog) // quota.interval)
+
+
+def allowed_in_all(cells: Iterable[tuple[int, Quota]], quantity: int) -> int:
+    """Return how many of ``quantity`` hits pass in each of these cells, as (backlog, quota)."""
+    return min(allowed(backlog, quantity, quota) for backlog, quota in cells)
 
 
 def charge(tat: int, now: int, quantity: int, quota: Quota) -> tuple[int, int]:

@@ -6,29 +6,57 @@ this file serialises it. All times are in seconds from now, so that no clocks ha
 """
 
 import re
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
+from arsenal_fast.ratelimit import gcra
 from arsenal_fast.ratelimit.gcra import whole_seconds
 from arsenal_fast.ratelimit.quota import Quota
 
+_SECOND: Final = 1_000_000  # us
+_ABOVE_ALL: Final = 1 << 60  # more requests than any quota has
+
 # 100 requests an hour have 3,600 pairs of remaining and reset, one for each second that a backlog can last.
 _MEMO_SIZE: Final = 4096  # lines kept per policy, about 2 MiB at most
+
+MAX_QUOTAS: Final = 256
+"""Quotas whose lines are cached: the operator mints few, and each may take 2 MiB."""
 
 # RFC 9651 section 3.3.3: the characters of a String.
 _SF_STRING = re.compile(r"[\x20-\x7E]*")
 
 
+class QuotaState(NamedTuple):
+    """What is left of a quota: ``remaining`` requests, and all of it in ``reset`` seconds, rounded up."""
+
+    quota: Quota
+    remaining: int
+    reset: int
+
+
+def state_at(backlog: int, quota: Quota) -> QuotaState:
+    """Return the state of a quota whose cell has this backlog (us)."""
+    return QuotaState(quota, gcra.remaining(backlog, quota), whole_seconds(backlog))
+
+
+def tightest(states: Sequence[QuotaState]) -> QuotaState:
+    """Return the quota that stops its client first; the customary lines have room for one."""
+    return min(states, key=lambda state: (state.remaining, -state.reset))
+
+
 class LimitLines:
     """Makes the lines of one policy and caches them; the cache is emptied at _MEMO_SIZE entries."""
 
-    __slots__ = ("_head", "_interval", "_kept", "_made", "_middle", "_tolerance", "by_backlog")
+    __slots__ = ("_head", "_interval", "_kept", "_made", "_middle", "_tolerance", "by_backlog", "item", "policy")
 
-    def __init__(self, quota: Quota, name: str) -> None:
-        """Raises ValueError where the name is no sf-string. A quota's numbers have fewer than 15 digits."""
-        item = _sf_string(name)
-        policy = f"RateLimit-Policy: {item};q={quota.limit};w={quota.window}\r\n"
+    def __init__(self, quota: Quota) -> None:
+        """Raises ValueError where the policy's name is no sf-string. A quota's numbers have fewer than 15 digits."""
+        self.item = item = _sf_string(quota.policy)
+        """The name, as a member of RateLimit."""
+        self.policy = policy = f"{item};q={quota.limit};w={quota.window}"
+        """The member of RateLimit-Policy."""
         self._head = f"X-RateLimit-Limit: {quota.limit}\r\nX-RateLimit-Remaining: ".encode("ascii")
-        self._middle = f"\r\n{policy}RateLimit: {item};r=".encode("ascii")
+        self._middle = f"\r\nRateLimit-Policy: {policy}\r\nRateLimit: {item};r=".encode("ascii")
         self._interval = quota.interval
         self._tolerance = quota.tolerance
         self._made: dict[int, dict[int, bytes]] = {}
@@ -68,9 +96,81 @@ class LimitLines:
         return lines
 
 
+class JoinedLines:
+    """Makes the lines of several policies: the IETF's fields are lists, the customary ones are of the tightest."""
+
+    __slots__ = ("_format", "_quotas")
+
+    def __init__(self, quotas: Sequence[Quota], parts: Sequence[LimitLines]) -> None:
+        """``parts``: of each quota."""
+        policies = ", ".join(lines.policy for lines in parts)
+        states = ", ".join(f"{_escaped(lines.item)};r=%d;t=%d" for lines in parts)
+        self._quotas = quotas
+        self._format = (
+            "X-RateLimit-Limit: %d\r\nX-RateLimit-Remaining: %d\r\nX-RateLimit-Reset: %d\r\n"
+            f"RateLimit-Policy: {_escaped(policies)}\r\nRateLimit: {states}\r\n"
+        ).encode("ascii")
+
+    def at(self, backlogs: Sequence[int]) -> bytes:
+        """Return all five lines. ``backlogs``: of each quota's cell (us)."""
+        # state_at() and tightest(), inlined: it runs for each request.
+        limit, least, longest = 0, _ABOVE_ALL, 0
+        numbers: list[int] = []
+        for quota, backlog in zip(self._quotas, backlogs, strict=True):
+            remaining = (quota.tolerance - backlog) // quota.interval
+            reset = -(-backlog // _SECOND)
+            if remaining < least or (remaining == least and reset > longest):
+                limit, least, longest = quota.limit, remaining, reset
+            numbers += (remaining, reset)
+        return self._format % (limit, least, longest, *numbers)
+
+
+class PolicyLines:
+    """The cached makers of lines, by quota."""
+
+    __slots__ = ("_by_quota", "_default", "_default_quota", "_joined", "_last", "_last_quotas")
+
+    def __init__(self, default: Quota | None) -> None:
+        """``default``: the quota of addresses, which most lines are of."""
+        self._default_quota = default
+        self._default = None if default is None else LimitLines(default)
+        self._by_quota: dict[Quota, LimitLines] = {}
+        self._joined: dict[tuple[Quota, ...], JoinedLines] = {}
+        self._last_quotas: tuple[Quota, ...] = ()
+        self._last = JoinedLines((), ())
+        """Of the quotas asked for last: those of one token, mostly. Hashing them costs more than the lines."""
+
+    def of(self, quota: Quota) -> LimitLines:
+        """Return the maker of a quota's lines."""
+        if quota is self._default_quota and self._default is not None:
+            return self._default
+        lines = self._by_quota.get(quota)
+        if lines is None:
+            if len(self._by_quota) >= MAX_QUOTAS:
+                self._by_quota.clear()
+            lines = self._by_quota[quota] = LimitLines(quota)
+        return lines
+
+    def joined(self, quotas: tuple[Quota, ...]) -> JoinedLines:
+        """Return the maker of the lines of several quotas that hold together."""
+        if quotas is not self._last_quotas:
+            joined = self._joined.get(quotas)
+            if joined is None:
+                if len(self._joined) >= MAX_QUOTAS:
+                    self._joined.clear()
+                joined = self._joined[quotas] = JoinedLines(quotas, list(map(self.of, quotas)))
+            self._last_quotas, self._last = quotas, joined
+        return self._last
+
+
 def retry_after_line(seconds: int) -> bytes:
     """Return Retry-After as delay-seconds (RFC 9110 section 10.2.3)."""
     return b"Retry-After: %d\r\n" % seconds
+
+
+def _escaped(text: str) -> str:
+    """Return a text as a part of a format."""
+    return text.replace("%", "%%")
 
 
 def _sf_string(value: str) -> str:

@@ -1,6 +1,6 @@
-"""The quota of a client: ``limit`` requests in a ``window``.
+"""The quota of a client: ``limit`` requests in a ``window``, under the name of a policy.
 
-A quota is a value: equal by (limit, window), derived integers made once. All arithmetic on it is in whole
+A quota is a value: equal by (limit, window, policy), derived integers made once. All arithmetic on it is in whole
 microseconds, so that Lua's doubles (exact up to 2**53) and Python's integers agree to the last digit.
 """
 
@@ -8,6 +8,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 MAX_WINDOW: Final = 31_536_000  # seconds, a year: now + window stays under 2**53 us until the year 2254
+
+POLICY: Final = "default"
+"""The policy of addresses."""
+
+TOKEN_POLICY: Final = "token"  # noqa: S105 a policy's name, no secret
+"""The policy of service tokens; each token has its own quota."""
+
+SUBJECT_POLICY: Final = "subject"
+"""The policy of those on whose behalf a service token's holder sends requests."""
 
 _MICROSECONDS: Final = 1_000_000
 
@@ -23,6 +32,7 @@ class Quota:
 
     limit: int
     window: int  # seconds
+    policy: str = POLICY
     interval: int = field(init=False, repr=False, compare=False)
     tolerance: int = field(init=False, repr=False, compare=False)
     encoded: bytes | None = field(init=False, repr=False, compare=False, default=None)

@@ -7,16 +7,20 @@ refers to it queries the store.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
-from typing import Any, Final
+from operator import attrgetter
+from typing import Any, Final, TypeVar
 
 from arsenal_fast.cache import GenerationalCache
+from arsenal_fast.identity.amendments import Amendments
 from arsenal_fast.identity.grammar import split
 from arsenal_fast.identity.validity import Issued, IssueRow, Life, Mode, Outcome
 from arsenal_fast.memory_budget import weigh_record
 from arsenal_fast.registry.revocation_sync import ReadAmendments, ReadEpochs, RevocationSync
 from arsenal_fast.stores.ports import IdentityStore, Ledger, Revocations
+
+Row = TypeVar("Row")
 
 _RESTORE_ROWS: Final = 200
 """Rows asserted at a time after an outage: small enough that Redis and the loop stay responsive."""
@@ -70,6 +74,7 @@ class IdentityCache:
         now: Callable[[], float],
         make: Callable[[str, str | None], CachedIdentity] = CachedIdentity,
         protected: Container[str] = (),
+        shard_of: Callable[[str], int] | None = None,
     ) -> None:
         """
         Args:
@@ -78,6 +83,7 @@ class IdentityCache:
             now: the wall clock, seconds since the epoch.
             make: makes an entry of an id and the scope that it requires.
             protected: prefixes, in lower case, whose identities require the scope ``issue``.
+            shard_of: the shard of the store that has an id; None: the store has no shards.
         """
         self._store = store
         self._ledger = ledger
@@ -89,9 +95,13 @@ class IdentityCache:
         )
         self.invalidations = 0
         """The number of revocations that dropped entries."""
-        read_epochs: ReadEpochs = _nothing if ledger is None else ledger.epochs
-        read_amendments: ReadAmendments = _nothing if ledger is None else ledger.amendments
-        self.sync = RevocationSync(revocations, self.invalidate, self.restore, read_epochs, read_amendments)
+        self._shard_of = shard_of
+        self._read_epochs: ReadEpochs = _nothing if ledger is None else ledger.epochs
+        self._read_amendments: ReadAmendments = _nothing if ledger is None else ledger.amendments
+        self._epochs: dict[str, int] = {}
+        self._amendments = Amendments()
+        self._syncs: list[RevocationSync] = []
+        self.sync = self.follow(revocations)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -140,6 +150,34 @@ class IdentityCache:
             if entry is not None:
                 self.drop(entry)
 
+    def follow(self, revocations: Revocations) -> RevocationSync:
+        """Return what follows the revocations of a store, or of one more shard; all share epochs and amendments."""
+        sync = RevocationSync(
+            revocations,
+            self.invalidate,
+            self.restore,
+            self._read_epochs,
+            self._read_amendments,
+            epochs=self._epochs,
+            amendments=self._amendments,
+        )
+        self._syncs.append(sync)
+        return sync
+
+    def share_amendments(self) -> None:
+        """Give the store, and each of its shards, the amendments of service tokens that it lacks."""
+        for sync in self._syncs:
+            sync.share_amendments()
+
+    def in_shards(self, rows: Sequence[Row], id_of: Callable[[Row], str]) -> Iterable[Sequence[Row]]:
+        """Group rows by the shard of the store that has their identities, which may be away by itself."""
+        if self._shard_of is None:
+            return (rows,)
+        groups: dict[int, list[Row]] = {}
+        for row in rows:
+            groups.setdefault(self._shard_of(id_of(row)), []).append(row)
+        return groups.values()
+
     def learn_epochs(self, epochs: Mapping[str, int]) -> None:
         """Merge epochs from the ledger; if one has risen, drop all entries."""
         before = dict(self.sync.epochs)
@@ -153,7 +191,9 @@ class IdentityCache:
 
     def confirmation(self, identity: str, life: Life) -> IssueRow:
         """Return the row that confirms a life of the ledger in the store."""
-        return IssueRow(identity, life.ttl, Mode.CONFIRM, life.generated, self.epoch_ms(identity))
+        generated, expires = life
+        epoch_ms = self.epoch_ms(identity) if self.sync.epochs else 0
+        return IssueRow(identity, expires - generated, Mode.CONFIRM, generated, epoch_ms)
 
     def restore(self) -> None:
         """Make cache and shared store agree again, after the store was away or has lost its memory.
@@ -165,7 +205,9 @@ class IdentityCache:
             self.invalidate(None)
             return
         now_s = self._now()
-        self._assert_next([entry for entry in self._entries.held() if now_s < entry.expires_s])
+        living = [entry for entry in self._entries.held() if now_s < entry.expires_s]
+        for entries in self.in_shards(living, attrgetter("id")):
+            self._assert_next(list(entries))
 
     def _assert_next(self, entries: list[CachedIdentity]) -> None:
         """Assert one chunk of the remaining entries. (Closures that call each other would be a reference cycle.)"""

@@ -129,14 +129,15 @@ class Issuer:
 
     def _flush(self) -> None:
         rows, self.rows = self.rows, []
-        self._issue_in_store(rows)
+        for part in self.cache.in_shards(rows, _id_of):
+            self._issue_in_store(part)
 
     def _issue_in_store(self, rows: Sequence[_Row]) -> None:
         invalidations = self.cache.invalidations
         provisional = self.ledger is not None
-        epoch_ms = self.cache.epoch_ms
+        epoch_ms = self.cache.epoch_ms if self.cache.sync.epochs else _no_epoch
         asked = [
-            IssueRow(request.ids[index], request.ttl_ms, Mode.PLAIN, 0, epoch_ms(request.ids[index]), provisional)
+            IssueRow(identity := request.ids[index], request.ttl_ms, Mode.PLAIN, 0, epoch_ms(identity), provisional)
             for request, index in rows
         ]
 
@@ -240,6 +241,10 @@ class Issuer:
         if invalidations != cache.invalidations:
             cache.drop(entry)
         request.fill(index, entry)
+
+
+def _no_epoch(_identity: str) -> int:
+    return 0
 
 
 def _id_of(row: _Row) -> str:

@@ -49,6 +49,8 @@ class Lookup:
     now: Callable[[], float]
     """The wall clock, seconds since the epoch."""
     metrics: Metrics
+    hold_responses: Callable[[], None]
+    """The responses of this event-loop tick are written at its end: many look-ups are answered in one tick."""
 
     def active(self, text: str) -> CachedIdentity | None:
         """Return the entry of an identity that this worker knows to live, counting the look-up if so."""
@@ -70,19 +72,29 @@ class Lookup:
             The state of each identity, None for an unknown one; and whether that was readable: False where neither
             store nor ledger could be read, so that None says nothing.
         """
-        states, missing = self._remembered(identities, claimed_ms)
+        ids = [identity.id for identity in identities]
+        states, missing = self._remembered(ids, claimed_ms)
         metrics = self.metrics
         metrics.identity_lookups += len(states)
         metrics.identity_lookup_hits += len(states) - len(missing)
         if not missing:
             return states, True
         invalidations = self.cache.invalidations
-        answers = await reply(self.store.find, [identities[index].id for index in missing])
-        readable, uncertain = answers is not None, missing
-        if answers is not None:
-            uncertain = self._take(identities, states, missing, answers, claimed_ms, invalidations)
+        readable = True
+        uncertain: list[int] = []
+        shards = self.cache.in_shards(missing, ids.__getitem__)
+        asked = [(part, reply(self.store.find, [ids[index] for index in part])) for part in shards]
+        for part, found in asked:
+            answers = await found
+            self.hold_responses()
+            if answers is None:
+                readable = False
+                uncertain += part
+            else:
+                uncertain += self._take(identities, ids, states, part, answers, claimed_ms, invalidations)
         if self.ledger is not None and uncertain:
-            records = await reply(self.ledger.find, [identities[index].id for index in uncertain])
+            records = await reply(self.ledger.find, [ids[index] for index in uncertain])
+            self.hold_responses()
             readable = records is not None
             if records is not None:
                 self._complete(identities, states, uncertain, records)
@@ -93,13 +105,12 @@ class Lookup:
                 metrics.identity_lookup_hits += 1
         return states, readable
 
-    def _remembered(self, identities: Sequence[Identity], claimed_ms: int | None) -> tuple[States, list[int]]:
+    def _remembered(self, ids: Sequence[str], claimed_ms: int | None) -> tuple[States, list[int]]:
         """Return the states from the cache, and the indexes of the missing ones."""
         now_s, get = self.now(), self.cache.get
         states: States = []
         missing: list[int] = []
-        for index, identity in enumerate(identities):
-            entry = get(identity.id)
+        for index, entry in enumerate(map(get, ids)):
             if entry is not None and now_s < entry.expires_s and claimed_ms in (None, entry.life.generated):
                 states.append(IdentityState(entry.life, 0, cached=True))
             else:
@@ -110,6 +121,7 @@ class Lookup:
     def _take(
         self,
         identities: Sequence[Identity],
+        ids: Sequence[str],
         states: States,
         missing: Sequence[int],
         answers: Sequence[StoreRecord | None],
@@ -123,13 +135,12 @@ class Lookup:
             if answer is None:
                 uncertain.append(index)
                 continue
-            identity = identities[index]
-            states[index] = state = self._state(identity, answer.life, answer.floor, cached=True)
+            states[index] = state = self._state(identities[index], answer.life, answer.floor, cached=True)
             if answer.provisional or claimed_ms not in (None, answer.life.generated):
                 uncertain.append(index)
             elif state.is_living(now_ms) and invalidations == self.cache.invalidations:
                 # Nothing was revoked since the query, so the life may be cached.
-                self.cache.put(identity.id, answer.life)
+                self.cache.put(ids[index], answer.life)
         return uncertain
 
     def _complete(

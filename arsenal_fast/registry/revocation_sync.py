@@ -38,7 +38,11 @@ ReadAmendments = Callable[[Callable[[Mapping[str, Amendment] | None], None]], No
 
 @dataclass(eq=False)
 class RevocationSync:
-    """The newest revision that this worker has applied, and the epochs in force."""
+    """The newest revision of a store, or of one shard, that this worker has applied; and the epochs in force.
+
+    The shards of a store share the epochs and the amendments. A shard that lacks an epoch is treated as one that has
+    lost its memory.
+    """
 
     revocations: Revocations
     forget: Callable[[list[str] | None], None]

@@ -14,7 +14,7 @@ from arsenal_fast.registry.cache import IdentityCache
 from arsenal_fast.registry.issuer import AuditContext
 from arsenal_fast.registry.lookup import Lookup
 from arsenal_fast.replies import reply
-from arsenal_fast.stores.ports import Ledger, Revocations
+from arsenal_fast.stores.ports import Ledger, Revoking
 from arsenal_fast.tokens.claims import IdentityToken
 
 
@@ -22,7 +22,7 @@ from arsenal_fast.tokens.claims import IdentityToken
 class Revoker:
     """Revokes identities in store and ledger."""
 
-    revocations: Revocations
+    revocations: Revoking
     ledger: Ledger | None
     cache: IdentityCache
     lookup: Lookup

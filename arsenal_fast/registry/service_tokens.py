@@ -24,7 +24,7 @@ from arsenal_fast.identity.amendments import (
 from arsenal_fast.ledger.model import TokenChange, TokenKind, TokenQuery, TokenRecord
 from arsenal_fast.registry.issuer import AuditContext
 from arsenal_fast.replies import reply
-from arsenal_fast.stores.ports import Ledger, Revocations
+from arsenal_fast.stores.ports import Ledger, Revoking
 from arsenal_fast.tokens.claims import SCOPES, token_id
 from arsenal_fast.tokens.keys import Keys
 
@@ -38,13 +38,13 @@ _DAY_MS: Final = 86_400_000
 
 
 class TokenOrder(NamedTuple):
-    """What a token to be minted shall be; ``name``: empty for the subject."""
+    """What a token to be minted shall be; ``name``: empty for the subject; ``per_subject``: 0 without ``behalf``."""
 
     subject: str
     scopes: Sequence[str]
     rate_limit: int
     days: int = DEFAULT_DAYS
-    per_subject: int | None = None
+    per_subject: int = 0
     name: str = ""
 
 
@@ -89,7 +89,7 @@ def mint(
         order.subject,
         " ".join(scope for scope in SCOPES if scope in order.scopes),
         order.rate_limit,
-        order.per_subject,
+        order.per_subject or None,
         issued_s * 1000,
         issued_s * 1000 + order.days * _DAY_MS,
         audit.caller,
@@ -147,7 +147,7 @@ class ServiceTokens:
         self,
         *,
         keys: Keys,
-        revocations: Revocations,
+        revocations: Revoking,
         ledger: Ledger | None,
         amendments: Amendments,
         now: Callable[[], float],

@@ -22,7 +22,7 @@ from typing import Final
 import uvloop
 
 from arsenal_fast import __version__
-from arsenal_fast.api import telemetry
+from arsenal_fast.api import history, telemetry
 from arsenal_fast.api.admission import OnFailure
 from arsenal_fast.api.compose import compose
 from arsenal_fast.api.gate import GateBounds
@@ -46,6 +46,8 @@ from arsenal_fast.server.state import time_limits
 from arsenal_fast.server.supervisor import HURRY
 from arsenal_fast.stores.memory import MemoryBackend
 from arsenal_fast.stores.redis.backend import RedisBackend
+from arsenal_fast.stores.redis.cluster import ClusterBackend
+from arsenal_fast.stores.redis.url import parse_url
 from arsenal_fast.tokens.keys import Keys
 
 log = logging.getLogger(__name__)
@@ -170,6 +172,8 @@ class _Worker:
         self._services.ready = True
         runtime_metrics.tune_garbage_collector()
         log.info("serving on %s port %d", self._config.host, self._config.port)
+        if self._slot == 0 and not inherited:
+            self._log_welcome()
         unwatch = runtime_metrics.watch_garbage_collector(metrics.gc_pause)
         chores = [self._loop.create_task(chore) for chore in self._chores()]
         await self._stop.wait()
@@ -180,6 +184,14 @@ class _Worker:
         await self._close()
         _ignore_signals(self._loop)
         log.info("stopped")
+
+    def _log_welcome(self) -> None:
+        """Log where the service is, and what a client may do."""
+        config = self._config
+        limit = "no limit"
+        if config.rate_limit_requests:
+            limit = f"{config.rate_limit_requests} requests in {config.rate_limit_window} s for each client"
+        log.info("open %s (documentation: %s/api/docs); %s", config.api_base_url, config.api_base_url, limit)
 
     def _handle_signals(self) -> None:
         handle = self._loop.add_signal_handler
@@ -206,6 +218,7 @@ class _Worker:
         yield runtime_metrics.collect_new_objects()
         if trim := heap_trim.trimmer(resident_bytes, time.process_time):
             yield _every(heap_trim.INTERVAL_S, trim)
+        yield _every(history.LOOK_S, partial(telemetry.look, self._services))
         if self._counters.slots > 1:
             yield _every(PUBLISH, self._write_snapshot)
         if self._redis is not None and first:
@@ -356,9 +369,11 @@ def make_keys(config: Config) -> Keys:
     return keys
 
 
-def _redis(config: Config) -> RedisBackend:
+def _redis(config: Config) -> RedisBackend | ClusterBackend:
+    url = config.redis_url.reveal()
     try:
-        return RedisBackend(config.redis_url.reveal(), timeout=config.redis_timeout_ms / 1000, jitter=random.random)
+        backend = ClusterBackend if parse_url(url).nodes else RedisBackend
+        return backend(url, timeout=config.redis_timeout_ms / 1000, jitter=random.random)
     except ValueError as error:
         raise ConfigurationError([f"REDIS_URL is refused: {error}"]) from None
 

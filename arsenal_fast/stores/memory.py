@@ -25,7 +25,7 @@ from arsenal_fast.identity.issue_rules import settle
 from arsenal_fast.identity.revocation import AMENDED, EVERYTHING, LOG_LENGTH, Changes, Revoked
 from arsenal_fast.identity.validity import Issued, IssueRow, Life, StoreRecord
 from arsenal_fast.ratelimit.client import Client
-from arsenal_fast.ratelimit.gcra import charge
+from arsenal_fast.ratelimit.gcra import allowed_in_all, backlog_at, charge
 from arsenal_fast.stores.counters import Counters
 
 CAPACITY: Final = 65_536  # entries of each table by default; a worker gets its share of MEMORY_BUDGET
@@ -158,14 +158,25 @@ class MemoryBackend:
         """Charge all rows; ``done`` gets at once the revision and the backlog before each row's hits (us)."""
         now = self._now_us()
         backlogs = []
+        linked = hits = 0
         for client, quantity in zip(clients, quantities, strict=True):
+            if client.also:
+                linked, hits = 1 + len(client.also), self._allowed(client, quantity, now)
             tat = self.cells.get(client.key_bytes, now) or 0
-            backlog, after = charge(tat, now, quantity, client.quota)
+            backlog, after = charge(tat, now, hits if linked else quantity, client.quota)
+            linked = max(linked - 1, 0)
             if after != tat:
                 self.cells.put(client.key_bytes, after, now)
             backlogs.append(backlog)
         self._count(len(clients))
         done(self._log.revision, backlogs)
+
+    def _allowed(self, client: Client, quantity: int, now: int) -> int:
+        """Return how many hits pass in all cells of a client."""
+        cells = (client, *client.also)
+        tats = (self.cells.get(cell.key_bytes, now) or 0 for cell in cells)
+        backlogs = [(backlog_at(tat, now, cell.quota), cell.quota) for tat, cell in zip(tats, cells, strict=True)]
+        return allowed_in_all(backlogs, quantity)
 
     # The identities
 

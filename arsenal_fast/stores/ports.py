@@ -7,7 +7,7 @@ the call returns; None means that the store is away, slow or failing (that raise
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from arsenal_fast.identity.amendments import Amendment
 from arsenal_fast.identity.revocation import Changes, Revoked
@@ -38,6 +38,7 @@ class Limiter(Protocol):
     ) -> None:
         """Charge all rows in order, atomically; ``done`` gets the revision and each backlog (us) *before* the hits.
 
+        A client's cells of ``also`` are the next rows, with the quantity 0: a hit is charged to all or none of them.
         A missing cell has backlog 0. Quantity 0 only reads; without any rows only the revision is read. It is the
         revision of the revocations at that moment, 0 where nothing was ever revoked or the store has lost its memory.
         ``done(0, None)`` when the store is away.
@@ -54,8 +55,8 @@ class IdentityStore(Protocol):
         """Look each id up; a life may be over or revoked already, a missing one is None."""
 
 
-class Revocations(Protocol):
-    """The shared revocations; all moments by the store's clock, in ms."""
+class Revoking(Protocol):
+    """Revokes; all moments by the store's clock, in ms."""
 
     def revoke(self, identity: str, life: Life | None, done: Callable[[Revoked | None], None]) -> None:
         """End every life of an identity up to now, atomically; ``life``: the newest one that the caller knows."""
@@ -66,11 +67,15 @@ class Revocations(Protocol):
         ``done`` gets the epoch that is in force: it never falls.
         """
 
-    def changes(self, since: int, done: Callable[[Changes | None], None]) -> None:
-        """Read the changes since a revision."""
-
     def amend(self, key: str, amendment: Amendment, done: Callable[[bool | None], None]) -> None:
         """Write an amendment of service tokens; ``done`` gets whether it is in force: a withdrawal is final."""
+
+
+class Revocations(Revoking, Protocol):
+    """The shared revocations of a store, or of one shard of it."""
+
+    def changes(self, since: int, done: Callable[[Changes | None], None]) -> None:
+        """Read the changes since a revision."""
 
     def restore(
         self,
@@ -130,8 +135,17 @@ class Ledger(Protocol):
         """Read one page of the history, newest first."""
 
 
-class Backend(Protocol):
-    """A store with its three ports and its state."""
+class Shard(Protocol):
+    """What charges clients and tells what was revoked: a store, or one shard of it."""
+
+    @property
+    def limiter(self) -> Limiter: ...
+    @property
+    def revocations(self) -> Revocations: ...
+
+
+class Store(Protocol):
+    """A store with its state."""
 
     on_return: Callable[[], None] | None
 
@@ -139,11 +153,9 @@ class Backend(Protocol):
     def counters(self) -> Counters: ...
 
     @property
-    def limiter(self) -> Limiter: ...
-    @property
     def identities(self) -> IdentityStore: ...
     @property
-    def revocations(self) -> Revocations: ...
+    def revocations(self) -> Revoking: ...
     @property
     def healthy(self) -> bool:
         """Whether the shared state can be used now."""
@@ -155,3 +167,24 @@ class Backend(Protocol):
     @property
     def status(self) -> str:
         """One word for the health answer."""
+
+
+class Backend(Shard, Store, Protocol):
+    """A store that is away or there as a whole."""
+
+    @property
+    def revocations(self) -> Revocations: ...
+
+
+@runtime_checkable
+class ShardedBackend(Store, Protocol):
+    """A store of several shards, each away or there by itself. A revocation is in force when all of them have it."""
+
+    @property
+    def shards(self) -> Sequence[Shard]: ...
+
+    def shard_of(self, key: bytes) -> int:
+        """Return the shard of a client by its key."""
+
+    def shard_of_identity(self, identity: str) -> int:
+        """Return the shard of an id."""

@@ -3,8 +3,8 @@
 Two kinds, both signed JWTs (RFC 7519) in the compact form (RFC 7515 section 7.1):
 
     identity token   iss sub iat exp jti, and no aud        "this service issued ``sub``, until ``exp``"
-    service token    iss aud sub scope rate_limit iat exp jti   "``sub`` may do ``scope``, at this rate";
-                     perhaps with per_subject, the rate of each of those for whom ``sub`` makes requests
+    service token    iss aud sub scope rate_limit iat exp jti   "``sub`` may do ``scope``, at this rate"
+                     per_subject, with the scope ``behalf``     "and each of its end users at that one"
 
 ``aud`` tells them apart, so neither passes for the other (RFC 8725 section 3.12). ``jti`` of an identity token
 is the ``generated`` of its life in ms, which ties the token to that life: a later life has another. Times are
@@ -38,9 +38,9 @@ TYPE: Final = "JWT"
 HEADER_PARAMETERS: Final = frozenset({"alg", "typ", "kid"})
 """The members a header may have. All others (crit, b64, jku, jwk, x5u, zip) would change the verification."""
 
-SCOPES: Final = ("issue", "revoke", "audit", "metrics", "tokens")
-"""The scopes of service tokens: protected prefixes, revoking any identity, reading the ledger, and the metrics; minting
-and withdrawing service tokens."""
+SCOPES: Final = ("issue", "revoke", "audit", "metrics", "tokens", "behalf")
+"""The scopes of service tokens: protected prefixes, revoking any identity, reading the ledger, the metrics, minting and
+withdrawing service tokens, and naming the end user of a request."""
 
 LEEWAY: Final = 60
 """Seconds that a token may begin in the future, since another host's clock wrote it. The expiry has no tolerance."""
@@ -90,7 +90,10 @@ class Refusal(Enum):
     WITHDRAWN = "The token has been withdrawn."
     SCOPE = f"The token's scope is not made of {', '.join(SCOPES)}."
     RATE_LIMIT = f"The token's rate_limit is not a whole number from 1 to {MAX_RATE_LIMIT}."
-    PER_SUBJECT = f"The token's per_subject is not a whole number from 1 to {MAX_RATE_LIMIT}."
+    PER_SUBJECT = (
+        f"The token's per_subject is not a whole number from 1 to {MAX_RATE_LIMIT}, which the scope behalf needs and "
+        "no other has."
+    )
 
     @property
     def sentence(self) -> str:
@@ -110,19 +113,17 @@ class IdentityToken(NamedTuple):
 
 
 class ServiceToken(NamedTuple):
-    """A verified service token; ``rate_limit`` in requests a window, ``expires`` and ``issued`` in seconds.
-
-    ``id``: see :func:`token_id`; empty before it is signed. ``per_subject``: requests a window of each of those for
-    whom ``subject`` makes requests; None: no such limit.
-    """
+    """A verified service token; ``rate_limit`` and ``per_subject`` in requests a window, the times in seconds."""
 
     subject: str
     scopes: frozenset[str]
     rate_limit: int
     expires: int
     issued: int = 0
-    per_subject: int | None = None
+    per_subject: int = 0
+    """The limit of each end user; 0 without the scope ``behalf``."""
     id: str = ""
+    """See :func:`token_id`; empty before it is signed."""
 
 
 class Peek(NamedTuple):
@@ -214,7 +215,9 @@ def service_payload(issuer: str, token: ServiceToken, issued: int, jti: str) -> 
         "iat": issued,
         "exp": token.expires,
         "jti": jti,
-    } | ({} if token.per_subject is None else {"per_subject": token.per_subject})
+    }
+    if token.per_subject:
+        claims["per_subject"] = token.per_subject
     read = service_token(claims, issuer, issued)
     if isinstance(read, Refusal):
         raise ValueError(read.sentence)
@@ -326,8 +329,9 @@ def service_token(claims: dict[str, Any], issuer: str, now: float) -> ServiceTok
         return Refusal.SCOPE
     if type(rate_limit) is not int or not 1 <= rate_limit <= MAX_RATE_LIMIT:
         return Refusal.RATE_LIMIT
-    per_subject = claims.get("per_subject")
-    if "per_subject" in claims and (type(per_subject) is not int or not 1 <= per_subject <= MAX_RATE_LIMIT):
+    per_subject = claims.get("per_subject", 0)
+    least, most = (1, MAX_RATE_LIMIT) if "behalf" in scopes else (0, 0)
+    if type(per_subject) is not int or not least <= per_subject <= most:
         return Refusal.PER_SUBJECT
     return ServiceToken(subject, scopes, rate_limit, claims["exp"], claims["iat"], per_subject)
 

@@ -103,7 +103,7 @@ class Keys:
         days: int,
         now: float,
         jti: str | None = None,
-        per_subject: int | None = None,
+        per_subject: int = 0,
     ) -> str:
         """Sign a service token of ``now`` (seconds); ValueError with one sentence where it would be refused.
 
@@ -242,7 +242,7 @@ def _read_block(number: int, block: re.Match[str]) -> _Ed25519:
             Ed25519PublicKey,
         )
     except ImportError:
-        raise _unusable("needs the package cryptography: pip install 'arsenal-fast[eddsa]'") from None
+        raise _unusable("needs the package cryptography: pip install cryptography") from None
     label, data = block[1], block[0].encode("ascii", "replace")
     key: object = None
     try:

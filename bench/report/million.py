@@ -24,7 +24,7 @@ MONTH_S = 30 * 86_400
 ABOUT = """\
 The guide's mix, scaled: {total:,} requests a second take {guide_cores} of a core here (the guide allows 0.5). The
 figures suppose that a request costs what it costs on one worker, and that Redis is split by the hash of the client or
-identity; the keys carry a shard tag for that (`af:{{0}}:`), the code that would choose a shard is not written."""
+identity. A Redis Cluster has six shards (docs/decisions/0022-redis-cluster.md): above six masters none gets less."""
 
 
 def render(results: Results) -> str:

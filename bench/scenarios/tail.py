@@ -2,7 +2,7 @@
 
 8,000 req/s offered over 100 connections by the open-loop generator: 15 of 16 ask for cached identities, whose
 latency is measured; the sixteenth issues a new one. Each effect is measured by turns with and without it, and the
-median of the differences of p99.9 is what it adds. Without: garbage collection turned off (`bench/altered.py`), no
+median of the differences of p99.9 is what it adds. Without: garbage collection turned off, no
 ledger, no scrapes. With: as the service is; the SQLite ledger; five scrapes of `/api/metrics` and five of
 `/api/health` a second, fifty times what a Prometheus and a probe ask.
 """
@@ -19,7 +19,7 @@ from bench.openloop import Plan
 from bench.results import Figure, Series
 from bench.rounds import Running, Watch, seeded, watched
 from bench.scripts import write_stream
-from bench.servers import Server, altered, with_ledger
+from bench.servers import Server, with_ledger, without_gc
 from bench.setting import Findings, Setting, by_turns, crowd, distribution, middle_ms, noted
 from bench.workloads import LONG_SERIAL, Workload
 
@@ -51,7 +51,7 @@ def unchanged(server: Server) -> Server:
 
 
 EFFECTS: Sequence[Effect] = (
-    Effect("garbage collection", unchanged, lambda server: altered(server, "--no-gc")),
+    Effect("garbage collection", unchanged, without_gc),
     Effect("the ledger's commits", with_ledger, unchanged),
     Effect("scrapes and health checks", unchanged, unchanged, poked=True),
 )

@@ -32,6 +32,8 @@ export class IdentityServiceError extends Error {
 export interface Options {
   /** A service token (`arsenal-fast token`): a limit of its own, and protected prefixes. Never in a browser. */
   token?: string;
+  /** The end user on whose behalf this is, for a token of scope `behalf`: charged to a limit of its own, too. */
+  subject?: string;
   signal?: AbortSignal;
 }
 
@@ -44,11 +46,12 @@ export async function fetchIdentity(
   serviceUrl: string,
   prefix: string,
   run: string,
-  { token, signal }: Options = {},
+  { token, subject, signal }: Options = {},
 ): Promise<Identity> {
   const deadline = AbortSignal.timeout(TIMEOUT_MS);
   const query = new URLSearchParams({ prefix, run });
   const headers: Record<string, string> = token ? { Authorization: `Bearer ${token}` } : {};
+  if (subject !== undefined) headers["Arsenal-Subject"] = subject;
   let response: Response;
   try {
     response = await fetch(`${serviceUrl.replace(/\/+$/, "")}/api/v1/id?${query}`, {

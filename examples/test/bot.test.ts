@@ -1,12 +1,13 @@
 import { afterEach, expect, test } from "vitest";
 import { createBot } from "../telegram-bot/src/bot.js";
 import { telegramDouble } from "../telegram-bot/src/double.js";
-import { EXHAUSTED, expectActive, NOWHERE, SERVICE } from "./service.js";
+import { BOT_TOKEN, EXHAUSTED, expectActive, NOWHERE, SERVICE } from "./service.js";
 
 
 const TOKEN = "123:abc";
 const ends: (() => unknown)[] = [];
 afterEach(async () => {
+  delete process.env.IDENTITY_TOKEN;
   for (const end of ends.splice(0)) await end();
 });
 
@@ -51,6 +52,17 @@ test.each([
   const { telegram, bets } = await started(url);
   expect((await telegram.write(4711, "/bet 10")).text).toMatch(words);
   expect(bets).toEqual([]);
+});
+
+test("a user who spams is told to wait, and the others are not", async () => {
+  process.env.IDENTITY_TOKEN = BOT_TOKEN;
+  const { telegram, bets } = await started(SERVICE);
+  const replies: string[] = [];
+  for (const user of [5001, 5001, 5001, 5002, 5001]) replies.push((await telegram.write(user, "/bet 10")).text);
+  const accepted = expect.stringMatching(/^🎲 Bet accepted!/u);
+  const wait = expect.stringMatching(/^No bet was made\. Please try again in \d+ seconds\.$/);
+  expect(replies).toEqual([accepted, accepted, wait, accepted, wait]);
+  expect(bets).toHaveLength(3);
 });
 
 const GROUP = { id: -100, type: "supergroup", title: "Punters" };

@@ -6,6 +6,8 @@ export const SERVICE = inject("service");
 export const EXHAUSTED = inject("exhausted");
 /** A service token of the first: scope `issue`, and a limit of its own. */
 export const SERVICE_TOKEN = inject("serviceToken");
+/** Another one, of scope `behalf`: each end user that it names may do two requests. */
+export const BOT_TOKEN = inject("botToken");
 /** Where nobody listens. */
 export const NOWHERE = "http://127.0.0.1:1";
 

@@ -7,6 +7,7 @@ declare module "vitest" {
     service: string;
     exhausted: string;
     serviceToken: string;
+    botToken: string;
   }
 }
 
@@ -17,6 +18,7 @@ export default async function setup({ provide }: TestProject) {
   provide("service", service.url);
   provide("exhausted", exhausted.url);
   provide("serviceToken", serviceToken("examples", "issue"));
+  provide("botToken", serviceToken("bot", "behalf", "--per-subject", "2"));
   process.env.IDENTITY_SERVICE = service.url; // the backend reads it, as it does in production
   return async () => {
     await service.stop();

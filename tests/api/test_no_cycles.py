@@ -141,7 +141,7 @@ def every_route(rig: Rig) -> None:
         for target in targets():
             octets = request(method.decode(), target, Origin="https://a.example", X_Request_Id="r")
             send(rig, octets, octets, octets + octets)
-    for target in ("/", "/api/health"):  # a browser's
+    for target in ("/", "/api", "/api/health"):  # a browser's
         octets = request("GET", target, Accept="text/html")
         send(rig, octets, octets, octets + octets)
 

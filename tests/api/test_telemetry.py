@@ -5,6 +5,8 @@ import pytest
 from arsenal_fast.api import telemetry
 from arsenal_fast.api.telemetry import quantile
 from arsenal_fast.observability.metrics import BUCKETS, ProcessFigures
+from arsenal_fast.ratelimit.quota import Quota
+from arsenal_fast.server.supervisor import SNAPSHOT_SIZE
 from arsenal_fast.stores.counters import Counters
 from tests.support.ledgers import SwitchedLedger
 from tests.support.operations import SharedStore, away, exposed
@@ -126,6 +128,7 @@ def test_telemetry_tells_everything_in_one_document() -> None:
             "fallback": 0,
             "batches": 4,
         },
+        "callers": None,
         "redis": {
             "status": "healthy",
             "commands": 4,
@@ -141,6 +144,7 @@ def test_telemetry_tells_everything_in_one_document() -> None:
             "started": "2025-11-22T10:00:00.000Z",
             "gc_collections": 8,
         },
+        "history": [],
     }
 
 
@@ -197,3 +201,50 @@ QUANTILES = [
 def test_quantiles_are_estimated_as_prometheus_does(counts: list[int], rank: float, seconds: float | None) -> None:
     padded = counts + [0] * (len(BUCKETS) + 1 - len(counts))
     assert quantile(padded, rank) == (None if seconds is None else pytest.approx(seconds))
+
+
+def test_only_a_token_of_scope_metrics_sees_who_calls_whoever_may_read_the_rest() -> None:
+    rig = Rig(settings={"quota": Quota(2, 3600)})
+    for _ in range(4):
+        rig.get("/api/v1/id?run=1")
+    bot = {"Authorization": rig.bearer("behalf", subject="bot", per_subject=1), "Arsenal-Subject": "tg-1"}
+    for _ in range(2):
+        rig.get("/api/v1/id?run=1", **bot)
+    for fields in ({}, bot, {"Authorization": "Bearer x"}, {"Authorization": rig.bearer("issue", "audit")}):
+        assert rig.get("/api/telemetry", **fields).json["callers"] is None
+    assert rig.get("/api/telemetry", Authorization=rig.bearer("metrics")).json["callers"] == {
+        "seconds": 0.0,
+        "heaviest": [
+            {"client": "203.0.113.9", "requests": 4},
+            {"client": "sub:bot", "requests": 2},
+            {"client": "sub:bot>tg-1", "requests": 2},
+        ],
+        "heaviest_error": 0,
+        "most_refused": [{"client": "203.0.113.9", "requests": 2}, {"client": "sub:bot>tg-1", "requests": 1}],
+        "most_refused_error": 0,
+    }
+
+
+def test_callers_of_all_workers_are_added_up() -> None:
+    here, there = Rig(), Rig()
+    for rig in (here, there, there):
+        rig.get("/api/v1/id?run=1")
+    here.service.snapshots = lambda: [telemetry.snapshot(there.service)]
+    callers = here.get("/api/telemetry", Authorization=here.bearer("metrics")).json["callers"]
+    assert callers["heaviest"] == [{"client": "203.0.113.9", "requests": 3}]
+
+
+def test_looking_at_a_limit_counts_as_no_request() -> None:
+    rig = Rig()
+    for _ in range(3):
+        rig.get("/api/v1/limits")
+    assert telemetry.total(rig.service).rankings["heaviest"].counts == {}
+
+
+def test_a_snapshot_of_the_longest_keys_fits_into_its_slot() -> None:
+    rig = Rig()
+    for number in range(2000):
+        key = b"sub:%b>%0128d" % (b"s" * 128, number)
+        rig.service.metrics.heaviest.add([key], [2 + number])
+        rig.service.metrics.most_refused.add([key], [2 + number])
+    assert len(telemetry.snapshot(rig.service)) < SNAPSHOT_SIZE // 2

@@ -1,10 +1,14 @@
 """Responses of one turn are written together and in order, and no client can delay another."""
 
 import logging
+from collections.abc import Callable
+from unittest.mock import Mock
 
 import pytest
 
 from arsenal_fast.api.fastpath.render import RenderedIdentity
+from arsenal_fast.api.write_batch import Connection, WriteBatch
+from arsenal_fast.http.response import PendingResponse
 from tests.support.rig import Client, FakeTransport, Rig, request
 
 
@@ -59,3 +63,21 @@ def test_an_answer_that_nobody_waits_to_be_made_leaves_at_once() -> None:
     client = rig.connect()
     client.deliver(request("GET", "/api/health/live"))
     assert client.answers("GET")[0].status == 200
+
+
+def test_held_answers_are_written_in_order_at_the_end_of_the_turn() -> None:
+    soon: list[Callable[[], None]] = []
+    written: list[bytes] = []
+    batch = WriteBatch(soon.append)
+    connection = Mock(Connection, respond=lambda _pending, response, rest: written.append(response + rest))
+    batch.hold()
+    batch.hold()
+    batch.send(connection, Mock(PendingResponse), b"first ", b"rest")
+    with batch:
+        batch.send(connection, Mock(PendingResponse), b"second")
+    assert written == []
+    (release,) = soon
+    release()
+    assert written == [b"first rest", b"second"]
+    batch.send(connection, Mock(PendingResponse), b"third")
+    assert written[2:] == [b"third"]

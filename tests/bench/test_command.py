@@ -1,5 +1,6 @@
 """The command line, and servers as rows."""
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from bench.__main__ import THE_WORKLOADS, parse_arguments, place
 from bench.results import DIRECTORY
 from bench.rounds import Plan
 from bench.scenarios import SCENARIOS
-from bench.servers import FLOOR, SERVICE, Server, altered
+from bench.servers import FLOOR, SERVICE, Server, without_gc
 from bench.workloads import WORKLOADS
 
 TAKEN = "2026-11-22T10:00:00Z"
@@ -73,12 +74,17 @@ def test_without_a_choice_everything_is_measured() -> None:
     assert parse_arguments(["--scenario", "scale", "tail"]).scenario == ["scale", "tail"]
 
 
-def test_an_altered_server_runs_the_same_module_through_the_wrapper() -> None:
-    command, _ = altered(SERVICE, "--burn", "0.15").filled(port=1, redis_port=2, redis_db=0)
-    assert Path(command[1]).name == "altered.py"
-    assert command[2:] == ["--burn", "0.15", "arsenal_fast", "serve"]
+@pytest.mark.integration
+def test_the_module_runs_with_its_arguments_and_without_the_collector(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text("import gc, sys; print(gc.isenabled(), __name__, *sys.argv[1:])")
+    command, _ = without_gc(Server("program", ("{python}", "-m", "program", "serve", "--port=1"))).filled()
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "__main__", "serve", "--port=1"]
+
+
+def test_a_server_that_is_no_python_module_keeps_its_collector() -> None:
     with pytest.raises(BenchError, match="no Python module"):
-        altered(FLOOR, "--no-gc")
+        without_gc(FLOOR)
 
 
 def test_the_peers_come_in_every_second_round_and_the_service_in_each() -> None:

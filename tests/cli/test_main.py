@@ -100,6 +100,16 @@ def test_check_prints_the_effective_configuration_without_secrets(
     assert "hunter22" not in printed.out + printed.err
 
 
+def test_check_prints_json_for_programs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JWT_SECRET", "hunter22" * 5)
+    assert cli.main(["check", "--json"]) == 0
+    text = capsys.readouterr().out
+    variables = json.loads(text)["variables"]
+    assert list(variables) == [row.name for row in TABLE]
+    assert variables["PORT"] == {"value": "3655", "source": "default"}
+    assert "hunter22" not in text
+
+
 @pytest.mark.parametrize("command", ["check", "serve"])
 def test_each_fault_is_a_line_on_stderr_and_the_status_is_78(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -56,7 +56,7 @@ def test_the_token_alone_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> N
     printed = capsys.readouterr()
     token = printed.out.removesuffix("\n")
     scopes, expires = frozenset({"issue", "revoke", "audit"}), int(NOW) + 90 * 86_400
-    meant = ServiceToken("sports-book", scopes, 1_000_000, expires, int(NOW), None, token_id(token))
+    meant = ServiceToken("sports-book", scopes, 1_000_000, expires, int(NOW), 0, token_id(token))
     assert hs256_keys().verify_service(token, NOW) == meant
     assert printed.err == (
         "arsenal-fast: the ledger can't be used: the ledger is turned off: DATABASE_URL is none.\n"
@@ -71,7 +71,7 @@ def test_a_file_for_the_token_is_readable_by_its_owner_alone(
 ) -> None:
     file = tmp_path / "book.token"
     file.write_text("older, and readable by all")
-    assert run(*verb, *MINT, "--per-subject", "60", "--out", str(file)) == 0
+    assert run(*verb, *MINT, "--scope", "behalf", "--per-subject", "60", "--out", str(file)) == 0
     assert file.stat().st_mode & 0o777 == 0o600
     verified = hs256_keys().verify_service(file.read_text().strip(), NOW)
     assert isinstance(verified, ServiceToken)
@@ -118,7 +118,7 @@ def test_without_scope_and_days_it_allows_nothing_for_90_days(capsys: pytest.Cap
     assert run("--subject", "bot", "--rate-limit", "7") == 0
     printed = capsys.readouterr()
     token = printed.out.strip()
-    meant = ServiceToken("bot", frozenset(), 7, int(NOW) + 90 * 86_400, int(NOW), None, token_id(token))
+    meant = ServiceToken("bot", frozenset(), 7, int(NOW) + 90 * 86_400, int(NOW), 0, token_id(token))
     assert hs256_keys().verify_service(token, NOW) == meant
     assert "scope none, 7 requests" in printed.err
 

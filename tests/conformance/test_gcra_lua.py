@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arsenal_fast.ratelimit.gcra import allowed, charge
+from arsenal_fast.ratelimit.gcra import allowed, allowed_in_all, backlog_at, charge
 from arsenal_fast.ratelimit.quota import Quota
 from tests.ratelimit.moments import SECOND, T0, TABLE, Moment
 from tests.ratelimit.test_gcra import TokenBucket
@@ -32,7 +32,7 @@ def arguments(*rows: tuple[int, Quota]) -> list[int | str]:
     """The arguments for rows of (quantity, quota): a row of one hit under the first row's quota is left out."""
     usual = rows[0][1] if rows else Quota(1, 1)
     differing = [
-        f"{place} {quantity} {quota.interval} {quota.tolerance}"
+        f"{place} {quantity} {quota.interval} {quota.tolerance} 0"
         for place, (quantity, quota) in enumerate(rows, 2)
         if (quantity, quota) != (1, usual)
     ]
@@ -94,6 +94,48 @@ def test_lua_is_python_for_rows_of_many_quotas_and_quantities(
         assert script(now, keys, arguments(*((quantity, quota) for _, quantity, quota in rows))) == [0, *backlogs]
         for cell, tat in tats.items():
             assert redis_server.command("GET", cell) == (b"%d" % tat if tat else None)
+
+
+linked_rows = st.lists(
+    st.tuples(st.integers(0, 30), st.permutations(CELLS), st.lists(quotas, min_size=1, max_size=3)),
+    min_size=1,
+    max_size=6,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 400 * SECOND), linked_rows), min_size=1, max_size=4))
+def test_linked_rows_are_charged_all_or_none_as_in_python(
+    redis_server: RedisServer, commands: list[tuple[int, list[tuple[int, list[str], list[Quota]]]]]
+) -> None:
+    redis_server.flush()
+    script = ScriptAt(redis_server, "ratelimit/gcra.lua")
+    tats = dict.fromkeys(CELLS, 0)
+    now = T0
+    for step, groups in commands:
+        now += step
+        keys, differing, backlogs = [REVISION], [], []
+        for quantity, cells, quotas_of_cells in groups:
+            rows = list(zip(cells, quotas_of_cells, strict=False))
+            hits = allowed_in_all([(backlog_at(tats[cell], now, quota), quota) for cell, quota in rows], quantity)
+            for index, (cell, quota) in enumerate(rows):
+                keys.append(cell)
+                linked = 0 if index else len(rows) - 1
+                told = 0 if index else quantity
+                differing.append(f"{len(keys)} {told} {quota.interval} {quota.tolerance} {linked}")
+                backlog, tats[cell] = charge(tats[cell], now, hits, quota)
+                backlogs.append(backlog)
+        assert script(now, keys, [1, 1, " ".join(differing)]) == [0, *backlogs]
+        for cell, tat in tats.items():
+            assert redis_server.command("GET", cell) == (b"%d" % tat if tat else None)
+
+
+def test_a_hit_that_one_of_two_linked_cells_refuses_charges_neither(redis: RedisServer) -> None:
+    script = ScriptAt(redis, "ratelimit/gcra.lua")
+    wide, narrow = Quota(10, 100), Quota(2, 20)
+    rows = f"2 5 {wide.interval} {wide.tolerance} 1 3 0 {narrow.interval} {narrow.tolerance} 0"
+    replies = [script(T0, [REVISION, CELL, CELLS[1]], [1, 1, rows]) for _ in range(2)]
+    assert replies == [[0, 0, 0], [0, 20 * SECOND, 20 * SECOND]], "of five hits two passed, then none"
 
 
 def test_rows_of_one_command_follow_each_other(redis: RedisServer) -> None:

@@ -25,7 +25,8 @@ from arsenal_fast.identity.validity import (
     StoreRecord,
 )
 from arsenal_fast.stores.memory import MemoryBackend
-from arsenal_fast.stores.redis.identities import key_of, read_issued, read_record
+from arsenal_fast.stores.redis.identities import read_issued, read_record
+from arsenal_fast.stores.redis.keys import ONE
 from arsenal_fast.stores.redis.revocations import read_changes
 from tests.support.lua import ScriptAt
 from tests.support.redis_server import RedisServer
@@ -52,17 +53,19 @@ class Scripts:
         self._epoch = ScriptAt(server, "stores/redis/revision.lua", "stores/redis/epoch.lua")
 
     def issue(self, rows: Sequence[IssueRow]) -> list[Issued]:
-        arguments = [int(value) for row in rows for value in row[1:]]
-        issued = read_issued(self._issue(self.now * 1000, [key_of(row.id).decode() for row in rows], arguments))
+        alike = len({row[1:] for row in rows}) == 1
+        arguments = [int(value) for row in (rows[:1] if alike else rows) for value in row[1:]]
+        reply = self._issue(self.now * 1000, [ONE.of_identity(row.id).decode() for row in rows], arguments)
+        issued = read_issued(reply, len(rows))
         assert issued is not None
         return issued
 
     def find(self, ids: Sequence[str]) -> list[StoreRecord | None]:
-        return [read_record(self.server.command("GET", key_of(identity))) for identity in ids]
+        return [read_record(self.server.command("GET", ONE.of_identity(identity))) for identity in ids]
 
     def revoke(self, identity: str, life: Life | None) -> Revoked:
         generated, ttl = (life.generated, life.ttl) if life else (0, 0)
-        keys = [key_of(identity).decode(), REVISION, LOG]
+        keys = [ONE.of_identity(identity).decode(), REVISION, LOG]
         known, begin, end, floor, already, _ = self._revoke(self.now * 1000, keys, [identity, generated, ttl])
         return Revoked(True, Life(begin, end), floor, already == 1) if known else UNKNOWN
 
@@ -452,7 +455,7 @@ def test_amendments_of_another_type_are_none_and_are_overwritten(scripts: Script
 def test_the_log_keeps_no_more_than_its_length(scripts: Scripts) -> None:
     for _ in range(3):
         scripts.revoke(NAMES[0], Life(5, 9))
-        scripts.server.command("DEL", key_of(NAMES[0]))
+        scripts.server.command("DEL", ONE.of_identity(NAMES[0]))
     text = "for i = 1, 2000 do redis.call('LPUSH', KEYS[1], i) end"
     scripts.server.command("EVAL", text, 1, LOG)
     scripts.set_epoch(None, 0)

@@ -10,10 +10,21 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.conftest import TRUSTED_BY_SHELL
+
 VERDICTS = ("failed", "skipped", "passed")  # the worst first: the verdict of all tests of a row
 
 _rows = pytest.StashKey[dict[tuple[str, str], list[tuple[str, str]]]]()
 _marks = pytest.StashKey[dict[str, tuple[str, str]]]()
+
+
+@pytest.fixture(scope="package", autouse=True)
+def trusted_by_shell() -> Iterator[None]:
+    """Give the tools that download packages the certificates of the shell; services never get them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in TRUSTED_BY_SHELL.items():
+            patch.setenv(name, value)
+        yield
 
 
 def pytest_configure(config: pytest.Config) -> None:

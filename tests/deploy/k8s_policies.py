@@ -15,7 +15,8 @@ from arsenal_fast.config.load import Config, load
 from arsenal_fast.config.schema import TABLE
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.server.supervisor import STOP_MARGIN
-from tests.deploy.manifests import Manifests, Object, Peer, Pod, name_of, paths_in, quantity, reachable, selects
+from arsenal_fast.stores.redis.url import parse_url
+from tests.deploy.manifests import ROOT, Manifests, Object, Peer, Pod, name_of, paths_in, quantity, reachable, selects
 
 Policy = Callable[[Manifests], Iterator[str]]
 
@@ -42,7 +43,9 @@ OPERATORS: Final = {"/api/metrics", "/api/telemetry", *PROBES.values()}
 def guide_names(manifests: Manifests) -> Iterator[str]:
     """What the guide's commands name is there under that name."""
     names = {"Deployment/identity-service", "Service/identity-service", "ConfigMap/identity-config"}
-    if "external-redis" not in manifests.overlay:
+    if "sentinel" in manifests.overlay:
+        names |= {"StatefulSet/redis-node", "Service/redis-node"}
+    elif "external-redis" not in manifests.overlay:
         names |= {"StatefulSet/redis-master", "Service/redis-master"}
     if manifests.production:
         names.add("HTTPRoute/identity-route" if "gateway" in manifests.overlay else "Ingress/identity-ingress")
@@ -62,8 +65,8 @@ def probes(manifests: Manifests) -> Iterator[str]:
             yield f"{probe} asks {asked.get('path')}, not {path}"
         if asked.get("port") != "http":
             yield f"{probe} asks port {asked.get('port')}"
-    redis = manifests.pod("redis-master")
-    if redis is not None and "PONG" not in str(redis.containers[0].get("readinessProbe")):
+    redis = manifests.pod("redis-master") or manifests.pod("redis-node")
+    if redis is not None and not all("PONG" in str(each.get("readinessProbe")) for each in redis.containers):
         yield "Redis is ready by the exit status of redis-cli, which is 0 while it is loading, too"
 
 
@@ -205,6 +208,49 @@ def redis(manifests: Manifests) -> Iterator[str]:
         yield "/data is no volume that outlives the pod"
 
 
+def sentinels(manifests: Manifests) -> Iterator[str]:
+    """A set that fails over: the service knows every sentinel, two nodes never fail together, the old master stops."""
+    pod = manifests.pod("redis-node")
+    if pod is None:
+        return
+    replicas = manifests.get(pod.owner)["spec"]["replicas"]
+    hosts = [f"redis-node-{number}.redis-node" for number in range(replicas)]
+    if replicas < 3 or replicas % 2 == 0:
+        yield f"{replicas} sentinels: half of them could elect nobody"
+    known = parse_url(manifests.environment()["REDIS_URL"])
+    if [place.host for place in known.sentinels] != hosts or {place.port for place in known.sentinels} != {26379}:
+        yield f"the service knows the sentinels {known.sentinels}"
+    for container in pod.containers:
+        environ = {each["name"]: each.get("value") for each in container["env"]}
+        if environ.get("HOSTS") != " ".join(hosts) or environ.get("SELF") != "$(POD).redis-node":
+            yield f"{container['name']} knows the nodes {environ.get('HOSTS')}"
+    if not manifests.get("Service/redis-node")["spec"].get("publishNotReadyAddresses"):
+        yield "a node that starts has no name yet, and finds no other"
+    spread = [each["whenUnsatisfiable"] for each in pod.spec.get("topologySpreadConstraints", [])]
+    if spread != ["DoNotSchedule"]:
+        yield "two nodes may share a machine"
+    budget = manifests.find("PodDisruptionBudget/redis-node")
+    if budget is None or budget["spec"].get("maxUnavailable") != 1:
+        yield "a drain of nodes may take the majority"
+    yield from _set_of_redis(manifests, pod)
+
+
+def _set_of_redis(manifests: Manifests, pod: Pod) -> Iterator[str]:
+    (text,) = [each["data"]["redis.conf"] for each in manifests.of("ConfigMap") if "redis.conf" in each["data"]]
+    settings, one = directives(text), directives((ROOT / "deploy/redis/redis.conf").read_text(encoding="utf-8"))
+    if settings != one | {"min-replicas-to-write": "1", "min-replicas-max-lag": "10"}:
+        yield "redis.conf differs from deploy/redis/redis.conf in more than the replicas"
+    limit = quantity(pod.containers[0]["resources"]["limits"]["memory"])
+    maxmemory = int(settings.get("maxmemory", "0mb").removesuffix("mb")) * MIB
+    if not 0 < 2 * maxmemory < limit:
+        yield f"twice maxmemory ({maxmemory // MIB} MiB), while a snapshot is written, exceeds {limit / MIB:.0f} MiB"
+
+
+def directives(text: str) -> dict[str, str]:
+    """Return the settings of a redis.conf."""
+    return dict(line.split(" ", 1) for line in text.splitlines() if line and not line.startswith("#"))
+
+
 def restricted(manifests: Manifests) -> Iterator[str]:
     """Every pod keeps the restricted Pod Security Standard, with a read-only root, and its namespace insists on it."""
     for pod in manifests.pods():
@@ -337,6 +383,16 @@ def network(manifests: Manifests) -> Iterator[str]:
         ]
         if manifests.pod("redis-backup") is not None:
             flows.append(("the backup reaches Redis", _peer(manifests, "redis-backup"), redis, 6379, True))
+    if manifests.pod("redis-node") is not None:
+        node = _peer(manifests, "redis-node")
+        for port in (6379, 26379):
+            flows += [
+                (f"the service reaches {port} of a node", service, node, port, True),
+                (f"a node reaches {port} of another", node, node, port, True),
+                (f"an allowed caller of the service reaches {port} of a node", controller, node, port, False),
+                (f"the world reaches {port} of a node", world, node, port, False),
+            ]
+        flows.append(("a node calls the world", node, world, 443, False))
     if manifests.pod("ledger-backup") is not None:
         flows.append(("the backup reaches PostgreSQL", _peer(manifests, "ledger-backup"), world, 5432, True))
     if manifests.of("Ingress"):
@@ -412,6 +468,7 @@ POLICIES: Final[tuple[Policy, ...]] = (
     draining,
     resources,
     redis,
+    sentinels,
     restricted,
     images,
     references,

@@ -172,6 +172,8 @@ def secrets_for(overlay: str) -> dict[str, dict[str, str]]:
         given["DATABASE_URL"] = "postgresql://identity:secret@postgresql.example.com/identity?sslmode=require"
     if "external-redis" in overlay:
         given["REDIS_URL"] = "rediss://:secret@redis.example.com:6380/0"
+    if "sentinel" in overlay:
+        given["REDIS_SENTINEL"] = "yes"
     written = subprocess.run(
         [ROOT / "scripts/k8s-secrets.sh"], env={"PATH": os.environ["PATH"], **given}, capture_output=True, check=True
     )

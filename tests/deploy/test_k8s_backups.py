@@ -79,7 +79,7 @@ def test_a_dump_of_the_ledger_is_restored_by_the_service(
     assert done.returncode == 0, done.stdout + done.stderr
     assert stat.S_IMODE(one(tmp_path).stat().st_mode) == 0o600
     monkeypatch.setenv("DATABASE_URL", target)
-    assert main(["ledger", "restore", str(one(tmp_path))]) == 0
+    assert main(["ledger", "restore", "--yes", str(one(tmp_path))]) == 0
     assert main(["ledger", "verify"]) == 0
     assert "1 events, 1 identities" in capsys.readouterr().out
 

@@ -26,6 +26,7 @@ DEPLOYMENT, REDIS = "Deployment/identity-service", "StatefulSet/redis-master"
 API = "spec.template.spec.containers.0"
 CONFIG = "ConfigMap/identity-config"
 EXTERNAL, GATEWAY = "production-external-redis", "production-gateway"
+SENTINEL, NODE = "production-sentinel", "StatefulSet/redis-node"
 
 # policy, overlay, object, path of a field, what it is set to; the path "" is the object itself
 MUTATIONS: tuple[tuple[str, str, str, str, object], ...] = (
@@ -73,6 +74,20 @@ MUTATIONS: tuple[tuple[str, str, str, str, object], ...] = (
     ("redis", "dev", REDIS, f"{API}.args.5", ""),
     ("redis", "dev", REDIS, f"{API}.args.1", ""),
     ("redis", "dev", REDIS, "spec.volumeClaimTemplates", REMOVED),
+    ("guide_names", SENTINEL, NODE, "metadata.name", "redis"),
+    ("probes", SENTINEL, NODE, "spec.template.spec.containers.1.readinessProbe", REMOVED),
+    ("sentinels", SENTINEL, NODE, "spec.replicas", 2),
+    ("sentinels", SENTINEL, NODE, "spec.replicas", 5),
+    ("sentinels", SENTINEL, NODE, f"{API}.env.2.value", "redis-node-0.redis-node"),
+    ("sentinels", SENTINEL, NODE, "spec.template.spec.containers.1.env.1.value", "$(POD)"),
+    ("sentinels", SENTINEL, NODE, "spec.template.spec.topologySpreadConstraints.0.whenUnsatisfiable", "ScheduleAnyway"),
+    ("sentinels", SENTINEL, NODE, f"{API}.resources.limits.memory", "512Mi"),
+    ("sentinels", SENTINEL, "Service/redis-node", "spec.publishNotReadyAddresses", REMOVED),
+    ("sentinels", SENTINEL, "PodDisruptionBudget/redis-node", "", REMOVED),
+    ("network", SENTINEL, "NetworkPolicy/to-redis-node", "spec.egress.0.ports.1", REMOVED),
+    ("network", SENTINEL, "NetworkPolicy/to-redis-node", "spec.podSelector.matchExpressions.0.values.1", "x"),
+    ("network", SENTINEL, "NetworkPolicy/redis-node", "spec.ingress.0.from", REMOVED),
+    ("restricted", SENTINEL, NODE, "spec.template.spec.containers.1.securityContext.readOnlyRootFilesystem", False),
     ("restricted", "dev", DEPLOYMENT, "spec.template.spec.securityContext.runAsNonRoot", REMOVED),
     ("restricted", "dev", DEPLOYMENT, "spec.template.spec.securityContext.seccompProfile", REMOVED),
     ("restricted", "dev", DEPLOYMENT, "spec.template.spec.automountServiceAccountToken", REMOVED),

@@ -8,6 +8,7 @@ import yaml
 
 from arsenal_fast.config.load import load
 from arsenal_fast.errors import ConfigurationError
+from arsenal_fast.stores.redis.url import parse_url
 from tests.deploy.k8s_policies import SECRETS
 from tests.deploy.manifests import K8S, ROOT, built, secrets_for
 
@@ -42,6 +43,14 @@ def test_the_service_knows_the_password_of_redis() -> None:
     password = secrets["redis-auth"]["password"]
     assert len(password) == 48
     assert secrets["identity-secrets"]["REDIS_URL"] == f"redis://:{password}@redis-master:6379/0"
+
+
+def test_the_service_knows_the_sentinels_and_the_password_of_both() -> None:
+    secrets = secrets_for("production-sentinel")
+    password = secrets["redis-auth"]["password"]
+    address = parse_url(secrets["identity-secrets"]["REDIS_URL"])
+    assert address.password.decode() == address.parameters["sentinel_password"] == password
+    assert (len(address.sentinels), address.service) == (3, "identities")
 
 
 def test_a_redis_outside_needs_no_password_of_ours() -> None:

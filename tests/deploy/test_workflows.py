@@ -1,6 +1,7 @@
 """The workflows: linted, and their commands exist. The example of the guide's pipeline is run."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -124,13 +125,42 @@ def test_the_job_that_can_sign_runs_nothing_of_the_repository_nor_of_its_depende
 
 def test_the_image_is_signed_and_attested_by_its_digest() -> None:
     job = release()["sign"]
-    assert 'cosign sign --yes "$image@$DIGEST"' in commands(job)
+    assert 'cosign sign --yes --recursive "$image@$DIGEST"' in commands(job)
     attested = [step["with"] for step in job["steps"] if "actions/attest@" in step.get("uses", "")]
     of_image = [given for given in attested if "subject-digest" in given]
     of_files = [given for given in attested if "subject-path" in given]
     for given in (of_image, of_files):  # where it comes from, and what it is made of
         assert ["sbom-path" in each for each in given] == [False, True]
     assert {given["subject-digest"] for given in of_image} == {"${{ needs.image.outputs.digest }}"}
+
+
+def test_the_image_of_both_architectures_gets_all_tags_after_each_was_started(tmp_path: Path) -> None:
+    jobs = release()
+    machines = {row["architecture"]: row["machine"] for row in jobs["platform"]["strategy"]["matrix"]["include"]}
+    assert machines == {"amd64": "ubuntu-24.04", "arm64": "ubuntu-24.04-arm"}
+    assert [step["name"] for step in jobs["platform"]["steps"][2:]] == [
+        "Start the image as in production and send the guide's requests",
+        "Push",
+    ]
+    assert "platform" in before("image")
+    owner = "Somebody"
+    docker = tmp_path / "docker"
+    docker.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n[ "$3" != inspect ] || echo sha256:{"a" * 64}\n')
+    docker.chmod(0o755)
+    env = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "IMAGE": f"ghcr.io/{owner}/arsenal-identity",
+        "GITHUB_REF_NAME": "v4.12.3",
+        "GITHUB_OUTPUT": str(tmp_path / "output"),
+        "GITHUB_ACTOR": "somebody",
+        "TOKEN": "-",
+    }
+    subprocess.run(["bash", "-eo", "pipefail", "-c", commands(jobs["image"])], env=env, check=True, capture_output=True)
+    (create,) = [line for line in (tmp_path / "calls").read_text().splitlines() if "imagetools create" in line]
+    image = f"ghcr.io/{owner.lower()}/arsenal-identity"
+    assert re.findall(r"--tag (\S+)", create) == [f"{image}:{tag}" for tag in ("v4.12.3", "v4.12", "v4", "latest")]
+    assert create.split()[-2:] == [f"{image}:v4.12.3-amd64", f"{image}:v4.12.3-arm64"]
+    assert (tmp_path / "output").read_text() == f"digest=sha256:{'a' * 64}\n"
 
 
 def test_the_wheel_is_built_apart_from_the_tests_and_verified_before_anything_is_pushed() -> None:

@@ -13,7 +13,7 @@ from arsenal_fast.http.request import Fields
 LINE = b"GET / HTTP/1.1\r\n"
 
 # What a second line means, by name; spelled out, since each is a decision.
-REFUSED = [b"host", b"content-length", b"content-type", b"authorization", b"origin"]
+REFUSED = [b"host", b"content-length", b"content-type", b"authorization", b"origin", b"arsenal-subject"]
 DROPPED = [b"x-request-id", b"traceparent"]
 LISTS = [
     *(b"accept", b"accept-encoding", b"content-encoding", b"x-forwarded-for", b"if-none-match"),
@@ -28,7 +28,10 @@ GOOD_VALUES = {
 }
 """Two values of fields that are checked while they are read."""
 
-ATTRIBUTES = {name: name.decode().removeprefix("x-").removeprefix("access-control-").replace("-", "_") for name in ALL}
+ATTRIBUTES = {
+    name: name.decode().removeprefix("x-").removeprefix("access-control-").removeprefix("arsenal-").replace("-", "_")
+    for name in ALL
+}
 """Of ``Fields``, where the value is kept as it came."""
 
 

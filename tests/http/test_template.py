@@ -203,7 +203,17 @@ def test_however_many_kinds_of_clients_come_few_are_remembered() -> None:
 
 
 NAMES = st.sampled_from(
-    [b"X-Forwarded-For", b"x-request-id", b"X-Real-IP", b"Traceparent", b"Accept", b"Via", b"Expect", b"Content-Length"]
+    [
+        b"X-Forwarded-For",
+        b"x-request-id",
+        b"X-Real-IP",
+        b"Traceparent",
+        b"Accept",
+        b"Via",
+        b"Expect",
+        b"Content-Length",
+        b"Arsenal-Subject",
+    ]
 )
 VALUES = st.binary(max_size=12) | st.sampled_from(
     [b"1.2.3.4", b"a b", b"100-continue", b"x\r\nContent-Length: 5", b"", b"0", b"2", b"3"]

@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from time import perf_counter
+from time import perf_counter, time
 
 import pytest
 
+from arsenal_fast.secret import Secret
+from arsenal_fast.tokens.keys import Keys
 from tests.support.http_client import Answer, Client, clients, request
 from tests.support.loops import run
 from tests.support.redis_server import RedisServer
@@ -131,6 +133,31 @@ def test_each_of_many_clients_behind_a_proxy_has_its_own_exact_limit(redis: Redi
     for index, address in enumerate(addresses):
         statuses = Counter(answer.status for answer in answers[index :: len(addresses)])
         assert statuses == {200: allowed, 429: each - allowed}, address
+
+
+def test_of_1000_at_once_for_one_subject_over_two_processes_exactly_its_limit_passes(redis: RedisServer) -> None:
+    secret = "a secret of this test, 40 octets long...."
+    keys = Keys(Secret(secret), issuer="https://identity.example")
+    token = keys.mint_service("bot", ["behalf"], 2 * ALLOWED, 1, time(), per_subject=ALLOWED)
+    one, other = (
+        request("GET", "/api/v1/id?run=1", {"Authorization": f"Bearer {token}", "Arsenal-Subject": subject})
+        for subject in ("tg-4711", "tg-4712")
+    )
+
+    async def scenario(ports: Sequence[int]) -> tuple[list[Answer], Answer]:
+        async with clients(ports, REQUESTS) as opened:
+            return await at_once(opened, [one] * REQUESTS), await opened[0].ask(other)
+
+    env = {**LIMIT, "JWT_SECRET": secret, "API_BASE_URL": "https://identity.example", "REDIS_URL": redis.url}
+    with services(2, **env) as started:
+        answers, next_subject = run(scenario([service.port for service in started]), deadline=60)
+    assert Counter(answer.status for answer in answers) == {200: ALLOWED, 429: REQUESTS - ALLOWED}
+    assert all(answer.json["violated-policies"] == ["subject"] for answer in answers if answer.status == 429)
+    left = [int(answer.headers["x-ratelimit-remaining"]) for answer in answers if answer.status == 200]
+    assert sorted(left) == list(range(ALLOWED))
+    assert next_subject.status == 200
+    remaining = int(next_subject.headers["ratelimit"].partition("r=")[2].partition(";")[0])
+    assert remaining in range(ALLOWED - 1, ALLOWED + 3), "refusals charge the bot nothing; one more is back each 18 s"
 
 
 def test_an_untrusted_client_can_not_choose_the_client_that_is_charged() -> None:

@@ -65,6 +65,8 @@ class Load:
             octets = UNKNOWN if number % 7 == 6 else request("GET", f"/api/v1/id?prefix=load&run={run_}")
             answer = await client.ask(octets)
             self.statuses[answer.status] += 1
+            if octets is not UNKNOWN and answer.status == 200:
+                assert answer.json["id"].startswith(f"load-{run_}@"), "an answer to another request"
             self.worst = max(self.worst, answer.seconds)
 
     async def watch(self, client: Client) -> None:
@@ -158,13 +160,16 @@ async def metric(client: Client, name: str) -> float:
 def test_redis_killed_under_load_is_noticed_by_no_client_and_shared_again_within_a_second(
     pair: Pair, own_redis: RedisServer
 ) -> None:
-    outage = "player-outage@sports.api.yourbook.com/v1:id"
-    forget = request("GET", "/api/v1/id?prefix=player&run=outage")
-
-    async def validated(client: Client) -> str:
-        return str((await client.post("/api/v1/validate", {"identity": outage})).json["status"])
+    attempts = count()  # each needs an identity that the other replica has not seen
 
     async def scenario() -> None:
+        run_ = f"outage{next(attempts)}"
+        outage = f"player-{run_}@sports.api.yourbook.com/v1:id"
+        forget = request("GET", f"/api/v1/id?prefix=player&run={run_}")
+
+        async def validated(client: Client) -> str:
+            return str((await client.post("/api/v1/validate", {"identity": outage})).json["status"])
+
         async with clients([*(service.port for service in pair)], 2) as (one, other):
             await until_health(one, "healthy")
             before = await metric(one, "identity_limiter_fallback_total")

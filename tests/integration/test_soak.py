@@ -124,5 +124,7 @@ def test_every_answer_is_the_one_that_was_asked_for_and_nothing_grows(own_redis:
     for period in later:
         grown = period.held.resident - warm.resident
         assert grown <= MAY_GROW, f"{grown / MEBIBYTE:.1f} MiB more in {SECONDS:.0f} s"
-        assert period.held.descriptors <= warm.descriptors + USERS, "a user's connection comes and goes"
         assert period.held.threads <= warm.threads
+    # Connections that have ended linger for a moment, more of them on a busy machine; a leak would never fall again.
+    descriptors = min(period.held.descriptors for period in later[-2:])
+    assert descriptors <= warm.descriptors + USERS, "a user's connection comes and goes"

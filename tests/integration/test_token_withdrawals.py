@@ -18,8 +18,10 @@ from time import perf_counter
 
 import pytest
 
-from tests.support.http_client import Client, clients, request
+from tests.support.http_client import Client, clients
+from tests.support.http_client import request as packet
 from tests.support.loops import run, until
+from tests.support.redis_cluster import RedisCluster
 from tests.support.redis_server import RedisServer
 from tests.support.service import ServiceProcess, command
 
@@ -53,7 +55,7 @@ class Pair:
 
     async def mint(self, client: Client, subject: str) -> tuple[str, str]:
         """Mint a token; returns its id and its Authorization."""
-        order = {"subject": subject, "scope": "issue", "rate_limit": 1000, "days": 1}
+        order = {"subject": subject, "scope": "issue behalf", "rate_limit": 1000, "per_subject": 500, "days": 1}
         answer = await client.post("/api/v1/tokens", order, Authorization=self.bearer)
         assert answer.status == 201, answer.text
         return answer.json["id"], f"Bearer {answer.json['token']}"
@@ -65,8 +67,29 @@ class Pair:
 
 @pytest.fixture
 def pair(own_redis: RedisServer, sqlite_url: str) -> Iterator[Pair]:
-    env = {**ENV, "REDIS_URL": own_redis.url, "DATABASE_URL": sqlite_url}
-    what = ("--subject", "tests", "--scope", "issue,tokens,audit", "--rate-limit", "1000000000", "--days", "1")
+    yield from pair_of(own_redis.url, sqlite_url)
+
+
+@pytest.fixture
+def pair_of_cluster(sqlite_url: str) -> Iterator[Pair]:
+    with RedisCluster(replicas=False) as cluster:
+        yield from pair_of(cluster.url, sqlite_url)
+
+
+def pair_of(redis_url: str, ledger_url: str) -> Iterator[Pair]:
+    env = {**ENV, "REDIS_URL": redis_url, "DATABASE_URL": ledger_url}
+    what = (
+        "--subject",
+        "tests",
+        "--scope",
+        "issue,tokens,audit,behalf",
+        "--rate-limit",
+        "1000000000",
+        "--per-subject",
+        "9",
+        "--days",
+        "1",
+    )
     minted = command("token", "mint", *what, env=env)
     assert minted.returncode == 0, minted.stderr
     with ExitStack() as stack:
@@ -97,7 +120,10 @@ class Tries:
     ) -> None:
         """Change a token by ``one``, use it on ``crowd``, whose connections all are to the other replica."""
         token_id, bearer = await pair.mint(one, subject)
-        use = request("GET", chance.choice(TARGETS[:2]), {"Authorization": bearer})
+        fields = {"Authorization": bearer}
+        if chance.random() < 0.5:
+            fields["Arsenal-Subject"] = f"tg-{chance.randrange(3)}"
+        use = packet("GET", chance.choice(TARGETS[:2]), fields)
         for client in crowd:
             for _ in range(3):
                 assert (await client.ask(use)).status == 200
@@ -109,7 +135,7 @@ class Tries:
             case _:
                 await pair.change(one, "revoke", {"id": token_id})
         if kind == "another path":
-            use = request("GET", TARGETS[2], {"Authorization": bearer})
+            use = packet("GET", TARGETS[2], fields)
         for client in crowd:
             client.send(use)
             await asyncio.sleep(0)  # each of them is a packet, and perhaps a tick, of its own
@@ -128,7 +154,11 @@ class Tries:
             self.load[(await client.get(f"/api/v1/id?prefix=load&run={number % 50}")).status] += 1
 
 
-def test_what_is_changed_on_one_replica_holds_on_the_other_in_the_very_next_request(pair: Pair) -> None:
+@pytest.mark.parametrize("store", ["pair", "pair_of_cluster"])
+def test_what_is_changed_on_one_replica_holds_on_the_other_in_the_very_next_request(
+    store: str, request: pytest.FixtureRequest
+) -> None:
+    pair: Pair = request.getfixturevalue(store)
     tries = Tries()
 
     async def scenario() -> None:
@@ -159,7 +189,7 @@ def test_withdrawals_outlive_the_memory_of_redis(pair: Pair, own_redis: RedisSer
                 first, _ = await pair.mint(one, "first")
                 await pair.change(one, "revoke", {"id": first})
             tokens = [await pair.mint(one, subject) for subject in ("a", "b", "b", "c", "d")]
-            uses = [request("GET", TARGETS[0], {"Authorization": bearer}) for _, bearer in tokens]
+            uses = [packet("GET", TARGETS[0], {"Authorization": bearer}) for _, bearer in tokens]
             for client in (one, other):
                 assert [(await client.ask(use)).status for use in uses] == [200] * 5
             await pair.change(one, "revoke", {"id": tokens[0][0]})
@@ -183,14 +213,25 @@ def test_while_redis_is_away_a_withdrawal_reaches_the_other_replica_and_stays_wh
     own_redis: RedisServer, sqlite_url: str
 ) -> None:
     env = {**ENV, "REDIS_URL": own_redis.url, "DATABASE_URL": sqlite_url, "REDIS_TIMEOUT_MS": "250"}
-    what = ("--subject", "tests", "--scope", "issue,tokens", "--rate-limit", "1000000000", "--days", "1")
+    what = (
+        "--subject",
+        "tests",
+        "--scope",
+        "issue,tokens,behalf",
+        "--rate-limit",
+        "1000000000",
+        "--per-subject",
+        "9",
+        "--days",
+        "1",
+    )
     bearer = f"Bearer {command('token', 'mint', *what, env=env).stdout.strip()}"
 
     async def scenario(pair: Pair) -> None:
         async with clients(pair.ports, 2) as (one, other):
             token_id, token = await pair.mint(one, "bot")
             earlier_id, earlier = await pair.mint(one, "shop")
-            uses = [request("GET", TARGETS[0], {"Authorization": each}) for each in (token, earlier)]
+            uses = [packet("GET", TARGETS[0], {"Authorization": each}) for each in (token, earlier)]
             for client in (one, other):
                 assert [(await client.ask(use)).status for use in uses] == [200, 200]
             await pair.change(one, "revoke", {"id": earlier_id})  # of which the other replica has not heard
@@ -220,11 +261,14 @@ def test_while_redis_is_away_a_withdrawal_reaches_the_other_replica_and_stays_wh
         run(scenario(Pair(services, env, bearer)), deadline=90)
 
 
-def test_the_command_line_withdraws_for_running_replicas(pair: Pair) -> None:
+@pytest.mark.parametrize("store", ["pair", "pair_of_cluster"])
+def test_the_command_line_withdraws_for_running_replicas(store: str, request: pytest.FixtureRequest) -> None:
+    pair: Pair = request.getfixturevalue(store)
+
     async def scenario() -> None:
         async with clients(pair.ports, 2) as (one, other):
             token_id, bearer = await pair.mint(one, "bot")
-            use = request("GET", TARGETS[0], {"Authorization": bearer})
+            use = packet("GET", TARGETS[0], {"Authorization": bearer})
             for client in (one, other):
                 for _ in range(3):
                     assert (await client.ask(use)).status == 200

@@ -154,7 +154,7 @@ def test_a_backup_that_is_none_changes_nothing(url: str, tmp_path: Path, content
 
 
 def test_a_backup_that_is_not_there_is_one_sentence(url: str) -> None:
-    with pytest.raises(LedgerError, match="no such backup"):
+    with pytest.raises(LedgerError, match="no backup at /nowhere"):
         restore(url, "/nowhere/at/all")
 
 

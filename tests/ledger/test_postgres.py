@@ -10,7 +10,7 @@ from arsenal_fast.ledger.dialect import POSTGRES_SCHEMA
 from arsenal_fast.ledger.errors import Busy, Unavailable, Unfit
 from arsenal_fast.ledger.model import AuditQuery
 from arsenal_fast.ledger.postgres import PostgresStore
-from arsenal_fast.ledger.store import Item, Lives
+from arsenal_fast.ledger.store import Item, Lives, Run
 from tests.support.ledger import T0, id_of, revoked, revoked_prefix, row
 
 pytestmark = pytest.mark.integration
@@ -92,3 +92,22 @@ def test_a_connection_that_was_closed_says_so_and_closes_twice(store: PostgresSt
     with pytest.raises(Unavailable):
         store.ping()
     store.close()
+
+
+def test_a_session_that_ends_within_a_transaction_leaves_nothing_of_it(store: PostgresStore, postgres_url: str) -> None:
+    """As where the process stood still for longer than the time limit."""
+
+    def stand_still() -> None:
+        with store.writing():
+            store.write_lives(Run(False, {row(1).id: row(1)}))
+            store.execute("SET LOCAL idle_in_transaction_session_timeout = '1ms'")
+            gone = f"SELECT count(*) FROM pg_stat_activity WHERE pid = {store.connection.info.backend_pid}"
+            with psycopg.connect(postgres_url, autocommit=True) as other:
+                while other.execute(gone.encode()).fetchone() != (0,):
+                    pass
+            store.ping()
+
+    with pytest.raises(Unavailable, match=r"^PostgreSQL has ended our session, which was idle in a transaction\.$"):
+        stand_still()
+    with closing(PostgresStore(postgres_url)) as other:
+        assert other.find([id_of(1)]) == [None]

@@ -34,6 +34,11 @@ TEXTS = [
     (HERE + "FATAL:  query_wait_timeout", "The pooler has no connection left for us."),
     (HERE + "FATAL:  no more connections allowed (max_client_conn)", "The pooler has no connection left for us."),
     (HERE + "No route to host", "There is no route to PostgreSQL's address."),
+    (
+        HERE + "Connection refused\nMultiple connection attempts failed. All failures were:\n"
+        "- host: 'a', port: '5432': session is read-only",
+        "PostgreSQL can only be read: no host of the URL is the primary.",
+    ),
     (HERE + "Permission denied", "We are not allowed to connect to PostgreSQL's socket."),
     (HERE + "something new", "PostgreSQL can't be reached."),
 ]

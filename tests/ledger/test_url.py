@@ -27,6 +27,9 @@ def test_three_slashes_are_relative_and_four_are_absolute(url: str, path: str) -
         ("postgresql:///identity", "local", "identity"),
         ("postgresql://user@[::1]:5433/identity?sslmode=require", "[::1]:5433", "identity"),
         ("postgresql://u:p%40%3A%2F@a,b/identity", "a,b", "identity"),
+        ("postgresql://u:p@a:5432,b:5433/identity?target_session_attrs=read-write", "a,b", "identity"),
+        ("postgresql://u:p@a:5432,b/identity", "a,b", "identity"),
+        ("postgresql://u:p@[::1]:5433,[::2],c:1/identity", "[::1],[::2],c", "identity"),
     ],
 )
 def test_a_url_of_postgresql_is_left_to_libpq(url: str, host: str, database: str) -> None:
@@ -59,6 +62,8 @@ BAD = [
     "postgresql://u:hunter2@h/a/b",
     "postgresql://u:hunter2@h:0/d",
     "postgresql://u:hunter2@h:65536/d",
+    "postgresql://u:hunter2@h:65536,i:1/d",
+    "postgresql://u:hunter2@h:1,i:x/d",
     "postgresql://u:x/hunter2@h:5432/d",
     "postgresql://u:x#hunter2@h/d",
     "postgresql://u:x@hunter2@h/d",

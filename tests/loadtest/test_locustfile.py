@@ -82,7 +82,7 @@ def test_every_shape_ends_when_its_time_is_over(locustfile: Any) -> None:
 
 
 def test_a_shape_counts_from_the_moment_at_which_all_users_are_there() -> None:
-    module = load_locustfile({"LOADTEST_USERS": "100", "LOADTEST_SECONDS": "10"})
+    module = load_locustfile({"LOADTEST_SHAPE": "steady", "LOADTEST_USERS": "100", "LOADTEST_SECONDS": "10"})
     shape = module.Shape()
     seen = []
     for shape.run_time, shape.user_count in ((0.0, 0), (1.5, 40), (3.0, 90), (4.0, 100), (10.0, 100)):
@@ -202,7 +202,7 @@ def judged(
     *, rates: tuple[int, int, int], p99: int = 20, failures: int = 0, hits: int = 950, busy: bool = False
 ) -> Any:
     """The exit code after a run of 100 seconds in which so much came."""
-    module = load_locustfile({})
+    module = load_locustfile({"LOADTEST_SHAPE": "steady"})
     module.Shape.full_since, module.Shape.lookups_then = 1000.0, module.Lookups(1.0, 0, 0)
     module.read_lookups = lambda _host: module.Lookups(1.0, hits, 1000)
     seconds = range(1000, 1100)
@@ -246,3 +246,27 @@ def test_a_worker_judges_nothing(locustfile: Any) -> None:
     environment = SimpleNamespace(runner=WorkerRunner(), process_exit_code=None)
     locustfile.judge(environment)
     assert environment.process_exit_code is None
+
+
+def test_without_a_shape_locust_takes_users_rate_and_time_itself(locustfile: Any) -> None:
+    assert locustfile.Shape.abstract
+    assert not load_locustfile({"LOADTEST_SHAPE": "spike"}).Shape.abstract
+    environment = SimpleNamespace(runner=SimpleNamespace(), process_exit_code=None)
+    locustfile.judge(environment)
+    assert environment.process_exit_code is None
+
+
+def test_an_option_stands_above_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["locust", "-u", "5", "--loadtest-shape", "ramp", "--loadtest-id-rate=7"])
+    module = load_locustfile({"LOADTEST_SHAPE": "spike", "LOADTEST_BATCH_RATE": "3"})
+    assert (module.SHAPE, module.Shape.abstract) == ("ramp", False)
+    assert module.RATES == {"id": 7.0, "batch": 3.0, "validate": 2000.0}
+
+
+def test_a_refusal_says_once_why_the_users_are_limited(locustfile: Any, caplog: pytest.LogCaptureFixture) -> None:
+    user = locustfile.IdUser(environment=None)
+    for _ in range(3):
+        user.check("id", SimpleNamespace(status_code=429, text="This client has used its 100 requests"), b"")
+    (told,) = caplog.messages
+    assert "This client has used its 100 requests" in told
+    assert "TRUSTED_PROXIES" in told

@@ -3,12 +3,21 @@
 import ipaddress
 import math
 from ipaddress import IPv4Address, IPv6Address
+from math import inf
 
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from arsenal_fast.ratelimit.client import LOCAL, MAX_HOPS, Client, ClientAddresses, TokenHolder
+from arsenal_fast.ratelimit.client import (
+    LOCAL,
+    MAX_HOPS,
+    Client,
+    ClientAddresses,
+    OnBehalf,
+    TokenHolder,
+    hits_of_rows,
+)
 from arsenal_fast.ratelimit.quota import Quota
 
 PROXIES = ("10.0.0.0/8", "192.0.2.7", "2001:db8:ffff::/48", "fd00::1")
@@ -269,3 +278,10 @@ def is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def test_the_rows_of_one_client_have_the_hits_of_its_first_row() -> None:
+    quota = Quota(1, 1)
+    holder = TokenHolder(b"sub:bot", quota, frozenset(), inf, per_subject=quota)
+    one, other = OnBehalf(holder, b"user"), Client(b"other", quota)
+    assert hits_of_rows([other, one, *one.also, other], [3, 2, 0, 1]) == [3, 2, 2, 1]

@@ -6,7 +6,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from arsenal_fast.ratelimit import gcra, headers
-from arsenal_fast.ratelimit.headers import LimitLines, retry_after_line
+from arsenal_fast.ratelimit.headers import (
+    MAX_QUOTAS,
+    JoinedLines,
+    LimitLines,
+    PolicyLines,
+    retry_after_line,
+    state_at,
+    tightest,
+)
 from arsenal_fast.ratelimit.quota import MAX_WINDOW, Quota
 
 HOURLY = Quota(100, 3600)
@@ -14,6 +22,10 @@ HOURLY = Quota(100, 3600)
 WINDOWS = st.integers(1, MAX_WINDOW)
 QUOTAS = WINDOWS.flatmap(lambda window: st.builds(Quota, st.integers(1, window * 1_000_000), st.just(window)))
 NAMES = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=20)
+
+
+def named(quota: Quota, name: str) -> Quota:
+    return Quota(quota.limit, quota.window, name)
 
 
 def fields(lines: bytes) -> dict[bytes, bytes]:
@@ -25,7 +37,7 @@ def fields(lines: bytes) -> dict[bytes, bytes]:
 
 
 def test_the_lines_are_those_of_the_design() -> None:
-    assert LimitLines(HOURLY, "default").lines(99, 36) == (
+    assert LimitLines(HOURLY).lines(99, 36) == (
         b"X-RateLimit-Limit: 100\r\n"
         b"X-RateLimit-Remaining: 99\r\n"
         b"X-RateLimit-Reset: 36\r\n"
@@ -38,7 +50,7 @@ def test_the_lines_are_those_of_the_design() -> None:
 @example(HOURLY, 'a "quoted" \\ name; r=1, x', 0, 0)
 @example(HOURLY, "", 0, 3600)
 def test_the_structured_fields_read_back_as_what_was_meant(quota: Quota, name: str, remaining: int, reset: int) -> None:
-    found = fields(LimitLines(quota, name).lines(remaining, reset))
+    found = fields(LimitLines(named(quota, name)).lines(remaining, reset))
     policy = http_sf.parse(found[b"RateLimit-Policy"], tltype="list")
     limit = http_sf.parse(found[b"RateLimit"], tltype="list")
     assert policy == [(name, {"q": quota.limit, "w": quota.window})]
@@ -54,7 +66,7 @@ def test_the_structured_fields_read_back_as_what_was_meant(quota: Quota, name: s
 )
 def test_a_name_that_could_leave_its_string_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="printable ASCII"):
-        LimitLines(HOURLY, name)
+        LimitLines(named(HOURLY, name))
 
 
 def test_the_largest_quota_fits_a_structured_field() -> None:
@@ -63,20 +75,20 @@ def test_the_largest_quota_fits_a_structured_field() -> None:
 
 def test_remembered_lines_are_those_that_would_be_made() -> None:
     """Twice over more pairs than are remembered, with pairs that a careless key would take for one."""
-    kept = LimitLines(HOURLY, "default")
+    kept = LimitLines(HOURLY)
     pairs = [(remaining, reset) for remaining in range(90) for reset in range(70)]
     assert len(pairs) > headers._MEMO_SIZE
     for remaining, reset in pairs * 2:
-        assert kept.lines(remaining, reset) == LimitLines(HOURLY, "default").lines(remaining, reset)
+        assert kept.lines(remaining, reset) == LimitLines(HOURLY).lines(remaining, reset)
 
 
 def test_the_same_pair_is_made_once() -> None:
-    kept = LimitLines(HOURLY, "default")
+    kept = LimitLines(HOURLY)
     assert kept.lines(99, 36) is kept.lines(99, 36)
 
 
 def test_the_same_pair_is_made_once_again_after_the_memory_was_full() -> None:
-    kept = LimitLines(HOURLY, "default")
+    kept = LimitLines(HOURLY)
     for reset in range(headers._MEMO_SIZE + 1):
         kept.lines(99, reset)
     first = kept.lines(98, 36)
@@ -85,7 +97,7 @@ def test_the_same_pair_is_made_once_again_after_the_memory_was_full() -> None:
 
 
 def test_the_memory_is_bounded() -> None:
-    kept = LimitLines(Quota(1_000_000, 3600), "default")
+    kept = LimitLines(Quota(1_000_000, 3600))
     for remaining in range(3 * headers._MEMO_SIZE):
         kept.lines(remaining, remaining % 7)
         if remaining % 512 == 0:
@@ -100,8 +112,48 @@ def test_retry_after_is_in_whole_seconds(seconds: int, line: bytes) -> None:
 @given(st.integers(1, 200), st.integers(1, 7200), st.integers(0, 300))
 def test_the_lines_after_a_hit_say_what_is_left_of_the_quota(limit: int, window: int, hits: int) -> None:
     quota = Quota(limit, window)
-    lines = LimitLines(quota, "default")
+    lines = LimitLines(quota)
     backlog = min(hits, limit) * quota.interval
     for _ in range(2):
         assert lines.after(backlog) == lines.lines(gcra.remaining(backlog, quota), gcra.reset_after(backlog))
     assert lines.by_backlog == {backlog: lines.after(backlog)}
+
+
+def test_two_policies_are_lists_and_the_customary_lines_are_of_the_one_that_stops_first() -> None:
+    quotas = bot, user = Quota(1000, 3600, "token"), Quota(10, 60, "subject")
+    joined = JoinedLines(quotas, [LimitLines(bot), LimitLines(user)])
+    assert joined.at([10 * bot.interval, user.interval]) == (
+        b"X-RateLimit-Limit: 10\r\n"
+        b"X-RateLimit-Remaining: 9\r\n"
+        b"X-RateLimit-Reset: 6\r\n"
+        b'RateLimit-Policy: "token";q=1000;w=3600, "subject";q=10;w=60\r\n'
+        b'RateLimit: "token";r=990;t=36, "subject";r=9;t=6\r\n'
+    )
+    used_up = fields(joined.at([bot.tolerance, user.tolerance]))
+    assert used_up[b"X-RateLimit-Limit"] == b"1000", "of two that are used up, the one that takes longer"
+
+
+@given(st.lists(st.tuples(QUOTAS, NAMES, st.floats(0, 1)), min_size=2, max_size=4))
+@example([(HOURLY, "100%d", 0.5), (HOURLY, '%%,"', 1.0)])
+def test_several_policies_read_back_as_what_was_meant(given: list[tuple[Quota, str, float]]) -> None:
+    quotas = [named(quota, name) for quota, name, _ in given]
+    backlogs = [int(part * quota.tolerance) for quota, (_, _, part) in zip(quotas, given, strict=True)]
+    found = fields(JoinedLines(quotas, list(map(LimitLines, quotas))).at(backlogs))
+    policies = http_sf.parse(found[b"RateLimit-Policy"], tltype="list")
+    limits = http_sf.parse(found[b"RateLimit"], tltype="list")
+    states = list(map(state_at, backlogs, quotas))
+    assert policies == [(quota.policy, {"q": quota.limit, "w": quota.window}) for quota in quotas]
+    assert limits == [(quota.policy, {"r": remaining, "t": reset}) for quota, remaining, reset in states]
+    first = tightest(states)
+    customary = [int(found[b"X-RateLimit-" + name]) for name in (b"Limit", b"Remaining", b"Reset")]
+    assert customary == [first.quota.limit, first.remaining, first.reset]
+
+
+def test_the_makers_of_lines_are_cached_in_bounded_memory() -> None:
+    kept = PolicyLines(HOURLY)
+    for limit in range(1, 600):
+        quotas = (Quota(limit, 60, "token"), Quota(1, 60, "subject"))
+        joined = kept.joined(quotas)
+        assert kept.joined(tuple(quotas)) is joined
+        assert b'"token";q=%d;w=60, "subject";q=1;w=60' % limit in joined.at([0, 0])
+    assert max(len(kept._joined), len(kept._by_quota)) <= MAX_QUOTAS

@@ -10,7 +10,9 @@ from arsenal_fast.registry.issuer import BatchRequest
 from tests.support.registry import (
     AUDIT,
     Bench,
+    HalfAway,
     flushed,
+    half,
     identity,
 )
 from tests.support.rig import Rig, request
@@ -146,3 +148,27 @@ def test_what_was_revoked_in_an_outage_is_not_asserted_and_not_remembered() -> N
     bench.cache.restore()
     assert (record.fresh_until_s, record.expires_s) == (0, 0)
     assert bench.issue(1)[0].life.generated > record.life.generated
+
+
+def test_the_shards_that_are_back_get_their_identities_while_another_is_away() -> None:
+    bench = Bench(store=HalfAway(Rig().memory()), shard_of=half)
+    bench.issue(1, 2, 3, 5)
+    bench.store.issues.clear()
+    bench.cache.restore()
+    asserted = [{row.id for row in rows} for rows in bench.store.issues]
+    assert {identity(1).id, identity(3).id, identity(5).id} in asserted
+    assert {identity(2).id} in asserted
+
+
+def test_a_change_in_any_shard_is_followed_and_the_epochs_are_of_all() -> None:
+    bench = Bench()
+    shard = SwitchedStore(Rig().memory())
+    sync = bench.cache.follow(shard)
+    record = bench.issue(1)[0]
+    shard.revoke(record.id, record.life, lambda _: None)
+    shard.set_epoch("player", 7, lambda _: None)
+    gone: list[str] = []
+    sync.catch_up(1, lambda: gone.append("on"))
+    assert gone == ["on"]
+    assert bench.cache.get(record.id) is None
+    assert bench.cache.sync.epochs == {"player": 7}

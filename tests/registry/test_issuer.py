@@ -13,7 +13,9 @@ from arsenal_fast.registry.issuer import AuditContext
 from tests.support.ledgers import Book, SwitchedLedger
 from tests.support.registry import (
     Bench,
+    HalfAway,
     flushed,
+    half,
     held_in_store,
     identity,
     kept,
@@ -333,3 +335,16 @@ def test_two_workers_never_hand_out_two_lives_of_one_identity_whatever_the_store
         handed.take("ask", worker)
     handed.finish()
     assert len(handed.lives()) == 1
+
+
+def test_only_what_is_in_a_shard_that_is_away_is_issued_without_the_store() -> None:
+    other = Bench()
+    life = other.issue(1)[0].life
+    bench = Bench(store=HalfAway(other.store.memory), shard_of=half)
+    records = bench.issue(1, 2, 3)
+    assert records[0].life == life
+    assert bench.metrics.identity_issued_without_store == 1
+    assert [[row.id for row in rows] for rows in bench.store.issues] == [
+        [identity(1).id, identity(3).id],
+        [identity(2).id],
+    ]

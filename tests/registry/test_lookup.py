@@ -6,7 +6,9 @@ from arsenal_fast.identity.validity import StoreRecord
 from arsenal_fast.registry.lookup import IdentityState
 from tests.support.registry import (
     Bench,
+    HalfAway,
     flushed,
+    half,
     held_in_store,
     identity,
     kept,
@@ -120,3 +122,31 @@ def test_what_was_found_dead_is_not_remembered() -> None:
     bench.rig.advance(11)
     bench.find(1)
     assert bench.cache.get(identity(1).id) is None
+
+
+def test_what_is_in_another_shard_is_found_while_one_is_away() -> None:
+    """The second answer is that something could not be read."""
+    other = Bench()
+    life = other.issue(1)[0].life
+    bench = Bench(store=HalfAway(other.store.memory), shard_of=half)
+    assert bench.find(1) == ([life], True)
+    assert bench.find(1, 2) == ([life, None], False)
+    assert bench.find(2) == ([None], False)
+
+
+def test_what_is_in_a_shard_that_is_away_comes_from_the_ledger() -> None:
+    whole = with_ledger()
+    lives = [record.life for record in whole.issue(1, 2)]
+    bench = Bench(store=HalfAway(whole.store.memory), ledger=whole.ledger, shard_of=half)
+    assert bench.find(1, 2) == (lives, True)
+
+
+def test_responses_are_held_from_an_answer_of_the_store_or_the_ledger_on() -> None:
+    bench = with_ledger()
+    held: list[str] = []
+    bench.lookup.hold_responses = lambda: held.append("held")
+    bench.issue(1)
+    bench.known(1)
+    assert held == []
+    bench.known(2)
+    assert held == ["held", "held"]

@@ -33,7 +33,7 @@ from tests.support.rig import KEYS, START, Rig
 from tests.support.stores import SwitchedStore
 
 CALLER = AuditContext("sub:ops", "r-1")
-ORDER = TokenOrder("bot", ["issue", "audit"], 7, 30, 5, "bot of the shop")
+ORDER = TokenOrder("bot", ["audit", "behalf"], 7, 30, 5, "bot of the shop")
 UNKNOWN = "0123456789abcdef0123"
 START_MS = int(START * 1000)
 
@@ -79,10 +79,10 @@ def test_a_minted_token_says_what_was_ordered_and_its_record_too() -> None:
     token, change = mint(KEYS, ORDER, Amendments(), START, CALLER)
     end = int(START) + 30 * 86_400
     assert KEYS.verify_service(token, START) == ServiceToken(
-        "bot", frozenset({"issue", "audit"}), 7, end, int(START), 5, token_id(token)
+        "bot", frozenset({"audit", "behalf"}), 7, end, int(START), 5, token_id(token)
     )
     assert change.record == (
-        *(token_id(token), "bot of the shop", "bot", "issue audit", 7, 5, START_MS, end * 1000, "sub:ops", 0),
+        *(token_id(token), "bot of the shop", "bot", "audit behalf", 7, 5, START_MS, end * 1000, "sub:ops", 0),
     )
     assert change[:7] == ("token_minted", START_MS, "sub:ops", "r-1", token_id(token), "bot", 7)
 
@@ -93,7 +93,7 @@ def test_a_minted_token_says_what_was_ordered_and_its_record_too() -> None:
         (ORDER._replace(subject="two words"), "A subject is 1 to 128"),
         (ORDER._replace(scopes=["root"]), "A scope is one of"),
         (ORDER._replace(rate_limit=0), "rate_limit is not a whole number"),
-        (ORDER._replace(per_subject=0), "per_subject is not a whole number"),
+        (ORDER._replace(scopes=["issue"]), "per_subject is not a whole number"),
         (ORDER._replace(name="a\nb"), NAME_RANGE),
     ],
 )

@@ -20,9 +20,10 @@ PROXY = ("10.0.0.1", 40_000)
 PLAYER_1 = "player-1@sports.api.yourbook.com/v1:id"
 
 
-def bearer(subject: str, scopes: str, rate_limit: int, left: float = 86_400) -> str:
+def bearer(subject: str, scopes: str, rate_limit: int, left: float = 86_400, per_subject: int = 0) -> str:
     """An Authorization line whose token ends ``left`` seconds after the start; ``scopes`` between commas."""
-    token = KEYS.mint_service(subject, scopes.split(","), rate_limit, 1, START - 86_400 + left)
+    begun = START - 86_400 + left
+    token = KEYS.mint_service(subject, scopes.split(","), rate_limit, 1, begun, per_subject=per_subject)
     return f"Authorization: Bearer {token}\r\n"
 
 

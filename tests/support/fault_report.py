@@ -112,6 +112,11 @@ ROWS: Final = [
         "integration/test_redis_faults.py::test_a_redis_that_is_ill_fails_no_request",
     ),
     Row(
+        "the master of Redis dies, hands over or hangs under load, FAILOVERS times; three sentinels",
+        "only 200, each within 350 ms; shared again within 1 s of the promotion; limits exact but for what Redis loses",
+        "integration/test_failovers.py::test_no_failover_shows_but_for_what_redis_itself_has_lost",
+    ),
+    Row(
         "Redis is full and evicts, with the settings that we ship",
         "no limit is reset, no revocation forgotten",
         "stores/redis/test_full.py::test_a_flood_of_identities_resets_no_limit_and_forgets_no_revocation",
@@ -135,6 +140,26 @@ ROWS: Final = [
         "PostgreSQL is stopped and started again",
         "the same",
         "integration/test_ledger_faults.py::test_a_stopped_postgresql_stops_no_issuing_and_what_waited_is_written_when_it_is_back",
+    ),
+    Row(
+        "PostgreSQL's primary is lost, its synchronous standby promoted",
+        "the same",
+        "integration/test_postgres_failover.py::test_a_failover_under_load_stops_no_issuing_and_loses_nothing",
+    ),
+    Row(
+        "the disk of PostgreSQL's tables is full (a tmpfs; needs root)",
+        "the same",
+        "integration/test_postgres_failover.py::test_a_full_disk_of_its_tables_stops_no_issuing_and_loses_nothing",
+    ),
+    Row(
+        "the disk of PostgreSQL's log is full (a tmpfs; needs root)",
+        "the same",
+        "integration/test_postgres_failover.py::test_a_full_disk_of_its_log_stops_no_issuing_and_loses_nothing",
+    ),
+    Row(
+        "an administrator ends 20 sessions of the ledger",
+        "the same, never degraded",
+        "integration/test_postgres_failover.py::test_sessions_that_an_administrator_ends_lose_nothing_and_show_to_nobody",
     ),
     Row(
         "SIGTERM or SIGINT to the process group, 2 workers",

@@ -57,7 +57,7 @@ def _module(name: str, **members: Any) -> ModuleType:
 
 def load_locustfile(environment: Mapping[str, str]) -> Any:
     """The locustfile as a fresh module, under these variables alone."""
-    events = _module("events", quitting=Hook())
+    events = _module("events", quitting=Hook(), init_command_line_parser=Hook())
     stubs = {
         "locust": _module(
             "locust",

@@ -27,4 +27,4 @@ def validator(name: str) -> Any:
 
 def bearer(rig: Rig, *scopes: str) -> dict[str, str]:
     """The field of a good service token."""
-    return {"Authorization": f"Bearer {rig.keys.mint_service('ops', scopes, 1000, 1, rig.wall)}"}
+    return {"Authorization": rig.bearer(*scopes, subject="ops")}

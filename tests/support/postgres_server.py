@@ -30,8 +30,18 @@ QUOTED = "p%3Aa%5Cs%27s%20wort%25"
 class PostgresServer:
     """Started by ``with``; the port and the data stay the same over restarts."""
 
-    def __init__(self, *settings: str, fsync: bool = False, tls: tuple[Path, Path] | None = None) -> None:
-        """``settings``: such as ``max_connections=20``. ``tls``: the files of a certificate and its key."""
+    def __init__(
+        self,
+        *settings: str,
+        fsync: bool = False,
+        tls: tuple[Path, Path] | None = None,
+        standby_of: "PostgresServer | None" = None,
+        wal: Path | None = None,
+    ) -> None:
+        """``settings``: such as ``max_connections=20``. ``tls``: the files of a certificate and its key.
+
+        ``standby_of``: the primary that streams to it. ``wal``: where its log is, in segments of a megabyte.
+        """
         self._programs = _programs()
         self._settings = [f"fsync={'on' if fsync else 'off'}", *settings]
         self._process: subprocess.Popen[bytes] | None = None
@@ -40,10 +50,22 @@ class PostgresServer:
         if self._as:
             os.chown(self._directory, *_ids(self._as["user"]))
         self._tls = tls
+        self._primary = standby_of
+        self._wal = wal
+        self._data = self._directory / "data"
         self.port = free_port()
         self.url = f"postgresql://ledger:{QUOTED}@127.0.0.1:{self.port}/postgres"
 
     def __enter__(self) -> Self:
+        if self._primary is None:
+            self._initialize()
+        else:
+            source = f"--dbname={self._primary.url}"
+            self._run("pg_basebackup", source, f"--pgdata={self._data}", "--write-recovery-conf", "--no-sync", "-cfast")
+        self.start()
+        return self
+
+    def _initialize(self) -> None:
         password = self._directory / "password"
         password.write_text(PASSWORD)
         if self._as:
@@ -58,9 +80,13 @@ class PostgresServer:
             self._settings.append(f"ssl_{'cert' if name == 'tls.crt' else 'key'}_file={own}")
         if self._tls:
             self._settings.append("ssl=on")
-        self._run("initdb", f"--pgdata={self._directory / 'data'}", "--locale=C", *options)
-        self.start()
-        return self
+        if self._wal:
+            log = self._wal / "log"
+            log.mkdir()
+            if self._as:
+                os.chown(log, *_ids(self._as["user"]))
+            options += [f"--waldir={log}", "--wal-segsize=1"]
+        self._run("initdb", f"--pgdata={self._data}", "--locale=C", *options)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -76,7 +102,7 @@ class PostgresServer:
     def start(self) -> None:
         """Start, and return when it answers."""
         settings = [f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", *self._settings]
-        command = [str(self._programs / "postgres"), "-D", str(self._directory / "data")]
+        command = [str(self._programs / "postgres"), "-D", str(self._data)]
         command += [argument for setting in settings for argument in ("-c", setting)]
         with (self._directory / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._directory, **self._as)
@@ -112,6 +138,14 @@ class PostgresServer:
             process.send_signal(signal.SIGQUIT)
             process.wait()
 
+    def promote(self) -> None:
+        """Make the standby a primary, as an operator does; returns when it takes writes."""
+        self._run("pg_ctl", "promote", f"--pgdata={self._data}", "--wait")
+
+    def url_with(self, other: "PostgresServer") -> str:
+        """The same database on this server, or on another one with the same user."""
+        return self.url.replace(f":{self.port}/", f":{self.port},127.0.0.1:{other.port}/")
+
     def execute(self, statement: str, url: str = "") -> list[tuple[Any, ...]]:
         """One statement over a connection of its own."""
         with psycopg.connect(url or self.url, autocommit=True) as connection:
@@ -124,11 +158,28 @@ class PostgresServer:
         self.execute(f"CREATE DATABASE {name}")
         return self.url.removesuffix("postgres") + name
 
+    def new_database_in(self, directory: Path) -> str:
+        """An empty database whose tables are in this directory; gives its URL."""
+        place = directory / "tables"
+        place.mkdir()
+        if self._as:
+            directory.chmod(0o755)
+            os.chown(place, *_ids(self._as["user"]))
+        self.execute(f"CREATE TABLESPACE elsewhere LOCATION '{place}'")
+        self.execute("CREATE DATABASE elsewhere TABLESPACE elsewhere")
+        return self.url.removesuffix("postgres") + "elsewhere"
+
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._programs / program), *arguments]
         done = subprocess.run(command, capture_output=True, check=False, cwd=self._directory, **self._as)
         if done.returncode:
             raise RuntimeError(f"{program} has failed: {done.stderr.decode(errors='replace')[-1000:]}")
+
+
+def postgres_version() -> str:
+    """Name and version of the server as it says them: ``PostgreSQL 15.18``."""
+    said = subprocess.run([_programs() / "postgres", "--version"], capture_output=True, text=True, check=False).stdout
+    return said.replace("postgres (PostgreSQL)", "PostgreSQL").partition(" (")[0].strip()
 
 
 def _programs() -> Path:

@@ -4,12 +4,14 @@ No pytest in here: load tests and benchmarks use it too. REDIS_SERVER may name a
 """
 
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,18 +19,23 @@ from typing import Self
 import hiredis
 
 START_TIMEOUT = 10.0  # seconds
+_NO_TLS = re.compile(r"'tls-[^\n]*\n *Bad directive|finding TLS support")  # Redis 6, Redis 8 and Valkey
+
+
+class NoTlsError(RuntimeError):
+    """The server that REDIS_SERVER names knows no TLS; a test that needs it is skipped (conftest.py)."""
 
 
 class RedisServer:
     """Started by ``with``; ``port`` and ``unix_path`` stay the same over restarts."""
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, port: int = 0) -> None:
         self._binary = binary()
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self._directory = Path(tempfile.mkdtemp(prefix="af-redis-"))
         self.unix_path = str(self._directory / "redis.sock")
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
 
     def __enter__(self) -> Self:
@@ -42,6 +49,11 @@ class RedisServer:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     @property
+    def running(self) -> bool:
+        """Whether it was started, and not killed."""
+        return self._process is not None
+
+    @property
     def pid(self) -> int:
         assert self._process is not None, "the server is not running"
         return self._process.pid
@@ -49,7 +61,9 @@ class RedisServer:
     def start(self) -> None:
         """Start, empty, and return when it answers."""
         arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._directory)]
-        arguments += ["--unixsocket", self.unix_path, "--save", "", "--appendonly", "no", *self._options]
+        arguments += ["--unixsocket", self.unix_path, "--save", "", "--appendonly", "no"]
+        for option in self._options:
+            arguments += option.split() or [option]  # Redis 6 wants the words of a value one by one
         with (self._directory / "log").open("ab") as log:
             self._process = subprocess.Popen([self._binary, *arguments], stdout=log, stderr=log)
         deadline = time.monotonic() + START_TIMEOUT
@@ -59,6 +73,8 @@ class RedisServer:
             except OSError:
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     log_text = (self._directory / "log").read_text(errors="replace")
+                    if "REDIS_SERVER" in os.environ and _NO_TLS.search(log_text):
+                        raise NoTlsError(f"{redis_version()} was built without TLS") from None
                     raise RuntimeError(f"{self._binary} does not start: {log_text[-500:]}") from None
                 time.sleep(0.005)  # there is no event for a listening socket
             else:
@@ -85,6 +101,12 @@ class RedisServer:
             if password:
                 ask(connection, "AUTH", password)
             return ask(connection, *arguments)
+
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """CONFIG SET, one at a time: several at once need Redis 7."""
+        for name, value in settings.items():
+            reply = self.command("CONFIG", "SET", name, value)
+            assert reply == b"OK", reply
 
     def flush(self) -> None:
         """Delete all data and scripts."""
@@ -113,6 +135,13 @@ def binary() -> str:
             f"{name} is not there: install it (Debian: apt-get install redis-server) or set REDIS_SERVER."
         )
     return binary
+
+
+def redis_version() -> str:
+    """Name and version of redis-server as it says them: ``Redis 7.0.15``, ``Valkey 8.1.8``."""
+    said = subprocess.run([binary(), "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.match(r"(\w+) server v=([0-9.]+)", said)
+    return f"{found[1]} {found[2]}" if found else "an unknown Redis"
 
 
 def free_port() -> int:

@@ -1,10 +1,10 @@
 """A worker's registry over a store and a ledger with switches for faults."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from arsenal_fast.api.write_batch import WriteBatch
 from arsenal_fast.identity.grammar import Identity
-from arsenal_fast.identity.validity import Life, StoreRecord
+from arsenal_fast.identity.validity import Issued, IssueRow, Life, StoreRecord
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.registry.cache import CachedIdentity, IdentityCache
 from arsenal_fast.registry.issuer import AuditContext, BatchRequest, Issuer
@@ -29,11 +29,32 @@ def raise_again(error: Exception) -> None:
     raise error
 
 
+def half(identity: str) -> int:
+    """The shard of an identity: 0 for even runs, 1 for odd ones."""
+    return int(identity.partition("@")[0].rpartition("-")[2]) % 2
+
+
+class HalfAway(SwitchedStore):
+    """A store whose shard 0 is away: what needs it has no answer."""
+
+    def issue(self, rows: Sequence[IssueRow], done: Callable[[Sequence[Issued] | None], None]) -> None:
+        self.away = any(half(row.id) == 0 for row in rows)
+        super().issue(rows, done)
+
+    def find(self, ids: Sequence[str], done: Callable[[Sequence[StoreRecord | None] | None], None]) -> None:
+        self.away = any(half(each) == 0 for each in ids)
+        super().find(ids, done)
+
+
 class Bench:
     """A registry over a store that can be switched, and the worker's clock."""
 
     def __init__(
-        self, capacity: int = 1000, store: SwitchedStore | None = None, ledger: SwitchedLedger | None = None
+        self,
+        capacity: int = 1000,
+        store: SwitchedStore | None = None,
+        ledger: SwitchedLedger | None = None,
+        shard_of: Callable[[str], int] | None = None,
     ) -> None:
         self.rig = Rig()
         self.store = store or SwitchedStore(self.rig.memory())
@@ -46,6 +67,7 @@ class Bench:
             capacity=capacity,
             room=1 << 30,
             now=lambda: self.rig.wall,
+            shard_of=shard_of,
         )
         self.issuer = Issuer(
             store=self.store,
@@ -55,10 +77,15 @@ class Bench:
             call_soon=lambda flush: flush(),
             now=lambda: self.rig.wall,
             metrics=self.metrics,
-            write_batch=WriteBatch(),
+            write_batch=WriteBatch(lambda flush: flush()),
         )
         self.lookup = Lookup(
-            store=self.store, ledger=ledger, cache=self.cache, now=lambda: self.rig.wall, metrics=self.metrics
+            store=self.store,
+            ledger=ledger,
+            cache=self.cache,
+            now=lambda: self.rig.wall,
+            metrics=self.metrics,
+            hold_responses=lambda: None,
         )
         self.revoker = Revoker(
             revocations=self.store,

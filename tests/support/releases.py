@@ -23,15 +23,11 @@ PROGRAM: Final = (sys.executable, "-P", "-m", "arsenal_fast")  # -P: not what li
 EX_CONFIG: Final = 78  # sysexits.h
 
 _MIGRATION = """
-SQLITE = {**SQLITE, max(SQLITE) + 1: '''
-ALTER TABLE events ADD COLUMN rehearsal INTEGER NOT NULL DEFAULT 0;
-CREATE INDEX events_rehearsal ON events (rehearsal, at);
+MIGRATIONS = {**MIGRATIONS, max(MIGRATIONS) + 1: '''
+ALTER TABLE {t}events ADD COLUMN rehearsal {int} NOT NULL DEFAULT 0;
+CREATE INDEX events_rehearsal ON {t}events (rehearsal, at);
 '''}
-POSTGRES = {**POSTGRES, max(POSTGRES) + 1: '''
-ALTER TABLE {schema}.events ADD COLUMN rehearsal bigint NOT NULL DEFAULT 0;
-CREATE INDEX events_rehearsal ON {schema}.events (rehearsal, at);
-'''}
-VERSION: Final = max(SQLITE)
+VERSION: Final = max(MIGRATIONS)
 """
 
 
@@ -71,7 +67,7 @@ def two_releases(directory: Path) -> tuple[Release, Release]:
     _edit(
         copied / "arsenal_fast" / "__init__.py", f'"{arsenal_fast.__version__}"', f'"{major}.{minor}.{int(patch) + 1}"'
     )
-    _edit(copied / "arsenal_fast" / "ledger" / "migrations.py", "VERSION: Final = max(SQLITE)\n", _MIGRATION)
+    _edit(copied / "arsenal_fast" / "ledger" / "migrations.py", "VERSION: Final = max(MIGRATIONS)\n", _MIGRATION)
     new = _release(copied)
     assert new.schema == here.schema + 1, "without a migration this would be half a rehearsal"
     return here, new

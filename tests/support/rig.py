@@ -237,9 +237,19 @@ class Rig:
         now_ms = round(self.wall * 1000)
         return self.keys.sign_identity(identity, Life(now_ms, now_ms + ttl * 1000))
 
-    def bearer(self, *scopes: str, subject: str = "sports-book", rate_limit: int = 1000, days: int = 1) -> str:
-        """Return an Authorization with a fresh service token."""
-        return f"Bearer {self.keys.mint_service(subject, scopes, rate_limit, days, self.wall)}"
+    def bearer(
+        self,
+        *scopes: str,
+        subject: str = "sports-book",
+        rate_limit: int = 1000,
+        days: int = 1,
+        per_subject: int | None = None,
+    ) -> str:
+        """Return an Authorization with a fresh service token; subjects have its limit by default."""
+        if per_subject is None:
+            per_subject = rate_limit if "behalf" in scopes else 0
+        token = self.keys.mint_service(subject, scopes, rate_limit, days, self.wall, per_subject=per_subject)
+        return f"Bearer {token}"
 
     def get(self, target: str, **headers: str) -> Answer:
         """One GET on a connection of its own."""

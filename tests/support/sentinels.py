@@ -85,6 +85,16 @@ class Sentinels:
         """Promote the replica, as an operator does; returns at once."""
         assert self.command("SENTINEL", "FAILOVER", SERVICE) == b"OK"
 
+    def roles(self) -> tuple[RedisServer, RedisServer]:
+        """The master by the sentinels, and its replica."""
+        master, replica = self.servers if self.name(self.servers[0]) else self.servers[::-1]
+        return master, replica
+
+    def join(self, server: RedisServer, master: RedisServer) -> None:
+        """Make it the replica of the master, as a sentinel does after a while; returns when all know that."""
+        server.command("REPLICAOF", "127.0.0.1", self.places[self.servers.index(master)], password=self._password)
+        self._until(self._is_whole)
+
     def kill_sentinel(self, number: int) -> None:
         """SIGKILL by its own pid."""
         self._processes[number].kill()
@@ -137,9 +147,9 @@ class Sentinels:
             if not isinstance(reply, list):
                 return False
             told = dict(zip(reply[::2], reply[1::2], strict=True))
-            if (told[b"num-slaves"], told[b"num-other-sentinels"]) != (b"1", b"2"):
+            if (told[b"num-slaves"], told[b"num-other-sentinels"], told[b"flags"]) != (b"1", b"2", b"master"):
                 return False
-        told_of = self.servers[1].command("INFO", "replication", password=self._password)
+        told_of = self.roles()[1].command("INFO", "replication", password=self._password)
         return isinstance(told_of, bytes) and b"master_link_status:up" in told_of
 
     def _until(self, condition: Callable[[], bool]) -> None:

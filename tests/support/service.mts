@@ -78,7 +78,7 @@ export function arsenalFast(...command: string[]): string {
 }
 
 /** A service token of a service with KEYS; its limit is 100,000 requests a window. */
-export function serviceToken(subject: string, scope: string): string {
-  const names = ["--subject", subject, "--scope", scope, "--rate-limit", "100000", "--days", "1"];
+export function serviceToken(subject: string, scope: string, ...more: string[]): string {
+  const names = ["--subject", subject, "--scope", scope, "--rate-limit", "100000", "--days", "1", ...more];
   return arsenalFast("token", ...names).trim();
 }

@@ -260,8 +260,10 @@ def _service_claims() -> Iterator[tuple[str, str, Refusal]]:
         yield f"scope {other!r}", service(scope=other), Refusal.SCOPE
     for limit in (0, -1, -1_000_000, True, 1.5, 100.0, "100", [1], 1_000_000_001, 10**40):
         yield f"rate_limit {str(limit)[:20]}", service(rate_limit=limit), Refusal.RATE_LIMIT
-    for other_limit in (None, 0, -1, True, 1.5, "100", 1_000_000_001):
-        yield f"per_subject {other_limit}", service(per_subject=other_limit), Refusal.PER_SUBJECT
+    for each in (0, -1, True, 1.5, "100", [1], 1_000_000_001, None):
+        yield f"per_subject {each!r}", service(scope="behalf", per_subject=each), Refusal.PER_SUBJECT
+    yield "behalf without per_subject", service(scope="behalf"), Refusal.PER_SUBJECT
+    yield "per_subject without behalf", service(per_subject=100), Refusal.PER_SUBJECT
 
 
 def _identity_claims() -> Iterator[tuple[str, str, Refusal]]:

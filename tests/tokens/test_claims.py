@@ -187,9 +187,9 @@ def test_subjects_that_are_taken(subject: str) -> None:
 
 
 def test_a_service_payload_is_read_as_it_was_meant() -> None:
-    meant = ServiceToken("sports-book", frozenset({"audit", "issue"}), 7, int(NOW) + 60, int(NOW), 5)
+    meant = ServiceToken("sports-book", frozenset({"audit", "behalf"}), 7, int(NOW) + 60, int(NOW), 5)
     claims = tokens.strict_object(tokens.service_payload(ISSUER, meant, int(NOW), "j"))
-    assert claims["scope"] == "issue audit"
+    assert claims["scope"] == "audit behalf"
     assert tokens.service_token(claims, ISSUER, NOW) == meant
 
 

@@ -14,6 +14,7 @@ from arsenal_fast.api.context import Application, RequestContext
 from arsenal_fast.api.fastpath.recognized import FastPathServices, RecognizedRequest
 from arsenal_fast.api.fastpath.response_cache import CachedResponse
 from arsenal_fast.http.template import RequestTemplate, RequestTemplates, TemplateMatch
+from arsenal_fast.ratelimit.client import OnBehalf
 
 
 class FastPath:
@@ -43,6 +44,8 @@ class FastPath:
 
     def recognizer(self, context: RequestContext, peer: str) -> Recognizer | None:
         """Return a recognizer for requests like this one of a peer; None while there is no template."""
+        if context.request.fields.subject is not None and not context.client.also:
+            return None  # it was ignored here, and is refused elsewhere
         template = self.templates.of(context.request)
         return None if template is None else Recognizer(self, template, context, peer)
 
@@ -56,6 +59,7 @@ class Recognizer:
         "_client",
         "_fast_path",
         "_forwarded",
+        "_holder",
         "_match",
         "_outbox",
         "_peer",
@@ -79,6 +83,8 @@ class Recognizer:
         self._forwarded = (
             fast_path.callers.by_forwarded_for if names_client and fast_path.callers.trusts(peer) else None
         )
+        # On behalf of many end users each request is charged to its own one, too.
+        self._holder = context.client.holder if isinstance(context.client, OnBehalf) else None
         self._request = fast_path.request_class(fast_path.work, fast_path.app, context.connection, template)
         self._request.header_lines = self._reflected
         self._request.client = context.client
@@ -92,7 +98,7 @@ class Recognizer:
         match = self._match(data)
         if match is None:
             return False
-        line, forwarded_for, request_id, body, _ = match
+        line, named, request_id, body, _ = match
         by_line = self._by_line
         cached: CachedResponse | None
         if by_line is not None:
@@ -104,9 +110,9 @@ class Recognizer:
             return self._miss(match)
         request = self._request
         if self._forwarded is not None:
-            request.client = self._forwarded.get(forwarded_for) or self._fast_path.callers.forwarded(
-                self._peer, forwarded_for
-            )
+            request.client = self._forwarded.get(named) or self._fast_path.callers.forwarded(self._peer, named)
+        elif self._holder is not None:
+            request.client = self._fast_path.callers.of_subject(self._holder, named)
         if cached.required_scope is not None and cached.required_scope not in request.client.scopes:
             return self._miss(match)
         request.cached = cached

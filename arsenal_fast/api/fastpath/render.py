@@ -34,7 +34,7 @@ class RenderedIdentity(CachedIdentity):
 
     __slots__ = ("_handed_out", "_sign", "endpoint", "kept_response", "kept_row")
 
-    def __init__(self, identity: str, required_scope: str | None, sign: Sign, endpoint: Endpoint) -> None:
+    def __init__(self, sign: Sign, endpoint: Endpoint, identity: str, required_scope: str | None) -> None:
         # As in the base class, inlined, since this runs for every new identity.
         self.id = identity
         self.required_scope = required_scope
@@ -91,7 +91,7 @@ class RenderedIdentity(CachedIdentity):
 
 def factory(sign: Sign, endpoint: Endpoint) -> Callable[[str, str | None], CachedIdentity]:
     """Return the factory of the entries of a worker's cache."""
-    return partial(RenderedIdentity, sign=sign, endpoint=endpoint)
+    return partial(RenderedIdentity, sign, endpoint)
 
 
 def rendered(entries: Sequence[CachedIdentity]) -> Sequence[RenderedIdentity]:

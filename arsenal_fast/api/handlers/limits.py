@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from arsenal_fast.api.admission import POLICY, TOKEN_POLICY
+from collections.abc import Sequence
+from typing import Final
+
 from arsenal_fast.api.context import RequestContext
 from arsenal_fast.api.services import Services
+from arsenal_fast.ratelimit.headers import QuotaState, tightest
+
+_NO_LIMIT: Final[dict[str, object]] = {"policy": None, "limit": None, "window": None, "remaining": None, "reset": 0}
 
 
 def limits(services: Services, context: RequestContext) -> None:
-    def done(lines: bytes, remaining: int | None, reset: int) -> None:
-        client = context.client
-        quota = client.quota if services.settings.quota else None
+    def done(lines: bytes, states: Sequence[QuotaState]) -> None:
+        client = context.client  # perhaps another one than before, where a token has ended
         context.limit_lines = lines
-        answer = {
-            "client": client.key,
-            "policy": (TOKEN_POLICY if client.token else POLICY) if quota else None,
-            "limit": quota.limit if quota else None,
-            "window": quota.window if quota else None,
-            "remaining": remaining,
-            "reset": reset,
-        }
-        context.answer(answer)
+        first = _told(tightest(states)) if states else _NO_LIMIT
+        context.answer({"client": client.key, **first, "policies": list(map(_told, states))})
 
     if services.settings.quota is None and not context.client.token:
-        done(b"", None, 0)
+        done(b"", ())
     else:
         services.admission.look(context, context.guard(done))
+
+
+def _told(state: QuotaState) -> dict[str, object]:
+    quota, remaining, reset = state
+    return {
+        "policy": quota.policy,
+        "limit": quota.limit,
+        "window": quota.window,
+        "remaining": remaining,
+        "reset": reset,
+    }

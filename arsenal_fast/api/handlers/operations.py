@@ -31,9 +31,7 @@ def health(services: Services, context: RequestContext) -> None:
         pages.dashboard(services, context)
         return
     body = {name: figure.read(services, services.metrics) for name, figure in figures.HEALTH.items()}
-    if reasons := figures.reasons(services):
-        body["reasons"] = reasons
-    context.answer(body, 503 if services.status == "unhealthy" else 200, _BY_ACCEPT)
+    context.answer(body | figures.faults(services), 503 if services.status == "unhealthy" else 200, _BY_ACCEPT)
 
 
 def live(services: Services, context: RequestContext) -> None:
@@ -42,10 +40,20 @@ def live(services: Services, context: RequestContext) -> None:
 
 
 def root(services: Services, context: RequestContext) -> None:
+    """Respond with the start page to a browser, and to all others whether the service takes traffic.
+
+    Balancers check this path unless they are told of another one.
+    """
+    if prefers(context.request.fields.accept, "text/html", to="application/json"):
+        pages.home(services, context)
+    else:
+        ready(services, context, _BY_ACCEPT)
+
+
+def api(services: Services, context: RequestContext) -> None:
     """Redirect a browser to the API's page; respond to all others whether the service takes traffic.
 
-    Balancers check this path unless they are told of another one. A proxy may have put the service below a prefix: the
-    location is relative where the base URL names none.
+    A proxy may have put the service below a prefix: the location is relative where the base URL names none.
     """
     if prefers(context.request.fields.accept, "text/html", to="application/json"):
         prefix = urlsplit(services.settings.base_url).path
@@ -97,13 +105,18 @@ def _exposed(services: Services, content_type: bytes, total: Metrics) -> bytes:
 
 
 def telemetry(services: Services, context: RequestContext) -> None:
-    """Respond with the same counts as JSON; at most a second old, see ``timestamp``."""
+    """Respond with the same counts as JSON; at most a second old, see ``timestamp``.
+
+    Everybody may read them with METRICS_ACCESS=open, but not the addresses of others.
+    """
     _demand(services, context, "The telemetry")
-    context.respond(200, services.totals.rendered(JSON, partial(_documented, services)))
+    named = auth.METRICS in context.client.scopes
+    context.respond(200, services.totals.rendered((JSON, named), partial(_documented, services, named)))
 
 
-def _documented(services: Services, total: Metrics) -> bytes:
-    return tail(JSON, orjson.dumps(figures.TELEMETRY.read(services, total)), NO_STORE)
+def _documented(services: Services, named: bool, total: Metrics) -> bytes:
+    body = figures.read_telemetry(services, total, named=named)
+    return tail(JSON, orjson.dumps(body), NO_STORE)
 
 
 def jwks(services: Services, context: RequestContext) -> None:

@@ -1,4 +1,4 @@
-"""Pages for browsers: the API's page, the health dashboard, the OpenAPI document, and their assets.
+"""Pages for browsers: the start page, the API's page, the health dashboard, the OpenAPI document, and their assets.
 
 Nothing is loaded from another server, and no page has inline scripts: its content security policy enforces that.
 Every file has a strong ETag and is revalidated each time (``no-cache``), so that an upgrade is visible at once and all
@@ -16,6 +16,7 @@ from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
 from arsenal_fast.api.context import RequestContext
 from arsenal_fast.api.services import Services
@@ -34,6 +35,9 @@ _FILES: Final = {
     "/api/docs/swagger-ui-bundle.js": ("swagger-ui/swagger-ui-bundle.js", _SCRIPT),
     "/api/docs/docs.css": ("docs.css", _CSS),
     "/api/docs/docs.js": ("docs.js", _SCRIPT),
+    "/api/docs/base.css": ("base.css", _CSS),
+    "/api/docs/home.css": ("home.css", _CSS),
+    "/api/docs/home.js": ("home.js", _SCRIPT),
     "/api/docs/dashboard.css": ("dashboard.css", _CSS),
     "/api/docs/dashboard.js": ("dashboard.js", _SCRIPT),
     "/api/docs/favicon-32x32.png": ("swagger-ui/favicon-32x32.png", _PNG),
@@ -51,7 +55,7 @@ _POLICY: Final = (
 )
 _DOCS_LINES: Final = _POLICY % b"'self' 'unsafe-inline'" + _VARY
 """Swagger UI sets ``style`` attributes; its forms never submit."""
-_DASHBOARD_LINES: Final = _POLICY % b"'self'" + b"Vary: Accept, Accept-Encoding\r\n"
+_NEGOTIATED_LINES: Final = _POLICY % b"'self'" + b"Vary: Accept, Accept-Encoding\r\n"
 """The same path serves JSON to clients that don't prefer HTML."""
 
 GZIP_LEVEL: Final = 2
@@ -69,6 +73,12 @@ class Representation(NamedTuple):
     """Tail of a 304: the lines that a 200 would have, without content (RFC 9110 15.4.5)."""
 
 
+def home(services: Services, context: RequestContext) -> None:
+    """Respond with the start page, which a browser gets for ``GET /``."""
+    prefix = urlsplit(services.settings.base_url).path
+    _send(context, _file("home.html", _HTML, _compressed(context), _NEGOTIATED_LINES, prefix))
+
+
 def docs(services: Services, context: RequestContext) -> None:
     """Respond with the API's page (Swagger UI)."""
     _send(context, _file("docs.html", _HTML, _compressed(context), _DOCS_LINES))
@@ -76,7 +86,7 @@ def docs(services: Services, context: RequestContext) -> None:
 
 def dashboard(services: Services, context: RequestContext) -> None:
     """Respond with the health page, which a browser gets for ``GET /api/health``, with the same status."""
-    page = _file("dashboard.html", _HTML, _compressed(context), _DASHBOARD_LINES)
+    page = _file("dashboard.html", _HTML, _compressed(context), _NEGOTIATED_LINES)
     _send(context, page, 503 if services.status == "unhealthy" else 200)
 
 
@@ -108,9 +118,12 @@ def _compressed(context: RequestContext) -> bool:
 
 
 # Twice the files and pages that there are: each may be kept with and without compression.
-@lru_cache(maxsize=2 * (len(_FILES) + 2))
-def _file(name: str, media_type: bytes, compressed: bool, lines: bytes) -> Representation:
+@lru_cache(maxsize=2 * (len(_FILES) + 3))
+def _file(name: str, media_type: bytes, compressed: bool, lines: bytes, prefix: str = "") -> Representation:
+    """Return a file. ``prefix``: path under which a proxy has put the service; a page at / can't refer relatively."""
     body = (_DIRECTORY / name).read_bytes()
+    if prefix:
+        body = body.replace(b'"api/', b'"%b/api/' % prefix.encode())
     return _represent(media_type, body, compressed, lines)
 
 

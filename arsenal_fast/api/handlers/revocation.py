@@ -24,7 +24,7 @@ from arsenal_fast.identity.validity import timestamp
 from arsenal_fast.tokens.claims import IdentityToken, Refusal
 
 _AWAY: Final = "The shared state is away, so nothing was revoked; try again."
-_FORMS: Final = (("identity",), ("identity", "token"), ("issued_before",), ("prefix", "issued_before"))
+_FORMS: Final = ({"identity"}, {"identity", "token"}, {"issued_before"}, {"prefix", "issued_before"})
 _MEMBERS: Final = ("identity", "token", "prefix", "issued_before")
 
 # RFC 3339 section 5.6; fromisoformat() alone takes much more. .NET writes seven digits of a second, Go and Java nine.

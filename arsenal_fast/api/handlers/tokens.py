@@ -83,7 +83,7 @@ async def revoke_token(services: Services, context: RequestContext) -> None:
     """Withdraw one token, or all of a subject."""
     auth.demand(context.client, auth.TOKENS, _WHAT)
     body = read_object(context.request, ("id", "subject"))
-    check_form(body, (("id",), ("subject",)), "The body does not say which tokens to withdraw.", "id or subject")
+    check_form(body, ({"id"}, {"subject"}), "The body does not say which tokens to withdraw.", "id or subject")
     values = Values(body)
     token_id, subject = values.text("id", id_fault, ""), values.text("subject", subject_fault, "")
     raise_faults(values.faults)
@@ -102,7 +102,7 @@ async def limit_token(services: Services, context: RequestContext) -> None:
     """Give one token another limit."""
     auth.demand(context.client, auth.TOKENS, _WHAT)
     body = read_object(context.request, ("id", "rate_limit"))
-    check_form(body, (("id", "rate_limit"),), "The body does not say which limit to change.", "id and rate_limit")
+    check_form(body, ({"id", "rate_limit"},), "The body does not say which limit to change.", "id and rate_limit")
     values = Values(body)
     token_id = values.text("id", id_fault, "")
     rate_limit = values.read("rate_limit", _whole("rate_limit", MAX_RATE_LIMIT), 0)
@@ -162,7 +162,7 @@ def _order(body: dict[str, Any]) -> TokenOrder:
         scope.split(),
         values.read("rate_limit", _whole("rate_limit", MAX_RATE_LIMIT), 0),
         values.read("days", _whole("days", LONGEST_DAYS), DEFAULT_DAYS),
-        values.read("per_subject", _whole("per_subject", MAX_RATE_LIMIT), None),
+        values.read("per_subject", _whole("per_subject", MAX_RATE_LIMIT), 0),
         values.text("name", name_fault, ""),
     )
     raise_faults(values.faults)

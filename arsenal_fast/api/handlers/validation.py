@@ -19,6 +19,7 @@ from arsenal_fast.replies import Reply
 from arsenal_fast.tokens.claims import IdentityToken, Refusal
 
 _MEMBERS: Final = ("identity", "token", "identities")
+_FORMS: Final = ({"identity"}, {"identities"})
 
 
 def validate(services: Services, context: RequestContext) -> Coroutine[Reply[Any], None, None] | None:
@@ -95,7 +96,7 @@ def _answer(
         "reason": verdict.reason,
         "well_formed": verdict.well_formed,
         "rfc5322_compliant": verdict.rfc5322_compliant,
-        "metadata": None if isinstance(subject, Malformed) else {**subject._asdict(), "type": KIND, "format": FORMAT},
+        "metadata": None if isinstance(subject, Malformed) else _metadata(subject),
         # The stores keep an expired identity for a while, to tell it from an unknown one: that is no cache hit.
         "cached": known is not None and known.cached and life is not None and now_ms < life.expires,
         "generated": None if life is None else timestamp(life.generated),
@@ -104,10 +105,15 @@ def _answer(
     }
 
 
+def _metadata(identity: Identity) -> dict[str, str]:
+    prefix, run, domain, version = identity
+    return {"prefix": prefix, "run": run, "domain": domain, "version": version, "type": KIND, "format": FORMAT}
+
+
 def _texts(body: dict[str, Any]) -> tuple[list[str], bool]:
     """Return the identities to validate, and whether it is a single one."""
     needed = "identity, token, both of them, or identities"
-    check_form(body, (("identity",), ("identities",)), f"Send {needed}.", needed)
+    check_form(body, _FORMS, f"Send {needed}.", needed)
     if "identity" in body:
         check_strings(body, body)
         return [body["identity"]], True

@@ -20,6 +20,7 @@ from arsenal_fast.identity.grammar import MAX_PART
 from arsenal_fast.ledger.model import KINDS, MAX_PAGE
 
 _AWAY: Final = string("One sentence, without addresses and passwords.")
+_RUNBOOK: Final = string("URL of the page of the documentation.", format="uri")
 _EVENT: Final = object_of(
     {
         "sequence": count("Number of the event; not without gaps.", 1, example=4711),
@@ -52,6 +53,16 @@ _FAULT: Final = object_of(
     },
     optional=("pointer", "parameter"),
     title="Fault",
+)
+_POLICY: Final = object_of(
+    {
+        "policy": string("Its name.", example="default"),
+        "limit": count("Requests in a window.", 1, example=100),
+        "window": count("Seconds of the window.", 1, example=3600),
+        "remaining": count("Requests that would pass now.", example=99),
+        "reset": count("Seconds until all of the limit is there again.", example=36),
+    },
+    title="LimitPolicy",
 )
 _POLICIES: Final = "Names of the rate-limit policies that are used up (status 429)."
 
@@ -91,13 +102,14 @@ OPERATIONS: Final[dict[str, Schema]] = {
     "Limits": object_of(
         {
             "client": string(
-                "Who is charged: an IPv4 address, an IPv6 /64 network, or `sub:` and the subject of a service token.",
+                "Who is charged: an IPv4 address, an IPv6 /64 network, or `sub:` and the subject of a service token, "
+                "and behind `>` the end user in `Arsenal-Subject`.",
                 example="203.0.113.9",
             ),
             "policy": nullable(
                 string(
-                    "Name in `RateLimit-Policy`: `default`, or `token` with a service token's own limit; "
-                    "null: no limit.",
+                    "Name in `RateLimit-Policy`: `default`, `token` with a service token's own limit, or `subject`; of "
+                    "several the one that stops the caller first; null: no limit.",
                     example="default",
                 )
             ),
@@ -105,6 +117,7 @@ OPERATIONS: Final[dict[str, Schema]] = {
             "window": nullable(count("Seconds of the window.", 1, example=3600)),
             "remaining": nullable(count("Requests that would pass now.", example=99)),
             "reset": count("Seconds until all of the limit is there again.", example=36),
+            "policies": array_of(_POLICY, "All policies that the caller is charged to; empty: no limit.", maxItems=2),
         }
     ),
     "Health": object_of(
@@ -115,11 +128,21 @@ OPERATIONS: Final[dict[str, Schema]] = {
                 optional=("database", "redis"),
                 description="Why a service can't be used; absent while all of them can.",
             ),
+            "since": object_of(
+                {"database": timestamp("Since when."), "redis": timestamp("Since when.")},
+                optional=("database", "redis"),
+                description="Since when it can't be used, to a second; absent with `reasons`.",
+            ),
+            "runbooks": object_of(
+                {"database": _RUNBOOK, "redis": _RUNBOOK},
+                optional=("database", "redis"),
+                description="What to do about it; absent with `reasons`.",
+            ),
         },
-        optional=("reasons",),
+        optional=("reasons", "since", "runbooks"),
     ),
     "Probe": object_of({"status": string("One word.", pattern="^[a-z]+$")}),
-    "Telemetry": TELEMETRY.schema,
+    "Telemetry": TELEMETRY,
     "Problem": object_of(
         {
             "type": string("Kind of problem.", format="uri-reference", example="about:blank"),

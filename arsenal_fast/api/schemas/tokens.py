@@ -32,13 +32,16 @@ _ID: Final = text(
 _SCOPE: Final = string(
     f"What it allows, between spaces, each once: {', '.join(SCOPES)}; empty: nothing but its limit.",
     pattern=f"^({_WORDS}( {_WORDS})*)?$",
-    example="issue revoke",
+    example="issue behalf",
 )
 _LIMIT: Final = count(
     "Requests in a window of all tokens of the subject.", 1, maximum=MAX_RATE_LIMIT, example=1_000_000
 )
 _PER_SUBJECT: Final = count(
-    "Requests in a window of each of those for whom the subject makes requests.", 1, maximum=MAX_RATE_LIMIT, example=60
+    "Requests in a window of each end user; with the scope `behalf`, and only with it.",
+    1,
+    maximum=MAX_RATE_LIMIT,
+    example=60,
 )
 _NAME: Final = string(
     "For people: what this token is used for.", minLength=1, maxLength=MAX_NAME, example="sports-book, Frankfurt"

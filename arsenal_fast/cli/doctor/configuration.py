@@ -64,8 +64,9 @@ def _secrets(config: Config) -> Iterator[Finding]:
 
 def _redis_password(config: Config) -> Iterator[Finding]:
     address = parse_redis_url(config.redis_url.reveal())
+    hosts = [place.host for place in address.nodes] or [address.host]
     if not address.password:
-        if config.production and not (address.path or _is_loopback(address.host)):
+        if config.production and not (address.path or all(map(_is_loopback, hosts))):
             text = "REDIS_URL has no password: every program that reaches Redis can read and issue identities."
             yield SECRETS.warn(text, "Set requirepass in Redis, and write redis://:PASSWORD@host.")
     elif _is_example(address.password.decode("utf-8", "replace"), address.user.decode("utf-8", "replace")):

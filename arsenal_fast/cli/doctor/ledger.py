@@ -57,6 +57,8 @@ class Seen(NamedTuple):
     network: str = ""
     """The kind of a network file system; else empty."""
     events: int = 0
+    is_asynchronous: bool = False
+    """Whether it has a standby, by the hosts of the URL, that may lack what was committed."""
 
 
 def examine(config: Config, timeout: float) -> Finding:
@@ -70,7 +72,7 @@ def examine(config: Config, timeout: float) -> Finding:
     try:
         seen = look_at_sqlite(address, timeout) if isinstance(address, SqliteAddress) else look_at_postgres(address)
     except ConfigurationError as error:  # the driver is missing
-        return CHECK.fail(str(error), "pip install 'arsenal-fast[postgresql]'")
+        return CHECK.fail(str(error), "pip install 'psycopg[binary]'")
     except StoreError as error:
         return CHECK.fail(str(error), _mend(error, address))
     return judge(seen, pruned=bool(config.ledger_retention_days), max_rows=config.ledger_max_rows)
@@ -95,6 +97,9 @@ def judge(seen: Seen, pruned: bool, max_rows: int = 0) -> Finding:
         text += f": its disk has no room for the {max_rows} events of LEDGER_MAX_ROWS"
         mend = f"Enlarge the volume, or lower LEDGER_MAX_ROWS (an event takes {OCTETS_PER_EVENT} bytes)."
         return CHECK.warn(text, mend)
+    if seen.is_asynchronous:
+        mend = "Set synchronous_standby_names on the primary, or accept that."
+        return CHECK.warn(f"{text}: a failover loses what its asynchronous standby has not received", mend)
     if seen.size > LARGE and not (pruned or max_rows):
         return CHECK.warn(f"{text}: it grows for ever", "Set LEDGER_RETENTION_DAYS or LEDGER_MAX_ROWS.")
     if seen.behind:
@@ -157,9 +162,11 @@ def look_at_postgres(address: PostgresAddress) -> Seen:
         ).fetchone()
         size = int(row[0]) if row else 0
         made = bool(there and there[0])
+        (standbys,) = connection.execute(b"SHOW synchronous_standby_names").fetchall()[0]
         numbers = connection.execute(_NUMBERS.format(f"{POSTGRES_SCHEMA}.").encode()).fetchone() if made else None
     what = f"PostgreSQL {version // 10_000}, {address.database} at {address.host}"
-    return Seen(what, size, bool(left and made), events=_span(numbers))
+    is_asynchronous = "," in address.host and not standbys
+    return Seen(what, size, bool(left and made), events=_span(numbers), is_asynchronous=is_asynchronous)
 
 
 def _span(numbers: tuple[int | None, ...] | None) -> int:

@@ -16,9 +16,8 @@ from arsenal_fast.config.load import Config
 from arsenal_fast.ledger.url import NONE as NO_LEDGER
 from arsenal_fast.ratelimit import gcra
 from arsenal_fast.stores.redis import errors
-from arsenal_fast.stores.redis.backend import PROBE_KEY
-from arsenal_fast.stores.redis.limiter import REVISION_KEY
-from arsenal_fast.stores.redis.url import TLS_PARAMETERS, parse_url
+from arsenal_fast.stores.redis.keys import ONE, Keys
+from arsenal_fast.stores.redis.url import TLS_PARAMETERS, RedisAddress, parse_url
 
 REACHABLE: Final = Check("redis")
 VERSION: Final = Check("redis-version")
@@ -53,8 +52,31 @@ Info = Mapping[str, Any]
 
 def connect(config: Config, timeout: float) -> Client:
     """Return a client for the configured Redis, not connected yet. ``timeout``: seconds of each wait."""
-    address = parse_url(config.redis_url.reveal())
-    options: dict[str, Any] = {
+    return open_client(parse_url(config.redis_url.reveal()), timeout)
+
+
+def open_client(address: RedisAddress, timeout: float) -> Client:
+    """Return a client for one Redis, not connected yet."""
+    options = _options(address, timeout)
+    if address.path:
+        return redis.Redis(unix_socket_path=address.path, **options)
+    if address.sentinels:
+        return sentinels(address, timeout).master_for(address.service)
+    return redis.Redis(host=address.host, port=address.port, **options, **_tls(address))
+
+
+def sentinels(address: RedisAddress, timeout: float) -> Client:
+    """Return redis-py's Sentinel for an address that names sentinels, not connected yet."""
+    tls = _tls(address)
+    own = {"socket_timeout": timeout, **tls}
+    for name in ("username", "password"):
+        own[name] = address.parameters.get(f"sentinel_{name}")
+    made: Client = Sentinel
+    return made(list(address.sentinels), sentinel_kwargs=own, **_options(address, timeout), **tls)
+
+
+def _options(address: RedisAddress, timeout: float) -> dict[str, Any]:
+    return {
         "db": address.database,
         "username": address.user.decode("utf-8", "surrogateescape") or None,
         "password": address.password.decode("utf-8", "surrogateescape") or None,
@@ -63,19 +85,13 @@ def connect(config: Config, timeout: float) -> Client:
         "retry": Retry(NoBackoff(), 0),  # the operator may repeat the command
         "protocol": 2,
     }
-    if address.path:
-        return redis.Redis(unix_socket_path=address.path, **options)
-    tls: dict[str, Any] = {}
-    if address.tls:
-        tls = {name: value for name, value in address.parameters.items() if name in TLS_PARAMETERS}
-        tls |= {"ssl": True, "ssl_check_hostname": address.parameters.get("ssl_check_hostname") != "false"}
-    if address.sentinels:
-        own = {"socket_timeout": timeout, **tls}
-        for name in ("username", "password"):
-            own[name] = address.parameters.get(f"sentinel_{name}")
-        sentinels: Client = Sentinel
-        return sentinels(list(address.sentinels), sentinel_kwargs=own, **options, **tls).master_for(address.service)
-    return redis.Redis(host=address.host, port=address.port, **options, **tls)
+
+
+def _tls(address: RedisAddress) -> dict[str, Any]:
+    if not address.tls:
+        return {}
+    tls: dict[str, Any] = {name: value for name, value in address.parameters.items() if name in TLS_PARAMETERS}
+    return tls | {"ssl": True, "ssl_check_hostname": address.parameters.get("ssl_check_hostname") != "false"}
 
 
 def examine(client: Client, config: Config, now: Callable[[], float]) -> Iterator[Finding]:
@@ -83,12 +99,17 @@ def examine(client: Client, config: Config, now: Callable[[], float]) -> Iterato
     where = parse_url(config.redis_url.reveal())
     try:
         client.ping()
-        _write(client)
+        write(client, ONE)
     except (redis.RedisError, OSError) as error:
         text, mend = fault(error)
         yield REACHABLE.fail(f"{where}: {text}", mend)
         return
     yield REACHABLE.ok(f"{where} answers, and our script may write")
+    yield from examine_settings(client, config, now)
+
+
+def examine_settings(client: Client, config: Config, now: Callable[[], float]) -> Iterator[Finding]:
+    """Check the settings of one Redis that can be used."""
     try:
         info: Info = client.info()
     except redis.RedisError as error:
@@ -96,23 +117,23 @@ def examine(client: Client, config: Config, now: Callable[[], float]) -> Iterato
         for check in (VERSION, PERSISTENCE, EVICTION):
             yield Finding(check, Level.SKIP, f"INFO: {text}", mend)
     else:
-        yield judge_version(info)
+        yield judge_version(info, bool(parse_url(config.redis_url.reveal()).nodes))
         has_ledger = config.database_url.reveal() != NO_LEDGER
         yield judge_persistence(info, _snapshots(client), has_ledger)
         yield judge_eviction(info, _uses(client), config, has_ledger)
     yield judge_clock(*_skew(client, now))
 
 
-def judge_version(info: Info) -> Finding:
-    """Judge version and role: old versions lack commands, a replica can't be written, a cluster redirects."""
+def judge_version(info: Info, cluster: bool = False) -> Finding:
+    """Judge version and mode: old versions lack commands, a cluster redirects. ``cluster``: the URL is of one."""
     valkey = info.get("valkey_version")
     text = f"Valkey {valkey}" if valkey else f"Redis {info['redis_version']}"
     version = tuple(int(part) for part in str(info["redis_version"]).split(".")[:2])
     if version < MIN_VERSION:
         return VERSION.fail(f"{text}: at least 6.0 is needed", "Upgrade to Redis 7, or Valkey.")
-    if info.get("redis_mode") == "cluster":
-        mend = "Use a Redis without cluster mode, or with Sentinel."
-        return VERSION.warn(f"{text} in cluster mode, whose redirections are not followed", mend)
+    if info.get("redis_mode") == "cluster" and not cluster:
+        mend = "Write redis+cluster:// in REDIS_URL, or use a Redis without cluster mode."
+        return VERSION.warn(f"{text} in cluster mode, whose redirections redis:// does not follow", mend)
     return VERSION.ok(text)
 
 
@@ -233,10 +254,10 @@ def fault(error: Exception) -> tuple[str, str]:
     return "it refuses what we ask", "Needed is Redis 6 or newer, or Valkey, with scripts (EVALSHA) allowed."
 
 
-def _write(client: Client) -> None:
+def write(client: Client, keys: Keys) -> None:
     """Write as the service does when it connects: run the limiter's script on a cell that expires in a millisecond."""
     script = Path(gcra.__file__).with_name("gcra.lua").read_text(encoding="utf-8")
-    client.eval(script, 2, REVISION_KEY, PROBE_KEY, "1", "1000000", "")
+    client.eval(script, 2, keys.revision, keys.probe, "1", "1000000", "")
 
 
 def _snapshots(client: Client) -> bool | None:

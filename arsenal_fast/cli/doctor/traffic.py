@@ -4,6 +4,7 @@ The limiter's cells in Redis show the clients charged recently: one key for each
 needs no access to the service and costs it nothing. It ends after SCANS steps, however many keys there are.
 """
 
+from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
 from typing import Final, NamedTuple
 
@@ -13,9 +14,11 @@ from arsenal_fast.cli.doctor.finding import Check, Finding
 from arsenal_fast.cli.doctor.store import Client
 from arsenal_fast.config.load import Config
 from arsenal_fast.ratelimit.quota import Quota
-from arsenal_fast.stores.redis.limiter import KEY_PREFIX
 
 CHECK: Final = Check("traffic")
+
+_CELLS: Final = b"af:{*}:c:*"  # of any shard
+_CELL: Final = b"}:c:"
 
 SCANS: Final = 40  # steps, each of
 SCAN_KEYS: Final = 500  # keys that Redis looks at, in a fraction of a millisecond
@@ -38,32 +41,38 @@ class Charged(NamedTuple):
     addresses: int = 0
 
 
-def examine(client: Client | None, config: Config) -> Finding:
-    """Check the charged clients. ``client``: None without a Redis that answers."""
+def examine(clients: Sequence[Client], config: Config) -> Finding:
+    """Check the charged clients. ``clients``: of each Redis that answers; several of a cluster."""
     if not config.rate_limit_requests:
         return CHECK.skip("no client is limited (RATE_LIMIT_REQUESTS is 0)")
     charged = None
-    if client is not None:
+    if clients:
         try:
-            charged = look(client, Quota(config.rate_limit_requests, config.rate_limit_window))
+            charged = look(clients, Quota(config.rate_limit_requests, config.rate_limit_window))
         except redis.RedisError:
             charged = None
     return judge(charged, config)
 
 
-def look(client: Client, quota: Quota) -> Charged:
+def look(clients: Sequence[Client], quota: Quota) -> Charged:
     """Return the summary of a bounded scan; raises RedisError."""
-    seconds, microseconds = client.time()
-    now = seconds * 1_000_000 + microseconds
     requests: dict[bytes, int] = {}
-    cursor = 0
-    for _ in range(SCANS):
-        cursor, keys = client.scan(cursor, match=KEY_PREFIX + b"*", count=SCAN_KEYS)
-        keys = [key for key in keys if not key.startswith(KEY_PREFIX + b"sub:")]
-        for key, arrival in zip(keys, client.mget(keys) if keys else (), strict=True):
-            requests[key.removeprefix(KEY_PREFIX)] = max(0, -(-(int(arrival or 0) - now) // quota.interval))
-        if not cursor:
-            break
+    for client in clients:
+        seconds, microseconds = client.time()
+        now = seconds * 1_000_000 + microseconds
+        cursor = 0
+        for _ in range(SCANS):
+            cursor, keys = client.scan(cursor, match=_CELLS, count=SCAN_KEYS)
+            pipeline = client.pipeline(transaction=False)  # no MGET: the keys of a cluster's node have several slots
+            for key in keys:
+                pipeline.get(key)
+            for key, arrival in zip(keys, pipeline.execute(raise_on_error=False), strict=True):
+                address = key.partition(_CELL)[2]
+                if not address.startswith(b"sub:"):
+                    waits = int(arrival) - now if isinstance(arrival, bytes) and arrival.isdigit() else 0
+                    requests[address] = max(0, -(-waits // quota.interval))
+            if not cursor:
+                break
     if not requests:
         return Charged()
     busiest = max(requests, key=lambda address: requests[address])

@@ -1,25 +1,20 @@
 """Redis as the shared store: one connection; with the limiter, the identities and the revocations.
 
 Usable means that Redis has just run our script with a write in it (``opening``), on the database of the URL.
-Needs Redis 6 or newer, or Valkey; no cluster redirections are followed (they count as an outage).
+Needs Redis 6 or newer, or Valkey; no cluster redirections are followed (they count as an outage): see cluster.py.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from arsenal_fast.stores.redis import identities, info, limiter, revocations
 from arsenal_fast.stores.redis.connection import IDLE, Connection
 from arsenal_fast.stores.redis.identities import RedisIdentities
 from arsenal_fast.stores.redis.info import InfoPoller
-from arsenal_fast.stores.redis.limiter import REVISION_KEY, RedisLimiter
+from arsenal_fast.stores.redis.keys import ONE, Keys
+from arsenal_fast.stores.redis.limiter import RedisLimiter
 from arsenal_fast.stores.redis.resp import pack
 from arsenal_fast.stores.redis.revocations import RedisRevocations
 from arsenal_fast.stores.redis.url import RedisAddress, parse_url
-
-PROBE_KEY: Final = b"af:{0}:probe"
-
-# A hit of one us on a cell of a second's tolerance: always passes, so always writes, and expires at once.
-_PROBE: Final = pack(b"EVALSHA", limiter.SCRIPT.sha, b"2", REVISION_KEY, PROBE_KEY, b"1", b"1000000", b"")
 
 
 class RedisBackend(Connection):
@@ -53,6 +48,11 @@ class RedisBackend(Connection):
 
 def opening(address: RedisAddress) -> Sequence[bytes]:
     """Return the commands that a new connection must answer first: password, database, scripts, a real write."""
+    return [*greeting(address), probe(ONE)]
+
+
+def greeting(address: RedisAddress) -> Sequence[bytes]:
+    """Return the commands of ``opening`` before the write."""
     commands = []
     if address.password:
         credentials = (address.user, address.password) if address.user else (address.password,)
@@ -60,4 +60,9 @@ def opening(address: RedisAddress) -> Sequence[bytes]:
     if address.database:
         commands.append(pack(b"SELECT", b"%d" % address.database))
     scripts = (limiter.SCRIPT, identities.SCRIPT, *revocations.SCRIPTS, info.SCRIPT)
-    return [*commands, *(script.load for script in scripts), _PROBE]
+    return [*commands, *(script.load for script in scripts)]
+
+
+def probe(keys: Keys) -> bytes:
+    """Return the write: a hit of one us on a cell of a second's tolerance always passes, and expires at once."""
+    return pack(b"EVALSHA", limiter.SCRIPT.sha, b"2", keys.revision, keys.probe, b"1", b"1000000", b"")

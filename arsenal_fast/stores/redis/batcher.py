@@ -5,7 +5,8 @@ added latency. Rows submitted together get their answers together, or None if an
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Generic, TypeVar
 
 Row = TypeVar("Row")
@@ -55,6 +56,32 @@ def deal(
                 {"message": "a callback of the identity store failed", "exception": error}
             )
         start += count
+
+
+def gather(
+    groups: Mapping[int, Sequence[int]],
+    send: Callable[[int, Sequence[int], Callable[[Sequence[Answer] | None], None]], None],
+    done: Callable[[Sequence[Answer] | None], None],
+) -> None:
+    """Send groups of rows, each by its key and the indexes of its rows; ``done`` once: with all answers, or None."""
+    answers: list[Answer] = [None] * sum(map(len, groups.values()))  # type: ignore[list-item]
+    missing, whole = len(groups), True
+
+    def keep(indexes: Sequence[int], part: Sequence[Answer] | None) -> None:
+        nonlocal missing, whole
+        missing -= 1
+        if part is None:
+            whole = False
+        else:
+            for index, answer in zip(indexes, part, strict=True):
+                answers[index] = answer
+        if missing == 0:
+            done(answers if whole else None)
+
+    if not groups:
+        done([])
+    for key, indexes in groups.items():
+        send(key, indexes, partial(keep, indexes))
 
 
 def in_pieces(

@@ -49,6 +49,7 @@ class Owner(Protocol):
     """Receives the reports of a stream."""
 
     counters: Counters
+    handed_on: frozenset[str]
 
     def opened(self, stream: "Stream") -> None: ...
     def lost(self, stream: "Stream", reason: str) -> None: ...
@@ -99,12 +100,12 @@ class Stream(asyncio.Protocol):
         counters.round_trip(now - sent)
         if isinstance(reply, hiredis.ReplyError):
             code = outage(reply)
-            if code is not None:
+            if code is not None and code not in self._owner.handed_on:
                 counters.outages += 1
                 self.pending.appendleft((0.0, sent, on_reply))
                 self._owner.lost(self, errors.of_reply(code))
                 return
-            if not is_noscript(reply):
+            if code is None and not is_noscript(reply):
                 counters.failures += 1
         call(on_reply, reply)
 
@@ -141,6 +142,10 @@ class Connection:
     reconnect in step. ``on_return`` is called when Redis can be used again after an outage.
     """
 
+    handed_on: frozenset[str] = frozenset()
+    """The codes of outages that end no connection: who sent the command gets the error."""
+    stream_type: type[Stream] = Stream
+
     def __init__(
         self,
         address: RedisAddress,
@@ -153,6 +158,7 @@ class Connection:
         self.healthy = False
         self.on_return: Callable[[], None] | None = None
         self.counters = Counters()
+        self.name = "Redis"  # in the log
         self.fault = ""  # why it is away, in words that may be shown
         self._address = address
         self._opening = tuple(opening)
@@ -191,14 +197,18 @@ class Connection:
 
     async def start(self) -> None:
         """Connect; waits at most one time-out for the first attempt: Redis may come later."""
-        self._loop = asyncio.get_running_loop()
-        self._dialer.start()
-        self._connect()
+        self.open()
         try:
             async with asyncio.timeout(self._timeout):
                 await self._settled.wait()
         except TimeoutError:
             pass
+
+    def open(self) -> None:
+        """Connect, and wait for nothing."""
+        self._loop = asyncio.get_running_loop()
+        self._dialer.start()
+        self._connect()
 
     async def close(self) -> None:
         """Close; commands in flight get None. Connects in flight are waited for, never cancelled."""
@@ -237,7 +247,7 @@ class Connection:
             self._failed(attempt, found)
             return
         fault = await self._dialer.connect(
-            found, lambda place: Stream(self, attempt, place), lambda: attempt == self._attempt
+            found, lambda place: self.stream_type(self, attempt, place), lambda: attempt == self._attempt
         )
         if fault:
             self._failed(attempt, fault)
@@ -287,7 +297,7 @@ class Connection:
             logger.info("the master %s of Redis is %s", self._address.service, self._stream.place)
         if self._told:
             self._told.clear()
-            logger.info("Redis is back")
+            logger.info("%s is back", self.name)
             if self.on_return is not None:
                 self.on_return()
 
@@ -326,7 +336,7 @@ class Connection:
         self._settled.set()
         if reason not in self._told:  # refused at first, and then its certificate is not trusted
             self._told.add(reason)
-            logger.warning("Redis is unavailable: %s", reason)
+            logger.warning("%s is unavailable: %s", self.name, reason)
         self.fault = reason
         self._attempt_timer = self._loop.call_later(self._delay(), self._connect)
         self._failures += 1

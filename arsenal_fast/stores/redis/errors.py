@@ -20,8 +20,8 @@ OUTAGES: Final = {
     "OOM": "its memory is full",
     "MISCONF": "it can't write to its disk and refuses writes",
     "BUSY": "a script keeps it busy",
-    "MOVED": "it is a cluster, whose redirections are not followed",
-    "ASK": "it is a cluster, whose redirections are not followed",
+    "MOVED": "it is a cluster (is redis+cluster:// meant?)",
+    "ASK": "it is a cluster (is redis+cluster:// meant?)",
     "CLUSTERDOWN": "it is a cluster that is down",
     "TRYAGAIN": "it is a cluster that moves our keys",
 }

@@ -1,8 +1,8 @@
 """The shared identities in Redis: issue.lua writes, MGET reads.
 
 The rows of one ``issue`` are one EVALSHA, the look-ups of one tick one MGET. record.lua has the format of a record; any
-other value counts as missing and is overwritten by the next issue. Only keys below KEY_PREFIX are read or written,
-whatever the identity.
+other value counts as missing and is overwritten by the next issue. Only keys below the prefix of identities (keys.py)
+are read or written, whatever the identity.
 """
 
 import re
@@ -12,23 +12,24 @@ from typing import Final
 
 from arsenal_fast.identity.validity import LAST_GENERATED, MAX_TTL, Issued, IssueRow, Life, Mode, Outcome, StoreRecord
 from arsenal_fast.stores.redis.batcher import Batcher, in_pieces
-from arsenal_fast.stores.redis.connection import Connection
+from arsenal_fast.stores.redis.keys import ONE, Keys
 from arsenal_fast.stores.redis.resp import Reply, bulk
-from arsenal_fast.stores.redis.script import Count, Script, integers, script_text
+from arsenal_fast.stores.redis.script import Count, Link, Script, integers, script_text
 
 # A row of issue.lua costs Redis about two microseconds, during which it serves no one else: so a command takes
 # about a millisecond.
 MAX_ROWS: Final = 500
 
-KEY_PREFIX: Final = b"af:{0}:i:"
 
-SCRIPT: Final = Script(
-    script_text("record.lua", "issue.lua"),
-    keys=Count(0, 1),
-    arguments=Count(0, 5),
-    replies=Count(0, 3),
-    read=integers,
-)
+def _read_rows(reply: Reply, count: int) -> list[int] | None:
+    """Return three integers a row, or three for all rows."""
+    return integers(reply, 3) or integers(reply, count)
+
+
+_TEXT: Final = script_text("record.lua", "issue.lua")
+SCRIPT: Final = Script(_TEXT, keys=Count(0, 1), arguments=Count(0, 5), replies=Count(0, 3), read=_read_rows)
+ALIKE: Final = Script(_TEXT, keys=Count(0, 1), arguments=Count(5, 0), replies=Count(0, 3), read=_read_rows)
+"""The same script with one set of arguments for all rows."""
 
 _RECORD = re.compile(rb"([0-9]+) ([0-9]+)(?: ([0-9]+)( p)?)?")
 _MAX_RECORD: Final = 64  # octets: bounds the digits that int() converts
@@ -41,10 +42,11 @@ FindDone = Callable[[Sequence[StoreRecord | None] | None], None]
 class RedisIdentities:
     """The IdentityStore port over Redis; ``generated`` is by the clock of Redis."""
 
-    __slots__ = ("_connection", "_finds")
+    __slots__ = ("_connection", "_finds", "_prefix")
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Link, keys: Keys = ONE) -> None:
         self._connection = connection
+        self._prefix = keys.identity
         self._finds: Batcher[str, StoreRecord | None] = Batcher(self._find, MAX_ROWS)
 
     def issue(self, rows: Sequence[IssueRow], done: IssueDone) -> None:
@@ -67,14 +69,18 @@ class RedisIdentities:
             done([])
             return
         packed = [b""]
-        packed += [_key(row.id) for row in rows]
-        packed += _packed_arguments(rows)
+        packed += [self._key(row[0]) for row in rows]
+        arguments = _packed_arguments(rows)
 
         def answered(values: list[int] | None) -> None:
-            done(None if values is None else read_issued(values))
+            done(None if values is None else read_issued(values, count))
 
         self._count(count)
-        SCRIPT.run(self._connection, count, packed, answered)
+        if arguments.count(arguments[0]) == count:
+            packed.append(arguments[0])
+            ALIKE.run(self._connection, count, packed, answered)
+        else:
+            SCRIPT.run(self._connection, count, packed + arguments, answered)
 
     def _find(self, ids: Sequence[str], done: FindDone) -> None:
         count = len(ids)
@@ -89,22 +95,18 @@ class RedisIdentities:
                 done(None)
 
         self._count(count)
-        keys = b"".join(map(_key, ids))
+        keys = b"".join(map(self._key, ids))
         self._connection.send(b"*%d\r\n$4\r\nMGET\r\n%b" % (count + 1, keys), answered)
+
+    def _key(self, identity: str) -> bytes:
+        # bulk(keys.of_identity(identity)), inlined, since this runs for every new identity.
+        prefix, name = self._prefix, identity.removesuffix(":id").encode("utf-8", "surrogatepass")
+        return b"$%d\r\n%b%b\r\n" % (len(prefix) + len(name), prefix, name)
 
     def _count(self, rows: int) -> None:
         counters = self._connection.counters
         counters.batches += 1
         counters.rows += rows
-
-
-def key_of(identity: str) -> bytes:
-    """Return the key of an identity, without ":id", which all ids end with."""
-    return KEY_PREFIX + identity.removesuffix(":id").encode("utf-8", "surrogatepass")
-
-
-def _key(identity: str) -> bytes:
-    return bulk(key_of(identity))
 
 
 def read_record(record: object) -> StoreRecord | None:
@@ -120,8 +122,8 @@ def read_record(record: object) -> StoreRecord | None:
     return StoreRecord(Life(generated, generated + ttl), floor, match[4] is not None)
 
 
-def read_issued(values: Sequence[int]) -> list[Issued] | None:
-    """Parse the reply of issue.lua, three integers a row; None where they are invalid."""
+def read_issued(values: Sequence[int], count: int) -> list[Issued] | None:
+    """Parse the reply of issue.lua to ``count`` rows; None where a number is invalid."""
     issued: list[Issued] = []
     last: tuple[int, int, int] | None = None
     try:
@@ -133,7 +135,7 @@ def read_issued(values: Sequence[int]) -> list[Issued] | None:
             issued.append(each)
     except KeyError:
         return None
-    return issued
+    return issued if len(issued) == count else issued * count
 
 
 def _packed_arguments(rows: Sequence[IssueRow]) -> list[bytes]:

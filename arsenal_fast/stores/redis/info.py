@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from arsenal_fast.stores.redis.connection import Connection
-from arsenal_fast.stores.redis.revocations import ALL_KEYS
+from arsenal_fast.stores.redis.keys import ONE
 from arsenal_fast.stores.redis.script import Count, Script, integers, script_text
 
 SCRIPT: Final = Script(
@@ -29,7 +29,7 @@ class InfoPoller:
 
     def poll(self) -> None:
         """Send the poll; its reply sets the counters, and without a reply the gauges become 0."""
-        SCRIPT.run(self._connection, 0, [b"", ALL_KEYS], self._take)
+        SCRIPT.run(self._connection, 0, [b"", ONE.packed_all], self._take)
 
     def _take(self, figures: Sequence[int] | None) -> None:
         counters = self._connection.counters

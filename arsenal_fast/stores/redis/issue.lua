@@ -1,8 +1,9 @@
 -- Issue identities: find the living life, renew it, or begin a new one; atomically and by the clock of the store.
 --
 -- KEYS  the identities, one a row; the same identity may stand in several rows
--- ARGV  five a row: ttl (ms), mode, generated (ms, of the life that the row brings), epoch (ms), provisional (0 or 1)
--- reply three integers a row: outcome, generated, expires (ms)
+-- ARGV  five a row: ttl (ms), mode, generated (ms, of the life that the row brings), epoch (ms), provisional (0 or 1);
+--       or five for all rows
+-- reply three integers a row: outcome, generated, expires (ms); only the first row's where all rows have the same
 --
 -- The same decisions as identity/issue_rules.py, in the numbers of identity/validity.py.
 local FOUND, ISSUED, RENEWED, PROVISIONAL, REVOKED = 0, 1, 2, 4, 5
@@ -13,9 +14,11 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local texts = redis.call('MGET', unpack(KEYS))
 local written = {}
 local reply = {}
+local step = #ARGV == 5 and 0 or 5
+local alike = true
 
 for row = 1, #KEYS do
-  local key, last = KEYS[row], 5 * row
+  local key, last = KEYS[row], step * (row - 1) + 5
   local ttl, mode, generated = ARGV[last - 4] + 0, ARGV[last - 3] + 0, ARGV[last - 2] + 0
   local epoch, provisional = ARGV[last - 1] + 0, ARGV[last] == '1'
 
@@ -57,6 +60,7 @@ for row = 1, #KEYS do
   reply[3 * row - 2] = outcome
   reply[3 * row - 1] = held.generated
   reply[3 * row] = held.generated + held.ttl
+  alike = alike and outcome == reply[1] and held.generated == reply[2] and reply[3 * row] == reply[3]
 end
 
-return reply
+return alike and { reply[1], reply[2], reply[3] } or reply

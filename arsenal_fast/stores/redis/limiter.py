@@ -13,17 +13,13 @@ from arsenal_fast.ratelimit import gcra
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.stores.redis.batcher import in_pieces
-from arsenal_fast.stores.redis.connection import Connection
+from arsenal_fast.stores.redis.keys import ONE, Keys
 from arsenal_fast.stores.redis.resp import bulk
-from arsenal_fast.stores.redis.script import Count, Script, integers
+from arsenal_fast.stores.redis.script import Count, Link, Script, integers
 
 # A row costs Redis about three microseconds, during which it serves no one else: so a command takes about three
 # milliseconds. (Lua's unpack() ends at some 8,000 as well.) The pieces are each atomic, not together.
 MAX_ROWS: Final = 1000
-
-KEY_PREFIX: Final = b"af:{0}:c:"  # {0}: the shard tag, one cluster slot for all cells of a command
-
-REVISION_KEY: Final = b"af:{0}:r"  # written by revocations.py
 
 SCRIPT: Final = Script(
     Path(gcra.__file__).with_name("gcra.lua").read_bytes(),
@@ -33,7 +29,6 @@ SCRIPT: Final = Script(
     read=integers,
 )
 
-_REVISION: Final = bulk(REVISION_KEY)
 _ENCODED: Final = attrgetter("encoded")
 _QUOTA: Final = attrgetter("quota")
 _NO_DIFFERENCE: Final = bulk(b"")
@@ -45,10 +40,11 @@ Done = Callable[[int, Sequence[int] | None], None]
 class RedisLimiter:
     """The Limiter port over Redis; backlogs are by the clock of Redis."""
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "_keys")
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Link, keys: Keys = ONE) -> None:
         self._connection = connection
+        self._keys = keys
 
     def admit(self, clients: Sequence[Client], quantities: Sequence[int], done: Done) -> None:
         """Charge all rows; ``done`` gets the revision and the backlog before each row's hits (us), in order.
@@ -74,7 +70,7 @@ class RedisLimiter:
 
         rows = len(clients)
         connection.counters.rows += rows
-        SCRIPT.run(connection, rows, packed_rows(clients, quantities), answered)
+        SCRIPT.run(connection, rows, packed_rows(clients, quantities, self._keys), answered)
 
     def _charge_in_pieces(self, clients: Sequence[Client], quantities: Sequence[int], done: Done) -> None:
         revision = 0
@@ -93,28 +89,34 @@ class RedisLimiter:
         in_pieces(len(clients), MAX_ROWS, send, whole)
 
 
-def packed_rows(clients: Sequence[Client], quantities: Sequence[int]) -> list[bytes]:
-    """Pack a place for the head; the keys; the quota of the first row; the rows that are not one hit under it."""
+def packed_rows(
+    clients: Sequence[Client], quantities: Sequence[int], names: Keys = ONE, *, linked: bool = True
+) -> list[bytes]:
+    """Pack a place for the head; the keys; the quota of the first row; the rows that are not one hit under it.
+
+    Cells of ``also`` follow their client with the quantity 0, so they are among the latter. ``linked``: a hit is
+    charged to all cells of a client or to none; otherwise each row has its own quantity.
+    """
     # Tens of rows a tick: calls over whole lists are faster than a loop over rows.
     keys = list(map(_ENCODED, clients))
     if None in keys:
-        keys = [client.encoded or _encode(client) for client in clients]
+        keys = [client.encoded or _encode(client, names.cell) for client in clients]
     quotas = list(map(_QUOTA, clients))
     usual = quotas[0] if quotas else _ANY_QUOTA
     differing = _NO_DIFFERENCE
     if quantities.count(1) < len(quantities) or quotas.count(usual) < len(quotas):
         rows = [
-            b"%d %d %d %d" % (place, quantity, quota.interval, quota.tolerance)
-            for place, (quota, quantity) in enumerate(zip(quotas, quantities, strict=True), 2)
-            if quantity != 1 or quota != usual
+            b"%d %d %d %d %d" % (place, quantity, quota.interval, quota.tolerance, len(client.also) if linked else 0)
+            for place, (client, quota, quantity) in enumerate(zip(clients, quotas, quantities, strict=True), 2)
+            if quantity != 1 or quota != usual or client.also
         ]
         differing = bulk(b" ".join(rows))
-    return [b"", _REVISION, *keys, usual.encoded or usual.keep_encoded(_arguments(usual)), differing]
+    return [b"", names.packed_revision, *keys, usual.encoded or usual.keep_encoded(_arguments(usual)), differing]
 
 
-def _encode(client: Client) -> bytes:
+def _encode(client: Client, prefix: bytes) -> bytes:
     key = client.key_bytes
-    client.encoded = encoded = b"$%d\r\n%b%b\r\n" % (len(KEY_PREFIX) + len(key), KEY_PREFIX, key)  # bulk(), in one step
+    client.encoded = encoded = b"$%d\r\n%b%b\r\n" % (len(prefix) + len(key), prefix, key)  # bulk(), in one step
     return encoded
 
 

@@ -13,11 +13,14 @@ beginning with ...``): only its code may be shown.
 """
 
 import re
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from hiredis import ReplyError
 
 from arsenal_fast.stores.redis.errors import OUTAGES
+
+REDIRECTIONS: Final = frozenset(("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN"))
+"""The codes with which a node of a cluster refuses a command that is to be sent elsewhere, or later."""
 
 Reply: TypeAlias = object  # one reply as hiredis parses it: int, bytes, None, list or ReplyError
 
@@ -36,6 +39,7 @@ def pack(*arguments: bytes) -> bytes:
 # @user_script: 9: -OOM command not allowed ...". From 7.0 on the code leads.
 _CODES = "|".join(OUTAGES)
 _OUTAGE = re.compile(rf"(?:ERR Error running script [^\r\n]*?: -)?({_CODES})\b|ERR (max number of clients)\b")
+_PLACE = re.compile(r"(?:MOVED|ASK) [0-9]{1,5} ([^\s,]{0,255}):([0-9]{1,5})(?![^\s,])")
 _CODE = re.compile(r"ERR (DB index is out of range)|[A-Z]{2,20}\b")
 
 
@@ -45,9 +49,28 @@ def outage(error: ReplyError) -> str | None:
     return match and (match[1] or match[2])
 
 
+def redirection(reply: Reply) -> tuple[str, str, int] | None:
+    """Return code, host and port where a cluster redirects; without a place they are empty and 0; None: it does not.
+
+    The host is empty for that of the node which says so.
+    """
+    if not isinstance(reply, ReplyError):
+        return None
+    code = outage(reply)
+    if code not in REDIRECTIONS:
+        return None
+    match = _PLACE.match(str(reply))
+    return (code, match[1], int(match[2])) if match else (code, "", 0)
+
+
 def is_noscript(reply: Reply) -> bool:
     """Whether the reply says that the script is not loaded, hence that nothing has run."""
     return isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT")
+
+
+def outage_of(reply: Reply) -> str:
+    """Return the code of an error reply, for ``errors.of_reply``."""
+    return (outage(reply) or error_code(reply)) if isinstance(reply, ReplyError) else "ERR"
 
 
 def error_code(error: ReplyError) -> str:

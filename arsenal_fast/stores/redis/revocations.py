@@ -10,19 +10,9 @@ from typing import Final
 from arsenal_fast.identity.amendments import MAX_NUMBER, Amendment
 from arsenal_fast.identity.revocation import EVERYTHING, UNKNOWN, Changes, Revoked
 from arsenal_fast.identity.validity import Life
-from arsenal_fast.stores.redis.connection import Connection
-from arsenal_fast.stores.redis.identities import key_of
-from arsenal_fast.stores.redis.limiter import REVISION_KEY
+from arsenal_fast.stores.redis.keys import ONE, Keys
 from arsenal_fast.stores.redis.resp import Reply, bulk
-from arsenal_fast.stores.redis.script import Count, Script, integers, script_text
-
-LOG_KEY: Final = b"af:{0}:l"
-EPOCHS_KEY: Final = b"af:{0}:e"
-AMENDMENTS_KEY: Final = b"af:{0}:k"
-
-_SHARED: Final = bulk(REVISION_KEY) + bulk(LOG_KEY)
-ALL_KEYS: Final = _SHARED + bulk(EPOCHS_KEY) + bulk(AMENDMENTS_KEY)
-"""The packed keys of the revision, the log, the epochs, the amendments."""
+from arsenal_fast.stores.redis.script import Count, Link, Script, integers, script_text
 
 REVOKE: Final = Script(
     script_text("record.lua", "revision.lua", "revoke.lua"),
@@ -40,20 +30,65 @@ EPOCH: Final = Script(
 )
 
 
+END: Final = Script(
+    script_text("record.lua", "revision.lua", "revoke.lua"),
+    keys=Count(1, 0),
+    arguments=Count(3, 0),
+    replies=Count(6, 0),
+    read=integers,
+)
+"""REVOKE without the revision: of a cluster."""
+
+NOTIFY: Final = Script(
+    script_text("revision.lua", "notify.lua"),
+    keys=Count(2, 0),
+    arguments=Count(1, 0),
+    replies=Count(1, 0),
+    read=integers,
+)
+OUTRUN: Final = Script(
+    script_text("revision.lua", "notify.lua"),
+    keys=Count(1, 0),
+    arguments=Count(0, 0),
+    replies=Count(1, 0),
+    read=integers,
+)
+"""NOTIFY without the log."""
+
+
 def read_changes(reply: Reply, count: int) -> Changes | None:
     """Parse the reply of changes.lua; None where it is invalid."""
     match reply:
-        case [int(revision), (list() | None) as ids, list() as epochs, list() as amendments] if len(reply) == count:
+        case [int(revision), (list() | None) as ids, list() as held, list() as amended] if len(reply) == count:
+            epochs, amendments = read_epochs(held), read_amendments(amended)
             try:
-                return Changes(
-                    revision,
-                    None if ids is None else [_text(identity) for identity in ids],
-                    {_text(prefix): int(epoch) for prefix, epoch in zip(epochs[::2], epochs[1::2], strict=True)},
-                    {_text(key): _amendment(text) for key, text in zip(amendments[::2], amendments[1::2], strict=True)},
-                )
-            except (TypeError, ValueError, AttributeError):
+                named = None if ids is None else [_text(identity) for identity in ids]
+            except (UnicodeError, AttributeError):
                 return None
+            if epochs is None or amendments is None:
+                return None
+            return Changes(revision, named, epochs, amendments)
     return None
+
+
+def read_epochs(reply: Reply) -> dict[str, int] | None:
+    """Parse epochs, each as prefix and ms; None where they are invalid."""
+    if not isinstance(reply, list):
+        return None
+    try:
+        return {_text(prefix): int(epoch) for prefix, epoch in zip(reply[::2], reply[1::2], strict=True)}
+    except (TypeError, ValueError, AttributeError):
+        return None
+
+
+def read_amendments(reply: Reply) -> dict[str, Amendment] | None:
+    """Parse amendments, each as key and text; None where they are invalid."""
+    if not isinstance(reply, list):
+        return None
+    try:
+        return {_text(key): _amendment(text) for key, text in zip(reply[::2], reply[1::2], strict=True)}
+    except (TypeError, ValueError, AttributeError):
+        return None
 
 
 CHANGES: Final = Script(
@@ -70,14 +105,24 @@ SCRIPTS: Final = (REVOKE, EPOCH, CHANGES)
 class RedisRevocations:
     """The Revocations port over Redis; floors and epochs are by the clock of Redis."""
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "_keys")
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Link, keys: Keys = ONE) -> None:
         self._connection = connection
+        self._keys = keys
 
     def revoke(self, identity: str, life: Life | None, done: Callable[[Revoked | None], None]) -> None:
         """End every life of the identity up to now; ``life``: the newest one that the caller knows."""
+        self._end(REVOKE, self._keys.packed_log, identity, life, done)
 
+    def _end(
+        self,
+        script: Script[list[int]],
+        shared: bytes,
+        identity: str,
+        life: Life | None,
+        done: Callable[[Revoked | None], None],
+    ) -> None:
         def answered(reply: list[int] | None) -> None:
             if reply is None:
                 done(None)
@@ -88,7 +133,7 @@ class RedisRevocations:
         generated, ttl = (life.generated, life.ttl) if life is not None else (0, 0)
         arguments = bulk(_encoded(identity)) + bulk(b"%d" % generated) + bulk(b"%d" % ttl)
         self._connection.counters.rows += 1
-        REVOKE.run(self._connection, 0, [b"", bulk(key_of(identity)), _SHARED, arguments], answered)
+        script.run(self._connection, 0, [b"", bulk(self._keys.of_identity(identity)), shared, arguments], answered)
 
     def set_epoch(self, prefix: str | None, before: int, done: Callable[[int | None], None]) -> None:
         """Raise an epoch, of everything without a prefix; ``before`` 0: everything up to now ends.
@@ -112,7 +157,7 @@ class RedisRevocations:
 
     def changes(self, since: int, done: Callable[[Changes | None], None]) -> None:
         """Read the changes since a revision, and the epochs in force; None for no answer."""
-        CHANGES.run(self._connection, 0, [b"", ALL_KEYS, bulk(b"%d" % since)], done)
+        CHANGES.run(self._connection, 0, [b"", self._keys.packed_all, bulk(b"%d" % since)], done)
 
     def restore(
         self,
@@ -141,7 +186,7 @@ class RedisRevocations:
         least: int,
         answered: Callable[[list[int] | None], None],
     ) -> None:
-        packed = [b"", ALL_KEYS, bulk(b"%d" % least)]
+        packed = [b"", self._keys.packed_all, bulk(b"%d" % least)]
         packed += [bulk(_encoded(prefix)) + bulk(b"%d" % epoch) for prefix, epoch in epochs.items()]
         packed += [bulk(_encoded(key)) + bulk(b"%d %d %d" % amendment) for key, amendment in amendments.items()]
         EPOCH.run(self._connection, len(epochs) + len(amendments), packed, answered)

@@ -8,14 +8,26 @@ deadline of the first command.
 from collections.abc import Callable
 from hashlib import sha1
 from pathlib import Path
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
-from arsenal_fast.stores.redis.connection import Connection
+from arsenal_fast.stores.counters import Counters
+from arsenal_fast.stores.redis.connection import OnReply
 from arsenal_fast.stores.redis.resp import Reply, bulk, is_noscript, pack
 
 MAX_HEADS: Final = 1_000  # cached beginnings of commands, some 100 octets each
 
 Answer = TypeVar("Answer")
+
+
+class Link(Protocol):
+    """Sends commands: a connection, or a shard of a cluster (shard.py)."""
+
+    counters: Counters
+
+    @property
+    def healthy(self) -> bool: ...
+
+    def send(self, command: bytes, on_reply: OnReply, deadline: float | None = None) -> float: ...
 
 
 class Count(NamedTuple):
@@ -64,9 +76,7 @@ class Script(Generic[Answer]):
         keys = bulk(b"%d" % self._keys.of(rows))
         return b"*%d\r\n%b%b" % (self._items.of(rows), name, keys)
 
-    def run(
-        self, connection: Connection, rows: int, packed: list[bytes], done: Callable[[Answer | None], None]
-    ) -> None:
+    def run(self, connection: Link, rows: int, packed: list[bytes], done: Callable[[Answer | None], None]) -> None:
         """Run the script; ``done`` gets the answer, or None, at once if there is no connection."""
         count = self._replies.of(rows)
 

@@ -5,6 +5,7 @@
     redis://[[user]:password@]host[:port][/db]      rediss:// is the same over TLS
     unix://[[user]:password@]/path/to/socket[?db=n]
     redis+sentinel://[[user]:password@]host[:port],host[:port]/service[/db]     rediss+sentinel:// over TLS
+    redis+cluster://[[user]:password@]host[:port],host[:port]                   rediss+cluster:// over TLS
 
 User and password are those of Redis; the sentinels' own are the parameters ``sentinel_username`` and
 ``sentinel_password``. Over TLS those of redis-py are understood: ``ssl_ca_certs`` and the other TLS_PARAMETERS.
@@ -22,7 +23,7 @@ from urllib.parse import unquote_to_bytes
 DEFAULT_PORT: Final = 6379
 DEFAULT_SENTINEL_PORT: Final = 26379
 
-SCHEMES: Final = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "unix")
+SCHEMES: Final = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster", "unix")
 
 TLS_PARAMETERS: Final = (
     *("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_password", "ssl_cert_reqs"),
@@ -83,6 +84,7 @@ class RedisAddress:
     """The parsed URL. ``path``: of a unix socket, without a host; ``tls``: rediss://.
 
     ``service``: what the master is called by the ``sentinels``; empty without them, and with them there is no host.
+    ``nodes``: some of a cluster's, through which the others are found; with them there is no host either.
     """
 
     host: str = ""
@@ -94,12 +96,15 @@ class RedisAddress:
     password: bytes = field(default=b"", repr=False)
     service: str = ""
     sentinels: tuple[Place, ...] = ()
+    nodes: tuple[Place, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Of TLS and of the sentinels, by name."""
 
     def __str__(self) -> str:
         if self.sentinels:
             return f"{','.join(map(str, self.sentinels))}/{self.service}"
+        if self.nodes:
+            return ",".join(map(str, self.nodes))
         return self.path or str(Place(self.host, self.port))
 
 
@@ -112,7 +117,9 @@ def parse_url(url: str) -> RedisAddress:
     parts = _URL.fullmatch(url)
     scheme = parts["scheme"].lower() if parts else ""
     if parts is None or scheme not in SCHEMES:
-        raise ValueError("the Redis URL must begin with redis://, rediss://, redis+sentinel:// or unix://.")
+        raise ValueError(
+            "the Redis URL must begin with redis://, rediss://, redis+sentinel://, redis+cluster:// or unix://."
+        )
     userinfo, _, location = parts["location"].rpartition("@")
     if "@" in userinfo:
         raise ValueError("the Redis URL has more than one '@'; within a password it must be written as %40.")
@@ -122,10 +129,18 @@ def parse_url(url: str) -> RedisAddress:
     address = RedisAddress(user=_unquote(user), password=_unquote(password), tls=scheme.startswith("rediss"))
     if scheme == "unix":
         return _unix(address, location, parts["path"], parts["query"])
-    sentinel = scheme.endswith("+sentinel")
-    places = _places(location, sentinel)
+    sentinel, cluster = scheme.endswith("+sentinel"), scheme.endswith("+cluster")
+    if "," in location and not (sentinel or cluster):
+        text = "the Redis URL names several hosts, which only those of sentinels and of a cluster can"
+        raise ValueError(f"{text}: redis+sentinel:// or redis+cluster://.")
+    default = DEFAULT_SENTINEL_PORT if sentinel else DEFAULT_PORT
+    places = tuple(_place(each, default) for each in location.split(","))
     database = parts["path"].removeprefix("/")
     address = replace(address, parameters=_parameters(parts["query"], address.tls, sentinel))
+    if cluster:
+        if _database(database):
+            raise ValueError("the Redis URL names a database, but a cluster has only database 0.")
+        return replace(address, nodes=places)
     if not sentinel:
         return replace(address, host=places[0].host, port=places[0].port, database=_database(database))
     service, _, database = database.partition("/")
@@ -140,13 +155,6 @@ def _unix(address: RedisAddress, location: str, path: str, query: str) -> RedisA
     if query and not query.startswith("db="):
         raise ValueError("the Redis URL of a unix socket can have no query but db and a number.")
     return replace(address, path=_text(path), database=_database(query.removeprefix("db=")))
-
-
-def _places(location: str, sentinel: bool) -> tuple[Place, ...]:
-    if not sentinel and "," in location:
-        raise ValueError("the Redis URL names several hosts, which only those of sentinels can: redis+sentinel://.")
-    default = DEFAULT_SENTINEL_PORT if sentinel else DEFAULT_PORT
-    return tuple(_place(each, default) for each in location.split(","))
 
 
 def _place(location: str, default: int) -> Place:

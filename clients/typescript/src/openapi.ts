@@ -101,6 +101,70 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List service tokens
+         * @description The tokens that were minted, newest first, without the tokens themselves; needs a service token of scope `tokens`. Tokens leave the list when they have expired and `LEDGER_RETENTION_DAYS` are over.
+         */
+        get: operations["list_tokens"];
+        put?: never;
+        /**
+         * Mint a service token
+         * @description The token is in this response and in no other. Two tokens of one subject share one limit, so that one can take the place of the other without a gap. Needs a service token of scope `tokens`, which hands on no scope that it lacks.
+         */
+        post: operations["mint_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tokens/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Withdraw a service token, or all of a subject
+         * @description Every replica refuses it from the next request on. A token that is not in the list (of an earlier release) is withdrawn all the same; `arsenal-fast token inspect` tells its id. Needs a service token of scope `tokens`.
+         */
+        post: operations["revoke_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tokens/limit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Change the limit of a service token
+         * @description In force from the next request on, on every replica. Needs a service token of scope `tokens`.
+         */
+        post: operations["limit_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/limits": {
         parameters: {
             query?: never;
@@ -685,7 +749,10 @@ export interface components {
          *           "issued_before": null,
          *           "environment": "prod",
          *           "caller": "sub:sports-book",
-         *           "request_id": "deploy-7"
+         *           "request_id": "deploy-7",
+         *           "token": null,
+         *           "subject": null,
+         *           "rate_limit": null
          *         }
          *       ],
          *       "total": 1,
@@ -716,7 +783,10 @@ export interface components {
          *       "issued_before": null,
          *       "environment": "prod",
          *       "caller": "sub:sports-book",
-         *       "request_id": "deploy-7"
+         *       "request_id": "deploy-7",
+         *       "token": null,
+         *       "subject": null,
+         *       "rate_limit": null
          *     }
          */
         AuditEvent: {
@@ -726,7 +796,7 @@ export interface components {
              * @description What has happened; `audit_read`: the ledger was read.
              * @enum {string}
              */
-            event: "issued" | "renewed" | "revoked" | "revoked_prefix" | "revoked_all" | "audit_read";
+            event: "issued" | "renewed" | "revoked" | "revoked_prefix" | "revoked_all" | "audit_read" | "token_minted" | "token_revoked" | "token_limited";
             /**
              * Format: date-time
              * @description When: of a life its `generated`. RFC 3339, UTC, milliseconds.
@@ -763,6 +833,12 @@ export interface components {
             caller: string;
             /** @description Its `X-Request-Id`. */
             request_id: string | null;
+            /** @description Id of a service token. */
+            token: string | null;
+            /** @description Of that token, or of all tokens that were withdrawn. */
+            subject: string | null;
+            /** @description Of that token, in requests a window. */
+            rate_limit: number | null;
         };
         Key: {
             /** @constant */
@@ -797,6 +873,18 @@ export interface components {
             /** @description Empty while identity tokens are signed with the secret. */
             keys: components["schemas"]["Key"][];
         };
+        LimitPolicy: {
+            /** @description Its name. */
+            policy: string;
+            /** @description Requests in a window. */
+            limit: number;
+            /** @description Seconds of the window. */
+            window: number;
+            /** @description Requests that would pass now. */
+            remaining: number;
+            /** @description Seconds until all of the limit is there again. */
+            reset: number;
+        };
         /**
          * @example {
          *       "client": "203.0.113.9",
@@ -804,13 +892,22 @@ export interface components {
          *       "limit": 100,
          *       "window": 3600,
          *       "remaining": 99,
-         *       "reset": 36
+         *       "reset": 36,
+         *       "policies": [
+         *         {
+         *           "policy": "default",
+         *           "limit": 100,
+         *           "window": 3600,
+         *           "remaining": 99,
+         *           "reset": 36
+         *         }
+         *       ]
          *     }
          */
         Limits: {
-            /** @description Who is charged: an IPv4 address, an IPv6 /64 network, or `sub:` and the subject of a service token. */
+            /** @description Who is charged: an IPv4 address, an IPv6 /64 network, or `sub:` and the subject of a service token, and behind `>` the end user in `Arsenal-Subject`. */
             client: string;
-            /** @description Name in `RateLimit-Policy`: `default`, or `token` with a service token's own limit; null: no limit. */
+            /** @description Name in `RateLimit-Policy`: `default`, `token` with a service token's own limit, or `subject`; of several the one that stops the caller first; null: no limit. */
             policy: string | null;
             /** @description Requests in a window; null: no limit. */
             limit: number | null;
@@ -820,6 +917,8 @@ export interface components {
             remaining: number | null;
             /** @description Seconds until all of the limit is there again. */
             reset: number;
+            /** @description All policies that the caller is charged to; empty: no limit. */
+            policies: components["schemas"]["LimitPolicy"][];
         };
         /** @description One word for each. */
         HealthServices: {
@@ -846,6 +945,32 @@ export interface components {
             /** @description One sentence, without addresses and passwords. */
             redis?: string;
         };
+        /** @description Since when it can't be used, to a second; absent with `reasons`. */
+        HealthSince: {
+            /**
+             * Format: date-time
+             * @description Since when. RFC 3339, UTC, milliseconds.
+             */
+            database?: string;
+            /**
+             * Format: date-time
+             * @description Since when. RFC 3339, UTC, milliseconds.
+             */
+            redis?: string;
+        };
+        /** @description What to do about it; absent with `reasons`. */
+        HealthRunbooks: {
+            /**
+             * Format: uri
+             * @description URL of the page of the documentation.
+             */
+            database?: string;
+            /**
+             * Format: uri
+             * @description URL of the page of the documentation.
+             */
+            redis?: string;
+        };
         /**
          * @example {
          *       "status": "healthy",
@@ -869,6 +994,8 @@ export interface components {
             uptime: number;
             version: string;
             reasons?: components["schemas"]["HealthReasons"];
+            since?: components["schemas"]["HealthSince"];
+            runbooks?: components["schemas"]["HealthRunbooks"];
         };
         Probe: {
             /** @description One word. */
@@ -968,6 +1095,31 @@ export interface components {
             /** @description Commands that carried the decisions. */
             batches: number;
         };
+        Heaviest: {
+            /** @description As in `client` of the limits. */
+            client: string;
+            /** @description At least so many. */
+            requests: number;
+        };
+        MostRefused: {
+            /** @description As in `client` of the limits. */
+            client: string;
+            /** @description At least so many. */
+            requests: number;
+        };
+        /** @description Only for a service token of scope `metrics`; null for others. */
+        TelemetryCallers: {
+            /** @description How long was counted: since the start, or the last 5 to 10 minutes. */
+            seconds: number;
+            /** @description Who sent most requests that are charged, in descending order. */
+            heaviest: components["schemas"]["Heaviest"][];
+            /** @description Each may have so many more; who is not among the first 128 has at most so many. */
+            heaviest_error: number;
+            /** @description Who was answered 429 most often, in descending order. */
+            most_refused: components["schemas"]["MostRefused"][];
+            /** @description Each may have so many more; who is not among the first 128 has at most so many. */
+            most_refused_error: number;
+        };
         TelemetryRedis: {
             /**
              * @description The shared state. `embedded`: in the process, without Redis.
@@ -1008,6 +1160,29 @@ export interface components {
             /** @description Runs of the garbage collector. */
             gc_collections: number;
         };
+        Interval: {
+            /**
+             * Format: date-time
+             * @description When the interval ended. RFC 3339, UTC, milliseconds.
+             */
+            at: string;
+            /** @description How long it was. */
+            seconds: number;
+            /** @description Calls of `/api/v1/`: no probes, scrapes or pages. */
+            requests: number;
+            /** @description Those answered 429. */
+            refused: number;
+            /** @description Those answered with a status of 500 and above. */
+            errors: number;
+            /** @description Their latency in milliseconds; null without calls. */
+            p50: number | null;
+            /** @description The same. */
+            p99: number | null;
+            /** @description Mean milliseconds of Redis's round trips; null without any. */
+            round_trip_ms: number | null;
+            /** @description Rows that waited to be written to the ledger at its end. */
+            waiting: number;
+        };
         /** @description The sum over the workers. */
         Telemetry: {
             /**
@@ -1032,9 +1207,12 @@ export interface components {
             identities: components["schemas"]["TelemetryIdentities"];
             ledger: components["schemas"]["TelemetryLedger"];
             limiter: components["schemas"]["TelemetryLimiter"];
+            callers: components["schemas"]["TelemetryCallers"] | null;
             redis: components["schemas"]["TelemetryRedis"];
             connections: components["schemas"]["TelemetryConnections"];
             process: components["schemas"]["TelemetryProcess"];
+            /** @description The last five minutes, oldest interval first. */
+            history: components["schemas"]["Interval"][];
         };
         Fault: {
             /** @description JSON pointer (RFC 6901) into the body. */
@@ -1075,9 +1253,235 @@ export interface components {
             /** @description Names of the rate-limit policies that are used up (status 429). */
             "violated-policies"?: string[];
         };
+        /**
+         * @example {
+         *       "id": "5b1f0c9d2e7a48b63c11",
+         *       "name": "sports-book, Frankfurt",
+         *       "subject": "sports-book",
+         *       "scope": "issue behalf",
+         *       "rate_limit": 1000000,
+         *       "per_subject": 60,
+         *       "issued": "2026-11-22T10:00:00.000Z",
+         *       "expires": "2027-02-20T10:00:00.000Z",
+         *       "created_by": "sub:operator",
+         *       "last_used": "2026-11-22T12:34:00.000Z",
+         *       "status": "active"
+         *     }
+         */
+        Token: {
+            /** @description Of one token: the beginning of the SHA-256 of its signature. */
+            id: string;
+            /** @description For people: what this token is used for. */
+            name: string;
+            /** @description Whom the token is for: who is charged, logged and audited. */
+            subject: string;
+            /** @description What it allows, between spaces, each once: issue, revoke, audit, metrics, tokens, behalf; empty: nothing but its limit. */
+            scope: string;
+            /** @description Requests in a window, as they are now. */
+            rate_limit: number;
+            /** @description Requests in a window of each end user; with the scope `behalf`, and only with it. */
+            per_subject: number | null;
+            /**
+             * Format: date-time
+             * @description When it was minted. RFC 3339, UTC, milliseconds.
+             */
+            issued: string;
+            /**
+             * Format: date-time
+             * @description When it ends. RFC 3339, UTC, milliseconds.
+             */
+            expires: string;
+            /** @description Who had it minted: a caller, or `cli`. */
+            created_by: string;
+            /**
+             * Format: date-time
+             * @description When it was last used, to the minute; null: not yet. RFC 3339, UTC, milliseconds.
+             */
+            last_used: string | null;
+            /**
+             * @description Whether it is good.
+             * @enum {string}
+             */
+            status: "active" | "revoked" | "expired";
+        };
+        /**
+         * @example {
+         *       "tokens": [
+         *         {
+         *           "id": "5b1f0c9d2e7a48b63c11",
+         *           "name": "sports-book, Frankfurt",
+         *           "subject": "sports-book",
+         *           "scope": "issue behalf",
+         *           "rate_limit": 1000000,
+         *           "per_subject": 60,
+         *           "issued": "2026-11-22T10:00:00.000Z",
+         *           "expires": "2027-02-20T10:00:00.000Z",
+         *           "created_by": "sub:operator",
+         *           "last_used": "2026-11-22T12:34:00.000Z",
+         *           "status": "active"
+         *         }
+         *       ],
+         *       "total": 1,
+         *       "cursor": "1795341600000-5b1f0c9d2e7a48b63c11"
+         *     }
+         */
+        Tokens: {
+            /** @description Newest first. */
+            tokens: components["schemas"]["Token"][];
+            /** @description How many tokens this page has. */
+            total: number;
+            /** @description Where the next page begins; null: this is the last one. */
+            cursor: string | null;
+        };
+        /**
+         * @example {
+         *       "subject": "sports-book",
+         *       "scope": "issue behalf",
+         *       "rate_limit": 1000000,
+         *       "days": 90,
+         *       "per_subject": 60,
+         *       "name": "sports-book, Frankfurt"
+         *     }
+         */
+        TokenOrder: {
+            /** @description Whom the token is for: who is charged, logged and audited. */
+            subject: string;
+            /**
+             * @description What it allows, between spaces, each once: issue, revoke, audit, metrics, tokens, behalf; empty: nothing but its limit.
+             * @default
+             */
+            scope: string;
+            /** @description Requests in a window of all tokens of the subject. */
+            rate_limit: number;
+            /**
+             * @description How long it holds.
+             * @default 90
+             */
+            days: number;
+            /** @description Requests in a window of each end user; with the scope `behalf`, and only with it. */
+            per_subject?: number;
+            /** @description For people: what this token is used for. Left out: the subject. */
+            name?: string;
+        };
+        /**
+         * @example {
+         *       "id": "5b1f0c9d2e7a48b63c11",
+         *       "name": "sports-book, Frankfurt",
+         *       "subject": "sports-book",
+         *       "scope": "issue behalf",
+         *       "rate_limit": 1000000,
+         *       "per_subject": 60,
+         *       "issued": "2026-11-22T10:00:00.000Z",
+         *       "expires": "2027-02-20T10:00:00.000Z",
+         *       "created_by": "sub:operator",
+         *       "last_used": "2026-11-22T12:34:00.000Z",
+         *       "status": "active",
+         *       "token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJwbGF5ZXItMTIzNDU2QHNwb3J0cy5hcGkueW91cmJvb2suY29tL3YxOmlkIn0.Rf2ErwuB9JhGQoVGDdF0yAKKTqNdlmqeF4yTjzBQ3dk"
+         *     }
+         */
+        MintedToken: {
+            /** @description Of one token: the beginning of the SHA-256 of its signature. */
+            id: string;
+            /** @description For people: what this token is used for. */
+            name: string;
+            /** @description Whom the token is for: who is charged, logged and audited. */
+            subject: string;
+            /** @description What it allows, between spaces, each once: issue, revoke, audit, metrics, tokens, behalf; empty: nothing but its limit. */
+            scope: string;
+            /** @description Requests in a window, as they are now. */
+            rate_limit: number;
+            /** @description Requests in a window of each end user; with the scope `behalf`, and only with it. */
+            per_subject: number | null;
+            /**
+             * Format: date-time
+             * @description When it was minted. RFC 3339, UTC, milliseconds.
+             */
+            issued: string;
+            /**
+             * Format: date-time
+             * @description When it ends. RFC 3339, UTC, milliseconds.
+             */
+            expires: string;
+            /** @description Who had it minted: a caller, or `cli`. */
+            created_by: string;
+            /**
+             * Format: date-time
+             * @description When it was last used, to the minute; null: not yet. RFC 3339, UTC, milliseconds.
+             */
+            last_used: string | null;
+            /**
+             * @description Whether it is good.
+             * @enum {string}
+             */
+            status: "active" | "revoked" | "expired";
+            /** @description The token; it is shown here and never again. */
+            token: string;
+        };
+        "One token": {
+            /** @description Of one token: the beginning of the SHA-256 of its signature. */
+            id: string;
+        };
+        "All tokens of a subject that were issued until now": {
+            /** @description Whom the token is for: who is charged, logged and audited. */
+            subject: string;
+        };
+        /**
+         * @example {
+         *       "id": "5b1f0c9d2e7a48b63c11"
+         *     }
+         * @example {
+         *       "subject": "sports-book"
+         *     }
+         */
+        TokenRevocation: components["schemas"]["One token"] | components["schemas"]["All tokens of a subject that were issued until now"];
+        /**
+         * @example {
+         *       "id": "5b1f0c9d2e7a48b63c11",
+         *       "rate_limit": 1000000
+         *     }
+         */
+        TokenLimit: {
+            /** @description Of one token: the beginning of the SHA-256 of its signature. */
+            id: string;
+            /** @description Requests in a window of all tokens of the subject. */
+            rate_limit: number;
+        };
+        /**
+         * @example {
+         *       "id": "5b1f0c9d2e7a48b63c11",
+         *       "subject": "sports-book",
+         *       "status": "revoked",
+         *       "rate_limit": 1000000,
+         *       "known": true,
+         *       "at": "2026-11-22T10:20:00.000Z"
+         *     }
+         */
+        TokenChange: {
+            /** @description Null: all tokens of the subject. */
+            id: string | null;
+            /** @description Null where the ledger does not know the token. */
+            subject: string | null;
+            /**
+             * @description What was done.
+             * @enum {string}
+             */
+            status: "revoked" | "limited";
+            /** @description Requests in a window from now on; null: withdrawn. */
+            rate_limit: number | null;
+            /** @description Whether the ledger knows a token of this id or subject. */
+            known: boolean;
+            /**
+             * Format: date-time
+             * @description When it was decided. RFC 3339, UTC, milliseconds.
+             */
+            at: string;
+        };
     };
     responses: never;
-    parameters: never;
+    parameters: {
+        /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+        "Arsenal-Subject": string;
+    };
     requestBodies: never;
     headers: {
         /**
@@ -1096,7 +1500,7 @@ export interface components {
          */
         "X-RateLimit-Reset": number;
         /**
-         * @description The policy: `q` requests in `w` seconds (draft-ietf-httpapi-ratelimit-headers).
+         * @description The policy: `q` requests in `w` seconds (draft-ietf-httpapi-ratelimit-headers). With `Arsenal-Subject` two: the caller's and the subject's.
          * @example "default";q=100;w=3600
          */
         "RateLimit-Policy": string;
@@ -1168,7 +1572,10 @@ export interface operations {
                  */
                 ttl?: number;
             };
-            header?: never;
+            header?: {
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -1340,7 +1747,10 @@ export interface operations {
     issue_batch: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -1564,7 +1974,10 @@ export interface operations {
     validate: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -1631,6 +2044,30 @@ export interface operations {
                      *       "title": "Unauthorized",
                      *       "status": 401,
                      *       "detail": "The token has expired."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service token lacks the scope. */
+            403: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Forbidden",
+                     *       "status": 403,
+                     *       "detail": "The audit needs the scope audit."
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1764,7 +2201,10 @@ export interface operations {
     revoke: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -2032,7 +2472,7 @@ export interface operations {
                  */
                 until?: string;
                 /**
-                 * @description Events of a page, at most.
+                 * @description Rows of a page, at most.
                  * @example 100
                  */
                 limit?: number;
@@ -2042,7 +2482,10 @@ export interface operations {
                  */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -2211,10 +2654,908 @@ export interface operations {
             };
         };
     };
+    list_tokens: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Tokens of this subject only.
+                 * @example sports-book
+                 */
+                subject?: string;
+                /**
+                 * @description Rows of a page, at most.
+                 * @example 100
+                 */
+                limit?: number;
+                /**
+                 * @description The `cursor` of the page before: the next page begins there.
+                 * @example 1795341600000-5b1f0c9d2e7a48b63c11
+                 */
+                cursor?: string;
+            };
+            header?: {
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of tokens. */
+            200: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Tokens"];
+                };
+            };
+            /** @description The request is malformed, or members of it are. */
+            400: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Bad Request",
+                     *       "status": 400,
+                     *       "detail": "The request has 1 fault; nothing was done."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service token is bad, or one is needed and none came. */
+            401: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Unauthorized",
+                     *       "status": 401,
+                     *       "detail": "The token has expired."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service token lacks the scope. */
+            403: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Forbidden",
+                     *       "status": 403,
+                     *       "detail": "The audit needs the scope audit."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The path does not answer to this method. */
+            405: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Allow: components["headers"]["Allow"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Method Not Allowed",
+                     *       "status": 405,
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller has used up its rate limit. */
+            429: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                     *       "title": "Request cannot be satisfied as assigned quota has been exceeded",
+                     *       "status": 429,
+                     *       "detail": "This client has used its 100 requests per 3600 s; try again in 36 s.",
+                     *       "violated-policies": [
+                     *         "default"
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The ledger can't be read now, or there is none; or the service is too busy. */
+            503: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Service Unavailable",
+                     *       "status": 503,
+                     *       "detail": "There are too many connections; try again."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    mint_token: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TokenOrder"];
+            };
+        };
+        responses: {
+            /** @description The token. */
+            201: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MintedToken"];
+                };
+            };
+            /** @description The request is malformed, or members of it are. */
+            400: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Bad Request",
+                     *       "status": 400,
+                     *       "detail": "The request has 1 fault; nothing was done."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service token is bad, or one is needed and none came. */
+            401: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Unauthorized",
+                     *       "status": 401,
+                     *       "detail": "The token has expired."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service token lacks the scope, or one that it was to hand on. */
+            403: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Forbidden",
+                     *       "status": 403,
+                     *       "detail": "The audit needs the scope audit."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The path does not answer to this method. */
+            405: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Allow: components["headers"]["Allow"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Method Not Allowed",
+                     *       "status": 405,
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 1 MiB. */
+            413: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Content Too Large",
+                     *       "status": 413,
+                     *       "detail": "The body is longer than 1048576 bytes."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON by its `Content-Type`, or is compressed. */
+            415: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Accept: components["headers"]["Accept"];
+                    "Accept-Encoding": components["headers"]["Accept-Encoding"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Unsupported Media Type",
+                     *       "status": 415,
+                     *       "detail": "The body must be application/json."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller has used up its rate limit. */
+            429: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                     *       "title": "Request cannot be satisfied as assigned quota has been exceeded",
+                     *       "status": 429,
+                     *       "detail": "This client has used its 100 requests per 3600 s; try again in 36 s.",
+                     *       "violated-policies": [
+                     *         "default"
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service can't take the request now. */
+            503: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Service Unavailable",
+                     *       "status": 503,
+                     *       "detail": "There are too many connections; try again."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revoke_token: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TokenRevocation"];
+            };
+        };
+        responses: {
+            /** @description It is withdrawn. */
+            200: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenChange"];
+                };
+            };
+            /** @description The request is malformed, or members of it are. */
+            400: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Bad Request",
+                     *       "status": 400,
+                     *       "detail": "The request has 1 fault; nothing was done."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service token is bad, or one is needed and none came. */
+            401: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Unauthorized",
+                     *       "status": 401,
+                     *       "detail": "The token has expired."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service token lacks the scope. */
+            403: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Forbidden",
+                     *       "status": 403,
+                     *       "detail": "The audit needs the scope audit."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The path does not answer to this method. */
+            405: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Allow: components["headers"]["Allow"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Method Not Allowed",
+                     *       "status": 405,
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 1 MiB. */
+            413: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Content Too Large",
+                     *       "status": 413,
+                     *       "detail": "The body is longer than 1048576 bytes."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON by its `Content-Type`, or is compressed. */
+            415: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Accept: components["headers"]["Accept"];
+                    "Accept-Encoding": components["headers"]["Accept-Encoding"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Unsupported Media Type",
+                     *       "status": 415,
+                     *       "detail": "The body must be application/json."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller has used up its rate limit. */
+            429: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                     *       "title": "Request cannot be satisfied as assigned quota has been exceeded",
+                     *       "status": 429,
+                     *       "detail": "This client has used its 100 requests per 3600 s; try again in 36 s.",
+                     *       "violated-policies": [
+                     *         "default"
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Neither shared state nor ledger can be written; or the service is too busy. */
+            503: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Service Unavailable",
+                     *       "status": 503,
+                     *       "detail": "There are too many connections; try again."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    limit_token: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TokenLimit"];
+            };
+        };
+        responses: {
+            /** @description It has this limit. */
+            200: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenChange"];
+                };
+            };
+            /** @description The request is malformed, or members of it are. */
+            400: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Bad Request",
+                     *       "status": 400,
+                     *       "detail": "The request has 1 fault; nothing was done."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service token is bad, or one is needed and none came. */
+            401: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Unauthorized",
+                     *       "status": 401,
+                     *       "detail": "The token has expired."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service token lacks the scope. */
+            403: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Forbidden",
+                     *       "status": 403,
+                     *       "detail": "The audit needs the scope audit."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The path does not answer to this method. */
+            405: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Allow: components["headers"]["Allow"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Method Not Allowed",
+                     *       "status": 405,
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token has been withdrawn. */
+            409: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Conflict",
+                     *       "status": 409,
+                     *       "detail": "The token has been withdrawn."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 1 MiB. */
+            413: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Content Too Large",
+                     *       "status": 413,
+                     *       "detail": "The body is longer than 1048576 bytes."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON by its `Content-Type`, or is compressed. */
+            415: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Accept: components["headers"]["Accept"];
+                    "Accept-Encoding": components["headers"]["Accept-Encoding"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Unsupported Media Type",
+                     *       "status": 415,
+                     *       "detail": "The body must be application/json."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller has used up its rate limit. */
+            429: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                     *       "title": "Request cannot be satisfied as assigned quota has been exceeded",
+                     *       "status": 429,
+                     *       "detail": "This client has used its 100 requests per 3600 s; try again in 36 s.",
+                     *       "violated-policies": [
+                     *         "default"
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Neither shared state nor ledger can be written; or the service is too busy. */
+            503: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Service Unavailable",
+                     *       "status": 503,
+                     *       "detail": "There are too many connections; try again."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     limits: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -2277,6 +3618,30 @@ export interface operations {
                      *       "title": "Unauthorized",
                      *       "status": 401,
                      *       "detail": "The token has expired."
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service token lacks the scope. */
+            403: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Forbidden",
+                     *       "status": 403,
+                     *       "detail": "The audit needs the scope audit."
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];

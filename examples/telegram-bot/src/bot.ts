@@ -40,8 +40,10 @@ export function createBot({ token, identityUrl, createBet, client, report = cons
     }
     let identity: Identity;
     try {
-      // Get disposable identity
-      identity = await fetchIdentity(identityUrl, "tg", userId, { token: process.env.IDENTITY_TOKEN });
+      // Get disposable identity. With a token each user has a limit of its own, so that none uses up the bot's.
+      const token = process.env.IDENTITY_TOKEN;
+      const subject = token ? `tg-${userId}` : undefined;
+      identity = await fetchIdentity(identityUrl, "tg", userId, { token, subject });
     } catch (error) {
       if (!(error instanceof IdentityServiceError)) throw error;
       await ctx.reply(refusal(error));

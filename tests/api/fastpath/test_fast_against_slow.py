@@ -166,6 +166,8 @@ events = st.one_of(
 scripts = st.lists(st.one_of(packets(), packets(), packets(), packets(), packets(), events), min_size=2, max_size=14)
 
 
+BEHALF = bearer("bot", "behalf", 100, per_subject=4)
+SUBJECT_1, SUBJECT_2 = "Arsenal-Subject: tg-1\r\n", "Arsenal-Subject: tg-2\r\n"
 XFF_1, XFF_2, XFF_3 = (f"X-Forwarded-For: 198.51.100.{host}\r\n" for host in (1, 2, 3))
 LIMITS = "/api/v1/limits"
 PLAIN_TEXT = "Content-Type: text/plain\r\n"
@@ -241,6 +243,18 @@ CASES: dict[str, tuple[Script, Quota | None]] = {
     ),
     "who came without an address is charged as the proxy again": (
         steps(*(get(fields=fields) for fields in (TRACE_1, TRACE_2, XFF_1, TRACE_1, TRACE_2))),
+        Quota(9, 60),
+    ),
+    "each subject has its own limit, and one that is refused has the other way": (
+        steps(
+            *(get(fields=BEHALF + subject) for subject in (SUBJECT_1, SUBJECT_2, SUBJECT_1, SUBJECT_1)),
+            get(LIMITS, BEHALF + SUBJECT_1),
+            get(fields=BEHALF + XFF_1 + SUBJECT_2),
+            get(fields=XFF_1 + SUBJECT_2),
+            get(fields=BEHALF + "Arsenal-Subject: a b\r\n"),
+            get(fields=BEHALF),
+            times=3,
+        ),
         Quota(9, 60),
     ),
     "after a pause the last client is forgotten": (

@@ -48,7 +48,7 @@ ENDPOINT = Endpoint("GET", "/api/v1/id")
 
 
 def living(identity: Identity, life: Life) -> RenderedIdentity:
-    entry = RenderedIdentity(identity.id, None, KEYS.sign_identity, ENDPOINT)
+    entry = RenderedIdentity(KEYS.sign_identity, ENDPOINT, identity.id, None)
     entry.begin(life)
     return entry
 

@@ -22,14 +22,8 @@ def test_a_fresh_client_has_its_whole_quota_however_often_it_looks() -> None:
     rig = Rig()
     for _ in range(200):
         answer = rig.get(PATH)
-        assert told(answer) == {
-            "client": "203.0.113.9",
-            "policy": "default",
-            "limit": 100,
-            "window": 3600,
-            "remaining": 100,
-            "reset": 0,
-        }
+        policy = {"policy": "default", "limit": 100, "window": 3600, "remaining": 100, "reset": 0}
+        assert told(answer) == {"client": "203.0.113.9", **policy, "policies": [policy]}
         assert answer.headers["ratelimit"] == '"default";r=100;t=0'
         assert answer.headers["ratelimit-policy"] == '"default";q=100;w=3600'
 
@@ -123,8 +117,23 @@ def test_with_the_store_away_the_worker_tells_its_own_count() -> None:
     assert told(rig.get(PATH))["remaining"] == 99
 
 
+def test_a_request_on_behalf_of_a_subject_is_told_of_both_policies_and_the_tighter_one_first() -> None:
+    rig = Rig()
+    fields = {"Authorization": rig.bearer("behalf", subject="bot", per_subject=10), "Arsenal-Subject": "tg-4711"}
+    client = rig.connect()
+    for _ in range(3):
+        assert client.get("/api/v1/id?run=1", **fields).status == 200
+    subject = {"policy": "subject", "limit": 10, "window": 3600, "remaining": 7, "reset": 1080}
+    bot = {"policy": "token", "limit": 1000, "window": 3600, "remaining": 997, "reset": 11}
+    answer = client.get(PATH, **fields)
+    assert told(answer) == {"client": "sub:bot>tg-4711", **subject, "policies": [bot, subject]}
+    assert answer.headers["ratelimit"] == '"token";r=997;t=11, "subject";r=7;t=1080'
+    assert answer.headers["x-ratelimit-remaining"] == "7"
+
+
 def test_without_a_limit_there_is_nothing_to_tell() -> None:
     answer = Rig(settings={"quota": None}).get(PATH)
     body = told(answer)
     assert (body["policy"], body["limit"], body["window"], body["remaining"]) == (None, None, None, None)
+    assert body["policies"] == []
     assert "x-ratelimit-limit" not in answer.headers

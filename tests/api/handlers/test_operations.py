@@ -1,5 +1,6 @@
 """Health, metrics and telemetry for operators."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urljoin
@@ -209,20 +210,46 @@ def test_all_that_clients_can_cause_fits_into_a_workers_slot() -> None:
 ROOTS = pytest.mark.parametrize("path", ["/", "/api"])
 
 
-@ROOTS
 @pytest.mark.parametrize("prefix", ["https://a.example", "https://a.example/identity"])
-def test_the_roots_lead_a_browser_to_the_docs_also_below_a_prefix(path: str, prefix: str) -> None:
+def test_api_leads_a_browser_to_the_docs_also_below_a_prefix(prefix: str) -> None:
     """RFC 9110 10.2.2: a location is resolved against the URL that was asked for, prefix of the proxy included."""
-    answer = Rig().get(path, Accept=BROWSER)
+    answer = Rig().get("/api", Accept=BROWSER)
     assert (answer.status, answer.body, answer.headers["vary"]) == (302, b"", "Accept")
-    assert urljoin(prefix + path, answer.headers["location"]) == prefix + "/api/docs"
+    assert urljoin(prefix + "/api", answer.headers["location"]) == prefix + "/api/docs"
 
 
-@pytest.mark.parametrize("asked", ["https://a.example/identity", "https://a.example/identity/"])
-def test_the_root_leads_to_the_docs_below_the_prefix_of_the_base_url(asked: str) -> None:
+def test_api_leads_to_the_docs_below_the_prefix_of_the_base_url() -> None:
+    answer = Rig({"base_url": "https://a.example/identity"}).get("/api", Accept=BROWSER)
+    assert (
+        urljoin("https://a.example/identity/api", answer.headers["location"]) == "https://a.example/identity/api/docs"
+    )
+
+
+def test_a_browser_gets_the_start_page_also_while_the_service_starts() -> None:
+    rig = Rig()
+    for ready in (True, False):
+        rig.service.ready = ready
+        answer = rig.get("/", Accept=BROWSER)
+        assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert answer.headers["vary"] == "Accept, Accept-Encoding"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "asked"),
+    [
+        ("https://a.example", "https://a.example/"),
+        ("http://localhost:3655", "https://a.example/identity/"),
+        ("https://a.example/identity", "https://a.example/identity"),
+        ("https://a.example/identity", "https://a.example/identity/"),
+    ],
+)
+def test_the_start_page_refers_to_what_is_below_the_prefix(base_url: str, asked: str) -> None:
     """Some proxies strip ``/identity`` without a slash behind it: what is relative would lead out of it."""
-    answer = Rig({"base_url": "https://a.example/identity"}).get("/", Accept=BROWSER)
-    assert urljoin(asked, answer.headers["location"]) == "https://a.example/identity/api/docs"
+    page = Rig({"base_url": base_url}).get("/", Accept=BROWSER).body.decode()
+    references = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert len(references) > 5
+    for reference in references:
+        assert urljoin(asked, reference).startswith(asked.rstrip("/") + "/api/"), reference
 
 
 @ROOTS

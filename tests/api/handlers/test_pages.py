@@ -4,16 +4,19 @@ import gzip
 import json
 import re
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 
 from arsenal_fast.api.handlers import pages
 from arsenal_fast.api.handlers.pages import ASSETS, admits_gzip, matches
+from arsenal_fast.api.telemetry import TELEMETRY
 from tests.support.rig import Rig, read_answers, request
 
+SVG = "http://www.w3.org/2000/svg"  # the namespace, which nobody fetches
 DIRECTORY = Path(pages.__file__).parents[2] / "assets"
 HTML = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
-PAGES = ["/api/docs", "/api/health"]
+PAGES = ["/", "/api/docs", "/api/health"]
 TYPES = [
     ("/api/docs/swagger-ui.css", "text/css; charset=utf-8"),
     ("/api/docs/swagger-ui-bundle.js", "text/javascript; charset=utf-8"),
@@ -21,6 +24,9 @@ TYPES = [
     ("/api/docs/dashboard.css", "text/css; charset=utf-8"),
     ("/api/docs/favicon-32x32.png", "image/png"),
     ("/favicon.ico", "image/png"),
+    ("/api/docs/base.css", "text/css; charset=utf-8"),
+    ("/api/docs/home.js", "text/javascript; charset=utf-8"),
+    ("/", "text/html; charset=utf-8"),
     ("/api/docs", "text/html; charset=utf-8"),
     ("/api/health", "text/html; charset=utf-8"),
     ("/api/openapi.json", "application/json"),
@@ -129,9 +135,9 @@ def test_pages_refer_to_what_is_there_and_to_no_other_server(path: str) -> None:
     references = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert len(references) > 3
     for reference in references:
-        # Relative to /api/, so that the pages work below any path prefix of a gateway.
-        assert re.fullmatch(r"[a-z0-9./-]+", reference), reference
-        assert rig.get(f"/api/{reference}").status == 200, reference
+        # Relative, so that the pages work below any path prefix of a gateway.
+        assert re.fullmatch(r"[a-z0-9.][a-z0-9./-]+", reference), reference
+        assert rig.get(urljoin(path, reference)).status == 200, reference
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -140,14 +146,13 @@ def test_pages_have_no_inline_script_or_style(path: str) -> None:
     assert re.findall(r"<script(?![^>]* src=)|<style|\son[a-z]+=|\sstyle=|javascript:", page) == []
 
 
-@pytest.mark.parametrize(
-    "name", ["docs.js", "docs.css", "dashboard.js", "dashboard.css", "docs.html", "dashboard.html"]
-)
+@pytest.mark.parametrize("name", [path.name for path in DIRECTORY.iterdir() if path.is_file()])
 def test_our_own_files_name_no_other_server(name: str) -> None:
-    assert re.findall(r"https?:|[\"'(]//|@import", (DIRECTORY / name).read_text("utf-8")) == []
+    text = (DIRECTORY / name).read_text("utf-8").replace(SVG, "")
+    assert re.findall(r"https?:|[\"'(]//|@import", text) == []
 
 
-@pytest.mark.parametrize("name", ["dashboard", "docs"])
+@pytest.mark.parametrize("name", ["home", "dashboard", "docs"])
 def test_what_the_script_fills_in_is_in_the_page(name: str) -> None:
     script = (DIRECTORY / f"{name}.js").read_text("utf-8")
     page = (DIRECTORY / f"{name}.html").read_text("utf-8")
@@ -160,13 +165,16 @@ def test_the_dashboard_reads_only_what_health_and_telemetry_have() -> None:
     script = (DIRECTORY / "dashboard.js").read_text("utf-8")
     rig = Rig()
     telemetry = rig.get("/api/telemetry").json
-    for name in ("requests", "latency", "cache", "limiter", "connections"):
+    for name in ("latency", "cache", "limiter", "connections"):
         members = set(re.findall(rf"\b{name}\.([a-z0-9_]+)", script))
         assert members <= telemetry[name].keys(), name
     assert set(re.findall(r"\bhealth\.([a-z]+)\b", script)) - {"value", "reason"} <= (
         rig.get("/api/health").json.keys()
     )
-    assert {"rate", "errors", "total"} <= telemetry["requests"].keys()
+    assert "total" in telemetry["requests"]
+    interval = TELEMETRY["properties"]["history"]["items"]["properties"]
+    read = set(re.findall(r"\bat\.([a-z0-9_]+)", script)) - {"at"}
+    assert {"requests", "refused", "errors", "round_trip_ms", "waiting"} <= read <= interval.keys()
     assert {"waiting", "dropped"} <= telemetry["ledger"].keys()
     assert {"policy", "limit", "window", "allowed", "denied", "fallback"} <= telemetry["limiter"].keys()
 
@@ -203,11 +211,12 @@ def test_files_are_kept_once_and_no_more_of_them_than_there_are() -> None:
     for coding in ("identity", "gzip"):
         for path in ("/api/docs", "/favicon.ico", *ASSETS, *ASSETS):
             rig.get(path, Accept_Encoding=coding)
+        rig.get("/", Accept_Encoding=coding, **HTML)
         rig.get("/api/health", Accept_Encoding=coding, **HTML)
     kept = pages._file.cache_info()
     assert kept.maxsize is not None
     # Every file and page twice but the picture, which two paths share.
-    assert kept.currsize == kept.misses == 2 * (len(ASSETS) + 2) - 1 < kept.maxsize
+    assert kept.currsize == kept.misses == 2 * (len(ASSETS) + 3) - 1 < kept.maxsize
 
 
 ACCEPT_ENCODINGS = [

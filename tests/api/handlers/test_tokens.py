@@ -16,7 +16,7 @@ REVOKE = "/api/v1/tokens/revoke"
 LIMIT = "/api/v1/tokens/limit"
 ORDER = {"subject": "bot", "scope": "issue", "rate_limit": 50}
 UNKNOWN = "0123456789abcdef0123"
-ALL = ("issue", "revoke", "audit", "metrics", "tokens")
+ALL = ("issue", "revoke", "audit", "metrics", "tokens", "behalf")
 
 
 def admin(rig: Rig) -> str:
@@ -40,7 +40,7 @@ def revoked(rig: Rig, **what: str) -> Answer:
 
 def test_a_minted_token_is_shown_once_and_listed_without_itself() -> None:
     rig = Rig(ledger=SwitchedLedger())
-    token = minted(rig, name="till 4", days=2, per_subject=3)
+    token = minted(rig, name="till 4", scope="issue behalf", days=2, per_subject=3)
     assert isinstance(rig.keys.verify_service(token["token"], rig.wall), ServiceToken)
     listed = rig.get(TOKENS, Authorization=admin(rig))
     assert listed.headers["cache-control"] == "no-store"
@@ -50,7 +50,7 @@ def test_a_minted_token_is_shown_once_and_listed_without_itself() -> None:
         "id": token_id(token["token"]),
         "name": "till 4",
         "subject": "bot",
-        "scope": "issue",
+        "scope": "issue behalf",
         "rate_limit": 50,
         "per_subject": 3,
         "issued": "2025-11-22T10:00:00.000Z",

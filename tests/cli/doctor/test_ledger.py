@@ -15,6 +15,7 @@ from arsenal_fast.cli.doctor.ledger import LARGE, LITTLE, Seen, examine, judge, 
 from arsenal_fast.ledger import postgres, sqlite
 from tests.cli.doctor.conftest import Configured
 from tests.support.postgres_server import PostgresServer
+from tests.support.service import free_port
 
 FIXTURES = Path(__file__).parents[2] / "ledger" / "fixtures"
 
@@ -219,6 +220,17 @@ def test_a_postgresql_with_a_ledger_is_ok_and_tells_its_size(configured: Configu
     finding = found(configured, url)
     assert finding.level is Level.OK
     assert "0.1 MiB" in finding.text
+
+
+@pytest.mark.integration
+def test_an_asynchronous_standby_is_warned_of(configured: Configured) -> None:
+    for setting, level in (("synchronous_standby_names=", Level.WARN), ("synchronous_standby_names=one", Level.OK)):
+        with PostgresServer(setting) as server:
+            url = server.url.replace(f":{server.port}/", f":{server.port},127.0.0.1:{free_port()}/")
+            finding = found(configured, url)
+            assert finding.level is level, finding.text
+            assert ("its asynchronous standby has not received" in finding.text) == (level is Level.WARN)
+            assert found(configured, server.url).level is Level.OK
 
 
 @pytest.mark.integration

@@ -183,7 +183,7 @@ def test_a_policy_that_resets_limits_is_warned_of(configured: Configured, own_re
 
 
 def test_uses_that_are_not_counted_as_ours_are_warned_of(configured: Configured, own_redis: RedisServer) -> None:
-    own_redis.command("CONFIG", "SET", "maxmemory-policy", "volatile-lfu", "maxmemory", "256mb")
+    own_redis.configure({"maxmemory-policy": "volatile-lfu", "maxmemory": "256mb"})
     finding = findings(configured, own_redis.url)["eviction"]
     assert (finding.level, finding.mend) == (Level.WARN, "Set `lfu-log-factor 0` in Redis.")
     own_redis.command("CONFIG", "SET", "lfu-log-factor", "0")
@@ -198,7 +198,7 @@ def test_uses_that_are_not_counted_as_ours_are_warned_of(configured: Configured,
 def test_a_redis_without_a_bound_is_warned_of_in_production_alone(
     configured: Configured, own_redis: RedisServer
 ) -> None:
-    own_redis.command("CONFIG", "SET", "maxmemory-policy", "volatile-lfu", "lfu-log-factor", "0")
+    own_redis.configure({"maxmemory-policy": "volatile-lfu", "lfu-log-factor": "0"})
     finding = findings(configured, own_redis.url)["eviction"]
     assert finding.level is Level.WARN
     assert "no maxmemory" in finding.text

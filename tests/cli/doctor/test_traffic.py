@@ -32,7 +32,7 @@ def found(configured: Configured, redis: RedisServer, **variables: str) -> Findi
     config = configured(REDIS_URL=redis.url, API_BASE_URL="http://identity", **variables)
     client = store.connect(config, 2)
     try:
-        return traffic.examine(client, config)
+        return traffic.examine([client], config)
     finally:
         client.close()
 
@@ -100,24 +100,24 @@ def test_a_proxy_that_is_not_among_the_trusted_is_warned_of(configured: Configur
 @pytest.mark.integration
 def test_a_look_tells_how_many_requests_stand_against_the_busiest_address(own_redis: RedisServer) -> None:
     client = redis.Redis(port=own_redis.port)
-    assert traffic.look(client, HOUR) == Charged()
+    assert traffic.look([client], HOUR) == Charged()
     with ServiceProcess(REDIS_URL=own_redis.url) as service:
         ask(service, 3)
-        assert traffic.look(client, HOUR) == Charged("127.0.0.1", 3, 3, 1)
+        assert traffic.look([client], HOUR) == Charged("127.0.0.1", 3, 3, 1)
         own_redis.command("SET", "af:{0}:c:sub:sports-book", "1", "EX", "9")  # a token's cell is no address
-        assert traffic.look(client, HOUR) == Charged("127.0.0.1", 3, 3, 1)
+        assert traffic.look([client], HOUR) == Charged("127.0.0.1", 3, 3, 1)
         own_redis.command("SET", "af:{0}:c:2001:db8::/64", "1", "EX", "9")
-        assert traffic.look(client, HOUR) == Charged("127.0.0.1", 3, 3, 2)
+        assert traffic.look([client], HOUR) == Charged("127.0.0.1", 3, 3, 2)
     client.close()
 
 
 @pytest.mark.integration
 def test_a_look_ends_however_many_keys_there_are() -> None:
-    with RedisServer("--enable-debug-command", "yes") as server:
-        server.command("DEBUG", "POPULATE", str(SCANS * SCAN_KEYS * 3), "key", "8")
+    with RedisServer() as server:
+        server.command("EVAL", "for i = 1, ARGV[1] do redis.call('SET', 'key:' .. i, 8) end", 0, SCANS * SCAN_KEYS * 3)
         server.command("CONFIG", "RESETSTAT")
         client = redis.Redis(port=server.port)
-        traffic.look(client, HOUR)
+        traffic.look([client], HOUR)
         client.close()
         calls = server.command("INFO", "commandstats")
     assert isinstance(calls, bytes)
@@ -176,9 +176,9 @@ def test_https_without_tls_of_our_own_is_a_proxy_before_any_traffic(
 
 
 def test_without_a_limit_nobody_shares_one(configured: Configured) -> None:
-    assert traffic.examine(None, configured(RATE_LIMIT_REQUESTS="0")).level is Level.SKIP
+    assert traffic.examine((), configured(RATE_LIMIT_REQUESTS="0")).level is Level.SKIP
 
 
 def test_a_redis_that_fails_meanwhile_is_no_error(configured: Configured) -> None:
     client = store.connect(configured(REDIS_URL="redis://127.0.0.1:1"), 1)
-    assert traffic.examine(client, configured()).level is Level.SKIP
+    assert traffic.examine([client], configured()).level is Level.SKIP

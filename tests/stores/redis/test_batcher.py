@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from arsenal_fast.stores.redis.batcher import Batcher, in_pieces
+from arsenal_fast.stores.redis.batcher import Batcher, gather, in_pieces
 from tests.support.fake_redis import FakeRedis
 from tests.support.loops import Answer, run
 from tests.support.redis_backend import CLIENTS, ID, admit, connected, find
@@ -100,3 +100,25 @@ def test_without_an_answer_every_caller_gets_none() -> None:
         assert [await answer.wait() for answer in answers] == [None, None]
 
     run(main())
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+@pytest.mark.parametrize("missing", [None, 0, 2])
+def test_groups_answered_in_any_order_give_the_rows_in_theirs(order: Sequence[int], missing: int | None) -> None:
+    waiting: dict[int, Callable[[], None]] = {}
+    answers: list[Sequence[int] | None] = []
+
+    def send(key: int, indexes: Sequence[int], done: Callable[[Sequence[int] | None], None]) -> None:
+        waiting[key] = lambda: done(None if key == missing else [10 * index for index in indexes])
+
+    gather({0: [1, 3], 1: [0], 2: [2, 4]}, send, answers.append)
+    for key in order:
+        assert answers == []
+        waiting[key]()
+    assert answers == ([[0, 10, 20, 30, 40]] if missing is None else [None])
+
+
+def test_no_groups_are_no_rows() -> None:
+    answers: list[Sequence[int] | None] = []
+    gather({}, lambda *_: None, answers.append)
+    assert answers == [[]]

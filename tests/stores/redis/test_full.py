@@ -11,8 +11,7 @@ from arsenal_fast.identity.validity import IssueRow
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.stores.redis.backend import RedisBackend
-from arsenal_fast.stores.redis.limiter import KEY_PREFIX, REVISION_KEY
-from arsenal_fast.stores.redis.revocations import EPOCHS_KEY, LOG_KEY
+from arsenal_fast.stores.redis.keys import ONE
 from tests.support.loops import run
 from tests.support.redis_server import RedisServer
 
@@ -95,10 +94,10 @@ async def spend_and_flood(redis: RedisServer) -> tuple[int, int, int]:
         for identity in revoked:
             await settled(lambda done: backend.revocations.revoke(identity, None, done))  # noqa: B023
         await full.flood()
-        keys = [REVISION_KEY, LOG_KEY, EPOCHS_KEY] + [
+        keys = [ONE.revision, ONE.log, ONE.epochs] + [
             b"af:{0}:i:%b" % identity.removesuffix(":id").encode() for identity in revoked
         ]
-        cells = [[KEY_PREFIX + client.key_bytes for client in group] for group in (one_by_one, at_once)]
+        cells = [[ONE.cell + client.key_bytes for client in group] for group in (one_by_one, at_once)]
         return left(redis, cells[0]), left(redis, cells[1]), left(redis, keys)
     finally:
         await backend.close()
@@ -129,7 +128,7 @@ async def look_at_revocations(redis: RedisServer) -> None:
     await settled(lambda done: backend.revocations.set_epoch("shop", 0, done))
     await settled(lambda done: backend.revocations.revoke(f"{identity}:id", None, done))
     assert frequency(redis, b"af:{0}:i:" + identity.encode()) == 255, "days of decay"
-    shared = (REVISION_KEY, LOG_KEY, EPOCHS_KEY)
+    shared = (ONE.revision, ONE.log, ONE.epochs)
     before = [frequency(redis, key) for key in shared]
     for _ in range(3):
         backend.info.poll()
@@ -148,4 +147,4 @@ def test_other_policies_give_everybody_a_fresh_limit(policy: str) -> None:
     """Why the policy matters; and that the test above can fail."""
     with RedisServer("--maxmemory", "8mb", "--maxmemory-policy", policy) as redis:
         one_by_one, at_once, _ = run(spend_and_flood(redis))
-        assert one_by_one + at_once < CLIENTS
+        assert one_by_one + at_once < 1.5 * CLIENTS  # of two for each; Redis 7 keeps a third of them, Redis 8 half

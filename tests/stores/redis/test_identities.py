@@ -2,10 +2,11 @@
 
 import pytest
 
-from arsenal_fast.identity.validity import LAST_GENERATED, MAX_TTL, Issued, Life, Outcome, StoreRecord
-from arsenal_fast.stores.redis.identities import key_of, read_issued, read_record
+from arsenal_fast.identity.validity import LAST_GENERATED, MAX_TTL, Issued, IssueRow, Life, Outcome, StoreRecord
+from arsenal_fast.stores.redis.identities import read_issued, read_record
+from arsenal_fast.stores.redis.keys import ONE
 from tests.support.fake_redis import FakeRedis, ordinary
-from tests.support.loops import run
+from tests.support.loops import Answer, run
 from tests.support.redis_backend import connected, find, issue
 
 
@@ -79,8 +80,8 @@ ISSUED, FOUND = int(Outcome.ISSUED), int(Outcome.FOUND)
 
 
 def test_an_issue_reply_is_read_in_threes() -> None:
-    assert read_issued([]) == []
-    assert read_issued([ISSUED, 1, 2, ISSUED, 1, 2, FOUND, 3, 4]) == [
+    assert read_issued([], 0) == []
+    assert read_issued([ISSUED, 1, 2, ISSUED, 1, 2, FOUND, 3, 4], 3) == [
         Issued(Outcome.ISSUED, Life(1, 2)),
         Issued(Outcome.ISSUED, Life(1, 2)),
         Issued(Outcome.FOUND, Life(3, 4)),
@@ -88,7 +89,28 @@ def test_an_issue_reply_is_read_in_threes() -> None:
 
 
 def test_an_outcome_that_no_script_replies_makes_the_whole_reply_none() -> None:
-    assert read_issued([ISSUED, 1, 2, 99, 1, 2]) is None
+    assert read_issued([ISSUED, 1, 2, 99, 1, 2], 2) is None
+
+
+def test_a_reply_of_one_three_is_that_of_all_rows() -> None:
+    assert read_issued([ISSUED, 1, 2], 3) == [Issued(Outcome.ISSUED, Life(1, 2))] * 3
+    assert read_issued([99, 1, 2], 3) is None
+
+
+@pytest.mark.parametrize(("other", "arguments"), [(1000, 5), (1001, 10)])
+def test_arguments_that_all_rows_share_are_sent_once(other: int, arguments: int) -> None:
+    async def main() -> None:
+        async with FakeRedis() as fake, connected(fake) as backend:
+            fake.commands.clear()
+            answer: Answer[object] = Answer()
+            rows = [IssueRow("p-1@a/v1:id", 1000, generated=7), IssueRow("p-2@a/v1:id", other, generated=7)]
+            backend.identities.issue(rows, answer)
+            await answer.wait()
+            (command,) = fake.commands
+            assert len(command) == 3 + 2 + arguments
+            assert command[5:10] == [b"1000", b"0", b"7", b"0", b"0"]
+
+    run(main())
 
 
 @pytest.mark.parametrize(
@@ -101,4 +123,4 @@ def test_an_outcome_that_no_script_replies_makes_the_whole_reply_none() -> None:
     ],
 )
 def test_every_key_is_below_the_prefix_whatever_is_looked_up(identity: str, key: bytes) -> None:
-    assert key_of(identity) == key
+    assert ONE.of_identity(identity) == key

@@ -73,7 +73,7 @@ def test_the_counts_of_another_redis_are_not_taken_for_news(own_redis: RedisServ
             backend.info.poll()
             assert (backend.counters.memory_used, backend.counters.memory_limit) == (0, 0)
             own_redis.start()
-            own_redis.command("CONFIG", "SET", "maxmemory", "4mb", "maxmemory-policy", "volatile-ttl")
+            own_redis.configure({"maxmemory": "4mb", "maxmemory-policy": "volatile-ttl"})
             assert evict(own_redis) > 0
             await until(lambda: backend.healthy)
             await poll(backend)

@@ -31,7 +31,7 @@ def test_rows_that_are_not_one_hit_under_the_quota_of_the_first_are_told_one_by_
             answer: Answer[Sequence[int] | None] = Answer()
             backend.limiter.admit([*CLIENTS, other], [1, 3, 1], lambda _, backlogs: answer(backlogs))
             assert await answer.wait() == [0, 0, 0]
-            assert fake.commands[-1][7:] == [b"1000000", b"10000000", b"3 3 1000000 10000000 4 1 2000000 10000000"]
+            assert fake.commands[-1][7:] == [b"1000000", b"10000000", b"3 3 1000000 10000000 0 4 1 2000000 10000000 0"]
 
     run(main())
 

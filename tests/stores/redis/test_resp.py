@@ -6,7 +6,7 @@ from hiredis import ReplyError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arsenal_fast.stores.redis.resp import bulk, error_code, is_noscript, outage, pack
+from arsenal_fast.stores.redis.resp import bulk, error_code, is_noscript, outage, outage_of, pack, redirection
 
 
 @given(st.lists(st.binary(max_size=50), min_size=1, max_size=5))
@@ -87,3 +87,32 @@ def test_noscript_is_the_one_that_is_repaired() -> None:
 )
 def test_only_the_code_of_an_error_is_shown(text: str, code: str) -> None:
     assert error_code(ReplyError(text)) == code
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("MOVED 3999 127.0.0.1:6381", ("MOVED", "127.0.0.1", 6381)),
+        ("ASK 3999 ::1:6381", ("ASK", "::1", 6381)),
+        ("MOVED 3999 :6381", ("MOVED", "", 6381)),
+        ("MOVED 3999 node.example:6381", ("MOVED", "node.example", 6381)),
+        ("MOVED 3999 127.0.0.1", ("MOVED", "", 0)),
+        ("MOVED", ("MOVED", "", 0)),
+        ("TRYAGAIN Multiple keys request during rehashing of slot", ("TRYAGAIN", "", 0)),
+        ("CLUSTERDOWN Hash slot not served", ("CLUSTERDOWN", "", 0)),
+        ("READONLY You can't write", None),
+        ("MOVEDX 3999 h:1", None),
+        ("ERR MOVED 3999 h:1", None),
+    ],
+)
+def test_a_redirection_of_a_cluster_is_read(text: str, read: tuple[str, str, int] | None) -> None:
+    assert redirection(ReplyError(text)) == read
+
+
+def test_only_errors_redirect() -> None:
+    assert [redirection(reply) for reply in (None, b"MOVED 1 h:1", [b"ASK"], 3)] == [None] * 4
+    assert [outage_of(reply) for reply in (b"OK", ReplyError("LOADING x"), ReplyError("hunter2"))] == [
+        "ERR",
+        "LOADING",
+        "ERR",
+    ]

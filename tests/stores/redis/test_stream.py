@@ -23,6 +23,7 @@ class RecordingOwner:
     def __init__(self) -> None:
         self.counters = Counters()
         self.reasons: list[str] = []
+        self.handed_on: frozenset[str] = frozenset()
 
     def opened(self, stream: Stream) -> None:
         pass

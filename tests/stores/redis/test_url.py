@@ -40,6 +40,14 @@ GOOD = [
         ),
     ),
     ("rediss+sentinel://a/m", RedisAddress(tls=True, service="m", sentinels=(Place("a", 26379),))),
+    (
+        "redis+cluster://u:p@a,b:1,[::1]:2/0",
+        RedisAddress(user=b"u", password=b"p", nodes=(Place("a", 6379), Place("b", 1), Place("::1", 2))),
+    ),
+    (
+        "rediss+cluster://a?ssl_cert_reqs=none",
+        RedisAddress(tls=True, nodes=(Place("a", 6379),), parameters={"ssl_cert_reqs": "none"}),
+    ),
 ]
 
 
@@ -88,6 +96,10 @@ BAD = [
     "rediss://:hunter2@h?ssl_ca_certs=/a&ssl_ca_certs=/b",
     "rediss://:hunter2@h?ssl_cert_reqs=hunter2",
     "rediss://:hunter2@h?hunter2=1",
+    "redis://:hunter2@h,i",
+    "redis+cluster://:hunter2@h/1",
+    "redis+cluster://:hunter2@h,/0",
+    "redis+cluster://:hunter2@h?sentinel_password=hunter2",
     "redis+sentinel://:hunter2@h",
     "redis+sentinel://:hunter2@h/",
     "redis+sentinel://:hunter2@h,/m",
@@ -137,6 +149,7 @@ def test_a_parameter_of_other_clients_is_refused_and_ours_is_named(parameter: st
         ("rediss://[::1]:5", "[::1]:5"),
         ("unix:///run/redis.sock", "/run/redis.sock"),
         ("redis+sentinel://:p@a,[::1]:2/m", "a:26379,[::1]:2/m"),
+        ("redis+cluster://:p@a,[::1]:2", "a:6379,[::1]:2"),
     ],
 )
 def test_an_address_as_text_has_no_secret(url: str, text: str) -> None:

@@ -1,0 +1,48 @@
+"""Admits requests where the shared store has shards: each shard has an admission of its own.
+
+So the clients of a shard that is away or slow are decided by the worker itself, and those of the others are not. What
+a request waits for is the shard of its client alone: every shard counts every revocation.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from arsenal_fast.api.admission import Admission
+from arsenal_fast.api.batches import Admissible, Looked
+
+Make = Callable[[int, Callable[[], None]], Admission]
+"""Makes the admission of a shard; its requests go on after the call that is given with it."""
+
+
+class ShardedAdmission:
+    """The admissions of all shards. ``shard_of``: the shard of a client by its key. ``refresh``: as of Admission."""
+
+    def __init__(self, count: int, make: Make, shard_of: Callable[[bytes], int], refresh: Callable[[], None]) -> None:
+        self._shard_of: Final = shard_of
+        self._refresh: Final = refresh
+        self._admissions: Final = [make(number, partial(self._go_on, number)) for number in range(count)]
+        self._current = self._admissions[0]
+        self.pass_unlimited: Final = self._current.pass_unlimited
+
+    def submit(self, request: Admissible) -> None:
+        """Charge the request's client one hit; it passes or is refused, in this tick or later."""
+        self._current = admission = self._admissions[self._shard_of(request.client.key_bytes)]
+        admission.submit(request)
+
+    def look(self, request: Admissible, done: Looked) -> None:
+        """Call ``done`` with the limit of a request's client after the hits of this tick, without charging it."""
+        self._current = admission = self._admissions[self._shard_of(request.client.key_bytes)]
+        admission.look(request, done)
+
+    def used_tokens(self) -> set[str]:
+        """Return the ids of the tokens that were used since the last call."""
+        return set().union(*(admission.used_tokens() for admission in self._admissions))
+
+    def batch_started_s(self) -> float:
+        """Monotonic: the start of the batch whose requests go on now; of a request before that, when it came."""
+        return self._current.batch_started_s()
+
+    def _go_on(self, number: int) -> None:
+        self._current = self._admissions[number]
+        self._refresh()

@@ -1,0 +1,82 @@
+"""Requests go to the admission of their client's shard, and each shard's clients are decided alone."""
+
+from typing import cast
+
+from arsenal_fast.api.admission import Admission
+from arsenal_fast.api.batches import Admissible
+from arsenal_fast.api.shards import ShardedAdmission
+from arsenal_fast.ratelimit.client import Client
+from arsenal_fast.ratelimit.quota import Quota
+
+QUOTA = Quota(10, 10)
+
+
+class SpyAdmission:
+    """Records what it gets; ``started`` is its own."""
+
+    def __init__(self, number: int, go_on: object) -> None:
+        self.number = number
+        self.go_on = go_on
+        self.got: list[object] = []
+
+    def submit(self, request: object) -> None:
+        self.got.append(request)
+
+    def look(self, request: object, done: object) -> None:
+        self.got.append((request, done))
+
+    def used_tokens(self) -> set[str]:
+        return {f"{self.number}", "all"}
+
+    def pass_unlimited(self, request: object) -> None:
+        self.got.append(request)
+
+    def batch_started_s(self) -> float:
+        return float(self.number)
+
+
+class Request:
+    """Only a client."""
+
+    def __init__(self, key: bytes) -> None:
+        self.client = Client(key, QUOTA)
+
+
+def made() -> tuple[ShardedAdmission, list[SpyAdmission], list[str]]:
+    spies: list[SpyAdmission] = []
+    refreshed: list[str] = []
+
+    def make(number: int, go_on: object) -> Admission:
+        spies.append(SpyAdmission(number, go_on))
+        return cast(Admission, spies[-1])
+
+    sharded = ShardedAdmission(3, make, lambda key: key[0] % 3, lambda: refreshed.append("now"))
+    return sharded, spies, refreshed
+
+
+def test_a_request_and_a_look_go_to_the_shard_of_the_client() -> None:
+    sharded, spies, _ = made()
+    requests = [Request(bytes([number])) for number in range(6)]
+    for request in requests:
+        sharded.submit(cast(Admissible, request))
+    looking = cast(Admissible, Request(b"\x01"))
+    sharded.look(looking, print)
+    assert [spy.got for spy in spies] == [
+        [requests[0], requests[3]],
+        [requests[1], requests[4], (looking, print)],
+        [requests[2], requests[5]],
+    ]
+
+
+def test_the_used_tokens_are_those_of_all_shards() -> None:
+    sharded, _, _ = made()
+    assert sharded.used_tokens() == {"0", "1", "2", "all"}
+
+
+def test_the_start_is_that_of_the_shard_whose_requests_go_on() -> None:
+    sharded, spies, refreshed = made()
+    sharded.submit(cast(Admissible, Request(b"\x02")))
+    assert sharded.batch_started_s() == 2
+    spies[1].go_on()  # type: ignore[operator]
+    assert sharded.batch_started_s() == 1
+    assert refreshed == ["now"]
