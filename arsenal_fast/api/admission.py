@@ -19,7 +19,7 @@ from functools import partial
 from operator import attrgetter
 from typing import Final, Protocol
 
-from arsenal_fast.api.problems import QUOTA_EXCEEDED, problem
+from arsenal_fast.errors import ProblemError
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.ratelimit import gcra
 from arsenal_fast.ratelimit.client import Client
@@ -73,11 +73,11 @@ class Admissible(Protocol):
     def admitted(self, limit_lines: bytes) -> None:
         """The limiter lets the request pass."""
 
-    def denied(self, limit_lines: bytes, tail: bytes) -> None:
-        """The client has used its quota; ``tail`` is the problem to respond with (429)."""
+    def denied(self, limit_lines: bytes, problem: ProblemError) -> None:
+        """The client has used its quota; ``problem`` is to respond with (429)."""
 
-    def refused(self, tail: bytes) -> None:
-        """The limiter is away and no request may pass; ``tail`` is the problem to respond with (503)."""
+    def refused(self, problem: ProblemError) -> None:
+        """The limiter is away and no request may pass; ``problem`` is to respond with (503)."""
 
     def identify_again(self) -> None:
         """The client's token has expired: find the client again, and submit."""
@@ -341,17 +341,15 @@ class Admission:
         seconds = gcra.whole_seconds(retry_after_us)
         # The backlog follows from the moment at which the next hit would pass.
         backlog = retry_after_us + quota.tolerance - quota.interval
-        tail = problem(
+        problem = ProblemError(
             429,
             f"This client has used its {quota.limit} requests per {quota.window} s; try again in {seconds} s.",
-            kind=QUOTA_EXCEEDED,
-            title="Request cannot be satisfied as assigned quota has been exceeded",
             lines=retry_after_line(seconds),
             members={"violated-policies": [POLICY if quota is self._quota else TOKEN_POLICY]},
         )
-        request.denied(self._lines_of(quota).lines(0, gcra.reset_after(backlog)), tail)
+        request.denied(self._lines_of(quota).lines(0, gcra.reset_after(backlog)), problem)
 
 
-def _away() -> bytes:
+def _away() -> ProblemError:
     detail = "The shared rate limit is away and this service is set to refuse requests until it is back."
-    return problem(503, detail, lines=retry_after_line(1))
+    return ProblemError(503, detail, lines=retry_after_line(1))

@@ -38,6 +38,8 @@ class Route:
     """The scope of the service token, where the request needs one; None: it never does."""
     by_token_only: bool = False
     """Whether every request needs a service token."""
+    label: str = ""
+    """The ``route`` of the metrics; empty: the path."""
     answers: Mapping[int, tuple[str, str]] = field(default_factory=dict)
     """Status -> (description, names of schemas or media types, comma apart; empty where there is no body)."""
 

@@ -10,8 +10,19 @@ from functools import partial
 from typing import Final
 
 from arsenal_fast.api import auth
-from arsenal_fast.api.handlers import audit, fallbacks, identities, limits, operations, pages, revocation, validation
+from arsenal_fast.api.handlers import (
+    audit,
+    fallbacks,
+    identities,
+    limits,
+    operations,
+    pages,
+    problem_pages,
+    revocation,
+    validation,
+)
 from arsenal_fast.api.json_body import MAX_ROWS
+from arsenal_fast.api.problems import PATH as PROBLEMS
 from arsenal_fast.api.router import Route, Router
 from arsenal_fast.http.request import Request
 
@@ -175,6 +186,14 @@ ROUTES: Final[tuple[Route, ...]] = (
         "Empty while tokens are signed with a shared secret.",
         answers={200: ("The keys.", "KeySet")},
     ),
+    _document(
+        PROBLEMS,
+        problem_pages.problems,
+        "The kinds of problems",
+        "Each kind has a page of its own, which the `type` of a problem resolves to. A browser gets HTML.",
+        answers={200: ("All kinds.", "ProblemKinds, text/html")},
+    ),
+    *(Route("GET", path, problem_pages.problem, label=f"{PROBLEMS}/*") for path in problem_pages.PATHS),
     Route("GET", "/", operations.root),
     Route("GET", "/api", operations.root),
     Route("GET", "/favicon.ico", pages.asset, heavy=True),

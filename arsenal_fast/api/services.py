@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
+from urllib.parse import urlsplit
 
+from arsenal_fast.api import problems, request_id
 from arsenal_fast.api.admission import Admission
 from arsenal_fast.api.clock import ResponseClock
 from arsenal_fast.api.context import RequestContext
@@ -21,7 +23,7 @@ from arsenal_fast.api.settings import Settings
 from arsenal_fast.api.totals import Totals
 from arsenal_fast.api.write_batch import WriteBatch
 from arsenal_fast.http.grammar import METHODS
-from arsenal_fast.http.query import unescape
+from arsenal_fast.http.query import names_of, unescape
 from arsenal_fast.http.request import Request
 from arsenal_fast.http.response import ResponseHeads
 from arsenal_fast.identity.runs import draw_run
@@ -35,8 +37,8 @@ from arsenal_fast.stores.ports import Backend, Ledger, TokenKeys
 _METHODS: Final = {method: method.decode("ascii") for method in METHODS}
 
 
-AccessLog = Callable[[Request, str, int, float], None]
-"""Called with every response (request, client, status, seconds); decides which ones to log."""
+AccessLog = Callable[[Request, str, str, int, float], None]
+"""Called with every response (request, its id, client, status, seconds); decides which ones to log."""
 
 
 @dataclass(kw_only=True)
@@ -76,6 +78,11 @@ class Services:
         self.started_at_s = now()
         self.metrics = metrics = Metrics()
         self.write_batch = WriteBatch()
+        self.id_lines = request_id.lines(self.random)
+        """The lines of the ids that are made here, each of which is taken once."""
+        self.ignored_parameters = names_of(settings.ignored_parameters)
+        """Says whether an unknown query parameter passes."""
+        self.problem_types = f"{urlsplit(settings.base_url).path}{problems.PATH}/"
         self.cors = Cors(settings.origins)
         self.clock = ResponseClock(now, ResponseHeads(_common_lines(settings, self.cors)))
         issue = Endpoint("GET", ISSUE_PATH)
@@ -146,9 +153,9 @@ class Services:
         """Count a response and log it."""
         route, request = context.route, context.request
         method = _METHODS.get(request.method, "OTHER")
-        self.metrics.observe("(unmatched)" if route is None else route.path, method, status, seconds)
+        self.metrics.observe("(unmatched)" if route is None else route.label or route.path, method, status, seconds)
         if self.access_log is not None:
-            self.access_log(request, context.client.key, status, seconds)
+            self.access_log(request, context.request_id, context.client.key, status, seconds)
 
     @property
     def status(self) -> str:

@@ -37,5 +37,7 @@ class Settings:
     workers: int = 1
     metrics_by_token: bool = False
     """Whether metrics and telemetry are only for tokens of scope ``metrics``."""
+    ignored_parameters: Sequence[str] = ()
+    """Names of query parameters that pass unread, or their beginnings and ``*``."""
     protected_prefixes: frozenset[str] = frozenset()
     """Prefixes, in lower case, that need a token of scope ``issue``."""

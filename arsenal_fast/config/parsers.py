@@ -292,6 +292,19 @@ def private_key(text: str) -> Secret:
     return Secret(text.replace("\\n", "\n"))
 
 
+def parameter_names(text: str) -> tuple[str, ...]:
+    """Parse names of query parameters, separated by commas; ``none`` for no name."""
+    if text == "none":
+        return ()
+    for entry in _entries(text):
+        if re.fullmatch(r"[A-Za-z0-9_.~-]{1,64}\*?", entry) is None:
+            raise ValueError(
+                f"must be names of A-Z a-z 0-9 _ . ~ - between commas, perhaps with * at the end, or none; one is "
+                f"{shown(entry)}"
+            )
+    return _entries(text)
+
+
 def protected_prefixes(text: str) -> tuple[str, ...]:
     """Parse prefixes, separated by commas."""
     for entry in _entries(text):

@@ -155,6 +155,12 @@ class Config:
         "prefixes between commas",
         empty=(),
     )
+    ignored_parameters: tuple[str, ...] = variable(
+        parsers.parameter_names,
+        "utm_*,gclid,gclsrc,gbraid,wbraid,dclid,gad_*,fbclid,msclkid,ttclid,twclid,yclid,igshid,mc_cid,mc_eid,_ga,_gl,_",
+        "Query parameters of trackers and caches that pass unread; another unknown one is refused.",
+        "names between commas, an `*` at the end for all that begin so, or none",
+    )
     database_url: Secret = variable(
         parsers.database_url,
         "sqlite:///data/identity.db",

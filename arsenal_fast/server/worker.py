@@ -316,6 +316,7 @@ def _settings(config: Config) -> Settings:
         access_log=config.access_log,
         metrics_by_token=config.metrics_access == "token",
         workers=config.workers,
+        ignored_parameters=config.ignored_parameters,
         protected_prefixes=frozenset(prefix.lower() for prefix in config.protected_prefixes),
     )
 

@@ -14,6 +14,7 @@ from arsenal_fast.api.json_schema import (
     timestamp,
     word,
 )
+from arsenal_fast.api.problems import KIND_OF_STATUS, PATH, PROBLEMS
 from arsenal_fast.api.schemas import parts
 from arsenal_fast.api.telemetry import HEALTH, TELEMETRY
 from arsenal_fast.identity.grammar import MAX_PART
@@ -37,7 +38,7 @@ _EVENT: Final = object_of(
         "issued_before": nullable(timestamp("Of a revocation: lives that began before are dead.", example=None)),
         "environment": nullable(string("The name that a batch gave it.", example="prod")),
         "caller": string("Who asked, as in `client` of the limits.", minLength=1, example="sub:sports-book"),
-        "request_id": nullable(string("Its `X-Request-Id`.", maxLength=128, example="deploy-7")),
+        "request_id": nullable(string("The `X-Request-Id` of its answer.", maxLength=128, example="deploy-7")),
     },
     description="What does not apply is null.",
 )
@@ -48,6 +49,24 @@ _FAULT: Final = object_of(
         "detail": string("What is allowed.", example="prefix must be 1 to 62 of A-Z a-z 0-9 _ . ..."),
     },
     optional=("pointer", "parameter"),
+)
+_PROBLEM_TYPE: Final = string(
+    f"Kind of problem: the path of a page that says what it means; all of them are at `{PATH}`. Behind a proxy that "
+    "gives the service a path prefix, the prefix stands before it.",
+    format="uri-reference",
+    pattern=f"{PATH}/({'|'.join(PROBLEMS)})$",
+    example=f"{PATH}/{KIND_OF_STATUS[400].name}",
+)
+_PROBLEM_STATUS: Final = {"type": "integer", "minimum": 400, "maximum": 599, "example": 400}
+_PROBLEM_TITLE: Final = string("The kind in words.", example=KIND_OF_STATUS[400].title)
+_KIND: Final = object_of(
+    {
+        "type": _PROBLEM_TYPE,
+        "status": _PROBLEM_STATUS,
+        "title": _PROBLEM_TITLE,
+        "meaning": string("What has happened.", example=KIND_OF_STATUS[400].meaning),
+        "remedy": string("What the client can do.", example=KIND_OF_STATUS[400].remedy),
+    }
 )
 _POLICIES: Final = "Names of the rate-limit policies that are used up (status 429)."
 
@@ -115,12 +134,14 @@ OPERATIONS: Final[dict[str, Schema]] = {
     ),
     "Probe": object_of({"status": string("One word.", pattern="^[a-z]+$")}),
     "Telemetry": TELEMETRY.schema,
+    "ProblemKinds": object_of({"problems": array_of(_KIND, "In the order of their status.")}),
     "Problem": object_of(
         {
-            "type": string("Kind of problem.", format="uri-reference", example="about:blank"),
-            "title": string("The kind in words.", example="Bad Request"),
-            "status": {"type": "integer", "minimum": 400, "maximum": 599, "example": 400},
+            "type": _PROBLEM_TYPE,
+            "title": _PROBLEM_TITLE,
+            "status": _PROBLEM_STATUS,
             "detail": string("What is wrong with this request.", example="The request has 1 fault; nothing was done."),
+            "request_id": string("The `X-Request-Id` of the answer.", minLength=1, maxLength=128, example="deploy-7"),
             "errors": array_of(_FAULT, "Every bad member or parameter.", minItems=1),
             "violated-policies": array_of({"type": "string"}, _POLICIES, minItems=1),
         },
