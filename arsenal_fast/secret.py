@@ -13,9 +13,9 @@ MASK: Final = "***"
 
 PARAMETERS: Final = frozenset(
     {"password", "passwd", "pwd", "passphrase", "sslpassword", "scram_client_key", "scram_server_key"}
-    | {"oauth_client_secret"}
+    | {"oauth_client_secret", "ssl_password", "sentinel_password"}
 )
-"""Names of parameters of a URL whose values are secret: those of libpq, and what other clients call a password."""
+"""Names of parameters of a URL whose values are secret: those of libpq, redis-py, ours, and of other clients."""
 
 # Two patterns, each begins with a literal: as one pattern the search would take 40 us of every log line.
 _USERINFO = re.compile(r"""(://[^/?#\s"'@:]*:)[^/?#\s"']*(?=@)""")

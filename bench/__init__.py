@@ -1,4 +1,4 @@
-"""What the service costs: CPU time per request, always as a ratio to the floor of the same run.
+"""Benchmark of the service: CPU time per request, as a ratio to the floor of the same run.
 
 A run goes forward only: ``workloads`` (the requests, as data) and ``servers`` (the programs, as data) -> ``rounds``
 (start, warm, measure, stop) -> ``results`` (samples, medians, JSON) -> ``report`` (PERF.md).
@@ -15,7 +15,7 @@ EXIT_TERMINATED = 143
 
 
 class BenchError(Exception):
-    """The run can't go on or its figures would be wrong; the message is one plain sentence."""
+    """The run can't continue, or its figures would be wrong; the message is one sentence."""
 
 
 def command(name: str, run: Callable[[], int], exit_fault: int) -> int:

@@ -1,4 +1,4 @@
-"""``python -m bench``: measure, print, and keep the result when it is a whole one."""
+"""``python -m bench``: measures, prints, and keeps the result of a complete run."""
 
 import argparse
 import sys

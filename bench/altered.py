@@ -1,4 +1,4 @@
-"""Run a Python module altered: ``python altered.py [--no-gc] [--burn SHARE] MODULE [ARGUMENT...]``.
+"""Runs a Python module altered: ``python altered.py [--no-gc] [--burn SHARE] MODULE [ARGUMENT...]``.
 
 So that the harness can measure what garbage collection costs, and prove that the gate sees a regression,
 without a switch in the service.

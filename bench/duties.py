@@ -1,7 +1,7 @@
-"""What every measured server must do, asked before anything is measured: one that does less is no peer.
+"""Checks before a measurement that every server gives the responses and limits that it must give.
 
-To each workload's request it must give the service's own answer, save for times and tokens, with the rate-limit
-headers; give the same tokens when asked again; and leave a counter of a client that it has not seen before in Redis.
+To each workload's request it must give the service's own response, except for times and tokens, with the rate-limit
+headers; give the same tokens for the same request; and leave a counter in Redis for a new client.
 """
 
 import json
@@ -17,7 +17,7 @@ from bench.servers import Server
 
 VOLATILE = frozenset({"generated", "expires", "validated", "token"})  # members that differ from server to server
 RATE_LIMIT_HEADERS = frozenset({"x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"})
-SIZE_TOLERANCE = 0.1  # of the service's body: writing more or fewer octets would be another job
+SIZE_TOLERANCE = 0.1  # of the service's body: writing more or fewer bytes would be another job
 NEWCOMER = b"203.0.113.%d"  # TEST-NET-3 (RFC 5737): in no workload
 FORWARDED = re.compile(rb"(?<=X-Forwarded-For: )[0-9.]+")
 
@@ -38,8 +38,8 @@ class Answer(NamedTuple):
     document: Any
 
 
-def read(octets: bytes) -> Answer:
-    head, _, body = octets.partition(b"\r\n\r\n")
+def read(data: bytes) -> Answer:
+    head, _, body = data.partition(b"\r\n\r\n")
     names = [line.partition(b":")[0].decode().lower() for line in head.split(b"\r\n")[1:]]
     return Answer(frozenset(names), len(body), json.loads(body))
 
@@ -64,7 +64,7 @@ def objections(answer: Answer, again: Answer, expected: Answer) -> list[str]:
     if without(answer.document, VOLATILE) != without(expected.document, VOLATILE):
         found.append(f"answered {answer.document} where the service answers {expected.document}")
     if abs(answer.size - expected.size) > SIZE_TOLERANCE * expected.size:
-        found.append(f"answered {answer.size} octets where the service answers {expected.size}")
+        found.append(f"answered {answer.size} bytes where the service answers {expected.size}")
     if missing := RATE_LIMIT_HEADERS - answer.headers:
         found.append(f"sent no {', '.join(sorted(missing))}")
     if tokens(answer.document) != tokens(again.document):
@@ -73,7 +73,7 @@ def objections(answer: Answer, again: Answer, expected: Answer) -> list[str]:
 
 
 def check(candidates: Sequence[Candidate], request: bytes, number: int) -> None:
-    """Ask each, the service first, as client ``number`` (0 to 255). Raises BenchError for one that falls short."""
+    """Check each server, the service first, as client ``number`` (0 to 255). Raises BenchError if one fails."""
     request = FORWARDED.sub(NEWCOMER % number, request)
     expected: Answer | None = None
     cells_of_service = candidates[0].server.cell_keys

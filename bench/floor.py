@@ -1,6 +1,6 @@
-"""The floor: one fixed answer to every read, nothing parsed. What remains is the kernel and the event loop.
+"""The floor: a server that parses nothing and writes one fixed response to every read.
 
-Run as ``python floor.py PORT ANSWER_FILE``. The file holds the very octets that the service answers for the
+Run as ``python floor.py PORT ANSWER_FILE``. The file holds the very bytes that the service answers for the
 workload, so that the size of the answer is not what differs. Right only for a client that waits for each
 answer and sends a request in one write (wrk does): a read is then a request.
 """

@@ -1,9 +1,9 @@
-"""``python -m bench.gate``: fail where a request costs more than it did; ``make bench-gate``.
+"""``python -m bench.gate``: fails if a request costs more than before; ``make bench-gate``.
 
 The service and the floor by turns, a second each, over fresh processes; the median of the ratios against
 ``bench/baseline.json`` (by kind of machine), or with ``--against DIRECTORY`` against another checkout that is
 measured in the same run, which needs no baseline. ``--burn 0.15`` measures a service that takes 15 % more CPU time and
-must fail. Exit status: 0 as before, 1 dearer, 2 not judged.
+must fail. Exit status: 0 as before, 1 more expensive, 2 not judged.
 """
 
 import argparse
@@ -101,7 +101,7 @@ class Gate:
     measure: Measure = ratios_of
 
     def run(self) -> list[Verdict]:
-        """Measure; what looks dearer is measured again, and judged by all of it."""
+        """Measure; a workload that seems more expensive is measured again, and judged by all samples."""
         first = self._measure(self.workloads, FIRST)
         suspects = [verdict.workload for verdict in self._judge(first) if verdict.suspect]
         if not suspects:

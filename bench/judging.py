@@ -1,4 +1,4 @@
-"""Whether a request costs more than it did: the arithmetic of the gate, without processes.
+"""Decides whether a request costs more than before: the arithmetic of the gate, without processes.
 
 What is judged is the median of many ratios, each of two slices of a second or so, one next to the other: a clock
 that slows down bends both alike. A neighbour on the server's core does not (its share of caches and wake-ups

@@ -1,4 +1,4 @@
-"""The client's side, to 127.0.0.1 alone: wrk and our open loop for load, plain sockets for single questions."""
+"""Load generators for 127.0.0.1: wrk and our open loop, and plain sockets for single requests."""
 
 import http.client
 import json
@@ -98,11 +98,11 @@ def open_loop_command(plan: Plan) -> list[str]:
 
 
 def exchange(port: int, request: bytes) -> bytes:
-    """Send one request and return the very octets of the answer. Raises BenchError unless it is a 200."""
+    """Send one request and return the very bytes of the answer. Raises BenchError unless it is a 200."""
     with socket.create_connection(("127.0.0.1", port), EXCHANGE_SECONDS) as connection:
         connection.sendall(request)
         answer = b""
-        while (missing := missing_octets(answer)) > 0:
+        while (missing := missing_bytes(answer)) > 0:
             chunk = connection.recv(max(missing, 4096))
             if not chunk:
                 raise BenchError(f"The server hung up within an answer: {answer[:200]!r}.")
@@ -112,8 +112,8 @@ def exchange(port: int, request: bytes) -> bytes:
     return answer
 
 
-def missing_octets(answer: bytes) -> int:
-    """Octets of an answer with a Content-Length that are still to come; 1 while its head is incomplete."""
+def missing_bytes(answer: bytes) -> int:
+    """Bytes of an answer with a Content-Length that are still to come; 1 while its head is incomplete."""
     head, end, body = answer.partition(b"\r\n\r\n")
     if not end:
         return 1

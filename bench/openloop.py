@@ -1,11 +1,11 @@
-"""An open-loop load generator: requests are offered at a fixed rate, whether or not answers come.
+"""An open-loop load generator: sends requests at a fixed rate, whether or not responses arrive.
 
 Run as ``python openloop.py PLAN`` with a :class:`Plan` as JSON; prints one ``result`` line of JSON.
 
 Request number i is due at ``start + i / rate``, and its latency counts **from the moment it was due** to the
-last octet of its answer. So a server that stalls is charged for every request that it kept from being sent:
+last byte of its answer. So a server that stalls is charged for every request that it kept from being sent:
 no coordinated omission (Tene, "How NOT to measure latency"). The price: where the generator itself is late,
-that is in the figure too. It wakes every millisecond and tells how late it sent (``lag_us``); the floor
+that is in the figure too. It wakes every millisecond and reports how late it sent (``lag_us``); the floor
 under the same generator shows which part of a latency is not the server's. Not h2load: its ``--rps`` counts
 from the moment of sending. Not wrk: it has no rate.
 

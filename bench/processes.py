@@ -1,4 +1,4 @@
-"""Programs under measurement: started on one core, watched through /proc, stopped by their own pid.
+"""Processes under measurement: started on one core, watched through /proc, stopped by their own pid.
 
 CPU time comes from two places. ``/proc/<pid>/task/<tid>/schedstat`` counts nanoseconds a thread; it forgets
 threads and children that have ended. ``/proc/<pid>/stat`` counts 10 ms ticks, with reaped children. Both are
@@ -139,18 +139,18 @@ def read_cpu(root: int) -> CpuReading:
 
 
 def read_core_us(core: int) -> float:
-    """Microseconds for which the core has been busy, whoever had it."""
+    """Microseconds for which the core has been busy, by any process."""
     return parse_core((PROC / "stat").read_text(), core) * 1_000_000 / TICKS_PER_SECOND
 
 
 def read_rss(root: int) -> int:
-    """Resident octets of the tree; pages that processes share count in each of them."""
+    """Resident bytes of the tree; pages that processes share count in each of them."""
     stats = read_stats()
     return sum(stats[pid].resident_pages for pid in tree(root, stats)) * os.sysconf("SC_PAGE_SIZE")
 
 
 def read_peak_rss(root: int) -> int:
-    """Octets that the tree had resident at most, each process at its own worst moment (VmHWM, proc(5))."""
+    """Bytes that the tree had resident at most, each process at its own worst moment (VmHWM, proc(5))."""
     peak = 0
     for pid in tree(root, read_stats()):
         peak += parse_peak_rss((PROC / str(pid) / "status").read_text())
@@ -158,7 +158,7 @@ def read_peak_rss(root: int) -> int:
 
 
 def parse_peak_rss(text: str) -> int:
-    """Octets of the VmHWM line of /proc/<pid>/status; 0 for a process that has no memory (a zombie)."""
+    """Bytes of the VmHWM line of /proc/<pid>/status; 0 for a process that has no memory (a zombie)."""
     for line in text.splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
@@ -166,14 +166,14 @@ def parse_peak_rss(text: str) -> int:
 
 
 def free_port() -> int:
-    """A port that nobody had a moment ago; a race is lost loudly, by the server that can't bind it."""
+    """A port that was free a moment ago; if it is taken meanwhile, the server fails to bind it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End the process and whatever it left behind, by pid: first asked, then made."""
+    """End the process and its children, by pid: SIGTERM, then SIGKILL."""
     pids = tree(process.pid, read_stats())
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
@@ -182,7 +182,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
     for pid in pids[1:]:
-        # Still in the session that this process began, hence its child and not a reused number.
+        # Still in the session that this process began, so it is its child and not a reused pid.
         try:
             if os.getsid(pid) == process.pid:
                 os.kill(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Results: what was measured, what it says, and the JSON in which machine and method travel along.
+"""Results of a run: samples, medians, and the JSON file with machine and method.
 
 Of the workloads only samples are kept; medians and ratios are computed from them at each reading, by one
 function. A ratio pairs a server with the floor of the same round and workload. A scenario gives an ``Outcome``:
@@ -32,8 +32,8 @@ METHOD = (
     "`/proc/<pid>/task/*/schedstat` (nanoseconds; `/proc/<pid>/stat` in 10 ms ticks where a thread or "
     "child ended meanwhile), divided by the answers that wrk counted; one answer that is not 2xx voids "
     "the run. The floor is a uvloop `Protocol` that parses nothing and writes one fixed answer to every "
-    "read: the very octets that the service answers in that workload. Every server counts the client in "
-    "Redis and keeps the identities there; the limit is set so high that nobody is denied. 5,000 (prefix, "
+    "read: the same bytes that the service answers in that workload. Every server counts the client in "
+    "Redis and keeps the identities there; the limit is set so high that no client is denied. 5,000 (prefix, "
     "run) pairs; 50,000 client addresses in `X-Forwarded-For`, one for each request in turn, in all "
     "workloads but the direct one."
 )
@@ -52,7 +52,7 @@ class Sample:
     cpu_source: str
     p50_us: int
     p99_us: int
-    others: float  # share of the interval in which the server's core worked for somebody else
+    others: float  # share of the interval in which other processes used the server's core
 
     @property
     def cpu_per_request(self) -> float:
@@ -135,10 +135,10 @@ class Results:
     machine: Mapping[str, str]
     samples: Sequence[Sample]
     outcomes: Sequence[Outcome] = ()
-    faults: Sequence[str] = ()  # what was asked for and gave no figure
+    faults: Sequence[str] = ()  # requested measurements that gave no figure
 
     def outcome(self, scenario: str) -> Outcome | None:
-        """None when the scenario was not asked for."""
+        """None if the scenario was not requested."""
         return next((outcome for outcome in self.outcomes if outcome.scenario == scenario), None)
 
     def write(self, path: Path) -> None:
@@ -206,7 +206,7 @@ def said_by(*command: str) -> str:
 
 
 def machine() -> dict[str, str]:
-    """What a reader needs to compare; no name of the host or of anybody."""
+    """The environment, for comparisons; without names of the host or of persons."""
     number = r"(\d+(?:\.\d+)+)"
     return {
         "CPU": first_match(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text()),

@@ -1,7 +1,7 @@
-"""Rounds of measurement: fresh processes in each, every workload on every server, the floor among them.
+"""Rounds of measurement: every workload on every server and the floor, with fresh processes in each round.
 
 Within a round a workload meets the servers one after the other, in an order that turns round by round, so
-that a machine that slows down slows them alike. The floor starts anew for each workload with the service's
+that a machine that slows down slows them alike. The floor is restarted for each workload with the service's
 own answer.
 """
 
@@ -138,7 +138,7 @@ class Watch(NamedTuple):
 
     cpu: CpuSpent
     duration_us: float
-    others: float  # share of the time in which the server's core worked for somebody else
+    others: float  # share of the time in which other processes used the server's core
 
 
 def watched(running: Running, load: Callable[[], T]) -> tuple[T, Watch]:
@@ -188,7 +188,7 @@ def comparable(
 
 
 def one_round(plan: Plan, number: int, serials: Iterator[int], fail: Callable[[str], None]) -> Iterator[Sample]:
-    """All figures of one round, as they come. A server that fails is told of, and the others go on."""
+    """Yield all figures of one round. A server that fails is reported, and the others continue."""
     servers = plan.servers_of(number)
     with TemporaryDirectory(prefix="bench-") as scratch, seeded(servers, Path(scratch), fail) as (every, redis_port):
         directory, fleet = Path(scratch), comparable(plan, every, redis_port, serials, fail)
@@ -223,7 +223,7 @@ def one_sample(
 
 
 def run(plan: Plan, tell: Callable[[Sample], None], fail: Callable[[str], None]) -> list[Sample]:
-    """Every round of the plan; ``tell`` hears each sample when it is there, ``fail`` what gave none."""
+    """Run every round of the plan; ``tell`` is called with each sample, ``fail`` with each failure."""
     serials = serial_blocks()
     samples = []
     for number in range(plan.rounds):

@@ -1,4 +1,4 @@
-"""What wrk runs: a script that sends the records of a workload in turn, and the line in which it tells the result."""
+"""Lua scripts for wrk: they send the records of a workload in turn and print the result as one line."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from bench.openloop import QUANTILES, SERIAL, Stream
 from bench.workloads import Workload
 
-MOST_OCTETS = 64 * 1024  # of one record
+MAX_RECORD_BYTES = 64 * 1024  # of one record
 
 REPLAY = """\
 local first, second, third, size, at, serial = {}, {}, {}, 0, 0, @SERIAL@
@@ -64,7 +64,7 @@ def write_script(workload: Workload, suffix: str, directory: Path, serial: int) 
     if not path.exists():
         write_records(workload.records(suffix), path)
     with path.open("rb") as file:
-        numbers = file.read(MOST_OCTETS).partition(b"\0")[0].count(SERIAL)
+        numbers = file.read(MAX_RECORD_BYTES).partition(b"\0")[0].count(SERIAL)
     request = PLAIN
     if numbers:
         last = "number .. " if numbers == 2 else ""

@@ -1,9 +1,9 @@
-"""Who is measured, as data. A new server is a new row: nothing else knows its name.
+"""The measured servers, as data. A new server is a new row: no other module knows its name.
 
 Words in braces are filled in at the start: ``{python}``, ``{bench}`` (this directory), ``{port}``,
 ``{redis_port}``, ``{redis_db}`` (each server its own), ``{answer}`` (the floor's file), ``{scratch}`` (a path
 of the server's own, deleted at the end). Every server must listen on 127.0.0.1:{port}, answer ``ready`` with
-200 once it can serve, limit by client in Redis without denying anyone, and end on SIGTERM. ``duties.py`` asks it.
+200 once it can serve, limit by client in Redis without denying anyone, and end on SIGTERM. ``duties.py`` checks that.
 """
 
 import importlib.util
@@ -54,10 +54,10 @@ class Server:
 
 FLOOR = Server(name="floor", command=("{python}", "{bench}/floor.py", "{port}", "{answer}"))
 
-# An emission interval of 36 us: nobody is denied, and every request still costs a real check of a real cell.
+# An emission interval of 36 us: no client is denied, and every request still costs a real check of a real cell.
 UNREACHED_LIMIT = {"RATE_LIMIT_REQUESTS": "100000000", "RATE_LIMIT_WINDOW": "3600"}
 
-# A token in 0.9 s, 100,000 at once: cells live on as those of real clients do, and still nobody is denied.
+# A token in 0.9 s, 100,000 at once: cells last as long as those of real clients, and still no client is denied.
 LASTING_LIMIT = {"RATE_LIMIT_REQUESTS": "100000", "RATE_LIMIT_WINDOW": "86400"}
 
 SERVICE = Server(
@@ -86,7 +86,7 @@ def with_ledger(server: Server) -> Server:
 
 
 def lasting(server: Server) -> Server:
-    """The same server with a limit whose cells stay in Redis while a scenario goes on."""
+    """The same server with a limit whose cells stay in Redis during a scenario."""
     return replace(server, environment={**server.environment, **LASTING_LIMIT})
 
 

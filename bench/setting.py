@@ -1,4 +1,4 @@
-"""What a scenario is given: the server to measure, a place to work in, and the parts that most of them start."""
+"""The setting of a scenario: the measured server, a directory, and the parts that most scenarios start."""
 
 import json
 import statistics
@@ -41,7 +41,7 @@ class Stand(NamedTuple):
 
 @dataclass(frozen=True)
 class Setting:
-    """``directory`` is deleted after the scenario; ``quick`` asks for a first look in seconds."""
+    """``directory`` is deleted after the scenario; ``quick``: a short measurement of seconds."""
 
     server: Server
     directory: Path
@@ -100,7 +100,7 @@ def distribution(name: str, latencies: Sequence[Mapping[float, int]]) -> Series:
 
 
 def company(others: float) -> str:
-    """A note for a figure that was taken while somebody else had the server's core too; else empty."""
+    """A note for a figure that was taken while other processes used the server's core; otherwise empty."""
     return f"others had up to {others:.0%} of the server's core" if others > QUIET else ""
 
 

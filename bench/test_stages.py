@@ -1,8 +1,8 @@
-"""What each stage of the hot path costs, with the octets that the workloads send: ``make micro``.
+"""Times each stage of the hot path, with the bytes that the workloads send: ``make micro``.
 
 A worker inside this process (``bench/stages.py``) handles one tick after another.
 
-read    octets in; matched, or parsed and routed; up to the limiter
+read    bytes in; matched, or parsed and routed; up to the limiter
 ask     the rows of the tick packed into one command for Redis
 reply   Redis's answer read by hiredis and checked
 answer  the clients' limits, the response found or made, put in order and written
@@ -59,11 +59,11 @@ def test_reply(timed: Callable[..., Any], worker: Worker) -> None:
     worker.read(worker.next())
     ((clients, _, _),) = worker.asked
     worker.answer()
-    octets = b"*%d\r\n" % len(clients) + b":123456\r\n" * len(clients)
+    replies = b"*%d\r\n" % len(clients) + b":123456\r\n" * len(clients)
     reader = hiredis.Reader()
 
     def receive() -> object:
-        reader.feed(octets)
+        reader.feed(replies)
         return integers(reader.gets(), len(clients))
 
     assert timed(receive, iterations=REPEATS)

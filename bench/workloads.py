@@ -1,6 +1,6 @@
-"""What is asked of a server, as data; ``scripts`` renders it for wrk.
+"""The workloads: requests to a server, as data; ``scripts`` renders them for wrk.
 
-A workload is a list of *records*: complete requests as octets, built here once and read by wrk from a file,
+A workload is a list of *records*: complete requests as bytes, built here once and read by wrk from a file,
 so that the generator only picks the next one. ``SERIAL`` in a record stands for a number that no other
 request of the run has. All workloads run over 64 keep-alive connections without pipelining.
 """
@@ -66,7 +66,7 @@ def get_id(index: int) -> bytes:
 
 @functools.cache
 def visits() -> list[tuple[bytes, int]]:
-    """Every client once, in an order that no cache likes, each with one identity of its own choice."""
+    """Every client once, in an order without locality, each with one identity."""
     chance = random.Random(1)
     order = chance.sample(range(CLIENTS), CLIENTS)
     return [(client(number), chance.randrange(IDENTITIES)) for number in order]

@@ -1,4 +1,4 @@
-"""The guide's whole mix from 5,000 users against a service of its own, and a verdict.
+"""Load test: the guide's mix of requests from 5,000 users, against a service of its own, with a verdict.
 
 A run goes forward only: ``plan`` (what is offered, what must be reached) -> ``run`` (start Redis, the service, the
 users and the prober; read both sides; stop) -> ``verdict`` (rows and exit code) -> ``report`` (HTML).

@@ -1,4 +1,4 @@
-"""``python -m loadtest``: one run, its table, its report. Exit code: 0 passed, 1 failed, 3 load-bound, 2 no run."""
+"""``python -m loadtest``: one run, its table and its report. Exit code: 0 passed, 1 failed, 2 no run, 3 load-bound."""
 
 import sys
 

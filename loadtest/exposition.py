@@ -1,4 +1,4 @@
-"""The service's own figures: /api/metrics as numbers, and what happened between two readings of it."""
+"""Reads /api/metrics as numbers, and the difference between two readings."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ class Latencies:
         return self.up_to.get(inf, 0)
 
     def share_within(self, bound: float) -> float:
-        """Exact, for a bound that the histogram has; KeyError for another. 1 where nothing was asked."""
+        """Exact, for a bound of the histogram; KeyError for another. 1 without requests."""
         return self.up_to[bound] / self.count if self.count else 1.0
 
     def quantile(self, share: float) -> float:

@@ -1,4 +1,4 @@
-"""The guide's mix, as Locust users. This file needs Locust and nothing else, and is set by the environment alone.
+"""The guide's mix as Locust users. This file needs only Locust and is configured by environment variables.
 
     LOCUST_HOST=http://127.0.0.1:3655 locust -f loadtest/locustfile.py --headless
 
@@ -9,10 +9,10 @@ The rules of this file:
 
 * **Pace, not speed.** Users are paced so that all of them together offer the rates. A user that waits for an answer
   sends nothing, so what could not be offered shows as a missed rate.
-* A request costs the generator little: users make their bodies and headers once, and an answer is looked at for a
-  few octets. What is wrong with a 2xx is reported beside it, as a failure of its own.
-* Each user has an address and an identity of its own. A fixed part of what is asked for is new, so that the hit
-  ratio is below one by a known amount: whatever is missing beyond that, the service has forgotten.
+* A request costs the generator little: users make their bodies and headers once, and only a few bytes of a
+  response are checked. A 2xx with wrong content is reported as a failure of its own.
+* Each user has an address and an identity of its own. A fixed part of the requests is for new identities, so that
+  the hit ratio is below one by a known amount: a lower ratio means that the service has lost entries.
 """
 
 import gc
@@ -44,7 +44,7 @@ RATES = {"id": number("ID_RATE", 1500), "batch": number("BATCH_RATE", 200), "val
 USERS = int(number("USERS", 5000))
 HIT_RATIO = number("HIT_RATIO", 0.94)
 P99_MS = number("P99_MS", 50)
-JUDGE = number("JUDGE", 1)  # 0: somebody else judges, the exit code is Locust's own
+JUDGE = number("JUDGE", 1)  # 0: no verdict, the exit code is Locust's own
 
 SECONDS = number("SECONDS", 60)  # the length of the whole shape
 SHAPE = os.environ.get("LOADTEST_SHAPE", "steady")
@@ -53,14 +53,14 @@ BOT_TOKEN = os.environ.get("LOADTEST_BOT_TOKEN", "")  # a service token; without
 
 HEADROOM = 1.02  # pacing can only lose: 2 % more are offered than must be reached
 ROWS = 10  # of a batch
-NEW_ID_EVERY = 12  # one in 12 identities is asked for the first time,
+NEW_ID_EVERY = 12  # one in 12 identities is new,
 NEW_ROW_EVERY = 2  # every other batch has one new row,
 STRANGER_EVERY = 50  # one in 50 validated identities was never issued: 0.95 of the look-ups can hit
 BOTS = 0.02  # of the users
 BROWSERS = 0.04
 BOT_PERIOD = 5.0  # seconds from one command of a Telegram user to the next
 VISIT_PERIOD = 20.0  # seconds from one page of a browser to the next
-STALE_TIME = 300.0  # seconds for which the guide's useIdentity() asks nothing again
+STALE_TIME = 300.0  # seconds for which the guide's useIdentity() sends no request
 RENDERS = 5  # of a page, each of which wants the identity
 
 BOT_HEADERS = {"Authorization": f"Bearer {BOT_TOKEN}"} if BOT_TOKEN else {}
@@ -97,7 +97,7 @@ gc.set_threshold(200_000, 50, 50)
 
 
 def new_run() -> str:
-    """A run that nobody has asked for yet."""
+    """A run that was not requested before."""
     return f"{TAG}-{next(runs)}"
 
 
@@ -132,7 +132,7 @@ class ServiceUser(FastHttpUser):
         self.body = b""
 
     def on_start(self) -> None:
-        # Users are spawned many at a time; without this they would go on asking at the same moments for ever.
+        # Many users are spawned at a time; without this they would always send requests at the same moments.
         time.sleep(random.random() * min(self.period, SPREAD))  # gevent's sleep: Locust has replaced it
 
     def forwarded_for(self, index: int) -> str:
@@ -204,7 +204,7 @@ class BatchUser(ServiceUser):
 
 
 class ValidateUser(ServiceUser):
-    """Asks whether an identity still holds; at times about one that was never issued."""
+    """Validates an identity; sometimes one that was never issued."""
 
     weight = RATES["validate"]
     wait_time = constant_pacing(PERIOD)
@@ -244,8 +244,8 @@ class BotUser(ServiceUser):
 class BrowserUser(ServiceUser):
     """The web front end on another origin, as a browser runs it.
 
-    The hook's GET is a simple request and needs no preflight; the JSON of a validation does, once a session (the
-    service lets it be remembered for a day). A page asks once however often it renders, until STALE_TIME has passed.
+    The hook's GET is a simple request and needs no preflight; the JSON of a validation does, once a session (its
+    response may be cached for a day). A page sends one request, however often it renders, until STALE_TIME has passed.
     """
 
     weight = sum(RATES.values()) * BROWSERS / (1 - BOTS - BROWSERS)
@@ -340,13 +340,13 @@ def reached(per_second: Sequence[Mapping[int, int]], since: float, until: float)
 class Lookups(NamedTuple):
     """The service's own counts, of the replica that answered."""
 
-    started: float  # tells one replica from another
+    started: float  # distinguishes replicas
     hits: float
     lookups: float
 
 
 def read_lookups(host: str | None) -> Lookups | None:
-    """None where the service can't be asked."""
+    """None if the service can't be reached."""
     try:
         with urllib.request.urlopen(f"{host}/api/metrics", timeout=5) as answer:
             pairs = (line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if line[:1] != "#")

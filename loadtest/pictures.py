@@ -1,4 +1,4 @@
-"""The pictures of the report: rates, latency and CPU over time, and how many requests took longer than what."""
+"""The pictures of the report: rates, latency and CPU over time, and the distribution of latency."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""What is offered and what must be reached, as data. The numbers are the guide's."""
+"""The load and the thresholds of a run, as data. The numbers are the guide's."""
 
 import argparse
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ HEADROOM = 1.02  # paced generators can only lose: 2 % more are offered than mus
 OTHER_CONNECTIONS = 2  # no user's: the prober's, and that of the scrape that has the count
 
 SPAWN_RATE = 250  # users per second while they come
-LATE = 6.0  # seconds that the users may be late; then it counts without those who are missing
+LATE = 6.0  # seconds that users may be late; after that the run counts without them
 SETTLE = 4.0  # seconds from the last user's coming to the first counted request, and from the last one to the end
 RAMP_SHARE = 0.3  # of the steady shape: SHAPES["steady"] of the locustfile
 OUTPUT = Path("build/loadtest")

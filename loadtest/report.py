@@ -1,4 +1,4 @@
-"""The report: one HTML file with the verdict, the pictures and the method. It loads nothing."""
+"""The report: one HTML file with verdict, pictures and method, without external resources."""
 
 from collections.abc import Mapping, Sequence
 from html import escape

@@ -1,6 +1,6 @@
-"""Start everything, let the users come, read both sides while they are there, stop everything.
+"""Runs a load test: starts all programs, measures both sides while the users are connected, stops all programs.
 
-The service, Redis and the prober have core 0, the users have core 1: a busy generator delays itself and nobody else.
+The service, Redis and the prober have core 0, the users have core 1: a busy generator delays only itself.
 """
 
 import http.client
@@ -45,11 +45,11 @@ SERVER = replace(
     environment={
         **with_ledger(SERVICE).environment,
         "NODE_ENV": "production",
-        "DRAIN_DELAY": "0",  # nobody balances in front of it
+        "DRAIN_DELAY": "0",  # there is no balancer in front of it
         "API_BASE_URL": "https://identity.api.yourbook.com",
         "CORS_ORIGIN": ORIGIN,
         "ACCESS_LOG": "errors",
-        # On, and never reached: a user asks some 3,000 times an hour.
+        # On, and never reached: a user sends about 3,000 requests an hour.
         "RATE_LIMIT_REQUESTS": "1000000",
         "RATE_LIMIT_WINDOW": "3600",
     },
@@ -123,8 +123,8 @@ def service_token() -> str:
 
 
 def probes(plan: Plan, port: int, suffix: str, directory: Path) -> openloop.Plan:
-    """The prober asks for one of each kind in turn. It begins before the counted seconds and ends after them, so that
-    both readings of the number of connections have it.
+    """The prober sends one request of each kind in turn, from before until after the measured seconds, so that both
+    readings of the number of connections include it.
     """
     kinds = [Workload.named(name).records(suffix) for name in PROBED]
     stream = write_stream("probes", [record for turn in zip(*kinds, strict=False) for record in turn], directory)

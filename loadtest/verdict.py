@@ -1,4 +1,4 @@
-"""From what was measured to rows, words and an exit code. Pure: no process, no clock."""
+"""The verdict: rows, text and exit code from the measured figures. Pure: no process, no clock."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class Measured:
-    """One run, over the seconds that count. CPU in cores, memory in octets, latencies in seconds."""
+    """One run, over the seconds that count. CPU in cores, memory in bytes, latencies in seconds."""
 
     interval: Interval
     locust: Mapping[str, float]  # requests per second by kind, as Locust counted them
@@ -64,7 +64,7 @@ def _held(holds: bool) -> Outcome:
 
 
 def rate_rows(plan: Plan, run: Measured) -> list[Row]:
-    """What the service answered, and who had asked."""
+    """Requests that the service has answered, by generator."""
     rows = []
     for kind, least in plan.rates.items():
         rate = run.interval.answers(ROUTES[kind]) / run.interval.seconds
@@ -134,8 +134,8 @@ def rows(plan: Plan, run: Measured) -> list[Row]:
     ]
 
 
-def _memory_row(what: str, octets: int, limit: int) -> Row:
-    return Row(what, f"{octets / (1 << 20):.0f} MiB", f"<= {limit >> 20} MiB", _held(octets <= limit))
+def _memory_row(what: str, size: int, limit: int) -> Row:
+    return Row(what, f"{size / (1 << 20):.0f} MiB", f"<= {limit >> 20} MiB", _held(size <= limit))
 
 
 def overall(table: Sequence[Row]) -> Outcome:

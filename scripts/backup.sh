@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Back up what the service knows, while it is serving: the ledger and Redis.
+# Back up the ledger and Redis while the service is serving.
 # usage: backup.sh PLACE DIRECTORY [ledger] [redis]      PLACE: local, compose, kubectl (see reach.sh)
 #
-# Makes DIRECTORY/<moment>/ with "ledger", "redis.rdb" and SHA256SUMS, and prints its name; it takes that name when it
-# is whole. Both parts unless one is named: without a ledger (DATABASE_URL=none) that is "redis". An identity that was
-# answered before this began is in both of them.
+# Makes DIRECTORY/<time>/ with "ledger", "redis.rdb" and SHA256SUMS, and prints its name; it gets that name when it is
+# complete. Backs up both parts unless one is named: without a ledger (DATABASE_URL=none) name "redis". An identity that
+# was issued before the backup began is in both.
 set -euo pipefail
 umask 077 # identities are personal data
 
@@ -25,8 +25,8 @@ backup=$directory/$(date -u +%Y%m%dT%H%M%SZ)
 partial=$(mktemp -d "$directory/.partial.XXXXXX")
 trap 'rm -rf "$partial"' EXIT
 
-# The ledger first: what is revoked between the two is then in Redis's part, where it is asked about first. The other
-# way round Redis would know a life as good that only the ledger knows to be revoked.
+# The ledger first: a revocation between the two is then in Redis, which is read first. In the other order Redis would
+# have an identity as valid that only the ledger has as revoked.
 if [[ $parts == *" ledger "* ]]; then
 	"${service_place[@]}" "${ARSENAL_FAST:-arsenal-fast}" ledger backup - \
 		</dev/null >"$partial/ledger" ||

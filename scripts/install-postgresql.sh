@@ -1,9 +1,9 @@
 #!/bin/sh
-# Make sure that there is a PostgreSQL: the tests start their own, on free ports, and stop them.
-# An installed one is left as it is. Exit 1 and a sentence where it can't be installed.
+# Install PostgreSQL if it is missing: the tests start their own servers, on free ports, and stop them.
+# Exit 1 with a message if it can't be installed.
 set -eu
 
-# Debian keeps the server's programs apart, one directory a version.
+# Debian keeps the server's programs in one directory for each version.
 found() {
 	command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Make sure that there is a redis-server: the tests start their own, on free ports, and stop them.
-# An installed one is left as it is. Exit 1 and a sentence where it can't be installed.
+# Install redis-server if it is missing: the tests start their own servers, on free ports, and stop them.
+# Exit 1 with a message if it can't be installed.
 set -eu
 
 command -v redis-server >/dev/null && exit 0

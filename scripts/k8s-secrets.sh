@@ -1,14 +1,14 @@
 #!/bin/sh
-# Write the Secrets of a new installation to stdout, with random keys that nobody else has:
+# Write the Secrets of a new installation to stdout, with random keys:
 #
 #   scripts/k8s-secrets.sh | kubectl create --namespace identity-dev -f -
 #   DATABASE_URL=postgresql://... scripts/k8s-secrets.sh | kubectl create --namespace identity -f -
 #
-# `create`, for it refuses what is there: another JWT_SECRET would end every token. The environment may name
-# DATABASE_URL, and REDIS_URL of a Redis outside the cluster; both are taken as they are.
+# Use `create`, which refuses to replace existing Secrets: another JWT_SECRET would invalidate every token. The environment
+# may set DATABASE_URL, and REDIS_URL of a Redis outside the cluster; both are used unchanged.
 set -eu
 
-# One line of text from so many random octets.
+# Print a number of random bytes as one line of text.
 random() {
 	head -c "$1" /dev/urandom | base64 | tr -d '\n'
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Pin what the image is made of, with the hashes of all files of each release: requirements/runtime.lock is what the
-# service imports (with the extras for PostgreSQL and Ed25519), requirements/build.lock what builds its wheel.
-# Takes the newest that pyproject.toml allows; for any platform and any Python from 3.11 on.
+# Pin the image's dependencies with the hashes of all files of each release: requirements/runtime.lock has the packages
+# that the service imports (with the extras for PostgreSQL and Ed25519), requirements/build.lock those that build its
+# wheel. Takes the newest versions that pyproject.toml allows; for any platform and any Python from 3.11 on.
 # usage: lock.sh BIN (the directory that has python and uv)
 set -eu
 

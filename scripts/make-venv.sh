@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make a virtual environment; exit 1 and a sentence where Python is too old or incomplete.
+# Make a virtual environment; exit 1 with a message if Python is too old or incomplete.
 # usage: make-venv.sh PYTHON DIRECTORY
 set -eu
 
@@ -17,5 +17,5 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
 		exit 1
 	fi
 fi
-# What was left half made by an interrupted run would look whole to make.
+# An incomplete environment of an interrupted run would look complete to make.
 "$python" -m venv --clear "$directory" || { rm -rf "$directory"; exit 1; }

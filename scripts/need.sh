@@ -1,7 +1,6 @@
 #!/bin/sh
-# Make sure that there are programs. What is installed is left as it is. Each that is missing and can't be installed
-# is named; exit 1 when there is any.
-# usage: need.sh COMMAND[:PACKAGE]...     the Debian package that has the command, where its name is another
+# Install missing programs. Installed ones are not changed. Names each that can't be installed; exit 1 if there is any.
+# usage: need.sh COMMAND[:PACKAGE]...     the Debian package of the command, if its name differs
 set -eu
 
 missing=0

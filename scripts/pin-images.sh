@@ -1,14 +1,14 @@
 #!/bin/sh
-# Pin the images of others, which Dockerfile, docker-compose.yml and k8s/ name by tag, to the digests that the tags have
-# now: name:tag becomes name:tag@sha256:..., an older digest is replaced. Needs the registries, and skopeo, crane or
-# docker buildx. Look at the difference before it is committed; from then on Dependabot moves tag and digest.
+# Pin third-party images, which Dockerfile, docker-compose.yml and k8s/ name by tag, to the current digests of the tags:
+# name:tag becomes name:tag@sha256:..., an older digest is replaced. Needs the registries, and skopeo, crane or docker
+# buildx. Review the difference before committing it; from then on Dependabot updates tag and digest.
 # usage: pin-images.sh [--check]      --check: change nothing, list what has no digest, exit 1 if there is any
 set -eu
 
 cd "$(dirname "$0")/.."
 files="Dockerfile docker-compose.yml $(find k8s -name '*.yaml' | sort)"
 
-# The references, without a digest, that stand in a file. The service's own image is not there before it is built.
+# The references without a digest in a file, except the service's own image, which does not exist before it is built.
 references() {
 	# shellcheck disable=SC2086 # options are words
 	sed -nE -e 's/^ARG BASE_IMAGE=([^ ]+)$/\1/p' -e 's/^ *(- )?image: ([^ ]+)$/\2/p' $1 | grep -v -e '\$' -e arsenal-identity || true
@@ -32,11 +32,11 @@ if [ "${1:-}" = --check ]; then
 	exit 1
 fi
 
-# All are known before a file is changed.
+# Find all digests before changing a file.
 pins=$(mktemp)
 trap 'rm -f "$pins"' EXIT
 for image in $(references "$files" | sed 's/@.*//' | sort -u); do
-	# Docker's short names are those of its Hub.
+	# Docker's short names refer to Docker Hub.
 	case $image in
 	*.*/*) full=$image ;;
 	*/*) full=docker.io/$image ;;
@@ -53,6 +53,6 @@ for image in $(references "$files" | sed 's/@.*//' | sort -u); do
 done
 for file in $files; do
 	sed -E -f "$pins" "$file" >"$pins.new"
-	cmp -s "$file" "$pins.new" || cat "$pins.new" >"$file" # its rights stay
+	cmp -s "$file" "$pins.new" || cat "$pins.new" >"$file" # keeps its permissions
 	rm "$pins.new"
 done

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# How backup.sh and restore.sh reach Redis and the service. Sourced by them; "reach PLACE" sets
-#   redis_place    the command that runs a command where Redis runs
+# Functions for backup.sh and restore.sh to run commands beside Redis and the service. "reach PLACE" sets
+#   redis_place    the command that runs a command on the machine (in the container) of Redis
 #   redis_options  redis-cli's options there
-#   service_place  the command that runs a command where the service runs
+#   service_place  the command that runs a command on the machine (in the container) of the service
 # PLACE is one of
-#   local    both are here: REDIS_URL (on this machine) and DATABASE_URL say where, as for the service
+#   local    both are on this machine: by REDIS_URL and DATABASE_URL, as for the service
 #   compose  docker compose exec; COMPOSE, REDIS and SERVICE name others than "docker compose", redis, identity-service
 #   kubectl  kubectl exec; KUBECTL, REDIS and SERVICE name others than "kubectl", redis-master (a StatefulSet or a
 #            Deployment) and deployment/identity-service
@@ -48,7 +48,7 @@ reach() {
 }
 
 # redis://[[user]:password@]host[:port][/db], rediss://, unix://path?db=n. The password goes through the environment:
-# arguments can be seen by everybody on the machine.
+# every user of the machine can see arguments.
 read_redis_url() {
 	local url=$1 scheme=${1%%://*} rest=${1#*://} credentials='' user
 	[[ $rest == *@* ]] && credentials=${rest%@*} rest=${rest##*@}

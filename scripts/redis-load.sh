@@ -1,15 +1,15 @@
 #!/bin/sh
-# Put an RDB file, read from stdin, in the place of all that a Redis holds. Runs where that Redis runs (in its
-# container); the arguments are redis-cli's options for it.
+# Replace all data of a Redis by an RDB file from stdin. Runs on the machine (in the container) of that Redis; the
+# arguments are redis-cli's options for it.
 #
-# That Redis goes on running and takes the file over from a second, short-lived one, as a replica from its primary. So
-# neither its directory nor its append-only file is touched, and nobody restarts it. While it does so it refuses writes;
-# the service then goes on by itself, as in any outage. Not for a Redis that Sentinel watches: that would step in.
+# The running Redis loads the file as a replica of a second, short-lived Redis. So its directory and append-only file are
+# not touched, and it is not restarted. Meanwhile it refuses writes; the service continues as in any outage. Not for a
+# Redis that Sentinel watches, which would interfere.
 set -eu
 
-WAIT=${WAIT:-300} # seconds, for loading and for handing over
+WAIT=${WAIT:-300} # seconds, for loading and for replicating
 
-# The password: from the environment of whoever runs Redis. Of REDIS_URL it is taken as it stands, without escapes.
+# The password comes from the environment of Redis. In REDIS_URL it is read unchanged, without decoding escapes.
 userinfo=${REDIS_URL:-}
 userinfo=${userinfo#*://}
 case $userinfo in *@*) userinfo=${userinfo%@*} ;; *) userinfo=: ;; esac
@@ -28,17 +28,23 @@ fail() {
 
 [ "$(target PING)" = PONG ] || fail "Redis does not answer"
 
-# /tmp of a container may be read-only; where Redis keeps its own files there is room.
+# /tmp of a container may be read-only; then use the directory of Redis.
 directory=$(mktemp -d "${TMPDIR:-/tmp}/redis-load.XXXXXX" 2>/dev/null) ||
 	directory=$(mktemp -d "$(setting dir)/redis-load.XXXXXX") || fail "there is no directory to write to"
 source=
 handing_over=
-# A Redis that keeps nothing on its disk would keep the file that it has taken over, and load it at a later restart.
+# Without this, a Redis without persistence would keep the transferred file and load it at a later restart.
 sync_files=$(setting rdb-del-sync-files)
+# Wait until it has ended: it writes its last log lines into the directory that is removed next.
+stop_source() {
+	[ -n "$source" ] || return 0
+	kill "$source" 2>/dev/null || true
+	wait "$source" 2>/dev/null || true
+}
 clean_up() {
 	[ -z "$handing_over" ] || target REPLICAOF NO ONE >/dev/null || true
 	[ -z "$sync_files" ] || target CONFIG SET rdb-del-sync-files "$sync_files" >/dev/null || true
-	[ -z "$source" ] || kill "$source" 2>/dev/null || true
+	stop_source
 	rm -rf "$directory"
 }
 trap clean_up EXIT
@@ -47,7 +53,7 @@ trap 'exit 1' HUP INT TERM
 cat >"$directory/dump.rdb"
 [ "$(head -c 5 "$directory/dump.rdb")" = REDIS ] || fail "what came is no RDB file"
 
-# A Redis that has a masterauth uses it with this one, too. The configuration goes through stdin, not through `ps`.
+# A Redis with masterauth uses it for this one, too. The configuration goes through stdin, so `ps` does not show it.
 password=$(setting masterauth)
 start_source() {
 	{
@@ -60,7 +66,7 @@ start_source() {
 }
 last_words() { tail -n 1 "$directory/log" 2>/dev/null || cat "$directory/out"; }
 
-# until_true CONDITION: within WAIT seconds; 1 where the second Redis has ended before.
+# until_true CONDITION: wait up to WAIT seconds; 1 if the second Redis ends before.
 until_true() {
 	tries=$((WAIT * 5))
 	until "$1"; do
@@ -76,12 +82,12 @@ has_loaded() {
 has_taken_over() {
 	[ "$(target INFO replication | grep -c '^master_link_status:up\|^master_sync_in_progress:0')" -eq 2 ]
 }
-# The append-only file is written anew, in the background: until then a restart would find the old one.
+# The append-only file is rewritten in the background: until then a restart would load the old one.
 is_on_the_disk() {
 	[ "$(target INFO persistence | grep -c '^aof_rewrite_in_progress:0\|^aof_rewrite_scheduled:0')" -eq 2 ]
 }
 
-# Below the ports that the kernel deals out; another one where somebody listens there.
+# Below the kernel's ephemeral ports; another one if it is in use.
 attempt=0
 port=$((20000 + $$ % 10000))
 start_source

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Write all that a Redis holds to stdout, as an RDB file of one moment. Runs where that Redis runs, or anywhere that
-# reaches it; the arguments are redis-cli's options for it.
+# Write all data of a Redis to stdout, as a consistent RDB file. Runs on the machine of that Redis or any that can reach
+# it; the arguments are redis-cli's options for it.
 #
-# redis-cli asks as a replica does: nothing is written on Redis's own disk, and nobody waits as with SAVE. Behind the
-# file's end may stand the 40 octets by which the end was marked; who loads the file does not read them.
+# redis-cli requests the data as a replica does: Redis writes nothing to its own disk and does not block as with SAVE. The
+# file may be followed by the 40 bytes that marked its end; they are ignored when it is loaded.
 set -eu
 
-# The password: from the environment of whoever runs Redis. Of REDIS_URL it is taken as it stands, without escapes.
+# The password comes from the environment of Redis. In REDIS_URL it is read unchanged, without decoding escapes.
 userinfo=${REDIS_URL:-}
 userinfo=${userinfo#*://}
 case $userinfo in *@*) userinfo=${userinfo%@*} ;; *) userinfo=: ;; esac

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Print what CHANGELOG.md says of a version; exit 1 where it says nothing, or where the program is of another version.
+# Print the section of a version in CHANGELOG.md; exit 1 if there is none, or if the program has another version.
 # usage: release-notes.sh v4.2.0
 set -eu
 

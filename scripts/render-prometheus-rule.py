@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Write the PrometheusRule of k8s/ from the alerts of the plain Prometheus, so that there is one source of them.
+"""Write the PrometheusRule of k8s/ from the alerts of the plain Prometheus, so that both have one source.
 
-``make kube-rules`` runs it; a test holds the two files together. Needs PyYAML.
+``make kube-rules`` runs it; a test compares the two files. Needs PyYAML.
 """
 
 from pathlib import Path

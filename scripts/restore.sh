@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Put a backup of backup.sh in the place of what the ledger and Redis hold.
+# Replace the data of the ledger and of Redis by a backup of backup.sh.
 # usage: restore.sh --yes PLACE BACKUP [ledger] [redis]  PLACE: local, compose, kubectl (see reach.sh)
 #
-# Both parts, as far as the backup has them, unless one is named. The service may be running, or not. What was issued
-# after the backup is gone from both; what was revoked after it is valid again unless it is revoked anew.
+# Restores both parts, if the backup has them, unless one is named. The service may be running. Identities issued after
+# the backup are lost from both; those revoked after it are valid again until they are revoked again.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -27,7 +27,7 @@ parts=" $* "
 [[ $parts != *" redis "* || -e $backup/redis.rdb ]] || die "$backup has no redis.rdb"
 reach "$place"
 
-# The ledger first: it decides where Redis knows nothing.
+# The ledger first: it decides if Redis has no record.
 if [[ $parts == *" ledger "* ]]; then
 	"${service_place[@]}" "${ARSENAL_FAST:-arsenal-fast}" ledger restore - <"$backup/ledger" ||
 		die "the ledger could not be restored; Redis was not touched"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Write the bill of materials of what the image's environment is made of (CycloneDX, JSON): the locked dependencies,
-# installed beside nothing else, with their licences and who needs whom. The same input gives the same octets.
+# Write the bill of materials of the image's environment (CycloneDX, JSON): the locked dependencies, installed alone, with
+# their licences and dependencies. The same input gives the same bytes.
 # usage: sbom.sh BIN FILE (BIN is the directory that has python, uv and cyclonedx-py)
 set -eu
 
@@ -14,7 +14,7 @@ export VIRTUAL_ENV="$directory/venv"
 "$bin/uv" pip install --quiet --no-config --require-hashes --no-deps -r "$(dirname "$0")/../requirements/runtime.lock"
 "$bin/cyclonedx-py" environment --output-reproducible --pyproject "$(dirname "$0")/../pyproject.toml" \
 	--output-file "$directory/sbom.json" "$VIRTUAL_ENV/bin/python"
-# The tool takes the version of the whole from pyproject.toml, which leaves it to the package.
+# The tool reads the version from pyproject.toml, which takes it from the package.
 mkdir -p "$(dirname "$file")"
 "$bin/python" - "$directory/sbom.json" "$file" <<'PYTHON'
 import json

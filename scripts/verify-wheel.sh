@@ -1,6 +1,6 @@
 #!/bin/sh
-# Verify a built wheel: the same octets come out when it is built anew, and with the locked dependencies and nothing
-# else it starts and has the version of this source.
+# Verify a built wheel: a second build gives the same bytes, and with only the locked dependencies it starts and has the
+# version of this source.
 # usage: verify-wheel.sh PYTHON WHEEL
 set -eu
 
@@ -20,7 +20,7 @@ pip install --require-hashes --no-deps --no-build-isolation -r requirements/runt
 pip install --no-deps --no-index "$wheel"
 pip check
 version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' arsenal_fast/__init__.py)
-cd "$work" # not where the source could be imported in place of the wheel
+cd "$work" # where the source can't be imported instead of the wheel
 [ "$("$work/venv/bin/arsenal-fast" --version | sed 's/.* v*//')" = "$version" ] || {
 	echo "the wheel is not of version $version" >&2
 	exit 1

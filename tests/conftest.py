@@ -1,5 +1,6 @@
-"""Real servers and where a ledger may be; tests that talk to a server are marked ``integration``."""
+"""Fixtures: real servers and places for a ledger; tests with a server are marked ``integration``."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,9 @@ import pytest
 
 from tests.support.postgres_server import PostgresServer
 from tests.support.redis_server import RedisServer
+
+for _name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):  # what the shell trusts would hide that a certificate is not trusted
+    os.environ.pop(_name, None)
 
 
 @pytest.fixture(scope="session")

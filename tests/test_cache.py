@@ -1,4 +1,4 @@
-"""The bounded map, against a model that never forgets."""
+"""The bounded map, compared with an unbounded model."""
 
 import gc
 import weakref
@@ -36,7 +36,7 @@ def test_what_is_remembered_is_what_was_put_last(capacity: int, steps: list[tupl
             cache.put(key, model[key])
             assert cache.get(key) == model[key]
         elif step == "swap":
-            held = cache.peek(key)  # the last moment before it is forgotten, perhaps
+            held = cache.peek(key)  # perhaps the last moment before it is dropped
             assert cache.swap(key, f"value {number}") in (held, None)
             model[key] = f"value {number}"
             assert cache.get(key) == model[key]
@@ -128,7 +128,7 @@ def test_clear_forgets_everything() -> None:
 
 
 def test_counting_the_entries_does_not_walk_them() -> None:
-    """Every snapshot asks for the number, twice a second: with 65,536 entries a walk is 20 ms."""
+    """Every snapshot reads the number, twice a second: with 65,536 entries a walk is 20 ms."""
 
     class Key(int):
         hashed = 0
@@ -151,7 +151,7 @@ def test_a_cache_of_nothing_is_refused(capacity: int) -> None:
         GenerationalCache[str, str](capacity)
 
 
-def test_who_wants_to_know_is_told_of_each_value_that_is_forgotten_once() -> None:
+def test_the_callback_gets_each_dropped_value_once() -> None:
     retired: list[int] = []
     cache: GenerationalCache[int, int] = GenerationalCache(4, retired.append)
     for key in range(1, 101):

@@ -1,4 +1,4 @@
-"""The tree of errors: what its docstring draws is what there is, and each carries what its handler needs."""
+"""The tree of errors matches its docstring, and each error has what its handler needs."""
 
 import inspect
 

@@ -41,7 +41,7 @@ TOPICS: Final = {
     "test_patterns.py": "a rule for every regular expression of the package",
     "test_readme.py": "the README",
     "test_secrets_in_urls.py": "passwords in everything that is printed, logged or answered",
-    "test_threat_model.py": "docs/threat-model.md",
+    "test_threat_model.py": "docs/threat-model.md, and the tests that docs/reliability.md names",
 }
 """Test files of a topic instead of a module, each with what it is about."""
 

@@ -1,4 +1,4 @@
-"""The memory budget: how it is divided, what it says of too little, and that our own containers keep to it."""
+"""The memory budget: how it is divided, its messages if it is too small, and that our containers fit."""
 
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -52,7 +52,7 @@ ENTRIES = {
 
 
 def taken(share: Shares, *, tls: bool = False) -> int:
-    """Octets of everything that is full."""
+    """Bytes of everything that is full."""
     figures = {**ENTRIES, "connections": TLS_CONNECTION if tls else CONNECTION}
     return sum(figures[name] * entries for name, entries in asdict(share).items())
 
@@ -106,7 +106,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("given_values", "sentences"), FAULTS)
-def test_what_can_not_be_kept_is_told(
+def test_a_budget_that_can_not_be_kept_is_reported(
     given_values: tuple[int, int | None, int, int | None], sentences: list[str]
 ) -> None:
     budget, limit, workers, connections = given_values
@@ -145,7 +145,7 @@ def test_a_record_that_is_forgotten_holds_nothing_rendered() -> None:
     assert not record.kept_row
 
 
-def test_long_identities_are_remembered_within_their_octets() -> None:
+def test_long_identities_are_cached_within_their_bytes() -> None:
     room = 40 * memory_budget.weigh_record("x" * MAX_ID, None)
     rig = Rig(settings={"quota": None, "shares": replace(memory_budget.DEFAULT, records=room)})
     client = rig.connect()
@@ -183,7 +183,7 @@ def test_without_a_limit_the_budget_is_of_the_machine(
     monkeypatch.setattr(configuration, "machine_memory", lambda: machine * MIB)
     config = load({"WORKERS": "3", "REDIS_URL": "redis://r", "JWT_SECRET": "s"})
     assert config.memory_budget == budget * MIB
-    assert config.warnings == ("JWT_SECRET would be refused in production: it is an example or has under 32 octets.",)
+    assert config.warnings == ("JWT_SECRET would be refused in production: it is an example or has under 32 bytes.",)
 
 
 GUIDE: Final = 256 * MIB
@@ -206,7 +206,7 @@ def test_the_compose_file_leaves_the_budget_to_the_container() -> None:
     assert "MEMORY_BUDGET" not in service
 
 
-def test_the_page_has_every_share_with_its_octets() -> None:
+def test_the_page_has_every_share_with_its_bytes() -> None:
     page = (Path(__file__).parent.parent / "docs/operations.md").read_text(encoding="utf-8")
     table = page.partition("| Share |")[2].partition("\n\n")[0]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]

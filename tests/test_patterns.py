@@ -1,4 +1,4 @@
-"""No pattern has a possessive group: up to Python 3.11.4 one that holds a run goes wrong (gh-101955).
+"""No pattern has a possessive group: up to Python 3.11.4 one that contains a run matches wrongly (gh-101955).
 
 Runs of a class may be possessive. On Debian 12, whose Python is 3.11.2, such groups made every identity malformed.
 """

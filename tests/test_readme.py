@@ -1,20 +1,42 @@
-"""What the README and the other pages say is what is there."""
+"""README, docs/ and the deployment files name only files, targets, commands and metrics that exist."""
 
 import re
 from pathlib import Path
 
 import pytest
 
+from arsenal_fast.cli.main import main
 from arsenal_fast.config.load import load
 from arsenal_fast.config.parsers import trusted_proxies
 from arsenal_fast.config.schema import markdown_table
 from arsenal_fast.ratelimit.client import ClientAddresses
 
 ROOT = Path(__file__).parents[1]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "bench" / "README.md"]
+DEPLOYMENT = [
+    *(ROOT / name for name in ("Dockerfile", "Makefile", "docker-compose.yml", ".ci/run")),
+    *(
+        path
+        for name in ("deploy", "k8s", "scripts", ".github")
+        for path in (ROOT / name).rglob("*.*")
+        if path.is_file()
+    ),
+    ROOT / "deploy" / "caddy" / "Caddyfile",
+]
+NOT_CHECKED = {".json", ".pyc"}
+CHECKED = [
+    path
+    for path in (*PAGES, *DEPLOYMENT)
+    if path.suffix not in NOT_CHECKED and path.name != "CHANGELOG.md"  # which also names files that are gone
+]
 DECISIONS = ROOT / "docs" / "decisions"
 RECORDS = sorted(path for path in DECISIONS.glob("*.md") if path.name != "README.md")
 
 _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_PATH = re.compile(r"(?<![\w/.:$<>{}*-])(\.?\w[\w.-]*(?:/[\w.*-]+)+)(?<![_-])(?![\w*-])")
+_TARGET = re.compile(r"(?:`|^ {4}|^- run: |\n)make ([a-z]+(?:-[a-z]+)*)(?= |`|$)", re.MULTILINE)
+_COMMAND = re.compile(r"arsenal-fast (ledger [a-z]+|token inspect|[a-z]+)(?![\w-])")
+_METRIC = re.compile(r"(?<![\w$])identity_[a-z_]+[a-z](?![a-z_]*[@:({*])")
 _LINK = re.compile(r"\]\((?!https?://)([^)#]*)(?:#([^)]+))?\)")
 
 
@@ -29,6 +51,72 @@ def test_every_link_into_the_repository_leads_somewhere() -> None:
             assert path.exists(), f"{page.name} links to {target}"
             if anchor and path.suffix == ".md":
                 assert anchor in _anchors(path), f"{page.name} links to {target}#{anchor}"
+
+
+def missing_paths(page: Path, text: str) -> list[str]:
+    """Return the paths below a directory of the repository, of the package or of the page that don't exist."""
+    bases = (ROOT, ROOT / "arsenal_fast", page.parent)
+    return [
+        path
+        for path in _PATH.findall(text)
+        if any((base / path.split("/")[0]).is_dir() for base in bases[:2])
+        and not any(list(base.glob(path.rstrip("./"))) for base in bases)
+        and path.rstrip(".") not in MADE
+        and path.split("/")[0] not in GENERATED
+    ]
+
+
+GENERATED = {"backups", "build", "data", "dist"}
+"""Directories of files that targets and commands make."""
+
+MADE = {
+    "deploy/alertmanager/secrets",  # by the operator
+    "bench/peers/.build",
+    "bench/peers/javascript/node_modules",
+    "clients/python/build",
+    "clients/typescript/dist",
+    "clients/typescript/node_modules",
+    "examples/node_modules",
+    ".github/workflows/publish-market-odds.yml",  # in the guide's repository
+    "tests/a/test_b.py",  # placeholders
+    "arsenal_fast/a/b.py",
+}
+"""Paths that may be named and don't exist in the repository."""
+
+
+@pytest.mark.parametrize("page", CHECKED, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_path_that_is_named_exists(page: Path) -> None:
+    assert missing_paths(page, page.read_text()) == []
+
+
+def test_a_path_that_does_not_exist_is_found() -> None:
+    text = "see `config/memory_budget.py`, `memory_budget.py`, docs/ledger.md and (docs/ledgers.md)."
+    assert missing_paths(ROOT / "README.md", text) == ["config/memory_budget.py", "docs/ledgers.md"]
+
+
+@pytest.mark.parametrize("page", CHECKED, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_make_target_that_is_named_exists(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(_TARGET.findall(page.read_text())) <= targets
+
+
+def test_every_command_that_is_named_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    named = {command for page in CHECKED for command in _COMMAND.findall(page.read_text())}
+    assert {"serve", "check", "ledger backup", "token inspect"} <= named
+    for command in sorted(named):
+        with pytest.raises(SystemExit) as ended:
+            main([*command.split(), "--help"])
+        assert ended.value.code == 0, command
+        assert f"arsenal-fast {command}" in capsys.readouterr().out
+
+
+def test_every_metric_that_is_named_is_in_the_table_of_monitoring() -> None:
+    monitoring = (ROOT / "docs" / "monitoring.md").read_text()
+    known = set(re.findall(r"^\| `(identity_\w+)", monitoring, re.MULTILINE))
+    assert len(known) > 40
+    for page in CHECKED:
+        named = {re.sub(r"_(bucket|sum|count)$", "", name) for name in _METRIC.findall(page.read_text())}
+        assert named <= known, page
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda path: path.stem)

@@ -1,4 +1,4 @@
-"""Coroutines over callbacks go on in the very call that brings their answer."""
+"""Coroutines over callbacks continue in the call that brings their reply."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""A secret shows itself only where it is revealed, and the passwords of URLs are masked."""
+"""A secret is shown only where it is revealed, and passwords in URLs are masked."""
 
 import json
 import pickle
@@ -39,7 +39,7 @@ def test_a_password_is_known_in_every_form_it_may_be_written_in() -> None:
         assert list(secrets_in(url)) == []
 
 
-def test_a_secret_shows_itself_to_nobody_who_does_not_ask() -> None:
+def test_a_secret_is_shown_only_where_it_is_revealed() -> None:
     secret = Secret("hunter22")
     told = [str(secret), repr(secret), f"{secret}", f"{secret!s:>20}", "%s" % secret, str([secret]), str({secret: 1})]  # noqa: UP031
     told.append(json.dumps({"s": secret}, default=str))

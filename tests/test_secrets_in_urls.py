@@ -1,4 +1,4 @@
-"""Passwords in the URLs of Redis and of the database: nothing that is printed, logged or answered has them."""
+"""Passwords in the URLs of Redis and of the database are never printed, logged or returned."""
 
 import io
 import logging
@@ -20,7 +20,7 @@ PASSWORD = "hunter2/s3cret"
 
 FORMS = (PASSWORD, "hunter2%2Fs3cret", "hunter2%2fs3cret", "hunter2")
 
-AWAY = "127.0.0.1:1"  # nobody listens there
+AWAY = "127.0.0.1:1"  # no server listens there
 
 # What holds the password, and where it is: as it may be written in a URL.
 URLS = [
@@ -122,7 +122,7 @@ def test_no_log_and_no_answer_of_a_service_that_can_reach_neither_has_a_password
 
 
 def test_no_tool_of_postgresql_is_given_a_key_password_openly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in for pg_dump writes down what it was called with, and what the service file says."""
+    """A stand-in for pg_dump records its arguments and the content of the service file."""
     tool = tmp_path / "pg_dump"
     tool.write_text(
         f'#!/bin/sh\nprintf "%s\\n" "$@" >{tmp_path}/arguments\ncp -p "$PGSERVICEFILE" {tmp_path}/service\n'

@@ -1,4 +1,4 @@
-"""The threat model names a test for each threat, and each of them exists."""
+"""The threat model names a test for each threat, and each of them exists; so do those of the page on reliability."""
 
 import ast
 import re
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+
+from tests.support.fault_report import ROWS
 
 ROOT: Final = Path(__file__).parents[1]
 PAGE: Final = "docs/threat-model.md"
@@ -63,6 +65,13 @@ def faults(text: str) -> list[str]:
 def test_each_threat_names_tests_that_exist() -> None:
     assert threats(page()), "there is no table"
     assert faults(page()) == []
+
+
+def test_each_test_that_the_page_on_reliability_or_make_faults_names_exists() -> None:
+    named = TEST.findall((ROOT / "docs/reliability.md").read_text(encoding="utf-8"))
+    assert len(named) > 30
+    named += [(f"tests/{path}", name) for path, _, name in (row.test.partition("::") for row in ROWS)]  # make faults
+    assert [(path, name) for path, name in named if name not in functions(ROOT / path)] == []
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from arsenal_fast.cache import GenerationalCache
 from arsenal_fast.errors import ProblemError
 from arsenal_fast.ratelimit.client import Client, ClientAddresses, TokenHolder
 from arsenal_fast.ratelimit.quota import Quota
-from arsenal_fast.stores.ports import TokenKeys
 from arsenal_fast.tokens.cache import VerifiedTokens
 from arsenal_fast.tokens.claims import ServiceToken
+from arsenal_fast.tokens.keys import Keys
 
 MAX_HOPS_OCTETS: Final = 128
 """Octets of an X-Forwarded-For that is cached: two or three hops; longer ones are parsed each time."""
@@ -37,7 +37,7 @@ class Callers:
         trusted_proxies: tuple[str, ...],
         clients: int,
         forwarded: int,
-        keys: TokenKeys,
+        keys: Keys,
         now: Callable[[], float],
     ) -> None:
         """
@@ -49,7 +49,7 @@ class Callers:
         """
         self._quota = quota or _UNLIMITED
         self._addresses = ClientAddresses(trusted_proxies)
-        self._tokens = VerifiedTokens(keys)
+        self._tokens = VerifiedTokens(keys.verify_service)
         self._now = now
         self._holders: GenerationalCache[ServiceToken, Client] = GenerationalCache(TOKENS)
         self._clients: GenerationalCache[bytes, Client] = GenerationalCache(clients)

@@ -157,8 +157,41 @@ def document(base_url: str) -> Object:
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "security": [],
         "paths": paths,
-        "components": {"schemas": SCHEMAS, "headers": HEADERS, "securitySchemes": _SECURITY_SCHEMES},
+        "components": {"schemas": _components(), "headers": HEADERS, "securitySchemes": _SECURITY_SCHEMES},
     }
+
+
+def _components() -> dict[str, Object]:
+    """Return the schemas, each object of them a component of its own: code generators name types after components."""
+    components: dict[str, Object] = {}
+    for name, schema in SCHEMAS.items():
+        components[name] = _with_references(schema, name, components)
+    return components
+
+
+def _with_references(schema: Object, name: str, components: dict[str, Object]) -> Object:
+    """Return the schema with references to the objects within, which go to the components.
+
+    An object has its ``title`` as name, or where it has none that of the schema that it is in, and of its member.
+    """
+
+    def reference(part: Object, member: str = "") -> Object:
+        if "properties" not in part:
+            return _with_references(part, name + member, components)
+        title = part.get("title", name + member)
+        untitled = {key: value for key, value in part.items() if key != "title"}
+        components[title] = _with_references({**untitled, "type": "object"}, title, components)
+        return {"oneOf": [ref(title), {"type": "null"}]} if "null" in part["type"] else ref(title)
+
+    changed: Object = {}
+    if "properties" in schema:
+        members = schema["properties"].items()
+        changed["properties"] = {member: reference(part, member.capitalize()) for member, part in members}
+    if "items" in schema:
+        changed["items"] = reference(schema["items"])
+    if "oneOf" in schema:
+        changed["oneOf"] = [reference(part) for part in schema["oneOf"]]
+    return {**schema, **changed}
 
 
 def _operation(route: Route) -> Object:

@@ -32,7 +32,8 @@ from arsenal_fast.registry.cache import IdentityCache
 from arsenal_fast.registry.issuer import Issuer
 from arsenal_fast.registry.lookup import Lookup
 from arsenal_fast.registry.revoke import Revoker
-from arsenal_fast.stores.ports import Backend, Ledger, TokenKeys
+from arsenal_fast.stores.ports import Backend, Ledger
+from arsenal_fast.tokens.keys import Keys
 
 _METHODS: Final = {method: method.decode("ascii") for method in METHODS}
 
@@ -49,7 +50,7 @@ class Services:
     backend: Backend
     local: Backend
     """The worker's own memory store, used while ``backend`` is away; perhaps the same object."""
-    keys: TokenKeys
+    keys: Keys
     ledger: Ledger | None = None
     call_soon: Callable[[Callable[[], None]], object]
     """Calls back at the end of this event-loop tick."""

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 TIMEOUT: Final = 2.0
 """Seconds for each step; an orchestrator has its own time-out for all of them."""
 
-_ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 nothing listens here
-"""Addresses for a service that listens on all addresses."""
+_LOOPBACK: Final = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1", "localhost": "127.0.0.1"}  # noqa: S104 not listening
+"""Addresses for a service that listens on several; it has one of IPv4 always."""
 
 _REQUEST: Final = b"GET /api/health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 _VERSION: Final = len(b"HTTP/1.1 ")
@@ -43,7 +43,7 @@ def add_parser(commands: Commands, configuration: "Callable[[], Config]") -> Non
 
 def _health(_arguments: argparse.Namespace, *, configuration: "Callable[[], Config]") -> int:
     config = configuration()
-    fault = ask(_ANYWHERE.get(config.host, config.host), config.port, tls=config.tls)
+    fault = ask(_LOOPBACK.get(config.host, config.host), config.port, tls=config.tls)
     if fault is not None:
         print(fault, file=sys.stderr)
     return 0 if fault is None else 1

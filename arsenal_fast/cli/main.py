@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         "Serve until SIGTERM or Ctrl-C; then answer what was accepted and leave.",
     )
     # The values stay texts, parsed by the same rules as the variables that they replace.
-    serve.add_argument("--host", metavar="ADDRESS", help="address to listen on (HOST, default 0.0.0.0)")
+    serve.add_argument("--host", metavar="ADDRESS", help="address to listen on (HOST, default ::)")
     serve.add_argument("--port", metavar="NUMBER", help="port to listen on (PORT, default 3655)")
     serve.add_argument("--workers", metavar="NUMBER", help="processes, or auto (WORKERS, default 1)")
     add_command(
@@ -182,7 +182,7 @@ def _start_failure(config: "Config", error: OSError) -> str:
     if error.errno == errno.EACCES:
         return f"Not allowed to listen on {where}: choose a PORT of 1024 or more."
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"{config.host} is no address of this machine: set HOST to one, or to 0.0.0.0."
+        return f"{config.host} is no address of this machine: set HOST to one, or to ::."
     return f"Can't serve on {where}: {error.strerror or error}."
 
 

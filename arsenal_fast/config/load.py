@@ -155,7 +155,7 @@ def _weakness(secret: Secret) -> str | None:
     if any(placeholder in text.lower() for placeholder in PLACEHOLDERS):
         return "is the example of the documentation, which everybody knows"
     if (size := len(text.encode())) < MIN_SECRET:
-        return f"must have at least {MIN_SECRET} octets when NODE_ENV is production, not {size}"
+        return f"must have at least {MIN_SECRET} bytes when NODE_ENV is production, not {size}"
     return None
 
 
@@ -180,7 +180,7 @@ def _doubtful(config: Config) -> Iterator[str]:
             yield f"TRUSTED_PROXIES has {entry}: every client in there can choose the address it is charged to."
     secret = config.jwt_secret
     if secret is not None and not config.production and _weakness(secret):
-        yield f"JWT_SECRET would be refused in production: it is an example or has under {MIN_SECRET} octets."
+        yield f"JWT_SECRET would be refused in production: it is an example or has under {MIN_SECRET} bytes."
     easily_guessed = secret is not None and len(set(secret.reveal())) < 8
     for found, sentence in (
         (config.cors_origin == ("*",), "CORS_ORIGIN is *: scripts of every web site may read the answers."),

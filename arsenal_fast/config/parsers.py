@@ -19,7 +19,7 @@ from arsenal_fast.ledger.url import PostgresAddress
 from arsenal_fast.ledger.url import parse_url as parse_database_url
 from arsenal_fast.ratelimit.client import ClientAddresses
 from arsenal_fast.secret import MASK, Secret, without_passwords
-from arsenal_fast.stores.redis.url import parse_url
+from arsenal_fast.stores.redis.url import SCHEMES, parse_url
 
 MEMORY: Final = "memory://"  # the REDIS_URL of the embedded store
 
@@ -138,7 +138,7 @@ def listen_address(text: str) -> str:
         return str(ip_address(text))
     except ValueError:
         raise ValueError(
-            f"must be an IP address (0.0.0.0 for all IPv4, :: for all IPv6 and IPv4) or localhost, not {shown(text)}"
+            f"must be an IP address (0.0.0.0 for all IPv4, :: for all IPv4 and IPv6) or localhost, not {shown(text)}"
         ) from None
 
 
@@ -203,17 +203,17 @@ def redis_url(text: str) -> Secret:
     if text == MEMORY:
         return Secret(text, text)
     scheme = text.partition("://")[0]
-    if scheme not in {"redis", "rediss", "unix"} or "://" not in text:
-        raise ValueError(f"must begin with redis://, rediss:// or unix://, or be {MEMORY}; its value is not shown")
+    if scheme not in SCHEMES or "://" not in text:
+        raise ValueError(
+            f"must begin with redis://, rediss://, redis+sentinel:// or unix://, or be {MEMORY}; its value is not shown"
+        )
     try:
         address = parse_url(text)
     except ValueError as fault:
         raise ValueError(f"is refused: {str(fault).rstrip('.')}") from None
     credentials = f"{MASK}@" if address.user or address.password else ""
-    if address.path:
-        return Secret(text, f"unix://{credentials}{address.path}?db={address.database}")
-    host = f"[{address.host}]" if ":" in address.host else address.host
-    return Secret(text, f"{scheme}://{credentials}{host}:{address.port}/{address.database}")
+    database = f"?db={address.database}" if address.path else f"/{address.database}"
+    return Secret(text, f"{scheme}://{credentials}{address}{database}")
 
 
 def jwt_secret(text: str) -> Secret:

@@ -62,8 +62,8 @@ class Config:
     )
     host: str = variable(
         parsers.listen_address,
-        "0.0.0.0",  # noqa: S104 a service in a container is there to be reached
-        "Address to listen on; `::` takes IPv6 and IPv4.",
+        "::",
+        "Address to listen on; `::` takes IPv4 and, where the machine has it, IPv6.",
         "an IP address, localhost",
     )
     port: int = variable(parsers.whole(1, 65535), "3655", "TCP port to listen on.")
@@ -76,7 +76,7 @@ class Config:
         parsers.redis_url,
         "memory://",
         "Where limits and identities are shared; `memory://` keeps them in the process, for one worker.",
-        "redis://, rediss://, unix://, memory://",
+        "redis://, rediss://, redis+sentinel://, rediss+sentinel://, unix://, memory://",
         required=True,
     )
     redis_timeout_ms: int = variable(
@@ -133,7 +133,7 @@ class Config:
         parsers.jwt_secret,
         "",
         "Key that signs the tokens, from `openssl rand -base64 48`.",
-        f"at least {MIN_SECRET} octets in production",
+        f"at least {MIN_SECRET} bytes in production",
         required=True,
     )
     jwt_secret_previous: Secret | None = variable(

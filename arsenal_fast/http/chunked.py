@@ -1,53 +1,37 @@
 """A body in chunks (RFC 9112 7.1): octets in, content out, with every length bounded.
 
-``take`` consumes what it can of a buffer and leaves an unfinished line in it, so the result does not depend on how the
-stream is cut. A line is checked when its LF has come or its bound is reached. Extensions are checked and ignored; the
-trailer section is checked and dropped, so that it changes neither framing nor fields.
+``take`` consumes what it can of a buffer and leaves an unfinished line, or trailer section, in it, so the result does
+not depend on how the stream is cut. A line is checked when its LF has come or its bound is reached. Extensions are
+checked and ignored; the trailer section is checked and dropped, so that it changes neither framing nor fields.
 """
 
-from enum import Enum, auto
 from typing import Final
 
 from arsenal_fast.errors import MessageError
-from arsenal_fast.http.grammar import CHUNK_LINE, FIELD_LINE
+from arsenal_fast.http.grammar import CHUNK_LINE
 from arsenal_fast.http.limits import Limits
+from arsenal_fast.http.scanner import MORE, FieldScanner
 
-_MORE: Final = -1
-
-
-class _Phase(Enum):
-    SIZE = auto()
-    DATA = auto()
-    DATA_END = auto()
-    TRAILER = auto()
-    DONE = auto()
-
-
-# Module names, since the look-up of an Enum member costs more than decoding a chunk of one octet.
-_SIZE: Final = _Phase.SIZE
-_DATA: Final = _Phase.DATA
-_DATA_END: Final = _Phase.DATA_END
-_TRAILER: Final = _Phase.TRAILER
-_DONE: Final = _Phase.DONE
+# Integers, since the look-up of an Enum member costs more than decoding a chunk of one octet.
+_SIZE, _DATA, _DATA_END, _TRAILER, _DONE = range(5)
 
 
 class ChunkedBody:
     """Decodes one body; ``content`` grows with the chunks, ``done`` is True after the last CRLF."""
 
-    __slots__ = ("_extensions", "_limits", "_missing", "_phase", "_trailer_fields", "_trailer_octets", "content")
+    __slots__ = ("_extensions", "_limits", "_missing", "_phase", "_trailer", "content")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._phase = _SIZE
         self._missing = 0
         self._extensions = 0
-        self._trailer_octets = 0
-        self._trailer_fields = 0
+        self._trailer = FieldScanner("trailer fields", limits.trailer, limits.fields)
         self.content = bytearray()
 
     @property
     def done(self) -> bool:
-        return self._phase is _DONE
+        return self._phase == _DONE
 
     def take(self, data: bytes, start: int) -> int:
         """Consume ``data`` from ``start`` on; returns the position behind what was consumed.
@@ -55,16 +39,9 @@ class ChunkedBody:
         Raises ``MessageError`` 400, 413 or 431.
         """
         position = start
-        while (phase := self._phase) is not _DONE:
-            if phase is _SIZE:
-                following = self._take_size(data, position)
-            elif phase is _DATA:
-                following = self._take_data(data, position)
-            elif phase is _DATA_END:
-                following = self._take_data_end(data, position)
-            else:
-                following = self._take_trailer_line(data, position)
-            if following == _MORE:
+        while self._phase != _DONE:
+            following = _STEPS[self._phase](self, data, position)
+            if following == MORE:
                 break
             position = following
         return position
@@ -75,7 +52,7 @@ class ChunkedBody:
         if not line_end:
             if len(data) - position >= limits.chunk_line:
                 raise MessageError(400, "The size line of a chunk is too long.")
-            return _MORE
+            return MORE
         line = CHUNK_LINE.fullmatch(data, position, line_end)
         if line is None:
             raise MessageError(400, "The size line of a chunk is not valid.")
@@ -100,7 +77,7 @@ class ChunkedBody:
     def _take_data(self, data: bytes, position: int) -> int:
         part = data[position : position + self._missing]
         if not part:
-            return _MORE
+            return MORE
         self.content += part
         self._missing -= len(part)
         if not self._missing:
@@ -113,24 +90,20 @@ class ChunkedBody:
             self._phase = _SIZE
             return position + 2
         if ending in (b"", b"\r"):
-            return _MORE
+            return MORE
         raise MessageError(400, "The data of a chunk does not end with CRLF.")
 
-    def _take_trailer_line(self, data: bytes, position: int) -> int:
-        limits = self._limits
-        bound = position + limits.trailer - self._trailer_octets
-        line_end = data.find(b"\n", position, bound) + 1
-        if not line_end:
-            if len(data) >= bound:
-                raise MessageError(431, f"The trailer fields are longer than {limits.trailer} octets.")
-            return _MORE
-        if data[position:line_end] == b"\r\n":
+    def _take_trailer(self, data: bytes, position: int) -> int:
+        end = self._trailer.scan(data, position)
+        if end != MORE:
             self._phase = _DONE
-            return line_end
-        if FIELD_LINE.fullmatch(data, position, line_end) is None:
-            raise MessageError(400, "A trailer field is not valid.")
-        self._trailer_fields += 1
-        if self._trailer_fields > limits.fields:
-            raise MessageError(431, f"There are more than {limits.fields} trailer fields.")
-        self._trailer_octets += line_end - position
-        return line_end
+        return end
+
+
+_STEPS: Final = (
+    ChunkedBody._take_size,
+    ChunkedBody._take_data,
+    ChunkedBody._take_data_end,
+    ChunkedBody._take_trailer,
+)
+"""The step of each phase but the last."""

@@ -21,7 +21,6 @@ TOKEN: Final = re.compile(_TCHAR + rb"++")
 # RFC 9110 5.5     field-value = *field-content, which holds VCHAR, obs-text, SP and HTAB. Other controls are
 #                  invalid; a recipient may keep them in a safe context, and we don't.
 _FIELD_VALUE: Final = rb"[\t\x20-\x7e\x80-\xff]*+"
-FIELD_VALUE: Final = re.compile(_FIELD_VALUE)
 
 # RFC 9112 5       field-line = field-name ":" OWS field-value OWS (CRLF). OWS is part of the run here, trimmed where
 #                  a value is read.

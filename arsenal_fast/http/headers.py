@@ -5,7 +5,6 @@ doubtful length is refused, never guessed (RFC 9112 6.3, rules 1 to 4).
 """
 
 import ipaddress
-from enum import Enum, auto
 from typing import Final
 
 from arsenal_fast.errors import MessageError
@@ -19,36 +18,11 @@ _LENGTH_DIGITS: Final = 18
 _SATURATED_LENGTH: Final = 10**_LENGTH_DIGITS
 
 
-class Repeated(Enum):
-    """The rule for a second line of the same name."""
+REFUSED: Final = frozenset({b"host", b"content-length", b"content-type", b"authorization", b"origin"})
+"""Fields that may not come twice, since two parsers could use different lines: 400."""
 
-    LIST = auto()
-    """The lines are one list (RFC 9110 5.3)."""
-    REFUSED = auto()
-    """Two parsers could use different ones: 400."""
-    DROPPED = auto()
-    """The field is ignored, as if absent."""
-
-
-REPEATED: Final = {
-    b"host": Repeated.REFUSED,
-    b"content-length": Repeated.REFUSED,
-    b"content-type": Repeated.REFUSED,
-    b"content-encoding": Repeated.LIST,
-    b"authorization": Repeated.REFUSED,
-    b"origin": Repeated.REFUSED,
-    b"x-request-id": Repeated.DROPPED,
-    b"traceparent": Repeated.DROPPED,
-    b"transfer-encoding": Repeated.LIST,
-    b"connection": Repeated.LIST,
-    b"expect": Repeated.LIST,
-    b"accept": Repeated.LIST,
-    b"accept-encoding": Repeated.LIST,
-    b"x-forwarded-for": Repeated.LIST,
-    b"if-none-match": Repeated.LIST,
-    b"access-control-request-method": Repeated.LIST,
-    b"access-control-request-headers": Repeated.LIST,
-}
+DROPPED: Final = frozenset({b"x-request-id", b"traceparent"})
+"""Fields that are ignored, as if absent, where they come twice. Lines of all others are one list (RFC 9110 5.3)."""
 
 
 def read_fields(data: bytes, start: int, end: int) -> Fields:
@@ -125,10 +99,10 @@ def _merge(found: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
         lines.setdefault(name.lower(), []).append(value.strip(_OWS))
     merged = {}
     for name, values in lines.items():
-        if len(values) == 1 or REPEATED[name] is Repeated.LIST:
-            merged[name] = b",".join(values)
-        elif REPEATED[name] is Repeated.REFUSED:
+        if len(values) > 1 and name in REFUSED:
             raise MessageError(400, f"{name.decode('ascii').title()} came more than once.")
+        if len(values) == 1 or name not in DROPPED:
+            merged[name] = b",".join(values)
     return merged
 
 

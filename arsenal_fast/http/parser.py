@@ -10,7 +10,7 @@ differ only in cost, which tests hold. (Requests that repeat a template are not 
 """
 
 import re
-from enum import Enum, auto
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from arsenal_fast.errors import MessageError
@@ -29,110 +29,93 @@ _ORIGIN: Final = re.compile(rb"\r\norigin:[ \t]*+([\x21-\x7e]++)[ \t]*+(?=\r\n)"
 _REMEMBERED_OCTETS: Final = 2048
 
 
-class _Phase(Enum):
-    START = auto()
-    """Before a message, or at one of which nothing was parsed."""
-    HEAD = auto()
-    """Within a head that arrives in pieces."""
-    BODY = auto()
-    """Behind a head with Content-Length, before the end of the body."""
-    CHUNKS = auto()
-    ENDED = auto()
-    """Behind a fault or the last request of the connection: all data is dropped."""
+class _SizedBody:
+    """Collects a body of a known length."""
+
+    __slots__ = ("_missing", "content")
+
+    def __init__(self, length: int) -> None:
+        self._missing = length
+        self.content = bytearray()
+
+    @property
+    def done(self) -> bool:
+        return not self._missing
+
+    def take(self, data: bytes, start: int) -> int:
+        """Consume ``data`` from ``start`` on; returns the position behind what was consumed."""
+        part = data[start : start + self._missing]
+        self.content += part
+        self._missing -= len(part)
+        return start + len(part)
 
 
-_START: Final = _Phase.START
-_HEAD: Final = _Phase.HEAD
-_BODY: Final = _Phase.BODY
-_CHUNKS: Final = _Phase.CHUNKS
-_ENDED: Final = _Phase.ENDED
-
-
+@dataclass(slots=True, eq=False, repr=False)
 class RequestParser:
-    """Parses the requests of one connection."""
+    """Parses the requests of one connection.
 
-    __slots__ = (
-        "_body",
-        "_chunks",
-        "_continue",
-        "_data",
-        "_empty_line_skipped",
-        "_field_block",
-        "_fields",
-        "_limits",
-        "_minor",
-        "_phase",
-        "_position",
-        "_request",
-        "_scanner",
-    )
+    Nothing of a message is parsed while there is neither a scanner (its head arrives in pieces) nor a request (its body
+    is not complete).
+    """
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._field_block = field_block(limits.fields)
-        self._phase = _START
-        self._data = b""
-        self._position = 0
-        self._empty_line_skipped = False
-        # The last block and the minor version it was admitted with.
-        self._fields: Fields | None = None
-        self._minor = -1
-        # State of the unfinished message.
-        self._scanner: HeadScanner | None = None
-        self._request: Request | None = None
-        self._body: bytearray | None = None
-        self._chunks: ChunkedBody | None = None
-        self._continue = False
+    _limits: Limits
+    ended: bool = False
+    """Behind a fault or the last request of the connection: all data is dropped."""
+    _data: bytes = b""
+    _position: int = 0
+    _empty_line_skipped: bool = False
+    _fields: Fields | None = None
+    """Of the last block, with the minor version it was admitted with."""
+    _minor: int = -1
+    _scanner: HeadScanner | None = None
+    unfinished: Request | None = None
+    """The head of the message whose body is not complete."""
+    _body: _SizedBody | ChunkedBody | None = None
+    _continue: bool = False
+    """The head expects 100 (Continue), and nothing of its body has come."""
+    _field_block: re.Pattern[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._field_block = field_block(self._limits.fields)
 
     @property
     def idle(self) -> bool:
         """Whether no octet of an unfinished message is held, except a leading CRLF."""
-        if self._phase is _START:
-            return not self._data or self._data[self._position :] in (b"\r", b"\r\n")
-        return self._phase is _ENDED
+        if self._scanner is not None or self.unfinished is not None:
+            return False
+        return not self._data or self._data[self._position :] in (b"\r", b"\r\n")
 
     @property
     def untouched(self) -> bool:
         """Whether nothing of the next message has arrived, not even the empty line allowed before it."""
-        return self._phase is _START and not self._data and not self._empty_line_skipped
+        nothing_parsed = self._scanner is None and self.unfinished is None and not self._empty_line_skipped
+        return nothing_parsed and not self._data and not self.ended
 
     @property
     def in_body(self) -> bool:
         """Whether the head is complete and the body is not."""
-        return self._phase is _BODY or self._phase is _CHUNKS
+        return self.unfinished is not None
 
     @property
     def held(self) -> int:
         """The octets held: of the unfinished message, and of data that waits for ``next_request``."""
         size_bytes = len(self._data)  # including parsed octets: it is one object
         if self._body is not None:
-            size_bytes += len(self._body)
-        elif self._chunks is not None:
-            size_bytes += len(self._chunks.content)
+            size_bytes += len(self._body.content)
         return size_bytes
 
     @property
     def missing(self) -> int:
         """The octets that the unfinished body still needs at least; 0 for chunks."""
-        if self._request is None:
+        if self.unfinished is None or self._body is None:
             return 0
-        length = self._request.fields.content_length
-        return self._limits.body if self._body is None or length is None else length - len(self._body)
-
-    @property
-    def unfinished(self) -> Request | None:
-        """The head of the message whose body is not complete."""
-        return self._request
-
-    @property
-    def ended(self) -> bool:
-        """Whether there will be no further request."""
-        return self._phase is _ENDED
+        length = self.unfinished.fields.content_length
+        return self._limits.body if length is None else length - len(self._body.content)
 
     def feed(self, data: bytes) -> None:
         """Add received data. Call ``next_request`` until it returns None before the next feed."""
         if not self._data:
-            if self._phase is not _ENDED:
+            if not self.ended:
                 self._data = data
         else:
             self._data = self._data[self._position :] + data
@@ -140,7 +123,11 @@ class RequestParser:
 
     def end(self) -> None:
         """Drop all data; there will be no further request."""
-        self._end()
+        self.ended = True
+        self._data = b""
+        self._position = 0
+        self._fields = self._scanner = self.unfinished = self._body = None
+        self._continue = False
 
     def take_continue(self) -> bool:
         """Return True once for each head that expects 100 (Continue), before its body (RFC 9110 10.1.1)."""
@@ -158,10 +145,14 @@ class RequestParser:
         if not data:
             return None
         try:
-            return self._start_message(data) if self._phase is _START else self._go_on()
+            if self._scanner is not None:
+                return self._go_on_with_head(self._scanner)
+            if self.unfinished is not None:
+                return self._go_on_with_body(self.unfinished)
+            return self._start_message(data)
         except MessageError as error:
             error.origin = self._origin()
-            self._end()
+            self.end()
             raise
 
     def _start_message(self, data: bytes) -> Request | None:
@@ -179,12 +170,7 @@ class RequestParser:
             if matched is None or matched.end() - block > self._limits.head:
                 return self._start_scan()
             fields = self._read_fields(data, block, matched.end(), minor)
-        block_end = block + len(fields.block)
-        keep_alive = not fields.connection_close and (minor == 1 or fields.connection_keep_alive)
-        request = Request(method, target, path, query, minor, fields, b"", keep_alive)
-        if fields.content_length or fields.chunked:
-            return self._start_body(request, block_end)
-        return self._complete(request, block_end)
+        return self._finish_head(method, target, path, query, minor, fields, block + len(fields.block))
 
     def _read_fields(self, data: bytes, block: int, block_end: int, minor: int) -> Fields:
         """Return the fields of a valid block, checked for this version, and keep them."""
@@ -194,14 +180,11 @@ class RequestParser:
         if fields.chunked and not minor:
             raise MessageError(400, "HTTP/1.0 has no Transfer-Encoding.")
         if fields.content_length is not None and fields.content_length > self._limits.body:
-            raise self._body_too_long()
+            raise MessageError(413, f"The body is longer than {self._limits.body} octets.")
         if block_end - block <= _REMEMBERED_OCTETS:
             self._fields = fields
             self._minor = minor
         return fields
-
-    def _body_too_long(self) -> MessageError:
-        return MessageError(413, f"The body is longer than {self._limits.body} octets.")
 
     def _start_scan(self) -> Request | None:
         rest = self._data[self._position : self._position + 2]
@@ -214,89 +197,59 @@ class RequestParser:
                 self._move_to(self._position + 2)
                 return self._start_message(self._data) if self._data else None
         self._scanner = HeadScanner(self._limits)
-        self._phase = _HEAD
-        return self._go_on()
-
-    def _go_on(self) -> Request | None:
-        if self._scanner is not None:
-            return self._go_on_with_head(self._scanner)
-        self._continue = False
-        assert self._request is not None
-        if self._chunks is not None:
-            return self._go_on_with_chunks(self._request, self._chunks)
-        assert self._body is not None
-        return self._go_on_with_body(self._request, self._body)
+        return self._go_on_with_head(self._scanner)
 
     def _go_on_with_head(self, scanner: HeadScanner) -> Request | None:
-        data = self._data
         start = self._position
-        head_end = scanner.scan(data, start)
+        head_end = scanner.scan(self._data, start)
         if head_end == MORE:
             return None
         assert scanner.line is not None
         method, target, path, query, minor, authority = scanner.line
-        fields = self._read_fields(data, start + scanner.block, head_end, minor)
+        fields = self._read_fields(self._data, start + scanner.block, head_end, minor)
         if authority is not None:
-            fields = fields.with_host(authority)
+            fields = replace(fields, host=authority)  # RFC 9112 3.2.2
+        self._scanner = None
+        return self._finish_head(method, target, path, query, minor, fields, head_end)
+
+    def _finish_head(
+        self, method: bytes, target: bytes, path: bytes, query: bytes, minor: int, fields: Fields, end: int
+    ) -> Request | None:
         keep_alive = not fields.connection_close and (minor == 1 or fields.connection_keep_alive)
         request = Request(method, target, path, query, minor, fields, b"", keep_alive)
-        self._scanner = None
-        if fields.content_length or fields.chunked:
-            return self._start_body(request, head_end)
-        return self._complete(request, head_end)
-
-    def _start_body(self, request: Request, start: int) -> Request | None:
-        data = self._data
-        fields = request.fields
         length = fields.content_length
-        if length is not None and len(data) - start >= length:
-            request.body = data[start : start + length]
-            return self._complete(request, start + length)
-        self._request = request
-        self._move_to(start)
-        if length is not None:
-            self._phase = _BODY
-            self._body = bytearray()
-        else:
-            self._phase = _CHUNKS
-            self._chunks = ChunkedBody(self._limits)
+        if not length and not fields.chunked:
+            return self._complete(request, end)
+        data = self._data
+        if length is not None and len(data) - end >= length:
+            request.body = data[end : end + length]
+            return self._complete(request, end + length)
+        self.unfinished = request
+        self._body = ChunkedBody(self._limits) if length is None else _SizedBody(length)
+        self._move_to(end)
         if self._data:
-            return self._go_on()
-        self._continue = fields.expect_continue and request.minor == 1
+            return self._go_on_with_body(request)
+        self._continue = fields.expect_continue and minor == 1
         return None
 
-    def _go_on_with_body(self, request: Request, body: bytearray) -> Request | None:
-        length = request.fields.content_length
-        assert length is not None
-        end = self._position + length - len(body)
-        body += self._data[self._position : end]
-        if len(body) < length:
-            self._move_to(len(self._data))
-            return None
-        request.body = bytes(body)
-        return self._complete(request, end)
-
-    def _go_on_with_chunks(self, request: Request, chunks: ChunkedBody) -> Request | None:
-        end = chunks.take(self._data, self._position)
-        if not chunks.done:
+    def _go_on_with_body(self, request: Request) -> Request | None:
+        self._continue = False
+        body = self._body
+        assert body is not None
+        end = body.take(self._data, self._position)
+        if not body.done:
             self._move_to(end)
             return None
-        request.body = bytes(chunks.content)
+        request.body = bytes(body.content)
         return self._complete(request, end)
 
     def _complete(self, request: Request, end: int) -> Request:
-        if not request.keep_alive:
-            self._end()
-            return request
-        if end == len(self._data):
-            self._data = b""
-            self._position = 0
+        if request.keep_alive:
+            self._move_to(end)
+            self.unfinished = self._body = None
+            self._empty_line_skipped = False
         else:
-            self._position = end
-        if self._phase is not _START:
-            self._phase = _START
-            self._request = self._body = self._chunks = None
-        self._empty_line_skipped = False
+            self.end()
         return request
 
     def _move_to(self, position: int) -> None:
@@ -308,16 +261,12 @@ class RequestParser:
             self._position = position
 
     def _origin(self) -> bytes | None:
-        """Return the Origin of the faulty message, if its head is complete and has one."""
-        if self._request is not None:
-            return self._request.fields.origin
-        head_end = self._data.find(b"\r\n\r\n", self._position) + 2
-        lines = _ORIGIN.findall(self._data, self._position, head_end) if head_end > 1 else []
+        """Return the Origin of the faulty message, if it has one among the lines that have come."""
+        if self.unfinished is not None:
+            return self.unfinished.fields.origin
+        data, start = self._data, self._position
+        last_line = data.find(b"\r\n\r\n", start)
+        if last_line < 0:
+            last_line = data.rfind(b"\r\n", start)
+        lines = _ORIGIN.findall(data, start, last_line + 2)
         return lines[0] if len(lines) == 1 else None
-
-    def _end(self) -> None:
-        self._phase = _ENDED
-        self._data = b""
-        self._position = 0
-        self._fields = self._scanner = self._request = self._body = self._chunks = None
-        self._continue = False

@@ -4,7 +4,7 @@
 that repeat the block, so it must not be changed.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -72,10 +72,6 @@ class Fields:
             self.request_method,
             self.request_headers,
         )
-
-    def with_host(self, host: bytes) -> "Fields":
-        """Return a copy for a request whose absolute-form names the host (RFC 9112 3.2.2)."""
-        return replace(self, host=host)
 
 
 @dataclass(slots=True, eq=False, repr=False)

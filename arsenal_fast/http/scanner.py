@@ -50,14 +50,13 @@ class RequestLine(NamedTuple):
 class HeadScanner:
     """Scans one head. All positions are kept relative to the head's first octet, since the buffer moves."""
 
-    __slots__ = ("_field_count", "_field_line", "_limits", "_target", "_target_scanned", "block", "line")
+    __slots__ = ("_fields", "_limits", "_target", "_target_scanned", "block", "line")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._target = 0
         self._target_scanned = 0
-        self._field_line = 0
-        self._field_count = 0
+        self._fields = FieldScanner("fields", limits.head, limits.fields)
         self.line: RequestLine | None = None
         self.block = 0
 
@@ -68,7 +67,7 @@ class HeadScanner:
         """
         if self.line is None and not self._scan_request_line(data, start):
             return MORE
-        return self._scan_fields(data, start)
+        return self._fields.scan(data, start + self.block)
 
     def _scan_request_line(self, data: bytes, start: int) -> bool:
         if not self._target and not self._scan_method(data, start):
@@ -85,7 +84,7 @@ class HeadScanner:
         if method not in METHODS:
             raise MessageError(501, "The method is not known.")
         self.line = _request_line(method, data[target:target_end], minor)
-        self.block = self._field_line = target_end + 1 + VERSION_OCTETS - start
+        self.block = target_end + 1 + VERSION_OCTETS - start
         return True
 
     def _scan_method(self, data: bytes, start: int) -> bool:
@@ -112,24 +111,36 @@ class HeadScanner:
             raise MessageError(400, "The request target is not valid, or no single space and version follow it.")
         return end
 
-    def _scan_fields(self, data: bytes, start: int) -> int:
-        limits = self._limits
-        block = start + self.block
-        bound = block + limits.head
-        line = start + self._field_line
-        while (line_feed := data.find(b"\n", line, bound)) >= 0:
-            line_end = line_feed + 1
+
+class FieldScanner:
+    """Scans the field lines of a header or trailer section, up to its empty line."""
+
+    __slots__ = ("_count", "_line", "_max_count", "_max_octets", "_what")
+
+    def __init__(self, what: str, max_octets: int, max_count: int) -> None:
+        """``what`` the lines are called in errors."""
+        self._what = what
+        self._max_octets = max_octets
+        self._max_count = max_count
+        self._line = 0
+        self._count = 0
+
+    def scan(self, data: bytes, start: int) -> int:
+        """Return the position behind the section that begins at ``start``, or ``MORE``; as ``HeadScanner.scan``."""
+        bound = start + self._max_octets
+        line = start + self._line
+        while line_end := data.find(b"\n", line, bound) + 1:
             if data[line:line_end] == b"\r\n":
                 return line_end
             if FIELD_LINE.fullmatch(data, line, line_end) is None:
                 raise MessageError(400, _field_line_fault(data[line:line_end]))
-            self._field_count += 1
-            if self._field_count > limits.fields:
-                raise MessageError(431, f"There are more than {limits.fields} fields.")
+            self._count += 1
+            if self._count > self._max_count:
+                raise MessageError(431, f"There are more than {self._max_count} {self._what}.")
             line = line_end
-        self._field_line = line - start
+        self._line = line - start
         if len(data) >= bound:
-            raise MessageError(431, f"The fields are longer than {limits.head} octets.")
+            raise MessageError(431, f"The {self._what} are longer than {self._max_octets} octets.")
         return MORE
 
 

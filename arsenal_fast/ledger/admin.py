@@ -7,13 +7,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
+from arsenal_fast.ledger import sqlite
 from arsenal_fast.ledger.backend import opener
+from arsenal_fast.ledger.dialect import Read
 from arsenal_fast.ledger.errors import Busy, StoreError
 from arsenal_fast.ledger.store import Store
-from arsenal_fast.ledger.url import LedgerAddress, PostgresAddress, SqliteAddress, parse_url
+from arsenal_fast.ledger.url import LedgerAddress, SqliteAddress, parse_url
 
 Progress = Callable[[int, int], None]
 """Called with the amount done and the total: pages of a backup, rows of an export or of pruning."""
@@ -40,23 +42,22 @@ def existing(address: SqliteAddress) -> str:
     return address.path
 
 
-def opened(address: LedgerAddress) -> Store:
-    """Open a store with its schema up to date; waits for a while if it is locked."""
+@contextmanager
+def open_store(address: LedgerAddress) -> Iterator[Store]:
+    """Open the store of an existing ledger, with its schema up to date; waits for a while if it is locked."""
+    if isinstance(address, SqliteAddress):
+        existing(address)
     deadline = time.monotonic() + BUSY_PATIENCE
     opening = opener(address)
     while True:
         try:
-            return opening("write")
+            store = opening("write")
         except Busy:
             if time.monotonic() > deadline:
                 raise
-
-
-@contextmanager
-def open_store(address: LedgerAddress) -> Iterator[Store]:
-    if isinstance(address, SqliteAddress):
-        existing(address)
-    with closing(opened(address)) as store:
+        else:
+            break
+    with closing(store):
         yield store
 
 
@@ -100,10 +101,16 @@ def read_only(path: str) -> sqlite3.Connection:
 
 
 @contextmanager
-def plain_postgres(address: PostgresAddress) -> Iterator[Any]:
-    """Yield a new connection within a transaction without a time limit."""
+def snapshot(address: LedgerAddress) -> Iterator[Read]:
+    """Yield the function that reads the ledger as it is now, without a time limit; nothing can be changed by it."""
+    if isinstance(address, SqliteAddress):
+        with closing(read_only(existing(address))) as file:
+            file.execute("BEGIN")
+            yield sqlite.reader(file)
+        return
     opener(address)  # says so when the driver is missing
     from arsenal_fast.ledger import postgres  # noqa: PLC0415 - an optional extra
 
     with postgres.translated(), closing(postgres.connect(address.url)) as connection, connection.transaction():
-        yield connection
+        connection.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield postgres.reader(connection)

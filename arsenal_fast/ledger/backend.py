@@ -6,6 +6,7 @@ that the ledger is away, locked, full or slow. Rows to be written are then kept 
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -13,10 +14,9 @@ from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger.bridge import Bridge, WriteBridge
 from arsenal_fast.ledger.counters import Counters
-from arsenal_fast.ledger.errors import Unfit
-from arsenal_fast.ledger.group import Epochs, Find, GroupReader, GroupWriter
 from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRecord, LedgerRow, RevocationRow
-from arsenal_fast.ledger.store import AuditRead, Lives, Store
+from arsenal_fast.ledger.store import Lives, Store
+from arsenal_fast.ledger.threads import Find, GroupReader, GroupWriter
 from arsenal_fast.ledger.url import LedgerAddress, SqliteAddress, parse_url
 
 TIMEOUT: Final = 1.0  # seconds until a callback gets None: a commit on a starved machine took over 0.25
@@ -60,9 +60,10 @@ class Ledger:
         self._capacity = capacity
         self._gap = gap
         self._writing = GroupWriter(self.counters, max_rows)
-        self._write: WriteBridge | None = None
+        self._write: Bridge | None = None
         self._read: Bridge | None = None
-        self._unfit: Unfit | None = None
+        self._bridges: list[Bridge] = []
+        """Both, once the ledger was started."""
         self._looked_up = 0
         self._closed = False
 
@@ -72,7 +73,7 @@ class Ledger:
     @property
     def status(self) -> str:
         """One word: healthy, degraded (it can be read or written, but not both), unavailable."""
-        ready = [bridge.ready for bridge in (self._write, self._read) if bridge is not None]
+        ready = [bridge.ready for bridge in self._bridges]
         if not any(ready):
             return "unavailable"
         return "healthy" if all(ready) else "degraded"
@@ -84,65 +85,50 @@ class Ledger:
     @property
     def fault(self) -> str:
         """Why it is not healthy, in words that may be shown; empty while it is."""
-        return next((bridge.fault for bridge in (self._write, self._read) if bridge is not None and bridge.fault), "")
+        return next((bridge.fault for bridge in self._bridges if bridge.fault), "")
 
     async def start(self) -> None:
         """Start the threads; waits at most START_SECONDS for a first try. ConfigurationError for an unfit one."""
-        self._write = WriteBridge(
-            "ledger-writer",
-            opening=self._opener("write"),
-            handler=self._writing,
-            timeout=self._timeout,
-            counters=self.counters,
-            changed=self._changed,
-            gap=self._gap,
-            capacity=self._capacity,
-        )
-        self._read = Bridge(
-            "ledger-reader",
-            opening=self._opener("read"),
-            handler=GroupReader(),
-            timeout=self._timeout,
-            counters=self.counters,
-            changed=self._changed,
-        )
-        self._write.thread.start()
-        self._read.thread.start()
+        shared: dict[str, Any] = {"timeout": self._timeout, "counters": self.counters, "changed": self._changed}
+        opening = partial(self._opening, "write")
+        self._write = WriteBridge("ledger-writer", opening, self._writing, self._gap, capacity=self._capacity, **shared)
+        self._read = Bridge("ledger-reader", partial(self._opening, "read"), GroupReader(), **shared)
+        self._bridges = [self._write, self._read]
+        for bridge in self._bridges:
+            bridge.thread.start()
         try:
             async with asyncio.timeout(START_SECONDS):
-                await self._write.tried.wait()
-                await self._read.tried.wait()
+                for bridge in self._bridges:
+                    await bridge.tried.wait()
         except TimeoutError:
             return
-        if self._unfit is not None:
-            fault = self._unfit
+        if unfit := next((bridge.unfit for bridge in self._bridges if bridge.unfit), None):
             await self.close(0)
-            raise ConfigurationError([f"DATABASE_URL: {fault}"])
+            raise ConfigurationError([f"DATABASE_URL: {unfit}"])
 
     async def close(self, patience: float = CLOSE_SECONDS) -> int:
         """Write the rows that wait, within ``patience`` seconds, and end; returns the number of rows not written."""
         self._closed = True
-        bridges: list[Bridge] = [bridge for bridge in (self._write, self._read) if bridge is not None]
-        for bridge in bridges:
-            bridge.close()
+        for bridge in self._bridges:
+            bridge.thread.close()
         try:
             async with asyncio.timeout(patience):
-                for bridge in bridges:
+                for bridge in self._bridges:
                     await bridge.done.wait()
         except TimeoutError:
-            for bridge in bridges:
+            for bridge in self._bridges:
                 bridge.thread.abort()
-        for bridge in bridges:
+        for bridge in self._bridges:
             bridge.end()
         return self.counters.waiting
 
     def record(self, rows: Sequence[LedgerRow], done: Callable[[Sequence[Life] | None], None]) -> None:
         """Write the lives; ``done`` gets, for each, the life that holds: its own, or an older one that stands."""
-        self._submit(Lives(rows), len(rows), done)
+        self._submit(self._write, Lives(rows), len(rows), done)
 
     def revoke(self, entry: RevocationRow, done: Callable[[int | None], None]) -> None:
         """Write a revocation; ``done`` gets the ``issued_before`` in force, which may be a later one's."""
-        self._submit(entry, 1, done)
+        self._submit(self._write, entry, 1, done)
 
     def find(self, ids: Sequence[str], done: Callable[[Sequence[LedgerRecord | None] | None], None]) -> None:
         """Look each identity up; ``done`` gets None in the place of an unknown one."""
@@ -157,11 +143,11 @@ class Ledger:
         else:
             self._looked_up += count
             self.counters.lookups += count
-            self._submit_read(Find(ids), count, found)
+            self._submit(self._read, Find(ids), count, found)
 
     def epochs(self, done: Callable[[dict[str, int] | None], None]) -> None:
         """Read all epochs: ``issued_before`` by prefix, that of EVERYTHING under the empty one."""
-        self._submit_read(Epochs(), 1, done)
+        self._submit(self._read, lambda store: store.epochs(), 1, done)
 
     def audit(self, query: AuditQuery, done: Callable[[AuditPage | None], None]) -> None:
         """Read one page of events, newest first. The reading is recorded before ``done`` gets the page."""
@@ -169,11 +155,10 @@ class Ledger:
         def read(page: AuditPage | None) -> None:
             if page is None:
                 done(None)
-                return
-            event = AuditRead(query.at, query.caller, query.request_id, query.prefix, query.run)
-            self._submit(event, 1, lambda _: done(page))
+            else:
+                self._submit(self._write, query, 1, lambda _: done(page))
 
-        self._submit_read(query, 1, read)
+        self._submit(self._read, lambda store: store.audit(query), 1, read)
 
     def prune(self, before: int) -> None:
         """Delete older events in small steps between other work. ``before``: ms, not in the future."""
@@ -181,28 +166,11 @@ class Ledger:
         if self._write is not None:
             self._write.thread.nudge()
 
-    def _submit(self, work: Any, rows: int, done: Callable[[Any], None]) -> None:
-        if self._write is None or self._closed:
+    def _submit(self, bridge: Bridge | None, work: Any, rows: int, done: Callable[[Any], None]) -> None:
+        if bridge is None or self._closed:
             done(None)
         else:
-            self._write.submit(work, rows, done)
-
-    def _submit_read(self, work: Any, rows: int, done: Callable[[Any], None]) -> None:
-        # Without a ready reader the callback would get None at once: keep the work out of the queue.
-        if self._read is None or self._closed or not self._read.ready:
-            done(None)
-        else:
-            self._read.submit(work, rows, done)
-
-    def _opener(self, purpose: str) -> Callable[[], Store]:
-        def opened() -> Store:
-            try:
-                return self._opening(purpose)
-            except Unfit as fault:
-                self._unfit = fault
-                raise
-
-        return opened
+            bridge.submit(work, rows, done)
 
     def _changed(self) -> None:
         if self.on_change is not None:

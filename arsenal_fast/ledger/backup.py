@@ -5,7 +5,7 @@ import sqlite3
 import subprocess
 import tempfile
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -16,15 +16,16 @@ from arsenal_fast.ledger.admin import (
     address_of,
     as_ledger_error,
     existing,
-    opened,
+    open_store,
     private_file,
     read_only,
 )
 from arsenal_fast.ledger.backend import opener
-from arsenal_fast.ledger.migrations import POSTGRES_SCHEMA
+from arsenal_fast.ledger.dialect import POSTGRES_SCHEMA
+from arsenal_fast.ledger.errors import Unavailable
 from arsenal_fast.ledger.sqlite import make_file
-from arsenal_fast.ledger.url import PostgresAddress
-from arsenal_fast.ledger.verify import verify_sqlite
+from arsenal_fast.ledger.url import PostgresAddress, SqliteAddress
+from arsenal_fast.ledger.verify import verify_at
 from arsenal_fast.secret import MASK, PARAMETERS, secrets_in
 
 BACKUP_PAGES: Final = 2_560  # of one step, 10 MB: progress is reported after each
@@ -51,11 +52,12 @@ def restore(url: str, file: str) -> None:
             whole = ("--clean", "--if-exists", "--no-owner", "--single-transaction", "--exit-on-error")
             _run_tool(where, "pg_restore", *whole, file)
         else:
-            report = verify_sqlite(file)
+            report = verify_at(SqliteAddress(file))
             if report.faults:
                 raise LedgerError(f"The backup is not sound: {report.faults[0]}")
             _overwrite_sqlite(where.path, file)
-        opened(where).close()  # an older backup is brought up to date
+        with open_store(where):
+            pass  # an older backup is brought up to date
 
 
 def _copy_sqlite(path: str, copy: str, progress: Progress | None) -> None:
@@ -94,13 +96,17 @@ def _run_tool(address: PostgresAddress, tool: str, *arguments: str) -> None:
     opener(address)
     from psycopg import conninfo  # noqa: PLC0415 - an optional extra
 
-    from arsenal_fast.ledger.postgres import translated  # noqa: PLC0415
+    from arsenal_fast.ledger.postgres import shares_sessions, system_certificates, translated  # noqa: PLC0415
 
     binary = shutil.which(tool)
     if binary is None:
         raise LedgerError(f"{tool} is missing: install the client of PostgreSQL (Debian: postgresql-client).")
     with translated():
         parts = conninfo.conninfo_to_dict(address.url)
+        parts |= system_certificates(parts)
+    with suppress(Unavailable), translated():  # without a connection the tool says why
+        if shares_sessions(address.url):  # the settings of the tool's session would stay for other clients
+            raise LedgerError(f"A pooler in transaction mode is in the way of {tool}: name PostgreSQL's own address.")
     password = str(parts.pop("password", "") or "")
     others = {name: parts.pop(name) for name in sorted(PARAMETERS & parts.keys())}
     if others and "service" in parts:

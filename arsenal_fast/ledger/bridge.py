@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger.counters import Counters
-from arsenal_fast.ledger.errors import Busy, StoreError
+from arsenal_fast.ledger.errors import Busy, StoreError, Unfit
 from arsenal_fast.ledger.model import LedgerRow
 from arsenal_fast.ledger.packed_rows import pack, unpack
 from arsenal_fast.ledger.store import Lives, Store
-from arsenal_fast.ledger.writer import MAX_ROWS, Entry, GroupHandler, StoreThread
+from arsenal_fast.ledger.threads import MAX_ROWS, Entry, GroupHandler, StoreThread
 from arsenal_fast.memory_budget import LEDGER_ENTRY, LEDGER_ROW
 
 SLOW: Final = "The ledger does not answer in time."
@@ -33,20 +33,20 @@ class Bridge:
     def __init__(
         self,
         name: str,
-        *,
         opening: Callable[[], Store],
         handler: GroupHandler,
+        gap: float = 0.0,
+        *,
         timeout: float,
         counters: Counters,
         changed: Callable[[], None],
-        gap: float = 0.0,
     ) -> None:
         """``changed``: called when ``ready`` may have changed."""
         self.counters = counters
         self.ready = False
         self.fault = ""
         """Why it is not ready, in words that may be shown."""
-        self.unfit: StoreError | None = None
+        self.unfit: Unfit | None = None
         self.tried = asyncio.Event()
         """The store was opened, or could not be."""
         self.done = asyncio.Event()
@@ -56,10 +56,14 @@ class Bridge:
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[Entry] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self.thread = StoreThread(name, opening=opening, handler=handler, reports=self, post=self._post, gap=gap)
+        self._keeps = handler.keeps
+        self.thread = StoreThread(name, opening, handler, gap, reports=self, post=self._post)
 
     def submit(self, work: Any, rows: int, done: Callable[[Any], None]) -> None:
         """Queue the work; ``done`` once: the answer in time, or None."""
+        if not self.ready and not self._keeps:
+            done(None)
+            return
         entry = Entry(work, rows, done, self._loop.time() + self._timeout)
         if self.ready:
             self._waiting.append(entry)
@@ -71,10 +75,6 @@ class Bridge:
         self.thread.submit(entry)
         if entry.answered:
             done(None)
-
-    def close(self) -> None:
-        """Let the thread end after the work that waits."""
-        self.thread.close()
 
     def end(self) -> None:
         """Call every callback that still waits with None."""
@@ -114,6 +114,8 @@ class Bridge:
                 return  # another process commits; the entries that wait have their deadlines
         else:
             self.tried.set()  # not for Busy: at the start many processes open one database and retry
+        if isinstance(fault, Unfit):
+            self.unfit = fault
         self._set_ready(str(fault) or SLOW)
         self._reply_none_to_all()
 
@@ -169,9 +171,9 @@ class WriteBridge(Bridge):
     Rows whose callback got None may wait for long: they are packed, and count as late when they are written.
     """
 
-    def __init__(self, name: str, *, capacity: int, **others: Any) -> None:
+    def __init__(self, *arguments: Any, capacity: int, **others: Any) -> None:
         """``capacity``: octets that may wait; beyond it the oldest entries are dropped."""
-        super().__init__(name, **others)
+        super().__init__(*arguments, **others)
         self._capacity = capacity
         self._octets = 0
 

@@ -1,8 +1,11 @@
 """Counters of the ledger: plain integers, each written by one thread only, read by a scrape."""
 
+from dataclasses import dataclass, field
+
 from arsenal_fast.observability.metrics import Series
 
 
+@dataclass(slots=True)
 class Counters:
     """``waiting`` is a gauge; the others are totals since the start, which only grow.
 
@@ -12,19 +15,13 @@ class Counters:
     ``trimmed``: events deleted beyond LEDGER_MAX_ROWS before their retention was over.
     """
 
-    __slots__ = (
-        *("commit_times", "commits", "dropped", "failures", "lookups", "refused", "rows", "timeouts", "trimmed"),
-        "waiting",
-    )
-
-    def __init__(self) -> None:
-        self.waiting = 0
-        self.dropped = 0
-        self.refused = 0
-        self.commits = 0
-        self.commit_times = Series()
-        self.rows = 0
-        self.failures = 0
-        self.timeouts = 0
-        self.trimmed = 0
-        self.lookups = 0
+    waiting: int = 0
+    dropped: int = 0
+    refused: int = 0
+    commits: int = 0
+    commit_times: Series = field(default_factory=Series)
+    rows: int = 0
+    failures: int = 0
+    timeouts: int = 0
+    trimmed: int = 0
+    lookups: int = 0

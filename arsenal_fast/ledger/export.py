@@ -11,22 +11,19 @@ of a cell and after each of ``, ; | "`` and control character.
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Sequence
 from typing import IO, Any, Final, Literal
 
 import orjson
 
 from arsenal_fast.identity.validity import timestamp
-from arsenal_fast.ledger.admin import Progress, address_of, as_ledger_error, existing, opened, plain_postgres, read_only
-from arsenal_fast.ledger.migrations import POSTGRES_SCHEMA
+from arsenal_fast.ledger.admin import Progress, address_of, as_ledger_error, open_store, snapshot
 from arsenal_fast.ledger.model import AuditEvent
 from arsenal_fast.ledger.store import EVENT_COLUMNS
-from arsenal_fast.ledger.url import LedgerAddress, PostgresAddress
 
 ROWS: Final = 1_000  # of one chunk
 
-_SELECT: Final = f"SELECT seq, {', '.join(EVENT_COLUMNS)} FROM {{t}}events ORDER BY seq"
+_SELECT: Final = f"SELECT {', '.join(AuditEvent._fields)} FROM {{t}}events WHERE seq > ? ORDER BY seq LIMIT ?"
 _COUNT: Final = "SELECT count(*) FROM {t}events"
 _NAMES: Final = ("seq", "kind", "at", "id", *EVENT_COLUMNS[2:])
 
@@ -36,8 +33,6 @@ _FORMULA: Final = re.compile(
     r"""^(?=[\t\r\n])|(?:^|(?<=[,;|"\x00-\x1f]))(?='|[\s\x00-\x1f\u200b\ufeff"']*[=+\-@\uff1d\uff0b\uff0d\uff20])"""
 )
 
-Chunk = Sequence[tuple[Any, ...]]
-
 
 def export(url: str, out: IO[bytes], form: Literal["csv", "jsonl"] = "jsonl", progress: Progress | None = None) -> int:
     """Write all events; returns their number. CSV has a header, and an empty field for what does not apply."""
@@ -45,32 +40,19 @@ def export(url: str, out: IO[bytes], form: Literal["csv", "jsonl"] = "jsonl", pr
     if form == "csv":
         out.write(_csv([_NAMES]))
     done = 0
-    with as_ledger_error(), _events(address_of(url)) as (total, chunks):
-        for chunk in chunks:
-            out.write(render(map(_values, chunk)))
-            done += len(chunk)
-            if progress is not None:
-                progress(done, total)
+    where = address_of(url)
+    with as_ledger_error():
+        with open_store(where):
+            pass  # an older one is brought up to date
+        with snapshot(where) as read:
+            ((total,),) = read(_COUNT)
+            chunk: Sequence[tuple[Any, ...]] = [(0,)]
+            while chunk := read(_SELECT, (chunk[-1][0], ROWS)):
+                out.write(render(map(_values, chunk)))
+                done += len(chunk)
+                if progress is not None:
+                    progress(done, total)
     return done
-
-
-@contextmanager
-def _events(where: LedgerAddress) -> Iterator[tuple[int, Iterator[Chunk]]]:
-    opened(where).close()  # an older one is brought up to date
-    if isinstance(where, PostgresAddress):
-        with plain_postgres(where) as connection:
-            connection.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            tables = f"{POSTGRES_SCHEMA}."
-            (total,) = connection.execute(_COUNT.format(t=tables).encode()).fetchone()
-            with connection.cursor("export") as cursor:  # a named one: the rows stay with the server
-                cursor.execute(_SELECT.format(t=tables).encode())
-                yield total, iter(lambda: cursor.fetchmany(ROWS), [])
-        return
-    with closing(read_only(existing(where))) as connection:
-        connection.execute("BEGIN")
-        (total,) = connection.execute(_COUNT.format(t="")).fetchone()
-        cursor = connection.execute(_SELECT.format(t=""))
-        yield total, iter(lambda: cursor.fetchmany(ROWS), [])
 
 
 def _values(row: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -8,81 +8,71 @@
 A migration is one step of the version and never changes once it was released. They run under the database's
 own lock, so that many processes may start at once. A process of the version before may still be writing: what
 a step adds must have a default. Indexes: the audit is read newest first by (at, seq), of everything, of one
-prefix, or of one run; each has an index that gives just this order, and SQLite's end in seq by themselves.
+prefix, or of one run; each has an index that gives just this order.
 """
 
 from collections.abc import Mapping
 from typing import Final
 
+from arsenal_fast.ledger.dialect import Read
 from arsenal_fast.ledger.errors import Unfit
 
-POSTGRES_SCHEMA: Final = "arsenal_ledger"
-"""A schema of our own: the database may be shared, and pg_dump can select our tables."""
+TABLES: Final = {"meta", "lives", "epochs", "events"}
 
-SQLITE: Final[Mapping[int, str]] = {
+MIGRATIONS: Final[Mapping[int, str]] = {
     1: """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-INSERT INTO meta VALUES ('version', 1), ('pruned_before', 0);
-CREATE TABLE lives (
-    id TEXT PRIMARY KEY,
-    generated INTEGER NOT NULL,
-    expires INTEGER NOT NULL,
-    floor INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE epochs (prefix TEXT PRIMARY KEY, issued_before INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE events (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+CREATE TABLE {t}meta (name TEXT PRIMARY KEY, value {int} NOT NULL){without_rowid};
+INSERT INTO {t}meta VALUES ('version', 1), ('pruned_before', 0);
+CREATE TABLE {t}lives (
+    id {key} PRIMARY KEY,
+    generated {int} NOT NULL,
+    expires {int} NOT NULL,
+    floor {int} NOT NULL
+){without_rowid};
+CREATE TABLE {t}epochs (prefix {key} PRIMARY KEY, issued_before {int} NOT NULL){without_rowid};
+CREATE TABLE {t}events (
+    seq {number},
     kind TEXT NOT NULL,
-    at INTEGER NOT NULL,
-    prefix TEXT, run TEXT, domain TEXT, version TEXT,
-    generated INTEGER, expires INTEGER,
+    at {int} NOT NULL,
+    prefix {key}, run {key}, domain TEXT, version TEXT,
+    generated {int}, expires {int},
     environment TEXT, caller TEXT NOT NULL, request_id TEXT
 );
-CREATE INDEX events_at ON events (at);
-CREATE INDEX events_prefix ON events (prefix, at);
+CREATE INDEX events_at ON {t}events (at{seq});
+CREATE INDEX events_prefix ON {t}events (prefix, at{seq});
 """,
     2: """
-ALTER TABLE events ADD COLUMN issued_before INTEGER;
-CREATE INDEX events_run ON events (run, prefix, at);
+ALTER TABLE {t}events ADD COLUMN issued_before {int};
+CREATE INDEX events_run ON {t}events (run, prefix, at{seq});
 """,
 }
 
-POSTGRES: Final[Mapping[int, str]] = {
-    1: """
-CREATE TABLE {schema}.meta (name text PRIMARY KEY, value bigint NOT NULL);
-INSERT INTO {schema}.meta VALUES ('version', 1), ('pruned_before', 0);
-CREATE TABLE {schema}.lives (
-    id text COLLATE "C" PRIMARY KEY,
-    generated bigint NOT NULL,
-    expires bigint NOT NULL,
-    floor bigint NOT NULL
-);
-CREATE TABLE {schema}.epochs (prefix text COLLATE "C" PRIMARY KEY, issued_before bigint NOT NULL);
-CREATE TABLE {schema}.events (
-    seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    kind text NOT NULL,
-    at bigint NOT NULL,
-    prefix text COLLATE "C", run text COLLATE "C", domain text, version text,
-    generated bigint, expires bigint,
-    environment text, caller text NOT NULL, request_id text
-);
-CREATE INDEX events_at ON {schema}.events (at, seq);
-CREATE INDEX events_prefix ON {schema}.events (prefix, at, seq);
-""",
-    2: """
-ALTER TABLE {schema}.events ADD COLUMN issued_before bigint;
-CREATE INDEX events_run ON {schema}.events (run, prefix, at, seq);
-""",
-}
-
-VERSION: Final = max(SQLITE)
+VERSION: Final = max(MIGRATIONS)
 
 
-def steps(migrations: Mapping[int, str], version: int) -> list[tuple[int, str]]:
-    """Return the migrations left from ``version`` on (0: an empty database); Unfit for a ledger of a newer program."""
+def migrations_left(read: Read) -> list[tuple[int, str]]:
+    """Return the migrations that are left; Unfit for a database that is no ledger, or one of a newer program."""
+    version = _version(read)
     if version > VERSION:
         raise Unfit(
             f"The ledger has schema version {version}, but this program knows none above {VERSION}:"
             " use the program that wrote it, or a newer one."
         )
-    return [(number, migrations[number]) for number in range(version + 1, VERSION + 1)]
+    return [(number, MIGRATIONS[number]) for number in range(version + 1, VERSION + 1)]
+
+
+def tables(read: Read) -> set[str]:
+    """Return the names of the tables of the database, in PostgreSQL of our schema."""
+    return {name for (name,) in read("{tables}")}
+
+
+def _version(read: Read) -> int:
+    names = tables(read)
+    if not names:
+        return 0
+    if not names >= TABLES:
+        raise Unfit("The database is not a ledger: it holds other tables.")
+    rows = read("SELECT value FROM {t}meta WHERE name = 'version'")
+    if not rows:
+        raise Unfit("The database is not a ledger: it tells no schema version.")
+    return int(rows[0][0])

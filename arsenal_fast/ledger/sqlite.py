@@ -16,33 +16,22 @@
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
-from arsenal_fast.identity.grammar import split
+from arsenal_fast.identity.grammar import Identity, split
 from arsenal_fast.identity.revocation import EVERYTHING
 from arsenal_fast.identity.validity import Life
-from arsenal_fast.ledger import migrations as schema
-from arsenal_fast.ledger.errors import Busy, Refused, StoreError, Unavailable, Unfit
-from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRecord, LedgerRow, RevocationRow, settle
-from arsenal_fast.ledger.store import (
-    EVENT_COLUMNS,
-    LIVES_RETENTION,
-    PRUNE_ROWS,
-    Answer,
-    Event,
-    Item,
-    Lives,
-    audit_query,
-    event_of,
-    page_of,
-    revoked_id,
-)
+from arsenal_fast.ledger.dialect import Read, for_sqlite
+from arsenal_fast.ledger.errors import Busy, Refused, StoreError, Unavailable
+from arsenal_fast.ledger.migrations import migrations_left
+from arsenal_fast.ledger.model import AuditEvent, AuditPage, AuditQuery, LedgerRecord, settle
+from arsenal_fast.ledger.store import EVENT_COLUMNS, Run, Store, audit_query, page_of, records_of
 
 BUSY_MS: Final = 50  # the wait for another process's lock; after it our thread tries again
 POLL: Final = 0.0005  # seconds between two tries of a writer, see _begin
@@ -54,174 +43,131 @@ MODE: Final = 0o640  # of a new file: clients' addresses are in it
 # Rows of one statement: each size is prepared once, and any number is a sum of a few of them.
 SIZES: Final = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 
-_NO_LIFE: Final = (0, 0)  # LedgerRecord without a life
-_PLACE: Final = f"({', '.join('?' * len(EVENT_COLUMNS))})"
+_LIVES: Final = (
+    "SELECT json_group_array(json_array(id, generated, expires, floor)) FROM lives"
+    " WHERE id IN (SELECT value FROM json_each(?))"
+)
 _INSERT_EVENTS: Final = f"INSERT INTO events ({', '.join(EVENT_COLUMNS)}) VALUES "
 _REPLACE_LIVES: Final = "REPLACE INTO lives (id, generated, expires, floor) VALUES "
-_SAME_EVENT: Final = " AND ".join(f"{column} IS ?" for column in EVENT_COLUMNS)
-_EPOCH: Final = "SELECT max(issued_before) FROM epochs WHERE prefix IN ('', ?)"
-_SET_EPOCH: Final = (
-    "INSERT INTO epochs VALUES (?, ?) ON CONFLICT (prefix)"
-    " DO UPDATE SET issued_before = max(issued_before, excluded.issued_before) RETURNING issued_before"
-)
+_EPOCH: Final = "SELECT max(issued_before) FROM epochs WHERE prefix IN (?, ?)"
 _LIFE_EVENT: Final = (
     "SELECT 1 FROM events INDEXED BY events_run"
     " WHERE run = ? AND prefix = ? AND at = ? AND domain = ? AND version = ? AND generated = ?"
 )
-_PRUNED: Final = "UPDATE meta SET value = max(value, ?) WHERE name = 'pruned_before'"
-_NUMBERS: Final = "SELECT (SELECT max(seq) FROM events), (SELECT min(seq) FROM events)"  # two looks into one index
-_OLDEST: Final = (
-    "SELECT max(seq), max(at), count(*) FROM (SELECT seq, at FROM events WHERE seq <= ? ORDER BY seq LIMIT ?)"
-)
+_PAGE: Final = f"SELECT json_group_array(json_array({', '.join(AuditEvent._fields)})) FROM "
 
 
-class SqliteStore:
+class SqliteStore(Store):
     """The ``Store`` over one SQLite connection; belongs to the thread that made it."""
 
-    def __init__(self, path: str, *, durable: bool = True, writer: bool = False) -> None:
+    def __init__(self, path: str, *, writer: bool = False) -> None:
         """Open the file, make it if need be, and bring its schema up to date.
 
-        ``durable``: see above. ``writer``: it takes turns with the writers of other processes, commit after commit.
+        ``writer``: it takes turns with the writers of other processes, commit after commit.
         """
         self._path = path
         with _translated():
             make_file(path)
             self._file = _identity_of(path)
-            self._connection = sqlite3.connect(path, isolation_level=None, cached_statements=256)
+            super().__init__(sqlite3.connect(path, isolation_level=None, cached_statements=256))
             try:
-                self._prepare(durable)
+                self._prepare()
                 if writer:
-                    self._connection.execute("PRAGMA busy_timeout = 0")
+                    self.execute("PRAGMA busy_timeout = 0")
             except BaseException:
-                self._connection.close()
+                self.connection.close()
                 raise
 
-    def _prepare(self, durable: bool) -> None:
-        execute = self._connection.execute
-        execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-        left_to_migrate(self._connection)  # before anything is changed in a file that isn't ours
-        if execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+    def _prepare(self) -> None:
+        self.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+        migrations_left(self.read)  # before anything is changed in a file that isn't ours
+        if self.read("PRAGMA journal_mode = WAL") != [("wal",)]:
             raise Unavailable("The file system of the ledger can't hold SQLite's write-ahead log.")
-        execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-        execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-        execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
-        migrate(self._connection)
+        self.execute("PRAGMA synchronous = FULL")
+        self.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        self.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
+        self.migrate()
 
-    @property
-    def connection(self) -> sqlite3.Connection:
-        """The connection itself, for maintenance commands."""
-        return self._connection
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        cursor: sqlite3.Cursor = self.connection.execute(for_sqlite(statement), values)
+        return cursor
 
-    def ping(self) -> None:
-        with _translated():
-            self._same_file()
-            self._connection.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
+    def write_lives(self, run: Run) -> list[Life]:
+        known = self.look_up(list(run.rows))
+        epochs: dict[str, int] = {}
+        answers: list[Life] = []
+        events: list[int | str | None] = []
+        lives: list[int | str] = []
+        for kind, identity, life, environment, caller, request_id in run.rows.values():
+            parts = split(identity)
+            held = known.get(identity)
+            if held is None:
+                answers.append(life)
+                lives += (identity, *life, 0)
+            else:
+                if parts.prefix not in epochs:
+                    epochs[parts.prefix] = self._epoch(parts.prefix)
+                settled = settle(held, epochs[parts.prefix], life, run.late)
+                answers.append(settled.life)
+                if not settled.event:
+                    continue
+                if settled.record != held:
+                    lives += (identity, *(settled.record.life or life), held.floor)
+                elif self._is_written(parts, life.generated):
+                    continue
+            events += (kind, life.generated, *parts, *life, None, environment, caller, request_id)
+        self._insert(_INSERT_EVENTS, len(EVENT_COLUMNS), events)
+        self._insert(_REPLACE_LIVES, 4, lives)
+        return answers
 
-    def close(self) -> None:
-        with suppress(sqlite3.Error):
-            self._connection.close()
+    def _epoch(self, prefix: str) -> int:
+        ((found,),) = self.read(_EPOCH, (EVERYTHING, prefix))
+        return found or 0
 
-    def write(self, items: Sequence[Item]) -> list[Answer]:
-        with _translated():
-            self._same_file()
-            with self._transaction():
-                return _Group(self._connection, self._known).write(items)
+    def _is_written(self, parts: Identity, generated: int) -> bool:
+        """Whether the event of an older life is there already, since its write was repeated."""
+        values = (parts.run, parts.prefix, generated, parts.domain, parts.version, generated)
+        return bool(self.read(_LIFE_EVENT, values))
 
-    def find(self, ids: Sequence[str]) -> list[LedgerRecord | None]:
-        with _translated():
-            self._same_file()
-            known = self._known(ids)
-        return [known.get(each) for each in ids]
+    def _insert(self, start: str, width: int, values: Sequence[int | str | None]) -> None:
+        """Insert all rows (``width`` values each, flattened) in as few statements as SIZES allows."""
+        done, rows = 0, len(values) // width
+        for size in SIZES:
+            while rows - done >= size:
+                self.connection.execute(_rows_of(start, width, size), values[done * width : (done + size) * width])
+                done += size
 
-    def epochs(self) -> dict[str, int]:
-        with _translated():
-            return dict(self._connection.execute("SELECT prefix, issued_before FROM epochs").fetchall())
+    def look_up(self, ids: Sequence[str]) -> dict[str, LedgerRecord]:
+        ((text,),) = self.connection.execute(_LIVES, (orjson.dumps(ids).decode(),))
+        return {} if text == "[]" else records_of(orjson.loads(text))  # most often nothing is known
 
     def audit(self, query: AuditQuery) -> AuditPage:
-        statement, values = audit_query(query, _indexed(query), "?")
-        columns = f"seq, {', '.join(EVENT_COLUMNS)}"
-        folded = f"SELECT json_group_array(json_array({columns})) FROM ({statement})"
-        with _translated(), self._time_limit(AUDIT_SECONDS):
-            self._same_file()
-            (text,) = self._connection.execute(folded, values).fetchone()
+        statement, values = audit_query(query, _index(query))
+        with self.reading(), self._time_limit(AUDIT_SECONDS):
+            ((text,),) = self.read(f"{_PAGE}({statement})", values)
         rows = orjson.loads(text)
         rows.sort(key=lambda row: (row[2], row[0]), reverse=True)  # the result of an aggregate has no order
         return page_of(rows, query.limit)
 
-    def pruning(self, before: int) -> Iterator[int]:
-        oldest = "SELECT seq FROM events WHERE at < ? ORDER BY at LIMIT ?"
-        deleted = -1
-        while deleted:
-            with self._writing() as execute:
-                execute(_PRUNED, (before,))
-                delete = f"DELETE FROM events WHERE seq IN ({oldest})"
-                deleted = execute(delete, (before, PRUNE_ROWS)).rowcount
-            yield deleted
-        with self._writing() as execute:
-            (oldest_at,) = execute("SELECT min(at) FROM events").fetchone()
-            before = max(before, oldest_at or 0)
-            execute(_PRUNED, (before,))
-        last: str | None = ""
-        while last is not None:
-            with self._writing() as execute:
-                window = "SELECT max(id) FROM (SELECT id FROM lives WHERE id > ? ORDER BY id LIMIT ?)"
-                (end,) = execute(window, (last, PRUNE_ROWS)).fetchone()
-                delete = "DELETE FROM lives WHERE id > ? AND id <= ? AND expires < ? AND floor < ?"
-                deleted = execute(delete, (last, end, before, before - LIVES_RETENTION)).rowcount
-                last = end
-            yield deleted
-        with self._writing() as execute:
-            deleted = execute("DELETE FROM epochs WHERE issued_before < ?", (before - LIVES_RETENTION,)).rowcount
-        yield deleted
-
-    def trim(self, keep: int, now: int) -> tuple[int, int]:
-        with _translated():
-            self._same_file()
-            last, first = self._connection.execute(_NUMBERS).fetchone()
-        if last is None or last - first < keep:
-            return 0, 0
-        with self._writing() as execute:
-            end, newest, count = execute(_OLDEST, (last - keep, PRUNE_ROWS)).fetchone()
-            if count:
-                execute(_PRUNED, (min(newest + 1, now),))
-                execute("DELETE FROM events WHERE seq <= ?", (end,))
-        return count, newest or 0
-
-    def _known(self, ids: Sequence[str]) -> dict[str, LedgerRecord]:
-        known = {}
-        largest = SIZES[0]
-        for start in range(0, len(ids), largest):
-            chunk = list(ids[start : start + largest])
-            size = min(size for size in SIZES if size >= len(chunk))
-            chunk += chunk[-1:] * (size - len(chunk))
-            (text,) = self._connection.execute(_select_lives(size), chunk).fetchone()
-            if text != "[]":
-                for identity, generated, expires, floor in orjson.loads(text):
-                    known[identity] = LedgerRecord(Life(generated, expires) if generated else None, floor)
-        return known
-
-    def _same_file(self) -> None:
-        if _identity_of(self._path) != self._file:
-            raise Unavailable("The file of the ledger was replaced.")
-
     @contextmanager
-    def _writing(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
+    def reading(self) -> Iterator[None]:
         with _translated():
-            self._same_file()
-            with self._transaction():
-                yield self._connection.execute
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        connection = self._connection
-        self._begin()
-        try:
+            if _identity_of(self._path) != self._file:
+                raise Unavailable("The file of the ledger was replaced.")
             yield
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:  # after a full disk it has ended already
-                connection.execute("ROLLBACK")
-            raise
+
+    @contextmanager
+    def writing(self, alone: bool = False) -> Iterator[None]:
+        connection = self.connection
+        with self.reading():
+            self._begin()
+            try:
+                yield
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:  # after a full disk it has ended already
+                    connection.execute("ROLLBACK")
+                raise
 
     def _begin(self) -> None:
         """Take the file's lock for writing; raises within BUSY_MS where another process keeps it.
@@ -232,7 +178,7 @@ class SqliteStore:
         deadline = time.monotonic() + BUSY_MS / 1000
         while True:
             try:
-                self._connection.execute("BEGIN IMMEDIATE")
+                self.connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
                 if not isinstance(_fault(error), Busy) or time.monotonic() > deadline:
                     raise
@@ -244,170 +190,28 @@ class SqliteStore:
     def _time_limit(self, seconds: float) -> Iterator[None]:
         deadline = time.monotonic() + seconds
         # Every 100,000 steps of SQLite's machine, some ms; True ends the statement.
-        self._connection.set_progress_handler(lambda: time.monotonic() > deadline, 100_000)
+        self.connection.set_progress_handler(lambda: time.monotonic() > deadline, 100_000)
         try:
             yield
         finally:
-            self._connection.set_progress_handler(None, 0)
+            self.connection.set_progress_handler(None, 0)
 
 
-class _Group:
-    """One transaction: settles the rows in order, in memory, and writes the result at its end."""
-
-    def __init__(
-        self, connection: sqlite3.Connection, known: Callable[[Sequence[str]], dict[str, LedgerRecord]]
-    ) -> None:
-        self._execute = connection.execute
-        self._find = known
-        self._known: dict[str, LedgerRecord] = {}
-        self._changed: dict[str, LedgerRecord] = {}
-        self._epochs: dict[str, int] = {}
-        self._events: list[int | str | None] = []
-
-    def write(self, items: Sequence[Item]) -> list[Answer]:
-        self._known = self._find(_ids(items))
-        answers: list[Answer] = [self._lives(item) if isinstance(item, Lives) else self._other(item) for item in items]
-        _insert(self._execute, _INSERT_EVENTS, _PLACE, len(EVENT_COLUMNS), self._events)
-        lives: list[int | str | None] = []
-        for identity, (life, floor) in self._changed.items():
-            lives += (identity, *(life or _NO_LIFE), floor)
-        _insert(self._execute, _REPLACE_LIVES, "(?, ?, ?, ?)", 4, lives)
-        return answers
-
-    def _lives(self, item: Lives) -> list[Life]:
-        known, changed, events = self._known, self._changed, self._events
-        answers = []
-        for row in item.rows:
-            kind, identity, life, environment, caller, request_id = row
-            prefix, run, domain, version = split(identity)
-            generated, expires = life
-            held = changed.get(identity) or known.get(identity)
-            if held is None:
-                changed[identity] = LedgerRecord(life, 0)
-            else:
-                settled = settle(held, self._epoch(prefix), life, item.late)
-                answers.append(settled.life)
-                if not settled.event:
-                    continue
-                if settled.record != held:
-                    changed[identity] = settled.record
-                elif self._is_written(row):
-                    continue
-            if held is None:
-                answers.append(life)
-            events += (kind, generated, prefix, run, domain, version, generated, expires, None)
-            events += (environment, caller, request_id)
-        return answers
-
-    def _other(self, item: Item) -> int:
-        assert not isinstance(item, Lives)
-        event = event_of(item)
-        if not self._is_same_written(event):
-            self._events += event
-        if not isinstance(item, RevocationRow):
-            return 0
-        if item.kind == "revoked":
-            return self._raise_floor(revoked_id(item), item.issued_before - 1) + 1
-        key = EVERYTHING if item.kind == "revoked_all" else item.prefix
-        self._epochs.clear()
-        (issued_before,) = self._execute(_SET_EPOCH, (key, item.issued_before)).fetchone()
-        return int(issued_before)
-
-    def _raise_floor(self, identity: str, floor: int) -> int:
-        held = self._changed.get(identity) or self._known.get(identity) or LedgerRecord(None, 0)
-        self._changed[identity] = LedgerRecord(held.life, max(held.floor, floor))
-        return self._changed[identity].floor
-
-    def _epoch(self, prefix: str) -> int:
-        epoch = self._epochs.get(prefix)
-        if epoch is None:
-            (found,) = self._execute(_EPOCH, (prefix,)).fetchone()
-            epoch = self._epochs[prefix] = found or 0
-        return epoch
-
-    def _is_written(self, row: LedgerRow) -> bool:
-        """Whether the event of an older life is there already, since its write was repeated."""
-        prefix, run, domain, version = split(row.id)
-        generated = row.life.generated
-        values = (run, prefix, generated, domain, version, generated)
-        return self._execute(_LIFE_EVENT, values).fetchone() is not None
-
-    def _is_same_written(self, event: Event) -> bool:
-        # The plain "at = ?" is for the index.
-        same = f"SELECT 1 FROM events INDEXED BY events_at WHERE at = ? AND {_SAME_EVENT}"
-        return self._execute(same, (event[1], *event)).fetchone() is not None
-
-
-def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the schema up to date, once for all processes; Unfit where that is not possible."""
-    if not left_to_migrate(connection):
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        for number, statements in left_to_migrate(connection):
-            for statement in statements.split(";"):
-                connection.execute(statement)
-            connection.execute("UPDATE meta SET value = ? WHERE name = 'version'", (number,))
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-def left_to_migrate(connection: sqlite3.Connection) -> list[tuple[int, str]]:
-    """Return the migrations that are left; Unfit for a file that is no ledger, or one of a newer program."""
-    return schema.steps(schema.SQLITE, _version(connection))
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if not names:
-        return 0
-    if not names >= {"meta", "lives", "events", "epochs"}:
-        raise Unfit("The database is not a ledger: it holds other tables.")
-    row = connection.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
-    if row is None:
-        raise Unfit("The database is not a ledger: it tells no schema version.")
-    return int(row[0])
-
-
-def _ids(items: Sequence[Item]) -> list[str]:
-    ids: list[str] = []
-    for item in items:
-        if isinstance(item, Lives):
-            ids += [row[1] for row in item.rows]
-        elif isinstance(item, RevocationRow) and item.kind == "revoked":
-            ids.append(revoked_id(item))
-    return ids
-
-
-def _insert(
-    execute: Callable[..., object], start: str, place: str, width: int, values: Sequence[int | str | None]
-) -> None:
-    """Insert all rows (``width`` values each, flattened) in as few statements as SIZES allows."""
-    done, rows = 0, len(values) // width
-    for size in SIZES:
-        while rows - done >= size:
-            execute(_rows_of(start, place, size), values[done * width : (done + size) * width])
-            done += size
+def reader(connection: sqlite3.Connection) -> Read:
+    """Return the function that reads by statements written for both databases, over a connection without a store."""
+    return lambda statement, values=(): connection.execute(for_sqlite(statement), values).fetchall()
 
 
 @cache
-def _rows_of(start: str, place: str, size: int) -> str:
+def _rows_of(start: str, width: int, size: int) -> str:
+    place = f"({', '.join('?' * width)})"
     return start + ", ".join([place] * size)
 
 
-@cache
-def _select_lives(size: int) -> str:
-    fold = "json_group_array(json_array(id, generated, expires, floor))"
-    return f"SELECT {fold} FROM lives WHERE id IN ({', '.join('?' * size)})"
-
-
-def _indexed(query: AuditQuery) -> str:
+def _index(query: AuditQuery) -> str:
     # Without statistics SQLite would at times use the index of the prefix, and read the rows of all its other runs.
     column = "run" if query.run is not None else "prefix" if query.prefix is not None else "at"
-    return f"events INDEXED BY events_{column}"
+    return f" INDEXED BY events_{column}"
 
 
 def make_file(path: str) -> None:
@@ -440,7 +244,7 @@ def _translated() -> Iterator[None]:
     """Raise errors of SQLite and the file system as StoreError."""
     try:
         yield
-    except (UnicodeEncodeError, OverflowError) as error:
+    except (orjson.JSONEncodeError, UnicodeEncodeError, OverflowError) as error:
         raise Refused("The row holds a value that SQLite can't store.") from error
     except sqlite3.Error as error:
         raise _fault(error) from error

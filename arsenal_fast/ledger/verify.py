@@ -2,16 +2,15 @@
 
 # ruff: noqa: S608 - the statements hold names and constants of ours, no value
 
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from arsenal_fast.ledger import migrations as schema
-from arsenal_fast.ledger.admin import address_of, as_ledger_error, existing, plain_postgres, read_only
-from arsenal_fast.ledger.migrations import POSTGRES_SCHEMA
+from arsenal_fast.ledger.admin import address_of, as_ledger_error, snapshot
+from arsenal_fast.ledger.dialect import Read
+from arsenal_fast.ledger.migrations import TABLES, VERSION, tables
 from arsenal_fast.ledger.model import KINDS
 from arsenal_fast.ledger.store import LIVES_RETENTION
-from arsenal_fast.ledger.url import PostgresAddress
+from arsenal_fast.ledger.url import LedgerAddress, SqliteAddress
 
 
 class Report(NamedTuple):
@@ -78,42 +77,28 @@ def verify(url: str) -> Report:
     """Check that the database is whole and its tables agree; changes nothing."""
     where = address_of(url)
     with as_ledger_error():
-        if isinstance(where, PostgresAddress):
-            return _verify_postgres(where)
-        return verify_sqlite(existing(where))
+        return verify_at(where)
 
 
-def verify_sqlite(path: str) -> Report:
-    """``verify`` for a file, be it a ledger in use or a backup."""
-    with closing(read_only(path)) as connection:
-        connection.execute("BEGIN")  # one snapshot, also while others write
-        integrity = [text for (text,) in connection.execute("PRAGMA integrity_check(10)")]
-        faults = [] if integrity == ["ok"] else [f"SQLite says: {text}" for text in integrity]
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if not tables >= {"meta", "lives", "epochs", "events"}:
-            return Report(0, 0, 0, [*faults, "It is no ledger: tables are missing."])
-        return _checked(lambda statement: connection.execute(statement).fetchone()[0], "", faults)
+def verify_at(where: LedgerAddress) -> Report:
+    """``verify`` for an address, be it of a ledger in use or of a backup's file."""
+    with snapshot(where) as read:
+        integrity = read("PRAGMA integrity_check(10)") if isinstance(where, SqliteAddress) else []
+        return _checked(read, [f"SQLite says: {text}" for (text,) in integrity if text != "ok"])
 
 
-def _verify_postgres(address: PostgresAddress) -> Report:
-    with plain_postgres(address) as connection:
-        connection.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        table = connection.execute(b"SELECT to_regclass(%s)", (f"{POSTGRES_SCHEMA}.meta",)).fetchone()
-        if table is None or table[0] is None:
-            return Report(0, 0, 0, ["It is no ledger: tables are missing."])
-        tables = f"{POSTGRES_SCHEMA}."
-        return _checked(lambda statement: connection.execute(statement.encode()).fetchone()[0], tables, [])
+def _checked(read: Read, faults: list[str]) -> Report:
+    def ask(statement: str) -> int:
+        ((number,),) = read(statement)
+        return int(number)
 
-
-def _checked(ask: Callable[[str], int], tables: str, faults: list[str]) -> Report:
-    version = ask(f"SELECT max(value) FROM {tables}meta WHERE name = 'version'")
-    if version is None or version > schema.VERSION:
-        faults.append(f"Its schema version is {version}; this program knows none above {schema.VERSION}.")
-        return Report(version or 0, 0, 0, faults)
+    if not tables(read) >= TABLES:
+        return Report(0, 0, 0, [*faults, "It is no ledger: tables are missing."])
+    version = ask("SELECT coalesce(max(value), 0) FROM {t}meta WHERE name = 'version'")
+    if not 0 < version <= VERSION:
+        faults.append(f"Its schema version is {version}; this program knows none above {VERSION}.")
+        return Report(version, 0, 0, faults)
     for sentence, statement in (*_CHECKS, *(_BOUND_CHECKS if version >= BOUNDS_SINCE else ())):
-        number = ask(statement.format(t=tables))
-        if number:
+        if number := ask(statement):
             faults.append(sentence.format(n=number))
-    events = ask(f"SELECT count(*) FROM {tables}events")
-    lives = ask(f"SELECT count(*) FROM {tables}lives")
-    return Report(version, events, lives, faults)
+    return Report(version, ask("SELECT count(*) FROM {t}events"), ask("SELECT count(*) FROM {t}lives"), faults)

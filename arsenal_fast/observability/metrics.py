@@ -180,8 +180,8 @@ class Metrics:
     redis_failures: Annotated[Counter, "Error replies that were no outage."] = 0
     redis_script_loads: Annotated[Counter, "Scripts loaded again because Redis had lost them."] = 0
     redis_round_trip: Annotated[Timing, "Time from a command to its reply."] = field(default_factory=_round_trips)
-    redis_memory_used_bytes: Annotated[Gauge, "Octets that Redis says its data take; 0 while it says nothing."] = 0
-    redis_memory_limit_bytes: Annotated[Gauge, "Octets that Redis may take (maxmemory); 0 without a bound."] = 0
+    redis_memory_used_bytes: Annotated[Gauge, "Bytes that Redis says its data take; 0 while it says nothing."] = 0
+    redis_memory_limit_bytes: Annotated[Gauge, "Bytes that Redis may take (maxmemory); 0 without a bound."] = 0
     store_evictions: Annotated[
         Counter, "Entries that the store, Redis or the embedded one, has dropped for want of room."
     ] = 0

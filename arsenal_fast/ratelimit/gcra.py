@@ -47,11 +47,6 @@ def remaining(backlog: int, quota: Quota) -> int:
     return (quota.tolerance - backlog) // quota.interval
 
 
-def retry_after(backlog: int, quota: Quota) -> int:
-    """Return the us until one hit would pass, 0 if it would now."""
-    return max(backlog + quota.interval - quota.tolerance, 0)
-
-
 def reset_after(backlog: int) -> int:
     """Return the seconds, rounded up, until the quota is full again."""
     return whole_seconds(backlog)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, NamedTuple, Protocol
 
@@ -54,139 +55,107 @@ class IssueRequest(Protocol):
         """Receive the living identity of one id; called once for each row."""
 
 
+@dataclass(slots=True, eq=False)
 class BatchRequest:
     """The ids of one handler's request: ``done`` gets a living identity for each, in order, once all are there."""
 
-    __slots__ = ("_audit", "_done", "_found", "_open", "ids", "proposals", "ttl_ms")
-
-    def __init__(
-        self,
-        ids: Sequence[str],
-        ttl_s: int,
-        audit: Callable[[], AuditContext],
-        done: Callable[[Sequence[CachedIdentity]], None],
-    ) -> None:
-        self.ids = ids
-        self.ttl_ms = ttl_s * 1000
-        self.proposals = 0
-        self._audit = audit
-        self._done = done
-        self._found: list[CachedIdentity | None] = []
-        self._open = 0
-
-    def start(self, found: list[CachedIdentity | None], missing: int) -> None:
-        """Begin with the cached identities; ``missing`` rows are to be filled."""
-        self._found = found
-        self._open = missing
-        self._end_if_whole()
-
-    def audit(self) -> AuditContext:
-        return self._audit()
+    ids: Sequence[str]
+    ttl_ms: int
+    audit: Callable[[], AuditContext]
+    done: Callable[[Sequence[CachedIdentity]], None]
+    proposals: int = 0
+    found: list[CachedIdentity | None] = field(default_factory=list)
+    """The identity of each id, as far as they are there."""
+    missing: int = 0
 
     def fill(self, index: int, entry: CachedIdentity) -> None:
-        self._found[index] = entry
-        self._open -= 1
-        self._end_if_whole()
+        self.found[index] = entry
+        self.missing -= 1
+        if not self.missing:
+            self.finish()
 
-    def _end_if_whole(self) -> None:
-        if not self._open:
-            self._done([entry for entry in self._found if entry is not None])
+    def finish(self) -> None:
+        """Hand over the identities; none is missing."""
+        self.done([entry for entry in self.found if entry is not None])
 
 
 _Row = tuple[IssueRequest, int]
 """One row of a request, by its index there."""
 
 
+@dataclass(eq=False, kw_only=True)
 class Issuer:
     """Finds, renews or issues the living identity of each id."""
 
-    def __init__(
-        self,
-        *,
-        store: IdentityStore,
-        local_store: IdentityStore,
-        ledger: Ledger | None,
-        cache: IdentityCache,
-        call_soon: Callable[[Callable[[], None]], object],
-        now: Callable[[], float],
-        metrics: Metrics,
-        write_batch: AbstractContextManager[None],
-    ) -> None:
-        """
-        Args:
-            local_store: the worker's own memory, for when ``store`` is away.
-            call_soon: calls back at the end of this event-loop tick.
-            now: wall clock, seconds since the epoch.
-            write_batch: responses made within it are written at its end.
-        """
-        self._store = store
-        self._local_store = local_store
-        self._ledger = ledger
-        self._cache = cache
-        self._call_soon = call_soon
-        self._now = now
-        self._metrics = metrics
-        self._write_batch = write_batch
-        self._rows: list[_Row] = []
+    store: IdentityStore
+    local_store: IdentityStore
+    """The worker's own memory, for when ``store`` is away."""
+    ledger: Ledger | None
+    cache: IdentityCache
+    call_soon: Callable[[Callable[[], None]], object]
+    """Calls back at the end of this event-loop tick."""
+    now: Callable[[], float]
+    """The wall clock, seconds since the epoch."""
+    metrics: Metrics
+    write_batch: AbstractContextManager[None]
+    """Responses made within it are written at its end."""
+    rows: list[_Row] = field(default_factory=list, init=False)
+    """The rows of this tick."""
 
     def issue(self, request: BatchRequest) -> None:
         """Give the request a living identity for each of its ids, now or later."""
-        now_s = self._now()
-        found = self._cache.get_all(request.ids)
+        now_s = self.now()
+        found = self.cache.get_all(request.ids)
         missing = [index for index, entry in enumerate(found) if entry is None or entry.fresh_until_s <= now_s]
-        metrics = self._metrics
+        metrics = self.metrics
         metrics.identity_lookups += len(found)
         metrics.identity_lookup_hits += len(found) - len(missing)
-        rows: list[_Row] = [(request, index) for index in missing]
-        request.start(found, len(missing))
-        if rows:
-            self._submit(rows)
+        request.found, request.missing = found, len(missing)
+        if missing:
+            self._submit([(request, index) for index in missing])
+        else:
+            request.finish()
 
     def issue_missing(self, request: IssueRequest) -> None:
         """Give the request the identity of its only id, which is not in the cache, or no longer fresh."""
-        self._metrics.identity_lookups += 1
+        self.metrics.identity_lookups += 1
         self._submit([(request, 0)])
 
     def _submit(self, rows: list[_Row]) -> None:
-        first = not self._rows
-        self._rows += rows
+        first = not self.rows
+        self.rows += rows
         if first:
-            self._call_soon(self._flush)
+            self.call_soon(self._flush)
 
     def _flush(self) -> None:
-        rows, self._rows = self._rows, []
+        rows, self.rows = self.rows, []
         self._issue_in_store(rows)
 
     def _issue_in_store(self, rows: Sequence[_Row]) -> None:
-        invalidations = self._cache.invalidations
-        provisional = self._ledger is not None
-        if self._cache.sync.epochs:
-            epoch_ms = self._cache.epoch_ms
-            asked = [
-                IssueRow(request.ids[index], request.ttl_ms, Mode.PLAIN, 0, epoch_ms(request.ids[index]), provisional)
-                for request, index in rows
-            ]
-        else:
-            asked = [
-                IssueRow(request.ids[index], request.ttl_ms, Mode.PLAIN, 0, 0, provisional) for request, index in rows
-            ]
+        invalidations = self.cache.invalidations
+        provisional = self.ledger is not None
+        epoch_ms = self.cache.epoch_ms
+        asked = [
+            IssueRow(request.ids[index], request.ttl_ms, Mode.PLAIN, 0, epoch_ms(request.ids[index]), provisional)
+            for request, index in rows
+        ]
 
         def answered(issued: Sequence[Issued] | None) -> None:
             if issued is not None:
-                self._settle(rows, self._store, invalidations, issued)
+                self._settle(rows, self.store, invalidations, issued)
                 return
-            self._metrics.identity_issued_without_store += len(rows)
-            self._local_store.issue(
-                asked, lambda local: self._settle(rows, self._local_store, invalidations, local or ())
+            self.metrics.identity_issued_without_store += len(rows)
+            self.local_store.issue(
+                asked, lambda local: self._settle(rows, self.local_store, invalidations, local or ())
             )
 
-        self._store.issue(asked, answered)
+        self.store.issue(asked, answered)
 
     def _settle(self, rows: Sequence[_Row], store: IdentityStore, invalidations: int, issued: Sequence[Issued]) -> None:
         """Hand out the lives that the store found; new lives go to the ledger first, where there is one."""
-        ledger = self._ledger
+        ledger = self.ledger
         new: list[tuple[_Row, Issued]] = []
-        with self._write_batch:
+        with self.write_batch:
             for row, each in zip(rows, issued, strict=True):
                 if ledger is None or each.outcome is Outcome.FOUND:
                     self._hand_out(row, each, invalidations)
@@ -207,8 +176,8 @@ class Issuer:
         confirmed: list[IssueRow] = []
         older: list[tuple[_Row, Issued]] = []
         rows: list[IssueRow] = []
-        confirmation = self._cache.confirmation
-        with self._write_batch:
+        confirmation = self.cache.confirmation
+        with self.write_batch:
             for position, (row, each) in enumerate(new):
                 if lives is None or lives[position] == each.life:
                     self._hand_out(row, each, invalidations)
@@ -236,7 +205,7 @@ class Issuer:
         again: list[_Row] = []
         for request in {request for (request, _), _ in older}:
             request.proposals += 1
-        with self._write_batch:
+        with self.write_batch:
             for position, (row, each) in enumerate(older):
                 asked = rows[position]
                 held = Issued(Outcome.FOUND, Life(asked.generated, asked.generated + asked.ttl))
@@ -258,7 +227,7 @@ class Issuer:
         revoked one, which was not cached yet: then it is handed out, but not kept.
         """
         outcome, life = issued
-        metrics = self._metrics
+        metrics = self.metrics
         if outcome is Outcome.ISSUED:
             metrics.identity_issued += 1
         else:
@@ -266,7 +235,7 @@ class Issuer:
             if outcome is Outcome.RENEWED:
                 metrics.identity_renewed += 1
         request, index = row
-        cache = self._cache
+        cache = self.cache
         entry = cache.put(request.ids[index], life)
         if invalidations != cache.invalidations:
             cache.drop(entry)

@@ -7,6 +7,7 @@ living one, for all replicas. The ledger, where there is one, is the record.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from arsenal_fast.identity.grammar import Identity
@@ -38,32 +39,24 @@ class IdentityState(NamedTuple):
 States = list[IdentityState | None]
 
 
+@dataclass(eq=False, kw_only=True)
 class Lookup:
     """Looks up the state of identities."""
 
-    def __init__(
-        self,
-        *,
-        store: IdentityStore,
-        ledger: Ledger | None,
-        cache: IdentityCache,
-        now: Callable[[], float],
-        metrics: Metrics,
-    ) -> None:
-        """``now``: wall clock, seconds since the epoch."""
-        self._store = store
-        self._ledger = ledger
-        self._cache = cache
-        self._now = now
-        self._metrics = metrics
+    store: IdentityStore
+    ledger: Ledger | None
+    cache: IdentityCache
+    now: Callable[[], float]
+    """The wall clock, seconds since the epoch."""
+    metrics: Metrics
 
     def active(self, text: str) -> CachedIdentity | None:
         """Return the entry of an identity that this worker knows to live, counting the look-up if so."""
-        entry = self._cache.get(text)
-        if entry is None or entry.expires_s <= self._now():
+        entry = self.cache.get(text)
+        if entry is None or entry.expires_s <= self.now():
             return None
-        self._metrics.identity_lookups += 1
-        self._metrics.identity_lookup_hits += 1
+        self.metrics.identity_lookups += 1
+        self.metrics.identity_lookup_hits += 1
         return entry
 
     async def find(self, identities: Sequence[Identity], *, claimed_ms: int | None = None) -> tuple[States, bool]:
@@ -78,22 +71,22 @@ class Lookup:
             store nor ledger could be read, so that None says nothing.
         """
         states, missing = self._remembered(identities, claimed_ms)
-        metrics = self._metrics
+        metrics = self.metrics
         metrics.identity_lookups += len(states)
         metrics.identity_lookup_hits += len(states) - len(missing)
         if not missing:
             return states, True
-        invalidations = self._cache.invalidations
-        answers = await reply(self._store.find, [identities[index].id for index in missing])
+        invalidations = self.cache.invalidations
+        answers = await reply(self.store.find, [identities[index].id for index in missing])
         readable, uncertain = answers is not None, missing
         if answers is not None:
             uncertain = self._take(identities, states, missing, answers, claimed_ms, invalidations)
-        if self._ledger is not None and uncertain:
-            records = await reply(self._ledger.find, [identities[index].id for index in uncertain])
+        if self.ledger is not None and uncertain:
+            records = await reply(self.ledger.find, [identities[index].id for index in uncertain])
             readable = records is not None
             if records is not None:
                 self._complete(identities, states, uncertain, records)
-        now_ms = self._now() * 1000
+        now_ms = self.now() * 1000
         for index in missing:
             state = states[index]
             if state is not None and state.is_living(now_ms):
@@ -102,7 +95,7 @@ class Lookup:
 
     def _remembered(self, identities: Sequence[Identity], claimed_ms: int | None) -> tuple[States, list[int]]:
         """Return the states from the cache, and the indexes of the missing ones."""
-        now_s, get = self._now(), self._cache.get
+        now_s, get = self.now(), self.cache.get
         states: States = []
         missing: list[int] = []
         for index, identity in enumerate(identities):
@@ -125,7 +118,7 @@ class Lookup:
     ) -> list[int]:
         """Fill in the states from the store; returns the indexes that only the ledger can settle."""
         uncertain: list[int] = []
-        now_ms = self._now() * 1000
+        now_ms = self.now() * 1000
         for index, answer in zip(missing, answers, strict=True):
             if answer is None:
                 uncertain.append(index)
@@ -134,9 +127,9 @@ class Lookup:
             states[index] = state = self._state(identity, answer.life, answer.floor, cached=True)
             if answer.provisional or claimed_ms not in (None, answer.life.generated):
                 uncertain.append(index)
-            elif state.is_living(now_ms) and invalidations == self._cache.invalidations:
+            elif state.is_living(now_ms) and invalidations == self.cache.invalidations:
                 # Nothing was revoked since the query, so the life may be cached.
-                self._cache.put(identity.id, answer.life)
+                self.cache.put(identity.id, answer.life)
         return uncertain
 
     def _complete(
@@ -159,14 +152,14 @@ class Lookup:
                 if not self._overrules(identity, record, held):
                     states[index] = state._replace(life=held.life)
                     continue
-            if record.life is not None and state.is_living(self._now() * 1000):
-                lost.append(self._cache.confirmation(identity.id, record.life))
+            if record.life is not None and state.is_living(self.now() * 1000):
+                lost.append(self.cache.confirmation(identity.id, record.life))
         if lost:
             # The store has lost them (evicted, flushed): write them back, so that the next look-up ends there.
-            self._store.issue(lost, ignore)
+            self.store.issue(lost, ignore)
 
     def _state(self, identity: Identity, life: Life | None, floor: int, *, cached: bool) -> IdentityState:
-        epoch_ms = self._cache.sync.epoch_of(identity.prefix)
+        epoch_ms = self.cache.sync.epoch_of(identity.prefix)
         return IdentityState(life, max(floor + 1 if floor else 0, epoch_ms), cached)
 
     def _overrules(self, identity: Identity, record: LedgerRecord, held: IdentityState) -> bool:
@@ -177,4 +170,4 @@ class Lookup:
         if record.life is None or held.life is None:
             return held.life is None
         proposed = held.life.generated
-        return record.life.generated >= proposed or stands(record, self._cache.sync.epoch_of(identity.prefix), proposed)
+        return record.life.generated >= proposed or stands(record, self.cache.sync.epoch_of(identity.prefix), proposed)

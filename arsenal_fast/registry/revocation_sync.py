@@ -12,6 +12,7 @@ a higher revision. So the revision is 0 only where a memory was lost, or before 
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -27,28 +28,20 @@ ReadEpochs = Callable[[Callable[[Mapping[str, int] | None], None]], None]
 """Reads all epochs ever set; None: they can't be read now."""
 
 
+@dataclass(eq=False)
 class RevocationSync:
-    """The newest revision that this worker has applied, and the epochs in force.
+    """The newest revision that this worker has applied, and the epochs in force."""
 
-    ``forget(ids)`` drops the cache entries of revoked identities; None drops all.
-    """
-
-    def __init__(
-        self,
-        revocations: Revocations,
-        forget: Callable[[list[str] | None], None],
-        restore: Callable[[], None],
-        read_epochs: ReadEpochs,
-    ) -> None:
-        """``restore``: called when the store has lost its memory, to assert the cached identities again."""
-        self._revocations = revocations
-        self._forget = forget
-        self._restore = restore
-        self._read_epochs = read_epochs
-        self.known = NO_REVISION
-        self.epochs: dict[str, int] = {}
-        """``issued_before`` in ms by prefix; "" is the key for all identities."""
-        self._waiting: list[Callable[[], None]] = []
+    revocations: Revocations
+    forget: Callable[[list[str] | None], None]
+    """Drops the cache entries of revoked identities; None drops all."""
+    restore: Callable[[], None]
+    """Called when the store has lost its memory, to assert the cached identities again."""
+    read_epochs: ReadEpochs
+    known: int = NO_REVISION
+    epochs: dict[str, int] = field(default_factory=dict)
+    """``issued_before`` in ms by prefix; "" is the key for all identities."""
+    _waiting: list[Callable[[], None]] = field(default_factory=list)
 
     def epoch_of(self, prefix: str) -> int:
         """Return the moment (ms) before which all lives of the prefix are revoked; 0: none are."""
@@ -68,7 +61,7 @@ class RevocationSync:
             return
         self._waiting.append(go)
         if len(self._waiting) == 1:
-            self._revocations.changes(max(self.known, 0), self._learn)
+            self.revocations.changes(max(self.known, 0), self._learn)
 
     def learn_epochs(self, epochs: Mapping[str, int]) -> None:
         """Merge epochs from elsewhere (the ledger, at the start); they only rise."""
@@ -79,7 +72,7 @@ class RevocationSync:
     def _learn(self, changes: Changes | None) -> None:
         # None: the store went away in between. Then the known state stays in use, and health reports the outage.
         if changes is not None and (changes.revision == 0 or changes.revision < self.known):
-            self._read_epochs(partial(self._learn_anew, changes))
+            self.read_epochs(partial(self._learn_anew, changes))
             return
         if changes is not None:
             self._apply(changes)
@@ -96,11 +89,11 @@ class RevocationSync:
         self.learn_epochs(changes.epochs)
         if missing:  # the store has lost its memory, and another worker has restored it already
             self._restore_epochs(changes)
-            self._restore()
+            self.restore()
         if risen or changes.ids is None:
-            self._forget(None)
+            self.forget(None)
         elif changes.ids:
-            self._forget(list(changes.ids))
+            self.forget(list(changes.ids))
         self.known = changes.revision
 
     def _learn_anew(self, changes: Changes, recalled: Mapping[str, int] | None) -> None:
@@ -110,12 +103,12 @@ class RevocationSync:
         self.learn_epochs(changes.epochs)
         self.learn_epochs(recalled or {})
         self._restore_epochs(changes)
-        self._restore()
+        self.restore()
         self.known = changes.revision or NO_REVISION
         self._release()
 
     def _restore_epochs(self, changes: Changes) -> None:
-        self._revocations.restore_epochs(self.epochs, max(self.known, changes.revision), self._ignore)
+        self.revocations.restore_epochs(self.epochs, max(self.known, changes.revision), self._ignore)
 
     def _ignore(self, _revision: object) -> None:
         """Do nothing: the next admission reads the new revision."""

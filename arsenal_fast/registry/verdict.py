@@ -50,11 +50,11 @@ class Verdict(NamedTuple):
     rfc5322_compliant: bool
 
 
-def _well_formed(status: Status) -> Verdict:
-    return Verdict(status, status is Status.ACTIVE, REASONS[status], well_formed=True, rfc5322_compliant=True)
-
-
-_VERDICTS: Final = {status: _well_formed(status) for status in Status if status is not Status.MALFORMED}
+_VERDICTS: Final = {
+    status: Verdict(status, status is Status.ACTIVE, reason, well_formed=True, rfc5322_compliant=True)
+    for status, reason in REASONS.items()
+}
+"""The verdicts on what is well formed; MALFORMED is one on its token."""
 
 _OF_ANOTHER: Final = "The token is of another identity."
 _OVER: Final = "The token has expired."
@@ -80,7 +80,7 @@ def judge(
     if isinstance(subject, Malformed):
         return Verdict(Status.MALFORMED, False, subject.reason, well_formed=False, rfc5322_compliant=False)
     if isinstance(token, Refusal):
-        return _VERDICTS[Status.EXPIRED]._replace(status=Status.MALFORMED, reason=token.sentence)
+        return _VERDICTS[Status.MALFORMED]._replace(reason=token.sentence)
     if token is not None and (verdict := _judge_token(subject, token, life, now_ms, readable, dead_before)):
         return verdict
     if life is None:
@@ -95,7 +95,7 @@ def _judge_token(
 ) -> Verdict | None:
     """Return the verdict that the token alone decides, or None where the life decides."""
     if token.id != subject.id:
-        return _VERDICTS[Status.EXPIRED]._replace(status=Status.MALFORMED, reason=_OF_ANOTHER)
+        return _VERDICTS[Status.MALFORMED]._replace(reason=_OF_ANOTHER)
     if token.generated_ms < dead_before:
         return _VERDICTS[Status.REVOKED]
     if now_ms >= token.expires_s * 1000:

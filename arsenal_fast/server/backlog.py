@@ -1,5 +1,6 @@
 """The answers of one worker that clients do not read, in sum."""
 
+from operator import attrgetter
 from typing import Protocol
 
 
@@ -33,10 +34,6 @@ class Backlog:
             connections.pop(connection, None)
         while self.octets > self._bound:
             # Each has 64 KiB at least, so there are few.
-            stuck = min(connections, key=_since)
+            stuck = min(connections, key=attrgetter("since_s"))
             self.octets -= connections.pop(stuck)
             stuck.cut_off()
-
-
-def _since(connection: Unread) -> float:
-    return connection.since_s

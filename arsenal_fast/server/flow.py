@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 from arsenal_fast.http.parser import RequestParser
 from arsenal_fast.http.response import PendingResponse
 from arsenal_fast.server.kernel import unacknowledged
-from arsenal_fast.server.room import Room, Verdict
+from arsenal_fast.server.room import ReadDecision, Room
 from arsenal_fast.server.state import ACTIVE, IDLE_GRACE_S, State, StateMachine
 
 if TYPE_CHECKING:
@@ -245,10 +245,10 @@ class Flow(asyncio.Protocol, StateMachine):
             return True
         self._kept = True
         verdict = self._listener.room.hold(self, self._payer(request), octets, parser.missing)
-        if verdict is Verdict.GO_ON:
+        if verdict is ReadDecision.GO_ON:
             if self._starved:
                 self.read_on()
-        elif verdict is Verdict.WAIT or self._closing:
+        elif verdict is ReadDecision.WAIT or self._closing:
             self._starved = self._was_starved = True
             self._transport.pause_reading()
         else:

@@ -7,9 +7,9 @@ worker is idle and only after the resident memory has grown. Other C libraries d
 docs/operations.md has what else was measured.
 """
 
-import asyncio
 import ctypes
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 INTERVAL_S: Final = 5.0
@@ -25,21 +25,16 @@ GROWTH: Final = 16 * 1_048_576
 class HeapTrim:
     """Decides when to trim; the clocks and the call come in through the constructor."""
 
-    def __init__(
-        self, trim: Callable[[], object], resident: Callable[[], int], cpu_s: Callable[[], float], interval_s: float
-    ) -> None:
-        """``resident``: octets; ``cpu_s``: CPU time of the process in seconds; ``interval_s``: from look to look."""
-        self._trim = trim
-        self._resident = resident
-        self._cpu_s = cpu_s
-        self._busy_s = IDLE * interval_s
+    def __init__(self, trim: Callable[[], object], resident: Callable[[], int], cpu_s: Callable[[], float]) -> None:
+        """``resident``: octets; ``cpu_s``: CPU time of the process in seconds."""
+        self._trim, self._resident, self._cpu_s = trim, resident, cpu_s
         self._last_cpu_s = cpu_s()
         self._floor = resident()
 
     def look(self) -> None:
         """Trim if the worker was idle since the last look and holds much more than after the last call."""
         cpu_s = self._cpu_s()
-        idle = cpu_s - self._last_cpu_s <= self._busy_s
+        idle = cpu_s - self._last_cpu_s <= IDLE * INTERVAL_S
         self._last_cpu_s = cpu_s
         resident = self._resident()
         if idle and resident > self._floor + GROWTH:
@@ -48,23 +43,15 @@ class HeapTrim:
         self._floor = min(self._floor, resident)
 
 
+def trimmer(resident: Callable[[], int], cpu_s: Callable[[], float]) -> Callable[[], None] | None:
+    """Return what is to be called every ``INTERVAL_S``; None of another C library."""
+    trim = malloc_trim()
+    return None if trim is None else HeapTrim(trim, resident, cpu_s).look
+
+
 def malloc_trim() -> Callable[[], object] | None:
     """glibc's function with nothing kept at the top; None of another C library."""
     try:
-        function = ctypes.CDLL(None).malloc_trim
+        return partial(ctypes.CDLL(None).malloc_trim, ctypes.c_size_t(0))
     except (OSError, AttributeError):
         return None
-    function.argtypes = [ctypes.c_size_t]
-    function.restype = ctypes.c_int
-    return lambda: function(0)
-
-
-async def keep_trimmed(resident: Callable[[], int], cpu_s: Callable[[], float]) -> None:
-    """Look every ``INTERVAL_S``, until cancelled."""
-    trim = malloc_trim()
-    if trim is None:
-        return
-    heap = HeapTrim(trim, resident, cpu_s, INTERVAL_S)
-    while True:
-        await asyncio.sleep(INTERVAL_S)
-        heap.look()

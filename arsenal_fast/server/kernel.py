@@ -28,7 +28,7 @@ def unacknowledged(transport: asyncio.Transport) -> int:
 def has_descriptors() -> bool:
     """Whether this process may open another file."""
     try:
-        os.close(os.open("/", os.O_PATH | os.O_CLOEXEC))
+        os.close(os.open("/", os.O_RDONLY))
     except OSError as error:
         return error.errno not in _OUT_OF_DESCRIPTORS
     return True

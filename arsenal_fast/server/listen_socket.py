@@ -1,4 +1,7 @@
-"""Binds the socket of a worker, and keeps two services from sharing one address.
+"""Binds the sockets of a worker, and keeps two services from sharing one address.
+
+``localhost`` and ``::`` mean both families, with a socket for each: IPv4 goes on where the machine has no IPv6, and the
+peers of an IPv4 socket have plain IPv4 addresses.
 
 SO_REUSEPORT lets the workers of one service share a port; the kernel lets any other process of the same user
 share it too, so that a service that was started twice would get half of the traffic each. Before a service of
@@ -19,30 +22,32 @@ before the first one listens. Without abstract sockets (not Linux) the reservati
 import errno
 import socket
 import sys
-from typing import Any
+from contextlib import ExitStack
+from typing import Final
 
 from arsenal_fast.config.load import Config
 
+_ADDRESSES: Final = {"localhost": ("127.0.0.1", "::1"), "::": ("0.0.0.0", "::")}  # noqa: S104 what the operator sets
+"""Of a HOST that means both families (RFC 6761 6.3 for ``localhost``); any other is one address."""
 
-def bind(config: Config, *, shared: bool) -> socket.socket:
-    """Return a socket bound to HOST and PORT, which does not listen yet; OSError where that can't be.
+_NO_SUCH_FAMILY: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+"""Errors of a kernel without IPv6, and of one that has it turned off."""
+
+
+def bind(config: Config, *, shared: bool) -> list[socket.socket]:
+    """Return sockets bound to HOST and PORT, which do not listen yet; OSError where that can't be.
 
     ``shared``: with others of the same service.
     """
-    family, kind, protocol, _, address = _address(config)
-    bound = socket.socket(family, kind, protocol)
-    try:
-        # Allows a predecessor's connections in TIME_WAIT, but not another listening socket.
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
-            # "::" serves IPv4 too; such a peer is its IPv4 address to the limiter.
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        bound.bind(address)
-    except OSError:
-        bound.close()
-        raise
+    bound: list[socket.socket] = []
+    with ExitStack() as undo:
+        for address in _addresses(config):
+            try:
+                bound.append(undo.enter_context(_bind(address, config.port, shared=shared)))
+            except OSError as error:
+                if error.errno not in _NO_SUCH_FAMILY or not bound:
+                    raise
+        undo.pop_all()
     return bound
 
 
@@ -50,11 +55,10 @@ def reserve(config: Config) -> socket.socket | None:
     """Reserve the address until the returned socket is closed; OSError (EADDRINUSE) where another process has it."""
     if sys.platform != "linux":
         return None
-    host, port, *_ = _address(config)[4]
     reservation = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         # The names belong to the network namespace, as the ports do.
-        reservation.bind(f"\0arsenal-fast/{host}/{port}")
+        reservation.bind(f"\0arsenal-fast/{_addresses(config)[0]}/{config.port}")
     except OSError as error:
         reservation.close()
         if error.errno == errno.EADDRINUSE:
@@ -63,5 +67,21 @@ def reserve(config: Config) -> socket.socket | None:
     return reservation
 
 
-def _address(config: Config) -> tuple[int, int, int, str, tuple[Any, ...]]:
-    return socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+def _addresses(config: Config) -> tuple[str, ...]:
+    return _ADDRESSES.get(config.host, (config.host,))
+
+
+def _bind(address: str, port: int, *, shared: bool) -> socket.socket:
+    bound = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    try:
+        # Allows a predecessor's connections in TIME_WAIT, but not another listening socket.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if address == "::":
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has a socket of its own
+        bound.bind((address, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound

@@ -18,6 +18,7 @@ import errno
 import logging
 import socket
 import ssl
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from arsenal_fast.http.parser import Limits
@@ -26,14 +27,12 @@ from arsenal_fast.server.bounds import Bounds
 from arsenal_fast.server.connection import Connection
 from arsenal_fast.server.kernel import has_descriptors
 from arsenal_fast.server.room import Room
-from arsenal_fast.server.state import Timeouts, time_limits
+from arsenal_fast.server.state import State
 from arsenal_fast.server.tls import Handshakes, TlsTransport
 from arsenal_fast.server.turns import Turns
 
 if TYPE_CHECKING:
     from arsenal_fast.api.app import App
-
-__all__ = ["Listener", "Timeouts"]
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +40,9 @@ BACKLOG: Final = 4096
 """Connections the kernel may hold for us; it caps this at net.core.somaxconn (4096 since Linux 5.4)."""
 
 ACCEPTED: Final = 8
-"""Connections accepted in a turn of the loop at most: libuv (since 1.45) takes one for each handle, so the socket has
-this many. With one, a burst of connections waits in the kernel for as many turns. Each handle more adds 3 us of CPU to
-an idle worker's accept."""
+"""Connections of a socket accepted in a turn of the loop at most: libuv (since 1.45) takes one for each handle, so a
+socket has this many. With one, a burst of connections waits in the kernel for as many turns. Each handle more adds 3 us
+of CPU to an idle worker's accept."""
 
 SWEEP: Final = 0.5
 """Seconds between sweeps: how late a time-out may come."""
@@ -64,14 +63,13 @@ class Listener:
         app: App,
         *,
         limits: Limits,
-        timeouts: Timeouts,
+        time_limits: Mapping[State, float],
         max_connections: int,
         bounds: Bounds = Bounds(),  # noqa: B008  frozen
     ) -> None:
         self.app = app
         self.limits = limits
-        self.timeouts = timeouts
-        self.time_limits = time_limits(timeouts)
+        self.time_limits = time_limits
         self.bounds = bounds
         self.room = Room(bounds.received, bounds.received_of_client)
         self.backlog = Backlog(bounds.unsent)
@@ -82,18 +80,18 @@ class Listener:
         self._max_connections = max_connections
         self._connections: set[Connection] = set()
         self._servers: list[asyncio.Server] = []
-        self._socket: socket.socket | None = None
+        self._sockets: Sequence[socket.socket] = ()
         self._tls: ssl.SSLContext | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._has_descriptors = True
         self._empty: asyncio.Event = asyncio.Event()
 
-    async def start(self, listening: socket.socket, tls: ssl.SSLContext | None = None) -> None:
-        """Accept connections of a bound socket."""
+    async def start(self, listening: Sequence[socket.socket], tls: ssl.SSLContext | None = None) -> None:
+        """Accept connections of bound sockets."""
         loop = asyncio.get_running_loop()
-        self._socket, self._tls = listening, tls
-        sockets = [listening, *(listening.dup() for _ in range(ACCEPTED - 1))]
-        self._servers = [await loop.create_server(self._protocol, sock=each, backlog=BACKLOG) for each in sockets]
+        self._sockets, self._tls = listening, tls
+        handles = [*listening, *(each.dup() for each in listening for _ in range(ACCEPTED - 1))]
+        self._servers = [await loop.create_server(self._protocol, sock=each, backlog=BACKLOG) for each in handles]
         self._sweeper = loop.call_later(SWEEP, self._sweep, loop)
 
     async def stop(self, deadline: float) -> bool:
@@ -103,21 +101,13 @@ class Listener:
         """
         loop = asyncio.get_running_loop()
         await self._stop_listening()
-        if self._connections:
-            self._empty.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(deadline):
-                    await self._empty.wait()
+        await self._emptied(deadline)
         clean = not self._connections
         for connection in tuple(self._connections):
             connection.abort()
         if self._sweeper is not None:
             self._sweeper.cancel()
-        if not clean:
-            # connection_lost is called in the next turns of the loop.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(loop.time() + 1.0):
-                    await self._empty.wait()
+        await self._emptied(loop.time() + 1.0)  # connection_lost is called in the next turns of the loop
         return clean
 
     def drain(self) -> None:
@@ -166,52 +156,57 @@ class Listener:
 
     def _look_for_descriptors(self) -> None:
         """Count and log that none is left, which libuv hides: it closes what it accepts then."""
-        if has_descriptors():
-            if not self._has_descriptors:
-                log.info("there are file descriptors again")
-            self._has_descriptors = True
-            return
-        self.app.services.metrics.descriptors_exhausted += 1
-        if self._has_descriptors:
+        had, self._has_descriptors = self._has_descriptors, has_descriptors()
+        if not self._has_descriptors:
+            self.app.services.metrics.descriptors_exhausted += 1
+        if had and not self._has_descriptors:
             log.error("no file descriptor is left, new connections are closed unserved: raise the limit of open files")
-        self._has_descriptors = False
+        elif self._has_descriptors and not had:
+            log.info("there are file descriptors again")
 
     def _protocol(self) -> asyncio.Protocol:
         connection = Connection(self)
         return connection if self._tls is None else TlsTransport(self._tls, connection, self.turns, self.handshakes)
 
+    async def _emptied(self, deadline: float) -> None:
+        """Wait until no connection is left, not beyond the deadline."""
+        if self._connections:
+            self._empty.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline):
+                    await self._empty.wait()
+
     async def _stop_listening(self) -> None:
-        """Close the socket, but first serve what clients believe to be connected already."""
-        servers, self._servers = self._servers, []
-        listening, self._socket = self._socket, None
+        """Close the sockets, but first serve what clients believe to be connected already."""
         self.stopped = True
-        if listening is None:
-            return
-        waiting = listening.dup()
-        for server in servers:
+        waiting = [listening.dup() for listening in self._sockets]
+        for server in self._servers:
             server.close()
-        listening.close()
-        with waiting:
-            last = _accept_all(waiting)
+        for listening in self._sockets:
+            listening.close()
+        self._servers, self._sockets = [], ()
+        accepted = [connection for listening in waiting for connection in _accept_all(listening)]
         loop = asyncio.get_running_loop()
-        for accepted in last:
+        for connection in accepted:
             with contextlib.suppress(OSError):  # it has gone
-                await loop.connect_accepted_socket(self._protocol, accepted)
+                await loop.connect_accepted_socket(self._protocol, connection)
 
 
 def _accept_all(listening: socket.socket) -> list[socket.socket]:
-    """Return the connections that the kernel has accepted already."""
+    """Return the connections that the kernel has accepted already, and close the socket."""
     listening.setblocking(False)
     accepted: list[socket.socket] = []
-    while True:
-        try:
-            connection, _ = listening.accept()
-        except BlockingIOError:
-            return accepted
-        except ConnectionAbortedError:
-            continue
-        except OSError as error:
-            log.warning("connections waiting at the end could not be served: %s", errno.errorcode.get(error.errno or 0))
-            return accepted
-        connection.setblocking(False)
-        accepted.append(connection)
+    with listening:
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except BlockingIOError:
+                return accepted
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                name = errno.errorcode.get(error.errno or 0)
+                log.warning("connections waiting at the end could not be served: %s", name)
+                return accepted
+            connection.setblocking(False)
+            accepted.append(connection)

@@ -27,7 +27,7 @@ class Holder(Protocol):
         """There is room again."""
 
 
-class Verdict(Enum):
+class ReadDecision(Enum):
     """What a connection may do with what it holds."""
 
     GO_ON = auto()
@@ -40,9 +40,10 @@ class Verdict(Enum):
 class _Share:
     """What one client holds, oldest first."""
 
-    __slots__ = ("holders", "octets")
+    __slots__ = ("client", "holders", "octets")
 
-    def __init__(self) -> None:
+    def __init__(self, client: bytes) -> None:
+        self.client = client
         self.octets = 0
         self.holders: dict[Holder, int] = {}
 
@@ -58,45 +59,44 @@ class Room:
         self._soft = total - total // 8
         self._of_client = of_client
         self._shares: dict[bytes, _Share] = {}
-        self._where: dict[Holder, bytes] = {}
-        """The client of each holder, oldest first."""
+        self._where: dict[Holder, _Share] = {}
+        """The share of each holder, oldest first."""
         self._waiting: dict[Holder, int] = {}
         """What they will read next, by those that wait, in the order of their coming."""
         self.octets = 0
 
-    def hold(self, holder: Holder, client: bytes, octets: int, ahead: int = 0) -> Verdict:
+    def hold(self, holder: Holder, client: bytes, octets: int, ahead: int = 0) -> ReadDecision:
         """Set what a connection holds for a client, and say whether it may read on.
 
         ``ahead``: octets that it will read next; room is kept for READ of them at most.
         """
-        before = self._where.get(holder)
-        if before is not None and before != client:  # a proxy's connection: each message may be of another client
-            self._take_out(holder, before)
-        share = self._shares.get(client)
-        if share is None:
-            share = self._shares[client] = _Share()
-        self._where[holder] = client
+        share = self._where.get(holder)
+        if share is None or share.client != client:
+            if share is not None:  # a proxy's connection: each message may be of another client
+                self._take_out(holder, share)
+            share = self._where[holder] = self._shares.setdefault(client, _Share(client))
         grown = self._set(share, holder, octets)
         ahead = min(ahead, READ)
         if self._may_go_on(holder, ahead):
             self._waiting.pop(holder, None)
             self._set(share, holder, octets + ahead)
-            verdict = Verdict.GO_ON
+            verdict = ReadDecision.GO_ON
         elif grown > 0 and self.octets > self._total:
-            return Verdict.REFUSE
+            return ReadDecision.REFUSE
         else:
             self._waiting[holder] = ahead
-            verdict = Verdict.WAIT
+            verdict = ReadDecision.WAIT
         if grown < 0:
             self._wake(share)
         return verdict
 
     def release(self, holder: Holder) -> None:
         """Forget a connection; nothing happens where it holds nothing."""
-        client = self._where.pop(holder, None)
-        if client is not None:
+        share = self._where.pop(holder, None)
+        if share is not None:
             self._waiting.pop(holder, None)
-            self._wake(self._take_out(holder, client))
+            self._take_out(holder, share)
+            self._wake(share)
 
     def _set(self, share: _Share, holder: Holder, octets: int) -> int:
         grown = octets - share.holders.get(holder, 0)
@@ -105,17 +105,14 @@ class Room:
         self.octets += grown
         return grown
 
-    def _take_out(self, holder: Holder, client: bytes) -> _Share:
-        share = self._shares[client]
-        octets = share.holders.pop(holder)
-        share.octets -= octets
-        self.octets -= octets
+    def _take_out(self, holder: Holder, share: _Share) -> None:
+        self._set(share, holder, 0)
+        del share.holders[holder]
         if not share.holders:
-            del self._shares[client]
-        return share
+            del self._shares[share.client]
 
     def _may_go_on(self, holder: Holder, ahead: int) -> bool:
-        share = self._shares[self._where[holder]]
+        share = self._where[holder]
         return (self.octets + ahead <= self._soft or holder is next(iter(self._where))) and (
             share.octets + ahead <= self._of_client or holder is next(iter(share.holders))
         )
@@ -131,6 +128,6 @@ class Room:
             ahead = waiting.get(holder)
             if ahead is not None and self._may_go_on(holder, ahead):
                 del waiting[holder]
-                mine = self._shares[self._where[holder]]
+                mine = self._where[holder]
                 self._set(mine, holder, mine.holders[holder] + ahead)
                 holder.read_on()

@@ -7,7 +7,6 @@ sweep over all connections is one comparison for each. Time is an argument (mono
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
 from math import inf
 from typing import Final
@@ -60,30 +59,22 @@ LOOKS: Final = 8
 """Looks at a client's reading within the time for writing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds. ``header`` and ``body``: for the whole of it, however slowly the octets drip.
+def time_limits(
+    *, header: float = 10.0, body: float = 30.0, keep_alive: float = 75.0, write: float = 30.0
+) -> Mapping[State, float]:
+    """Return the seconds that each state may last; 0 for one that is looked at in every sweep.
 
-    ``header`` is also the time from accepting to a request's first octet, with the TLS handshake. ``write``: without
-    progress of a client's reading.
+    ``header`` and ``body``: for the whole of it, however slowly the octets drip. ``header`` is also the time from
+    accepting to a request's first octet, with the TLS handshake. ``write``: without progress of a client's reading.
     """
-
-    header: float = 10.0
-    body: float = 30.0
-    keep_alive: float = 75.0
-    write: float = 30.0
-
-
-def time_limits(timeouts: Timeouts) -> Mapping[State, float]:
-    """Return the seconds that each state may last; 0 for one that is looked at in every sweep."""
     return {
-        State.NEW: timeouts.header,
-        State.IDLE: timeouts.keep_alive,
-        State.READING_HEAD: timeouts.header,
-        State.READING_BODY: timeouts.body,
+        State.NEW: header,
+        State.IDLE: keep_alive,
+        State.READING_HEAD: header,
+        State.READING_BODY: body,
         State.RESPONDING: 0.0,
         State.STALLED: 0.0,
-        State.BACK_PRESSURED: timeouts.write,
+        State.BACK_PRESSURED: write,
         State.LINGERING: LINGER_S,
         State.CLOSED: inf,
     }

@@ -31,9 +31,9 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import inf
 from types import FrameType
 from typing import Final, NoReturn
 
@@ -96,40 +96,21 @@ def run(config: Config, serve: Serve, reservation: socket.socket | None = None) 
     which no worker came up, else 1. To be called in the main thread. ``reservation``: of the address
     (``listen_socket``), closed when the stop begins: the next service may start then.
     """
-    with _signal_pipe() as signals, _life_line() as life_line:
-        counters = SharedCounters(config.workers, SNAPSHOT_SIZE)
-        return _Supervisor(config, serve, counters, signals, life_line, reservation).run()
+    try:
+        return _Supervisor(config, serve, reservation).run()
+    finally:
+        for number in _HANDLED:  # the process ends anyway
+            signal.signal(number, signal.SIG_IGN)
 
 
 class _Supervisor:
-    __slots__ = (
-        "_clean",
-        "_config",
-        "_counters",
-        "_kill_at",
-        "_killed",
-        "_life_line",
-        "_reservation",
-        "_serve",
-        "_signals",
-        "_status",
-        "_workers",
-    )
-
-    def __init__(
-        self,
-        config: Config,
-        serve: Serve,
-        counters: SharedCounters,
-        signals: tuple[int, int],
-        life_line: tuple[int, int],
-        reservation: socket.socket | None,
-    ) -> None:
-        self._config, self._serve, self._counters = config, serve, counters
-        self._signals, self._life_line, self._reservation = signals, life_line, reservation
+    def __init__(self, config: Config, serve: Serve, reservation: socket.socket | None) -> None:
+        self._config, self._serve, self._reservation = config, serve, reservation
+        self._counters = SharedCounters(config.workers, SNAPSHOT_SIZE)
+        self._signals = _signal_pipe()
+        self._life_line = os.pipe()  # without writes: its end-of-file shows the workers that the parent has ended
         self._workers = [_Worker(slot) for slot in range(config.workers)]
-        self._kill_at: float | None = None  # set: we are stopping
-        self._killed = False
+        self._kill_at: float | None = None  # set: we are stopping; infinite: the workers are killed
         self._status: int | None = None  # set: why we stop by ourselves
         self._clean = True
 
@@ -140,7 +121,7 @@ class _Supervisor:
                 self._start_due(now)
             elif not any(worker.pid for worker in self._workers):
                 break
-            elif now >= self._kill_at and not self._killed:
+            elif now >= self._kill_at:
                 self._kill()
             for number in self._wait(now):
                 self._handle(number)
@@ -151,11 +132,10 @@ class _Supervisor:
 
     def _wait(self, now: float) -> bytes:
         """Wait for signals; returns their numbers, or none when a timer is due first."""
-        if self._kill_at is not None:
-            due = [] if self._killed else [self._kill_at]
-        else:
-            due = [worker.start_at for worker in self._workers if not worker.pid]
-        timeout = max(0.0, min(due) - now) if due else None
+        due = self._kill_at
+        if due is None:
+            due = min((worker.start_at for worker in self._workers if not worker.pid), default=inf)
+        timeout = None if due == inf else max(0.0, due - now)
         ready, _, _ = select.select([self._signals[0]], [], [], timeout)
         return os.read(self._signals[0], 4096) if ready else b""
 
@@ -181,8 +161,7 @@ class _Supervisor:
         for worker in self._workers:
             if worker.pid:
                 log.error("worker %d (process %d) did not stop in time: killed", worker.slot, worker.pid)
-        self._clean = False
-        self._killed = True
+        self._clean, self._kill_at = False, inf
         self._send(signal.SIGKILL)
 
     def _release(self) -> None:
@@ -260,9 +239,8 @@ class _Supervisor:
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
-            signal.signal(HURRY, signal.SIG_IGN)
+            for number in (signal.SIGINT, signal.SIGHUP, HURRY):
+                signal.signal(number, signal.SIG_IGN)
             self._release()
             signal.signal(signal.SIGTERM, _leave)
             waits, keeps = self._life_line
@@ -301,30 +279,11 @@ def _described(code: int) -> str:
     return signal.Signals(-code).name if -code in signal.valid_signals() else f"signal {-code}"
 
 
-@contextmanager
-def _signal_pipe() -> Iterator[tuple[int, int]]:
-    """Route our signals into a pipe and yield its ends. Afterwards they are ignored: the process ends anyway."""
+def _signal_pipe() -> tuple[int, int]:
+    """Route our signals into a pipe; returns its ends."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     for number in _HANDLED:
         signal.signal(number, _note)
-    wakeup = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    try:
-        yield reading, writing
-    finally:
-        for number in _HANDLED:
-            signal.signal(number, signal.SIG_IGN)
-        signal.set_wakeup_fd(wakeup)
-        os.close(reading)
-        os.close(writing)
-
-
-@contextmanager
-def _life_line() -> Iterator[tuple[int, int]]:
-    """Return a pipe without writes: its end-of-file shows the workers that the parent has ended."""
-    reading, writing = os.pipe()
-    try:
-        yield reading, writing
-    finally:
-        os.close(reading)
-        os.close(writing)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    return reading, writing

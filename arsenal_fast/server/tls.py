@@ -65,64 +65,38 @@ class Handshakes:
 class TlsTransport(asyncio.Transport, asyncio.Protocol):
     """One client's TLS session."""
 
-    __slots__ = (
-        "_begun",
-        "_closing",
-        "_connection",
-        "_context",
-        "_early",
-        "_eof",
-        "_failed",
-        "_handshakes",
-        "_held",
-        "_in_turns",
-        "_incoming",
-        "_outgoing",
-        "_paused",
-        "_plain",
-        "_queue",
-        "_queued",
-        "_reads",
-        "_ready",
-        "_shut",
-        "_tls",
-        "_turns",
-    )
+    _tls: ssl.SSLObject
+    _incoming: ssl.MemoryBIO
+    _outgoing: ssl.MemoryBIO
+    _begun = False
+    """There is a session: from the client's first message on. Until then it costs what a plain connection does."""
+    _ready = False
+    """The handshake is complete."""
+    _failed = False
+    """There is no session, and there will be none."""
+    _early = b""
+    """What waits for the rest of the first message, or for a turn."""
+    _held = 0
+    """Octets of it that wait for a turn; 0: nothing does."""
+    _eof = False
+    """So does the end of the stream."""
+    _reads = True
+    """The connection wants to read."""
+    _paused = False
+    """The socket takes nothing more for the moment."""
+    _shut = False
+    """Our side is to be shut, or is, when the queue is empty; nothing more is decrypted."""
+    _closing = False
+    """The socket is to be closed then."""
+    _plain: asyncio.Transport
 
     def __init__(
         self, context: ssl.SSLContext, connection: asyncio.Protocol, turns: Turns, handshakes: Handshakes
     ) -> None:
         super().__init__()
-        self._context = context
-        self._incoming = self._outgoing = cast(ssl.MemoryBIO, None)
-        self._tls = cast(ssl.SSLObject, None)
-        self._begun = False
-        """There is a session: from the client's first message on. Until then it costs what a plain connection does."""
-        self._early = b""
-        """What waits for the rest of the first message, or for a turn."""
-        self._turns = turns
-        self._handshakes = handshakes
-        self._in_turns = False
-        self._held = 0
-        """Octets that wait for a turn."""
-        self._eof = False
-        """So does the end of the stream."""
-        self._reads = True
-        """The connection wants to read."""
-        self._connection = connection
-        self._plain = cast(asyncio.Transport, None)
-        self._ready = False
-        """The handshake is complete."""
-        self._failed = False
-        """There is no session, and there will be none."""
-        self._paused = False
-        """The socket takes nothing more for the moment."""
+        self._context, self._connection = context, connection
+        self._turns, self._handshakes = turns, handshakes
         self._queue: deque[memoryview] = deque()
-        self._queued = 0
-        self._shut = False
-        """Our side is to be shut, or is, when the queue is empty; nothing more is decrypted."""
-        self._closing = False
-        """The socket is to be closed then."""
 
     # What the loop calls.
 
@@ -134,7 +108,6 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._handshakes.end(self)
         self._ready, self._failed = False, True
         self._queue.clear()
-        self._queued = 0
         self._early = b""
         connection, self._connection = self._connection, asyncio.Protocol()  # no cycle is left behind
         connection.connection_lost(error)
@@ -145,14 +118,13 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         if self._shut and self._ready:
             self._connection.data_received(data)  # it drops and counts what comes
             return
-        if self._ready and len(data) <= SLICE and not self._in_turns:
+        if self._ready and len(data) <= SLICE and not self._held:
             self._decrypt(data)
             return
         self._early += data
-        if self._in_turns or not (self._begun or self._begin()):
+        if self._held or not (self._begun or self._begin()):
             return
         if self._turns.hold(len(self._early)):
-            self._in_turns = True
             self._held = len(self._early)
             self._plain.pause_reading()
             peer = self._plain.get_extra_info("peername")
@@ -162,8 +134,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def take_turn(self, units: int) -> int:
         """Go on with what was held; return what it cost, for a step of a handshake is one whatever it costs."""
-        self._in_turns = False
         self._turns.release(self._held)
+        self._held = 0
         if self._failed:
             return 1
         if self._reads:
@@ -174,7 +146,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         return cost
 
     def eof_received(self) -> bool:
-        if self._in_turns:
+        if self._held:
             self._eof = True
             return True
         if not self._ready:
@@ -197,22 +169,22 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     # What the connection calls.
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self._tls if name == "ssl_object" else self._plain.get_extra_info(name, default)
+        if name == "ssl_object":
+            return self._tls if self._begun else default
+        return self._plain.get_extra_info(name, default)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        if self._queue or self._paused or not self._ready or len(data) > SLICE:
-            if not self._failed:
-                self._queue.append(memoryview(data))
-                self._queued += len(data)
-                if self._ready:
-                    self._send_queue()
-            return
-        self._tls.write(data)
-        self._plain.write(self._outgoing.read())
+        if self._ready and not self._queue and not self._paused and len(data) <= SLICE:
+            self._tls.write(data)
+            self._plain.write(self._outgoing.read())
+        elif not self._failed:
+            self._queue.append(memoryview(data))
+            if self._ready:
+                self._send_queue()
 
     def get_write_buffer_size(self) -> int:
         """Return the octets that the client has not taken; none before the handshake, which nobody waits for."""
-        return self._plain.get_write_buffer_size() + self._queued if self._ready else 0
+        return self._plain.get_write_buffer_size() + sum(map(len, self._queue)) if self._ready else 0
 
     def can_write_eof(self) -> bool:
         return True
@@ -241,7 +213,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def resume_reading(self) -> None:
         self._reads = True
-        if not self._in_turns:
+        if not self._held:
             self._plain.resume_reading()
 
     # Inside.
@@ -281,31 +253,24 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         """Hand on what the records that have come hold, as one read."""
         incoming, read = self._incoming, self._tls.read
         parts: list[bytes] = []
-        start, ended = SLICE, False
-        incoming.write(data[:SLICE])
+        ended = False
         try:
-            while True:
-                # Without another record there is no need to hear so from OpenSSL.
-                while (self._ready or self._shake_hands()) and incoming.pending:
-                    try:
-                        part = read(READ)
-                    except ssl.SSLWantReadError:
-                        break
-                    if not part:
-                        ended = True
-                        break
-                    parts.append(part)
-                if ended or start >= len(data):
-                    break
+            for start in range(0, len(data), SLICE):
                 incoming.write(data[start : start + SLICE])
-                start += SLICE
+                try:
+                    # Without another record there is no need to hear so from OpenSSL.
+                    while not ended and (self._ready or self._shake_hands()) and incoming.pending:
+                        parts.append(read(READ))
+                        ended = not parts[-1]
+                except ssl.SSLWantReadError:
+                    continue
         except ssl.SSLError:
             self._fail()
             return
-        if self._outgoing.pending:
-            self._flush()
-        if parts:
-            self._connection.data_received(parts[0] if len(parts) == 1 else b"".join(parts))
+        self._flush()
+        received = b"".join(parts)
+        if received:
+            self._connection.data_received(received)
         if ended and not self._shut:
             incoming.read()
             if not self._connection.eof_received():
@@ -314,14 +279,10 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     def _send_queue(self) -> None:
         queue = self._queue
         while queue and not self._paused:
-            view = queue[0]
-            part = view[:SLICE]
+            view = queue.popleft()
             if len(view) > SLICE:
-                queue[0] = view[SLICE:]
-            else:
-                del queue[0]
-            self._queued -= len(part)
-            self._tls.write(part)
+                queue.appendleft(view[SLICE:])
+            self._tls.write(view[:SLICE])
             self._flush()
         if not queue and (self._shut or self._closing):
             self._end()

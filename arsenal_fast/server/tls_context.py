@@ -55,7 +55,7 @@ def certificate_expires(config: Config) -> float:
     if not config.tls:
         return 0.0
     try:
-        return certificates.validity(config.tls_cert_file).not_after
+        return certificates.validity_period(config.tls_cert_file).not_after
     except (OSError, ValueError) as error:
         log.warning("the expiry of the certificate is unknown: %s", error)
         return 0.0

@@ -7,7 +7,7 @@ client that sends little never waits for those that have sent much. Clients take
 a hundred connections keeps the others waiting no longer than with one.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -46,42 +46,33 @@ class Waiting(Protocol):
 class _Queue:
     """Connections in the order of their coming for each client, and clients in turn."""
 
-    __slots__ = ("_clients", "_length", "_new", "_ring")
+    __slots__ = ("_clients", "_new")
 
     def __init__(self) -> None:
-        self._clients: dict[str, deque[Waiting]] = {}
-        self._ring: deque[str] = deque()
+        self._clients: OrderedDict[str, deque[Waiting]] = OrderedDict()
         self._new: list[tuple[str, Waiting]] = []
         """Those that have come since the last turn."""
-        self._length = 0
 
     def __bool__(self) -> bool:
-        return bool(self._ring or self._new)
+        return bool(self._clients or self._new)
 
     def append(self, address: str, waiting: Waiting) -> None:
         self._new.append((address, waiting))
 
-    def begin_turn(self) -> int:
-        """Let those take this turn that have come before it; return how many wait."""
+    def begin_turn(self) -> None:
+        """Let those take this turn that have come before it."""
         new, self._new = self._new, []
         for address, waiting in new:
-            queue = self._clients.get(address)
-            if queue is None:
-                queue = self._clients[address] = deque()
-                self._ring.append(address)
-            queue.append(waiting)
-        self._length += len(new)
-        return self._length
+            self._clients.setdefault(address, deque()).append(waiting)
 
-    def pop(self) -> Waiting:
-        address = self._ring.popleft()
-        queue = self._clients[address]
-        self._length -= 1
+    def pop(self) -> Waiting | None:
+        """Return the next of this turn."""
+        if not self._clients:
+            return None
+        address, queue = self._clients.popitem(last=False)
         waiting = queue.popleft()
         if queue:
-            self._ring.append(address)
-        else:
-            del self._clients[address]
+            self._clients[address] = queue
         return waiting
 
 
@@ -142,8 +133,7 @@ class Turns:
                 self._run_soon()
 
     def _serve(self, queue: _Queue, units: int, reserve: int) -> None:
-        for _ in range(queue.begin_turn()):
-            if self.left <= reserve:
-                break
-            cost = queue.pop().take_turn(units)  # which may spend more by itself
+        queue.begin_turn()
+        while self.left > reserve and (waiting := queue.pop()):
+            cost = waiting.take_turn(units)  # which may spend more by itself
             self.left -= cost

@@ -13,8 +13,9 @@ import resource
 import signal
 import socket
 import ssl
+import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import partial
 from typing import Final
 
@@ -39,8 +40,9 @@ from arsenal_fast.observability.multiprocess import SharedCounters
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.server import heap_trim, listen_socket, tls_context
 from arsenal_fast.server.bounds import Bounds
-from arsenal_fast.server.listener import SPARE_DESCRIPTORS, Listener, Timeouts
+from arsenal_fast.server.listener import SPARE_DESCRIPTORS, Listener
 from arsenal_fast.server.process_figures import process_figures, resident_bytes
+from arsenal_fast.server.state import time_limits
 from arsenal_fast.server.supervisor import HURRY
 from arsenal_fast.stores.memory import MemoryBackend
 from arsenal_fast.stores.redis.backend import RedisBackend
@@ -69,8 +71,14 @@ def serve(config: Config, slot: int, counters: SharedCounters) -> int:
     # Before the loop: a configuration fault is reported before anything has started.
     tls = tls_context.make_context(config)
     listening = listen_socket.bind(config, shared=config.workers > 1)
+
+    async def run() -> None:
+        await _Worker(config, slot, counters, tls).run(listening)
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_Worker(config, slot, counters, listening, tls).run())
+        runner.run(run())
+    # 0 also where a stuck peer was cut off: that is its failure, not ours.
+    return 0
 
 
 def rehearse(config: Config) -> socket.socket | None:
@@ -80,71 +88,52 @@ def rehearse(config: Config) -> socket.socket | None:
     """
     tls_context.make_context(config)
     reservation = listen_socket.reserve(config)
-    listen_socket.bind(config, shared=False).close()
+    for bound in listen_socket.bind(config, shared=False):
+        bound.close()
     return reservation
 
 
 class _Worker:
-    """Holds the parts of a running worker."""
+    """Holds the parts of a running worker; made in its event loop."""
 
-    def __init__(
-        self,
-        config: Config,
-        slot: int,
-        counters: SharedCounters,
-        listening: socket.socket,
-        tls: ssl.SSLContext | None,
-    ) -> None:
-        self._config = config
-        self._slot = slot
-        self._counters = counters
-        self._listening = listening
-        self._tls = tls
+    def __init__(self, config: Config, slot: int, counters: SharedCounters, tls: ssl.SSLContext | None) -> None:
+        self._config, self._slot, self._counters, self._tls = config, slot, counters, tls
         self._tls_seen = tls_context.modified(config)
+        self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         """When set, DRAIN_DELAY is cut short."""
-
-    async def run(self) -> int:
-        config = self._config
-        loop = asyncio.get_running_loop()
-        self._handle_stop_signals(loop)
-        backend: MemoryBackend | RedisBackend
-        spare = _memory(config.shares)
-        if config.embedded:
-            backend = spare
-        else:
-            backend = RedisBackend(
-                config.redis_url.reveal(), timeout=config.redis_timeout_ms / 1000, jitter=random.random
-            )
-        ledger = _ledger(config)
-        access = _access_log(config)
-        services = Services(
+        local = MemoryBackend(
+            now_us=lambda: time.monotonic_ns() // 1000,
+            now_ms=lambda: time.time_ns() // 1_000_000,
+            cells=config.shares.cells,
+            identities=config.shares.identities,
+        )
+        self._redis = None if config.embedded else _redis(config)
+        self._backend = self._redis or local
+        self._ledger = _ledger(config)
+        self._access_log: AccessLog | None = None
+        if config.access_log != "off":
+            lines = logs.formatter(config.log_format, config.secrets())
+            self._access_log = AccessLog(config.access_log, lines, log_writer.STDERR.put)
+        self._services = Services(
             settings=_settings(config),
-            backend=backend,
-            local=spare,
+            backend=self._backend,
+            local=local,
             keys=make_keys(config),
-            ledger=ledger,
-            call_soon=loop.call_soon,
+            ledger=self._ledger,
+            call_soon=self._loop.call_soon,
             monotonic=time.monotonic,
             now=time.time,
-            snapshots=lambda: self._others(services),
-            access_log=access,
+            snapshots=self._others,
+            access_log=self._access_log,
             gate_bounds=_gate_bounds(config.shares),
         )
-        app = compose(services, Limits(), self._counters if self._counters.slots > 1 else None)
-        loop.add_signal_handler(signal.SIGHUP, self._reload_tls, services)
-        services.metrics.process = process_figures
-        services.metrics.certificate_expires = tls_context.certificate_expires(config)
-        # The counts of a predecessor in this slot are continued.
-        inherited = self._counters.read(self._slot)
-        if inherited:
-            services.metrics.add(inherited, gauges=False)
-            services.metrics.worker_restarts += 1
-        listener = Listener(
+        app = compose(self._services, Limits(), counters if counters.slots > 1 else None)
+        self._listener = Listener(
             app,
             limits=Limits(),
-            timeouts=Timeouts(
+            time_limits=time_limits(
                 header=config.header_timeout,
                 body=config.body_timeout,
                 keep_alive=config.keep_alive_timeout,
@@ -153,53 +142,49 @@ class _Worker:
             max_connections=_max_connections(config),
             bounds=_bounds(config.shares),
         )
-        await backend.start()
-        if ledger is not None:
-            await ledger.start()
-            ledger.on_change = partial(_ledger_changed, services, ledger)
-            _ledger_changed(services, ledger)
-        await listener.start(self._listening, self._tls)
-        services.ready = True
+
+    async def run(self, listening: list[socket.socket]) -> None:
+        """Serve until a stop signal."""
+        self._handle_signals()
+        metrics = self._services.metrics
+        metrics.process = process_figures
+        metrics.certificate_expires = tls_context.certificate_expires(self._config)
+        # The counts of a predecessor in this slot are continued.
+        inherited = self._counters.read(self._slot)
+        if inherited:
+            metrics.add(inherited, gauges=False)
+            metrics.worker_restarts += 1
+        await self._backend.start()
+        if self._ledger is not None:
+            await self._ledger.start()
+            self._ledger.on_change = partial(_ledger_changed, self._services, self._ledger)
+            self._ledger.on_change()
+        await self._listener.start(listening, self._tls)
+        self._services.ready = True
         runtime_metrics.tune_garbage_collector()
-        log.info("serving on %s port %d", config.host, self._listening.getsockname()[1])
-        unwatch = runtime_metrics.watch_garbage_collector(services.metrics.gc_pause)
-        chores = [
-            loop.create_task(self._publish(services)),
-            loop.create_task(runtime_metrics.probe_event_loop(services.metrics.event_loop_lag)),
-            loop.create_task(heap_trim.keep_trimmed(resident_bytes, time.process_time)),
-            loop.create_task(runtime_metrics.collect_new_objects()),
-        ]
-        if isinstance(backend, RedisBackend) and self._slot == 0:
-            chores.append(loop.create_task(_look_at(backend)))
-        if ledger is not None and (config.ledger_retention_days or config.ledger_max_rows) and self._slot == 0:
-            chores.append(loop.create_task(self._prune(ledger)))
-        if config.tls:
-            chores.append(loop.create_task(self._watch_tls(services)))
+        log.info("serving on %s port %d", self._config.host, self._config.port)
+        unwatch = runtime_metrics.watch_garbage_collector(metrics.gc_pause)
+        chores = [self._loop.create_task(chore) for chore in self._chores()]
         await self._stop.wait()
-        await self._drain(services, listener)
+        await self._drain()
         for chore in chores:
             chore.cancel()
         unwatch()
-        if ledger is not None and (left := await ledger.close()):
-            log.error("%d rows could not be written to the ledger before the end", left)
-        await backend.close()
-        self._write_snapshot(services)
-        if access is not None:
-            access.close()
-        _ignore_signals(loop)
+        await self._close()
+        _ignore_signals(self._loop)
         log.info("stopped")
-        # 0 also where a stuck peer was cut off: that is its failure, not ours.
-        return 0
 
-    def _handle_stop_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _handle_signals(self) -> None:
+        handle = self._loop.add_signal_handler
+        handle(signal.SIGHUP, self._reload_tls)
         if self._config.workers == 1:
-            loop.add_signal_handler(signal.SIGTERM, self._stop_or_hurry)
-            loop.add_signal_handler(signal.SIGINT, self._stop_or_hurry)
+            handle(signal.SIGTERM, self._stop_or_hurry)
+            handle(signal.SIGINT, self._stop_or_hurry)
         else:
             # A signal to the process group comes twice, from its sender and from the supervisor: only the
             # supervisor knows whether a second one was sent.
-            loop.add_signal_handler(HURRY, self._hurry.set)
-            loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+            handle(HURRY, self._hurry.set)
+            handle(signal.SIGTERM, self._stop.set)
 
     def _stop_or_hurry(self) -> None:
         """Stop; a second signal ends the wait."""
@@ -207,66 +192,71 @@ class _Worker:
             self._hurry.set()
         self._stop.set()
 
-    async def _drain(self, services: Services, listener: Listener) -> None:
+    def _chores(self) -> Iterator[Coroutine[None, None, None]]:
+        """Yield what is done from time to time; what must not be added up over the workers, in the first only."""
+        config, first = self._config, self._slot == 0
+        yield runtime_metrics.probe_event_loop(self._services.metrics.event_loop_lag)
+        yield runtime_metrics.collect_new_objects()
+        if trim := heap_trim.trimmer(resident_bytes, time.process_time):
+            yield _every(heap_trim.INTERVAL_S, trim)
+        if self._counters.slots > 1:
+            yield _every(PUBLISH, self._write_snapshot)
+        if self._redis is not None and first:
+            yield _every(LOOK, self._redis.info.poll)
+        if self._ledger is not None and (config.ledger_retention_days or config.ledger_max_rows) and first:
+            yield _every(PRUNE, partial(_prune, self._ledger, config.ledger_retention_days))
+        if config.tls:
+            yield _every(TLS_CHECK, self._reload_changed_tls)
+
+    async def _drain(self) -> None:
         config = self._config
-        loop = asyncio.get_running_loop()
         log.info("draining")
-        deadline = loop.time() + config.drain_seconds
-        services.draining = True
-        listener.drain()
-        if config.drain_delay:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(config.drain_delay, config.drain_seconds)):
-                    await self._hurry.wait()
-        clean = await listener.stop(deadline)
-        if not clean:
+        deadline = self._loop.time() + config.drain_seconds
+        self._services.draining = True
+        self._listener.drain()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(config.drain_delay, config.drain_seconds)):
+                await self._hurry.wait()
+        if not await self._listener.stop(deadline):
             log.warning("some connections did not end within DRAIN_SECONDS and were cut off")
+
+    async def _close(self) -> None:
+        if self._ledger is not None and (left := await self._ledger.close()):
+            log.error("%d rows could not be written to the ledger before the end", left)
+        await self._backend.close()
+        self._write_snapshot()
+        if self._access_log is not None:
+            self._access_log.close()
 
     # The counts of all workers.
 
-    def _others(self, services: Services) -> Iterable[bytes]:
+    def _others(self) -> Iterable[bytes]:
         """Return the newest snapshots of the other workers.
 
         Asked for at a scrape: what this worker is about to report must first be on show to the others, or the
         next scrape, answered by another worker, would report less and the sums would go back.
         """
-        self._write_snapshot(services)
+        self._write_snapshot()
         return [self._counters.read(slot) for slot in range(self._counters.slots) if slot != self._slot]
 
-    async def _publish(self, services: Services) -> None:
-        if self._counters.slots == 1:
-            return
-        while True:
-            self._write_snapshot(services)
-            await asyncio.sleep(PUBLISH)
-
-    def _write_snapshot(self, services: Services) -> None:
+    def _write_snapshot(self) -> None:
         try:
-            self._counters.write(self._slot, telemetry.snapshot(services))
+            self._counters.write(self._slot, telemetry.snapshot(self._services))
         except ValueError as error:
             log.error("this worker's counts can't be shared: %s", error)
 
-    async def _prune(self, ledger: Ledger) -> None:
-        days = self._config.ledger_retention_days
-        while True:
-            # Without a retention only the records of identities whose events were trimmed.
-            ledger.prune(int(time.time() * 1000) - days * 86_400_000 if days else 0)
-            await asyncio.sleep(PRUNE)
-
     # Certificates.
 
-    async def _watch_tls(self, services: Services) -> None:
-        while True:
-            await asyncio.sleep(TLS_CHECK)
-            if tls_context.modified(self._config) != self._tls_seen:
-                self._reload_tls(services)
+    def _reload_changed_tls(self) -> None:
+        if tls_context.modified(self._config) != self._tls_seen:
+            self._reload_tls()
 
-    def _reload_tls(self, services: Services) -> None:
+    def _reload_tls(self) -> None:
         """Use renewed certificate files for new connections; keep the old pair if they are invalid."""
         if self._tls is None:
             return
         config = self._config
-        seen = tls_context.modified(config)
+        self._tls_seen = tls_context.modified(config)
         try:
             # A context of its own first: loading a bad pair into the one in use would leave it half changed.
             tls_context.make_context(config)
@@ -274,9 +264,20 @@ class _Worker:
         except ConfigurationError as error:
             log.error("the renewed certificate can't be used, the old one stays: %s", error)
         else:
-            services.metrics.certificate_expires = tls_context.certificate_expires(config)
+            self._services.metrics.certificate_expires = tls_context.certificate_expires(config)
             log.info("the certificate has been read again")
-        self._tls_seen = seen
+
+
+async def _every(seconds: float, act: Callable[[], object]) -> None:
+    """Act now and each so many seconds, until cancelled."""
+    while True:
+        act()
+        await asyncio.sleep(seconds)
+
+
+def _prune(ledger: Ledger, days: int) -> None:
+    """Remove old events; without a retention only the records of identities whose events were trimmed."""
+    ledger.prune(int(time.time() * 1000) - days * 86_400_000 if days else 0)
 
 
 def _ignore_signals(loop: asyncio.AbstractEventLoop) -> None:
@@ -344,11 +345,11 @@ def make_keys(config: Config) -> Keys:
     return keys
 
 
-async def _look_at(backend: RedisBackend) -> None:
-    """Poll INFO, in one worker only: these figures must not be added up."""
-    while True:
-        await asyncio.sleep(LOOK)
-        backend.info.poll()
+def _redis(config: Config) -> RedisBackend:
+    try:
+        return RedisBackend(config.redis_url.reveal(), timeout=config.redis_timeout_ms / 1000, jitter=random.random)
+    except ValueError as error:
+        raise ConfigurationError([f"REDIS_URL is refused: {error}"]) from None
 
 
 def _ledger(config: Config) -> Ledger | None:
@@ -361,34 +362,17 @@ def _ledger(config: Config) -> Ledger | None:
         raise ConfigurationError([f"DATABASE_URL: {error}"]) from None
 
 
-def _memory(shares: Shares) -> MemoryBackend:
-    return MemoryBackend(
-        now_us=lambda: time.monotonic_ns() // 1000,
-        now_ms=lambda: time.time_ns() // 1_000_000,
-        cells=shares.cells,
-        identities=shares.identities,
-    )
-
-
-def _access_log(config: Config) -> AccessLog | None:
-    if config.access_log == "off":
-        return None
-    lines = logs.formatter(config.log_format, config.secrets())
-    return AccessLog(config.access_log, lines, log_writer.STDERR.put)
-
-
 def _max_connections(config: Config) -> int:
     """Return the bound on connections: as configured, and within the limit of file descriptors."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = config.max_connections + SPARE_DESCRIPTORS * 2
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = (sys.maxsize if limit == resource.RLIM_INFINITY else limit for limit in limits)
+    wanted = min(config.max_connections + SPARE_DESCRIPTORS * 2, hard)
+    if soft < wanted:
         with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
-            soft = raised
-    bound = config.max_connections
-    if soft != resource.RLIM_INFINITY:
-        bound = min(bound, max(1, soft - SPARE_DESCRIPTORS * 2 if soft > SPARE_DESCRIPTORS * 4 else soft // 2))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, limits[1]))
+            soft = wanted
+    room = soft - SPARE_DESCRIPTORS * 2 if soft > SPARE_DESCRIPTORS * 4 else soft // 2
+    bound = min(config.max_connections, max(1, room))
     if bound < config.max_connections:
         log.warning(
             "MAX_CONNECTIONS is %d, but the limit of open files (%d) allows %d connections",

@@ -16,6 +16,7 @@ epochs by the prefixes that callers with the right to revoke have named).
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
+from operator import attrgetter
 from typing import Final, Generic, TypeVar
 
 from arsenal_fast.identity import revocation
@@ -24,6 +25,7 @@ from arsenal_fast.identity.revocation import EVERYTHING, LOG_LENGTH, Changes, Re
 from arsenal_fast.identity.validity import Issued, IssueRow, Life, StoreRecord
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.gcra import charge
+from arsenal_fast.stores.counters import Counters
 
 CAPACITY: Final = 65_536  # entries of each table by default; a worker gets its share of MEMORY_BUDGET
 SWEEP: Final = 2  # entries checked per row written: up to two are removed for each one added
@@ -31,36 +33,6 @@ SAMPLE: Final = 5  # entries compared for an eviction; as Redis's maxmemory-samp
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
-
-
-class Counters:
-    """The counters of the Redis backend; those that can't happen here stay 0."""
-
-    __slots__ = (
-        "batches",
-        "commands",
-        "connects",
-        "disconnects",
-        "evictions",
-        "failures",
-        "memory_limit",
-        "memory_used",
-        "outages",
-        "replies",
-        "round_trip_buckets",
-        "round_trip_seconds_sum",
-        "round_trips",
-        "rows",
-        "script_loads",
-        "timeouts",
-    )
-
-    def __init__(self) -> None:
-        self.batches = self.commands = self.rows = self.replies = self.evictions = 0
-        self.connects = self.disconnects = self.failures = self.outages = self.timeouts = 0
-        self.round_trips = self.script_loads = self.memory_used = self.memory_limit = 0
-        self.round_trip_seconds_sum = 0.0
-        self.round_trip_buckets: list[int] = []
 
 
 class Expiring(Generic[Key, Value]):
@@ -109,14 +81,6 @@ class Expiring(Generic[Key, Value]):
                 entries[entry[0]] = entry[1]
 
 
-def _tat(tat: int) -> int:
-    return tat
-
-
-def _kept_until(record: StoreRecord) -> int:
-    return record.kept_until
-
-
 class ChangeLog:
     """The revision, and the latest changes: an id each, or None where epochs rose."""
 
@@ -147,156 +111,11 @@ class ChangeLog:
         return [identity for identity in islice(self._ids, behind) if identity is not None]
 
 
-class MemoryLimiter:
-    """The Limiter port in memory; ``now_us`` is a monotonic clock in microseconds."""
-
-    __slots__ = ("_cells", "_counters", "_log", "_now_us")
-
-    def __init__(self, now_us: Callable[[], int], capacity: int, counters: Counters, log: ChangeLog) -> None:
-        self._now_us = now_us
-        self._counters = counters
-        self._log = log
-        self._cells: Expiring[bytes, int] = Expiring(capacity, _tat, counters)
-
-    def admit(
-        self,
-        clients: Sequence[Client],
-        quantities: Sequence[int],
-        done: Callable[[int, Sequence[int] | None], None],
-    ) -> None:
-        """Charge all rows; ``done`` gets at once the revision and the backlog before each row's hits (us)."""
-        now = self._now_us()
-        backlogs = []
-        for client, quantity in zip(clients, quantities, strict=True):
-            tat = self._cells.get(client.key_bytes, now) or 0
-            backlog, after = charge(tat, now, quantity, client.quota)
-            if after != tat:
-                self._cells.put(client.key_bytes, after, now)
-            backlogs.append(backlog)
-        self._counters.commands += 1
-        self._counters.rows += len(clients)
-        self._counters.replies += 1
-        done(self._log.revision, backlogs)
-
-    def __len__(self) -> int:
-        return len(self._cells)
-
-
-class MemoryIdentities:
-    """The IdentityStore port in memory; ``now_ms`` is the wall clock. Revocations use its ``records`` too."""
-
-    __slots__ = ("_counters", "_now_ms", "records")
-
-    def __init__(self, now_ms: Callable[[], int], capacity: int, counters: Counters) -> None:
-        self._now_ms = now_ms
-        self._counters = counters
-        self.records: Expiring[str, StoreRecord] = Expiring(capacity, _kept_until, counters)
-
-    def issue(self, rows: Sequence[IssueRow], done: Callable[[Sequence[Issued] | None], None]) -> None:
-        """Issue all rows; ``done`` gets, at once, the result of each, in order."""
-        now = self._now_ms()
-        answers = [self._issue(row, now) for row in rows]
-        self._count(len(rows))
-        done(answers)
-
-    def find(self, ids: Sequence[str], done: Callable[[Sequence[StoreRecord | None] | None], None]) -> None:
-        """Look up; ``done`` gets, at once, each identity's record, its life over or not, or None."""
-        now = self._now_ms()
-        records = [self.records.get(identity, now) for identity in ids]
-        self._count(len(ids))
-        done(records)
-
-    def _issue(self, row: IssueRow, now: int) -> Issued:
-        issued, after = settle(self.records.get(row.id, now), row, now)
-        if after is not None and now < after.kept_until:
-            self.records.put(row.id, after, now)
-        return issued
-
-    def _count(self, rows: int) -> None:
-        self._counters.commands += 1
-        self._counters.batches += 1
-        self._counters.rows += rows
-        self._counters.replies += 1
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-
-class MemoryRevocations:
-    """The Revocations port in memory; floors are in the records, epochs and the log here."""
-
-    __slots__ = ("_counters", "_epochs", "_log", "_now_ms", "_records")
-
-    def __init__(
-        self, now_ms: Callable[[], int], records: Expiring[str, StoreRecord], counters: Counters, log: ChangeLog
-    ) -> None:
-        self._now_ms = now_ms
-        self._records = records
-        self._counters = counters
-        self._log = log
-        self._epochs: dict[str, int] = {}
-
-    def revoke(self, identity: str, life: Life | None, done: Callable[[Revoked | None], None]) -> None:
-        """End every life of the identity up to now; ``life``: the newest one that the caller knows."""
-        now = self._now_ms()
-        revoked, after = revocation.revoke(self._records.get(identity, now), life, now)
-        if after is not None:
-            self._records.put(identity, after, now)
-            self._log.add(identity, now)
-        self._count(rows=1)
-        done(revoked)
-
-    def set_epoch(self, prefix: str | None, before: int, done: Callable[[int | None], None]) -> None:
-        """Raise an epoch, of everything without a prefix; ``before`` 0: everything up to now ends.
-
-        ``done`` gets the epoch in force, which never falls.
-        """
-        now = self._now_ms()
-        key = EVERYTHING if prefix is None else prefix
-        if self._raise({key: before}, now):
-            self._log.add(None, now)
-        self._count()
-        done(self._epochs[key])
-
-    def changes(self, since: int, done: Callable[[Changes | None], None]) -> None:
-        """Read the changes since a revision, and the epochs in force."""
-        self._count()
-        done(Changes(self._log.revision, self._log.since(since), dict(self._epochs)))
-
-    def restore_epochs(self, epochs: Mapping[str, int], revision: int, done: Callable[[int | None], None]) -> None:
-        """Raise the epochs to at least these, and the revision above ``revision``.
-
-        ``done`` gets the revision in force.
-        """
-        now = self._now_ms()
-        log = self._log
-        risen = self._raise({prefix: epoch for prefix, epoch in epochs.items() if epoch > 0}, now)
-        if log.revision <= revision:
-            log.begin(now, revision + 1)
-        elif risen:
-            log.add(None, now)
-        self._count()
-        done(log.revision)
-
-    def _raise(self, epochs: Mapping[str, int], now: int) -> bool:
-        """Raise epochs; returns whether any rose."""
-        risen = False
-        for prefix, before in epochs.items():
-            held = self._epochs.get(prefix, 0)
-            epoch = revocation.raised(held, before, now)
-            if epoch > held:
-                self._epochs[prefix] = epoch
-                risen = True
-        return risen
-
-    def _count(self, rows: int = 0) -> None:
-        self._counters.commands += 1
-        self._counters.rows += rows
-        self._counters.replies += 1
-
-
 class MemoryBackend:
-    """All ports in memory; never away, so ``on_return`` is never called."""
+    """All ports in memory; never away, so ``on_return`` is never called.
+
+    ``now_us``: a monotonic clock in microseconds. ``now_ms``: the wall clock.
+    """
 
     status: Final = "embedded"
     healthy: Final = True
@@ -312,13 +131,120 @@ class MemoryBackend:
     ) -> None:
         self.counters = Counters()
         self.on_return: Callable[[], None] | None = None
-        log = ChangeLog()
-        self.limiter = MemoryLimiter(now_us, cells, self.counters, log)
-        self.identities = MemoryIdentities(now_ms, identities, self.counters)
-        self.revocations = MemoryRevocations(now_ms, self.identities.records, self.counters, log)
+        self.limiter = self.identities = self.revocations = self
+        self.cells: Expiring[bytes, int] = Expiring(cells, int, self.counters)  # a cell is the moment of its end
+        self.records: Expiring[str, StoreRecord] = Expiring(identities, attrgetter("kept_until"), self.counters)
+        self._now_us = now_us
+        self._now_ms = now_ms
+        self._log = ChangeLog()
+        self._epochs: dict[str, int] = {}
 
     async def start(self) -> None:
         """Nothing to wait for."""
 
     async def close(self) -> None:
         """Nothing to close."""
+
+    # The limiter
+
+    def admit(
+        self,
+        clients: Sequence[Client],
+        quantities: Sequence[int],
+        done: Callable[[int, Sequence[int] | None], None],
+    ) -> None:
+        """Charge all rows; ``done`` gets at once the revision and the backlog before each row's hits (us)."""
+        now = self._now_us()
+        backlogs = []
+        for client, quantity in zip(clients, quantities, strict=True):
+            tat = self.cells.get(client.key_bytes, now) or 0
+            backlog, after = charge(tat, now, quantity, client.quota)
+            if after != tat:
+                self.cells.put(client.key_bytes, after, now)
+            backlogs.append(backlog)
+        self._count(len(clients))
+        done(self._log.revision, backlogs)
+
+    # The identities
+
+    def issue(self, rows: Sequence[IssueRow], done: Callable[[Sequence[Issued] | None], None]) -> None:
+        """Issue all rows; ``done`` gets, at once, the result of each, in order."""
+        now = self._now_ms()
+        answers = [self._issue(row, now) for row in rows]
+        self.counters.batches += 1
+        self._count(len(rows))
+        done(answers)
+
+    def find(self, ids: Sequence[str], done: Callable[[Sequence[StoreRecord | None] | None], None]) -> None:
+        """Look up; ``done`` gets, at once, each identity's record, its life over or not, or None."""
+        now = self._now_ms()
+        records = [self.records.get(identity, now) for identity in ids]
+        self.counters.batches += 1
+        self._count(len(ids))
+        done(records)
+
+    def _issue(self, row: IssueRow, now: int) -> Issued:
+        issued, after = settle(self.records.get(row.id, now), row, now)
+        if after is not None and now < after.kept_until:
+            self.records.put(row.id, after, now)
+        return issued
+
+    # The revocations: floors are in the records, epochs and the log here
+
+    def revoke(self, identity: str, life: Life | None, done: Callable[[Revoked | None], None]) -> None:
+        """End every life of the identity up to now; ``life``: the newest one that the caller knows."""
+        now = self._now_ms()
+        revoked, after = revocation.revoke(self.records.get(identity, now), life, now)
+        if after is not None:
+            self.records.put(identity, after, now)
+            self._log.add(identity, now)
+        self._count(1)
+        done(revoked)
+
+    def set_epoch(self, prefix: str | None, before: int, done: Callable[[int | None], None]) -> None:
+        """Raise an epoch, of everything without a prefix; ``before`` 0: everything up to now ends.
+
+        ``done`` gets the epoch in force, which never falls.
+        """
+        now = self._now_ms()
+        key = EVERYTHING if prefix is None else prefix
+        if self._raise({key: before}, now):
+            self._log.add(None, now)
+        self._count(0)
+        done(self._epochs[key])
+
+    def changes(self, since: int, done: Callable[[Changes | None], None]) -> None:
+        """Read the changes since a revision, and the epochs in force."""
+        self._count(0)
+        done(Changes(self._log.revision, self._log.since(since), dict(self._epochs)))
+
+    def restore_epochs(self, epochs: Mapping[str, int], revision: int, done: Callable[[int | None], None]) -> None:
+        """Raise the epochs to at least these, and the revision above ``revision``.
+
+        ``done`` gets the revision in force.
+        """
+        now = self._now_ms()
+        log = self._log
+        risen = self._raise({prefix: epoch for prefix, epoch in epochs.items() if epoch > 0}, now)
+        if log.revision <= revision:
+            log.begin(now, revision + 1)
+        elif risen:
+            log.add(None, now)
+        self._count(0)
+        done(log.revision)
+
+    def _raise(self, epochs: Mapping[str, int], now: int) -> bool:
+        """Raise epochs; returns whether any rose."""
+        risen = False
+        for prefix, before in epochs.items():
+            held = self._epochs.get(prefix, 0)
+            epoch = revocation.raised(held, before, now)
+            if epoch > held:
+                self._epochs[prefix] = epoch
+                risen = True
+        return risen
+
+    def _count(self, rows: int) -> None:
+        self.counters.commands += 1
+        self.counters.rows += rows
+        self.counters.replies += 1

@@ -1,4 +1,4 @@
-"""The ports: protocols that stores, ledger and token keys implement.
+"""The ports: protocols that stores and ledger implement.
 
 Adapters match these by structure; they don't import them. A callback ``done`` is called exactly once, perhaps before
 the call returns; None means that the store is away, slow or failing (that raises no exception).
@@ -11,10 +11,10 @@ from typing import Protocol
 
 from arsenal_fast.identity.revocation import Changes, Revoked
 from arsenal_fast.identity.validity import Issued, IssueRow, Life, StoreRecord
+from arsenal_fast.ledger.counters import Counters as LedgerCounters
 from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRecord, LedgerRow, RevocationRow
-from arsenal_fast.observability.metrics import Series
 from arsenal_fast.ratelimit.client import Client
-from arsenal_fast.tokens.claims import IdentityToken, Refusal, ServiceToken
+from arsenal_fast.stores.counters import Counters
 
 
 class Limiter(Protocol):
@@ -66,21 +66,6 @@ class Revocations(Protocol):
         """
 
 
-class LedgerCounters(Protocol):
-    """Counters of the ledger since the start."""
-
-    waiting: int
-    """Rows that wait to be written now."""
-    dropped: int
-    refused: int
-    commits: int
-    commit_times: Series
-    rows: int
-    failures: int
-    timeouts: int
-    trimmed: int
-
-
 class Ledger(Protocol):
     """The durable record of issues and revocations."""
 
@@ -114,51 +99,13 @@ class Ledger(Protocol):
         """Read one page of the history, newest first."""
 
 
-class TokenKeys(Protocol):
-    """Signs and verifies tokens; ``now`` in seconds of the wall clock."""
-
-    def sign_identity(self, identity: str, life: Life) -> str: ...
-
-    def verify_identity(self, token: str, now: float) -> IdentityToken | Refusal: ...
-
-    def read_identity(self, token: str, now: float) -> IdentityToken | Refusal:
-        """As :meth:`verify_identity`, but an expired token is read too."""
-
-    def verify_service(self, token: str, now: float) -> ServiceToken | Refusal: ...
-
-    def jwks(self) -> Mapping[str, object]: ...
-
-
-class StoreCounters(Protocol):
-    """Counters of a store since the start."""
-
-    commands: int
-    rows: int
-    batches: int
-    replies: int
-    timeouts: int
-    connects: int
-    disconnects: int
-    outages: int
-    failures: int
-    script_loads: int
-    evictions: int
-    memory_used: int
-    memory_limit: int
-    """Octets, as of now; 0: none, or unknown."""
-    round_trip_seconds_sum: float
-    round_trip_buckets: list[int]
-    """Replies within each of :data:`~arsenal_fast.observability.metrics.ROUND_TRIP_BUCKETS`, not cumulative; the last:
-    slower."""
-
-
 class Backend(Protocol):
     """A store with its three ports and its state."""
 
     on_return: Callable[[], None] | None
 
     @property
-    def counters(self) -> StoreCounters: ...
+    def counters(self) -> Counters: ...
 
     @property
     def limiter(self) -> Limiter: ...

@@ -1,18 +1,13 @@
 """A cache of verified service tokens, so that each token is verified once per worker."""
 
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final
 
 from arsenal_fast.cache import GenerationalCache
 from arsenal_fast.tokens.claims import Refusal, ServiceToken
 
 CAPACITY: Final = 1024
 """Tokens of a generation: callers with a token of their own are few. At 4 KiB each it is 8 MiB at the worst."""
-
-
-class Verifier(Protocol):
-    """Verifies service tokens; implemented by ``Keys``."""
-
-    def verify_service(self, token: str, now: float) -> ServiceToken | Refusal: ...
 
 
 class VerifiedTokens:
@@ -23,10 +18,10 @@ class VerifiedTokens:
     only where the (keyed) hashes are the same.
     """
 
-    __slots__ = ("_tokens", "_verifier")
+    __slots__ = ("_tokens", "_verify")
 
-    def __init__(self, verifier: Verifier, capacity: int = CAPACITY) -> None:
-        self._verifier = verifier
+    def __init__(self, verify: Callable[[str, float], ServiceToken | Refusal], capacity: int = CAPACITY) -> None:
+        self._verify = verify
         self._tokens: GenerationalCache[bytes, ServiceToken] = GenerationalCache(capacity)
 
     def verify(self, token: bytes, now: float) -> ServiceToken | Refusal:
@@ -37,7 +32,7 @@ class VerifiedTokens:
                 return known
             self._tokens.discard(token)
             return Refusal.EXPIRED
-        verified = self._verifier.verify_service(token.decode("latin-1"), now)
+        verified = self._verify(token.decode("latin-1"), now)
         if isinstance(verified, ServiceToken):
             self._tokens.put(token, verified)
         return verified

@@ -185,7 +185,7 @@ def service_payload(issuer: str, token: ServiceToken, issued: int, jti: str) -> 
         "exp": token.expires,
         "jti": jti,
     }
-    read = service_token(claims, issued)
+    read = service_token(claims, issuer, issued)
     if isinstance(read, Refusal):
         raise ValueError(read.sentence)
     return json.dumps(claims, separators=(",", ":")).encode("ascii")
@@ -267,11 +267,11 @@ def header_fault(data: bytes) -> Refusal | None:
     return None if members.get("typ") == TYPE else Refusal.TYPE
 
 
-def identity_token(claims: dict[str, Any], now: float) -> IdentityToken | Refusal:
+def identity_token(claims: dict[str, Any], issuer: str, now: float) -> IdentityToken | Refusal:
     """Return the identity token of these verified claims at ``now`` (seconds), which may be an expired one."""
     if "aud" in claims:
         return Refusal.AUDIENCE
-    if fault := _absent(claims, IDENTITY_CLAIMS) or _time_fault(claims, now):
+    if fault := _origin_fault(claims, IDENTITY_CLAIMS, issuer) or _time_fault(claims, now):
         return fault
     subject, jti = claims["sub"], claims["jti"]
     if not _is_identity(subject):
@@ -281,11 +281,11 @@ def identity_token(claims: dict[str, Any], now: float) -> IdentityToken | Refusa
     return IdentityToken(subject, int(jti), claims["exp"])
 
 
-def service_token(claims: dict[str, Any], now: float) -> ServiceToken | Refusal:
+def service_token(claims: dict[str, Any], issuer: str, now: float) -> ServiceToken | Refusal:
     """Return the service token of these verified claims at ``now`` (seconds), which may be an expired one."""
     if claims.get("aud") != AUDIENCE:
         return Refusal.AUDIENCE
-    if fault := _absent(claims, SERVICE_CLAIMS) or _time_fault(claims, now):
+    if fault := _origin_fault(claims, SERVICE_CLAIMS, issuer) or _time_fault(claims, now):
         return fault
     subject, jti, scopes, rate_limit = claims["sub"], claims["jti"], _scopes(claims["scope"]), claims["rate_limit"]
     if type(subject) is not str or _subject(subject) is None:
@@ -299,8 +299,11 @@ def service_token(claims: dict[str, Any], now: float) -> ServiceToken | Refusal:
     return ServiceToken(subject, scopes, rate_limit, claims["exp"])
 
 
-def _absent(claims: dict[str, Any], names: tuple[str, ...]) -> Refusal | None:
-    return None if all(name in claims for name in names) else Refusal.MISSING
+def _origin_fault(claims: dict[str, Any], names: tuple[str, ...], issuer: str) -> Refusal | None:
+    """Return why the claims are not of this issuer and complete, or None; null is no claim."""
+    if claims.get("iss") != issuer:
+        return Refusal.ISSUER
+    return Refusal.MISSING if any(claims.get(name) is None for name in names) else None
 
 
 def _time_fault(claims: dict[str, Any], now: float) -> Refusal | None:

@@ -1,9 +1,9 @@
 """The keys that sign and verify tokens.
 
 Signing is hand-written, since it runs for every new identity: a prepared header, one HMAC or one Ed25519 signature,
-base64url. The same life gives the same token in every process. PyJWT always verifies:
-shape, header, algorithm, signature, ``aud``, ``iss`` and the presence of claims. Its clock is not used (time is
-an argument here), and it allows repeated JSON members, so ``claims`` checks the verified ones again.
+base64url. The same life gives the same token in every process. PyJWT always verifies: header, algorithm and signature
+(its JWS). The verified claims are checked by ``claims``: PyJWT would read its own clock (time is an argument here) and
+allow repeated JSON members.
 
 Each key has one algorithm, which no token can change: HS256 for the secrets, EdDSA for Ed25519 keys. An Ed25519 key is
 looked up by the whole first part of the token, as we write it; a token that begins otherwise is tried with the secrets.
@@ -16,7 +16,7 @@ CPU, with ``cryptography`` installed (it imports that too) 11 MB and 40 ms; the 
 
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from json import dumps
@@ -29,7 +29,6 @@ from arsenal_fast.tokens.claims import IdentitySigner, IdentityToken, Refusal, S
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-    from jwt.types import Options
 
 HS256: Final = "HS256"
 EDDSA: Final = "EdDSA"
@@ -41,13 +40,6 @@ _SECONDS_A_DAY: Final = 86_400
 
 # RFC 7468 section 2; what stands between the blocks is explanatory text.
 _PEM_BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----[^-]{1,4096}-----END \1-----")
-
-
-class _Key(NamedTuple):
-    """One key as PyJWT takes it, with the only algorithm that it may be used with."""
-
-    algorithm: str
-    key: Any
 
 
 class _Ed25519(NamedTuple):
@@ -135,13 +127,13 @@ class Keys:
 
     def read_identity(self, token: str, now: float) -> IdentityToken | Refusal:
         """As ``verify_identity``, but accepts an expired token."""
-        claims = self._claims(token, None)
-        return claims if isinstance(claims, Refusal) else tokens.identity_token(claims, now)
+        claims = self._claims(token, self._known_headers)
+        return claims if isinstance(claims, Refusal) else tokens.identity_token(claims, self.issuer, now)
 
     def verify_service(self, token: str, now: float) -> ServiceToken | Refusal:
         """Verify a service token at ``now`` (seconds); returns it, or why it is refused."""
-        claims = self._claims(token, tokens.AUDIENCE)
-        read = claims if isinstance(claims, Refusal) else tokens.service_token(claims, now)
+        claims = self._claims(token, {})
+        read = claims if isinstance(claims, Refusal) else tokens.service_token(claims, self.issuer, now)
         if isinstance(read, ServiceToken) and read.expires <= now:
             return Refusal.EXPIRED
         return read
@@ -149,37 +141,35 @@ class Keys:
     def prepare(self) -> None:
         """Import PyJWT now, so that the first verification does not wait for the import."""
         if self._library is None:
-            self._library = _Library(self.issuer, self._secrets)
+            self._library = _Library()
 
-    def _claims(self, token: str, audience: str | None) -> dict[str, Any] | Refusal:
-        """Return the claims of a token with valid signature, issuer and audience; its times are not checked."""
+    def _claims(self, token: str, known_headers: "Mapping[str, _Ed25519]") -> dict[str, Any] | Refusal:
+        """Return the claims of a token whose signature and header are valid; they are not checked."""
         if fault := tokens.shape_fault(token):
             return fault
         self.prepare()
         assert self._library is not None
         first, payload, _ = token.split(".")
-        known = self._known_headers.get(first) if audience is None else None
-        key = self._library.secret_key if known is None else _Key(EDDSA, known.public)
-        if fault := self._library.fault(token, key, audience):
-            return fault
-        if known is None and (fault := self._header_fault(first)):
+        if known := known_headers.get(first):
+            fault = self._library.fault(token, EDDSA, known.public)
+        else:
+            fault = self._library.fault(token, HS256, self._secrets)
+            if fault is None and first != self._plain_header:  # our own header needs no check
+                fault = tokens.header_fault(tokens.decode(first))
+        if fault:
             return fault
         try:
             return tokens.strict_object(tokens.decode(payload))
         except tokens.DuplicateMember:
             return Refusal.DUPLICATE
-        except (ValueError, RecursionError):  # PyJWT takes NaN, and UTF-16
+        except (ValueError, RecursionError):
             return Refusal.MALFORMED
-
-    def _header_fault(self, first: str) -> Refusal | None:
-        """Return why the header is refused, or None; our own header needs no check."""
-        return None if first == self._plain_header else tokens.header_fault(tokens.decode(first))
 
 
 class _Library:
-    """PyJWT, set up once for one issuer and its secrets."""
+    """PyJWT's JWS (RFC 7515), which takes as a key of HS256 a tuple of secrets, any of which may have signed."""
 
-    def __init__(self, issuer: str, hmac_keys: tuple[bytes, ...]) -> None:
+    def __init__(self) -> None:
         # Imported here: it costs tens of milliseconds and megabytes, and signing does not need it.
         import jwt  # noqa: PLC0415
         from jwt.algorithms import HMACAlgorithm  # noqa: PLC0415
@@ -196,59 +186,26 @@ class _Library:
             def verify(self, msg: bytes, key: Any, sig: bytes) -> bool:
                 return any(super(Secrets, self).verify(msg, each, sig) for each in key)
 
-        # In PyJWT a custom algorithm comes with its key. The zeros are replaced at once.
-        secret_key = jwt.PyJWK({"kty": "oct", "k": tokens.encode(bytes(32)).decode("ascii")}, HS256)
-        secret_key.Algorithm = Secrets(HMACAlgorithm.SHA256)
-        secret_key.key = hmac_keys
-        self.secret_key = _Key(HS256, secret_key)
-        self._issuer = issuer
-        self._identity_options = _options(tokens.IDENTITY_CLAIMS)
-        self._service_options = _options(tokens.SERVICE_CLAIMS)
-        self._decode = jwt.PyJWT().decode_complete
+        jws = jwt.PyJWS(algorithms=[EDDSA])
+        jws.register_algorithm(HS256, Secrets(HMACAlgorithm.SHA256))
+        self._decode = jws.decode_complete
         self._invalid = jwt.InvalidTokenError
         self._refusals: tuple[tuple[type[Exception], Refusal], ...] = (
             (jwt.InvalidSignatureError, Refusal.SIGNATURE),
             (jwt.InvalidAlgorithmError, Refusal.ALGORITHM),
-            (jwt.InvalidAudienceError, Refusal.AUDIENCE),
-            (jwt.InvalidIssuerError, Refusal.ISSUER),
-            (jwt.exceptions.InvalidSubjectError, Refusal.SUBJECT),
-            (jwt.exceptions.InvalidJTIError, Refusal.ID),
             (jwt.DecodeError, Refusal.MALFORMED),
+            (jwt.InvalidTokenError, Refusal.HEADER),  # crit, kid
         )
 
-    def fault(self, token: str, key: _Key, audience: str | None) -> Refusal | None:
-        """Return why PyJWT refuses the token, or None if it verifies."""
+    def fault(self, token: str, algorithm: str, key: Any) -> Refusal | None:
+        """Return why PyJWT refuses the token, or None if its signature is one of this algorithm and key."""
         try:
-            self._decode(
-                token,
-                key.key,
-                algorithms=[key.algorithm],
-                options=self._identity_options if audience is None else self._service_options,
-                audience=audience,
-                issuer=self._issuer,
-            )
+            self._decode(token, key, algorithms=[algorithm])
         except self._invalid as error:
-            return self._refusal(error)
+            return next(refusal for kind, refusal in self._refusals if isinstance(error, kind))
         except (ValueError, RecursionError):  # which older releases let through
             return Refusal.MALFORMED
         return None
-
-    def _refusal(self, error: Exception) -> Refusal:
-        claim = getattr(error, "claim", None)  # of MissingRequiredClaimError
-        if claim is not None:
-            return _MISSING.get(claim, Refusal.MISSING)
-        for kind, refusal in self._refusals:
-            if isinstance(error, kind):
-                return refusal
-        return Refusal.HEADER  # crit, kid
-
-
-def _options(claims: Sequence[str]) -> "Options":
-    # The times would be compared with PyJWT's own clock.
-    return {"require": list(claims), "strict_aud": True, "verify_exp": False, "verify_iat": False, "verify_nbf": False}
-
-
-_MISSING: Final = {"aud": Refusal.AUDIENCE, "iss": Refusal.ISSUER}
 
 
 def draw_secret() -> Secret:

@@ -1,4 +1,4 @@
-"""Other servers with the same duties, to measure beside the service: one ``Server`` row each.
+"""Rivals with the same duties, measured beside the service: one ``Server`` row each.
 
 The four rivals are written for speed by the book of their ecosystem, with one core in mind. Each counts the client and
 looks the identity up in Redis in one pipeline, and signs a token once for each identity. They do less than the service:

@@ -1,4 +1,4 @@
-"""``make peers``: what the rivals need and pip does not bring, made below ``.build`` and ``javascript/node_modules``.
+"""``make peers``: builds what the rivals need beyond pip, in ``.build`` and ``javascript/node_modules``.
 
 What can't be had leaves its rival out, with the reason; the others are made all the same. Programs and libraries that
 are missing come from Debian's packages, the JavaScript ones from npm in the versions of ``package-lock.json``.

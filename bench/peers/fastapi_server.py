@@ -2,7 +2,7 @@
 
 Run as ``python -m uvicorn --app-dir bench/peers fastapi_server:app``. A request costs one pipeline: the client's
 counter is incremented and the identity read together. Only the first request of a client's window and an identity that
-is not there yet cost a second one. What is kept of an identity is ``generated``, ``expires`` (24 octets each) and the
+is not there yet cost a second one. What is kept of an identity is ``generated``, ``expires`` (24 bytes each) and the
 token. Answers are ready ``Response`` objects, which FastAPI passes on without validating or serializing them.
 """
 
@@ -89,7 +89,7 @@ def record(identity: str, now: float) -> bytes:
 
 async def visit(request: Request, now: float, identities: list[str]) -> tuple[dict[str, str], list[bytes | None]]:
     """Count the client and read the records; gives the answer's headers. Raises HTTPException 429."""
-    # Windows follow the clock, so that a lost EXPIRE could lock nobody out.
+    # Windows follow the clock, so that a lost EXPIRE can lock no client out.
     cell = f"rl:{client_of(request)}:{int(now) // WINDOW}"
     async with store.pipeline(transaction=False) as pipeline:
         pipeline.incr(cell)
@@ -106,7 +106,7 @@ async def visit(request: Request, now: float, identities: list[str]) -> tuple[di
 
 
 async def issue(identities: list[str], found: list[bytes | None], now: float) -> list[bytes]:
-    """Keep new records where none was found, unless another request was first; gives what stands."""
+    """Keep new records where none was found, unless another request was first; return the kept ones."""
     made = {identity: record(identity, now) for identity, kept in zip(identities, found, strict=True) if kept is None}
     if made:
         async with store.pipeline(transaction=False) as pipeline:

@@ -67,7 +67,7 @@ def busy(summary: Summary) -> str:
 
 
 def of_scenario(scenario: Scenario, outcome: Outcome) -> str:
-    """All figures of a scenario; one that failed says so, and why."""
+    """All figures of a scenario, or its fault."""
     fault = f"**This scenario failed**, so there is no figure: {outcome.fault}" if outcome.fault else ""
     rows = []
     for figure in outcome.figures:

@@ -1,4 +1,4 @@
-"""The little Markdown that the page needs."""
+"""Markdown tables and numbers of the pages."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,7 +10,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def section(title: str, *paragraphs: str, level: int = 2) -> str:
-    """A heading and what stands under it; empty paragraphs are left out, and so is a section of nothing."""
+    """A heading and its paragraphs; empty paragraphs are left out, and so is an empty section."""
     said = [paragraph for paragraph in paragraphs if paragraph]
     return "\n\n".join([f"{'#' * level} {title}", *said]) if said else ""
 

@@ -1,4 +1,4 @@
-"""A million requests a second on paper: what the guide's mix would need, computed from the measured figures."""
+"""Computes from the measured figures what a million requests a second of the guide's mix would need."""
 
 import math
 
@@ -40,14 +40,14 @@ def computed(results: Results) -> tuple[str, str]:
     total = ID_RATE + BATCH_RATE + VALIDATE_RATE
     id_us = HIT_RATIO * cpu_us(results, "cached-ingress") + (1 - HIT_RATIO) * issuing_us(results)
     us = of_mix(id_us, cpu_us(results, "batch-10-new"), cpu_us(results, "validate"))
-    octets = of_mix(*(octets_of(results, name) for name in ("cached-ingress", "batch-10", "validate")))
+    traffic = of_mix(*(bytes_of(results, name) for name in ("cached-ingress", "batch-10", "validate")))
     issued = RATE * of_mix(1 - HIT_RATIO, (1 - HIT_RATIO) * BATCH_ROWS, 0)
     workers = math.ceil(RATE * us / 1e6 / WORKER_SHARE)
     redis_cores = RATE * figure(results, "redis", "CPU of Redis per request") / 1e6
     shards = math.ceil(redis_cores / SHARD_SHARE)
-    cells = RATE * 3600 / QUOTA_PER_HOUR * figure(results, "redis", "octets per limiter cell")
-    stored = issued * TTL_S * figure(results, "redis", "octets per identity") + cells
-    gigabytes = RATE * octets * MONTH_S / 1e9
+    cells = RATE * 3600 / QUOTA_PER_HOUR * figure(results, "redis", "bytes per limiter cell")
+    stored = issued * TTL_S * figure(results, "redis", "bytes per identity") + cells
+    gigabytes = RATE * traffic * MONTH_S / 1e9
     dollars = math.ceil(workers / 2) * POD_PRICE + shards * SHARD_PRICE
     resident = figure(results, "connections", "resident memory, at most")
     rows = [
@@ -59,7 +59,7 @@ def computed(results: Results) -> tuple[str, str]:
         ("shards of Redis", f"{shards}", f"cores / {SHARD_SHARE}: Redis has one thread"),
         ("memory of Redis", f"{number(stored / 2**30)} GB", f"identities, and a client for each {QUOTA_PER_HOUR}/h"),
         ("new identities", f"{number(issued)} /s", "rows of the ledger, more than one database takes"),
-        ("HTTP traffic", f"{number(RATE * octets * 8 / 1e9)} Gbit/s", f"{number(octets)} B in and out a request"),
+        ("HTTP traffic", f"{number(RATE * traffic * 8 / 1e9)} Gbit/s", f"{number(traffic)} B in and out a request"),
         ("pods and shards", f"{number(dollars)} $/month", f"{POD_PRICE} $ a pod, {SHARD_PRICE} $ a shard (guide)"),
         ("traffic", f"{number(gigabytes * GIGABYTE_PRICE)} $/month", f"{GIGABYTE_PRICE} $/GB (guide), all month"),
     ]
@@ -95,6 +95,6 @@ def figure(results: Results, scenario: str, name: str) -> float:
     return outcome.value(name)
 
 
-def octets_of(results: Results, workload: str) -> float:
+def bytes_of(results: Results, workload: str) -> float:
     """Request and answer."""
     return sum(figure(results, "traffic", f"{workload}: {way}") for way in ("request", "answer"))

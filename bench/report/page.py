@@ -33,7 +33,7 @@ def render(results: Results, source: str, pictures: Mapping[str, str]) -> str:
     facts = {"cores": "?", "kernel": "?", "Python": "?", **results.machine}
     machine = "Machine: {CPU}, {cores} cores, {kernel}, Python {Python}.".format_map(facts)
     floor = """\
-*Times the floor* is CPU time per request over that of a server that parses nothing and answers the same octets, in the
+*Times the floor* is CPU time per request over that of a server that parses nothing and answers the same bytes, in the
 same round; median and range of the rounds. *Times bun* is the same against that rival."""
     rivals = """\
 CPU time in us per request, in times the floor in parentheses. The rivals do less: a fixed window instead of an exact

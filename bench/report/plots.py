@@ -1,4 +1,4 @@
-"""The pictures of the page, as SVG; the same results give the same octets."""
+"""The pictures of the page as SVG; the same results give the same bytes."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Every target of a result with what was measured and whether it was reached."""
+"""Lists every target of a result with the measured figure and whether it was reached."""
 
 import statistics
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
-"""What is measured beside the workloads: one small module each, and this table of them.
+"""The table of scenarios: what is measured beside the workloads, one small module each.
 
 A scenario takes a :class:`~bench.setting.Setting` and gives figures and series. One that fails is reported
-with its fault, and the others go on.
+with its fault, and the others continue.
 """
 
 import time
@@ -40,7 +40,7 @@ class Scenario:
 
     @property
     def method(self) -> str:
-        """What is asked and how, in one paragraph."""
+        """Question and method, in one paragraph."""
         return " ".join((self.about or "").split("\n")[1:]).strip()
 
 
@@ -59,7 +59,7 @@ SCENARIOS: Sequence[Scenario] = (
 
 
 def run(scenarios: Iterable[Scenario], server: Server, quick: bool, tell: Callable[[Outcome], None]) -> list[Outcome]:
-    """Every scenario on fresh processes; ``tell`` hears each outcome when it is there."""
+    """Run every scenario on fresh processes; ``tell`` is called with each outcome."""
     outcomes = []
     for scenario in scenarios:
         with TemporaryDirectory(prefix="bench-") as directory:

@@ -1,4 +1,4 @@
-"""How much longer the service works on a bad token than on a good one: nobody may buy CPU time with rubbish.
+"""CPU time of a bad token compared with a good one: garbage must not cost much more.
 
 `bench/test_tokens.py` by pytest-benchmark on core 0: each bad token of the tests against a good one of its kind, CPU
 time, medians, while two secrets verify.

@@ -1,7 +1,7 @@
 """5,000 connections in a closed loop: latency when saturated, and memory.
 
 `wrk -t1 -c5000` over the workload cached-proxy, floor and service by turns; medians of the turns. In a closed loop
-everybody who is not being answered waits, so the mean latency of *any* server is connections / throughput
+all connections without a response wait, so the mean latency of *any* server is connections / throughput
 (Little's law), and the slower of generator and server sets it: the floor's own figure stands beside it. Memory is
 the peak of the process (`VmHWM`).
 """

@@ -1,4 +1,4 @@
-"""What the service costs at its start and while nobody asks.
+"""Start-up time, and memory and CPU of the idle service.
 
 Start-up: from the start of the process to the first 200 of its readiness, fresh processes, the median. Idle: one
 ready process with Redis and no connection but that.

@@ -1,4 +1,4 @@
-"""A rate that is offered whatever the server does: latency below saturation, with 5,000 connections open.
+"""Latency below saturation: a fixed offered rate, with 5,000 connections open.
 
 Our own open-loop generator (`bench/openloop.py`) over the workload cached-proxy, floor and service by turns;
 medians of the turns. A request's latency counts from the moment at which it was due, whether or not it could be

@@ -1,6 +1,6 @@
-"""What the service asks of Redis: memory of a record, commands and CPU time of a request.
+"""Cost of the service in Redis: memory of a record, commands and CPU time of a request.
 
-Octets are the mean of `MEMORY USAGE` over 1,000 keys of the kind, which holds key, value and expiry. Calls and CPU
+Bytes are the mean of `MEMORY USAGE` over 1,000 keys of the kind, which holds key, value and expiry. Calls and CPU
 time of Redis per request are those of the workload cached-proxy over 64 connections, saturated: one script call
 takes all requests of an event-loop tick, so with fewer requests at a time there are more calls for each.
 """
@@ -41,11 +41,11 @@ def measure(setting: Setting) -> Findings:
             Figure("CPU of Redis per request", cpu / load.requests, "us"),
         ]
         for title, pattern, at_most in (
-            ("octets per limiter cell", server.cell_keys, 120),
-            ("octets per identity", server.identity_keys, 200),
+            ("bytes per limiter cell", server.cell_keys, 120),
+            ("bytes per identity", server.identity_keys, 200),
         ):
-            if pattern and (octets := mean_octets(client, pattern)) is not None:
-                figures.append(Figure(title, octets, "B", at_most))
+            if pattern and (size := mean_bytes(client, pattern)) is not None:
+                figures.append(Figure(title, size, "B", at_most))
     return Findings(figures)
 
 
@@ -54,8 +54,8 @@ def script_calls(client: redis.Redis) -> int:
     return sum(int(row["calls"]) for name, row in rows if name.startswith(("cmdstat_eval", "cmdstat_fcall")))
 
 
-def mean_octets(client: redis.Redis, pattern: str) -> float | None:
+def mean_bytes(client: redis.Redis, pattern: str) -> float | None:
     """Mean MEMORY USAGE of the first keys that match; None when none does."""
     keys = islice(client.scan_iter(match=pattern, count=1000), KEYS_LOOKED_AT)
-    octets = [int(client.memory_usage(key) or 0) for key in keys]
-    return statistics.fmean(octets) if octets else None
+    sizes = [int(client.memory_usage(key) or 0) for key in keys]
+    return statistics.fmean(sizes) if sizes else None

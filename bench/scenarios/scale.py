@@ -1,4 +1,4 @@
-"""Cost of a request and memory against how many identities and clients there are: it should not matter.
+"""Cost of a request and memory by the number of identities and clients.
 
 One server for all sizes, which grows with them; identities are issued beforehand in batches of 1,000. Each request
 draws its client and its identity by chance: of the axis *clients* from n clients and 1,000 identities; of the

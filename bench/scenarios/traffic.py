@@ -1,4 +1,4 @@
-"""Octets on the wire, which the bandwidth of a deployment is computed from.
+"""Bytes of requests and responses, from which the bandwidth of a deployment is computed.
 
 HTTP alone, one request and one answer of each workload; TCP, IP and TLS come on top.
 """

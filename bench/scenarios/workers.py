@@ -1,4 +1,4 @@
-"""Whether a request costs more when there are two workers.
+"""Cost of a request with two workers compared with one.
 
 `WORKERS=1` over 64 connections and `WORKERS=2` over 128, so that each worker has as many, by turns under the workload
 cached-proxy. The two workers and their supervisor share core 0, for the other core makes the load: this shows what

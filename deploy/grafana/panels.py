@@ -15,7 +15,7 @@ API: Final = 'route=~"/api/v1/.+"'
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One panel. ``unit``: Grafana's word; ``why``: what it tells, shown at the panel's corner."""
+    """One panel. ``unit``: Grafana's unit name; ``why``: its description, shown at the panel's corner."""
 
     title: str
     unit: str
@@ -117,7 +117,7 @@ VERDICT: Final = Row(
         Panel(
             "Error budget left",
             "percentunit",
-            "What is left of the month's 0.1 % of failed requests.",
+            "Rest of the month's 0.1 % of failed requests.",
             {
                 "": '1 - sum(increase(identity_api_requests_total{job="$job",class="5xx"}[30d]))'
                 ' / sum(increase(identity_api_requests_total{job="$job"}[30d])) / 0.001'
@@ -128,7 +128,7 @@ VERDICT: Final = Row(
         Panel(
             "Workers missing",
             "none",
-            "Workers that there should be and are not.",
+            "Configured workers that are not running.",
             {"": "sum(identity_workers_configured{$s} - identity_workers{$s})"},
             kind="stat",
             steps=((None, GREEN), (1, RED)),
@@ -156,7 +156,7 @@ TRAFFIC: Final = Row(
         Panel(
             "Identities",
             "ops",
-            "New lives, renewals, revocations; and lives that one worker issued alone while Redis was away.",
+            "New lives, renewals, revocations; and lives that one worker issued alone while Redis was unavailable.",
             {
                 name: f"sum(rate(identity_{metric}_total{{$s}}[$w]))"
                 for name, metric in (
@@ -185,7 +185,7 @@ ERRORS: Final = Row(
         Panel(
             "Answers by class",
             "reqps",
-            "Below /api/v1. 4xx is the clients' doing, 5xx is ours.",
+            "Below /api/v1. 4xx are errors of clients, 5xx of the service.",
             {"{{class}}": "sum by (class) (rate(identity_api_requests_total{$s}[$w]))"},
             stacked=True,
         ),
@@ -198,13 +198,13 @@ ERRORS: Final = Row(
         Panel(
             "Share of errors, by window",
             "percentunit",
-            "What the alerts on the error budget look at: 1.44 % for an hour, or 0.6 % for six, wakes somebody.",
+            "The alerts on the error budget use this: 1.44 % for an hour, or 0.6 % for six, pages.",
             {window: f'job:identity_api_errors:ratio_rate{window}{{job="$job"}}' for window in ("5m", "1h", "6h")},
         ),
         Panel(
             "Turned away",
             "ops",
-            "Connections that were one too many, and those closed by a time-out.",
+            "Connections beyond MAX_CONNECTIONS, and those closed by a time-out.",
             {
                 "shed": "sum(rate(identity_connections_shed_total{$s}[$w]))",
                 "timed out": "sum(rate(identity_connections_timed_out_total{$s}[$w]))",
@@ -225,20 +225,20 @@ LATENCY: Final = Row(
         Panel(
             "p99 by route",
             "s",
-            "Batches of a thousand take longer by nature.",
+            "Batches of a thousand rows always take longer.",
             quantiles(REQUESTS, 99, by="route", where=f"$s,{API}"),
         ),
         Panel(
             "Distribution",
             "s",
-            "How many requests took how long.",
+            "Number of requests by duration.",
             {"{{le}}": f"sum by (le) (increase({REQUESTS}_bucket{{$s,{API}}}[$w]))"},
             kind="heatmap",
         ),
         Panel(
             "Share over 50 ms, by window",
             "percentunit",
-            "What the alerts on latency look at: 14.4 % for an hour, or 6 % for six, wakes somebody.",
+            "The alerts on latency use this: 14.4 % for an hour, or 6 % for six, pages.",
             {window: f'job:identity_api_slow:ratio_rate{window}{{job="$job"}}' for window in ("5m", "1h", "6h")},
         ),
     ),
@@ -260,7 +260,7 @@ LIMITER: Final = Row(
         Panel(
             "Share refused",
             "percentunit",
-            "Over a half for long: an attack, a loop, or TRUSTED_PROXIES is unset.",
+            "Over 50 % for long: an attack, a loop, or TRUSTED_PROXIES is not set.",
             {
                 "refused": "sum(rate(identity_limiter_denied_total{$s}[$w]))"
                 " / sum(rate(identity_limiter_denied_total{$s}[$w]) + rate(identity_limiter_allowed_total{$s}[$w]))"
@@ -269,7 +269,7 @@ LIMITER: Final = Row(
         Panel(
             "Decided by one worker alone",
             "reqps",
-            "Over-admission: while Redis is away each worker counts for itself.",
+            "Over-admission: while Redis is unavailable each worker counts by itself.",
             {"{{instance}}": "sum by (instance) (rate(identity_limiter_fallback_total{$s}[$w]))"},
         ),
         Panel(
@@ -290,7 +290,7 @@ CACHE: Final = Row(
         Panel(
             "Hit ratio",
             "percentunit",
-            "Look-ups that found a living record, of late (identity_cache_hit_ratio is the one since the start).",
+            "Recent look-ups that found a living record (identity_cache_hit_ratio counts since the start).",
             {
                 "of late": "sum(rate(identity_lookup_hits_total{$s}[$w])) / sum(rate(identity_lookups_total{$s}[$w]))",
                 "since the start": "avg(identity_cache_hit_ratio{$s})",
@@ -314,7 +314,7 @@ CACHE: Final = Row(
         Panel(
             "Dropped by the store",
             "ops",
-            "Evictions of Redis: limits and identities that went before their time. Should be none.",
+            "Evictions of Redis: limits and identities dropped before they expire. Should be none.",
             {"dropped": "max(rate(identity_store_evictions_total{$s}[$w]))"},
         ),
     ),
@@ -326,7 +326,7 @@ REDIS: Final = Row(
         Panel(
             "Round trip",
             "s",
-            "From a command to its reply, as the workers see it: their own lateness is in it.",
+            "From a command to its reply, measured by the workers: a late event loop adds to it.",
             quantiles("identity_redis_round_trip_seconds", 50, 99),
         ),
         Panel(
@@ -341,7 +341,7 @@ REDIS: Final = Row(
         Panel(
             "Memory",
             "bytes",
-            "As Redis says; a limit of 0 is none.",
+            "From Redis; a limit of 0 means none.",
             {
                 "used": "max(identity_redis_memory_used_bytes{$s})",
                 "limit": "max(identity_redis_memory_limit_bytes{$s})",
@@ -350,7 +350,7 @@ REDIS: Final = Row(
         Panel(
             "Faults",
             "ops",
-            "Lost connections, replies that did not come in time, errors.",
+            "Lost connections, replies that timed out, errors.",
             {
                 name: f"sum(rate(identity_redis_{name}_total{{$s}}[$w]))"
                 for name in ("disconnects", "timeouts", "outages", "failures")
@@ -382,13 +382,13 @@ LEDGER: Final = Row(
         Panel(
             "Waiting",
             "none",
-            "Rows in memory alone. Past 50,000 in one worker (at 256 MB) the oldest are lost.",
+            "Rows that are only in memory. Beyond 50,000 in one worker (at 256 MB) the oldest are lost.",
             {"{{instance}}": "sum by (instance) (identity_ledger_waiting{$s})"},
         ),
         Panel(
             "Faults",
             "none",
-            "Lost rows are holes in the history; trimmed ones left early. Failures, time-outs: locked, full or slow.",
+            "Lost rows are gaps in the history, trimmed ones were deleted early. Failures: locked, full, slow.",
             {
                 name: f"sum(increase(identity_ledger_{name}_total{{$s}}[$w]))"
                 for name in ("dropped", "refused", "trimmed", "failures", "timeouts")
@@ -416,19 +416,19 @@ PROCESS: Final = Row(
         Panel(
             "Lateness of the event loop",
             "s",
-            "How late a worker comes to what is due: everything it answers is as late.",
+            "How late the event loop is; all responses are late by as much.",
             quantiles("identity_event_loop_lag_seconds", 50, 99),
         ),
         Panel(
             "Garbage collection",
             "percentunit",
-            "The share of time in which nothing else ran.",
+            "Share of time in which the worker did nothing else.",
             {"{{instance}}": "sum by (instance) (rate(identity_gc_pause_seconds_sum{$s}[$w]))"},
         ),
         Panel(
             "Workers",
             "none",
-            "Alive, and how often one was replaced.",
+            "Running workers, and how often one was replaced.",
             {
                 "alive": "sum(identity_workers{$s})",
                 "replaced": "sum(increase(identity_worker_restarts_total{$s}[$w]))",
@@ -463,7 +463,7 @@ ALERTS: Final = Row(
         Panel(
             "Alerts that fire",
             "none",
-            "Empty while all is well. Each has a page in docs/runbooks.",
+            "Empty without problems. Each has a page in docs/runbooks.",
             {"{{alertname}} ({{severity}})": 'count by (alertname, severity) (ALERTS{job="$job",alertstate="firing"})'},
             stacked=True,
         ),

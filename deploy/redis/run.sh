@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run a program of the Redis image with the password that REDIS_URL has: one place says it to the service and to Redis.
+# Run a program of the Redis image with the password in REDIS_URL, so that the service and Redis share one setting.
 # usage: run.sh server [OPTION...] | run.sh cli [ARGUMENT...]
 #
 # The server reads the password from its standard input and redis-cli from its environment, so that no list of

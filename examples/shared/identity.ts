@@ -11,6 +11,11 @@ export interface Identity {
   metadata: { prefix: string; run: string; domain: string; version: string; type: string; compatible: string[] };
 }
 
+/** Where `make run` serves. */
+export const LOCAL_URL = "http://localhost:3655";
+
+const TIMEOUT_MS = 5_000;
+
 /** An answer that is no identity. `status` is 0 where no answer came. */
 export class IdentityServiceError extends Error {
   constructor(
@@ -39,14 +44,19 @@ export async function fetchIdentity(
   serviceUrl: string,
   prefix: string,
   run: string,
-  { token, signal = AbortSignal.timeout(5_000) }: Options = {},
+  { token, signal }: Options = {},
 ): Promise<Identity> {
+  const deadline = AbortSignal.timeout(TIMEOUT_MS);
   const query = new URLSearchParams({ prefix, run });
   const headers: Record<string, string> = token ? { Authorization: `Bearer ${token}` } : {};
   let response: Response;
   try {
-    response = await fetch(`${serviceUrl.replace(/\/+$/, "")}/api/v1/id?${query}`, { headers, signal });
+    response = await fetch(`${serviceUrl.replace(/\/+$/, "")}/api/v1/id?${query}`, {
+      headers,
+      signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
+    });
   } catch (error) {
+    if (signal?.aborted) throw error; // the caller no longer wants the answer
     throw new IdentityServiceError(0, `The identity service does not answer: ${error}`);
   }
   if (!response.ok) {
@@ -58,5 +68,9 @@ export async function fetchIdentity(
       retryAfter === null ? undefined : Number(retryAfter),
     );
   }
-  return (await response.json()) as Identity;
+  try {
+    return (await response.json()) as Identity;
+  } catch (error) {
+    throw new IdentityServiceError(0, `The answer is not one of the identity service: ${error}`);
+  }
 }

@@ -1,7 +1,14 @@
-import { expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { createPlayerSession, type Database } from "../backend/src/auth/identity.js";
 import { fetchIdentity, IdentityServiceError } from "../shared/identity.js";
-import { expectActive, SERVICE } from "./service.js";
+import { expectActive, SERVICE, SERVICE_TOKEN } from "./service.js";
+
+beforeAll(() => {
+  process.env.IDENTITY_TOKEN = SERVICE_TOKEN;
+});
+afterAll(() => {
+  delete process.env.IDENTITY_TOKEN;
+});
 
 /** A fake: keeps the rows. */
 class Rows implements Database {

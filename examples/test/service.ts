@@ -1,15 +1,11 @@
-// The running service that the examples are tried against, and what is asked of it beside them.
-import { expect } from "vitest";
+// The running services that the examples are tried against, and what is asked of them beside.
+import { expect, inject } from "vitest";
 
-function required(name: string): string {
-  const value = process.env[name];
-  if (!value) throw new Error(`${name} must be set: tests/deploy/test_examples.py does it.`);
-  return value;
-}
-
-export const SERVICE = required("IDENTITY_SERVICE");
+export const SERVICE = inject("service");
 /** A second service that lets nobody do anything: its limit is used up. */
-export const EXHAUSTED = required("IDENTITY_SERVICE_EXHAUSTED");
+export const EXHAUSTED = inject("exhausted");
+/** A service token of the first: scope `issue`, and a limit of its own. */
+export const SERVICE_TOKEN = inject("serviceToken");
 /** Where nobody listens. */
 export const NOWHERE = "http://127.0.0.1:1";
 

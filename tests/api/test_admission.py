@@ -1,4 +1,4 @@
-"""Who passes, and what each client is told; the store's arithmetic is checked by a model of brute force."""
+"""Admission and the rate-limit headers; a brute-force model checks the store's arithmetic."""
 
 import gc
 from collections import Counter
@@ -134,7 +134,7 @@ def test_a_tick_that_ends_with_a_full_batch_asks_for_nothing_more() -> None:
 def test_clients_that_send_far_more_than_a_batch_at_once_get_all_their_answers(
     switched: bool, quota: Quota | None
 ) -> None:
-    """Answers that come while requests are being read make connections go on that had stalled."""
+    """Responses that arrive while requests are read let stalled connections continue."""
     rig = Rig(settings={"quota": quota}, switched=switched, max_connections=2000)
     clients = [rig.connect() for _ in range(20)]
     others = many(rig, 2 * MAX_BATCH)
@@ -223,7 +223,7 @@ def test_a_refusal_from_memory_tells_the_same_as_the_one_of_the_store_at_that_mo
 def test_a_refusal_from_memory_is_timed_from_its_own_request_on() -> None:
     rig = Rig(settings={"quota": Quota(2, 3600)})
     client = rig.connect()
-    for _ in range(5):  # the last ones are recognised by their octets, and denied before any batch begins
+    for _ in range(5):  # the last ones are recognised by their bytes, and denied before any batch begins
         client.get(TARGET)
         rig.advance(60)
     assert rig.service.metrics.limiter_denied_locally == 2
@@ -285,7 +285,7 @@ def test_with_the_limiter_off_nobody_is_counted_and_nothing_is_said() -> None:
     answers = ask(rig.connect(), 30) + ask(rig.connect(), 30) + [rig.get("/api/v1/nothing")]
     assert {answer.status for answer in answers} == {200, 404}
     assert not [name for answer in answers for name in answer.headers if "ratelimit" in name]
-    assert rig.shared.admissions == [[]] * 3, "a tick asks what was revoked, and for nobody"
+    assert rig.shared.admissions == [[]] * 3, "a tick only reads the revision"
 
 
 # The store away. Both ways are tried: the second request of a connection is recognised by its octets.
@@ -374,7 +374,7 @@ def test_a_connection_that_fails_keeps_the_answer_from_nobody_else(
 
 
 def test_what_was_answered_is_freed_at_once_and_leaves_nothing_for_the_garbage_collector() -> None:
-    """A client is remembered: what it pointed to would live as long as it does, and a cycle until a collection."""
+    """Clients are cached: objects that they refer to would stay as long, and a cycle until a collection."""
     rig = Rig(settings={"trusted_proxies": [f"{PEER[0]}/32"]})
     client = rig.connect()
     gc.collect()

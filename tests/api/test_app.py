@@ -1,4 +1,4 @@
-"""Lines of every answer, the echo of a request's own, and what is counted and logged."""
+"""Headers of every response, echoed request headers, counts and log lines."""
 
 import pytest
 

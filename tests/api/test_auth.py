@@ -1,4 +1,4 @@
-"""Who asks: an address, or the subject of a service token with a limit of its own; and what a refusal says."""
+"""Authentication: an address, or the subject of a service token with its own limit; and the text of a refusal."""
 
 import pytest
 
@@ -67,7 +67,7 @@ bad_tokens = pytest.mark.parametrize(("authorization", "refusal"), BAD, ids=lamb
 
 @pytest.mark.parametrize("authorization", ["Basic dXNlcjpwYXNzd29yZA==", "Digest a=b", "", "Bearerabc"])
 def test_a_scheme_that_is_not_known_is_challenged_without_an_error_code(authorization: str) -> None:
-    """RFC 6750 3.1: who tried another method is told nothing but the one that is supported."""
+    """RFC 6750 3.1: the response to another method only names the supported one."""
     answer = Rig().get(ID, Authorization=authorization)
     assert answer.status == 401
     assert answer.headers["www-authenticate"] == 'Bearer realm="arsenal-identity"'
@@ -97,7 +97,7 @@ def test_no_sentence_of_a_refusal_breaks_out_of_its_quotes() -> None:
 
 BATCH = {"environments": [{"name": "a", "prefix": "free"}, {"name": "b", "prefix": "player"}]}
 
-# What is asked for, and the scope that it needs.
+# Requests, and the scope that each needs.
 GUARDED: list[tuple[str, object, str, str]] = [
     ("/api/v1/audit", None, "audit", "The audit"),
     ("/api/v1/revoke", {"identity": IDENTITY}, "revoke", "To revoke an identity without its token"),
@@ -194,7 +194,7 @@ def test_two_authorizations_are_no_request() -> None:
 
 
 def spied(rig: Rig) -> list[str]:
-    """The keys of the clients whose requests were recognised by their octets; grows."""
+    """The keys of the clients whose requests were recognised by their bytes; grows."""
     keys: list[str] = []
     if rig.fast_path_of_app is not None:
         work = rig.fast_path_of_app.work

@@ -1,4 +1,4 @@
-"""The clock of the responses: a look serves until the next one, the Date a second, the stamp a look."""
+"""The clock of the responses: it reads the time once a turn, and the Date once a second."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the settings decide when a worker's application is put together."""
+"""The application of a worker by its settings."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ def test_a_store_that_returns_is_told_what_is_remembered() -> None:
 
 
 def app(**settings: Any) -> Any:
-    """An application whose generator of random octets is known."""
+    """An application whose generator of random bytes is known."""
     memory = MemoryBackend(lambda: 0, lambda: int(START * 1000))
     services = Services(
         settings=Settings(version="v1", domain="a.example", base_url="https://a.example", quota=None, **settings),

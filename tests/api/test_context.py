@@ -1,4 +1,4 @@
-"""A request between its admission and its response: what handlers raise, when they respond, and what ends the lines."""
+"""A request context from admission to response: exceptions of handlers, responses, and the headers at the end."""
 
 import logging
 from collections.abc import Callable

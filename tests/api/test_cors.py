@@ -1,4 +1,4 @@
-"""Cross-origin rules, as a browser would hold them."""
+"""CORS, checked as a browser does."""
 
 import pytest
 

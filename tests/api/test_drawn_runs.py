@@ -1,7 +1,7 @@
-"""The token of an identity with a drawn run is in the answer to the request that drew it, and in no other.
+"""The token of an identity with a drawn run is only in the response to the request that drew it.
 
-The attack: a client that knows such an identity names its run in a request of its own, to get the token and to revoke
-the identity with it. First with real stores, a real ledger and an event loop; then without anything to ask.
+The attack: a client that knows such an identity names its run in a request, to get the token and to revoke the
+identity with it. First with real stores, a real ledger and an event loop; then without stores.
 """
 
 import time
@@ -120,7 +120,7 @@ def test_naming_a_drawn_run_is_refused_and_its_holder_can_use_it(opened: Open) -
             victim, attacker = rig.connect(("198.51.100.1", 1)), rig.connect(("198.51.100.2", 2))
             held = (await ask(victim, get("prefix=bot"))).json
             look = post(VALIDATE, {"identity": held["id"]})
-            # A validation is allowed to everybody, and makes this worker remember the identity.
+            # Every client may validate, and this worker then caches the identity.
             for _ in range(2):
                 assert (await ask(attacker, look)).json["status"] == "active"
                 assert (await ask(attacker, get("prefix=player&run=7"))).status == 200

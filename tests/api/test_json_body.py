@@ -1,4 +1,4 @@
-"""JSON bodies: what is refused, with which status, and that the connection lives on after it."""
+"""JSON bodies: what is refused, with which status, and that the connection stays open."""
 
 import gzip
 import json

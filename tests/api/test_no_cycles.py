@@ -1,4 +1,4 @@
-"""No request leaves a reference cycle behind, good or bad: what it took is free when it is answered.
+"""No request leaves a reference cycle: its memory is free when it is answered.
 
 A cycle is memory that only the garbage collector gives back, which looks seldom and stops the loop for as long as it
 looks. The collector is off here; what it then finds to free is what some request left behind.

@@ -1,4 +1,4 @@
-"""The look-up of a route: methods, the paths below the API, and what the table does not have."""
+"""The look-up of a route: methods, paths below the API, and unknown ones."""
 
 from typing import Any
 

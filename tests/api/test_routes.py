@@ -1,4 +1,4 @@
-"""The table of routes: what each row says of tokens, bodies and limits."""
+"""The table of routes: tokens, bodies and limits of each row."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Where a worker is in its life, and what its services tell of it."""
+"""The phase of a worker, and the health of its services."""
 
 import pytest
 

@@ -1,11 +1,11 @@
-"""What the service tells of itself: the counts of store, ledger and process, over all workers."""
+"""Telemetry: the counts of store, ledger and process, over all workers."""
 
 import pytest
 
 from arsenal_fast.api import telemetry
 from arsenal_fast.api.telemetry import quantile
 from arsenal_fast.observability.metrics import BUCKETS, ProcessFigures
-from arsenal_fast.stores.redis.counters import Counters
+from arsenal_fast.stores.counters import Counters
 from tests.support.ledgers import SwitchedLedger
 from tests.support.operations import SharedStore, away, exposed
 from tests.support.rig import Rig

@@ -1,4 +1,4 @@
-"""Metrics and telemetry are taken once a second, whatever is asked, and their sums never go back."""
+"""Metrics and telemetry are computed once a second, and their sums never go back."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

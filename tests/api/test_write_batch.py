@@ -1,4 +1,4 @@
-"""Answers that are made in one go leave together, in their order, and no client can hold up another."""
+"""Responses of one turn are written together and in order, and no client can delay another."""
 
 import logging
 

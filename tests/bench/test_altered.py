@@ -1,4 +1,4 @@
-"""The wrapper that alters a Python program: it burns, it turns the collector off, and it changes nothing else."""
+"""The wrapper that alters a Python program: it burns CPU or turns the collector off, and changes nothing else."""
 
 import subprocess
 import sys

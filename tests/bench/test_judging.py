@@ -1,4 +1,4 @@
-"""The gate's arithmetic: what trips it, what does not, and whose figures it compares with."""
+"""The gate's arithmetic: what fails, what passes, and the figures that are compared."""
 
 import json
 import random
@@ -88,7 +88,7 @@ def test_the_committed_baseline_has_every_workload() -> None:
 
 
 class Scattered:
-    """A fake: ratios drawn around a truth instead of measured; it keeps what it was asked for."""
+    """A fake: ratios drawn around a truth instead of measured; it keeps the requested measurements."""
 
     def __init__(self, truth: float, noise: float, seed: int = 1) -> None:
         self.asked: list[tuple[int, Effort]] = []

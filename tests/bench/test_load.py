@@ -1,4 +1,4 @@
-"""What wrk and the sockets say: only clean 200s give a figure."""
+"""Figures of wrk and of sockets: only runs with nothing but 200s give a figure."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 
 from bench import BenchError
 from bench.floor import Floor
-from bench.load import Load, missing_octets, parse_result
+from bench.load import Load, missing_bytes, parse_result
 from tests.support.rig import FakeTransport
 
 COUNTS = {
@@ -46,12 +46,12 @@ def test_a_generator_that_failed_is_quoted() -> None:
     ],
 )
 def test_an_answer_is_read_to_its_content_length(answer: bytes, missing: int) -> None:
-    assert missing_octets(answer) == missing
+    assert missing_bytes(answer) == missing
 
 
 def test_an_answer_without_a_length_can_not_be_repeated_by_the_floor() -> None:
     with pytest.raises(BenchError, match="without Content-Length"):
-        missing_octets(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+        missing_bytes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
 
 
 def test_the_floor_writes_its_answer_once_for_each_read() -> None:

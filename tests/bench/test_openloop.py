@@ -1,4 +1,4 @@
-"""The open-loop generator against servers that answer, stall, refuse and hang up."""
+"""The open-loop generator against servers that respond, stall, refuse and close."""
 
 import asyncio
 import socket

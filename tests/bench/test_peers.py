@@ -1,4 +1,4 @@
-"""The rivals: each of this machine gives the service's own answers, and one that would not is found out."""
+"""The rivals on this machine give the service's responses, and one that does not is detected."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -33,7 +33,7 @@ def answer(size: int = 600, headers: frozenset[str] = HEADERS, **changed: object
         (answer(id="player-2"), "where the service answers"),
         (answer(metadata={"run": 1}), "where the service answers"),
         (answer(more=1), "where the service answers"),
-        (answer(size=300), "300 octets"),
+        (answer(size=300), "300 bytes"),
         (answer(headers=HEADERS - {"x-ratelimit-reset"}), "sent no x-ratelimit-reset"),
     ],
 )

@@ -1,4 +1,4 @@
-"""CPU time from /proc: the text forms, the tree, and which of the two sources is believed."""
+"""CPU time from /proc: the text forms, the process tree, and the choice between two sources."""
 
 import contextlib
 import os
@@ -46,7 +46,7 @@ def test_a_core_is_busy_in_every_state_but_idle_and_iowait() -> None:
         parse_core(text, 7)
 
 
-def test_a_tree_holds_descendants_of_every_depth_and_nobody_else() -> None:
+def test_a_tree_has_descendants_of_every_depth_and_no_other_process() -> None:
     parents = {10: 1, 11: 10, 12: 11, 13: 12, 20: 1, 21: 20}
     stats = {pid: Stat(parent, 0, 0) for pid, parent in parents.items()}
     assert sorted(tree(10, stats)) == [10, 11, 12, 13]

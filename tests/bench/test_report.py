@@ -1,4 +1,4 @@
-"""PERF.md, the tables behind it and the pictures: the verdict of each row is what its figures say."""
+"""PERF.md, the tables and the pictures: each verdict follows from its figures."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -150,11 +150,11 @@ PRICED = replace(
     outcomes=[
         Outcome("connections", [Figure("resident memory, at most", 90.0, "MB")]),
         Outcome("redis", [
-            Figure("CPU of Redis per request", 2.0, "us"), Figure("octets per limiter cell", 72.0, "B"),
-            Figure("octets per identity", 136.0, "B")]),
+            Figure("CPU of Redis per request", 2.0, "us"), Figure("bytes per limiter cell", 72.0, "B"),
+            Figure("bytes per identity", 136.0, "B")]),
         Outcome("traffic", [
-            Figure(f"{workload.name}: {way}", octets, "B") for workload in WORKLOADS
-            for way, octets in (("request", 500.0), ("answer", 1500.0))]),
+            Figure(f"{workload.name}: {way}", size, "B") for workload in WORKLOADS
+            for way, size in (("request", 500.0), ("answer", 1500.0))]),
     ],
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Samples, medians and ratios, and the file they travel in."""
+"""Samples, medians and ratios, and the file of a result."""
 
 import json
 from dataclasses import replace

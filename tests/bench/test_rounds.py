@@ -1,4 +1,4 @@
-"""One real round: the floor and the service measured by wrk; who fails is told of and loses nobody else's figures."""
+"""One real round: wrk measures the floor and the service; a failing server is reported and the others are kept."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ BROKEN = replace(SERVICE, name="broken", command=("{python}", "-c", "raise Syste
 
 
 @pytest.mark.integration
-def test_a_peer_that_does_not_start_is_told_of_and_the_others_are_measured() -> None:
+def test_a_peer_that_does_not_start_is_reported_and_the_others_are_measured() -> None:
     """The one behind it also leaves its counters where they are looked for."""
     require_tools()
     other = replace(lasting(SERVICE), name="other", cell_keys="af:{0}:c:?*")

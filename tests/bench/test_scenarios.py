@@ -1,4 +1,4 @@
-"""Scenarios: one that fails is told of and loses nobody else's figures; what they ask is what their names say."""
+"""Scenarios: a failing one is reported and the others are kept; they send the requests that they name."""
 
 import re
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_every_scenario_has_a_name_of_its_own_and_says_how_it_measures() -> None
         assert "\n" not in scenario.method
 
 
-def test_a_note_is_added_only_where_somebody_else_had_the_core() -> None:
+def test_a_note_is_added_only_if_other_processes_used_the_core() -> None:
     figure = Figure("f", 1.0, "us", note="why")
     assert noted(figure, company(0.02)) == figure
     assert noted(figure, company(0.4)).note == "why; others had up to 40% of the server's core"

@@ -1,4 +1,4 @@
-"""The requests of the workloads: h11 reads every kind, and each has what its name promises."""
+"""The requests of the workloads: h11 can parse every kind, and each matches its name."""
 
 import re
 from collections.abc import Iterator
@@ -16,10 +16,10 @@ SUFFIX = "@sports.api.yourbook.com/v1:id"
 EVERY = pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name)
 
 
-def read(octets: bytes) -> tuple[h11.Request, bytes]:
+def read(data: bytes) -> tuple[h11.Request, bytes]:
     """One whole request and its body; anything before or after it is a failure."""
     connection = h11.Connection(h11.SERVER)
-    connection.receive_data(octets)
+    connection.receive_data(data)
     request, body = connection.next_event(), b""
     assert isinstance(request, h11.Request)
     while isinstance(event := connection.next_event(), h11.Data):
@@ -40,7 +40,7 @@ def test_every_record_is_exactly_one_request(workload: Workload) -> None:
 
 
 @EVERY
-def test_records_hold_no_octet_that_the_script_cuts_at(workload: Workload) -> None:
+def test_records_hold_no_byte_that_the_script_cuts_at(workload: Workload) -> None:
     records = workload.records(SUFFIX)
     assert not any(b"\0" in record for record in records)
     assert {record.count(SERIAL) for record in records} <= {0, 1, 2}
@@ -72,13 +72,13 @@ def test_an_ingress_sends_twelve_fields_with_two_that_never_repeat() -> None:
     assert re.fullmatch(rb"[0-9a-f]{32}", first[b"x-request-id"])
 
 
-def test_issuing_asks_for_a_run_that_no_seeded_identity_has() -> None:
+def test_issuing_requests_a_run_that_no_seeded_identity_has() -> None:
     runs = {re.findall(rb"run=(\d+)", Workload.named("issuing").sample("", serial))[0] for serial in range(20)}
     assert len(runs) == 20
     assert not runs & {pair(index)[1].encode() for index in range(IDENTITIES)}
 
 
-def test_validate_asks_about_seeded_identities() -> None:
+def test_validate_sends_seeded_identities() -> None:
     seeded = {"-".join(pair(index)) + SUFFIX for index in range(IDENTITIES)}
     assert all(orjson.loads(body)["identity"] in seeded for _, body in some(Workload.named("validate")))
 

@@ -16,7 +16,7 @@ from tests.support.service import ServiceProcess, command, free_port
 
 @contextlib.contextmanager
 def server(*pieces: bytes) -> Iterator[int]:
-    """Answers one connection with these octets, whatever it asks, and closes it."""
+    """Answers any request on one connection with these bytes, and closes it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def answer() -> None:
@@ -68,18 +68,26 @@ def test_nobody_listens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 def test_who_does_not_answer_in_time_is_not_well(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health_command, "TIMEOUT", 0.01)
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel accepts, nobody reads
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel accepts, no process reads
         fault = health_command.ask("127.0.0.1", silent.getsockname()[1])
     assert fault is not None
     assert "does not answer: timed out" in fault
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::", "localhost", "::1"])
 def test_the_running_service_is_found_where_it_listens(host: str) -> None:
     with ServiceProcess(HOST=host) as service:
         done = command("health", env={"HOST": host, "PORT": str(service.port)})
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("host", ["::", "localhost"])
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_the_service_is_found_by_both_families_unless_its_address_is_of_one(address: str, host: str) -> None:
+    with ServiceProcess(HOST=host) as service:
+        assert health_command.ask(address, service.port) is None
 
 
 @pytest.mark.integration

@@ -1,4 +1,4 @@
-"""The ledger on the command line: what it prints, what it refuses, how it ends."""
+"""The ledger commands: output, refusals, exit status."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The command line: what it prints, where, and with which exit status."""
+"""The command line: output and exit status."""
 
 import errno
 import json
@@ -151,10 +151,10 @@ def test_more_workers_are_for_the_supervisor(worker: Callable[[Serve], None], mo
 
 
 START_FAILURES = [
-    (OSError(errno.EADDRINUSE, "in use"), 1, "0.0.0.0 port 3655 is already in use"),
-    (OSError(errno.EACCES, "no"), 1, "Not allowed to listen on 0.0.0.0 port 3655"),
-    (OSError(errno.EADDRNOTAVAIL, "no"), 1, "0.0.0.0 is no address of this machine"),
-    (OSError(errno.EMFILE, "Too many open files"), 1, "Can't serve on 0.0.0.0 port 3655: Too many open files."),
+    (OSError(errno.EADDRINUSE, "in use"), 1, ":: port 3655 is already in use"),
+    (OSError(errno.EACCES, "no"), 1, "Not allowed to listen on :: port 3655"),
+    (OSError(errno.EADDRNOTAVAIL, "no"), 1, ":: is no address of this machine"),
+    (OSError(errno.EMFILE, "Too many open files"), 1, "Can't serve on :: port 3655: Too many open files."),
     (ConfigurationError(["TLS_KEY_FILE is no key.", "Two."]), 78, "TLS_KEY_FILE is no key.\nTwo."),
     (KeyboardInterrupt(), 130, ""),
 ]

@@ -1,4 +1,4 @@
-"""`arsenal-fast token`: what it prints, where, and with which exit status."""
+"""`arsenal-fast token`: output and exit status."""
 
 import argparse
 import io

@@ -1,4 +1,4 @@
-"""The configuration: what is read, what is refused, what is never shown."""
+"""The configuration: values, refusals, and secrets that are never shown."""
 
 import dataclasses
 from pathlib import Path
@@ -19,7 +19,7 @@ def example() -> dict[str, str]:
 
 def test_an_empty_environment_is_a_development_service_in_memory() -> None:
     config = load({})
-    assert (config.node_env, config.host, config.port, config.workers) == ("development", "0.0.0.0", 3655, 1)
+    assert (config.node_env, config.host, config.port, config.workers) == ("development", "::", 3655, 1)
     assert config.embedded
     assert not config.production
     assert not config.tls

@@ -1,4 +1,4 @@
-"""The text of a variable: what is read, and the sentence of a refusal, which repeats no secret."""
+"""Parsers of variables: values, and messages that repeat no secret."""
 
 import pytest
 

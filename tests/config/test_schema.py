@@ -1,4 +1,4 @@
-"""The table of the variables, and the attributes, the README and the example file that are made of it."""
+"""The table of variables, and the attributes, README table and example file generated from it."""
 
 import dataclasses
 import inspect

@@ -1,4 +1,4 @@
-"""gcra.lua in a real Redis gives the figures of gcra.py, for the table of moments and for random ones."""
+"""gcra.lua in a real Redis gives the results of gcra.py, for the table of moments and for random ones."""
 
 import pytest
 from hypothesis import given, settings
@@ -29,7 +29,7 @@ steps = st.lists(st.tuples(st.integers(0, 400 * SECOND), st.integers(0, 30), quo
 
 
 def arguments(*rows: tuple[int, Quota]) -> list[int | str]:
-    """Of rows of (quantity, quota), as the service tells them: one hit under the quota of the first is not told."""
+    """The arguments for rows of (quantity, quota): a row of one hit under the first row's quota is left out."""
     usual = rows[0][1] if rows else Quota(1, 1)
     differing = [
         f"{place} {quantity} {quota.interval} {quota.tolerance}"

@@ -1,4 +1,4 @@
-"""The scripts of identities and revocations in a real Redis give the answers of the memory backend, at any moment."""
+"""The scripts of identities and revocations in a real Redis give the results of the memory backend, at any time."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -322,7 +322,7 @@ def spoil(server: RedisServer, key: str, kind: str) -> None:
 
 @pytest.mark.integration
 @pytest.mark.parametrize("garbage", NUMBERS)
-def test_a_revision_of_garbage_begins_anew(scripts: Scripts, garbage: str) -> None:
+def test_a_revision_of_garbage_starts_again(scripts: Scripts, garbage: str) -> None:
     scripts.revoke(NAMES[0], Life(5, 9))
     scripts.server.command("SET", REVISION, garbage)
     scripts.now += 5
@@ -336,7 +336,7 @@ def test_a_revision_of_garbage_begins_anew(scripts: Scripts, garbage: str) -> No
 
 @pytest.mark.integration
 @pytest.mark.parametrize("kind", ["list", "hash"])
-def test_a_revision_of_another_type_begins_anew(scripts: Scripts, kind: str) -> None:
+def test_a_revision_of_another_type_starts_again(scripts: Scripts, kind: str) -> None:
     spoil(scripts.server, REVISION, kind)
     assert scripts.changes(0) == (0, [], {})
     scripts.set_epoch("p", 7)

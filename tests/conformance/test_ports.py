@@ -1,4 +1,4 @@
-"""What every backend promises to the service: one suite, passed by the memory and by a real Redis.
+"""The conformance suite of the stores, passed by the memory store and by a real Redis.
 
 Real clocks on both sides. Lives are put into the past by re-asserting them, quotas have intervals of seconds,
 so that no test needs to wait and none depends on how long it takes.
@@ -161,7 +161,7 @@ def test_looking_costs_nothing(backend: Open) -> None:
     run(main())
 
 
-def test_clients_are_told_apart_whatever_their_key(backend: Open) -> None:
+def test_clients_are_distinguished_by_any_key(backend: Open) -> None:
     keys = ["a", "A", "", " ", "a b", "é", "e\u0301", "\ud800", "\udfff", "a\r\nDEL x\r\n", "{1}", "x" * 5000, "\0"]
 
     async def main() -> None:
@@ -201,7 +201,7 @@ def test_thousands_of_rows_are_answered_in_order(backend: Open) -> None:
     run(main())
 
 
-def test_an_admission_of_nobody_is_answered(backend: Open) -> None:
+def test_an_admission_without_clients_is_answered(backend: Open) -> None:
     async def main() -> None:
         async with backend() as store:
             assert await admit(store, [], []) == []
@@ -325,7 +325,7 @@ def test_what_was_never_issued_is_none_whatever_it_is(backend: Open) -> None:
 # Provisional lives
 
 
-def test_a_provisional_life_is_told_to_whoever_finds_it_until_it_is_confirmed(backend: Open) -> None:
+def test_a_provisional_life_is_found_as_provisional_until_it_is_confirmed(backend: Open) -> None:
     async def main() -> None:
         async with backend() as store:
             (first,) = await issue(store, IssueRow(ID, TTL, provisional=True))
@@ -496,7 +496,7 @@ def test_an_expired_life_can_be_revoked(backend: Open) -> None:
 
 @pytest.mark.parametrize("mode", [Mode.ASSERT, Mode.CONFIRM])
 def test_no_life_from_before_a_floor_comes_back(backend: Open, mode: Mode) -> None:
-    """Neither from a worker that was cut off nor from the ledger; with a living one it is told that one."""
+    """Neither from a worker that was cut off nor from the ledger; if there is a living one, that is returned."""
 
     async def main() -> None:
         async with backend() as store:
@@ -541,7 +541,7 @@ def test_a_provisional_life_stays_dead_when_it_is_confirmed_too_late(backend: Op
 # Epochs
 
 
-def test_a_life_from_before_the_epoch_is_dead_for_whoever_knows_the_epoch(backend: Open) -> None:
+def test_a_life_from_before_the_epoch_is_revoked_for_workers_that_know_the_epoch(backend: Open) -> None:
     async def main() -> None:
         async with backend() as store:
             old = wall_ms() - TTL // 2
@@ -616,7 +616,7 @@ def test_where_nothing_was_revoked_there_is_no_revision(backend: Open) -> None:
 
 
 def test_a_first_revision_is_none_that_a_store_before_could_have_had(backend: Open) -> None:
-    """Whoever has seen anything else, or nothing, forgets everything."""
+    """A worker that has seen any other revision, or none, drops everything."""
 
     async def main() -> None:
         async with backend() as store:
@@ -630,7 +630,7 @@ def test_a_first_revision_is_none_that_a_store_before_could_have_had(backend: Op
     run(main())
 
 
-def test_every_change_counts_one_and_is_told_to_who_asks_from_any_revision(backend: Open) -> None:
+def test_every_change_counts_one_and_is_returned_from_any_revision(backend: Open) -> None:
     ids = [f"p-{number}@a.example/v1:id" for number in range(5)]
     ids += ["", " ", "p 1 2", "p\r\n\0", "\ud800", "é", "x" * 5000]
 

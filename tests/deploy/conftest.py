@@ -1,4 +1,4 @@
-"""Deployment checks by the real tools, and the table in which ``make verify-deploy`` ends.
+"""Deployment checks with real tools, and the table at the end of ``make verify-deploy``.
 
 A check says what it checks and with what: ``@pytest.mark.deploy("alerts fire and stay silent", tool="promtool")``.
 Tests in here without that marker are ordinary ones and run with the rest. A tool that is missing fails its checks:
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-VERDICTS = ("failed", "skipped", "passed")  # the worst first: it speaks for all tests of a row
+VERDICTS = ("failed", "skipped", "passed")  # the worst first: the verdict of all tests of a row
 
 _rows = pytest.StashKey[dict[tuple[str, str], list[tuple[str, str]]]]()
 _marks = pytest.StashKey[dict[str, tuple[str, str]]]()

@@ -1,4 +1,4 @@
-"""What must hold of the manifests, beyond their schema: one function a policy, each telling what it objects to.
+"""Policies of the manifests beyond their schema: one function for each, which yields the violations.
 
 A policy takes the built objects of an overlay and yields sentences; none means that it is content. It must be able to
 object: ``test_k8s_policies.py`` breaks something for each of them.
@@ -36,7 +36,7 @@ PROBES: Final = {
 }
 
 OPERATORS: Final = {"/api/metrics", "/api/telemetry", *PROBES.values()}
-"""Routes that nobody outside the cluster may call."""
+"""Routes that no client outside the cluster may call."""
 
 
 def guide_names(manifests: Manifests) -> Iterator[str]:
@@ -54,7 +54,7 @@ def guide_names(manifests: Manifests) -> Iterator[str]:
 
 
 def probes(manifests: Manifests) -> Iterator[str]:
-    """Each probe asks the question that is meant, at a route that exists, at the service's port."""
+    """Each probe has the right route, which exists, at the service's port."""
     known = {route.path for route in ROUTES if route.method == "GET"}
     for probe, path in PROBES.items():
         asked = manifests.service.get(probe, {}).get("httpGet", {})
@@ -160,7 +160,7 @@ def draining(manifests: Manifests) -> Iterator[str]:
 
 
 def resources(manifests: Manifests) -> Iterator[str]:
-    """Every container asks for what it needs, and has a limit of memory that its worst case keeps below."""
+    """Every container requests the resources that it needs, and has a memory limit above its worst case."""
     for pod in manifests.pods():
         for container in pod.containers:
             given = container.get("resources", {})
@@ -180,7 +180,7 @@ def resources(manifests: Manifests) -> Iterator[str]:
 
 
 def redis(manifests: Manifests) -> Iterator[str]:
-    """Redis evicts the right keys, long before the kernel would end it, keeps a snapshot, and asks for a password."""
+    """Redis evicts the right keys, long before the kernel would end it, keeps a snapshot, and requires a password."""
     pod = manifests.pod("redis-master")
     if pod is None:
         return
@@ -290,11 +290,11 @@ def _references(manifests: Manifests, pod: Pod) -> Iterator[str]:
             for field, kind in (("configMapRef", "ConfigMap"), ("secretRef", "Secret")):
                 name = source.get(field, {}).get("name")
                 if name and name not in SECRETS and manifests.find(f"{kind}/{name}") is None:
-                    yield f"{pod.owner} reads {kind} {name}, which nobody makes"
+                    yield f"{pod.owner} reads {kind} {name}, which no manifest makes"
         for entry in container.get("env", []):
             reference = entry.get("valueFrom", {}).get("secretKeyRef")
             if reference and reference["key"] not in SECRETS.get(reference["name"], set()):
-                yield f"{pod.owner} reads {reference['key']} of Secret {reference['name']}, which nobody makes"
+                yield f"{pod.owner} reads {reference['key']} of Secret {reference['name']}, which no manifest makes"
 
 
 def no_secrets(manifests: Manifests) -> Iterator[str]:
@@ -312,7 +312,7 @@ CLIENT: Final = {"identity-service/client": "true"}
 
 
 def network(manifests: Manifests) -> Iterator[str]:
-    """Those who must talk can, and nobody else."""
+    """The necessary connections are allowed, and no others."""
     service = _peer(manifests, "identity-service")
     world = Peer(external=True)
     controller, stranger = Peer(namespace=CLIENT), Peer(namespace={"kubernetes.io/metadata.name": "default"})
@@ -320,7 +320,7 @@ def network(manifests: Manifests) -> Iterator[str]:
         ("the ingress controller and Prometheus call the service", controller, service, 3655, True),
         ("a namespace without the label calls the service", stranger, service, 3655, False),
         ("the world calls the service past the ingress", world, service, 3655, False),
-        ("who may call the service calls a pod that nobody planned", controller, Peer(), 3655, False),
+        ("an allowed caller of the service calls another pod", controller, Peer(), 3655, False),
         ("the service calls any web site", service, world, 443, False),
         ("the service asks DNS", service, Peer(namespace={"kubernetes.io/metadata.name": "kube-system"}), 53, True),
         ("the service asks OpenShift's DNS", service, Peer(namespace=OPENSHIFT_DNS), 5353, True),
@@ -331,7 +331,7 @@ def network(manifests: Manifests) -> Iterator[str]:
         redis = _peer(manifests, "redis-master")
         flows += [
             ("the service reaches Redis", service, redis, 6379, True),
-            ("who may call the service reaches Redis", controller, redis, 6379, False),
+            ("an allowed caller of the service reaches Redis", controller, redis, 6379, False),
             ("the world reaches Redis", world, redis, 6379, False),
             ("Redis calls the world", redis, world, 443, False),
         ]

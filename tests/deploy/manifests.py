@@ -1,6 +1,6 @@
-"""What kustomize makes of an overlay, and how to ask it questions.
+"""The objects that kustomize builds of an overlay, and queries on them.
 
-The one place that runs kubectl and knows the shapes of Kubernetes objects; policies speak in its words.
+The only module that runs kubectl and reads the shapes of Kubernetes objects; policies use its types.
 """
 
 import base64
@@ -25,7 +25,7 @@ OVERLAYS: Final = tuple(sorted(path.parent.name for path in K8S.glob("overlays/*
 Object = dict[str, Any]
 
 PLACEHOLDER: Final = "CIDR-OF-THE-INGRESS-CONTROLLERS-PODS"
-"""What only the operator knows; the service refuses it."""
+"""The placeholder for the operator's value; the service refuses it."""
 
 REMOVED: Final = object()
 """In place of a value: the field, or the whole object, is taken away."""
@@ -110,7 +110,7 @@ class Manifests:
         return environ
 
     def changed(self, name: str, path: str, value: object) -> "Manifests":
-        """The same with one field (``spec.ports.0.port``) of one object set anew, or the object gone (path "")."""
+        """The same with one field (``spec.ports.0.port``) of one object replaced, or without the object (path "")."""
         if not path:
             self.get(name)
             return Manifests(self.overlay, tuple(each for each in self.objects if name_of(each) != name))
@@ -185,7 +185,7 @@ _UNITS: Final = {"": 1, "m": 0.001, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
 
 
 def quantity(text: str | int) -> float:
-    """A Kubernetes quantity in octets or CPUs: 256Mi, 250m, 1."""
+    """A Kubernetes quantity in bytes or CPUs: 256Mi, 250m, 1."""
     match = re.fullmatch(r"([0-9.]+)(m|Ki|Mi|Gi|)", str(text))
     assert match is not None, f"no quantity: {text}"
     return float(match[1]) * _UNITS[match[2]]

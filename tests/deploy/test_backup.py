@@ -1,13 +1,14 @@
-"""Backup and recovery: what was answered before a backup began is there after everything else is lost.
+"""Backup and restore: an identity issued before a backup is there after all other state is lost.
 
 Redis, SQLite, PostgreSQL and the service are real. What is unreal: for ``compose`` and ``kubectl`` a stand-in on the
-PATH takes the words that the scripts say to Docker and Kubernetes, holds that they are those that it knows, and runs
+PATH takes the arguments that the scripts give to Docker and Kubernetes, checks that they are known ones, and runs
 the command on this machine; no container is entered.
 """
 
 import http.client
 import json
 import os
+import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.service import PROGRAM, REPLICA, ServiceProcess
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-PASSWORD = "p@ss:w/rd%5C\\1"  # every character that somebody might forget to quote
+PASSWORD = "p@ss:w/rd%5C\\1"  # every character that may lack quoting
 
 CHECK = pytest.mark.deploy("a backup under load, all lost, restored", tool="redis-cli, redis-server, pg_dump")
 
@@ -73,7 +74,7 @@ class LockedRedis(RedisServer):
 
 
 class World:
-    """A Redis and a ledger, and the scripts that know where they are."""
+    """A Redis and a ledger, and the environment of the scripts for them."""
 
     def __init__(self, redis: LockedRedis, ledger: str, place: str, directory: Path) -> None:
         self.redis = redis
@@ -81,7 +82,7 @@ class World:
         self.redis_url = f"redis://:{quote(PASSWORD, safe='')}@127.0.0.1:{redis.port}/1"
         self.backups = directory / "backups"
         self._place = place
-        programs = directory / "bin"
+        self._programs = programs = directory / "bin"
         programs.mkdir()
         _write(programs / "arsenal-fast", f'#!/bin/sh\nexec {" ".join(PROGRAM)} "$@"\n')
         for name, text in STANDINS.items():
@@ -96,9 +97,14 @@ class World:
         limits = {"RATE_LIMIT_REQUESTS": "0", **REPLICA}
         return ServiceProcess(**{"REDIS_URL": self.redis_url, "DATABASE_URL": self.ledger, **limits, **variables})
 
-    def run(self, script: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    def run(self, script: str, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
         command = [str(SCRIPTS / script), *arguments]
-        return subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=60, check=False)
+        env = {**self._env, **variables}
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+    def replace_program(self, name: str, text: str) -> None:
+        """Put a stand-in on the PATH of the scripts."""
+        _write(self._programs / name, text)
 
     def shell(self, commands: str, directory: Path) -> "subprocess.CompletedProcess[str]":
         command = ["bash", "-euo", "pipefail", "-c", commands]
@@ -223,7 +229,7 @@ def test_every_identity_answered_before_a_backup_under_load_is_there_after_all_w
     with world.service() as service:
         holds_all(service, before, "token")
         again = issue(service, iter(range(3, BEFORE)), lambda answers: len(answers) >= BEFORE - 3)
-        assert again == before  # the same life, token and all, to who asks for it again
+        assert again == before  # the same life with its token, for the same request
         assert {verdict["status"] for verdict in verdicts(service, revoked)} == {"revoked"}
     assert redis.command("CONFIG", "GET", "masterauth") == [b"masterauth", b""]
     assert redis.is_primary
@@ -261,7 +267,7 @@ def test_a_restore_while_the_service_runs_brings_everything_back(
     world.destroy()
     with world.service() as service:
         world.restore(backup)
-        # It was told READONLY for a moment, and is back within a second of that.
+        # It got READONLY for a moment, and uses Redis again within a second.
         for _ in range(1000):
             with suppress(AssertionError):
                 holds_all(service, before)
@@ -305,6 +311,30 @@ def test_the_password_comes_from_the_environment_of_redis(variables: dict[str, s
     assert done.stdout.startswith(b"REDIS"), done.stderr
 
 
+SLOW_TO_STOP = """#!/bin/sh
+# A redis-server that looks at its log once more after SIGTERM.
+exec 3<&0
+{real} "$@" <&3 &
+trap 'kill $!; wait $!; grep -q . {directory}/redis-load.*/log && echo stopped >{note}' TERM
+wait $!
+"""
+
+
+@CHECK
+@pytest.mark.integration
+def test_a_restore_ends_after_its_second_redis_and_removes_its_files(world: World, tmp_path: Path) -> None:
+    backup = world.backup()
+    note, temporary = tmp_path / "note", tmp_path / "tmp"
+    temporary.mkdir()
+    world.replace_program(
+        "redis-server", SLOW_TO_STOP.format(real=shutil.which("redis-server"), directory=temporary, note=note)
+    )
+    done = world.run("restore.sh", "--yes", "local", str(backup), "redis", TMPDIR=str(temporary))
+    assert done.returncode == 0, done.stderr
+    assert note.read_text() == "stopped\n", "its log was still there when the second Redis had stopped"
+    assert list(temporary.iterdir()) == []
+
+
 # What must not be taken for done.
 
 
@@ -345,7 +375,7 @@ def test_a_damaged_backup_changes_nothing(world: World) -> None:
     done = world.run("restore.sh", "--yes", "local", str(backup))
     assert done.returncode == 1
     assert "is damaged: nothing was changed" in done.stderr
-    # And where nobody has noticed before: Redis's own checksum does.
+    # And with matching sums: Redis's own checksum fails.
     subprocess.run("sha256sum ledger redis.rdb > SHA256SUMS", shell=True, cwd=backup, check=True)
     done = world.run("restore.sh", "--yes", "local", str(backup), "redis")
     assert done.returncode == 1

@@ -29,7 +29,7 @@ NEEDED = (
 
 
 class Machine:
-    """A machine of its own for the script: a PATH with little on it, a docker, a directory to be in."""
+    """A machine for the script: a PATH with few programs, a docker, a working directory."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -86,7 +86,7 @@ class Machine:
 
     @property
     def calls(self) -> list[str]:
-        """What docker was told so far."""
+        """The commands that docker got so far."""
         file = self.state / "calls"
         return file.read_text().splitlines() if file.exists() else []
 
@@ -105,7 +105,7 @@ def with_grace(pid: int) -> None:
         deadline = time.monotonic() + 15
         while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
             assert time.monotonic() < deadline, f"{pid} does not end"
-            time.sleep(0.01)  # no event tells of the end of another process's child
+            time.sleep(0.01)  # there is no event for the end of another process's child
     except (ProcessLookupError, FileNotFoundError):
         return
 
@@ -231,7 +231,7 @@ def test_a_download_that_breaks_off_does_nothing(machine: Machine) -> None:
         ("compose up -d", "docker compose up failed"),
     ],
 )
-def test_what_docker_can_not_do_is_told_in_one_sentence(machine: Machine, fault: str, told: str) -> None:
+def test_a_failure_of_docker_is_reported_in_one_sentence(machine: Machine, fault: str, told: str) -> None:
     done = machine.run(stdin=SCRIPT.read_text(), cwd=machine.clone(), DOCKER_FAULT=fault)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(f"bootstrap-prod: {told}")

@@ -1,4 +1,4 @@
-"""docker-compose.yml: read by a real parser, checked against the Compose specification, and what it starts tried."""
+"""docker-compose.yml: parsed by a real parser, checked against the Compose specification, and its commands run."""
 
 import json
 import os
@@ -41,7 +41,7 @@ proxied = pytest.mark.deploy("Caddyfile is valid and keeps what is internal", to
 
 
 def production_file() -> str:
-    """.env.production after ``cp`` and the edits that the example asks for."""
+    """.env.production after ``cp`` and the edits that the example requires."""
     text = (ROOT / ".env.production.example").read_text(encoding="utf-8")
     for placeholder, value in (
         ("change-me-to-the-output-of-openssl-rand-base64-48", JWT_SECRET),
@@ -58,7 +58,7 @@ def project(directory: Path, *, env: str | None) -> Path:
     os.symlink(os.readlink(ROOT / ".env"), directory / ".env")
     if env is not None:
         (directory / ".env.production").write_text(env)
-    # podman-compose asks podman for its version before it reads anything.
+    # podman-compose runs podman for its version before it reads anything.
     podman = directory / "bin" / "podman"
     podman.parent.mkdir()
     podman.write_text("#!/bin/sh\necho podman version 5.0.0\n")
@@ -184,7 +184,7 @@ def test_nothing_is_published_beyond_the_machine_but_the_proxy(stack: dict[str, 
 
 
 @parsed
-def test_the_service_believes_the_proxy_of_the_stack_and_nobody_else(stack: dict[str, Any]) -> None:
+def test_the_service_trusts_only_the_proxy_of_the_stack(stack: dict[str, Any]) -> None:
     proxy = stack["services"]["caddy"]["networks"]["edge"]["ipv4_address"]
     assert stack["services"]["identity-service"]["environment"]["TRUSTED_PROXIES"] == proxy
 
@@ -229,7 +229,7 @@ def test_what_is_mounted_is_there_and_read_only(path: str) -> None:
 
 
 @mounted
-def test_what_the_containers_are_told_to_read_is_among_it(stack: dict[str, Any]) -> None:
+def test_the_files_that_the_containers_read_are_mounted(stack: dict[str, Any]) -> None:
     told = {
         "prometheus": ["/etc/prometheus/prometheus.yml"],
         "alertmanager": ["/etc/alertmanager/alertmanager.yml"],
@@ -267,7 +267,7 @@ def running(command: list[str | Path], port: int, env: dict[str, str], stdin: st
                     if process.poll() is not None or time.monotonic() > deadline:
                         log.seek(0)
                         raise AssertionError(f"{command[0]} does not listen: {log.read()[-2000:]}")
-                    time.sleep(0.02)  # no event tells of a listening socket
+                    time.sleep(0.02)  # there is no event for a listening socket
                 yield process.pid
             finally:
                 process.terminate()
@@ -285,7 +285,7 @@ def run_redis(shell: list[str], *arguments: str, url: str) -> subprocess.Complet
 
 @redis_of_the_stack
 @pytest.mark.parametrize("shell", SHELLS.values(), ids=SHELLS.keys())
-def test_redis_asks_for_the_password_of_the_url_and_tells_it_nobody(shell: list[str], tmp_path: Path) -> None:
+def test_redis_requires_the_password_of_the_url_and_never_shows_it(shell: list[str], tmp_path: Path) -> None:
     port, url = free_port(), f"redis://:{PASSWORD}@redis:6379/1"
     options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(tmp_path)]
     env = {"PATH": os.environ["PATH"], "REDIS_URL": url}

@@ -1,4 +1,4 @@
-"""The Grafana dashboard on paper; `test_prometheus.py` asks every question of it."""
+"""The Grafana dashboard without a running Prometheus; `test_prometheus.py` runs its queries."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""docs/guide-coverage.md names nothing that is not there: files, make targets, variables, endpoints."""
+"""docs/guide-coverage.md names only files, make targets, variables and endpoints that exist."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The Dockerfile: built, and the service started from what was built, called, probed and stopped."""
+"""The Dockerfile: the image is built, and the service in it is started, called, probed and stopped."""
 
 import json
 import os
@@ -69,7 +69,7 @@ def volume(image: Image, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment() -> Iterator[dict[str, str]]:
-    """What production insists on, with a Redis that asks for a password."""
+    """The variables that production requires, with a Redis that requires a password."""
     with RedisServer("--requirepass", PASSWORD) as redis:
         yield {
             "REDIS_URL": f"redis://:{PASSWORD}@127.0.0.1:{redis.port}/1",

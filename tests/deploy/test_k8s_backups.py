@@ -1,4 +1,4 @@
-"""The scripts of the backup CronJobs, run as the pods run them, against a real Redis and a real PostgreSQL."""
+"""The scripts of the backup CronJobs, run as in the pods, against a real Redis and a real PostgreSQL."""
 
 import os
 import stat

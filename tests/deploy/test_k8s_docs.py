@@ -1,4 +1,4 @@
-"""docs/kubernetes.md speaks of what is there."""
+"""docs/kubernetes.md names only what exists."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""The manifests of every overlay keep every policy, and every policy objects to what it is for."""
+"""The manifests of every overlay pass every policy, and every policy fails for its violation."""
 
 import re
 from pathlib import Path

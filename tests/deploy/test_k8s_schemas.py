@@ -1,4 +1,4 @@
-"""What kustomize builds is what Kubernetes reads: every object against its schema, no field too many."""
+"""Every object that kustomize builds is valid by its schema, without unknown fields."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The Secrets: made by a script with keys of one's own, and the example is refused."""
+"""The script that makes Secrets with random keys, and the example, which is refused."""
 
 import os
 import subprocess

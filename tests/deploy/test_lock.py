@@ -1,4 +1,4 @@
-"""The dependencies of the image: locked with hashes, what ``pyproject.toml`` asks for, and no more."""
+"""The dependencies of the image: locked with hashes, exactly those that ``pyproject.toml`` needs."""
 
 import json
 import re

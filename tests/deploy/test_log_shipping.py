@@ -1,4 +1,4 @@
-"""The examples for Filebeat and Logstash: well formed, with options that exist and fields that the service writes.
+"""The examples for Filebeat and Logstash: well formed, with options that exist and fields of the service.
 
 Neither program is run: they are in no registry that the tests may use. What stands here of their options is of the
 Filebeat and Logstash references, version 8.

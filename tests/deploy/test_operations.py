@@ -1,4 +1,4 @@
-"""The commands of docs/operations.md, typed as they stand there, against a running service and a real Redis."""
+"""The commands of docs/operations.md, run unchanged against a running service and a real Redis."""
 
 import os
 import re

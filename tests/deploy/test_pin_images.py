@@ -1,4 +1,4 @@
-"""Images of others are pinned to digests by one script, wherever they are named; a stand-in plays the registry."""
+"""One script pins third-party images to digests in all files; a stand-in replaces the registry."""
 
 import os
 import re
@@ -29,7 +29,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 def pin(copy: Path, digit: str, *arguments: str, answer: str = "") -> subprocess.CompletedProcess[str]:
-    """Run the script with a skopeo that knows one digest for every image, and notes what it was asked."""
+    """Run the script with a skopeo that knows one digest for every image, and records its arguments."""
     tools = copy / "tools"
     tools.mkdir(exist_ok=True)
     skopeo = tools / "skopeo"

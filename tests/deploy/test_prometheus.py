@@ -1,7 +1,7 @@
-"""The real Prometheus beside the running service: every question of the dashboard has an answer, alerts fire.
+"""A real Prometheus beside the running service: every query of the dashboard has a result, alerts fire.
 
 It reads the configuration of the repository, but for the address, the intervals and how long an alert waits. The
-service speaks TLS, for only then it tells of its certificate.
+service speaks TLS, since only then it has the metric of its certificate.
 """
 
 import http.client
@@ -45,7 +45,7 @@ EMPTY_WHILE_WELL = {
     ("Alerts", "Alerts that fire"): "no alert",
     ("Errors", "5xx by route"): "no failure",
 }
-"""Panels that may be empty, and of what; both are full once Redis has gone and somebody revokes."""
+"""Panels that may be empty, with the missing series; both have data after an outage of Redis and a revocation."""
 
 METRIC = re.compile(r"(?<!:)\b(?:identity|http|process|python)_[a-z0-9_]+|\bup\b")
 

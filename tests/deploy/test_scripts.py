@@ -1,4 +1,4 @@
-"""The shell scripts of the repository."""
+"""The shell scripts pass shellcheck."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""An upgrade that nobody notices, rehearsed with two releases behind HAProxy, as docs/operations.md describes it.
+"""Upgrades without a failed request, with two releases behind HAProxy, as docs/operations.md describes them.
 
 Clients keep their connections, ask again and again for identities of theirs, validate what they were handed, and check
 every answer (tests/support/users.py). The balancer counts for itself.

@@ -1,4 +1,4 @@
-"""The wheel of a release: built with what is locked and nothing else, the same octets each time, and it starts."""
+"""The wheel of a release: built with only the locked packages, the same bytes each time, and it starts."""
 
 import subprocess
 import sys

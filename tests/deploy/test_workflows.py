@@ -1,4 +1,4 @@
-"""The workflows: linted as they stand, and what they call is there. The example of the guide's pipeline is run."""
+"""The workflows: linted, and their commands exist. The example of the guide's pipeline is run."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Who wants what, by ``Accept``."""
+"""Content negotiation by ``Accept``."""
 
 import sys
 
@@ -27,7 +27,7 @@ QUALITIES = [
     ("text/html ; q=0.125", HTML, 0.125),
     ("text/html; Q=0.5", HTML, 0.5),
     ("text/html;q=1.000", HTML, 1.0),
-    # The most specific range decides, wherever it stands.
+    # The most specific range decides, at any place.
     ("*/*;q=0.8,text/html;q=0.1", HTML, 0.1),
     ("text/html;q=0,*/*", HTML, 0.0),
     ("text/*;q=0.3,*/*;q=0.8", HTML, 0.3),

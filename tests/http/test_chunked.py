@@ -1,4 +1,4 @@
-"""Chunked bodies: the same content however they are cut, and a bound on each length."""
+"""Chunked bodies: the same content for every split, and a bound on each length."""
 
 from itertools import pairwise
 
@@ -13,7 +13,7 @@ from arsenal_fast.http.limits import Limits
 SMALL = Limits(body=20, chunk_line=16, chunk_extensions=24, trailer=32, fields=2)
 END = b"0\r\n\r\n"
 
-# name, octets, content
+# name, bytes, content
 GOOD = [
     ("empty", END, b""),
     ("one chunk", b"3\r\nabc\r\n" + END, b"abc"),
@@ -26,7 +26,7 @@ GOOD = [
     ("the longest body", b"14\r\n" + b"x" * 20 + b"\r\n" + END, b"x" * 20),
 ]
 
-# name, octets, status
+# name, bytes, status
 BAD = [
     ("no size", b"\r\n", 400),
     ("a size that is no number", b"g\r\n", 400),

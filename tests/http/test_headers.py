@@ -1,10 +1,13 @@
-"""From a valid field block to its meaning: repeated fields, and lengths that are refused where they are in doubt."""
+"""A valid field block and its meaning: repeated fields, and ambiguous lengths, which are refused."""
+
+from dataclasses import fields
 
 import pytest
 
 from arsenal_fast.errors import MessageError
+from arsenal_fast.http import headers
 from arsenal_fast.http.grammar import INTERESTING_FIELDS
-from arsenal_fast.http.headers import REPEATED, check_host, read_fields
+from arsenal_fast.http.headers import check_host, read_fields
 from arsenal_fast.http.request import Fields
 
 LINE = b"GET / HTTP/1.1\r\n"
@@ -17,6 +20,7 @@ LISTS = [
     *(b"access-control-request-method", b"access-control-request-headers"),
 ]
 CHECKED_LISTS = [b"transfer-encoding", b"connection", b"expect"]
+ALL = sorted([*REFUSED, *DROPPED, *LISTS, *CHECKED_LISTS])
 
 GOOD_VALUES = {
     b"host": (b"a.example", b"b.example"),
@@ -24,9 +28,7 @@ GOOD_VALUES = {
 }
 """Two values of fields that are checked while they are read."""
 
-ATTRIBUTES = {
-    name: name.decode().removeprefix("x-").removeprefix("access-control-").replace("-", "_") for name in REPEATED
-}
+ATTRIBUTES = {name: name.decode().removeprefix("x-").removeprefix("access-control-").replace("-", "_") for name in ALL}
 """Of ``Fields``, where the value is kept as it came."""
 
 
@@ -41,14 +43,16 @@ def refused(*lines: bytes) -> int:
     return caught.value.status
 
 
-@pytest.mark.parametrize("name", sorted(REPEATED))
+@pytest.mark.parametrize("name", ALL)
 def test_each_field_that_has_a_rule_for_its_repetition_is_read(name: bytes) -> None:
     for spelled in (name, name.title()):
         assert INTERESTING_FIELDS.findall(b"\n" + spelled + b": x\r\n") == [(spelled, b" x")]
 
 
 def test_each_rule_is_among_the_cases() -> None:
-    assert sorted([*REFUSED, *DROPPED, *LISTS, *CHECKED_LISTS]) == sorted(REPEATED)
+    assert (sorted(headers.REFUSED), sorted(headers.DROPPED)) == (sorted(REFUSED), sorted(DROPPED))
+    derived = {"block", "connection_close", "connection_keep_alive", "chunked", "expect_continue"}
+    assert {field.name for field in fields(Fields)} - derived <= set(ATTRIBUTES.values())
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -20,7 +20,7 @@ Summary = tuple[bytes, bytes, bytes]
 
 
 class Outcome(NamedTuple):
-    """Everything that a stream of octets leads to."""
+    """Everything that a stream of bytes leads to."""
 
     requests: tuple[tuple[object, ...], ...]
     status: int | None
@@ -93,7 +93,7 @@ def sized(length: bytes, body: bytes) -> bytes:
 
 ROOT: Summary = (b"GET", b"/", b"")
 
-# Complete and good: name, octets, what the requests are.
+# Complete and good: name, bytes, what the requests are.
 ACCEPTED: list[tuple[str, bytes, list[Summary]]] = [
     ("the least there is", bare(b"Host:"), [ROOT]),
     ("a later minor version", line(b"GET / HTTP/1.9"), [ROOT]),
@@ -137,7 +137,7 @@ ACCEPTED: list[tuple[str, bytes, list[Summary]]] = [
     ("HTTP/1.0 without Host", bare(b"Connection: keep-alive", request_line=b"GET / HTTP/1.0"), [ROOT]),
 ]  # fmt: skip
 
-# Faults: name, octets, status. A complete good request stands before each in one test, a request behind it in another.
+# Faults: name, bytes, status. One test puts a complete valid request before each, another one behind it.
 REFUSED: list[tuple[str, bytes, int]] = [
     ("two CRLFs in front", b"\r\n\r\n" + line(b"GET / HTTP/1.1"), 400),
     ("a bare LF in front", b"\n" + line(b"GET / HTTP/1.1"), 400),
@@ -294,7 +294,7 @@ REFUSED: list[tuple[str, bytes, int]] = [
     ("a bad escape of a host", bare(b"Host: %zz"), 400),
 ]  # fmt: skip
 
-# Not complete, and nothing wrong so far: name, octets, whether the head is complete, whether the parser is idle.
+# Not complete, and nothing wrong so far: name, bytes, whether the head is complete, whether the parser is idle.
 UNFINISHED: list[tuple[str, bytes, bool, bool]] = [
     ("nothing", b"", False, True),
     ("half a CRLF", b"\r", False, True),
@@ -337,7 +337,7 @@ def test_accepted(octets: bytes, requests: list[Summary]) -> None:
 
 @pytest.mark.parametrize(("octets", "status"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
 def test_refused(octets: bytes, status: int) -> None:
-    """A fault has its status whatever the cuts, nothing behind it is a request, and no request before it is lost."""
+    """A fault has its status for every split, nothing behind it is a request, and no request before it is lost."""
     assert run([octets]) == ((), status, True, False)
     assert run(one_by_one(octets)) == ((), status, True, False)
     assert run([octets + NEXT]) == ((), status, True, False)
@@ -571,7 +571,7 @@ def test_the_largest_legal_head_may_come_byte_by_byte_and_the_largest_body_in_sm
 
 
 def test_a_body_is_not_held_twice() -> None:
-    """What came of a body stands in one growing buffer: none of it waits to be joined at each feed."""
+    """The received part of a body is in one growing buffer, which is not joined at each feed."""
     for octets in (sized(b"1000000", b""), chunked(b"f0000\r\n")):
         parser = after(octets)
         for _ in range(100):
@@ -617,7 +617,7 @@ SMALL = Limits(target=40, head=120, fields=5, body=20, chunk_line=16, chunk_exte
 
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
-    """One or two rows with fragments put in, octets taken out or changed."""
+    """One or two rows with fragments put in, bytes taken out or changed."""
     octets = b"".join(draw(st.lists(st.sampled_from(SHORT), min_size=1, max_size=2)))
     for _ in range(draw(st.integers(0, 3))):
         at = draw(st.integers(0, len(octets)))

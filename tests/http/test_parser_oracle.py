@@ -21,7 +21,7 @@ class Message(NamedTuple):
     target: bytes
     body: bytes
     length: int
-    """How many octets of the stream it takes."""
+    """How many bytes of the stream it takes."""
 
 
 def read_by_h11(octets: bytes) -> Message | None:

@@ -1,4 +1,4 @@
-"""The query is read in one way only."""
+"""Parsing of the query."""
 
 from urllib.parse import quote, quote_plus, urlencode
 

@@ -1,4 +1,4 @@
-"""What the service is told of a field section."""
+"""The fields of a request as the service sees them."""
 
 import dataclasses
 
@@ -6,6 +6,8 @@ import pytest
 
 from arsenal_fast.errors import MessageError
 from arsenal_fast.http.headers import read_fields
+from arsenal_fast.http.limits import Limits
+from arsenal_fast.http.parser import RequestParser
 from arsenal_fast.http.request import Fields, Request
 
 LINE = b"GET / HTTP/1.1\r\n"
@@ -135,9 +137,15 @@ def test_the_block_is_the_octets_behind_the_request_line() -> None:
     assert fields_of().block == b"\r\n"
 
 
-def test_a_copy_with_another_host_leaves_the_shared_fields_alone() -> None:
-    fields = fields_of(b"Host: a", b"Accept: b")
-    assert (fields.with_host(b"c").host, fields.with_host(b"c").accept, fields.host) == (b"c", b"b", b"a")
+def test_another_host_in_the_target_leaves_the_shared_fields_alone() -> None:
+    parser = RequestParser(Limits())
+    hosts = []
+    for target in (b"/", b"http://c/", b"/"):
+        parser.feed(b"GET " + target + b" HTTP/1.1\r\nHost: a\r\nAccept: b\r\n\r\n")
+        request = parser.next_request()
+        assert request is not None
+        hosts.append((request.fields.host, request.fields.accept))
+    assert hosts == [(b"a", b"b"), (b"c", b"b"), (b"a", b"b")]
 
 
 def test_no_repr_shows_a_credential() -> None:

@@ -1,4 +1,4 @@
-"""Answers put together from parts."""
+"""Responses from prepared parts."""
 
 import re
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""The scan of a head: the first fault in the order of the octets, the same wherever the stream is cut."""
+"""The scan of a head: the first fault in the order of the bytes, the same for every split of the stream."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from arsenal_fast.http.scanner import MORE, HeadScanner, RequestLine
 SMALL = Limits(target=16, head=64, fields=3)
 FIELDS = b"Host: a\r\nB: c\r\n\r\n"
 
-# name, octets of a request line, what it says
+# name, bytes of a request line, what it says
 LINES = [
     ("origin-form", b"GET /a?b HTTP/1.1\r\n", RequestLine(b"GET", b"/a?b", b"/a", b"b", 1, None)),
     ("without a query", b"HEAD / HTTP/1.0\r\n", RequestLine(b"HEAD", b"/", b"/", b"", 0, None)),
@@ -28,7 +28,7 @@ LINES = [
     ),
 ]
 
-# name, octets that end with the one that proves the fault, status
+# name, bytes that end with the one that proves the fault, status
 FAULTS = [
     ("no method", b" ", 400),
     ("a method that is no token", b"G(", 400),

@@ -1,4 +1,4 @@
-"""A message matches a template only where the parser would read the same request, with other values in the slots."""
+"""A message matches a template only if the parser would read the same request, with other values in the slots."""
 
 import pytest
 from hypothesis import given
@@ -59,7 +59,7 @@ DOES_NOT_MATCH = [
 
 
 def parsed(octets: bytes) -> Request | None:
-    """The request that the octets are, no more and no less; or None."""
+    """The request that the bytes are, no more and no less; or None."""
     parser = RequestParser(Limits())
     parser.feed(octets)
     try:
@@ -78,7 +78,7 @@ def template_of(octets: bytes) -> RequestTemplate:
 
 
 def seen(request: Request) -> dict[str, object]:
-    """All that the service can see of a request, but for the octets of its field block."""
+    """All that the service can see of a request, but for the bytes of its field block."""
     found = {name: getattr(request, name) for name in Request.__slots__ if name != "fields"}
     return found | {name: getattr(request.fields, name) for name in Fields.__slots__ if name != "block"}
 

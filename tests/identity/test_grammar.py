@@ -1,4 +1,4 @@
-"""What is an identity, what is none, and what is said of it. The oracle for addr-specs is email-validator."""
+"""The grammar of identities. The oracle for addr-specs is email-validator."""
 
 import itertools
 import re
@@ -23,7 +23,7 @@ IDENTITIES = st.builds(Identity, PREFIXES, RUNS, DOMAINS, VERSIONS)
 NEAR_MISSES = st.text(alphabet="aA0_.-@/:vid", max_size=24)
 ANY_TEXT = st.text(st.characters(), max_size=30)  # with lone surrogates and line ends
 
-# Each stands for a way by which more than the ASCII letters and digits slip through a careless check.
+# Each is an example of characters beyond ASCII letters and digits that pass a careless check.
 HOSTILE = {
     "line end": "\n",
     "carriage return": "\r",
@@ -257,7 +257,7 @@ def test_no_two_sets_of_parts_give_one_identity() -> None:
 @given(st.one_of(NEAR_MISSES, ANY_TEXT, IDENTITIES.map(lambda identity: identity.id)))
 @example("a-b@c/v1:id")
 def test_the_one_expression_agrees_with_the_plain_way(text: str) -> None:
-    """The plain way cuts at the marks and judges each part: it has a fault where the expression refuses."""
+    """A reference that splits at the separators and checks each part: it has a fault where the expression refuses."""
     assert (grammar._text_fault(text) is None) == (fault_of(text) is None)
     assert fault_of(text) != grammar._SHAPE
 

@@ -1,4 +1,4 @@
-"""What becomes of a row, by the millisecond; what whole stores make of it stands in tests/conformance."""
+"""The rules of issuing, by the millisecond; tests/conformance tests them in the stores."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Floors, epochs and the beginning of revisions, by the millisecond."""
+"""Floors, epochs and first revisions, by the millisecond."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Drawn runs: 80 bits of chance behind the moment, in a form of their own."""
+"""Drawn runs: 80 random bits after the time, in a reserved form."""
 
 import os
 import re
@@ -22,7 +22,7 @@ CHANCE = st.binary(min_size=RANDOM_OCTETS, max_size=RANDOM_OCTETS)
 
 
 def drawn(now_ms: int, chance: bytes) -> str:
-    """The run of this moment and these octets; nothing else is asked of the source."""
+    """The run of this moment and these bytes; nothing else is read from the source."""
     asked: list[int] = []
 
     def source(count: int) -> bytes:
@@ -42,7 +42,7 @@ def number(run: str) -> int:
     return value
 
 
-# (ms, octets of the source, run). The moment of the second is the example of the ULID specification: 01ARYZ6S41.
+# (ms, bytes of the source, run). The moment of the second is the example of the ULID specification: 01ARYZ6S41.
 RUNS = [
     (0, bytes(10), "_" + "0" * 25),
     (1_469_918_176_385, bytes(9) + b"\x01", "_1aryz6s41" + "0" * 15 + "1"),

@@ -1,4 +1,4 @@
-"""Spans, moments and how they are written. The oracle for timestamps is datetime."""
+"""Lifetimes, times and their text. The oracle for timestamps is datetime."""
 
 from datetime import UTC, datetime, timedelta
 

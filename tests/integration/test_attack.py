@@ -1,4 +1,4 @@
-"""What 50 hostile addresses can do to a worker and to its other clients: memory, pauses, and who still gets answers.
+"""Effect of 50 hostile addresses on a worker and on its other clients: memory, pauses, and responses.
 
 A pause is asserted as the loop's own work in one turn, by the processor time of its thread: how long the machine lets a
 ready process wait is printed beside it, and says nothing of the service.
@@ -60,7 +60,7 @@ class Seen:
 
 
 def resident(pid: int) -> int:
-    """Octets of a process in memory, by proc(5)."""
+    """Bytes of a process in memory, by proc(5)."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 

@@ -1,4 +1,4 @@
-"""What Redis is asked: one admission command for all that a worker reads in one turn of its loop."""
+"""A worker sends one admission command to Redis for all requests of one turn of its loop."""
 
 import re
 import socket
@@ -24,7 +24,7 @@ _ADMISSION = re.compile(r'"af:\{0\}:c:([^"]+)"')
 
 
 class Monitor:
-    """A connection on which Redis tells of every command."""
+    """A connection with MONITOR, on which Redis reports every command."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection

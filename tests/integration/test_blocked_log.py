@@ -1,4 +1,4 @@
-"""A log that nobody reads: the pipe of stderr is full, and the service answers and stops as ever."""
+"""A blocked log: with the pipe of stderr full, the service still responds and stops."""
 
 import os
 import re
@@ -6,6 +6,7 @@ import select
 import signal
 from collections.abc import Iterable
 from contextlib import suppress
+from time import monotonic
 
 import pytest
 
@@ -48,7 +49,7 @@ async def alive(service: ServiceProcess) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("count", [1, 2], ids=["one worker", "two workers"])
-def test_the_service_answers_and_stops_although_nobody_reads_its_log(
+def test_the_service_answers_and_stops_while_its_log_is_not_read(
     own_redis: RedisServer, count: int, number: signal.Signals
 ) -> None:
     variables = {**LOUD, "REDIS_URL": own_redis.url, "WORKERS": str(count), "DRAIN_SECONDS": "5"}
@@ -57,11 +58,13 @@ def test_the_service_answers_and_stops_although_nobody_reads_its_log(
         run(answered(service, LINES_TO_FILL), deadline=60)
         own_redis.kill()  # which the service has something to say about
         run(alive(service))
+        begun = monotonic()
         service.send_signal(number)
         assert service.wait(STOP_SECONDS) == 0
+        print(f"{LINES_TO_FILL:,} lines unread, alive, exit 0 after {monotonic() - begun:.1f} s")
 
 
-def test_a_worker_that_dies_is_replaced_although_nobody_reads_of_it(redis: RedisServer) -> None:
+def test_a_worker_that_dies_is_replaced_while_the_log_is_not_read(redis: RedisServer) -> None:
     async def restarts() -> float:
         async with await Client.open(service.port) as client:
             return samples((await client.ask(METRICS)).text)["identity_worker_restarts_total"]
@@ -77,7 +80,9 @@ def test_a_worker_that_dies_is_replaced_although_nobody_reads_of_it(redis: Redis
         service.stop_reading()
         run(answered(service, LINES_TO_FILL), deadline=60)
         service.signal_worker(service.worker_pids[0], signal.SIGKILL)
+        begun = monotonic()
         run(replaced(), deadline=20)
+        print(f"replaced and counted after {monotonic() - begun:.1f} s")
         service.send_signal(signal.SIGTERM)
         assert service.wait(STOP_SECONDS) == 0
 
@@ -101,7 +106,7 @@ def told(service: ServiceProcess) -> Iterable[int]:
     return map(int, re.findall(r'"(\d+) log lines left out: the log is read too slowly"', service.stderr))
 
 
-def test_what_found_no_room_is_counted_and_told_once_the_log_is_read_again() -> None:
+def test_dropped_lines_are_counted_and_reported_once_the_log_is_read_again() -> None:
     async def dropped() -> int:
         async with await Client.open(service.port) as client:
             return int((await client.scrape())["identity_log_lines_dropped_total"])
@@ -116,6 +121,7 @@ def test_what_found_no_room_is_counted_and_told_once_the_log_is_read_again() -> 
         service.wait_for_log("log lines left out")
         run(answered(service, BATCH))
         assert run(dropped()) == sum(told(service)) >= counted
+        print(f"{sum(told(service)):,} lines left out, all of them told and counted")
         written = service.stderr.count('"message":"GET 200"')
     assert all(line.startswith("{") and line.endswith("}") for line in service.stderr.splitlines())
     assert written > BATCH

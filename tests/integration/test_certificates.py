@@ -1,4 +1,4 @@
-"""The end of the certificate in use, as a scrape tells it."""
+"""The expiry of the certificate in use, in the metrics."""
 
 import json
 import signal
@@ -25,7 +25,7 @@ def get(service: ServiceProcess, path: str, pair: Pair | None) -> str:
 
 
 def told(service: ServiceProcess, pair: Pair | None = None) -> float | None:
-    """Return what a scrape tells of now: sums are kept for a second."""
+    """Return the metric as of now: sums are kept for a second."""
     asked = datetime.now(UTC)
     while datetime.fromisoformat(json.loads(get(service, "/api/telemetry", pair))["timestamp"]) <= asked:
         pass

@@ -1,7 +1,7 @@
-"""Two replicas with one Redis: revoked on one, dead on the other in the very next request.
+"""Two replicas with one Redis: revoked on one, refused by the other from the next request on.
 
 Each try issues an identity, has both replicas remember it (so that the second one would answer from its memory),
-revokes it on one, and asks the other one thing: a validation, a validation of the dead life's token, the octets
+revokes it on one, and sends the other one request: a validation, a validation of the dead life's token, the bytes
 that it has answered from memory a moment ago (once, or over several connections one after the other, while the
 first of them makes it hear of the revocation), or a batch. Several tries run at a time, over identities that live
 again and again, under a load of others. COHERENCE_TRIES is their number; ``make prove-ledger`` takes 10,000.
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.integration
 
 TRIES: Final = int(os.environ.get("COHERENCE_TRIES", "500"))
 LANES: Final = 8  # tries at a time
-CROWD: Final = 6  # connections that ask the same thing one after the other
+CROWD: Final = 6  # connections that send the same request one after the other
 LOAD: Final = 4  # connections of the load
 DOMAIN: Final = "sports.api.yourbook.com"
 ENV: Final = {
@@ -40,7 +40,7 @@ ENV: Final = {
     "RATE_LIMIT_WINDOW": "31536000",
     "JWT_SECRET": "a secret of forty octets that nobody has",
     "API_BASE_URL": "http://127.0.0.1",
-    # A replica that can't reach Redis answers from what it knows, and says that it is degraded. It is not that a
+    # A replica that can't reach Redis answers from its own memory, and reports that it is degraded. It is not that a
     # replica was slow which is tried here, and a busy machine may stall for longer than the default of 250 ms.
     "REDIS_TIMEOUT_MS": "5000",
 }
@@ -48,7 +48,7 @@ ENV: Final = {
 
 @dataclass
 class Pair:
-    """Two replicas, and who may revoke there."""
+    """Two replicas, and a token with the scope to revoke."""
 
     services: Sequence[ServiceProcess]
     bearer: str
@@ -93,7 +93,7 @@ class Tries:
                 await self.attempt(pair, opened[1 - side], opened[side::2], run_, chance)
 
     async def attempt(self, pair: Pair, one: Client, crowd: Sequence[Client], run_: str, chance: random.Random) -> None:
-        """Revoke by ``one``, ask by the ``crowd``, whose connections all are to the other replica."""
+        """Revoke on ``one``, then send the ``crowd``'s requests to the other replica."""
         other = crowd[0]
         octets = request("GET", f"/api/v1/id?prefix=player&run={run_}")
         living = (await one.ask(octets)).json
@@ -130,14 +130,14 @@ class Tries:
         self.asked[question] += 1
         if not fine:
             self.faults.append(f"{question} of {living['id']} of {living['generated']}: {told}")
-        # And on either side a life that begins anew; the old token stays dead.
+        # And on either side a new life; the old token stays revoked.
         again = (await other.ask(octets)).json
         assert again["generated"] > revoked.json["revoked"] >= living["generated"]
         dead = (await one.post("/api/v1/validate", {"token": living["token"]})).json
         assert dead["status"] == "revoked", dead
 
     async def background(self, client: Client) -> None:
-        """Identities that everybody knows, new ones, and validations of both."""
+        """Known identities, new ones, and validations of both."""
         for number in count():
             if self.stopped:
                 return
@@ -188,7 +188,7 @@ def test_a_life_that_is_revoked_while_its_row_waits_for_the_ledger_is_not_rememb
                 await until(lambda: bool(own_redis.command("EXISTS", key)))
                 other.send(revocation(pair, identity))
                 await until(lambda: len(bytes(own_redis.command("GET", key)).split()) > 2)  # type: ignore[call-overload]
-                # The next request tells the replica what was revoked.
+                # With the next request the replica learns what was revoked.
                 assert (await third.get("/api/v1/id?prefix=player&run=2")).status == 200
                 dead = (await one.answer()).json["generated"]
                 revoked = (await other.answer("POST")).json

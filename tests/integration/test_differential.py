@@ -1,6 +1,6 @@
 """The fast path gives the responses of the handlers over real sockets: TLS, one and two workers, an SQLite ledger.
 
-Two services get the same octets; in one of them the fast path is turned off. What else may differ between
+Two services get the same bytes; in one of them the fast path is turned off. What else may differ between
 installations is compared in one process: ``tests/api/fastpath/test_matrix.py``.
 """
 
@@ -94,7 +94,7 @@ def two_services(redis: RedisServer, directory: Path, env: dict[str, str]) -> It
 
 
 class Pair:
-    """Connections to both services, by number; one that a response has closed is opened anew."""
+    """Connections to both services, by number; one that a response has closed is opened again."""
 
     def __init__(self, services: tuple[ServiceProcess, ...], tls: ssl.SSLContext | None) -> None:
         self._services = services
@@ -102,7 +102,7 @@ class Pair:
         self._clients: dict[int, list[RawClient]] = {}
 
     def ask(self, index: int, octets: bytes, size: int) -> list[bytes]:
-        """Send the octets to both, in pieces of a size; return both responses."""
+        """Send the bytes to both, in pieces of a size; return both responses."""
         if index not in self._clients:
             self._clients[index] = [RawClient(service.port, self._tls) for service in self._services]
         responses = [client.ask(octets, size) for client in self._clients[index]]
@@ -122,7 +122,7 @@ class Pair:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
-def test_a_service_without_the_fast_path_gives_the_same_octets(
+def test_a_service_without_the_fast_path_gives_the_same_bytes(
     redis: RedisServer, tmp_path: Path, tls: bool, workers: str
 ) -> None:
     certificate = good_pair(tmp_path / "tls")

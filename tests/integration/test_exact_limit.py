@@ -1,4 +1,4 @@
-"""The limit is exact: of a thousand requests at once exactly as many pass as may, however many processes answer."""
+"""The limit is exact: of a thousand requests at once exactly the allowed number pass, with any number of processes."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -43,7 +43,7 @@ def assert_exact(answers: Sequence[Answer], seconds: float) -> None:
     """``seconds``: how long it took; a client's next request passes INTERVAL after its first."""
     assert Counter(answer.status for answer in answers) == {200: ALLOWED, 429: REQUESTS - ALLOWED}
     passed = [int(answer.headers["x-ratelimit-remaining"]) for answer in answers if answer.status == 200]
-    assert sorted(passed) == list(range(ALLOWED)), "each that passes is told a remainder of its own"
+    assert sorted(passed) == list(range(ALLOWED)), "each that passes gets a different remainder"
     for answer in answers:
         if answer.status == 429:
             assert INTERVAL - seconds <= int(answer.headers["retry-after"]) <= INTERVAL
@@ -61,11 +61,14 @@ def test_of_1000_at_once_exactly_100_pass(redis: RedisServer, processes: int, wo
     with services(processes, **env) as started:
         begun = perf_counter()
         answers = run(crowd([service.port for service in started]), deadline=30)
-        assert_exact(answers, perf_counter() - begun)
+        took_s = perf_counter() - begun
+        passed = sum(answer.status == 200 for answer in answers)
+        print(f"{passed} of {REQUESTS} passed, the last answer after {took_s:.2f} s")
+        assert_exact(answers, took_s)
 
 
 def test_retry_after_is_the_wait_that_the_store_imposes(redis: RedisServer) -> None:
-    """Instead of waiting, the cell is moved back in time; a replica that remembers no refusal is asked."""
+    """Instead of waiting, the cell is moved back in time; a replica without a remembered refusal gets the request."""
 
     def pass_in_store(seconds: int) -> None:
         tat = redis.command("GET", CELL)
@@ -88,7 +91,9 @@ def test_retry_after_is_the_wait_that_the_store_imposes(redis: RedisServer) -> N
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["memory", "redis"])
-def test_who_waits_as_told_passes_and_who_does_not_is_told_the_truth_again(redis: RedisServer, shared: bool) -> None:
+def test_a_client_that_waits_for_retry_after_passes_and_an_early_one_gets_an_exact_time_again(
+    redis: RedisServer, shared: bool
+) -> None:
     async def scenario(port: int) -> None:
         told: list[tuple[float, float, int]] = []  # sent, answered, Retry-After
         async with clients(port, 1) as (client,):
@@ -104,7 +109,7 @@ def test_who_waits_as_told_passes_and_who_does_not_is_told_the_truth_again(redis
         last_refused, _, _ = told[-1]
         for earlier, heard, retry_after in told:
             assert last_refused < heard + retry_after, "who waits so long is not refused again"
-            assert answered - earlier > retry_after - 1, "nobody is made to wait a second too long"
+            assert answered - earlier > retry_after - 1, "no client waits a second too long"
 
     env = {"RATE_LIMIT_REQUESTS": "1", "RATE_LIMIT_WINDOW": "1", "ACCESS_LOG": "off"}
     with services(1, **env, REDIS_URL=redis.url if shared else "memory://") as (service,):
@@ -128,7 +133,7 @@ def test_each_of_many_clients_behind_a_proxy_has_its_own_exact_limit(redis: Redi
         assert statuses == {200: allowed, 429: each - allowed}, address
 
 
-def test_who_is_no_trusted_proxy_can_not_choose_whom_it_is_charged_as() -> None:
+def test_an_untrusted_client_can_not_choose_the_client_that_is_charged() -> None:
     async def scenario(port: int) -> list[int]:
         async with clients(port, 1) as (client,):
             answers = [await client.get("/api/v1/id", X_Forwarded_For=f"203.0.113.{number}") for number in range(10)]

@@ -1,10 +1,10 @@
-"""Redis loses its memory under load, again and again: the ledger is the memory behind it.
+"""Redis loses its data under load, repeatedly: the ledger restores the identities.
 
 Two processes share a Redis and a ledger, and remember little themselves, so that most questions go to Redis and
-from there to the ledger. All clients write down what they are told of each identity; whoever is told another life
-of a living one has found a fault. Many ask for the same new identities at once, over both processes: whichever
+from there to the ledger. All clients record the life of each identity; a client that gets another life
+of a living one has found a fault. Many request the same new identities at once, over both processes: whichever
 side of a FLUSHALL their requests fall on, there is one life. (Unless the ledger does not answer within its time-out:
-then it can't be asked which one. The service says so, and a run in which it did is run again.)
+then the ledger can't decide. The service logs that, and such a run is repeated.)
 """
 
 import asyncio
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.integration
 FLUSHES: Final = 40
 BETWEEN: Final = 60  # answers between two of them
 CONNECTIONS: Final = 24
-FRONT: Final = 12  # of the newest identities, all of which are asked for by many at once
+FRONT: Final = 12  # of the newest identities, each of which many clients request at once
 ENV: Final = {
     "RATE_LIMIT_REQUESTS": "1000000",
     "JWT_SECRET": "a secret of forty octets that nobody has",
@@ -41,7 +41,7 @@ Told = tuple[str, str]
 
 @dataclass
 class Watch:
-    """What the clients were told of the identities of this prefix."""
+    """The lives that clients got of the identities of this prefix."""
 
     prefix: str
     first: dict[str, Told] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class Watch:
         self.kinds[kind] += 1
 
     async def use(self, client: Client, chance: random.Random) -> None:
-        """Ask for new and old identities, and for what is known of those that were handed out."""
+        """Request new and old identities, and validate issued ones."""
         while not self.stopped:
             match chance.randrange(5):
                 case 0:

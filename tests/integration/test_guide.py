@@ -207,7 +207,7 @@ def test_the_guides_cors_check_shows_origin_and_readable_limits(service: Service
     assert {"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit"} <= set(exposed)
 
 
-def test_limits_are_told_in_both_ways(service: ServiceProcess) -> None:
+def test_limits_are_in_both_kinds_of_headers(service: ServiceProcess) -> None:
     headers = curl(local(service, "/api/v1/id")).headers
     remaining, reset = int(headers["x-ratelimit-remaining"]), int(headers["x-ratelimit-reset"])
     assert headers["x-ratelimit-limit"] == "100"

@@ -1,14 +1,13 @@
-"""Peers that mean harm, or are broken: each is answered or cut off, and costs nobody else anything."""
+"""Hostile or broken peers: each is answered or cut off, without a cost for other clients."""
 
 import asyncio
-import os
 import random
 import re
 import resource
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from time import monotonic
@@ -18,6 +17,7 @@ import pytest
 from arsenal_fast.server.listener import ACCEPTED
 from tests.support.http_client import Client, Gone, clients, request, samples
 from tests.support.loops import run, until
+from tests.support.processes import MEBIBYTE, resident, sockets
 from tests.support.service import ServiceProcess
 
 pytestmark = pytest.mark.integration
@@ -35,7 +35,6 @@ ENV = {
     "BODY_TIMEOUT": "1",
     "WRITE_TIMEOUT": "1",
 }
-MEBIBYTE = 1024 * 1024
 MAY_GROW = 48 * MEBIBYTE  # of resident memory in one test; what clients could make it hold is many times that
 
 
@@ -61,78 +60,14 @@ def service(running: ServiceProcess) -> Iterator[ServiceProcess]:
     assert resident(pid) - before < MAY_GROW
 
 
-def resident(pid: int) -> int:
-    """Octets of memory."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 def cpu(pid: int) -> float:
     """Seconds that the main thread, which is the loop's, has had of a CPU."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
-# Too slow.
-
-
-@pytest.mark.parametrize(
-    ("beginning", "drip"),
-    [
-        (b"GET /api/v1/id HTTP/1.1\r\nHost: h\r\nX-Slow: ", b"a"),
-        (request("POST", "/api/v1/validate", {**JSON, "Content-Length": "100000"}), b" "),
-        (request("POST", "/api/v1/validate", {**JSON, "Transfer-Encoding": "chunked"}), b"1\r\n \r\n"),
-    ],
-    ids=["head", "body", "chunked body"],
-)
-def test_who_drips_is_answered_408_and_cut_off_however_steadily(
-    service: ServiceProcess, beginning: bytes, drip: bytes
-) -> None:
-    async def scenario() -> None:
-        async with clients(service.port, 20) as slow, clients(service.port, 1) as (honest,):
-            begun = monotonic()
-            for client in slow:
-                client.send(beginning)
-            while await slow[0].quiet(0.05):
-                for client in slow:
-                    client.send(drip)
-                assert (await honest.ask(ID)).seconds < 0.5, "others are served meanwhile"
-                assert monotonic() - begun < 5
-            assert monotonic() - begun > 0.9, "not before its time"
-            for client in slow:
-                answer = await client.answer("POST" if beginning.startswith(b"POST") else "GET")
-                assert (answer.status, answer.closes) == (408, True)
-                assert await client.ended() == b""
-
-    run(scenario())
-
-
-def test_who_never_reads_is_cut_off_and_its_answers_are_not_heaped_up(service: ServiceProcess) -> None:
-    async def scenario() -> None:
-        async with clients(service.port, 1) as (honest,):
-            await honest.ask(LARGE)  # the file is read and kept
-            before = resident(service.pid)
-            async with clients(service.port, 20) as deaf:
-                for client in deaf:
-                    client.stop_reading()
-                    client.send(LARGE * 30)
-                await until(lambda: len(connections(service.pid)) == 1 + len(deaf))
-                worst = 0
-                while len(connections(service.pid)) > 1:
-                    worst = max(worst, resident(service.pid) - before)
-                    assert (await honest.ask(ID)).seconds < 0.5, "others are served meanwhile"
-                    await asyncio.sleep(0.01)  # the pace of looking
-                print(f"{worst / MEBIBYTE:.1f} MiB for {len(deaf)} deaf clients")
-                assert worst < MAY_GROW
-
-    run(scenario(), deadline=20)
-
-
 def connections(pid: int) -> list[str]:
     """Sockets of the process beyond those that it has without any client."""
-    targets = []
-    for path in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(FileNotFoundError):  # closed since it was listed
-            targets.append(os.readlink(path))
-    return [target for target in targets if target.startswith("socket:")][BASE_SOCKETS:]
+    return sockets(pid)[BASE_SOCKETS:]
 
 
 BASE_SOCKETS = ACCEPTED + 2  # the listener's, and the pair by which the loop is woken; checked by the test below
@@ -273,7 +208,7 @@ PIECES = (
 
 
 def garbage(draw: random.Random) -> bytes:
-    """Octets of chance, pieces of requests in any order, or a request with a few octets changed."""
+    """Bytes of chance, pieces of requests in any order, or a request with a few bytes changed."""
     kind = draw.randrange(3)
     if kind == 0:
         return draw.randbytes(draw.randrange(1, 200))
@@ -339,6 +274,7 @@ def test_more_connections_than_descriptors_are_shed_and_those_that_are_there_are
                             served.append(client)
                         else:
                             assert (answer.headers["retry-after"], answer.closes) == ("1", True)
+                print(f"of 200 connections with 128 descriptors {dict(outcomes)}")
                 assert outcomes["200"] > 10
                 assert outcomes["503"] > 10
                 for client in [first, *served]:
@@ -373,7 +309,9 @@ def test_running_out_of_descriptors_is_survived_without_spinning() -> None:
                     await asyncio.to_thread(service.wait_for_log, "no file descriptor is left")
                     used, begun = cpu(pid), monotonic()
                     await first.quiet(0.5)
-                    assert cpu(pid) - used < (monotonic() - begun) / 2, "it spins"
+                    busy = (cpu(pid) - used) / (monotonic() - begun)
+                    print(f"no descriptor left: {busy:.0%} of a CPU, the connected one is served")
+                    assert busy < 1 / 2, "it spins"
                     assert (await first.ask(ID)).status == 200
                     resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
                     for client in refused:  # which the service could only close

@@ -68,7 +68,7 @@ def test_each_of_many_identities_is_issued_once_over_two_processes(redis: RedisS
 
     async def scenario(started: Sequence[ServiceProcess]) -> None:
         ports = [service.port for service in started]
-        # Neighbours ask different processes, so each identity is asked of both.
+        # Neighbours use different processes, so each identity is requested from both.
         targets = [f"/api/v1/id?prefix=player&run={index // 2 % identities}" for index in range(128)]
         async with clients(ports, 128) as opened:
             answers = await together(started, opened, targets)

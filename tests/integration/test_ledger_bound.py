@@ -1,4 +1,4 @@
-"""A service whose clients issue more than its ledger may hold: the ledger keeps to its bound, and says so."""
+"""A service whose clients issue more than LEDGER_MAX_ROWS: the ledger keeps its bound and logs it."""
 
 from pathlib import Path
 from typing import Any, Final

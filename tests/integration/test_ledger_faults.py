@@ -1,7 +1,7 @@
-"""The ledger's disk is full, its file is locked, its server is gone: issuing goes on, and nothing is lost in the end.
+"""The ledger's disk is full, its file is locked, its server is down: issuing continues, and no row is lost.
 
 Under a load of new identities the ledger fails and comes back. No request may fail; health is 200 and `degraded`
-in between; the metrics count what waits, and in the end that is nothing. Then whatever any client was handed,
+in between; the metrics count the waiting rows, in the end none. Then every identity that a client got,
 before, during and after, is in the database. LEDGER_LOCK_SECONDS is how long the file is locked; ``make
 prove-ledger`` takes 10.
 """
@@ -33,7 +33,7 @@ LOCK_SECONDS: Final = float(os.environ.get("LEDGER_LOCK_SECONDS", "3"))
 SINGLES: Final = 6  # connections
 BATCHES: Final = 2
 SERVED: Final = 1_000  # identities before, during and after
-DISK: Final = 24 << 20  # octets of the small disk
+DISK: Final = 24 << 20  # bytes of the small disk
 LATEST: Final = 5.0  # seconds until any answer: the load's own queue, and a machine that has other things to do
 ENV: Final = {"RATE_LIMIT_REQUESTS": "0"}
 
@@ -111,7 +111,7 @@ async def survive(service: ServiceProcess, fault: Fault, lasting: float = 0.0) -
 
 
 def judge(under: Issuing, url: str) -> None:
-    """Nobody was refused, and all is written down."""
+    """No request was refused, and all rows are recorded."""
     written, events = ledger_rows.lives(url), ledger_rows.history(url)
     missing = [
         identity
@@ -127,7 +127,7 @@ def judge(under: Issuing, url: str) -> None:
 
 
 class FullDisk:
-    """A tmpfs with somebody else's file on it, which takes all that is left."""
+    """A tmpfs with a foreign file on it that fills it."""
 
     def __init__(self, directory: Path) -> None:
         self._filler = directory / "filler"
@@ -191,7 +191,7 @@ class Stopped:
 
 @contextmanager
 def small_disk(directory: Path) -> Iterator[Path]:
-    """A tmpfs; who may not mount one skips the test."""
+    """A tmpfs; the test is skipped without the permission to mount one."""
     directory.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(directory)]
     try:

@@ -1,4 +1,4 @@
-"""What the service logs while it serves: ECS lines that belong to a trace, and no secret, whatever is sent."""
+"""The log of a running service: ECS lines with their traces, and no secret in any of them."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""A worker whose clients do all they can to make it grow keeps to its MEMORY_BUDGET."""
+"""A worker under memory attacks of its clients stays within MEMORY_BUDGET."""
 
 import socket
 import sqlite3
@@ -26,14 +26,14 @@ ENV: Final = {
     "REDIS_TIMEOUT_MS": "2000",
 }
 LONG_HOPS: Final = 139
-"""Octets of an X-Forwarded-For that is not remembered: its client is, by address."""
+"""Bytes of an X-Forwarded-For that is not remembered: its client is, by address."""
 
 BODY: Final = b"[" + b",".join([b"[[]]"] * 209_000) + b"]"
 """Nearly a MiB that parses to 40."""
 
 
 def peak(pid: int) -> int:
-    """Octets of the most memory that was ever resident."""
+    """Bytes of the most memory that was ever resident."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 

@@ -1,4 +1,4 @@
-"""The metrics of the service as it is started, scraped over HTTP."""
+"""The metrics of a started service, scraped over HTTP."""
 
 import json
 import os
@@ -75,7 +75,7 @@ def test_a_scrape_shows_the_traffic_and_the_process() -> None:
 
 
 def test_what_one_worker_has_shown_no_other_shows_less_of(own_redis: RedisServer) -> None:
-    """Each scrape is a connection of its own, so now this worker answers it and now that."""
+    """Each scrape is a new connection, so different workers answer."""
     with ServiceProcess(WORKERS="3", REDIS_URL=own_redis.url, RATE_LIMIT_REQUESTS="0") as service:
         seen = []
         for _ in range(60):
@@ -85,7 +85,7 @@ def test_what_one_worker_has_shown_no_other_shows_less_of(own_redis: RedisServer
 
 
 def test_metrics_are_the_sum_over_workers_also_when_one_is_killed(own_redis: RedisServer) -> None:
-    """Its successor goes on from what it had shown."""
+    """Its successor continues its counts."""
     with ServiceProcess(WORKERS="3", REDIS_URL=own_redis.url, RATE_LIMIT_REQUESTS="0") as service:
         for _ in range(60):
             get(service, "/api/v1/id?prefix=player&run=1")

@@ -1,4 +1,4 @@
-"""No request leaves a reference cycle behind over real sockets, a real Redis and a real ledger either.
+"""No request leaves a reference cycle over real sockets, a real Redis and a real ledger.
 
 The clients' side makes cycles of its own (asyncio's streams, h11), so only what is made of this package counts here:
 its objects, functions and frames. ``tests/api/test_no_cycles.py`` sends every kind of request, without sockets.
@@ -24,7 +24,8 @@ from arsenal_fast.api.settings import Settings
 from arsenal_fast.http.limits import Limits
 from arsenal_fast.ledger.backend import Ledger
 from arsenal_fast.ratelimit.quota import Quota
-from arsenal_fast.server.listener import Listener, Timeouts
+from arsenal_fast.server.listener import Listener
+from arsenal_fast.server.state import time_limits
 from arsenal_fast.stores.memory import MemoryBackend
 from arsenal_fast.stores.redis.backend import RedisBackend
 from tests.support.certificates import Pair, good_pair
@@ -107,12 +108,12 @@ async def serving(url: str, ledger_url: str, tls: ssl.SSLContext | None) -> Asyn
         now=time.time,
     )
     app = compose(services, Limits())
-    listener = Listener(app, limits=Limits(), timeouts=Timeouts(), max_connections=1000)
+    listener = Listener(app, limits=Limits(), time_limits=time_limits(), max_connections=1000)
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     await backend.start()
     await ledger.start()
-    await listener.start(listening, tls)
+    await listener.start([listening], tls)
     app.services.ready = True
     try:
         yield listener, listening.getsockname()[1]

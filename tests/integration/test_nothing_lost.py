@@ -1,9 +1,9 @@
-"""``kill -9`` under load: every identity that a client received whole is in the ledger.
+"""``kill -9`` under load: every identity that a client received completely is in the ledger.
 
-Two processes share a Redis and a ledger. In each round one of them is killed while it hands out new identities,
-at another moment of its work each time, and started again; the other one goes on. What was handed out is then
+Two processes share a Redis and a ledger. In each round one of them is killed while it issues new identities,
+at another moment of its work each time, and started again; the other one continues. The issued identities are then
 looked up in the database itself. The promise ends where the ledger does not answer within its time-out: then the
-service goes on without, and says that it is degraded. A run in which it said so is run again.
+service continues without, and reports that it is degraded. Such a run is repeated.
 
 LEDGER_KILLS is the number of rounds; ``make prove-ledger`` takes 20.
 """
@@ -29,14 +29,14 @@ pytestmark = pytest.mark.integration
 KILLS: Final = int(os.environ.get("LEDGER_KILLS", "4"))
 SINGLES: Final = 6  # connections to each process
 BATCHES: Final = 3
-SERVED: Final = 700  # identities that a process hands out before it is killed,
+SERVED: Final = 700  # identities that a process issues before it is killed,
 DEGRADED: Final = "the ledger is degraded: The ledger does not answer in time."
 STEP: Final = 137  # so many more in each round,
 MOST: Final = 2_000  # and then from the beginning
 
 
 async def kill_at_work(service: ServiceProcess, endpoint: Endpoint, under: Issuing, served: int) -> None:
-    """Kill it once it has handed out so many more, and start it again."""
+    """Kill it after it has issued that many more, and start it again."""
     wanted, cut = endpoint.received + served, under.cut
     await until(lambda: endpoint.received >= wanted)
     endpoint.up.clear()

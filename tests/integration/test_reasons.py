@@ -1,5 +1,6 @@
-"""Why Redis or the ledger can't be used, as the people who run the service read it: in the log and in health."""
+"""The reason why Redis or the ledger can't be used, in the log and in /api/health."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -32,12 +33,16 @@ def test_nothing_that_the_tests_start_trusts_what_the_shell_trusts(monkeypatch: 
     assert not {"SSL_CERT_FILE", "SSL_CERT_DIR"} & environment().keys()
 
 
+def test_no_test_has_what_the_shell_trusts() -> None:
+    assert not {"SSL_CERT_FILE", "SSL_CERT_DIR"} & os.environ.keys()
+
+
 def tls_redis(pair: Pair, port: int) -> RedisServer:
     options = ("--tls-port", str(port), "--tls-auth-clients", "no", "--tls-ca-cert-file", str(pair.certificate))
     return RedisServer(*options, "--tls-cert-file", str(pair.certificate), "--tls-key-file", str(pair.key))
 
 
-def test_a_certificate_of_redis_that_is_not_trusted_is_told(tmp_path: Path) -> None:
+def test_an_untrusted_certificate_of_redis_is_reported(tmp_path: Path) -> None:
     pair, port = good_pair(tmp_path), free_port()
     url = f"rediss://127.0.0.1:{port}"
     with tls_redis(pair, port):
@@ -48,7 +53,7 @@ def test_a_certificate_of_redis_that_is_not_trusted_is_told(tmp_path: Path) -> N
             assert reasons(service) == {}
 
 
-def test_a_wrong_password_and_a_port_without_a_server_are_told() -> None:
+def test_a_wrong_password_and_a_port_without_a_server_are_reported() -> None:
     with (
         RedisServer("--requirepass", "hunter2") as redis,
         ServiceProcess(REDIS_URL=f"redis://:wrong@127.0.0.1:{redis.port}") as service,

@@ -1,7 +1,7 @@
-"""Redis dies, hangs, falls ill and comes back under load, and no client is told.
+"""Redis dies, hangs, fails and returns under load, without a failed request.
 
 A latency that is measured on a shared machine has the machine in it. So a control is measured beside it: a
-connection that asks ``/api/health/live``, which no store is needed for. Where the control stalls, too, the
+connection that requests ``/api/health/live``, which needs no store. Where the control stalls, too, the
 figures say nothing of the service, and the scenario is run again, twice at most.
 """
 
@@ -24,7 +24,7 @@ from tests.support.service import REPLICA, ServiceProcess
 pytestmark = pytest.mark.integration
 
 CONNECTIONS = 32
-MOST_REQUESTS = 3000  # of one connection: the load ends also if nobody ends it
+MOST_REQUESTS = 3000  # of one connection: an upper bound of the load
 LATEST = 0.300  # seconds until any answer
 BACK_WITHIN = 1.0  # seconds until a Redis that answers is shared again
 OUTAGE = 2.5  # seconds: until the pauses between attempts to reconnect are as long as they get
@@ -93,7 +93,7 @@ async def load(port: int) -> AsyncIterator[Load]:
 
 
 def on_a_machine_that_moves(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run it again where the machine stalled; the last run's word stands."""
+    """Run it again if the machine stalled; the last run decides."""
     for left in reversed(range(RUNS)):
         try:
             run(scenario(), deadline=30)
@@ -137,7 +137,7 @@ async def until_health(client: Client, wanted: str) -> None:
 
 
 async def until_shared(one: Client, other: Client) -> float:
-    """Ask both replicas for new clients until the second knows what the first has counted; seconds it took."""
+    """Send requests of new clients to both replicas until the second has the first's counts; return the seconds."""
     begun = perf_counter()
     for number in count():
         address = f"2001:db8:{number >> 16:x}:{number & 0xFFFF:x}::1"
@@ -186,7 +186,7 @@ def test_redis_killed_under_load_is_noticed_by_no_client_and_shared_again_within
                 seconds = await until_shared(one, other)
                 await under.more(300)
             await until_health(one, "healthy")
-            while (status := await validated(other)) != "active":  # being told again, a chunk at a time
+            while (status := await validated(other)) != "active":  # asserted again, a chunk at a time
                 assert status == "unknown"
             assert (await other.ask(forget)).json == issued
         print(f"shared again after {seconds * 1000:.0f} ms")

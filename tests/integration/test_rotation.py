@@ -1,8 +1,8 @@
-"""JWT_SECRET is rotated by rolling restarts while requests run, as docs/identity-and-trust.md says.
+"""JWT_SECRET is rotated by rolling restarts under load, as docs/identity-and-trust.md says.
 
 Two replicas behind a balancer. Clients use a service token of the old secret for a protected prefix, and validate
-and revoke with every identity token that they were ever handed, by whichever replica and secret. First roll-out: the
-new secret verifies. Second: it signs. Nobody may be refused in either, nor in between, when the replicas differ.
+and revoke with every identity token that they ever got, of any replica and secret. First roll-out: the
+new secret verifies. Second: it signs. No request may be refused in either, nor in between, when the replicas differ.
 Then the old secret goes, and what it signed with it.
 """
 
@@ -63,7 +63,7 @@ class Cluster:
             self.ready.append(port)
 
     async def token(self, bearer: str) -> Any:
-        """The answer that hands out one identity more."""
+        """The response with one more identity."""
         async with clients(self.ready, 1) as (client,):
             return (await client.get("/api/v1/id?prefix=vip", Authorization=bearer)).json
 
@@ -73,7 +73,7 @@ class Cluster:
 
 
 class Users:
-    """What the clients of the cluster were told. ``bearers``: service tokens that hold now."""
+    """What the clients of the cluster have received. ``bearers``: service tokens that are valid now."""
 
     def __init__(self, cluster: Cluster, bearers: Sequence[str]) -> None:
         self._cluster = cluster
@@ -109,7 +109,7 @@ class Users:
             answer = await client.post("/api/v1/revoke", {"identity": identity, "token": token})
             result = answer.status
         else:
-            # Out of the list, so that nobody revokes it meanwhile.
+            # Out of the list, so that no client revokes it meanwhile.
             identity, token = self.tokens.pop(chance.randrange(len(self.tokens)))
             body = {"token": token} if kind == "validate" else {"identity": identity, "token": token}
             answer = await client.post("/api/v1/validate", body)

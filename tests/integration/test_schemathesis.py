@@ -1,4 +1,4 @@
-"""The running service keeps every promise of its own document, for requests that schemathesis makes up.
+"""The running service conforms to its OpenAPI document, for requests that schemathesis generates.
 
 Each operation gets the examples of the document, the edges of its schemas (valid and not), and a bounded
 number of random requests; once from an address, and once with a service token of every scope. What is checked of
@@ -43,10 +43,10 @@ EXAMPLES = 60
 SECRET = "a secret of the tests, 32 octets long"
 
 QUOTA = 1_000_000
-"""So many that nobody is limited, and the rate-limit header fields are there to be checked."""
+"""So many that no request is limited, and the rate-limit header fields are there to be checked."""
 
 METHODS = {"get", "put", "post", "delete", "patch", "trace"}
-"""Sent where they are not documented; a method that HTTP/1.1 does not know (QUERY) is a 501 instead of a 405."""
+"""Sent where they are not documented; a method that is unknown to HTTP/1.1 (QUERY) is a 501 instead of a 405."""
 
 schema = schemathesis.openapi.from_dict(
     document("http://127.0.0.1"),
@@ -103,14 +103,14 @@ def test_the_service_does_as_its_document_says(
 
 @schema.parametrize()
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-def test_the_service_does_as_its_document_says_for_who_has_a_service_token(
+def test_the_service_conforms_to_its_document_for_callers_with_a_service_token(
     case: Case[Any], service: ServiceProcess, session: requests.Session, bearer: dict[str, str]
 ) -> None:
     excluded = beside_the_point(case)
     answer = case.call_and_validate(
         base_url=service.url, session=session, timeout=5, excluded_checks=excluded, headers=dict(bearer)
     )
-    # Some cases are those of a client that forgets the field.
+    # Some cases are without the field.
     if answer.request.headers.get("Authorization") == bearer["Authorization"] and not wrong_token(case):
         assert answer.status_code not in (401, 403), "a token of every scope was refused"
 
@@ -123,7 +123,7 @@ def wrong_token(case: Case[Any]) -> bool:
 def beside_the_point(case: Case[Any]) -> list[CheckFunction]:
     """The checks that say nothing of this case.
 
-    A query parameter that nobody knows is passed over, and is no fault; schemathesis takes it for one where the case
+    An unknown query parameter is ignored and no fault; schemathesis takes it for one where the case
     has another, such as a missing token, which a test then adds.
     """
     excluded: list[CheckFunction] = [positive_data_acceptance] if beyond_json_schema(case) else []

@@ -1,4 +1,4 @@
-"""Two services never share a port: the second one refuses to start, whatever the number of workers."""
+"""Two services never share a port: the second one refuses to start, with any number of workers."""
 
 import os
 import select
@@ -34,7 +34,17 @@ def test_the_second_service_is_refused(redis: RedisServer, first: str, second: s
         assert refused({"REDIS_URL": redis.url, "WORKERS": second, "PORT": str(service.port)})
 
 
-@pytest.mark.parametrize("hosts", [("127.0.0.1", "0.0.0.0"), ("0.0.0.0", "127.0.0.1")])
+OVERLAPPING = [
+    ("127.0.0.1", "0.0.0.0"),
+    ("0.0.0.0", "127.0.0.1"),
+    ("127.0.0.1", "::"),
+    ("::", "127.0.0.1"),
+    ("localhost", "127.0.0.1"),
+    ("::", "localhost"),
+]
+
+
+@pytest.mark.parametrize("hosts", OVERLAPPING)
 def test_an_address_that_has_the_other_in_it_is_the_same(redis: RedisServer, hosts: tuple[str, str]) -> None:
     with ServiceProcess(REDIS_URL=redis.url, WORKERS="2", HOST=hosts[0]) as service:
         assert refused({"REDIS_URL": redis.url, "WORKERS": "2", "PORT": str(service.port), "HOST": hosts[1]})

@@ -1,7 +1,7 @@
-"""docs/architecture.md names the files that a request passes: a profiler hook follows real ones, and they must agree.
+"""docs/architecture.md lists the files that a request passes: a profiler hook follows real requests and compares.
 
 One worker in this process, with a real Redis and a real SQLite ledger, whose thread is followed too. What the sweep and
-other timers run between two requests is told apart by following several: only what all of them ran counts.
+other timers run between two requests is detected by following several: only what all of them ran counts.
 """
 
 import asyncio
@@ -32,13 +32,13 @@ CACHED: Final = "**A cached `GET /api/v1/id`:**"
 ISSUED: Final = "**An issued identity, with a ledger:**"
 HELPERS: Final = "Left out are helpers"
 MAX_FILES: Final = {CACHED: 12, ISSUED: 22}
-"""Files that somebody who follows a request must read; more of them are hard to keep in mind."""
+"""Files that a reader who follows a request must read; more of them are hard to keep in mind."""
 
 ROUNDS: Final = 5
 """Requests of a kind that are followed. A timer that runs in one of them does not in all."""
 
 WARMING: Final = 40
-"""Requests until the connection has its template and each run that is asked for again is cached."""
+"""Requests until the connection has its template and each repeated run is cached."""
 
 _PATH: Final = re.compile(r"`([a-z_/]+\.py)`")
 _FUNCTION: Final = re.compile(r"`([a-z_]\w*)`")

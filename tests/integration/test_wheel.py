@@ -1,4 +1,4 @@
-"""The wheel: what is built has all that the service needs, and runs outside of the source tree."""
+"""The wheel has everything that the service needs, and runs outside of the source tree."""
 
 import json
 import re

@@ -1,6 +1,6 @@
-"""Numbered cases of one new life of an identity of which something is known; both stores run them, too.
+"""Numbered cases of a new life of a known identity; the tests of both stores run them, too.
 
-What is held lives from T0 for 1000 ms, so that less than a quarter is left after T0 + 750. Life(0) is none.
+The held life lasts from T0 for 1000 ms, so that less than a quarter is left after T0 + 750. Life(0) is none.
 """
 
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""What the commands on a ledger share: faults become one sentence."""
+"""The common part of the ledger commands: a fault becomes one sentence."""
 
 import io
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The ledger as the service sees it: its start, its end, and what each port answers."""
+"""The ledger as the service uses it: start, end, and the results of each port."""
 
 import asyncio
 import threading
@@ -59,7 +59,7 @@ def test_several_ledgers_write_one_database(url: str) -> None:
                 lives = await future
                 assert lives is not None
                 told.setdefault(number % 40, set()).update(lives)
-            assert [len(lives) for lives in told.values()] == [1] * 40, "an identity has one life, whoever asks"
+            assert [len(lives) for lives in told.values()] == [1] * 40, "an identity has one life for every caller"
 
     run(main())
 
@@ -184,7 +184,7 @@ def test_closing_is_bounded_and_tells_what_was_not_written() -> None:
         ledger.record([row(1), row(2)], answer)
         assert await ledger.close(HASTY) == 2
         assert await answer.wait() is None
-        assert await record(ledger, row(3)) is None, "nobody is kept waiting after the end"
+        assert await record(ledger, row(3)) is None, "no caller waits after the end"
         assert await find(ledger, id_of(1)) is None
         store.gate.set()
 

@@ -1,4 +1,4 @@
-"""Backup and restore of a ledger, while it is being written or not."""
+"""Backup and restore of a ledger, also during writes."""
 
 import asyncio
 import os
@@ -58,7 +58,7 @@ def test_a_backup_while_it_is_written_is_sound(url: str, tmp_path: Path, request
             copying = asyncio.ensure_future(asyncio.to_thread(backup, url, file))
             while not copying.done():
                 lives = await record(ledger, *(row(f"{written}.{part}") for part in range(50)))
-                assert lives is not None, "nobody waits for a backup"
+                assert lives is not None, "no request waits for a backup"
                 written += 1
             await copying
             return written
@@ -162,7 +162,7 @@ def test_a_backup_that_is_not_there_is_one_sentence(url: str) -> None:
 def test_no_tool_of_postgresql_is_given_the_password_openly(
     postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither in its arguments, where everybody sees it, nor in what it is quoted with."""
+    """Neither in its arguments, which every user can see, nor in messages."""
     import subprocess
 
     seen: list[str] = []

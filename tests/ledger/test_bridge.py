@@ -1,10 +1,10 @@
-"""Between the event loop and the threads: time-outs, the order of what waits, and the bound of its memory."""
+"""Between event loop and threads: time-outs, the order of waiting rows, and the bound of their memory."""
 
 import asyncio
 import gc
 from typing import Any
 
-from arsenal_fast.ledger import writer as threads
+from arsenal_fast.ledger import threads
 from arsenal_fast.ledger.errors import Unavailable
 from arsenal_fast.ledger.model import AuditQuery, LedgerRecord
 from arsenal_fast.ledger.packed_rows import pack
@@ -28,7 +28,7 @@ def test_a_store_that_stands_still_costs_one_timeout_and_loses_nothing() -> None
             assert ledger.counters.timeouts == 1
             told: list[Any] = []
             ledger.record([row(2), row(3)], told.append)
-            assert told == [None], "from now on nobody waits"
+            assert told == [None], "from now on no request waits"
             assert (ledger.status, ledger.counters.waiting) == ("degraded", 3)
             assert "in time" in ledger.fault
             store.gate.set()
@@ -43,7 +43,7 @@ def test_a_store_that_stands_still_costs_one_timeout_and_loses_nothing() -> None
 
 
 def test_what_was_told_none_is_a_fact_when_it_is_written() -> None:
-    """Whoever was told None has handed its life out: it is remembered although an older one stands."""
+    """A caller that got None has issued its life: it is kept although an older one is valid."""
 
     async def main() -> None:
         store = ScriptedStore()
@@ -103,7 +103,7 @@ def test_past_the_bound_the_oldest_are_dropped_and_counted() -> None:
 
 
 def test_the_bound_is_the_same_after_each_outage() -> None:
-    """Rows are written in time, late or again, and dropped, and the octets of each are given back."""
+    """Rows are written in time, late or again, and dropped, and the bytes of each are given back."""
 
     async def main() -> None:
         store = ScriptedStore()
@@ -112,7 +112,7 @@ def test_the_bound_is_the_same_after_each_outage() -> None:
                 assert await record(ledger, row(1), row(2)) is not None
                 store.begun.clear()
                 store.gate.clear()
-                assert await record(ledger, row(1, T0 + 5 + outage)) is None  # an older life stands: written again
+                assert await record(ledger, row(1, T0 + 5 + outage)) is None  # an older life is valid: written again
                 before = ledger.counters.dropped
                 for number in range(250):
                     ledger.record([row(number)], lambda _: None)

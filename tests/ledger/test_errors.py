@@ -1,4 +1,4 @@
-"""Databases that are locked, full, damaged, replaced or gone, for real; and that nothing is lost by it."""
+"""Databases that are really locked, full, damaged, replaced or gone; no row is lost."""
 
 import asyncio
 import os
@@ -36,7 +36,7 @@ async def all_written(ledger: Ledger) -> None:
 
 
 async def writes_whatever_waits(ledger: Ledger, rows: int) -> None:
-    """The ledger is ill now. Nobody waits, nothing is lost, and the number that waits is known."""
+    """The ledger is faulty now. No request waits, no row is lost, and the number of waiting rows is known."""
     for number in range(rows):
         ledger.record([row(f"waits.{number}", T0 + number)], lambda _: None)
     assert ledger.counters.waiting >= rows
@@ -115,7 +115,7 @@ def test_a_short_lock_is_not_even_noticed(sqlite_url: str) -> None:
 
 
 def test_a_full_database_delays_rows_and_loses_none(sqlite_url: str) -> None:
-    """PRAGMA max_page_count is a limit of the connection: here that of the writer, until it is told otherwise."""
+    """PRAGMA max_page_count is a limit of the connection: here that of the writer, until it is changed."""
     limit = [40]
 
     def opening(purpose: str) -> SqliteStore:
@@ -139,7 +139,7 @@ def test_a_full_database_delays_rows_and_loses_none(sqlite_url: str) -> None:
 
 
 def fill(ballast: Path) -> None:
-    """Leave no octet free on the file's disk."""
+    """Leave no byte free on the file's disk."""
     with ballast.open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(b"x" * 4096)
@@ -147,9 +147,9 @@ def fill(ballast: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MB of its own."""
+    """A separate file system of 2 MB."""
     if os.geteuid() != 0:
-        pytest.skip("only root can mount a small disk; max_page_count is the test for everybody else")
+        pytest.skip("only root can mount a small disk; max_page_count is the test for other users")
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(tmp_path)], check=False)
     if mounted.returncode:
         pytest.skip("mounting is not allowed here")
@@ -193,7 +193,7 @@ def test_a_file_that_was_replaced_gets_the_rows(sqlite_url: str) -> None:
             for name in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
                 name.rename(f"{name}.gone")
             answer: Answer[Any] = Answer()
-            ledger.record([row(2)], answer)  # told None, or in time by the new file: never by the old one
+            ledger.record([row(2)], answer)  # answered None, or in time by the new file: never by the old one
             await answer.wait()
             await all_written(ledger)
 

@@ -53,7 +53,7 @@ def restored(cell: str) -> str:
     return re.sub(r"""(^|[,;|"\x00-\x1f])'""", r"\1", cell)
 
 
-# OWASP, "CSV Injection": the signs that begin a formula, the white space and the full-width forms that stand for them.
+# OWASP, "CSV Injection": the characters that begin a formula, white space, and their full-width forms.
 FORMULAS = [
     *(f"{sign}1+1|'cmd'!A0" for sign in "=+-@\t\r\n＝＋－＠"),
     *(f"{before}=HYPERLINK(1)" for before in (" ", "  ", "\u00a0", "\ufeff", '"', '""', "'", "\"' ", "\x0b")),
@@ -70,7 +70,7 @@ def test_no_cell_of_csv_begins_a_formula_and_the_text_can_be_had_back(sqlite_url
         store.write([revoked(2, T0, prefix=text)])
     _, line, parts = csv.reader(io.StringIO(exported(sqlite_url, "csv"), newline=""))
     cells = [*line[-3:], parts[3], parts[4]]
-    # As any spreadsheet may split it, whatever its locale takes for a separator.
+    # As any spreadsheet may split it, with the separator of any locale.
     pieces = [piece for cell in cells for piece in re.split(r"[,;|\t\r\n\x0b]", cell)]
     assert [piece for piece in pieces if piece.strip(' "\u00a0\ufeff')[:1] in [*"=+-@＝＋－＠"]] == []
     assert [cell for cell in cells if cell[0] in "=+-@＝＋－＠\t\r\n"] == []

@@ -1,4 +1,4 @@
-"""``kill -9``: whatever was acknowledged is in the ledger, whole, and the next process goes on from there."""
+"""``kill -9``: every acknowledged row is in the ledger, and the next process continues."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Which of two lives stands, and cursors."""
+"""The order of two lives, and cursors."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Rows come out of their octets as they went in, and take no more memory while they wait than they are weighed."""
+"""Packed rows unpack unchanged, and take no more memory while they wait than they are counted for."""
 
 import gc
 import tracemalloc
@@ -67,7 +67,7 @@ def test_a_text_that_many_rows_share_is_packed_once() -> None:
 
 
 def taken(ledger: Ledger, make: Rows) -> int:
-    """Octets that so many entries take while they wait."""
+    """Bytes that so many entries take while they wait."""
     ledger.record(make(0), forget)
     gc.collect()
     tracemalloc.start()

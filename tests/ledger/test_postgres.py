@@ -1,4 +1,4 @@
-"""What is PostgreSQL's own: the session, statements of a group, locks of others, a database of something else."""
+"""Properties of PostgreSQL: the session, statements of a group, locks of others, a foreign database."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -6,10 +6,11 @@ from contextlib import closing
 import psycopg
 import pytest
 
+from arsenal_fast.ledger.dialect import POSTGRES_SCHEMA
 from arsenal_fast.ledger.errors import Busy, Unavailable, Unfit
-from arsenal_fast.ledger.migrations import POSTGRES_SCHEMA
+from arsenal_fast.ledger.model import AuditQuery
 from arsenal_fast.ledger.postgres import PostgresStore
-from arsenal_fast.ledger.store import AuditRead, Item, Lives
+from arsenal_fast.ledger.store import Item, Lives
 from tests.support.ledger import T0, id_of, revoked, revoked_prefix, row
 
 pytestmark = pytest.mark.integration
@@ -48,7 +49,7 @@ def test_a_reader_is_cut_off_earlier_than_a_writer(postgres_url: str, reader: bo
 
 
 def test_a_group_of_every_kind_is_answered_in_its_order_and_is_one_transaction(store: PostgresStore) -> None:
-    reading = AuditRead(T0, "ops", None, None, None)
+    reading = AuditQuery(T0, "ops")
     group: list[Item] = [
         Lives([row(1), row(2)]),
         revoked(1, T0),

@@ -1,4 +1,4 @@
-"""Pruning by a command: what was over leaves, and the ledger is sound."""
+"""Pruning by a command: old rows are deleted, and the ledger stays consistent."""
 
 from contextlib import closing
 

@@ -1,4 +1,4 @@
-"""What only SQLite promises: how it writes to the disk, and by which index it reads."""
+"""Properties of SQLite: its writes to the disk, and the indexes of its reads."""
 
 import os
 import stat
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from arsenal_fast.ledger import sqlite
+from arsenal_fast.ledger.dialect import for_sqlite
 from arsenal_fast.ledger.errors import Refused
 from arsenal_fast.ledger.model import AuditQuery, Cursor
 from arsenal_fast.ledger.sqlite import SqliteStore
@@ -59,8 +60,8 @@ def test_a_page_costs_no_more_than_its_rows_however_long_the_history(
 ) -> None:
     """An index that gives just this order: nothing is sorted, nothing is passed over."""
     query = AuditQuery(T0, "me", after=after)._replace(**filters)
-    statement, values = audit_query(query, sqlite._indexed(query), "?")
-    plan = " ".join(step[3] for step in store.connection.execute(f"EXPLAIN QUERY PLAN {statement}", values))
+    statement, values = audit_query(query, sqlite._index(query))
+    plan = " ".join(step[3] for step in store.connection.execute(for_sqlite(f"EXPLAIN QUERY PLAN {statement}"), values))
     assert f"INDEX {index}" in plan
     assert "TEMP B-TREE" not in plan
 

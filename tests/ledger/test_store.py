@@ -1,4 +1,4 @@
-"""What both databases promise the ledger's threads: one suite, passed by SQLite and by a real PostgreSQL."""
+"""The conformance suite of the ledger's stores, passed by SQLite and by a real PostgreSQL."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +12,30 @@ from arsenal_fast.identity.validity import MAX_TTL, Life
 from arsenal_fast.ledger.errors import Busy, Refused
 from arsenal_fast.ledger.model import AuditQuery, Cursor, LedgerRecord
 from arsenal_fast.ledger.prune import verify
-from arsenal_fast.ledger.store import PRUNE_ROWS, AuditRead, Item, Lives, Store
+from arsenal_fast.ledger.store import PRUNE_ROWS, Item, Lives, Store
 from tests.ledger.moments import CASES, Case
 from tests.support.ledger import DOMAIN, HOUR, T0, id_of, opened, put, revoked, revoked_all, revoked_prefix, row
+from tests.support.pgbouncer import PgBouncer
+from tests.support.postgres_server import PostgresServer
+
+
+@pytest.fixture(
+    params=["sqlite", *(pytest.param(each, marks=pytest.mark.integration) for each in ("postgres", "pooler"))]
+)
+def url(request: pytest.FixtureRequest) -> str:
+    """Each database in turn, empty, and PostgreSQL behind PgBouncer."""
+    if request.param != "pooler":
+        found: str = request.getfixturevalue(f"{request.param}_url")
+        return found
+    pooler: PgBouncer = request.getfixturevalue("pooler")
+    return pooler.url_of(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture(scope="module")
+def pooler(postgres_server: PostgresServer) -> Iterator[PgBouncer]:
+    """In transaction mode."""
+    with PgBouncer(postgres_server) as pooler:
+        yield pooler
 
 
 @pytest.fixture
@@ -171,7 +192,7 @@ def test_a_revocation_that_is_written_again_is_one_event(store: Store) -> None:
         revoked(1, T0),
         revoked_prefix("player", T0),
         revoked_all(T0),
-        AuditRead(T0, "me", None, None, None),
+        AuditQuery(T0, "me"),
     ]
     store.write(rows)
     store.write(rows)
@@ -217,7 +238,7 @@ def test_an_event_tells_all_that_is_known(store: Store) -> None:
     put(store, row("r.1", T0 + 1, 60_000, kind="renewed", environment="prod", request_id="q-7"))
     store.write([revoked("r.1", T0 + 2, at=T0 + 2)])
     store.write([revoked_prefix("player", T0 + 2, at=T0 + 3), revoked_all(T0 + 3, at=T0 + 4)])
-    store.write([AuditRead(T0 + 5, "auditor", "q-8", "player", None)])
+    store.write([AuditQuery(T0 + 5, "auditor", "q-8", "player")])
     parts = {"prefix": "player", "run": "r.1", "domain": "sports.api.yourbook.com", "version": "v1"}
     none = dict.fromkeys(
         ["prefix", "run", "domain", "version", "generated", "expires", "issued_before", "environment", "request_id"]

@@ -1,4 +1,4 @@
-"""The forms of DATABASE_URL, and that a bad one is refused without showing it."""
+"""The forms of DATABASE_URL; a bad one is refused without showing it."""
 
 import pytest
 
@@ -83,6 +83,11 @@ def test_a_bad_url_is_one_sentence_that_shows_nothing_of_it(url: str) -> None:
 def test_a_parameter_that_libpq_does_not_know_is_named() -> None:
     with pytest.raises(ValueError, match=r"does not know: currentSchema, schema\.$"):
         parse_url("postgresql://db.example/identity?schema=public&sslmode=require&currentSchema=a")
+
+
+def test_the_url_that_prisma_writes_is_refused_in_one_sentence() -> None:
+    with pytest.raises(ValueError, match=r"^[^.]+ does not know: connection_limit, pgbouncer, schema\.$"):
+        parse_url("postgresql://u:p@db.example:6432/identity?schema=public&connection_limit=5&pgbouncer=true")
 
 
 @pytest.mark.parametrize(

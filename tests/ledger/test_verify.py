@@ -1,4 +1,4 @@
-"""Verify finds what does not agree in a ledger, and changes nothing."""
+"""Verify finds inconsistencies of a ledger and changes nothing."""
 
 import sqlite3
 from contextlib import closing

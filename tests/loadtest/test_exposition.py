@@ -1,4 +1,4 @@
-"""The service's figures as numbers, and what happened between two readings."""
+"""The service's figures as numbers, and the difference between two readings."""
 
 from collections.abc import Mapping
 from math import inf
@@ -76,7 +76,7 @@ def test_a_quantile_is_on_a_straight_line_within_its_bucket(
     assert Latencies(up_to).quantile(share) == pytest.approx(seconds)
 
 
-def test_a_share_is_told_for_bounds_of_the_histogram_alone() -> None:
+def test_a_share_is_given_only_for_bounds_of_the_histogram() -> None:
     latencies = Latencies({0.01: 98, 0.05: 99, inf: 100})
     assert latencies.share_within(0.05) == 0.99
     with pytest.raises(KeyError):

@@ -1,4 +1,4 @@
-"""The locustfile's arithmetic: paces, shapes, what is new, and the verdict that it gives by itself."""
+"""The locustfile's arithmetic: paces, shapes, new identities, and its own verdict."""
 
 import json
 import re
@@ -132,7 +132,7 @@ def answer(status: int, content: bytes = b"", headers: Mapping[str, str] | None 
     return SimpleNamespace(status_code=status, content=content, headers=headers or {})
 
 
-def test_a_page_asks_once_however_often_it_renders(locustfile: Any) -> None:
+def test_a_page_sends_one_request_however_often_it_renders(locustfile: Any) -> None:
     asked = []
     user = locustfile.BrowserUser(environment=None)
 

@@ -1,4 +1,4 @@
-"""What is offered by whom, and for how long."""
+"""The load of each user class, and the length of a run."""
 
 import pytest
 

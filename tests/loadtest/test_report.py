@@ -1,4 +1,4 @@
-"""The report is a page of its own, with pictures that hold what was measured."""
+"""The report is a self-contained page with pictures of the measured figures."""
 
 import re
 from math import inf

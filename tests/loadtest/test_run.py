@@ -1,4 +1,4 @@
-"""What the load test starts: the prober's requests, and what is read of the statistics of Locust and the prober."""
+"""The programs of a load test: the prober's requests, and the statistics of Locust and the prober."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""From figures to rows and exit codes."""
+"""Rows and exit codes from figures."""
 
 from dataclasses import replace
 from math import inf
@@ -98,7 +98,7 @@ def test_each_threshold_fails_by_itself(run: Measured, names: list[str]) -> None
     assert broken(run) == dict.fromkeys(names, Outcome.FAILED)
 
 
-def test_a_limiter_that_charges_nobody_is_found() -> None:
+def test_a_limiter_that_charges_no_client_is_detected() -> None:
     run = measured()
     uncharged = replace(run.interval.after, plain={**run.interval.after.plain, "identity_limiter_allowed_total": 0})
     run = replace(run, interval=Interval(run.interval.before, uncharged))

@@ -1,4 +1,4 @@
-"""Access lines: which requests have one, and what is in it."""
+"""Access lines: which requests have one, and its content."""
 
 import json
 import logging

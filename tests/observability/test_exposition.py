@@ -1,4 +1,4 @@
-"""What Prometheus reads, read as Prometheus does."""
+"""The exposition, parsed as Prometheus does."""
 
 import re
 import shutil

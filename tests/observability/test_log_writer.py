@@ -1,4 +1,4 @@
-"""The thread that writes the log: order, whole lines, bounds, and that nobody waits for stderr's reader."""
+"""The thread that writes the log: order, whole lines, bounds, and that no thread waits for stderr's reader."""
 
 import os
 import select
@@ -72,14 +72,14 @@ def test_without_a_reader_lines_are_dropped_counted_and_told_of_when_there_is_ro
     writer.put("first")
     assert held.reached.wait(PATIENCE)  # the thread has the first line and is stuck with it
     for number in range(100):
-        writer.put(str(number))  # returns, though nobody reads
+        writer.put(str(number))  # returns, although no reader reads
     assert writer.dropped == 90
     held.open.set()
     assert writer.flush(PATIENCE)
     assert held.lines == ["first", *map(str, range(10)), "90 left out"]
     writer.put("again")
     assert writer.flush(PATIENCE)
-    assert held.lines[-1] == "again", "they are told of once"
+    assert held.lines[-1] == "again", "they are reported once"
     assert writer.dropped == 90, "the count never goes back"
 
 

@@ -1,4 +1,4 @@
-"""Log lines: their form, what may not be in them, and how many of them."""
+"""Log lines: their form, masked content, and how many of them."""
 
 import json
 import logging
@@ -261,7 +261,7 @@ def test_setting_up_again_replaces_the_handler() -> None:
 KEY = ("x", logging.ERROR, "away")
 OTHER = ("x", logging.ERROR, "slow")
 
-# burst 2, window 10: moment, key, admitted, what is told before it
+# burst 2, window 10: moment, key, admitted, the note before it
 MOMENTS: list[tuple[float, tuple[str, int, str], bool, list[tuple[tuple[str, int, str], int]]]] = [
     (0.0, KEY, True, []),
     (1.0, KEY, True, []),

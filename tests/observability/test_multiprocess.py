@@ -1,4 +1,4 @@
-"""Snapshots between processes: whole ones or none."""
+"""Snapshots between processes: complete ones or none."""
 
 import os
 from typing import Any
@@ -14,7 +14,7 @@ class Killed(BaseException):
 
 
 class FragileMemory:
-    """A fake of mmap: the writer dies when it has stored so many octets, in the order of their addresses."""
+    """A fake of mmap: the writer dies after it has stored that many bytes, in the order of their addresses."""
 
     def __init__(self, memory: Any, octets: int) -> None:
         self.memory, self.octets = memory, octets
@@ -88,7 +88,7 @@ def test_a_writer_killed_after_any_octet_leaves_the_last_whole_snapshot(octets: 
     with pytest.raises(Killed):
         counters.write(0, TORN)
     counters._memory = memory
-    counters._seen = [b"", b""]  # a reader that knows nothing
+    counters._seen = [b"", b""]  # a reader without an earlier snapshot
     assert snapshots(counters) == [b"whole %d" % (before - 1), b"neighbour"]
     counters.write(0, b"the next worker's")
     assert counters.read(0) == b"the next worker's"
@@ -143,7 +143,7 @@ def test_a_half_shown_before_it_is_written_is_not_believed() -> None:
     assert counters.read(0) == b"second"
     start = counters._start(0, counters._memory[0]) + multiprocess._HEAD.size
     counters._memory[start : start + 6] = b"sec\0\0\0"
-    assert counters.read(0) == b"second"  # the one seen before, not what stands there
+    assert counters.read(0) == b"second"  # the one seen before, not the current bytes
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the child touches nothing that has a lock

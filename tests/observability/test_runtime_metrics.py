@@ -1,4 +1,4 @@
-"""What makes every request of a worker wait is seen."""
+"""Delays of all requests of a worker are measured."""
 
 import asyncio
 import gc

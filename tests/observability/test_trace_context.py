@@ -1,4 +1,4 @@
-"""The trace of a request: what is taken for one, and what is not."""
+"""The trace of a request: valid and invalid ones."""
 
 import pytest
 
@@ -12,7 +12,7 @@ VALUE = f"00-{TRACE}-{PARENT}-01".encode()
 GOOD = [
     VALUE,
     VALUE.replace(b"-01", b"-00"),
-    VALUE.replace(b"-01", b"-ff"),  # flags that nobody knows yet
+    VALUE.replace(b"-01", b"-ff"),  # flags of a future version
     VALUE.replace(b"00-", b"cc-", 1),
     VALUE.replace(b"00-", b"01-", 1) + b"-what the future will be like",
     VALUE.replace(b"00-", b"fe-", 1) + b"-",

@@ -1,4 +1,4 @@
-"""Who is charged: a table of chains, and that nobody untrusted chooses its key. The oracle is ipaddress."""
+"""The client of a request: a table of proxy chains; no untrusted client chooses its key. The oracle is ipaddress."""
 
 import ipaddress
 import math
@@ -47,7 +47,7 @@ CASES: dict[str, tuple[str, bytes | None, str]] = {
     "a peer of a dual-stack socket": ("::ffff:203.0.113.9", None, "203.0.113.9"),
     "the same in hexadecimal": ("::ffff:cb00:7109", None, "203.0.113.9"),
     "an IPv4-compatible address is IPv6": ("::1.2.3.4", None, "::/64"),
-    # Who is believed.
+    # Trusted proxies.
     "an untrusted peer is not believed": ("203.0.113.9", b"1.2.3.4", "203.0.113.9"),
     "a trusted peer is": (P, b"1.2.3.4", "1.2.3.4"),
     "a trusted IPv6 peer is": ("2001:db8:ffff:9::1", b"1.2.3.4", "1.2.3.4"),
@@ -126,7 +126,7 @@ def test_the_walk_reads_a_bounded_number_of_hops() -> None:
 def test_an_untrusted_client_never_chooses_its_key(
     client: IPv4Address | IPv6Address, claims: list[bytes], hops: list[str]
 ) -> None:
-    """Whatever it sends: directly, or through proxies of ours that append the address they saw."""
+    """With any header: directly, or through our proxies, which append the address that they saw."""
     assume(not trusted(client))
     alone = NOBODY.key(str(client), None)
     assert ADDRESSES.key(str(client), b",".join(claims)) == alone

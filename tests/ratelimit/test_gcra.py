@@ -1,4 +1,4 @@
-"""The arithmetic of GCRA, by the table of moments, by a token bucket, and by its own promises."""
+"""The arithmetic of GCRA: the table of moments, a token bucket as oracle, and its properties."""
 
 from fractions import Fraction
 
@@ -12,13 +12,17 @@ from arsenal_fast.ratelimit.gcra import (
     charge,
     remaining,
     reset_after,
-    retry_after,
     whole_seconds,
 )
 from arsenal_fast.ratelimit.quota import Quota
 from tests.ratelimit.moments import SECOND, T0, TABLE, THREE, Moment
 
 quotas = st.builds(Quota, st.integers(1, 200), st.integers(1, 7200))
+
+
+def retry_after(backlog: int, quota: Quota) -> int:
+    """The us until one hit would pass, 0 if it would now."""
+    return max(backlog + quota.interval - quota.tolerance, 0)
 
 
 @pytest.mark.parametrize("moments", TABLE.values(), ids=list(TABLE))

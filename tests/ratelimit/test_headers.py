@@ -1,4 +1,4 @@
-"""The lines of a limit, read back by http-sf, which knows RFC 9651 and nothing of us."""
+"""The rate-limit headers, parsed by http-sf (RFC 9651)."""
 
 import http_sf
 import pytest

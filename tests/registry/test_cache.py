@@ -1,4 +1,4 @@
-"""The identities that a worker remembers: told to a store that returns, and forgotten when another life holds."""
+"""The identities that a worker caches: asserted to a store that returns, and dropped when another life holds."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ def test_a_life_has_one_record_however_many_asked_for_it_at_once() -> None:
     bench.store.holding = True
     answers: list[Sequence[CachedIdentity]] = []
     for _ in range(3):
-        bench.issuer.issue(BatchRequest([identity(1).id], 60, lambda: AUDIT, answers.append))
+        bench.issuer.issue(BatchRequest([identity(1).id], 60_000, lambda: AUDIT, answers.append))
     bench.store.release_all()
     assert len({id(records[0]) for records in answers}) == 1
 
@@ -96,7 +96,7 @@ def test_an_identity_that_is_answered_from_prepared_answers_is_told_to_the_store
     client = rig.connect()
     first = client.get("/api/v1/id?run=hot").json
     for number in range(100):  # look-ups that push it out of the cache again and again
-        rig.service.issuer.issue(BatchRequest([identity(number).id], 60, lambda: AUDIT, lambda _: None))
+        rig.service.issuer.issue(BatchRequest([identity(number).id], 60_000, lambda: AUDIT, lambda _: None))
         assert client.get("/api/v1/id?run=hot").json == first
     rig.shared.memory = rig.memory()  # the store has lost everything
     rig.shared.come_back()

@@ -1,4 +1,4 @@
-"""Revoked anywhere, revoked everywhere: no answer to what was asked after a revocation's answer is of a dead life.
+"""Revoked anywhere, revoked everywhere: no request after the response to a revocation gets a revoked life.
 
 Two workers over one store (and one ledger), each with connections of its own. Commands and their answers travel as
 they do in Redis: in order on each connection, at any moment relative to the other worker's and to the ledger's.
@@ -38,7 +38,7 @@ ASKED = {
 
 
 def generated(what: str, body: Any) -> int | None:
-    """The beginning (ms) of the life that an answer says to live; None: it says of none."""
+    """The beginning (ms) of the life that a response has as active; None without one."""
     if what == "batch":
         body = body["identities"][0]
     elif what == "validate many":
@@ -50,14 +50,14 @@ def generated(what: str, body: Any) -> int | None:
 
 @dataclass
 class Asking:
-    """One connection, and what was asked on it: (what, every life before this moment was dead by then)."""
+    """One connection, and its requests: (request, moment before which every life was revoked by then)."""
 
     client: Client
     open: deque[tuple[str, int]] = field(default_factory=deque)
 
 
 class World:
-    """Two workers, their clients, and what the clients know to be dead."""
+    """Two workers, their clients, and the lives that the clients know to be revoked."""
 
     def __init__(self, *, ledger: bool, quota: Quota | None) -> None:
         self.replicas = Replicas(ledger=ledger, settings={"quota": quota})
@@ -111,7 +111,7 @@ class World:
         self.replicas.advance(ms / 1000)
 
     def _flush(self) -> None:
-        """Nothing is on its way, so the ledger knows all that was revoked, and then it alone does."""
+        """Deliver everything, so that the ledger has all revocations, and then only the ledger."""
         if self.replicas.ledgers and not self._open():
             self.replicas.advance(0.1)  # a floor is a few ms ahead of the clock where one ms saw several lives
             self.replicas.flush()
@@ -142,7 +142,7 @@ class World:
         return any(asking.open for each in self.askings for asking in each.values())
 
     def agree(self) -> None:
-        """At the end everything arrives; then both workers know one life, and it is not dead."""
+        """At the end everything arrives; then both workers have the same life, which is not revoked."""
         for worker in (0, 1, 0, 1):
             self.take(("release", worker))
         assert not self._open()

@@ -1,4 +1,4 @@
-"""Issuing: what is asked of the store, what waits for the ledger, and what becomes of both in an outage."""
+"""Issuing: requests to the store, rows that wait for the ledger, and both in an outage."""
 
 from collections.abc import Sequence
 
@@ -268,7 +268,7 @@ def test_a_store_that_goes_away_before_it_has_taken_the_older_life_delays_nobody
 
 
 class Handed:
-    """Two workers over one store and one ledger; every life of one identity that was handed out."""
+    """Two workers over one store and one ledger; every life of one identity that was issued."""
 
     def __init__(self) -> None:
         book, store = Book(), SwitchedStore(Rig().memory())
@@ -312,7 +312,7 @@ class Handed:
             busy = any(bench.store.held for bench in self.benches)
 
     def lives(self) -> set[Life]:
-        assert all(len(answers) == 1 for answers in self.answers), "everybody was answered, and once"
+        assert all(len(answers) == 1 for answers in self.answers), "every caller was answered once"
         return {answers[0][0].life for answers in self.answers}
 
 

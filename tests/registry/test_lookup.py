@@ -1,4 +1,4 @@
-"""Looking identities up: in the worker's memory, in the store, in the ledger, whichever can be read."""
+"""Look-ups: in the worker's memory, the store and the ledger, whichever can be read."""
 
 import pytest
 
@@ -53,7 +53,7 @@ def test_a_life_that_is_over_or_revoked_is_told_and_not_put_back() -> None:
     assert other.hits() == (2, 0)
 
 
-# Store away, ledger away -> what is known of an identity of another worker, and of one that nobody asked for.
+# Store away, ledger away -> the state of an identity of another worker, and of one that was never requested.
 READABLE = [
     (False, False, True, True),
     (True, False, True, True),

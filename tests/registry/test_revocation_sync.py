@@ -1,4 +1,4 @@
-"""How a worker keeps up with what was revoked elsewhere, and what it does when the store has forgotten."""
+"""How a worker follows revocations of others, and what it does when the store has lost them."""
 
 from collections.abc import Callable, Mapping
 
@@ -97,7 +97,7 @@ def test_whoever_comes_meanwhile_waits_in_order_and_asks_for_nothing_more() -> N
     bench = Bench.at(7)
     for index, revision in enumerate((8, 8, 9, 7)):
         bench.catch_up(revision, f"go {index}")
-        assert not bench.revisions.is_known(7), "somebody waits"
+        assert not bench.revisions.is_known(7), "a request waits"
     bench.store.answer(Changes(9, ["a"], {}))
     assert bench.events == [("forget", ["a"]), "go 0", "go 1", "go 2", "go 3"]
     assert bench.store.asked == [7]
@@ -142,7 +142,7 @@ def test_who_is_further_behind_than_the_log_reaches_forgets_everything() -> None
     assert bench.events == [("forget", None), "go"]
 
 
-# Epochs known, epochs told -> whether everything is forgotten, and what the store has to be told.
+# Epochs of the worker, epochs of the store -> whether the cache is dropped, and the epochs to write to the store.
 EPOCHS: list[tuple[dict[str, int], dict[str, int], bool, dict[str, int] | None]] = [
     ({}, {"": 50}, True, None),
     ({}, {"a": 50}, True, None),

@@ -1,4 +1,4 @@
-"""Revoking: in force when the store has it, counted once, written down each time."""
+"""Revoking: effective once the store has it, counted once, recorded each time."""
 
 from collections.abc import Callable
 from typing import Any

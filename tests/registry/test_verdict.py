@@ -1,4 +1,4 @@
-"""The verdict, as a table of moments and of what is known."""
+"""The verdict, as a table of moments and records."""
 
 import pytest
 

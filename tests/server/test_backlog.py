@@ -1,4 +1,4 @@
-"""Unread answers in sum."""
+"""The sum of unread responses."""
 
 from arsenal_fast.server.backlog import Backlog
 

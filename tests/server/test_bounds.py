@@ -1,4 +1,4 @@
-"""What a connection may make the worker hold, and for how long others wait for it."""
+"""Bounds on what a connection makes the worker hold, and on the waiting time of others."""
 
 import random
 from typing import Any
@@ -61,7 +61,7 @@ def test_unfinished_bodies_of_one_client_stop_being_read_at_its_bound_and_all_of
     most = 0
     while rest:
         able = [client for client in rest if client.transport.reading]
-        assert able, "somebody can go on"
+        assert able, "one connection can continue"
         for client in able:
             if client.transport.reading:
                 piece = min(READ, rest[client])
@@ -90,7 +90,7 @@ def test_unfinished_bodies_of_all_clients_are_bounded_and_what_finds_no_room_in_
     refused = [client for client in clients if client.transport.written]
     assert refused, "they had been read already"
     waiting = [client for client in clients if not client.transport.reading and client not in refused]
-    swept(rig, rig.listener.timeouts.body + 0.5)
+    swept(rig, rig.listener.time_limits[State.READING_BODY] + 0.5)
     for client in [*refused, *waiting]:
         (answer,) = client.answers("POST")
         assert (answer.status, answer.headers["retry-after"], answer.headers["connection"]) == (503, "1", "close")
@@ -192,7 +192,7 @@ def test_a_client_that_reads_steadily_is_not_cut_off_and_a_trickle_is(rate: int,
     client = rig.connect()
     client.transport.unsent = 2 * MB
     client.connection.pause_writing()
-    for _ in range(int(2 * rig.listener.timeouts.write)):
+    for _ in range(int(2 * rig.listener.time_limits[State.BACK_PRESSURED])):
         client.transport.unsent -= rate
         swept(rig, 1)
     assert client.transport.aborted is cut
@@ -207,7 +207,7 @@ def test_a_last_answer_that_is_read_steadily_is_not_cut_off() -> None:
         client.transport.unsent -= 20_000
         swept(rig, 1)
         assert client.transport.aborted is False
-    swept(rig, rig.listener.timeouts.write / LOOKS)
+    swept(rig, rig.listener.time_limits[State.BACK_PRESSURED] / LOOKS)
     assert client.transport.aborted
 
 
@@ -221,7 +221,7 @@ def test_who_half_closes_and_never_reads_keeps_no_place() -> None:
     rig.shared.release_all()
     rig.tick()
     assert client.connection.state is State.LINGERING
-    swept(rig, LINGER_S + rig.listener.timeouts.write)
+    swept(rig, LINGER_S + rig.listener.time_limits[State.BACK_PRESSURED])
     assert client.transport.aborted
 
 
@@ -481,6 +481,9 @@ def test_who_waits_behind_a_request_on_the_fast_path_is_told_to_go_on(body_comes
         (request("POST", "/", Origin=ORIGINS[0], Transfer_Encoding="chunked") + b"zz\r\n", 400),
         (request("POST", "/", Origin=ORIGINS[0], Transfer_Encoding="chunked") + b"200000\r\n", 413),
         (request("GET", "/" + "a" * 9000, Origin=ORIGINS[0]), 414),
+        (request("GET", "/", Origin=ORIGINS[0], Cookie="a" * 17_000), 431),
+        (request("GET", "/", Origin=ORIGINS[0], **{f"X-{number}": "a" for number in range(101)}), 431),
+        (request("GET", "/", Origin=ORIGINS[0], Cookie="a\0"), 400),
     ],
 )
 @pytest.mark.parametrize("piece", [1, 100_000])
@@ -509,7 +512,7 @@ def test_a_body_that_does_not_come_in_time_is_a_408_for_its_origin() -> None:
     rig = Rig(settings={"origins": ORIGINS})
     client = rig.connect()
     client.send(upload(Origin=ORIGINS[0]))
-    swept(rig, rig.listener.timeouts.body + 0.5)
+    swept(rig, rig.listener.time_limits[State.READING_BODY] + 0.5)
     (answer,) = client.answers("POST")
     assert (answer.status, answer.headers["access-control-allow-origin"]) == (408, ORIGINS[0])
 

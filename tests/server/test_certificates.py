@@ -1,11 +1,11 @@
-"""The times of a certificate, as ``cryptography`` reads them too."""
+"""The times of a certificate, compared with ``cryptography``."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from arsenal_fast.server.certificates import validity
+from arsenal_fast.server.certificates import validity_period
 from tests.support.certificates import make_pair
 
 KEYS = ["ec", "ed25519", "rsa"]
@@ -15,7 +15,7 @@ KEYS = ["ec", "ed25519", "rsa"]
 def test_the_times_are_those_that_the_certificate_was_made_with(tmp_path: Path, kind: str) -> None:
     start = datetime(2026, 11, 22, 10, 0, 1, tzinfo=UTC)
     pair = make_pair(tmp_path, start, start + timedelta(days=90), kind=kind)
-    assert validity(str(pair.certificate)) == (start.timestamp(), (start + timedelta(days=90)).timestamp())
+    assert validity_period(str(pair.certificate)) == (start.timestamp(), (start + timedelta(days=90)).timestamp())
 
 
 # RFC 5280 section 4.1.2.5: UTCTime through 2049, GeneralizedTime from 2050 on.
@@ -30,7 +30,7 @@ MOMENTS = [
 @pytest.mark.parametrize(("start", "end"), MOMENTS)
 def test_both_forms_of_time_are_read(tmp_path: Path, start: datetime, end: datetime) -> None:
     pair = make_pair(tmp_path, start, end)
-    assert validity(str(pair.certificate)) == (start.timestamp(), end.timestamp())
+    assert validity_period(str(pair.certificate)) == (start.timestamp(), end.timestamp())
 
 
 def test_of_a_chain_the_first_certificate_counts(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_of_a_chain_the_first_certificate_counts(tmp_path: Path) -> None:
     chain = tmp_path / "chain.pem"
     pairs = [make_pair(tmp_path / str(number), start, end) for number, end in enumerate(ends)]
     chain.write_text("subject: somebody\n" + "".join(pair.certificate.read_text() for pair in pairs))
-    assert validity(str(chain)).not_after == ends[0].timestamp()
+    assert validity_period(str(chain)).not_after == ends[0].timestamp()
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_what_is_no_certificate_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.pem"
     path.write_text(text)
     with pytest.raises(ValueError, match="no certificate"):
-        validity(str(path))
+        validity_period(str(path))
 
 
 def test_a_certificate_that_is_cut_anywhere_is_refused_or_read_right(tmp_path: Path) -> None:
@@ -67,4 +67,4 @@ def test_a_certificate_that_is_cut_anywhere_is_refused_or_read_right(tmp_path: P
     for size in range(0, len(body), 4):
         pair.certificate.write_text(f"-----BEGIN CERTIFICATE-----\n{body[:size]}\n-----END CERTIFICATE-----\n")
         with pytest.raises(ValueError, match="no certificate"):
-            validity(str(pair.certificate))
+            validity_period(str(pair.certificate))

@@ -1,4 +1,4 @@
-"""One connection: the order of answers, when it reads, when it closes, and what ends it."""
+"""A connection: the order of responses, reading, closing, and its errors."""
 
 import gc
 
@@ -189,7 +189,7 @@ def test_an_unknown_expectation_is_a_417() -> None:
     assert client.answers("POST")[0].status == 417
 
 
-# Whether the connection lives on
+# Whether the connection stays open
 
 # (request, the Connection line of the answer, whether it is the last one)
 ENDINGS = [
@@ -313,7 +313,7 @@ def test_a_transport_that_has_just_failed_does_not_end_the_sweep(octets: bytes) 
         failing.send(octets)
     failing.transport.broken = True
     swept(rig, 80)
-    assert failing.connection in rig.listener._connections, "nobody has told us that it is gone"
+    assert failing.connection in rig.listener._connections, "no event has reported its end"
 
 
 # Draining

@@ -1,11 +1,11 @@
-"""What a connection holds, how long it may take, and how it ends."""
+"""What a connection holds, its time-outs, and its end."""
 
 import pytest
 
 from arsenal_fast.http.response import CONTINUE
 from arsenal_fast.server.connection import MAX_UNANSWERED
 from arsenal_fast.server.flow import MAX_DROPPED
-from arsenal_fast.server.state import LINGER_S
+from arsenal_fast.server.state import LINGER_S, State
 from tests.support.connections import BODY, HEAD, LIVE, POST, UNLIMITED, expecting, get, held, swept
 from tests.support.rig import Rig
 
@@ -93,7 +93,7 @@ def test_what_is_not_read_yet_may_take_longer_to_leave() -> None:
     client = rig.connect()
     client.send(get(1, Connection="close"))
     client.transport.unsent = 1
-    rig.advance(LINGER_S + rig.listener.timeouts.write - 0.25)
+    rig.advance(LINGER_S + rig.listener.time_limits[State.BACK_PRESSURED] - 0.25)
     rig.sweep()
     assert not client.transport.closed
     rig.advance(0.25)
@@ -151,7 +151,7 @@ def test_a_head_that_drips_is_given_up_after_its_time_however_often_an_octet_com
     rig = Rig()
     client = rig.connect()
     client.send(begun + b"x")
-    for _ in range(int(rig.listener.timeouts.header * 2) - 1):
+    for _ in range(int(rig.listener.time_limits[State.NEW] * 2) - 1):
         swept(rig, 0.5)
         client.send(b"x")
     assert client.octets == b""
@@ -169,7 +169,7 @@ def test_who_waits_to_be_told_to_go_on_has_all_its_time_from_then_on() -> None:
     rig.shared.release_all()
     rig.tick()
     assert client.take().endswith(CONTINUE)
-    swept(rig, rig.listener.timeouts.body - 1)
+    swept(rig, rig.listener.time_limits[State.READING_BODY] - 1)
     client.send(BODY)
     assert client.answers("POST")[0].status == 200
 
@@ -178,8 +178,7 @@ def test_a_body_has_its_own_longer_time() -> None:
     rig = Rig()
     client = rig.connect()
     client.send(POST[: -len(BODY)])
-    timeouts = rig.listener.timeouts
-    for octet in BODY[: int(timeouts.body) - 1]:
+    for octet in BODY[: int(rig.listener.time_limits[State.READING_BODY]) - 1]:
         swept(rig, 1)
         client.send(bytes((octet,)))
     assert client.octets == b""
@@ -196,7 +195,7 @@ def test_each_request_has_its_own_time_also_where_none_ends_with_its_packet() ->
         swept(rig, 1)
         client.send(rest + begun)
         assert client.answers("GET")[0].status == 200
-    swept(rig, rig.listener.timeouts.header)
+    swept(rig, rig.listener.time_limits[State.NEW])
     assert client.answers("GET")[0].status == 408
 
 
@@ -204,9 +203,9 @@ def test_the_time_for_a_body_begins_behind_its_head_also_in_one_packet_with_anot
     rig = Rig()
     client = rig.connect()
     client.send(POST[:-5])
-    swept(rig, rig.listener.timeouts.body - 1)
+    swept(rig, rig.listener.time_limits[State.READING_BODY] - 1)
     client.send(POST[-5:] + POST[:-5])
-    swept(rig, rig.listener.timeouts.body - 1)
+    swept(rig, rig.listener.time_limits[State.READING_BODY] - 1)
     assert [answer.status for answer in client.answers("POST")] == [200]
     client.send(POST[-5:])
     assert [answer.status for answer in client.answers("POST")] == [200]
@@ -215,7 +214,7 @@ def test_the_time_for_a_body_begins_behind_its_head_also_in_one_packet_with_anot
 def test_a_connection_that_never_asks_is_closed_without_a_word_after_the_time_for_a_head() -> None:
     rig = Rig()
     client = rig.connect()
-    swept(rig, rig.listener.timeouts.header)
+    swept(rig, rig.listener.time_limits[State.NEW])
     assert not client.transport.eof
     swept(rig, 1)
     assert (client.octets, client.transport.closed) == (b"", True), "at once: it holds nothing that could get lost"
@@ -230,7 +229,7 @@ def test_a_connection_that_is_kept_alive_is_closed_without_a_word_after_its_time
     for _ in range(3):
         client.send(octets)
         client.take()
-        swept(rig, rig.listener.timeouts.keep_alive - 1)
+        swept(rig, rig.listener.time_limits[State.IDLE] - 1)
         assert not client.transport.eof
     swept(rig, 2)
     assert (client.octets, client.transport.eof) == (b"", True)
@@ -253,7 +252,7 @@ def test_who_does_not_read_its_answers_is_cut_off() -> None:
     client = rig.connect()
     client.send(LIVE)
     client.connection.pause_writing()
-    swept(rig, rig.listener.timeouts.write - 0.5)
+    swept(rig, rig.listener.time_limits[State.BACK_PRESSURED] - 0.5)
     assert not client.transport.aborted
     swept(rig, 0.5)
     assert client.transport.aborted
@@ -266,6 +265,6 @@ def test_who_reads_in_time_is_not_cut_off() -> None:
     for _ in range(5):
         client.send(LIVE)
         client.connection.pause_writing()
-        swept(rig, rig.listener.timeouts.write - 0.5)
+        swept(rig, rig.listener.time_limits[State.BACK_PRESSURED] - 0.5)
         client.connection.resume_writing()
     assert not client.transport.closed

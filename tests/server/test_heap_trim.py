@@ -1,4 +1,4 @@
-"""When the heap is trimmed: while idle, after it has grown, and not again for nothing."""
+"""When the heap is trimmed: while idle, after it has grown, and once."""
 
 import ctypes
 
@@ -6,7 +6,6 @@ import pytest
 
 from arsenal_fast.server import heap_trim
 from arsenal_fast.server.heap_trim import GROWTH, HeapTrim, malloc_trim
-from tests.support.loops import run
 
 MIB = 1_048_576
 
@@ -19,7 +18,7 @@ class Process:
         self.free = 0
         self.cpu_s = 1.0
         self.trims = 0
-        self.heap = HeapTrim(self.trim, lambda: self.resident, lambda: self.cpu_s, 5.0)
+        self.heap = HeapTrim(self.trim, lambda: self.resident, lambda: self.cpu_s)
 
     def trim(self) -> None:
         self.trims += 1
@@ -75,6 +74,7 @@ def test_glibc_has_the_function_and_it_can_be_called() -> None:
     trim = malloc_trim()
     assert trim is not None
     assert trim() in (0, 1)
+    assert heap_trim.trimmer(lambda: 0, lambda: 0.0) is not None
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,4 +87,4 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     def never() -> int:
         raise AssertionError("nothing is looked at")
 
-    run(heap_trim.keep_trimmed(never, never))
+    assert heap_trim.trimmer(never, never) is None

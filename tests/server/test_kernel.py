@@ -1,4 +1,4 @@
-"""What the kernel says of a socket and of this process's descriptors."""
+"""The kernel's figures of a socket and of this process's descriptors."""
 
 import asyncio
 import errno
@@ -13,11 +13,11 @@ import pytest
 from arsenal_fast.server.kernel import has_descriptors, unacknowledged
 
 SMALL = 4096
-"""Octets of a buffer; the kernel doubles it."""
+"""Bytes of a buffer; the kernel doubles it."""
 
 
 class SocketTransport(asyncio.Transport):
-    """A stub: it knows its socket."""
+    """A stub with a socket."""
 
     def __init__(self, sock: socket.socket | None) -> None:
         super().__init__({} if sock is None else {"socket": sock})

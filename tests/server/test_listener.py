@@ -18,8 +18,8 @@ from arsenal_fast.api.services import Services
 from arsenal_fast.api.settings import Settings
 from arsenal_fast.http.limits import Limits
 from arsenal_fast.ratelimit.quota import Quota
-from arsenal_fast.server.listener import ACCEPTED, SPARE_DESCRIPTORS, Listener, Timeouts
-from arsenal_fast.server.state import State
+from arsenal_fast.server.listener import ACCEPTED, SPARE_DESCRIPTORS, Listener
+from arsenal_fast.server.state import State, time_limits
 from arsenal_fast.stores.memory import MemoryBackend
 from tests.support.loops import run, until
 from tests.support.rig import Rig, read_answers, request
@@ -30,11 +30,12 @@ ID = request("GET", "/api/v1/id?run=1")
 BIG = request("GET", "/api/docs/swagger-ui-bundle.js")
 KEYS = hs256_keys()
 SHED = 503
+ADDRESSES = ("127.0.0.1", "127.0.0.2")
 
 
 @dataclass
 class Serving:
-    """A worker's server on a port of 127.0.0.1."""
+    """A worker's server on a port of two addresses."""
 
     app: App
     listener: Listener
@@ -43,9 +44,9 @@ class Serving:
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self.port)
 
-    def waiting(self, octets: bytes = b"") -> socket.socket:
-        """A client whom the kernel has accepted and the loop has not; it has sent its request already."""
-        client = socket.create_connection(("127.0.0.1", self.port))
+    def waiting(self, octets: bytes = b"", address: str = ADDRESSES[0]) -> socket.socket:
+        """A client that the kernel has accepted and the loop has not; it has already sent its request."""
+        client = socket.create_connection((address, self.port))
         client.sendall(octets)
         client.setblocking(False)
         return client
@@ -76,10 +77,12 @@ async def serving(
         now=time.time,
     )
     app = compose(services, Limits())
-    listener = Listener(app, limits=Limits(), timeouts=Timeouts(), max_connections=max_connections)
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    port = listening.getsockname()[1]
+    listener = Listener(app, limits=Limits(), time_limits=time_limits(), max_connections=max_connections)
+    listening = [socket.socket() for _ in ADDRESSES]
+    port = 0
+    for each, address in zip(listening, ADDRESSES, strict=True):
+        each.bind((address, port))
+        port = each.getsockname()[1]
     await listener.start(listening, tls)
     app.services.ready = True
     try:
@@ -264,7 +267,7 @@ def test_who_was_connected_before_the_end_is_served_and_who_comes_later_is_not()
     async def main() -> None:
         loop = asyncio.get_running_loop()
         async with serving() as server:
-            clients = [server.waiting(LIVE) for _ in range(50)]
+            clients = [server.waiting(LIVE, address) for address in ADDRESSES for _ in range(25)]
             silent = [server.waiting() for _ in range(3)]
             server.app.services.draining = True
             server.listener.drain()
@@ -273,13 +276,14 @@ def test_who_was_connected_before_the_end_is_served_and_who_comes_later_is_not()
             for octets in answers:
                 (answer,) = read_answers(octets, ["GET"])
                 assert (answer.status, answer.headers["connection"]) == (200, "close")
-            with pytest.raises(ConnectionRefusedError):
-                await server.connect()
-            assert not stopping.done(), "somebody may still ask"
+            for address in ADDRESSES:
+                with pytest.raises(ConnectionRefusedError):
+                    server.waiting(LIVE, address)
+            assert not stopping.done(), "a client may still send requests"
             for client in silent:
                 await loop.sock_sendall(client, LIVE)
                 assert read_answers(await received(client), ["GET"])[0].status == 200
-            assert await stopping, "nobody had to be cut off"
+            assert await stopping, "no connection had to be cut off"
 
     run(main())
 

@@ -1,4 +1,4 @@
-"""The figures of a process, by the kernel's own."""
+"""The figures of a process, compared with the kernel's."""
 
 import gc
 import os

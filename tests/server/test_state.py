@@ -1,19 +1,19 @@
-"""The states, the moves between them and their deadlines, driven directly."""
+"""The states, the moves between them and their deadlines, without a socket."""
 
 from itertools import product
 
 import pytest
 
-from arsenal_fast.server.state import ACTIVE, LINGER_S, LOOKS, MOVES, State, StateMachine, Timeouts, time_limits
+from arsenal_fast.server.state import ACTIVE, LINGER_S, LOOKS, MOVES, State, StateMachine, time_limits
 
-TIMEOUTS = Timeouts(header=10, body=30, keep_alive=75, write=40)
-WRITE = TIMEOUTS.write
+LIMITS = time_limits(header=10, body=30, keep_alive=75, write=40)
+WRITE = LIMITS[State.BACK_PRESSURED]
 RATE = 1000
 
 
 def machine(state: State = State.NEW, at: float = 0.0) -> StateMachine:
     """A machine in a state that was entered at a moment."""
-    made = StateMachine(time_limits(TIMEOUTS))
+    made = StateMachine(LIMITS)
     if state is not State.NEW:
         made.enter(state, at)
     return made
@@ -42,7 +42,7 @@ def test_each_state_has_one_deadline(state: State, seconds: float) -> None:
 
 
 def test_every_state_has_its_moves_and_its_time() -> None:
-    assert set(MOVES) == set(State) == set(time_limits(TIMEOUTS))
+    assert set(MOVES) == set(State) == set(LIMITS)
     assert State.NEW not in set().union(*(MOVES[state] for state in State if state is not State.NEW))
     assert MOVES[State.CLOSED] == frozenset()
     assert all(State.CLOSED in MOVES[state] for state in State if state is not State.CLOSED)

@@ -1,7 +1,7 @@
-"""The supervisor with real processes: whatever happens to one of them, the others know what to do.
+"""The supervisor with real processes: the end of any of them is handled by the others.
 
-Each test runs a supervisor of its own in a fresh interpreter, with a tiny ``serve`` from PROGRAM. The
-processes tell what they do in lines on one pipe, so that nothing has to be waited for by the clock.
+Each test runs a supervisor in a new interpreter, with a tiny ``serve`` from PROGRAM. The
+processes write what they do as lines to one pipe, so that no test waits for a fixed time.
 """
 
 import os
@@ -142,7 +142,7 @@ class Supervised:
         return {int(words[1]): int(words[2]) for words in lines if words and words[0] == "ready"}
 
     def rest(self) -> list[list[str]]:
-        """All lines until everybody is gone, and their log with them."""
+        """All lines until all processes have ended and closed the log."""
         lines = list(iter(self.line, None))
         self.reader.close()
         return lines
@@ -217,7 +217,7 @@ def test_a_signal_to_the_whole_group_is_one_and_no_second_one(start: Start, numb
     supervised = start("obey_and_wait")
     supervised.ready()
     os.killpg(supervised.process.pid, number)
-    supervised.logged(f"stopping: {number.name}")  # the workers have been told before that
+    supervised.logged(f"stopping: {number.name}")  # the workers got the signal before that
     supervised.process.terminate()
     lines = supervised.rest()
     assert sorted(words for words in lines if words[0] == "hurried") == [["hurried", "0"], ["hurried", "1"]]

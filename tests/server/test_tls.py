@@ -1,4 +1,4 @@
-"""TLS with the bounds of plain connections; sans IO, with time in the test's hands."""
+"""TLS with the bounds of plain connections; without I/O, with a clock that the test sets."""
 
 import gc
 import os
@@ -58,7 +58,7 @@ def either(request: pytest.FixtureRequest, pair: Pair) -> ssl.SSLContext:
 
 
 def resident() -> int:
-    """Octets of this process in memory, after what is free went back."""
+    """Bytes of this process in memory, after what is free went back."""
     gc.collect()
     malloc_trim = heap_trim.malloc_trim()
     assert malloc_trim is not None
@@ -73,7 +73,7 @@ def swept(rig: Rig, seconds: float) -> None:
         rig.sweep()
 
 
-# Octets
+# Bytes
 
 
 @pytest.mark.parametrize("piece", [None, 1, 7, 1000])
@@ -165,7 +165,7 @@ def test_a_handshake_has_the_time_for_a_head(server: ssl.SSLContext, trusting: s
     rig = Rig()
     client = TlsClient(rig, server, trusting)
     hello = client.hello()
-    for second in range(int(rig.listener.timeouts.header)):
+    for second in range(int(rig.listener.time_limits[State.NEW])):
         if drip:
             client.deliver(hello[second : second + 1])
         swept(rig, 1)
@@ -349,7 +349,7 @@ def test_a_connection_that_is_kept_alive_is_closed_after_its_time(
     client.shake_hands()
     client.send(LIVE)
     assert client.answers("GET")
-    swept(rig, rig.listener.timeouts.keep_alive)
+    swept(rig, rig.listener.time_limits[State.IDLE])
     assert not client.socket.eof
     swept(rig, 1)
     client.read()
@@ -464,7 +464,7 @@ def test_who_reads_nothing_is_cut_off(server: ssl.SSLContext, trusting: ssl.SSLC
     client.shake_hands()
     client.take()
     client.send(LARGE)
-    swept(rig, rig.listener.timeouts.write - 0.5)
+    swept(rig, rig.listener.time_limits[State.BACK_PRESSURED] - 0.5)
     assert not client.socket.aborted
     swept(rig, 0.5)
     assert client.socket.aborted

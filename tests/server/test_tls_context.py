@@ -1,4 +1,4 @@
-"""The TLS files of a worker: what is accepted, and that nothing ever waits for a password to be typed."""
+"""The TLS files of a worker: accepted files, and that it never waits for a password prompt."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The embedded store, beyond what the conformance suite says of it: moments, bounds, clearing up."""
+"""The embedded store beyond the conformance suite: moments, bounds, clean-up."""
 
 from collections.abc import Sequence
 
@@ -30,13 +30,13 @@ class Memory(MemoryBackend):
         assert answers[0] is not None
         return answers[0][0]
 
-    def issue(self, row: IssueRow) -> Issued:
+    def issue_row(self, row: IssueRow) -> Issued:
         answers: list[Sequence[Issued] | None] = []
         self.identities.issue([row], answers.append)
         assert answers[0] is not None
         return answers[0][0]
 
-    def find(self, identity: str) -> Life | None:
+    def life_of(self, identity: str) -> Life | None:
         answers: list[Sequence[StoreRecord | None] | None] = []
         self.identities.find([identity], answers.append)
         assert answers[0] is not None
@@ -67,9 +67,9 @@ def test_the_limiter_follows_the_table_of_moments(moments: list[Moment]) -> None
 def test_a_life_by_the_millisecond(now: int, outcome: Outcome) -> None:
     memory = Memory()
     memory.ms = 1000
-    memory.issue(IssueRow(ID, 100))
+    memory.issue_row(IssueRow(ID, 100))
     memory.ms = now
-    issued = memory.issue(IssueRow(ID, 200))
+    issued = memory.issue_row(IssueRow(ID, 200))
     expected = Life(1000, 1100) if outcome is Outcome.FOUND else Life(now, now + 200)
     assert issued == (outcome, expected)
 
@@ -77,33 +77,33 @@ def test_a_life_by_the_millisecond(now: int, outcome: Outcome) -> None:
 def test_a_record_is_readable_until_its_retention_is_over() -> None:
     memory = Memory()
     memory.ms = 1000
-    memory.issue(IssueRow(ID, 100))
+    memory.issue_row(IssueRow(ID, 100))
     memory.ms = 1099 + EXPIRED_RETENTION
-    assert memory.find(ID) == Life(1000, 1100)
+    assert memory.life_of(ID) == Life(1000, 1100)
     memory.ms = 1100 + EXPIRED_RETENTION
-    assert memory.find(ID) is None
+    assert memory.life_of(ID) is None
 
 
 def test_a_floor_is_kept_until_no_life_that_it_killed_could_last() -> None:
     memory = Memory()
     memory.ms = 1000
-    memory.issue(IssueRow(ID, 100))
+    memory.issue_row(IssueRow(ID, 100))
     memory.revocations.revoke(ID, None, lambda _: None)
     memory.ms = 1000 + MAX_TTL * 1000 + EXPIRED_RETENTION - 1
-    assert memory.find(ID) == Life(1000, 1100)
+    assert memory.life_of(ID) == Life(1000, 1100)
     memory.ms += 1
-    assert memory.find(ID) is None
+    assert memory.life_of(ID) is None
 
 
 def test_cells_that_are_over_leave_as_others_come() -> None:
     memory = Memory(cells=100_000)
     for number in range(1000):
         memory.hit(f"old {number}")
-    assert len(memory.limiter) == 1000
+    assert len(memory.cells) == 1000
     memory.us = 1_000_001
     for number in range(1000):
         memory.hit(f"new {number}")
-    assert len(memory.limiter) == 1000
+    assert len(memory.cells) == 1000
     assert memory.counters.evictions == 0
 
 
@@ -111,20 +111,20 @@ def test_records_that_are_over_leave_as_others_come() -> None:
     memory = Memory(identities=100_000)
     memory.ms = 1000
     for number in range(1000):
-        memory.issue(IssueRow(f"old-{number}", 100))
+        memory.issue_row(IssueRow(f"old-{number}", 100))
     memory.ms = 1100 + EXPIRED_RETENTION
     for number in range(1000):
-        memory.issue(IssueRow(f"new-{number}", 100))
-    assert len(memory.identities) == 1000
+        memory.issue_row(IssueRow(f"new-{number}", 100))
+    assert len(memory.records) == 1000
 
 
 def test_tables_never_grow_above_their_capacity() -> None:
     memory = Memory(cells=50, identities=20)
     for number in range(5000):
         memory.hit(f"c{number}")
-        memory.issue(IssueRow(f"p-{number}", 1000))
-        assert len(memory.limiter) <= 50
-        assert len(memory.identities) <= 20
+        memory.issue_row(IssueRow(f"p-{number}", 1000))
+        assert len(memory.cells) <= 50
+        assert len(memory.records) <= 20
     assert memory.counters.evictions == 5000 - 50 + 5000 - 20
 
 
@@ -149,8 +149,8 @@ def test_looking_stores_nothing() -> None:
     memory = Memory()
     for number in range(100):
         memory.hit(f"c{number}", 0)
-        assert memory.find(f"p-{number}") is None
-    assert len(memory.limiter) == len(memory.identities) == 0
+        assert memory.life_of(f"p-{number}") is None
+    assert len(memory.cells) == len(memory.records) == 0
 
 
 def test_a_table_without_room_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""Attacks on a service of ours on loopback, all at once, from many addresses, for a bounded time.
+"""Attacks on a service on loopback, all at once, from many addresses, for a bounded time.
 
 ``python -m tests.support.attack PORT SECONDS plain|tls [VECTOR ...]``: attackers, each with an address of 127.0.1.0/24,
 run these vectors (all of VECTORS where none is named) until the time is over; a line of JSON says how many rounds each

@@ -1,4 +1,4 @@
-"""Bodies of the tests."""
+"""Request bodies of the tests."""
 
 from tests.support.rig import Answer, Client, request
 

@@ -1,7 +1,7 @@
-"""Two workers with the same input: one answers repeated requests by the fast path, the other has it turned off.
+"""Two workers with the same input: one has the fast path turned on, the other off.
 
-``compare`` gives both the same octets at the same moments, and holds after each step that they have written the same
-octets, the same access lines and the same rows of the ledger, and counted the same.
+``compare`` gives both the same bytes at the same moments, and holds after each step that they have written the same
+bytes, the same access lines and the same rows of the ledger, and counted the same.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def bearer(subject: str, scopes: str, rate_limit: int, left: float = 86_400) -> 
 
 @dataclass
 class Packet:
-    """Octets for one connection, in the pieces in which they arrive."""
+    """Bytes for one connection, in the pieces in which they arrive."""
 
     connection: int
     pieces: list[bytes]

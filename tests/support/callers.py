@@ -1,4 +1,4 @@
-"""What the tests of tokens and of their clients share."""
+"""Helpers of the tests of tokens and of callers."""
 
 from tests.support.rig import KEYS, START, Answer
 from tests.support.tokens import hs256_keys

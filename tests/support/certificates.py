@@ -1,4 +1,4 @@
-"""Real certificates, signed by themselves, with the times that a test wants."""
+"""Real self-signed certificates with a validity that a test chooses."""
 
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ class Pair(NamedTuple):
 
     @property
     def variables(self) -> dict[str, str]:
-        """As the service is told of them."""
+        """As variables of the service."""
         return {"TLS_CERT_FILE": str(self.certificate), "TLS_KEY_FILE": str(self.key)}
 
     @property
@@ -65,6 +65,39 @@ def good_pair(directory: Path, *, password: str = "") -> Pair:
     """A certificate for localhost that nothing is wrong with today: from yesterday on, for 90 days."""
     start = datetime.now(UTC) - timedelta(days=1)
     return make_pair(directory, start, start + timedelta(days=90), password=password)
+
+
+class Authority:
+    """A certificate authority of the tests. ``certificate``: the PEM file that clients trust."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "The tests' authority")])
+        self.certificate = directory / "authority.crt"
+        basic = x509.BasicConstraints(ca=True, path_length=None)
+        own = self._builder(self._name, self._key.public_key()).add_extension(basic, critical=True)
+        self._write(self.certificate, own)
+
+    def sign(self, host: str) -> Pair:
+        """A certificate for a host, from yesterday on, for 90 days."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        pair = Pair(self._directory / f"{host}.crt", self._directory / f"{host}.key")
+        names = x509.SubjectAlternativeName([x509.DNSName(host)])
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+        self._write(pair.certificate, self._builder(subject, key.public_key()).add_extension(names, critical=False))
+        pem = serialization.Encoding.PEM
+        pair.key.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, _encryption("")))
+        return pair
+
+    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+        start = datetime.now(UTC) - timedelta(days=1)
+        builder = x509.CertificateBuilder().subject_name(subject).issuer_name(self._name).public_key(key)
+        builder = builder.serial_number(x509.random_serial_number())
+        return builder.not_valid_before(start).not_valid_after(start + timedelta(days=90))
+
+    def _write(self, file: Path, builder: x509.CertificateBuilder) -> None:
+        file.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
 
 def _encryption(password: str) -> serialization.KeySerializationEncryption:

@@ -1,4 +1,4 @@
-"""What the tests of a connection share."""
+"""Helpers of the tests of a connection."""
 
 from tests.support.rig import Client, Rig, request
 
@@ -18,10 +18,10 @@ def get(run: int | str, method: str = "GET", **headers: str) -> bytes:
 def held() -> tuple[Rig, Client]:
     """A worker whose store answers when the test says so, and a client of it.
 
-    Each request asks the store by itself, as if it had come alone in its turn of the loop.
+    Each request is a command to the store, as if it were alone in its turn of the loop.
     """
     rig = Rig(settings=UNLIMITED, switched=True)
-    rig.service.issuer._call_soon = lambda flush: flush()
+    rig.service.issuer.call_soon = lambda flush: flush()
     rig.shared.holding = rig.shared.admitting = True
     return rig, rig.connect()
 

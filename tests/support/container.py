@@ -1,6 +1,6 @@
 """The image built from the Dockerfile, and containers of it, without a container engine.
 
-buildah builds by chroot isolation on a Debian that debootstrap makes, so no registry of images is asked. A container
+buildah builds by chroot isolation on a Debian that debootstrap makes, so no registry of images is needed. A container
 here is the image's root file system with the image's own user, environment, directory and entrypoint: process 1 of
 its own PID namespace, the root read-only, no new privileges, and a directory of ours as its volume. Unreal about it:
 the network is the machine's, /tmp is not writable (an engine could mount one), and there is no memory limit.

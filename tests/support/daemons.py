@@ -1,6 +1,6 @@
 """Prometheus and Alertmanager as Debian has them, on free ports of 127.0.0.1, each in a directory of its own.
 
-No pytest in here. Both are asked over their HTTP interfaces.
+No pytest in here. Both are queried over their HTTP interfaces.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A log line judged by the Elastic Common Schema: names and types of ``tests/fixtures/ecs_8.11.0.csv``."""
+"""Checks a log line against the Elastic Common Schema: names and types of ``tests/fixtures/ecs_8.11.0.csv``."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -34,7 +34,7 @@ _JUDGES: dict[str, Callable[[object], bool]] = {
 
 
 def foreign_fields(document: Mapping[str, object]) -> list[str]:
-    """The fields that ECS does not have, or has of another type; what it asks of every line is not missing."""
+    """The fields that ECS does not have, or has of another type; fields that every line must have are not missing."""
     assert document["ecs.version"] == ECS_VERSION
     assert {"@timestamp", "message"} <= document.keys()
     return [name for name, value in document.items() if name not in TYPES or not _JUDGES[TYPES[name]](value)]

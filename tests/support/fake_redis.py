@@ -1,4 +1,4 @@
-"""A fake Redis: it speaks RESP2 over a real socket, and says what a test tells it to say.
+"""A fake Redis: speaks RESP2 over a real socket, with replies that a test sets.
 
 Unreal about it: it keeps no data, runs no script (it knows them by their keys; every cell is idle, no identity is
 known, nothing was ever revoked) and accepts any SCRIPT LOAD, AUTH and SELECT. Good for what a real Redis can't be
@@ -45,17 +45,18 @@ def run(keys: Sequence[bytes], arguments: Sequence[bytes]) -> bytes:
 class FakeRedis:
     """``answer`` may be replaced at any time; None is silence. ``commands``: all that came, in order."""
 
-    def __init__(self, answer: Answer = ordinary) -> None:
+    def __init__(self, answer: Answer = ordinary, host: str = "127.0.0.1", port: int = 0) -> None:
         self.answer = answer
         self.commands: list[Command] = []
         self.accepted = 0
-        self.bytewise = False  # a write of its own for each octet
+        self.bytewise = False  # write each byte separately
+        self._place = host, port
         self._server: asyncio.Server | None = None
         self._open: set[_Connection] = set()
 
     async def __aenter__(self) -> "FakeRedis":
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: _Connection(self, self._open), "127.0.0.1", 0
+            lambda: _Connection(self, self._open), *self._place
         )
         return self
 
@@ -67,9 +68,14 @@ class FakeRedis:
         await self._server.wait_closed()
 
     @property
-    def url(self) -> str:
+    def port(self) -> int:
         assert self._server is not None
-        return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def url(self) -> str:
+        return f"redis://{self._place[0]}:{self.port}"
 
     def names(self) -> list[bytes]:
         """The names of the commands that came."""

@@ -1,7 +1,7 @@
 """A real HAProxy in front of replicas, on a free port of 127.0.0.1. HAPROXY may name another binary.
 
-No pytest in here. It hides nothing: it never repeats a request and never sends one elsewhere, so whatever a replica
-fails is a failure of the client's. It tells replicas apart by their probe alone, as a cluster's endpoints do.
+No pytest in here. It hides no failure: it never repeats a request and never sends one elsewhere, so a failure of a
+replica is one of the client's request. It chooses replicas only by their probe, as a cluster's endpoints do.
 """
 
 import csv
@@ -23,7 +23,7 @@ PROBE_MS: Final = 100
 """Milliseconds between two probes. One that fails takes a replica out: it must be out before DRAIN_DELAY is over."""
 
 SERVED_BY: Final = "X-Served-By"
-"""The field in which the balancer tells which replica has answered."""
+"""The header in which the balancer names the replica that has answered."""
 
 
 class HAProxy:
@@ -56,7 +56,7 @@ class HAProxy:
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     told = (self._directory / "log").read_text(errors="replace")
                     raise RuntimeError(f"haproxy does not start: {told[-1000:]}") from None
-                time.sleep(0.005)  # no event tells of a listening socket
+                time.sleep(0.005)  # there is no event for a listening socket
             else:
                 return self
 

@@ -1,4 +1,4 @@
-"""Requests that make a worker remember as much as requests can: the longest of everything, another one each time.
+"""Requests that fill a worker's tables: the longest possible values, different ones each time.
 
 No pytest in here. One blocking connection, and so many requests at a time that a tick has many of them.
 """
@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Final, Self
 
 DOMAIN: Final = ".".join(["d" * 61] * 4)
-"""247 octets; with a local part of 64 and the longest version an identity has 320."""
+"""247 bytes; with a local part of 64 and the longest version an identity has 320."""
 
 _AT_ONCE: Final = 16
 _TARGET: Final = 1024
@@ -43,7 +43,7 @@ def forwarded(number: int, octets: int = _HOPS) -> bytes:
 
 
 def issue(number: int, client: int, octets: int = _HOPS) -> bytes:
-    """One identity, asked for by one client."""
+    """One identity, requested by one client."""
     return line(number) + b"Host: x\r\nX-Request-Id: " + b"r" * 128 + b"\r\n" + forwarded(client, octets) + b"\r\n"
 
 

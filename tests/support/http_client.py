@@ -1,5 +1,6 @@
-"""A small HTTP/1.1 client for many connections at once. It writes what it is told, octet for octet; h11 reads,
-so that the service is judged by other eyes than its own.
+"""A small HTTP/1.1 client for many connections at once.
+
+It writes the bytes of its caller unchanged, and parses responses with h11, independently of the service.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class Client:
         reading = h11.Connection(h11.CLIENT)
         reading.send(h11.Request(method=method, target="/", headers=[("Host", "h")]))
         reading.send(h11.EndOfMessage())
-        if self._rest:  # no octets would be the end of the stream to h11
+        if self._rest:  # no bytes would be the end of the stream to h11
             reading.receive_data(self._rest)
         response: h11.Response | None = None
         body = bytearray()
@@ -190,7 +191,7 @@ class Client:
 
 @asynccontextmanager
 async def clients(
-    ports: int | Sequence[int], count: int, *, sources: Sequence[str] = ()
+    ports: int | Sequence[int], count: int, *, sources: Sequence[str] = (), tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[list[Client]]:
     """So many open connections, dealt out over the ports (and the source addresses) in turn."""
     ports = [ports] if isinstance(ports, int) else ports
@@ -199,7 +200,7 @@ async def clients(
     try:
         for index in range(count):
             source = sources[index % len(sources)] if sources else None
-            opened.append(await Client.open(ports[index % len(ports)], source=source))
+            opened.append(await Client.open(ports[index % len(ports)], tls=tls, source=source))
         yield opened
     finally:
         for each in opened:
@@ -207,7 +208,7 @@ async def clients(
 
 
 def request(method: str, target: str, headers: Mapping[str, str] | None = None, body: bytes | None = None) -> bytes:
-    """The octets of a request; ``headers`` may have underscores for hyphens."""
+    """The bytes of a request; ``headers`` may have underscores for hyphens."""
     lines = [f"{method} {target} HTTP/1.1", "Host: localhost"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in (headers or {}).items()]
     if body is not None:
@@ -216,7 +217,7 @@ def request(method: str, target: str, headers: Mapping[str, str] | None = None, 
 
 
 def post(target: str, value: object, headers: Mapping[str, str] | None = None) -> bytes:
-    """The octets of a request with a JSON body."""
+    """The bytes of a request with a JSON body."""
     return request("POST", target, {"Content-Type": "application/json", **(headers or {})}, json.dumps(value).encode())
 
 

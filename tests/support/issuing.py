@@ -1,7 +1,7 @@
-"""Clients that ask for new identities as fast as they are served, and keep what they were handed.
+"""Clients that request new identities as fast as they are served, and keep the responses.
 
-An identity counts as handed out once its whole answer has come and h11 has read it: what a client could act
-upon. A client whose connection is cut waits until it is told that its service is back, and goes on.
+An identity counts as issued once its whole response has arrived and h11 has parsed it: what a client could act
+upon. A client whose connection is cut waits until its service is back, and continues.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ BATCH: Final = post(
 
 
 class Life(NamedTuple):
-    """What a client was told, in ms since the epoch."""
+    """A life as a client got it, in ms since the epoch."""
 
     generated: int
     expires: int
 
 
 class Issuing:
-    """What all clients were handed. Nobody names a run, so nothing may be handed out twice."""
+    """The identities that all clients got. No request names a run, so no identity may be issued twice."""
 
     def __init__(self, most: int = MOST) -> None:
         self.handed: dict[str, Life] = {}
@@ -47,17 +47,17 @@ class Issuing:
         self._due = 0.0
 
     async def more(self, identities: int) -> None:
-        """Wait until so many more were handed out."""
+        """Wait until that many more were issued."""
         wanted = len(self.handed) + identities
         while len(self.handed) < wanted:  # noqa: ASYNC110 - there is no event for a number of answers
             await asyncio.sleep(0.001)
 
     async def singles(self, endpoint: "Endpoint") -> None:
-        """Ask for one identity at a time, AHEAD of the answers, until it is all over."""
+        """Request one identity at a time, AHEAD of the responses, until the end."""
         await self._use(endpoint, ONE, AHEAD, 1)
 
     async def batches(self, endpoint: "Endpoint") -> None:
-        """Ask for ROWS identities at a time."""
+        """Request ROWS identities at a time."""
         await self._use(endpoint, BATCH, 1, ROWS)
 
     async def _use(self, endpoint: "Endpoint", octets: bytes, ahead: int, rows: int) -> None:
@@ -82,7 +82,7 @@ class Issuing:
                     raise
 
     async def _turn(self, identities: int) -> None:
-        """Keep the pace: what is asked for too early waits until it is due."""
+        """Keep the pace: an early request waits until it is due."""
         now = perf_counter()
         self._due = max(self._due, now) + identities * self._interval
         if self._due - now > 0.005:  # shorter than a timer is good for
@@ -103,7 +103,7 @@ class Issuing:
 
 
 class Endpoint:
-    """Where some clients ask. ``up`` is cleared while nobody listens; ``received``: identities from there."""
+    """The service of some clients. ``up`` is cleared while it is down; ``received``: identities from it."""
 
     def __init__(self, port: int, *, may_end: bool = False) -> None:
         """``may_end``: its connections may be cut."""

@@ -1,4 +1,4 @@
-"""Rows for a ledger, and asking one; nothing here sleeps."""
+"""Rows for a ledger, and reading from one; nothing here sleeps."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""A process that issues as fast as it can and says on its standard output what the ledger has acknowledged.
+"""A process that issues as fast as it can and prints the rows that the ledger has acknowledged.
 
 ``python -m tests.support.ledger_child URL NAME``: one line "id generated expires" for each life, written in one
 go and unbuffered, so that whatever was acknowledged before a SIGKILL is in the pipe. It runs until it is killed.

@@ -1,4 +1,4 @@
-"""What is in a ledger, read past the program: by plain SQL over a connection of its own."""
+"""Reads a ledger without the program: by plain SQL over a connection of its own."""
 
 import sqlite3
 from contextlib import closing

@@ -1,8 +1,8 @@
-"""A ledger for the service's tests: the port's rules in memory, behind switches.
+"""A ledger for the service's tests: the port's rules in memory, with switches for faults.
 
-``SwitchedLedger`` is a fake (it works, in memory), a spy (it writes down what it is asked) and, while ``away``, a
+``SwitchedLedger`` is a fake (it works, in memory), a spy (it records its calls) and, while ``away``, a
 stub (it has no answers). Several of them over one ``Book`` are the ledgers of several workers. What is unreal about
-it: nothing is durable and no thread writes, so a commit and its answer come at once or when the test says so; a
+it: nothing is durable and no thread writes, so a commit and its answer come at once or when the test releases them; a
 group is one call's rows.
 """
 
@@ -38,7 +38,7 @@ class Book:
         """The oldest first."""
 
     def write(self, rows: Sequence[LedgerRow], *, late: bool = False) -> list[Life]:
-        """Settle lives; ``late``: they were handed out while the ledger was away."""
+        """Settle lives; ``late``: they were issued while the ledger was away."""
         lives = []
         for row in rows:
             parts = split(row.id)
@@ -101,7 +101,7 @@ class Book:
 
 
 class SwitchedLedger:
-    """The Ledger port of one worker, whose answers come at once, never, or when the test says so."""
+    """The Ledger port of one worker, whose answers come at once, never, or when the test releases them."""
 
     def __init__(self, book: Book | None = None) -> None:
         self.book = book or Book()

@@ -1,4 +1,4 @@
-"""Python's logging and its hooks as they were, after a test that has set up the service's log in this process."""
+"""Restores Python's logging and its hooks after a test that has set up the service's log in this process."""
 
 import logging
 import sys

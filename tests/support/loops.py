@@ -1,4 +1,4 @@
-"""Running coroutines on uvloop, and waiting for what callbacks tell; nothing here sleeps."""
+"""Runs coroutines on uvloop, and waits for callbacks; nothing here sleeps."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -44,6 +44,6 @@ class Answer(Generic[T]):
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Let the loop turn until the condition holds; for states that nobody announces."""
+    """Let the loop turn until the condition holds; for states without a callback."""
     while not condition():  # noqa: ASYNC110 - there is no event to wait for
         await asyncio.sleep(0.001)

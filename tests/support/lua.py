@@ -1,4 +1,4 @@
-"""The project's Lua scripts in a real Redis, with the moment as an argument.
+"""The project's Lua scripts in a real Redis, with the time as an argument.
 
 The call of TIME is replaced in the text by the moment; everything else is the script as shipped.
 Unreal about it: keys still expire by the real clock, so a test keeps its spans far from the real TTLs.

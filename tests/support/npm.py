@@ -1,4 +1,4 @@
-"""npm, for what is tried with Node: the packages that a lock file names, and the scripts of a package.json."""
+"""npm, for tests with Node: the packages of a lock file, and the scripts of a package.json."""
 
 import shutil
 import subprocess

@@ -1,11 +1,11 @@
-"""What the tests of health, metrics and telemetry share."""
+"""Helpers of the tests of health, metrics and telemetry."""
 
 from collections.abc import Callable
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from arsenal_fast.stores.counters import Counters
 from arsenal_fast.stores.ports import IdentityStore, Limiter, Revocations
-from arsenal_fast.stores.redis.counters import Counters
 from tests.support.rig import Answer, Rig
 
 

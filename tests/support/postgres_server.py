@@ -1,8 +1,8 @@
 """A real PostgreSQL on a free port of 127.0.0.1, in a directory of its own, with a password.
 
 No pytest in here: benchmarks use it too. The server refuses to run as root, so root starts it as the user
-``postgres``, whom Debian's package makes. It is stopped by its own pid. POSTGRES_BIN may name the directory of
-the programs. What is unreal: ``fsync=off`` unless asked for, so it must not be judged by how fast it commits.
+``postgres``, which Debian's package creates. It is stopped by its own pid. POSTGRES_BIN may name the directory of
+the programs. What is unreal: ``fsync=off`` unless turned on, so it must not be judged by how fast it commits.
 """
 
 import os
@@ -19,18 +19,19 @@ from typing import Any, Self
 
 import psycopg
 
-from tests.support.redis_server import _free_port
+from tests.support.certificates import Pair
+from tests.support.redis_server import free_port
 
 START_TIMEOUT = 30.0  # seconds
-PASSWORD = "p:a\\s's wort%"  # every character that somebody might forget to quote
+PASSWORD = "p:a\\s's wort%"  # every character that may lack quoting
 QUOTED = "p%3Aa%5Cs%27s%20wort%25"
 
 
 class PostgresServer:
     """Started by ``with``; the port and the data stay the same over restarts."""
 
-    def __init__(self, *settings: str, fsync: bool = False) -> None:
-        """``settings``: such as ``max_connections=20``."""
+    def __init__(self, *settings: str, fsync: bool = False, tls: tuple[Path, Path] | None = None) -> None:
+        """``settings``: such as ``max_connections=20``. ``tls``: the files of a certificate and its key."""
         self._programs = _programs()
         self._settings = [f"fsync={'on' if fsync else 'off'}", *settings]
         self._process: subprocess.Popen[bytes] | None = None
@@ -38,7 +39,8 @@ class PostgresServer:
         self._as = _unprivileged()
         if self._as:
             os.chown(self._directory, *_ids(self._as["user"]))
-        self.port = _free_port()
+        self._tls = tls
+        self.port = free_port()
         self.url = f"postgresql://ledger:{QUOTED}@127.0.0.1:{self.port}/postgres"
 
     def __enter__(self) -> Self:
@@ -47,6 +49,15 @@ class PostgresServer:
         if self._as:
             os.chown(password, *_ids(self._as["user"]))
         options = ["--auth=scram-sha-256", "--username=ledger", f"--pwfile={password}", "--encoding=UTF8", "--no-sync"]
+        for name, file in zip(("tls.crt", "tls.key"), self._tls or (), strict=False):
+            own = self._directory / name
+            shutil.copyfile(file, own)
+            own.chmod(0o600)
+            if self._as:
+                os.chown(own, *_ids(self._as["user"]))
+            self._settings.append(f"ssl_{'cert' if name == 'tls.crt' else 'key'}_file={own}")
+        if self._tls:
+            self._settings.append("ssl=on")
         self._run("initdb", f"--pgdata={self._directory / 'data'}", "--locale=C", *options)
         self.start()
         return self
@@ -77,9 +88,21 @@ class PostgresServer:
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     log_text = (self._directory / "log").read_text(errors="replace")
                     raise RuntimeError(f"PostgreSQL does not start: {log_text[-1000:]}") from None
-                time.sleep(0.02)  # no event tells of a listening socket
+                time.sleep(0.02)  # there is no event for a listening socket
             else:
                 return
+
+    def speak_tls(self, pair: Pair) -> None:
+        """Restart with a certificate."""
+        self.stop()
+        for file in pair:
+            copy = self._directory / "data" / file.name
+            shutil.copy(file, copy)
+            copy.chmod(0o600)
+            if self._as:
+                os.chown(copy, *_ids(self._as["user"]))
+        self._settings += ["ssl=on", f"ssl_cert_file={pair.certificate.name}", f"ssl_key_file={pair.key.name}"]
+        self.start()
 
     def stop(self) -> None:
         """End at once by its own pid, cutting all connections; what was committed is there at the next start."""

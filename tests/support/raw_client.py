@@ -1,4 +1,4 @@
-"""A blocking client that keeps the octets of each response as they came, to hold two services against each other."""
+"""A blocking client that keeps the bytes of each response, to compare two services."""
 
 import re
 import socket
@@ -50,8 +50,18 @@ class RawClient:
             except (ConnectionError, ssl.SSLError):
                 return  # the service has closed; what it has said can still be read
 
+    def half_close(self) -> None:
+        """Say that we send no more, on plain TCP."""
+        self._socket.shutdown(socket.SHUT_WR)
+
+    def interim(self) -> bytes:
+        """The next head with its empty line, of any response; what has come where the connection ends instead."""
+        while (end := self._received.find(b"\r\n\r\n")) < 0 and self._more():
+            pass
+        return self._take(end + 4 if end >= 0 else len(self._received))
+
     def ask(self, octets: bytes, size: int | None = None) -> bytes:
-        """Send one request, in pieces of so many octets, and return its response."""
+        """Send one request, in pieces of so many bytes, and return its response."""
         size = size or len(octets)
         self.send(*(octets[index : index + size] for index in range(0, len(octets), size)))
         return self.response(head=octets.lstrip().startswith(b"HEAD "))

@@ -1,4 +1,4 @@
-"""A real redis-server on a free port of 127.0.0.1, in a directory of its own, keeping nothing on disk.
+"""A real redis-server on a free port of 127.0.0.1, in a directory of its own, without persistence.
 
 No pytest in here: load tests and benchmarks use it too. REDIS_SERVER may name another binary.
 """
@@ -23,12 +23,12 @@ class RedisServer:
     """Started by ``with``; ``port`` and ``unix_path`` stay the same over restarts."""
 
     def __init__(self, *options: str) -> None:
-        self._binary = _binary()
+        self._binary = binary()
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self._directory = Path(tempfile.mkdtemp(prefix="af-redis-"))
         self.unix_path = str(self._directory / "redis.sock")
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
 
     def __enter__(self) -> Self:
@@ -60,7 +60,7 @@ class RedisServer:
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     log_text = (self._directory / "log").read_text(errors="replace")
                     raise RuntimeError(f"{self._binary} does not start: {log_text[-500:]}") from None
-                time.sleep(0.005)  # no event tells of a listening socket
+                time.sleep(0.005)  # there is no event for a listening socket
             else:
                 return
 
@@ -83,16 +83,17 @@ class RedisServer:
         """One command over a connection of its own, blocking; error replies come back as values."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=START_TIMEOUT) as connection:
             if password:
-                _ask(connection, "AUTH", password)
-            return _ask(connection, *arguments)
+                ask(connection, "AUTH", password)
+            return ask(connection, *arguments)
 
     def flush(self) -> None:
-        """Forget all data and scripts."""
+        """Delete all data and scripts."""
         self.command("FLUSHALL")
         self.command("SCRIPT", "FLUSH")
 
 
-def _ask(connection: socket.socket, *arguments: str | bytes | int) -> object:
+def ask(connection: socket.socket, *arguments: str | bytes | int) -> object:
+    """One command over this connection, blocking; an error reply comes back as a value."""
     reader = hiredis.Reader()
     connection.sendall(hiredis.pack_command(arguments))  # type: ignore[arg-type]  # its stub wants one item
     while (reply := reader.gets()) is False:
@@ -103,7 +104,8 @@ def _ask(connection: socket.socket, *arguments: str | bytes | int) -> object:
     return reply
 
 
-def _binary() -> str:
+def binary() -> str:
+    """The path of redis-server."""
     name = os.environ.get("REDIS_SERVER", "redis-server")
     binary = shutil.which(name)
     if binary is None:
@@ -113,7 +115,8 @@ def _binary() -> str:
     return binary
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""A worker's registry over a store and a ledger that a test switches."""
+"""A worker's registry over a store and a ledger with switches for faults."""
 
 from collections.abc import Sequence
 
@@ -73,7 +73,7 @@ class Bench:
         """Issue, and return where the answer will be."""
         answers: list[Sequence[CachedIdentity]] = []
         ids = [identity(run).id for run in runs]
-        self.issuer.issue(BatchRequest(ids, ttl, lambda: audit, answers.append))
+        self.issuer.issue(BatchRequest(ids, ttl * 1000, lambda: audit, answers.append))
         return answers
 
     def issue(self, *runs: int, ttl: int = 60) -> list[CachedIdentity]:

@@ -1,4 +1,4 @@
-"""Two releases of the service: the one of this source tree, and the one that will come after it.
+"""Two releases of the service: this source tree, and a later one made from it.
 
 The next release is made of this one: a higher version, and one more migration of the ledger, as a release would
 bring it (a column that older processes don't know, an index). What is unreal about it: nothing else differs. With
@@ -71,7 +71,7 @@ def two_releases(directory: Path) -> tuple[Release, Release]:
     _edit(
         copied / "arsenal_fast" / "__init__.py", f'"{arsenal_fast.__version__}"', f'"{major}.{minor}.{int(patch) + 1}"'
     )
-    _edit(copied / "arsenal_fast" / "ledger" / "schema.py", "VERSION: Final = max(SQLITE)\n", _MIGRATION)
+    _edit(copied / "arsenal_fast" / "ledger" / "migrations.py", "VERSION: Final = max(SQLITE)\n", _MIGRATION)
     new = _release(copied)
     assert new.schema == here.schema + 1, "without a migration this would be half a rehearsal"
     return here, new
@@ -80,7 +80,9 @@ def two_releases(directory: Path) -> tuple[Release, Release]:
 def _release(path: Path) -> Release:
     told = command("--version", program=PROGRAM, env={"PYTHONPATH": str(path)})
     assert told.returncode == 0, told.stderr
-    schema = (path / "arsenal_fast" / "ledger" / "schema.py").read_text()
+    ledger = path / "arsenal_fast" / "ledger"
+    newer, older = ledger / "migrations.py", ledger / "schema.py"  # the name in earlier sources
+    schema = (newer if newer.exists() else older).read_text()
     steps = [int(number) for number in re.findall(r"^    (\d+): \"\"\"$", schema, re.MULTILINE)]
     return Release(path, f"v{told.stdout.split()[-1]}", max(steps) + schema.count(_MIGRATION))
 

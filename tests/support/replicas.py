@@ -22,7 +22,7 @@ class Replicas:
         self.flush()
 
     def flush(self) -> None:
-        """The store loses its memory, and nobody is told."""
+        """The store loses its data without notice."""
         memory = self.rigs[0].memory()
         for rig in self.rigs:
             rig.shared.memory = memory

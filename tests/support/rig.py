@@ -1,6 +1,6 @@
-"""A whole worker without a process: service, connections and the embedded store, with time in the test's hands.
+"""A whole worker without a process: service, connections and the embedded store, with a clock that the test sets.
 
-What is unreal about it: the transport is a fake (it takes every octet at once unless told to be full, and
+What is unreal about it: the transport is a fake (it takes every byte at once unless set to be full, and
 knows no TLS), and the event loop is a list of callbacks that ``tick()`` runs. What is real: everything else.
 """
 
@@ -31,7 +31,8 @@ from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.secret import Secret
 from arsenal_fast.server.bounds import Bounds
 from arsenal_fast.server.connection import Connection
-from arsenal_fast.server.listener import Listener, Timeouts
+from arsenal_fast.server.listener import Listener
+from arsenal_fast.server.state import time_limits
 from arsenal_fast.stores.memory import MemoryBackend
 from arsenal_fast.stores.ports import Backend, Ledger
 from arsenal_fast.tokens.keys import Keys
@@ -170,7 +171,7 @@ class Rig:
         self.listener = Listener(
             self.app,
             limits=Limits(),
-            timeouts=Timeouts(),
+            time_limits=time_limits(),
             max_connections=self.max_connections,
             bounds=self.bounds,
         )
@@ -206,12 +207,12 @@ class Rig:
         return MemoryBackend(now_us=lambda: round(self.elapsed * 1_000_000), now_ms=lambda: round(self.wall * 1000))
 
     def tick(self) -> None:
-        """Run what was asked for soon, and what that asks for, as one turn of the loop after another."""
+        """Run the callbacks that are due, and those that they schedule, as one turn of the loop after another."""
         while self.soon:
             self.turn()
 
     def turn(self) -> None:
-        """Run what was asked for soon, as one turn of the loop."""
+        """Run the callbacks that are due, as one turn of the loop."""
         callbacks, self.soon[:] = self.soon[:], []
         for callback in callbacks:
             callback()
@@ -264,16 +265,16 @@ class Client:
         self.connection.connection_made(self.transport)
 
     def deliver(self, octets: bytes) -> None:
-        """Deliver octets, in a turn of the loop that is not over."""
+        """Deliver bytes, in a turn of the loop that is not over."""
         self.connection.data_received(octets)
 
     def send(self, octets: bytes) -> None:
-        """Deliver octets and let the loop turn."""
+        """Deliver bytes and let the loop turn."""
         self.deliver(octets)
         self.rig.tick()
 
     def half_close(self) -> None:
-        """Send no more; as a transport does, close unless the connection wants to go on."""
+        """Send no more; as a transport does, close unless the connection stays open."""
         if not self.connection.eof_received():
             self.transport.close()
         self.rig.tick()
@@ -309,7 +310,7 @@ class Client:
 
 
 def request(method: str, target: str, body: bytes | None = None, /, **headers: str) -> bytes:
-    """Return the octets of a request; ``_`` in a header's name stands for ``-``."""
+    """Return the bytes of a request; ``_`` in a header's name stands for ``-``."""
     lines = {"Host": "identity", **{name.replace("_", "-"): value for name, value in headers.items()}}
     if body is not None:
         lines["Content-Length"] = str(len(body))

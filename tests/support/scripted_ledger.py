@@ -1,4 +1,4 @@
-"""Ledgers of tests that are patient, or whose store does what the test says."""
+"""Ledgers whose time-outs and store a test controls."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,9 +8,9 @@ from arsenal_fast.ledger.backend import Ledger
 from tests.support.loops import until
 from tests.support.stores_of_ledger import ScriptedStore
 
-PATIENT = 5.0  # seconds: a test's machine may be slow, and nobody is meant to run into a time-out
+PATIENT = 5.0  # seconds: a test's machine may be slow, and no call should time out
 
-HASTY = 0.02  # seconds, where somebody is
+HASTY = 0.02  # seconds, where calls should time out
 
 
 def patient(url: str) -> Ledger:

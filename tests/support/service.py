@@ -137,11 +137,11 @@ class ServiceProcess:
         self._log.reading.set()
 
     def pause(self) -> None:
-        """SIGSTOP to whoever answers requests; what comes then waits in the kernel. Returns when they stand still."""
+        """SIGSTOP to the processes that answer requests; new ones wait in the kernel. Returns when all have stopped."""
         for pid in self.serving_pids:
             os.kill(pid, signal.SIGSTOP)
             while _state(pid) != "T":
-                time.sleep(0.001)  # no event tells of the stop of another process's child
+                time.sleep(0.001)  # there is no event for the stop of another process's child
 
     def resume(self) -> None:
         """SIGCONT."""
@@ -182,7 +182,7 @@ class ServiceProcess:
 def environment(**env: str) -> dict[str, str]:
     """The variables for a process of ours: these, and of the shell's only what any program needs."""
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    # No ledger unless a test asks for one: its default is a file below the current directory, kept over runs.
+    # No ledger unless a test sets one: its default is a file below the current directory, kept over runs.
     return {**inherited, "HOST": "127.0.0.1", "DATABASE_URL": "none", **env}
 
 
@@ -219,7 +219,7 @@ class LogReader:
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.reading = threading.Event()
-        """Cleared: nothing is read after the octets of the next write, so that the pipe fills up."""
+        """Cleared: nothing is read after the bytes of the next write, so that the pipe fills up."""
         self.reading.set()
         self._stream = stream
         self._octets = bytearray()

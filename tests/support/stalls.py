@@ -1,8 +1,8 @@
-"""Scenarios that a machine which stands still can spoil.
+"""Repeats scenarios that a stalled machine can spoil.
 
-Some promises end where a dependency does not answer within its time-out, and say so. On a machine that has other
-things to do a time-out may pass without anything having failed. Then the scenario says nothing of the service, and
-is run again; the last run's word stands. It must be recognisable by something else than by its result.
+Some guarantees end if a dependency does not answer within its time-out, which the service reports. On a busy machine
+a time-out may pass without a failure. Then the scenario says nothing about the service, and is run again; the last
+run decides. A stall must be recognisable by something else than the scenario's result.
 """
 
 from collections.abc import Callable

@@ -1,9 +1,9 @@
-"""A stand-in for ``docker`` on the PATH: a fake of the few commands that the bootstrap gives, without containers.
+"""A stand-in for ``docker`` on the PATH: a fake of the few commands of the bootstrap script, without containers.
 
 ``compose up`` really starts what the stack is: the Redis by ``deploy/redis/run.sh`` and the service, both on
 127.0.0.1 with what ``.env`` says, and comes back without waiting for them, as Docker does. Unreal: it builds and
 pulls nothing, and ignores docker-compose.yml. DOCKER_FAULT makes one command fail. Each call is a line of ``calls``
-beside this program's link, each started process one of ``pids``: whoever uses it ends them.
+beside this program's link, each started process one of ``pids``: the test ends them.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""Stores for the service's tests: the embedded one, behind switches.
+"""Stores for the service's tests: the embedded one, with switches for faults.
 
-``SwitchedStore`` is a fake (it works, in memory), a spy (it writes down what it is asked) and, while
+``SwitchedStore`` is a fake (it works, in memory), a spy (it records its calls) and, while
 ``away``, a stub (it has no answers). What is unreal about it: nothing travels, so an answer can be held back
 and given in any order, which Redis never does.
 """
@@ -10,18 +10,16 @@ from typing import Any
 
 from arsenal_fast.identity.revocation import Changes, Revoked
 from arsenal_fast.identity.validity import Issued, IssueRow, Life, StoreRecord
-from arsenal_fast.observability.metrics import ROUND_TRIP_BUCKETS
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.stores.memory import MemoryBackend
 
 
 class SwitchedStore:
-    """A backend whose answers come at once, never, or when the test says so."""
+    """A backend whose answers come at once, never, or when the test releases them."""
 
     def __init__(self, memory: MemoryBackend) -> None:
         self.memory = memory
         self.counters = memory.counters
-        self.counters.round_trip_buckets = [0] * (len(ROUND_TRIP_BUCKETS) + 1)
         self.on_return: Callable[[], None] | None = None
         self.limiter = self
         self.identities = self
@@ -31,7 +29,7 @@ class SwitchedStore:
         self.holding = False
         """Answers wait in ``held`` until they are released."""
         self.admitting = False
-        """What an admission asks (the backlogs, what was revoked) is answered at once also while ``holding``."""
+        """Admissions (the backlogs, what was revoked) are answered at once also while ``holding``."""
         self.held: list[Callable[[], None]] = []
         self.admissions: list[list[tuple[str, int]]] = []
         """(client's key, quantity) of each row of each command."""
@@ -51,7 +49,7 @@ class SwitchedStore:
         return "unavailable" if self.away else "healthy"
 
     def come_back(self) -> None:
-        """Be there again, and say so."""
+        """Become available again, and notify the worker."""
         self.away = False
         if self.on_return is not None:
             self.on_return()

@@ -1,22 +1,25 @@
-"""A store under the test's control, for what a real database can't be made to show at will.
+"""A store under the test's control, for faults that a real database can't show on request.
 
 ``ScriptedStore`` is a fake (it settles lives, in memory), a spy (it counts) and a stub (it raises or stands
-still when told so). What is unreal about it: nothing is durable, and a new connection sees what the old one left.
+still when set so). What is unreal about it: nothing is durable, and a new connection sees what the old one left.
 """
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger.errors import Refused, StoreError
 from arsenal_fast.ledger.model import AuditPage, AuditQuery, LedgerRecord, settle
-from arsenal_fast.ledger.store import Answer, Item, Lives
+from arsenal_fast.ledger.store import Answer, Item, Lives, Run, Store
 
 
-class ScriptedStore:
+class ScriptedStore(Store):
     """Handed out by ``open`` as often as it is asked for."""
 
     def __init__(self) -> None:
+        super().__init__(None)
         self.fault: StoreError | Exception | None = None
         """Raised by everything, ``open`` included."""
         self.faults_once: StoreError | None = None
@@ -24,7 +27,7 @@ class ScriptedStore:
         self.poison = ""
         """A caller whose rows are refused."""
         self.gate = threading.Event()
-        """While it is clear, whoever writes or looks up stands still, having begun."""
+        """While it is clear, a write or look-up that has begun waits."""
         self.gate.set()
         self.begun = threading.Event()
         self.groups: list[list[Item]] = []
@@ -79,6 +82,21 @@ class ScriptedStore:
     def trim(self, keep: int, now: int) -> tuple[int, int]:
         self._pass()
         return 0, 0
+
+    def reading(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def writing(self, alone: bool = False) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> Any:
+        raise AssertionError("There is no database.")
+
+    def write_lives(self, run: Run) -> list[Life]:
+        raise AssertionError("``write`` settles them.")
+
+    def look_up(self, ids: Sequence[str]) -> dict[str, LedgerRecord]:
+        return self.known
 
     def _lives(self, item: Lives) -> list[Life]:
         answers = []

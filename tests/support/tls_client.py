@@ -1,4 +1,4 @@
-"""A TLS client in memory, at the other end of a ``TlsTransport`` whose socket is a fake."""
+"""A TLS client in memory, the peer of a ``TlsTransport`` whose socket is a fake."""
 
 import contextlib
 import ssl
@@ -10,7 +10,7 @@ from tests.support.rig import PEER, Answer, FakeTransport, Rig, read_answers
 
 
 class Socket(FakeTransport):
-    """Takes ``capacity`` octets, then says that it is full, as a socket whose peer does not read."""
+    """Takes ``capacity`` bytes, then says that it is full, as a socket whose peer does not read."""
 
     def __init__(self, capacity: int | None = None) -> None:
         super().__init__(PEER)
@@ -41,7 +41,7 @@ class TlsClient:
         self.tls = trusting.wrap_bio(self._incoming, self._outgoing, server_hostname="localhost")
 
     def shake_hands(self, piece: int | None = None) -> None:
-        """Complete the handshake; ``piece``: octets that arrive at a time."""
+        """Complete the handshake; ``piece``: bytes that arrive at a time."""
         while True:
             try:
                 self.tls.do_handshake()
@@ -53,7 +53,7 @@ class TlsClient:
                 return
 
     def hello(self) -> bytes:
-        """Return the first octets of a handshake."""
+        """Return the first bytes of a handshake."""
         with contextlib.suppress(ssl.SSLWantReadError):
             self.tls.do_handshake()
         return self.ciphertext()

@@ -1,6 +1,6 @@
-"""Tokens, good and forged: one table for the tests and for the benchmark.
+"""Tokens, valid and forged: one table for the tests and for the benchmark.
 
-They are put together octet by octet, for no library makes most of them. All are judged at ``NOW``.
+They are put together byte by byte, for no library makes most of them. All are judged at ``NOW``.
 """
 
 import hashlib
@@ -66,13 +66,13 @@ SERVICE_CLAIMS: dict[str, Any] = {
 
 
 def part(value: object) -> str:
-    """One part of a token: octets as they are, anything else as JSON."""
+    """One part of a token: bytes as they are, anything else as JSON."""
     octets = value if isinstance(value, bytes) else json.dumps(value, separators=(",", ":")).encode()
     return urlsafe_b64encode(octets).rstrip(b"=").decode()
 
 
 def signed(header: object, payload: object, key: str | bytes = SECRET, digest: str = "sha256") -> str:
-    """A token of these octets or objects whose HMAC holds."""
+    """A token of these bytes or objects whose HMAC holds."""
     signing_input = f"{part(header)}.{part(payload)}"
     octets = key if isinstance(key, bytes) else key.encode()
     return f"{signing_input}.{part(hmac.digest(octets, signing_input.encode(), digest))}"
@@ -282,7 +282,7 @@ def _table() -> Iterator[Bad]:
 
 
 BAD = tuple(_table())
-"""Every way that we know to forge or damage a token, with the reason for which it is refused."""
+"""Every known way to forge or damage a token, with the reason of the refusal."""
 
 
 def _eddsa_table() -> Iterator[Bad]:

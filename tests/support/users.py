@@ -1,10 +1,11 @@
-"""Clients that believe nothing: whatever they ask, they check that the answer is good, theirs, and what it was before.
+"""Clients that check every response: valid, their own, and the same as before.
 
 Each works on one kept connection: a new identity, an old one again, and a validation of each. An answer must have a
-status of 2xx, the nonce that was sent as X-Request-Id, and the identity that was asked for; an identity must keep its
-life and its token, whoever answers.
+status of 2xx, the nonce that was sent as X-Request-Id, and the requested identity; an identity must keep its
+life and its token, from any process.
 """
 
+import asyncio
 import itertools
 from collections import Counter
 from typing import Any
@@ -16,30 +17,45 @@ from tests.support.service import ServiceProcess
 
 
 class Users:
-    """Clients, each on one connection for as long as it is let; what they were told, and what went wrong."""
+    """Clients, each on one connection for as long as the server keeps it; their responses and failures."""
 
-    def __init__(self, port: int, identities: int | None = None) -> None:
-        """``identities``: after so many a client begins again with its first; None: there is always a new one."""
+    def __init__(
+        self, port: int, identities: int | None = None, *, kept: int | None = None, pause_s: float = 0.0
+    ) -> None:
+        """``identities``: after so many a client begins again with its first; None: there is always a new one.
+
+        ``kept``: turns of a connection, of which every second one is then reset and not closed; None: it is kept.
+        ``pause_s``: after each turn, which is an identity and its validation.
+        """
         self._port = port
+        self._kept = kept
+        self._pause_s = pause_s
         self._nonces = itertools.count()
         self._turns = None if identities is None else 2 * identities
         self.known: dict[str, tuple[str, str, str]] = {}
         """Generated, expires and token of each identity."""
         self.answers: Counter[str] = Counter()
-        """By the replica that has answered, as the balancer tells; "" where there is none."""
+        """By the replica that has answered, as the balancer names it; "" without one."""
         self.failures: list[str] = []
+        self.connections = 0
         self.stopped = False
 
     async def use(self, number: int) -> None:
         """In turn a new identity and an old one again, each validated; until stopped."""
         turns = itertools.count() if self._turns is None else itertools.cycle(range(self._turns))
         while not self.stopped:
+            self.connections += 1
             async with clients(self._port, 1) as (client,):
-                for turn in turns:
+                for turn in itertools.islice(turns, self._kept):
                     mine = turn // 2 if turn % 2 == 0 else turn // 4
                     identity = await self._issued(client, f"{number}.{mine}")
                     if identity is None or not await self._validated(client, identity) or self.stopped:
-                        break  # a failure was noted; go on with a new connection
+                        break  # a failure was noted; continue with a new connection
+                    if self._pause_s:
+                        await asyncio.sleep(self._pause_s)  # the pace of a person
+                else:
+                    if self.connections % 2:
+                        client.reset()
 
     async def _issued(self, client: Client, run_: str) -> str | None:
         answer = await self._ask(client, "GET", f"/api/v1/id?prefix=player&run={run_}", None)

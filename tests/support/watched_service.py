@@ -1,6 +1,6 @@
-"""The service as a program whose event loop is watched: ``python -m tests.support.watched_service serve``.
+"""The service with a watched event loop: ``python -m tests.support.watched_service serve``.
 
-Its own lag metric can't tell a loop that is busy from a process that waits for a processor. Here a timer looks at both
+Its own lag metric can't distinguish a busy loop from a process that waits for a processor. Here a timer looks at both
 clocks of the loop's thread, and the end of the process logs one line: ``watched: {...}``, which ``read`` finds.
 """
 
@@ -27,7 +27,7 @@ class Watched:
 
     calls: int = 0
     late: int = 0
-    """Calls that came LONG_S late, for whatever reason."""
+    """Calls that came LONG_S late, for any reason."""
     latest_ms: float = 0.0
     busy: int = 0
     """Calls between which the loop itself worked for LONG_S."""

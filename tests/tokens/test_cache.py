@@ -1,4 +1,4 @@
-"""Service tokens are verified once and then known by their octets, in bounded memory, until they end."""
+"""Service tokens are verified once and then found by their bytes, in bounded memory, until they end."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from arsenal_fast.tokens.claims import Refusal, ServiceToken
 
 
 class Verifier:
-    """A stub in the place of the keys: octets of digits are a token that ends at that second."""
+    """A stub in the place of the keys: bytes of digits are a token that ends at that second."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -26,7 +26,7 @@ def verifier() -> Verifier:
 
 
 def test_a_token_is_verified_once(verifier: Verifier) -> None:
-    verified = VerifiedTokens(verifier)
+    verified = VerifiedTokens(verifier.verify_service)
     first = verified.verify(b"100", 50)
     assert first == ServiceToken("bot", frozenset(), 1, 100)
     assert verified.verify(b"1" + b"00", 99.9) is first
@@ -34,7 +34,7 @@ def test_a_token_is_verified_once(verifier: Verifier) -> None:
 
 
 def test_a_known_token_still_ends(verifier: Verifier) -> None:
-    verified = VerifiedTokens(verifier)
+    verified = VerifiedTokens(verifier.verify_service)
     verified.verify(b"100", 50)
     assert verified.verify(b"100", 100) is Refusal.EXPIRED
     assert len(verified) == 0
@@ -43,7 +43,7 @@ def test_a_known_token_still_ends(verifier: Verifier) -> None:
 
 
 def test_a_refused_token_is_not_remembered(verifier: Verifier) -> None:
-    verified = VerifiedTokens(verifier)
+    verified = VerifiedTokens(verifier.verify_service)
     for _ in range(3):
         assert verified.verify(b"forged", 0) is Refusal.SIGNATURE
     assert len(verified) == 0
@@ -51,14 +51,14 @@ def test_a_refused_token_is_not_remembered(verifier: Verifier) -> None:
 
 
 def test_what_is_remembered_is_bounded(verifier: Verifier) -> None:
-    verified = VerifiedTokens(verifier, capacity=10)
+    verified = VerifiedTokens(verifier.verify_service, capacity=10)
     for end in range(100, 1100):
         verified.verify(b"%d" % end, 0)
         assert len(verified) <= 20
 
 
 def test_bad_tokens_push_no_good_one_out(verifier: Verifier) -> None:
-    verified = VerifiedTokens(verifier, capacity=10)
+    verified = VerifiedTokens(verifier.verify_service, capacity=10)
     verified.verify(b"100", 0)
     for number in range(1000):
         verified.verify(b"bad%d" % number, 0)
@@ -68,5 +68,5 @@ def test_bad_tokens_push_no_good_one_out(verifier: Verifier) -> None:
 
 @pytest.mark.parametrize("octets", [b"", b"\xff\xfe", b"\0", b"\xc3\xa9" * 5000])
 def test_any_octets_may_come(octets: bytes, verifier: Verifier) -> None:
-    assert VerifiedTokens(verifier).verify(octets, 0) is Refusal.SIGNATURE
+    assert VerifiedTokens(verifier.verify_service).verify(octets, 0) is Refusal.SIGNATURE
     assert verifier.asked == [octets.decode("latin-1")]

@@ -1,4 +1,4 @@
-"""What tokens say, how they are written, and what is refused before and after a signature was verified."""
+"""The claims of tokens, their text, and refusals before and after the signature is verified."""
 
 import hmac
 import json
@@ -51,7 +51,7 @@ def test_whatever_octets_are_encoded_have_the_shape_of_a_token(first: bytes, sec
 
 @given(st.text("AQgwBZz09-_", max_size=9))
 def test_a_part_has_one_spelling_only(part: str) -> None:
-    """What is taken is what encode() writes of the octets; anything else that decodes to them is refused."""
+    """What is taken is what encode() writes of the bytes; anything else that decodes to them is refused."""
     try:
         canonical = tokens.encode(tokens.decode(part)).decode() == part
     except ValueError:  # a length that base64 can't have
@@ -102,7 +102,7 @@ def test_an_issuer_can_not_break_out_of_the_json() -> None:
 def test_a_token_never_outlives_its_life(generated: int, ttl: int) -> None:
     life = Life(generated, generated + ttl * 1000)
     claims = tokens.strict_object(payload_of(ISSUER, IDENTITY, life))
-    read = tokens.identity_token(claims, generated / 1000)
+    read = tokens.identity_token(claims, ISSUER, generated / 1000)
     assert read == (IDENTITY, generated, claims["exp"])
     assert life.expires - 1000 < claims["exp"] * 1000 <= life.expires
 
@@ -142,32 +142,31 @@ def test_the_same_name_in_two_objects_is_no_duplicate() -> None:
 def test_a_beginning_in_the_future_is_taken_up_to_the_leeway(claims: dict[str, Any]) -> None:
     read = tokens.service_token if "aud" in claims else tokens.identity_token
     begin = claims["iat"]
-    assert not isinstance(read(claims, begin - LEEWAY), Refusal)
-    assert read(claims, begin - LEEWAY - 0.001) is Refusal.FUTURE
+    assert not isinstance(read(claims, ISSUER, begin - LEEWAY), Refusal)
+    assert read(claims, ISSUER, begin - LEEWAY - 0.001) is Refusal.FUTURE
     later = claims | {"nbf": begin + 100}
-    assert not isinstance(read(later, begin + 100 - LEEWAY), Refusal)
-    assert read(later, begin + 99.9 - LEEWAY) is Refusal.FUTURE
+    assert not isinstance(read(later, ISSUER, begin + 100 - LEEWAY), Refusal)
+    assert read(later, ISSUER, begin + 99.9 - LEEWAY) is Refusal.FUTURE
 
 
 @pytest.mark.parametrize("claims", [IDENTITY_CLAIMS, SERVICE_CLAIMS], ids=["identity", "service"])
 def test_claims_that_are_not_known_are_passed_over(claims: dict[str, Any]) -> None:
     read = tokens.service_token if "aud" in claims else tokens.identity_token
-    assert read(claims | {"x": [1], "name": None}, NOW) == read(claims, NOW)
-    assert not isinstance(read(claims, NOW), Refusal)
+    assert read(claims | {"x": [1], "name": None}, ISSUER, NOW) == read(claims, ISSUER, NOW)
+    assert not isinstance(read(claims, ISSUER, NOW), Refusal)
 
 
 @pytest.mark.parametrize("claims", [IDENTITY_CLAIMS, SERVICE_CLAIMS], ids=["identity", "service"])
 def test_each_claim_of_a_kind_must_be_there(claims: dict[str, Any]) -> None:
-    """Also where no library has looked before."""
     read = tokens.service_token if "aud" in claims else tokens.identity_token
     for name in claims:
         rest = {other: value for other, value in claims.items() if other != name}
-        assert read(rest, NOW) is (Refusal.AUDIENCE if name == "aud" else Refusal.MISSING)
+        assert read(rest, ISSUER, NOW) is {"aud": Refusal.AUDIENCE, "iss": Refusal.ISSUER}.get(name, Refusal.MISSING)
 
 
 def test_neither_kind_passes_for_the_other() -> None:
-    assert tokens.identity_token(SERVICE_CLAIMS, NOW) is Refusal.AUDIENCE
-    assert tokens.service_token(IDENTITY_CLAIMS, NOW) is Refusal.AUDIENCE
+    assert tokens.identity_token(SERVICE_CLAIMS, ISSUER, NOW) is Refusal.AUDIENCE
+    assert tokens.service_token(IDENTITY_CLAIMS, ISSUER, NOW) is Refusal.AUDIENCE
 
 
 @pytest.mark.parametrize(
@@ -175,14 +174,14 @@ def test_neither_kind_passes_for_the_other() -> None:
     [("", set()), ("audit", {"audit"}), ("audit issue revoke", {"issue", "revoke", "audit"})],
 )
 def test_scopes_are_words_in_any_order(scope: str, scopes: set[str]) -> None:
-    read = tokens.service_token(SERVICE_CLAIMS | {"scope": scope}, NOW)
+    read = tokens.service_token(SERVICE_CLAIMS | {"scope": scope}, ISSUER, NOW)
     assert isinstance(read, ServiceToken)
     assert read.scopes == scopes
 
 
 @pytest.mark.parametrize("subject", ["a", "sports-book", "ci@example.org", "svc:a/b.c~d+e_f", "x" * 128])
 def test_subjects_that_are_taken(subject: str) -> None:
-    read = tokens.service_token(SERVICE_CLAIMS | {"sub": subject}, NOW)
+    read = tokens.service_token(SERVICE_CLAIMS | {"sub": subject}, ISSUER, NOW)
     assert isinstance(read, ServiceToken)
     assert read.subject == subject
 
@@ -191,7 +190,7 @@ def test_a_service_payload_is_read_as_it_was_meant() -> None:
     meant = ServiceToken("sports-book", frozenset({"audit", "issue"}), 7, int(NOW) + 60)
     claims = tokens.strict_object(tokens.service_payload(ISSUER, meant, int(NOW), "j"))
     assert claims["scope"] == "issue audit"
-    assert tokens.service_token(claims, NOW) == meant
+    assert tokens.service_token(claims, ISSUER, NOW) == meant
 
 
 @pytest.mark.parametrize(

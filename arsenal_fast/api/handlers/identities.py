@@ -69,7 +69,7 @@ def issue_one(services: Services, context: RequestContext) -> None:
             services.response_cache.put_identity(request, identity)
         context.respond(200, response)
 
-    services.issuer.issue(BatchRequest(ids, ttl, context.audit, context.guard(done)))
+    services.issuer.issue(BatchRequest(ids, ttl * 1000, context.audit, context.guard(done)))
 
 
 def _asked_for(services: Services, query: bytes) -> tuple[str, bool, int]:
@@ -115,7 +115,7 @@ def issue_batch(services: Services, context: RequestContext) -> None:
         services.clock.refresh()
         context.respond(200, b"".join((*pieces, services.clock.stamp())))
 
-    services.issuer.issue(BatchRequest(ids, ttl, partial(context.audit, names), context.guard(done)))
+    services.issuer.issue(BatchRequest(ids, ttl * 1000, partial(context.audit, names), context.guard(done)))
 
 
 def _demand(services: Services, context: RequestContext, ids: Sequence[str]) -> None:

@@ -96,6 +96,7 @@ IDENTITIES: Final[dict[str, Schema]] = {
                         "run": parts.RUN,
                     },
                     optional=("prefix", "run"),
+                    title="Environment",
                 ),
                 "What to issue an identity for, each.",
             ),
@@ -108,7 +109,10 @@ IDENTITIES: Final[dict[str, Schema]] = {
     "Batch": object_of(
         {
             "identities": parts.rows_of(
-                object_of({"environment": string("Name of the environment.", example="prod"), **parts.ISSUED}),
+                object_of(
+                    {"environment": string("Name of the environment.", example="prod"), **parts.ISSUED},
+                    title="BatchIdentity",
+                ),
                 "In the order of the environments.",
             ),
             "total": count("How many identities.", maximum=MAX_ROWS, example=1),
@@ -119,9 +123,9 @@ IDENTITIES: Final[dict[str, Schema]] = {
         },
     ),
     "ValidationRequest": one_of(
-        body_of({"identity": _ASKED}, title="An identity"),
-        body_of({"token": _ASKED_TOKEN}, title="A token"),
-        body_of({"identity": _ASKED, "token": _ASKED_TOKEN}, title="An identity and its token"),
+        body_of({"identity": _ASKED}, title="ValidateIdentity"),
+        body_of({"token": _ASKED_TOKEN}, title="ValidateToken"),
+        body_of({"identity": _ASKED, "token": _ASKED_TOKEN}, title="ValidateIdentityAndToken"),
         body_of(
             {
                 "identities": parts.rows_of(
@@ -130,25 +134,25 @@ IDENTITIES: Final[dict[str, Schema]] = {
                     example=[parts.ID_EXAMPLE, "not an identity"],
                 )
             },
-            title="Many identities",
+            title="ValidateIdentities",
         ),
     ),
     "Verdict": _VERDICT,
     "ValidationAnswer": one_of(
-        parts.ref("Verdict", title="One", example=_VERDICT["example"]),
+        parts.ref("Verdict", example=_VERDICT["example"]),
         object_of(
             {
                 "results": parts.rows_of(parts.ref("Verdict"), "In the order of the identities."),
                 "total": count("How many verdicts.", maximum=MAX_ROWS),
             },
-            title="Many",
+            title="Verdicts",
         ),
     ),
     "RevocationRequest": one_of(
-        body_of({"identity": _REVOKED_ID}, title="An identity"),
-        body_of({"identity": _REVOKED_ID, "token": _OWN_TOKEN}, title="An identity, by its own token"),
-        body_of({"prefix": _REVOKED_PREFIX, "issued_before": _BEFORE}, title="A prefix"),
-        body_of({"issued_before": _BEFORE}, title="Everything"),
+        body_of({"identity": _REVOKED_ID}, title="RevokeIdentity"),
+        body_of({"identity": _REVOKED_ID, "token": _OWN_TOKEN}, title="RevokeIdentityByToken"),
+        body_of({"prefix": _REVOKED_PREFIX, "issued_before": _BEFORE}, title="RevokePrefix"),
+        body_of({"issued_before": _BEFORE}, title="RevokeEverything"),
     ),
     "Revocation": one_of(
         object_of(
@@ -159,7 +163,7 @@ IDENTITIES: Final[dict[str, Schema]] = {
                 "generated": timestamp("When the newest life that is known began.", example=parts.GENERATED),
                 "revoked": timestamp("Every life that began at or before this moment is dead.", example=parts.REVOKED),
             },
-            title="An identity",
+            title="RevokedIdentity",
         ),
         object_of(
             {
@@ -171,7 +175,7 @@ IDENTITIES: Final[dict[str, Schema]] = {
                     example=parts.REVOKED,
                 ),
             },
-            title="A prefix, or everything",
+            title="RevokedBefore",
         ),
     ),
 }

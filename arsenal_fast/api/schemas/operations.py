@@ -49,6 +49,7 @@ _FAULT: Final = object_of(
         "detail": string("What is allowed.", example="prefix must be 1 to 62 of A-Z a-z 0-9 _ . ..."),
     },
     optional=("pointer", "parameter"),
+    title="Fault",
 )
 _PROBLEM_TYPE: Final = string(
     f"Kind of problem: the path of a page that says what it means; all of them are at `{PATH}`. Behind a proxy that "
@@ -73,12 +74,12 @@ _POLICIES: Final = "Names of the rate-limit policies that are used up (status 42
 OPERATIONS: Final[dict[str, Schema]] = {
     "Audit": object_of(
         {
-            "events": array_of(parts.ref("Event", example=_EVENT["example"]), "Newest first.", maxItems=MAX_PAGE),
+            "events": array_of(parts.ref("AuditEvent", example=_EVENT["example"]), "Newest first.", maxItems=MAX_PAGE),
             "total": count("How many events this page has.", maximum=MAX_PAGE, example=1),
             "cursor": nullable(parts.CURSOR, description="Where the next page begins; null: this is the last one."),
         }
     ),
-    "Event": _EVENT,
+    "AuditEvent": _EVENT,
     "KeySet": object_of(
         {
             "keys": array_of(
@@ -95,7 +96,8 @@ OPERATIONS: Final[dict[str, Schema]] = {
                         ),
                         "use": constant("sig"),
                         "alg": constant("EdDSA"),
-                    }
+                    },
+                    title="Key",
                 ),
                 "Empty while identity tokens are signed with the secret.",
             )

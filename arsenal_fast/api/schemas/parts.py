@@ -79,8 +79,7 @@ PREFIX: Final = text(
     PREFIX_PATTERN,
     MAX_PART,
     f"What the identity is for. No `-`: the first `-` of an identity ends its prefix. {_TOGETHER} Without a run the "
-    f"prefix has at most {MAX_PREFIX}.",
-    default=DEFAULT_PREFIX,
+    f"prefix has at most {MAX_PREFIX}. Left out: `{DEFAULT_PREFIX}`.",
     example="player",
 )
 RUN: Final = text(
@@ -101,12 +100,12 @@ DOMAIN: Final = text(
     example=DOMAIN_EXAMPLE,
 )
 ISSUED_VERSION: Final = text(VERSION_PATTERN, 4, "Version of the identity.", example="v1")
-VERSION: Final = {**ISSUED_VERSION, "default": DEFAULT_VERSION}
+VERSION: Final = {**ISSUED_VERSION, "description": f"Version of the identity. Left out: `{DEFAULT_VERSION}`."}
 TTL: Final = count(
-    "Whole seconds to live (`3600`, not `3600.0`), for the request that issues; a living identity keeps its own.",
+    "Whole seconds to live (`3600`, not `3600.0`), for the request that issues; a living identity keeps its own. "
+    f"Left out: {DEFAULT_TTL}.",
     MIN_TTL,
     maximum=MAX_TTL,
-    default=DEFAULT_TTL,
     example=DEFAULT_TTL,
 )
 

@@ -7,7 +7,7 @@ from arsenal_fast.config.load import Config
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.identity.validity import timestamp
 from arsenal_fast.server import certificates
-from arsenal_fast.server.certificates import Validity
+from arsenal_fast.server.certificates import ValidityPeriod
 from arsenal_fast.server.tls_context import make_context
 
 CHECK: Final = Check("certificate")
@@ -27,14 +27,14 @@ def examine(config: Config, now: float) -> Finding:
         return CHECK.skip("the service speaks no TLS itself (TLS_CERT_FILE is not set)")
     try:
         make_context(config)
-        return judge(certificates.validity(config.tls_cert_file), now)
+        return judge(certificates.validity_period(config.tls_cert_file), now)
     except ConfigurationError as error:
         return CHECK.fail(str(error), "Put the certificate and the key that it was made with into the two files.")
     except (OSError, ValueError) as error:
         return CHECK.fail(f"TLS_CERT_FILE can't be read: {error}.", _RENEW)
 
 
-def judge(validity: Validity, now: float) -> Finding:
+def judge(validity: ValidityPeriod, now: float) -> Finding:
     """Judge the dates of the certificate."""
     start, end = (timestamp(int(moment) * 1000) for moment in validity)
     left = validity.not_after - now

@@ -71,6 +71,9 @@ def _redis_password(config: Config) -> Iterator[Finding]:
     elif _is_example(address.password.decode("utf-8", "replace"), address.user.decode("utf-8", "replace")):
         mend = "Set a new requirepass in Redis, and put it there, percent-encoded."
         yield SECRETS.warn("The password in REDIS_URL is an example, or the user's name.", mend)
+    if address.parameters.get("ssl_cert_reqs") == "none":
+        text = "REDIS_URL has ssl_cert_reqs=none: a program between here and Redis can read and change everything."
+        yield SECRETS.warn(text, "Let ssl_ca_certs name the authority that signed Redis's certificate.")
 
 
 def _is_example(password: str, user: str) -> bool:

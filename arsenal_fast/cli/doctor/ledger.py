@@ -13,8 +13,9 @@ from arsenal_fast.cli.doctor.finding import Check, Finding
 from arsenal_fast.config.load import Config
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.ledger.backend import opener
+from arsenal_fast.ledger.dialect import POSTGRES_SCHEMA
 from arsenal_fast.ledger.errors import Busy, StoreError, Unavailable, Unfit
-from arsenal_fast.ledger.migrations import POSTGRES_SCHEMA
+from arsenal_fast.ledger.migrations import migrations_left
 from arsenal_fast.ledger.url import PostgresAddress, SqliteAddress, parse_url
 
 CHECK: Final = Check("ledger")
@@ -88,11 +89,11 @@ def judge(seen: Seen, pruned: bool, max_rows: int = 0) -> Finding:
         return CHECK.warn(f"{text}: its disk is nearly full", mend)
     if max_rows and seen.events >= NEARLY_FULL * max_rows:
         text += f", {seen.events} of at most {max_rows} events: the oldest leave before LEDGER_RETENTION_DAYS are over"
-        mend = f"Raise LEDGER_MAX_ROWS (an event takes {OCTETS_PER_EVENT} octets), or lower LEDGER_RETENTION_DAYS."
+        mend = f"Raise LEDGER_MAX_ROWS (an event takes {OCTETS_PER_EVENT} bytes), or lower LEDGER_RETENTION_DAYS."
         return CHECK.warn(text, mend)
     if seen.free is not None and seen.free < max_rows * OCTETS_PER_EVENT - seen.size:
         text += f": its disk has no room for the {max_rows} events of LEDGER_MAX_ROWS"
-        mend = f"Enlarge the volume, or lower LEDGER_MAX_ROWS (an event takes {OCTETS_PER_EVENT} octets)."
+        mend = f"Enlarge the volume, or lower LEDGER_MAX_ROWS (an event takes {OCTETS_PER_EVENT} bytes)."
         return CHECK.warn(text, mend)
     if seen.size > LARGE and not (pruned or max_rows):
         return CHECK.warn(f"{text}: it grows for ever", "Set LEDGER_RETENTION_DAYS or LEDGER_MAX_ROWS.")
@@ -116,7 +117,7 @@ def look_at_sqlite(address: SqliteAddress, timeout: float) -> Seen:
         with closing(
             sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, isolation_level=None, timeout=timeout)
         ) as connection:
-            behind = bool(sqlite.left_to_migrate(connection))
+            behind = bool(migrations_left(sqlite.reader(connection)))
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("CREATE TABLE doctor_was_here (x)")
             connection.execute("ROLLBACK")
@@ -140,14 +141,15 @@ def look_at_postgres(address: PostgresAddress) -> Seen:
         version = connection.info.server_version
         if version < MIN_POSTGRES:
             raise Unfit(f"PostgreSQL is of version {version // 10_000}: at least 12 is needed.")
-        left = postgres.left_to_migrate(connection)
+        left = migrations_left(postgres.reader(connection))
         there = connection.execute(b"SELECT to_regclass(%s)", (f"{POSTGRES_SCHEMA}.meta",)).fetchone()
         with connection.transaction(force_rollback=True):
             connection.execute(b"SET LOCAL lock_timeout = '1s'")
             if there and there[0]:
                 connection.execute(_TOUCH.encode())
             else:
-                connection.execute(f"CREATE SCHEMA IF NOT EXISTS {POSTGRES_SCHEMA}".encode())
+                connection.execute(postgres.MAKE_SCHEMA.encode())
+                connection.execute(f"CREATE TABLE {POSTGRES_SCHEMA}.doctor_was_here (x int)".encode())
         row = connection.execute(
             b"SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0) FROM pg_class c"
             b" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relkind = 'r'",
@@ -174,7 +176,7 @@ def _mend(error: StoreError, address: SqliteAddress | PostgresAddress) -> str:
     if isinstance(error, Busy):
         return "Find who keeps it locked: a backup, a tool, a process that hangs."
     if isinstance(address, PostgresAddress):
-        return "Correct DATABASE_URL; the user needs CREATE on the database, and a primary that can be written."
+        return "Correct DATABASE_URL; the user needs CREATE on the database or the schema, and a primary."
     return "Let the service's user write the file and its directory (a volume: fsGroup or chown); is the disk full?"
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
 from arsenal_fast.cli.doctor.finding import Check, Finding, Level
 from arsenal_fast.config.load import Config
@@ -17,7 +18,7 @@ from arsenal_fast.ratelimit import gcra
 from arsenal_fast.stores.redis import errors
 from arsenal_fast.stores.redis.backend import PROBE_KEY
 from arsenal_fast.stores.redis.limiter import REVISION_KEY
-from arsenal_fast.stores.redis.url import RedisAddress, parse_url
+from arsenal_fast.stores.redis.url import TLS_PARAMETERS, parse_url
 
 REACHABLE: Final = Check("redis")
 VERSION: Final = Check("redis-version")
@@ -63,15 +64,23 @@ def connect(config: Config, timeout: float) -> Client:
         "protocol": 2,
     }
     if address.path:
-        options["unix_socket_path"] = address.path
-    else:
-        options |= {"host": address.host, "port": address.port, "ssl": address.tls}
-    return redis.Redis(**options)
+        return redis.Redis(unix_socket_path=address.path, **options)
+    tls: dict[str, Any] = {}
+    if address.tls:
+        tls = {name: value for name, value in address.parameters.items() if name in TLS_PARAMETERS}
+        tls |= {"ssl": True, "ssl_check_hostname": address.parameters.get("ssl_check_hostname") != "false"}
+    if address.sentinels:
+        own = {"socket_timeout": timeout, **tls}
+        for name in ("username", "password"):
+            own[name] = address.parameters.get(f"sentinel_{name}")
+        sentinels: Client = Sentinel
+        return sentinels(list(address.sentinels), sentinel_kwargs=own, **options, **tls).master_for(address.service)
+    return redis.Redis(host=address.host, port=address.port, **options, **tls)
 
 
 def examine(client: Client, config: Config, now: Callable[[], float]) -> Iterator[Finding]:
     """Check Redis. ``now``: wall clock, seconds. The first finding is whether it can be used; if not, the only one."""
-    where = _place(parse_url(config.redis_url.reveal()))
+    where = parse_url(config.redis_url.reveal())
     try:
         client.ping()
         _write(client)
@@ -175,6 +184,12 @@ _NO_PRIMARY: Final = "it is a replica that has lost its primary"
 _FAULTS: Final = (
     (_LOGIN_WANTED, "it wants a password", "Write redis://:PASSWORD@host."),
     (
+        "No master found",
+        "no sentinel names a master",
+        "Correct the sentinels, the service and sentinel_password in REDIS_URL: "
+        "redis+sentinel://:PASSWORD@host,host/service/0?sentinel_password=...",
+    ),
+    (
         _LOGIN_REFUSED,
         "it refuses the user or the password",
         "Put Redis's own password into REDIS_URL, percent-encoded.",
@@ -194,7 +209,9 @@ def fault(error: Exception) -> tuple[str, str]:
     """Return what went wrong, and the mend."""
     cause = error.__cause__ or error.__context__
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return errors.of_connect(cause), "Let SSL_CERT_FILE name the authority that signed it."
+        return errors.of_connect(
+            cause
+        ), "Let ssl_ca_certs in REDIS_URL, or SSL_CERT_FILE, name the authority that signed it."
     text = f"{error} {cause or ''}"
     if isinstance(error, redis.BusyLoadingError):
         text = "LOADING"
@@ -248,10 +265,6 @@ def _skew(client: Client, now: Callable[[], float]) -> tuple[float, float]:
     seconds, microseconds = client.time()
     after = now()
     return seconds + microseconds / 1e6 - (before + after) / 2, (after - before) / 2
-
-
-def _place(address: RedisAddress) -> str:
-    return address.path or f"{address.host}:{address.port}"
 
 
 def _megabytes(size_bytes: int) -> str:

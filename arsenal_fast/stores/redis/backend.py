@@ -4,13 +4,11 @@ Usable means that Redis has just run our script with a write in it (``opening``)
 Needs Redis 6 or newer, or Valkey; no cluster redirections are followed (they count as an outage).
 """
 
-import ssl
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from arsenal_fast.stores.redis import identities, info, limiter, revocations
 from arsenal_fast.stores.redis.connection import IDLE, Connection
-from arsenal_fast.stores.redis.counters import Counters
 from arsenal_fast.stores.redis.identities import RedisIdentities
 from arsenal_fast.stores.redis.info import InfoPoller
 from arsenal_fast.stores.redis.limiter import REVISION_KEY, RedisLimiter
@@ -24,11 +22,11 @@ PROBE_KEY: Final = b"af:{0}:probe"
 _PROBE: Final = pack(b"EVALSHA", limiter.SCRIPT.sha, b"2", REVISION_KEY, PROBE_KEY, b"1", b"1000000", b"")
 
 
-class RedisBackend:
-    """The Limiter, IdentityStore and Revocations ports over one Redis.
+class RedisBackend(Connection):
+    """The Limiter, IdentityStore and Revocations ports over one Redis, and the connection to it.
 
     ValueError with one sentence for a bad URL. ``timeout``: seconds that a caller waits for a reply.
-    ``jitter``: a random number in [0, 1). ``context``: for rediss://; the default trusts the system's roots.
+    ``jitter``: a random number in [0, 1).
     May be made before there is an event loop; ``start`` and everything after belong to one.
     """
 
@@ -38,60 +36,19 @@ class RedisBackend:
         *,
         jitter: Callable[[], float],
         timeout: float = 0.25,
-        context: ssl.SSLContext | None = None,
         idle: float = IDLE,
     ) -> None:
         address = parse_url(url)
-        self.counters = Counters()
-        self._address = address
-        self._connection = Connection(
-            address,
-            opening(address),
-            timeout=timeout,
-            jitter=jitter,
-            counters=self.counters,
-            context=context,
-            idle=idle,
-        )
-        self.limiter = RedisLimiter(self._connection)
-        self.identities = RedisIdentities(self._connection)
-        self.revocations = RedisRevocations(self._connection)
-        self.info = InfoPoller(self._connection)
-
-    def __repr__(self) -> str:
-        return f"<RedisBackend {self._address!r} {self.status}>"
-
-    @property
-    def healthy(self) -> bool:
-        """Whether the next command will be sent, and not get None at once."""
-        return self._connection.ready
+        super().__init__(address, opening(address), timeout=timeout, jitter=jitter, idle=idle)
+        self.limiter = RedisLimiter(self)
+        self.identities = RedisIdentities(self)
+        self.revocations = RedisRevocations(self)
+        self.info = InfoPoller(self)
 
     @property
     def status(self) -> str:
         """One word: healthy or unavailable."""
-        return "healthy" if self._connection.ready else "unavailable"
-
-    @property
-    def fault(self) -> str:
-        """Why it is unavailable, in words that may be shown; empty while it is healthy."""
-        return self._connection.fault
-
-    @property
-    def on_return(self) -> Callable[[], None] | None:
-        """Called each time Redis can be used again after an outage."""
-        return self._connection.on_return
-
-    @on_return.setter
-    def on_return(self, call: Callable[[], None] | None) -> None:
-        self._connection.on_return = call
-
-    async def start(self) -> None:
-        """Connect; waits at most one time-out for the first attempt, and never raises if Redis is away."""
-        await self._connection.start()
-
-    async def close(self) -> None:
-        """Close the connection; commands in flight get None."""
-        await self._connection.close()
+        return "healthy" if self.healthy else "unavailable"
 
 
 def opening(address: RedisAddress) -> Sequence[bytes]:

@@ -1,25 +1,22 @@
-"""One connection to Redis, kept alive: the only place that touches a Redis transport.
+"""One connection to Redis, kept alive.
 
 ``Stream`` is one transport: replies match commands first in, first out. ``Connection`` has at most one of them in
-use, and opens the next when it fails. Guarantees:
+use, and opens the next when it fails (dial.py). Guarantees:
 
 * ``send`` calls back exactly once: with the reply, or with None when there will be none. Without a usable
   connection that is at once, before ``send`` returns.
 * A command unanswered at its deadline drops the connection, and every other command in flight on it gets None in
   the same moment. No late reply can answer another command: its stream is gone.
-* An error that means an outage (resp.py) drops the connection too: after a fail-over only a new connection can
+* An error that means an outage (errors.py) drops the connection too: after a fail-over only a new connection can
   reach the new master.
-* ``ready`` is set only after the opening commands, which end with a real write: a Redis that listens but loads,
+* ``healthy`` is set only after the opening commands, which end with a real write: a Redis that listens but loads,
   replicates or has no memory left does not count as usable.
-* A connect in flight is never cancelled (uvloop issue 645: answers crossed between connections). It has a
-  deadline after which the next attempt begins; a late connection is closed unused.
+* An attempt to connect has a deadline after which the next one begins; a late connection is closed unused.
 * Pending commands are bounded by what callers send in one time-out; nothing is queued while away.
 """
 
 import asyncio
 import logging
-import socket
-import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
 from time import monotonic
@@ -27,10 +24,11 @@ from typing import Final, Protocol, cast
 
 import hiredis
 
+from arsenal_fast.stores.counters import Counters
 from arsenal_fast.stores.redis import errors
-from arsenal_fast.stores.redis.counters import Counters
+from arsenal_fast.stores.redis.dial import Dialer
 from arsenal_fast.stores.redis.resp import Reply, error_code, is_noscript, outage, pack
-from arsenal_fast.stores.redis.url import RedisAddress
+from arsenal_fast.stores.redis.url import Place, RedisAddress
 
 FIRST_DELAY: Final = 0.05  # seconds between the first attempts to reconnect; doubles up to
 MAX_DELAY: Final = 0.5  # seconds: sharing is back within a second of Redis's return
@@ -38,7 +36,6 @@ STABLE: Final = 1.0  # seconds a connection must last for the next reconnect to 
 IDLE: Final = 1.0  # seconds of silence after which a PING is sent
 MIN_CONNECT: Final = 0.5  # seconds, see _connect_timeout
 GRACE: Final = 0.001  # seconds, see _look
-MAX_CONNECTS: Final = 256  # in flight: the kernel gives a SYN up after 127 s, and two attempts a second go out
 
 _PING: Final = pack(b"PING")
 _MORE: Final = object()  # hiredis: the next reply is not complete yet
@@ -60,8 +57,9 @@ class Owner(Protocol):
 class Stream(asyncio.Protocol):
     """One transport: matches replies to commands in order; ends at the first data that is no RESP."""
 
-    def __init__(self, owner: Owner, attempt: int = 0) -> None:
+    def __init__(self, owner: Owner, attempt: int = 0, place: Place | None = None) -> None:
         self.attempt = attempt
+        self.place = place
         self.pending: deque[tuple[float, float, OnReply]] = deque()  # deadline, sent, on_reply
         self.heard = False
         self.transport: asyncio.Transport | None = None
@@ -150,25 +148,22 @@ class Connection:
         *,
         timeout: float,
         jitter: Callable[[], float],
-        counters: Counters,
-        context: ssl.SSLContext | None = None,
         idle: float = IDLE,
     ) -> None:
-        self.ready = False
+        self.healthy = False
         self.on_return: Callable[[], None] | None = None
-        self.counters = counters
+        self.counters = Counters()
         self.fault = ""  # why it is away, in words that may be shown
         self._address = address
         self._opening = tuple(opening)
         self._timeout = timeout
         self._idle = idle
         self._jitter = jitter
-        self._context = context
         self._loop: asyncio.AbstractEventLoop = cast(asyncio.AbstractEventLoop, None)  # until start()
         self._stream: Stream | None = None
         self._attempt = 0  # connects of earlier attempts are late
         self._failures = 0  # in a row
-        self._away = False
+        self._told: set[str] = set()  # the reasons of this outage that were logged
         self._closed = False
         self._resolving = False
         self._ready_since = 0.0
@@ -176,8 +171,8 @@ class Connection:
         self._second_look = False
         self._look_timer: asyncio.TimerHandle | None = None
         self._attempt_timer: asyncio.TimerHandle | None = None  # the attempt's deadline, or its beginning
-        self._connects: set[asyncio.Task[None]] = set()
         self._settled = asyncio.Event()  # the first attempt has succeeded or failed
+        self._dialer = Dialer(address, self._connect_timeout, self._switched)
 
     def send(self, command: bytes, on_reply: OnReply, deadline: float | None = None) -> float:
         """Send one command; returns its deadline (monotonic seconds), for a repeat that must keep it."""
@@ -185,7 +180,7 @@ class Connection:
         now = monotonic()
         if deadline is None:
             deadline = now + self._timeout
-        if stream is None or not self.ready:
+        if stream is None or not self.healthy:
             on_reply(None)
             return deadline
         self.counters.commands += 1
@@ -197,6 +192,7 @@ class Connection:
     async def start(self) -> None:
         """Connect; waits at most one time-out for the first attempt: Redis may come later."""
         self._loop = asyncio.get_running_loop()
+        self._dialer.start()
         self._connect()
         try:
             async with asyncio.timeout(self._timeout):
@@ -209,13 +205,12 @@ class Connection:
         self._closed = True
         stream, self._stream = self._stream, None
         self._stop_timers()
-        self.ready = False
+        self.healthy = False
         self._attempt += 1
         if stream is not None:
             stream.kill()
             await stream.gone.wait()
-        if self._connects:
-            await asyncio.wait(self._connects, timeout=self._connect_timeout)
+        await self._dialer.close(self._connect_timeout)
 
     # Connecting
 
@@ -228,49 +223,37 @@ class Connection:
     def _connect(self) -> None:
         self._attempt_timer = self._loop.call_later(self._connect_timeout, self._overdue)
         # While a name is being resolved another look-up would only queue behind it.
-        if not self._resolving and len(self._connects) < MAX_CONNECTS:
-            task = self._loop.create_task(self._open())
-            self._connects.add(task)
-            task.add_done_callback(self._connects.discard)
+        if not self._resolving:
+            self._dialer.spawn(self._open())
 
     async def _open(self) -> None:
         self._resolving = True
-        fault = "its name is not known"
         try:
-            hosts = await self._resolve()
-        except (OSError, UnicodeError) as error:
-            hosts, fault = [], errors.of_connect(error)
+            found = await self._dialer.find()
         finally:
             self._resolving = False
         attempt = self._attempt  # the current one, even if the look-up was begun for an earlier one
-        for host in hosts:
-            try:
-                await self._open_transport(host, attempt)
-            except OSError as error:
-                fault = errors.of_connect(error)
-                continue
+        if isinstance(found, str):
+            self._failed(attempt, found)
             return
-        self._failed(attempt, fault)
+        fault = await self._dialer.connect(
+            found, lambda place: Stream(self, attempt, place), lambda: attempt == self._attempt
+        )
+        if fault:
+            self._failed(attempt, fault)
 
-    async def _resolve(self) -> list[str]:
-        if self._address.path:
-            return [self._address.path]
-        infos = await self._loop.getaddrinfo(self._address.host, self._address.port, type=socket.SOCK_STREAM)
-        return [str(info[4][0]) for info in infos]
-
-    async def _open_transport(self, host: str, attempt: int) -> None:
-        address = self._address
-
-        def stream() -> Stream:
-            return Stream(self, attempt)
-
-        if address.path:
-            await self._loop.create_unix_connection(stream, address.path)
-        elif address.tls:
-            context = self._context or ssl.create_default_context()
-            await self._loop.create_connection(stream, host, address.port, ssl=context, server_hostname=address.host)
+    def _switched(self, place: Place) -> None:
+        """Go to a master that the sentinels have promoted."""
+        stream = self._stream
+        if self._closed or (stream is not None and stream.place == place):
+            return
+        self._dialer.promoted = place
+        if stream is not None:
+            self.lost(stream, "the sentinels have named another master")
         else:
-            await self._loop.create_connection(stream, host, address.port)
+            self._attempt += 1
+            self._stop_timers()
+            self._connect()
 
     def opened(self, stream: Stream) -> None:
         """Send the opening commands over a new transport; it is usable after their last reply."""
@@ -294,14 +277,16 @@ class Connection:
 
     def _welcome(self) -> None:
         self._stop_timers()
-        self.ready = True
+        self.healthy = True
         self.fault = ""
         self.counters.connects += 1
         self._ready_since = monotonic()
         self._settled.set()
         self._look_in(self._idle)
-        if self._away:
-            self._away = False
+        if self._address.sentinels and self._stream is not None:
+            logger.info("the master %s of Redis is %s", self._address.service, self._stream.place)
+        if self._told:
+            self._told.clear()
             logger.info("Redis is back")
             if self.on_return is not None:
                 self.on_return()
@@ -313,11 +298,15 @@ class Connection:
         if stream is not self._stream:
             return
         self._stream = None
-        if self.ready:
-            self.ready = False
+        if self._address.tls and stream.gone.is_set() and not (self.healthy or stream.heard):
+            # TLS 1.3: the client is told that its certificate is missing or refused after its handshake, if at all.
+            reason += " before any answer: it may want another certificate of ours (ssl_certfile)"
+        if self.healthy:
+            self.healthy = False
             self.counters.disconnects += 1
             if monotonic() - self._ready_since >= STABLE:
                 self._failures = 0
+                self._dialer.begin_anew()
         self._again(reason)
         stream.kill()
 
@@ -335,8 +324,8 @@ class Connection:
         self._attempt += 1
         self._stop_timers()
         self._settled.set()
-        if not self._away or reason != self.fault:  # refused at first, and then its certificate is not trusted
-            self._away = True
+        if reason not in self._told:  # refused at first, and then its certificate is not trusted
+            self._told.add(reason)
             logger.warning("Redis is unavailable: %s", reason)
         self.fault = reason
         self._attempt_timer = self._loop.call_later(self._delay(), self._connect)

@@ -8,7 +8,7 @@ import socket
 import ssl
 from typing import Final
 
-_MEANINGS: Final = {
+OUTAGES: Final = {
     "NOAUTH": "it wants a password",
     "WRONGPASS": "it refuses the user or the password",
     "NOPERM": "its user may not do what we need",
@@ -23,23 +23,30 @@ _MEANINGS: Final = {
     "MOVED": "it is a cluster, whose redirections are not followed",
     "ASK": "it is a cluster, whose redirections are not followed",
     "CLUSTERDOWN": "it is a cluster that is down",
+    "TRYAGAIN": "it is a cluster that moves our keys",
 }
+"""The codes of the errors that mean an outage, and what they mean."""
 
 _NO_NAME: Final = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
 _NO_WAY: Final = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN)
 _OTHER_NAME: Final = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 
 
+_REFUSALS: Final = OUTAGES | {"DB index is out of range": "it has no database of the number in its URL"}
+
+
 def of_reply(code: str) -> str:
     """Return the sentence for an error reply of this code."""
-    meaning = _MEANINGS.get(code)
+    meaning = _REFUSALS.get(code)
     return f"it answers {code}: {meaning}" if meaning else f"it answers {code}"
 
 
-def of_connect(error: OSError | UnicodeError) -> str:
-    """Return the sentence for a failed connect."""
+def of_connect(error: OSError | ValueError) -> str:
+    """Return the sentence for a failed connect; a ValueError that is no UnicodeError has one of its own (tls.py)."""
     if isinstance(error, UnicodeError):
         return "its name is none"
+    if not isinstance(error, OSError):
+        return str(error).removesuffix(".")
     if isinstance(error, socket.gaierror):
         return "its name is not known" if error.errno in _NO_NAME else "its name can't be looked up now"
     if isinstance(error, ssl.SSLCertVerificationError):

@@ -7,6 +7,7 @@ whatever the identity.
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from arsenal_fast.identity.validity import LAST_GENERATED, MAX_TTL, Issued, IssueRow, Life, Mode, Outcome, StoreRecord
@@ -33,9 +34,6 @@ _RECORD = re.compile(rb"([0-9]+) ([0-9]+)(?: ([0-9]+)( p)?)?")
 _MAX_RECORD: Final = 64  # octets: bounds the digits that int() converts
 _OUTCOMES: Final = {int(outcome): outcome for outcome in Outcome}
 
-_MAX_MADE: Final = 1_000  # different packed arguments that are cached
-_made_arguments: dict[tuple[object, ...], bytes] = {}
-
 IssueDone = Callable[[Sequence[Issued] | None], None]
 FindDone = Callable[[Sequence[StoreRecord | None] | None], None]
 
@@ -51,14 +49,14 @@ class RedisIdentities:
 
     def issue(self, rows: Sequence[IssueRow], done: IssueDone) -> None:
         """Issue all rows; ``done`` gets the result of each, in order, or None for no answer."""
-        if self._connection.ready:
+        if self._connection.healthy:
             in_pieces(len(rows), MAX_ROWS, lambda piece, answered: self._issue(rows[piece], answered), done)
         else:
             done(None)
 
     def find(self, ids: Sequence[str], done: FindDone) -> None:
         """Look up; ``done`` gets each identity's record, its life over or not, or None; or None for no answer."""
-        if self._connection.ready:
+        if self._connection.healthy:
             self._finds.submit(ids, done)
         else:
             done(None)
@@ -146,23 +144,11 @@ def _packed_arguments(rows: Sequence[IssueRow]) -> list[bytes]:
         given = row[1:]
         if given != last:
             last = given
-            arguments = _made_arguments.get(given) or _arguments(*given)
+            arguments = _arguments(*given)
         packed.append(arguments)
     return packed
 
 
+@lru_cache(maxsize=1_000)  # but for lives that are brought along, there are few different ones
 def _arguments(ttl: int, mode: Mode, generated: int, epoch: int, provisional: bool) -> bytes:
-    packed = b"".join(
-        (
-            bulk(b"%d" % ttl),
-            bulk(b"%d" % mode),
-            bulk(b"%d" % generated),
-            bulk(b"%d" % epoch),
-            bulk(b"%d" % provisional),
-        )
-    )
-    if not generated:  # most rows have no life of their own, and few different arguments
-        if len(_made_arguments) >= _MAX_MADE:
-            _made_arguments.clear()
-        _made_arguments[ttl, mode, generated, epoch, provisional] = packed
-    return packed
+    return b"".join(bulk(b"%d" % each) for each in (ttl, mode, generated, epoch, provisional))

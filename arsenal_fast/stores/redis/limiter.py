@@ -62,7 +62,7 @@ class RedisLimiter:
 
     def _charge(self, clients: Sequence[Client], quantities: Sequence[int], done: Done) -> None:
         connection = self._connection
-        if not connection.ready:
+        if not connection.healthy:
             done(0, None)
             return
 

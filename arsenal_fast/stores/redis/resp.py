@@ -13,9 +13,11 @@ beginning with ...``): only its code may be shown.
 """
 
 import re
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from hiredis import ReplyError
+
+from arsenal_fast.stores.redis.errors import OUTAGES
 
 Reply: TypeAlias = object  # one reply as hiredis parses it: int, bytes, None, list or ReplyError
 
@@ -30,29 +32,11 @@ def pack(*arguments: bytes) -> bytes:
     return b"*%d\r\n%b" % (len(arguments), b"".join(map(bulk, arguments)))
 
 
-_OUTAGE_CODES: Final = (
-    "LOADING",  # reading its data set
-    "READONLY",  # a replica; a fail-over has moved the master elsewhere
-    "MASTERDOWN",  # a replica without its master
-    "NOREPLICAS",  # min-replicas-to-write
-    "OOM",  # maxmemory and nothing to evict
-    "MISCONF",  # can't persist, and stops writes for it
-    "BUSY",  # a script is running too long
-    "CLUSTERDOWN",
-    "TRYAGAIN",  # the slot is being moved
-    "MOVED",
-    "ASK",
-    "NOAUTH",
-    "WRONGPASS",
-    "NOPERM",
-    "DENIED",  # protected mode
-)
-
 # Before 7.0 a script's error comes wrapped: "ERR Error running script (call to f_<sha>): @user_script:9:
 # @user_script: 9: -OOM command not allowed ...". From 7.0 on the code leads.
-_CODES = "|".join(_OUTAGE_CODES)
+_CODES = "|".join(OUTAGES)
 _OUTAGE = re.compile(rf"(?:ERR Error running script [^\r\n]*?: -)?({_CODES})\b|ERR (max number of clients)\b")
-_CODE = re.compile(r"[A-Z]{2,20}\b")
+_CODE = re.compile(r"ERR (DB index is out of range)|[A-Z]{2,20}\b")
 
 
 def outage(error: ReplyError) -> str | None:
@@ -67,6 +51,6 @@ def is_noscript(reply: Reply) -> bool:
 
 
 def error_code(error: ReplyError) -> str:
-    """Return the first word of an error, the only part that may be shown."""
+    """Return the first word of an error, the only part that may be shown, or a text that is always the same."""
     match = _CODE.match(str(error))
-    return match[0] if match else "ERR"
+    return (match[1] or match[0]) if match else "ERR"

@@ -34,17 +34,17 @@ class Script(Generic[Answer]):
     ``read(reply, count)``: returns the answer in a reply of ``count`` items, or None for an invalid one.
     """
 
-    __slots__ = ("_by_digest", "_by_text", "_heads", "_items", "_keys", "load", "read", "replies", "sha")
+    __slots__ = ("_by_digest", "_by_text", "_heads", "_items", "_keys", "_read", "_replies", "load", "sha")
 
     def __init__(
         self, text: bytes, *, keys: Count, arguments: Count, replies: Count, read: Callable[[Reply, int], Answer | None]
     ) -> None:
-        self.read = read
+        self._read = read
         self.sha = sha1(text, usedforsecurity=False).hexdigest().encode()
         self.load = pack(b"SCRIPT", b"LOAD", text)
         self._keys = keys
         self._items = Count(3 + keys.fixed + arguments.fixed, keys.each + arguments.each)
-        self.replies = replies
+        self._replies = replies
         self._by_digest = bulk(b"EVALSHA") + bulk(self.sha)
         self._by_text = bulk(b"EVAL") + bulk(text)
         self._heads: dict[int, bytes] = {}  # by the number of rows
@@ -68,8 +68,20 @@ class Script(Generic[Answer]):
         self, connection: Connection, rows: int, packed: list[bytes], done: Callable[[Answer | None], None]
     ) -> None:
         """Run the script; ``done`` gets the answer, or None, at once if there is no connection."""
-        call = _Call(self, connection, rows, packed, done)
-        call.deadline = connection.send(self.command(rows, packed), call)
+        count = self._replies.of(rows)
+
+        def answered(reply: Reply) -> None:
+            answer = self._read(reply, count)
+            if answer is None and is_noscript(reply):
+                connection.counters.script_loads += 1
+                connection.send(self.command(rows, packed, by_text=True), repaired, deadline)
+            else:
+                done(answer)
+
+        def repaired(reply: Reply) -> None:
+            done(self._read(reply, count))
+
+        deadline = connection.send(self.command(rows, packed), answered)
 
 
 def script_text(*names: str) -> bytes:
@@ -82,38 +94,3 @@ def integers(reply: Reply, count: int) -> list[int] | None:
     if type(reply) is list and len(reply) == count and set(map(type, reply)) == {int}:
         return reply
     return None
-
-
-class _Call(Generic[Answer]):
-    __slots__ = ("connection", "deadline", "done", "packed", "rows", "script")
-
-    def __init__(
-        self,
-        script: Script[Answer],
-        connection: Connection,
-        rows: int,
-        packed: list[bytes],
-        done: Callable[[Answer | None], None],
-    ) -> None:
-        self.script = script
-        self.connection = connection
-        self.rows = rows
-        self.packed = packed
-        self.done = done
-        self.deadline = 0.0
-
-    def __call__(self, reply: Reply) -> None:
-        fixed, each = self.script.replies
-        answer = self.script.read(reply, fixed + each * self.rows)
-        if answer is None and is_noscript(reply):
-            self._repair()
-        else:
-            self.done(answer)
-
-    def _repair(self) -> None:
-        self.connection.counters.script_loads += 1
-        command = self.script.command(self.rows, self.packed, by_text=True)
-        self.connection.send(command, self._repaired, self.deadline)
-
-    def _repaired(self, reply: Reply) -> None:
-        self.done(self.script.read(reply, self.script.replies.of(self.rows)))

@@ -2,7 +2,7 @@
 //
 // A request costs one call of the pipeline (pipeline.go): the client's counter is incremented and the identity read
 // together. Only the first request of a client's window and an identity that is not there yet cost a second one. What is
-// kept of an identity is generated, expires (24 octets each) and the token (identity.go).
+// kept of an identity is generated, expires (24 bytes each) and the token (identity.go).
 package main
 
 import (
@@ -122,7 +122,7 @@ func (s *server) admit(ctx *fasthttp.RequestCtx, space *scratch, now time.Time) 
 	seconds := now.Unix()
 	space.reset = s.window - seconds%s.window
 	space.cell = append(append(append(space.cell[:0], "rl:"...), client(ctx)...), ':')
-	// Windows follow the clock, so that a lost EXPIRE could lock nobody out.
+	// Windows follow the clock, so that a lost EXPIRE can lock no client out.
 	space.cell = strconv.AppendInt(space.cell, seconds/s.window, 10)
 	space.call.reset()
 	space.call.add("INCR", space.cell)

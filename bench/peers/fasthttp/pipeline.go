@@ -51,7 +51,7 @@ func (p *pipeline) do(c *call) {
 func (p *pipeline) send() {
 	for {
 		p.write(<-p.asked)
-		// Whoever is ready to ask may do so first.
+		// Let goroutines that are ready add their commands first.
 		runtime.Gosched()
 		for more := true; more; {
 			select {

@@ -101,7 +101,7 @@ export function makeService(redis) {
   };
 }
 
-/** The key of a client's counter: windows follow the clock, so that a lost EXPIRE could lock nobody out. */
+/** The key of a client's counter: windows follow the clock, so that a lost EXPIRE can lock no client out. */
 function cellOf(forwarded, now) {
   return `rl:${clientOf(forwarded)}:${Math.floor(now / 1000 / WINDOW)}`;
 }

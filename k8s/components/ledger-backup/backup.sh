@@ -1,6 +1,6 @@
 #!/bin/sh
-# A dump of the ledger as of now, of one moment, while others write. It takes its name when it is whole and can be
-# read. `arsenal-fast ledger backup` makes the same file, and `arsenal-fast ledger restore` puts it back.
+# Dump the ledger consistently while others write. The file gets its name when it is complete and readable.
+# `arsenal-fast ledger backup` makes the same file, and `arsenal-fast ledger restore` restores it.
 set -eu
 umask 077 # identities are personal data
 

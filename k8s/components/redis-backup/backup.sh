@@ -1,6 +1,6 @@
 #!/bin/sh
-# A dump of Redis as of now. Nobody waits for it: redis-cli asks for the data as a replica would, where SAVE would
-# stand in everybody's way. It takes its name when it is whole and proven; REDISCLI_AUTH has the password.
+# Dump Redis without blocking it: redis-cli requests the data as a replica does, while SAVE would block all clients.
+# The file gets its name when it is complete and verified; REDISCLI_AUTH has the password.
 set -eu
 umask 077 # identities are personal data
 

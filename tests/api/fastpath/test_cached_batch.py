@@ -1,4 +1,4 @@
-"""A batch that was answered before holds while each of its identities is fresh."""
+"""A cached batch is valid while each of its identities is fresh."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Responses from the cache are counted for their endpoint, all of a batch at once."""
+"""Cached responses are counted for their endpoint, all of a batch at once."""
 
 import pytest
 

@@ -62,7 +62,7 @@ LINES = [
     "BREW / HTTP/1.1",
 ]
 
-# What stands between "Host" and the end. The first ones are what clients and proxies repeat.
+# Fields between "Host" and the end. The first ones are those that clients and proxies repeat.
 FIELDS = [
     *["User-Agent: x\r\n"] * 6,
     *["X-Forwarded-For: 198.51.100.1\r\nX-Request-Id: r1\r\n"] * 2,
@@ -373,7 +373,7 @@ def test_the_fast_path_is_taken_where_it_can_be(fast_path: bool) -> None:
     for _ in range(4):
         worker.take(validation)
     assert len(begun) == (11 if fast_path else 0)
-    # Its second identity is asked for the first time, then its row is kept, then the body is seen and kept.
+    # Its second identity is requested for the first time, then its row is kept, then the body is seen and kept.
     for _ in range(6):
         worker.take(post("/api/v1/identities", TWO))
     assert len(begun) == (13 if fast_path else 0)

@@ -2,7 +2,7 @@
 
 Nine things that differ between installations and clients have three values each. All together would be 19,683 setups;
 81 of them are enough for every three values of different things to meet (an orthogonal array of strength 3). Each setup
-is taken through all that a worker lives to see.
+goes through all phases of a worker.
 """
 
 from collections.abc import Iterator
@@ -157,7 +157,7 @@ def delivered(script: list[Packet | Event], delivery: str) -> Iterator[Packet | 
 
 
 def joined(messages: list[bytes], trailing: int = 7) -> Iterator[bytes]:
-    """The octets of all messages: three whole ones, three in one piece with the beginning of the next, and again."""
+    """The bytes of all messages: three whole ones, three in one piece with the beginning of the next, and again."""
     octets, begin, end = b"".join(messages), 0, 0
     for number, message in enumerate(messages):
         end += len(message)

@@ -12,7 +12,7 @@ from tests.support.rig import Answer, Client, Rig, request
 HOUR_S = 3600.0
 
 WARMING = 4
-"""Requests until the response is cached: it is kept when it was asked for again."""
+"""Requests until the response is cached: it is kept from the second request on."""
 
 
 def get(run: int | str = 1, **headers: str) -> bytes:

@@ -1,4 +1,4 @@
-"""A request like the last one of its connection is recognised; any other is parsed, and answered the same."""
+"""A request like the last one of its connection is recognised; any other is parsed, with the same response."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is rendered by hand is what ``orjson`` would write."""
+"""Responses rendered by hand equal those of ``orjson``."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the response cache finds by the octets of a request line or of a body, and what it leaves to the handler."""
+"""The response cache: look-ups by the bytes of a request line or body, and misses that go to the handler."""
 
 from typing import Any
 

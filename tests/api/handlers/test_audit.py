@@ -1,4 +1,4 @@
-"""``GET /api/v1/audit``: who may read the ledger, what of it, and page by page."""
+"""``GET /api/v1/audit``: permissions, filters and pages."""
 
 from typing import Any
 

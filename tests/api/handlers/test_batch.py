@@ -1,4 +1,4 @@
-"""``POST /api/v1/identities``: all or nothing, and every fault by its pointer."""
+"""``POST /api/v1/identities``: all or nothing, and every fault with its pointer."""
 
 from typing import Any
 
@@ -62,7 +62,7 @@ def test_a_name_is_handed_back_whatever_it_is(name: str) -> None:
 def test_names_are_handed_back_in_their_order_whatever_they_are(names: list[str]) -> None:
     rows = [row(name=name, run=str(run)) for run, name in enumerate(names)]
     rig = Rig()
-    for _ in range(4):  # rendered for once, kept, seen, and told by its octets
+    for _ in range(4):  # rendered once, kept, seen, and found by its bytes
         answer = rig.post(PATH, batch(*rows))
         assert [each["environment"] for each in answer.json["identities"]] == names
         assert [each["id"].partition("@")[0] for each in answer.json["identities"]] == [
@@ -153,7 +153,7 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
 def test_one_fault_and_nothing_is_issued_and_every_fault_is_named(body: dict[str, Any], faults: list[str]) -> None:
     rig = Rig()
     assert sorted(pointers(rig.post(PATH, body))) == sorted(faults)
-    assert len(rig.spare.identities) == 0
+    assert len(rig.spare.records) == 0
     assert rig.service.metrics.identity_issued == 0
 
 

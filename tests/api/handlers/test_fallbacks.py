@@ -1,4 +1,4 @@
-"""What is not there, what a path does not answer to, and OPTIONS."""
+"""Unknown paths, methods that a path does not have, and OPTIONS."""
 
 import pytest
 

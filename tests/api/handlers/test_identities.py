@@ -1,4 +1,4 @@
-"""``GET /api/v1/id``: what a caller may count on."""
+"""``GET /api/v1/id``: the guarantees to a caller."""
 
 from typing import Any
 from urllib.parse import quote
@@ -214,7 +214,7 @@ def test_a_ttl_that_is_none_is_answered_with_the_range(ttl: str) -> None:
     assert answer.status == 400
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json["errors"] == [{"parameter": "ttl", "detail": TTL_RANGE}]
-    assert len(rig.spare.identities) == 0
+    assert len(rig.spare.records) == 0
 
 
 def test_every_parameter_at_fault_is_named_at_once() -> None:
@@ -342,7 +342,7 @@ def test_a_request_line_is_remembered_only_up_to_a_bound() -> None:
     rig = Rig(settings=UNLIMITED)
     target = f"{TARGET}&utm_x="
     at_bound = target + "x" * (MAX_TARGET - len(target))
-    for each in (at_bound, at_bound, at_bound + "x"):  # what is asked for once is not remembered
+    for each in (at_bound, at_bound, at_bound + "x"):  # what is requested once is not cached
         assert rig.get(each).status == 200
     assert [len(line) - len("GET  HTTP/1.1") for line in rig.service.response_cache.by_line._young] == [MAX_TARGET]
 

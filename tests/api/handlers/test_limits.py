@@ -1,4 +1,4 @@
-"""``GET /api/v1/limits``: looking costs nothing, and tells the truth."""
+"""``GET /api/v1/limits``: exact and not charged."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the people who run the service are told."""
+"""Health, metrics and telemetry for operators."""
 
 from collections.abc import Callable
 from typing import Any
@@ -153,7 +153,7 @@ def test_a_scrape_answers_for_all_workers() -> None:
 
 
 def test_counters_never_go_back_whichever_worker_is_scraped() -> None:
-    """A composition that shows its own snapshot when it is asked for the others' keeps the sums growing."""
+    """Each worker publishes its own snapshot before it reads the others', so that the sums only grow."""
     rigs = [Rig(), Rig()]
     shown = [b"", b""]
 

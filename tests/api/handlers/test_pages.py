@@ -1,4 +1,4 @@
-"""The pages and their assets come from this server alone, and are sent again only when they changed."""
+"""The pages and their assets are served from here, and again only after a change."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""``PROTECTED_PREFIXES``: identities of these prefixes are for callers whose token has the scope ``issue``."""
+"""``PROTECTED_PREFIXES``: only callers whose token has the scope ``issue`` get identities of these prefixes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""``POST /api/v1/revoke``: who may end what, and that what was ended is never answered as living again."""
+"""``POST /api/v1/revoke``: permissions, and that a revoked life is never returned as active."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -42,7 +42,7 @@ def stamp(ms: int) -> str:
     return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
 
 
-# Who may end what, and the answers.
+# Callers, what they may revoke, and the responses.
 
 
 @pytest.mark.parametrize("by", ["its own token", "a service token", "both"])
@@ -545,7 +545,7 @@ def test_a_life_that_the_ledger_is_still_writing_when_it_is_revoked_is_not_kept(
 
 
 def being_revoked(replicas: Replicas) -> tuple[str, Client]:
-    """The identity's life, and who revokes it on the first worker: the store knows already, the ledger not yet."""
+    """The identity's life, and its revocation on the first worker: the store has it already, the ledger not yet."""
     first, second = replicas.rigs
     old = second.get(TARGET).json["generated"]
     replicas.advance(2)

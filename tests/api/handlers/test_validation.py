@@ -1,4 +1,4 @@
-"""``POST /api/v1/validate``: the verdict that a caller may act on."""
+"""``POST /api/v1/validate``: the verdict on identities."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +29,7 @@ def judged(answer: Answer) -> dict[str, Any]:
 
 
 def nothing(rig: Rig) -> None:
-    """Nobody has asked for the identity."""
+    """The identity was not requested before."""
 
 
 def issued(rig: Rig) -> None:

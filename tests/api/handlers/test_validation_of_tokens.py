@@ -1,4 +1,4 @@
-"""``POST /api/v1/validate`` with a token, alone or together with the identity that it is said to be of."""
+"""``POST /api/v1/validate`` with a token, alone or together with its identity."""
 
 from collections.abc import Callable
 from typing import Any
@@ -35,7 +35,7 @@ def token_of(identity: str = ID, begin: float = 0, ttl: int = 60) -> str:
 
 
 def nothing(rig: Rig) -> None:
-    """Nobody has asked for the identity."""
+    """The identity was not requested before."""
 
 
 def issued(rig: Rig) -> None:
@@ -80,7 +80,7 @@ def revoked_by_epoch_and_issued_again(rig: Rig) -> None:
 
 
 def by_another_worker(arrange: Callable[[Rig], None]) -> Callable[[Rig], None]:
-    """The worker that is asked remembers nothing."""
+    """The worker that validates has cached nothing."""
 
     def arranged(rig: Rig) -> None:
         other = Rig(settings=UNLIMITED, store=rig.shared)
@@ -151,7 +151,7 @@ def test_a_token_is_judged_by_what_is_known_of_its_life(
     assert (verdict["identity"], verdict["well_formed"], verdict["metadata"]["prefix"]) == (ID, True, "player")
 
 
-# Tokens that say nothing, whatever is known of the identity.
+# Invalid tokens, for any state of the identity.
 BAD: list[tuple[str, str]] = [
     ("", Refusal.MALFORMED.sentence),
     ("nonsense", Refusal.MALFORMED.sentence),

@@ -1,4 +1,4 @@
-"""The schemas: their examples fit, and their patterns and ranges admit what the service admits."""
+"""The schemas: their examples are valid, and their patterns and ranges accept what the service accepts."""
 
 import re
 from collections.abc import Callable
@@ -174,7 +174,7 @@ def test_a_moment_that_the_service_reads_fits_the_documented_pattern(text: str) 
     try:
         moment(text)
     except ValueError:
-        return  # the pattern knows no calendar
+        return  # the pattern does not check the calendar
     jsonschema_rs.Draft202012Validator(PARAMETERS["since"]["schema"]).validate(text)
 
 

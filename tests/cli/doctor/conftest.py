@@ -1,4 +1,4 @@
-"""A configuration as production has it, for the checks to find fault with."""
+"""A production configuration in which the checks find faults."""
 
 from collections.abc import Callable
 

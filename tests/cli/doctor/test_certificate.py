@@ -1,4 +1,4 @@
-"""Real certificates, young and old, and pairs that are none."""
+"""Real certificates, young and old, and pairs that don't match."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The doctor on the command line: what it prints, and how it ends."""
+"""The doctor on the command line: output and exit status."""
 
 import json
 import re
@@ -75,7 +75,7 @@ def test_where_all_is_well_every_check_is_ok_and_the_exit_status_0(
 
 
 def test_a_check_that_fails_is_exit_status_1_and_a_mend(production: dict[str, str]) -> None:
-    done = command("doctor", env=production)  # nobody has started Redis
+    done = command("doctor", env=production)  # Redis is not started
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("fail")]
     assert "nothing listens there -> Start Redis" in line
     assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""Variables that are probably not meant, and secrets that everybody knows."""
+"""Variables that are probably mistakes, and well-known secrets."""
 
 import pytest
 
@@ -50,6 +50,10 @@ WEAK = [
     ({"REDIS_URL": "redis://redis:6379/1"}, "REDIS_URL has no password"),
     ({"REDIS_URL": "redis://:change-me-please@redis"}, "password in REDIS_URL is an example"),
     ({"REDIS_URL": "redis://arsenal:arsenal@redis"}, "password in REDIS_URL is an example"),
+    (
+        {"REDIS_URL": "rediss://:7b9e0c4a@redis?ssl_cert_reqs=none"},
+        "ssl_cert_reqs=none: a program between here and Redis",
+    ),
     ({"DATABASE_URL": "postgresql://ledger:postgres@db/identity"}, "password in DATABASE_URL is an example"),
     ({"DATABASE_URL": "postgresql://ledger:l%65dger@db/identity"}, "password in DATABASE_URL is an example"),
     ({"DATABASE_URL": "postgresql://db/identity?user=u&password=p%6fstgres"}, "password in DATABASE_URL is an example"),

@@ -1,4 +1,4 @@
-"""All checks, in the order in which one would mend; what can't be looked at is skipped and says so."""
+"""All checks, in the order in which to fix them; checks that are not possible are skipped with a reason."""
 
 import time
 
@@ -29,7 +29,7 @@ def test_a_redis_that_is_away_fails_once_and_the_rest_goes_on(configured: Config
     assert [each.check for each in found.values() if each.level is Level.FAIL] == ["redis"]
     names = list(found)
     assert names.index("redis") < names.index("ledger")
-    assert found["traffic"].level is Level.SKIP, "there is nobody to ask"
+    assert found["traffic"].level is Level.SKIP, "there is no Redis"
 
 
 def test_the_checks_without_a_network_come_first(configured: Configured) -> None:

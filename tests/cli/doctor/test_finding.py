@@ -1,4 +1,4 @@
-"""Findings: the worst of them is the level of all."""
+"""Findings: the worst level is the level of all."""
 
 from itertools import permutations
 

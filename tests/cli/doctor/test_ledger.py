@@ -1,4 +1,4 @@
-"""Ledgers that can be written, and those that can't: real SQLite files and a real PostgreSQL."""
+"""Writable and unusable ledgers: real SQLite files and a real PostgreSQL."""
 
 import os
 import pwd
@@ -28,7 +28,7 @@ def found(configured: Configured, url: str, **variables: str) -> Finding:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A ledger in SQLite, nobody at it."""
+    """A ledger in SQLite that no process uses."""
     path = tmp_path / "identity.db"
     sqlite.SqliteStore(str(path)).close()
     return path
@@ -60,7 +60,7 @@ def test_a_directory_that_is_a_file_fails(configured: Configured, tmp_path: Path
 
 @contextmanager
 def as_nobody() -> Iterator[None]:
-    """Root may write everywhere, so be "nobody" for a while; whoever else runs the tests may not as he is."""
+    """Root may write everywhere, so become the user "nobody"; any other user lacks the permission anyway."""
     if os.geteuid() != 0:
         yield
         return

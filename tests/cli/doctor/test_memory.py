@@ -1,4 +1,4 @@
-"""The memory budget against what the container may use."""
+"""The memory budget compared with the container's limit."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Redis in good and in bad order: the real one wherever it can be brought into that order."""
+"""Redis with good and bad settings: a real one where possible."""
 
 import socket
 import threading
@@ -15,6 +15,7 @@ from arsenal_fast.cli.doctor.finding import Finding, Level
 from tests.cli.doctor.conftest import Configured
 from tests.support.certificates import good_pair
 from tests.support.redis_server import RedisServer
+from tests.support.sentinels import Sentinels
 from tests.support.service import free_port
 
 pytestmark = pytest.mark.integration
@@ -286,3 +287,28 @@ def test_what_redis_says_becomes_a_sentence_of_ours(error: Exception, text: str)
     assert text in sentence
     assert mend
     assert "s3cret" not in sentence + mend
+
+
+def test_the_master_is_found_through_sentinels(configured: Configured) -> None:
+    with Sentinels(password="hunter1", sentinel_password="hunter2") as watched:
+        found = findings(configured, watched.url())
+        assert found["redis"].level is Level.OK
+        assert found["redis"].text.startswith("127.0.0.1:")
+        assert "hunter" not in str(found)
+        for url in (watched.url(service="another"), watched.url(sentinel_password="wrong")):
+            fails(findings(configured, url), "no sentinel names a master", "the service and sentinel_password")
+
+
+def test_the_parameters_of_tls_are_those_of_the_service(configured: Configured, tmp_path: Path) -> None:
+    pair, port = good_pair(tmp_path), free_port()
+    files = ("--tls-cert-file", str(pair.certificate), "--tls-key-file", str(pair.key))
+    with RedisServer("--tls-port", str(port), "--tls-ca-cert-file", str(pair.certificate), *files):
+        own = f"ssl_certfile={pair.certificate}&ssl_keyfile={pair.key}"
+        for host, query in (
+            ("127.0.0.1", f"ssl_ca_certs={pair.certificate}"),
+            ("127.0.0.1", "ssl_cert_reqs=none"),
+            ("127.1", f"ssl_ca_certs={pair.certificate}&ssl_check_hostname=false"),
+        ):
+            found = findings(configured, f"rediss://{host}:{port}?{own}&{query}")
+            assert found["redis"].level is Level.OK, (query, found["redis"].text)
+        fails(findings(configured, f"rediss://127.0.0.1:{port}?{own}"), "is not trusted", "ssl_ca_certs")

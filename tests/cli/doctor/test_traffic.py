@@ -1,4 +1,4 @@
-"""Who is charged, seen in the cells of a real Redis that the real limiter has written."""
+"""The charged clients, read from the cells that the real limiter has written to a real Redis."""
 
 import json
 import urllib.error
@@ -126,7 +126,7 @@ def test_a_look_ends_however_many_keys_there_are() -> None:
 
 PROXIES = "10.0.0.0/8,2001:db8::/32"
 
-# Who is charged, TRUSTED_PROXIES, level, a part of the text.
+# The charged clients, TRUSTED_PROXIES, level, a part of the text.
 JUDGED = [
     # Google's balancer appends its own public address to X-Forwarded-For; a probe and a neighbour are charged as well.
     (

@@ -1,4 +1,4 @@
-"""Two workers and one real Redis: exact sharing, and every way in which a real Redis goes away."""
+"""Two workers and one real Redis: exact sharing, and every kind of outage of a real Redis."""
 
 import asyncio
 import time
@@ -13,7 +13,8 @@ from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.gcra import allowed
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.stores.redis.backend import RedisBackend
-from arsenal_fast.stores.redis.connection import Connection
+from arsenal_fast.stores.redis.dial import Dialer
+from arsenal_fast.stores.redis.url import Place
 from tests.support.loops import Answer, run, until
 from tests.support.redis_server import RedisServer
 
@@ -177,7 +178,7 @@ def test_every_key_expires(redis: RedisServer) -> None:
     assert len(keys) >= 7
     for key in keys:
         assert key.startswith(b"af:{0}:")
-        # -2: gone already, as the opening's probe, which lives two ms.
+        # -2: already expired, as the probe at the start, which lasts two ms.
         assert redis.command("PTTL", key) != -1
 
 
@@ -208,6 +209,7 @@ def test_without_the_right_password_redis_is_away(url: str) -> None:
 
         async def main() -> None:
             async with backends(url.format(server.port)) as (backend,):
+                await until(lambda: backend.fault != "")  # start() waits no longer than the time-out
                 assert not backend.healthy
                 assert backend.fault in {
                     "it answers NOAUTH: it wants a password",
@@ -236,13 +238,13 @@ def test_a_name_is_looked_up(redis: RedisServer) -> None:
 
 
 def test_of_several_addresses_each_is_tried(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The look-up is a stub with two answers; on the first one nobody listens."""
+    """The look-up is a stub with two addresses; no server listens on the first one."""
 
-    async def two_addresses(connection: Connection) -> list[str]:
+    async def two_addresses(_dialer: Dialer, _place: Place) -> list[str]:
         return ["127.0.0.2", "127.0.0.1"]
 
     async def main() -> None:
-        monkeypatch.setattr(Connection, "_resolve", two_addresses)
+        monkeypatch.setattr(Dialer, "_resolve", two_addresses)
         async with backends(redis.url) as (backend,):
             assert backend.healthy
             assert backend.counters.connects == 1
@@ -436,7 +438,7 @@ def test_cells_and_records_of_another_type_are_repaired(redis: RedisServer) -> N
 
 
 def test_a_redis_that_lost_its_memory_begins_no_revision_that_anybody_has_seen(redis: RedisServer) -> None:
-    """Two workers: what one of them tells Redis again makes the other forget, and nothing dead comes back."""
+    """Two workers: what one of them restores to Redis makes the other drop its cache, and no revoked life returns."""
 
     async def main() -> None:
         async with backends(redis.url, 2) as (one, other):
@@ -455,11 +457,11 @@ def test_a_redis_that_lost_its_memory_begins_no_revision_that_anybody_has_seen(r
             assert await revision_of(other) == restored
             for known in (0, seen - 1, seen, restored - 1):
                 assert await changes(other, known) == (restored, None, {"p": 7, "": 8})
-            # Whoever comes second with the same tells nothing new.
+            # A second worker with the same epochs adds nothing.
             again: Answer[int | None] = Answer()
             other.revocations.restore_epochs({"p": 6, "": 8}, seen, again)
             assert await again.wait() == restored
-            # Without being told: it still goes on above everything.
+            # Without epochs: the revision still rises above all.
             redis.flush()
             await issued(one, IssueRow(ID, 1000))
             assert await revoked(one, ID)
@@ -475,7 +477,7 @@ def test_too_many_connections_are_an_outage_and_pass(own_redis: RedisServer) -> 
             own_redis.command("CONFIG", "SET", "maxclients", "1")
             async with backends(own_redis.url) as (second,):
                 assert not second.healthy
-                # Redis closes with our octets unread, so a reset may overtake its error.
+                # Redis closes with our bytes unread, so a reset may overtake its error.
                 assert second.fault in {"it answers max number of clients", "the connection is lost"}
                 await first.close()  # leaves its place to the other
                 await until(lambda: second.healthy)

@@ -1,4 +1,4 @@
-"""Rows of one tick leave as one command, and each caller gets its own answers."""
+"""Rows of one tick are sent as one command, and each caller gets its own results."""
 
 import asyncio
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The connection's promises, against a fake Redis that misbehaves as a real one can't be made to."""
+"""The guarantees of the connection, with a fake Redis for faults that a real one can't show."""
 
 import asyncio
 import logging

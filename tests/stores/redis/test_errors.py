@@ -1,4 +1,4 @@
-"""The sentence about each reason for which Redis can't be used: of real sockets where there is one to be had."""
+"""The message for each reason why Redis can't be used: of real sockets where possible."""
 
 import errno
 import logging
@@ -97,6 +97,12 @@ def test_tls_that_is_none_and_certificates_that_are_not_trusted_are_told(
         monkeypatch.setenv("SSL_CERT_FILE", str(pair.certificate))
         # 127.1 is another name for the same address, and not in the certificate.
         assert fault_of(f"rediss://127.1:{port}") == "its certificate is not trusted: it is of another name"
+
+
+@pytest.mark.integration
+def test_a_database_that_redis_does_not_have_is_named_as_the_reason(own_redis: RedisServer) -> None:
+    url = f"redis://127.0.0.1:{own_redis.port}/99"
+    assert fault_of(url) == "it answers DB index is out of range: it has no database of the number in its URL"
 
 
 @pytest.mark.integration

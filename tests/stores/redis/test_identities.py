@@ -1,4 +1,4 @@
-"""Identities in Redis: what is sent, and what a record or a reply is read as."""
+"""Identities in Redis: the commands, and the parsing of records and replies."""
 
 import pytest
 

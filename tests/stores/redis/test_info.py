@@ -1,4 +1,4 @@
-"""What Redis says of itself, by a real one: evictions, memory, and the right to be told nothing."""
+"""INFO of a real Redis: evictions, memory, and missing permissions."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

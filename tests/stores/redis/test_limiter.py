@@ -1,4 +1,4 @@
-"""An admission over Redis: one command, the revision, and pieces where there are many rows."""
+"""An admission over Redis: one command, the revision, and chunks for many rows."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""RESP packing and what error replies mean."""
+"""RESP packing and the meaning of error replies."""
 
 import hiredis
 import pytest

@@ -1,4 +1,4 @@
-"""Revocations over Redis: one command over the shared keys, and replies of the wrong shape."""
+"""Revocations over Redis: one command on the shared keys, and malformed replies."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A script is run by its digest, and sent again as text where Redis has lost it."""
+"""A script is run by its digest, and sent again as text if Redis has lost it."""
 
 import time
 
@@ -72,7 +72,7 @@ def test_a_script_that_stays_lost_is_none() -> None:
 
 
 def test_a_repeated_command_keeps_its_deadline() -> None:
-    """Whatever stands before it: the repeat waits behind commands that were sent later."""
+    """The repeated command waits behind commands that were sent later."""
 
     async def main() -> None:
         async with FakeRedis() as fake, connected(fake, seconds=0.2) as backend:

@@ -1,4 +1,4 @@
-"""One stream of replies: cut anywhere, the same answers; at the first octet that is no RESP, the end."""
+"""A stream of replies: the same results for every split; it ends at the first byte that is no RESP."""
 
 import asyncio
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from hiredis import ReplyError
 
+from arsenal_fast.stores.counters import Counters
 from arsenal_fast.stores.redis.connection import Connection, Stream
-from arsenal_fast.stores.redis.counters import Counters
 from arsenal_fast.stores.redis.resp import Reply
 from arsenal_fast.stores.redis.url import RedisAddress
 
@@ -134,11 +134,9 @@ def test_an_outage_is_told_as_none_to_all_and_ends_the_stream() -> None:
 
 
 def test_a_connect_that_comes_late_is_closed_unused() -> None:
-    connection = Connection(
-        RedisAddress(host="127.0.0.1"), [b"PING"], timeout=1, jitter=lambda: 0.0, counters=Counters()
-    )
+    connection = Connection(RedisAddress(host="127.0.0.1"), [b"PING"], timeout=1, jitter=lambda: 0.0)
     late, transport = Stream(connection, attempt=-1), RecordingTransport()
     late.connection_made(transport)
     assert transport.aborted
     assert transport.written == []
-    assert not connection.ready
+    assert not connection.healthy

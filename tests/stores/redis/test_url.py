@@ -1,8 +1,8 @@
-"""Reading REDIS_URL: what it means, what is refused, and that nothing of it leaks."""
+"""Parsing REDIS_URL: its values, its refusals, and that nothing of it is shown."""
 
 import pytest
 
-from arsenal_fast.stores.redis.url import RedisAddress, parse_url
+from arsenal_fast.stores.redis.url import Place, RedisAddress, parse_url
 
 GOOD = [
     ("redis://redis:6379/1", RedisAddress(host="redis", port=6379, database=1)),
@@ -20,6 +20,26 @@ GOOD = [
     ("unix:///run/redis.sock", RedisAddress(path="/run/redis.sock")),
     ("unix:///run/redis.sock?db=3", RedisAddress(path="/run/redis.sock", database=3)),
     ("unix://u:p@/run/a%20b", RedisAddress(path="/run/a b", user=b"u", password=b"p")),
+    (
+        "rediss://h?ssl_ca_certs=/etc/a%20b.pem&ssl_cert_reqs=CERT_NONE&ssl_check_hostname=False",
+        RedisAddress(
+            host="h",
+            tls=True,
+            parameters={"ssl_ca_certs": "/etc/a b.pem", "ssl_cert_reqs": "none", "ssl_check_hostname": "false"},
+        ),
+    ),
+    (
+        "redis+sentinel://u:p@a,b:1,[::1]:2,[::2]/mymaster/3?sentinel_username=s&sentinel_password=%25",
+        RedisAddress(
+            database=3,
+            user=b"u",
+            password=b"p",
+            service="mymaster",
+            sentinels=(Place("a", 26379), Place("b", 1), Place("::1", 2), Place("::2", 26379)),
+            parameters={"sentinel_username": "s", "sentinel_password": "%"},
+        ),
+    ),
+    ("rediss+sentinel://a/m", RedisAddress(tls=True, service="m", sentinels=(Place("a", 26379),))),
 ]
 
 
@@ -61,6 +81,18 @@ BAD = [
     "unix://:hunter2@/",
     "unix:///run/x?hunter2=1",
     "unix:///run/x?db=hunter2",
+    "redis://:hunter2@h,i",
+    "redis://:hunter2@h?ssl_ca_certs=/a",
+    "redis://:hunter2@h?sentinel_password=hunter2",
+    "rediss://:hunter2@h?ssl_ca_certs=",
+    "rediss://:hunter2@h?ssl_ca_certs=/a&ssl_ca_certs=/b",
+    "rediss://:hunter2@h?ssl_cert_reqs=hunter2",
+    "rediss://:hunter2@h?hunter2=1",
+    "redis+sentinel://:hunter2@h",
+    "redis+sentinel://:hunter2@h/",
+    "redis+sentinel://:hunter2@h,/m",
+    "redis+sentinel://:hunter2@h/m/x",
+    "redis+sentinel://:hunter2@h/m?db=1",
 ]
 
 
@@ -78,3 +110,34 @@ def test_repr_shows_neither_user_nor_password() -> None:
     assert "somebody" not in text
     assert "hunter2" not in text
     assert "'h'" in text
+
+
+@pytest.mark.parametrize(
+    ("parameter", "ours"),
+    [
+        ("socket_timeout=5", "REDIS_TIMEOUT_MS"),
+        ("socket_connect_timeout=5", "REDIS_TIMEOUT_MS"),
+        ("db=2", "/0"),
+        ("ssl=true", "rediss://"),
+        ("max_connections=10", "one connection"),
+        ("decode_responses=true", "ssl_ca_certs, "),
+        ("ssl_certfile=/a", "rediss://"),
+    ],
+)
+def test_a_parameter_of_other_clients_is_refused_and_ours_is_named(parameter: str, ours: str) -> None:
+    with pytest.raises(ValueError, match=r"^the Redis URL [^\n]*\.$") as caught:
+        parse_url(f"redis://:hunter2@h/1?{parameter}")
+    assert ours in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("redis://u:p@h/1", "h:6379"),
+        ("rediss://[::1]:5", "[::1]:5"),
+        ("unix:///run/redis.sock", "/run/redis.sock"),
+        ("redis+sentinel://:p@a,[::1]:2/m", "a:26379,[::1]:2/m"),
+    ],
+)
+def test_an_address_as_text_has_no_secret(url: str, text: str) -> None:
+    assert str(parse_url(url)) == text

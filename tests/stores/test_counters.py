@@ -1,13 +1,21 @@
-"""Round trips to Redis are counted by how long they took."""
+"""Round trips to Redis are counted by their duration."""
 
 import pytest
 
-from arsenal_fast.stores.redis.counters import ROUND_TRIP_BOUNDS, Counters
+from arsenal_fast.observability.metrics import ROUND_TRIP_BUCKETS
+from arsenal_fast.stores.counters import Counters
 
 
 @pytest.mark.parametrize(
     ("seconds", "bucket"),
-    [(0.0, 0), (0.0005, 0), (0.00051, 1), (0.25, len(ROUND_TRIP_BOUNDS) - 1), (0.2501, len(ROUND_TRIP_BOUNDS)), (9, 9)],
+    [
+        (0.0, 0),
+        (0.0005, 0),
+        (0.00051, 1),
+        (0.25, len(ROUND_TRIP_BUCKETS) - 1),
+        (0.2501, len(ROUND_TRIP_BUCKETS)),
+        (9, 9),
+    ],
 )
 def test_a_bound_belongs_to_what_it_ends(seconds: float, bucket: int) -> None:
     counters = Counters()
@@ -22,4 +30,4 @@ def test_all_counts_begin_at_0_and_workers_share_none() -> None:
     one.commands += 1
     for name in Counters.__slots__:
         value = getattr(other, name)
-        assert value == (0 if name != "round_trip_buckets" else [0] * (len(ROUND_TRIP_BOUNDS) + 1)), name
+        assert value == (0 if name != "round_trip_buckets" else [0] * (len(ROUND_TRIP_BUCKETS) + 1)), name
