@@ -109,6 +109,9 @@ _PROBLEMS: Final[dict[int, tuple[str, str, str, tuple[str, ...]]]] = {
 }
 """Status -> (field of the rows that have it, empty where all do; description; example of a detail; header fields)."""
 
+_JSON: Final = "application/json"
+_FORM: Final = "application/x-www-form-urlencoded"
+
 SCHEME: Final = "serviceToken"
 _SECURITY_SCHEMES: Final[dict[str, Object]] = {
     SCHEME: {
@@ -204,7 +207,10 @@ def _operation(route: Route) -> Object:
     if route.parameters:
         rendered["parameters"] = [PARAMETERS[parameter] for parameter in route.parameters]
     if route.body is not None:
-        rendered["requestBody"] = {"required": True, "content": _content(route.body)}
+        rendered["requestBody"] = {
+            "required": True,
+            "content": _content(route.body, _FORM if route.form else _JSON),
+        }
     rendered["responses"] = answers = _answers(route)
     if name in _LINKS:
         answers["200"]["links"] = _LINKS[name]
@@ -236,9 +242,9 @@ def _answers(route: Route) -> dict[str, Object]:
     return dict(sorted(answers.items()))
 
 
-def _content(name: str) -> Object:
+def _content(name: str, media_type: str = _JSON) -> Object:
     if name in SCHEMAS:
-        return {"application/json": {"schema": ref(name)}}
+        return {media_type: {"schema": ref(name)}}
     return {name: {"schema": {"type": "object" if name.endswith("json") else "string"}}}
 
 

@@ -34,6 +34,8 @@ class Route:
     """Names of query parameters."""
     body: str | None = None
     """Schema of the JSON request body."""
+    form: bool = False
+    """Whether the body is a form instead of JSON."""
     scope: str | None = None
     """The scope of the service token, where the request needs one; None: it never does."""
     by_token_only: bool = False

@@ -28,6 +28,8 @@ from arsenal_fast.http.request import Request
 from arsenal_fast.http.response import ResponseHeads
 from arsenal_fast.identity.runs import draw_run
 from arsenal_fast.observability.metrics import Metrics
+from arsenal_fast.oidc.exchange import Exchange
+from arsenal_fast.oidc.issuer_keys import Fetch
 from arsenal_fast.registry.cache import IdentityCache
 from arsenal_fast.registry.issuer import Issuer
 from arsenal_fast.registry.lookup import Lookup
@@ -63,6 +65,8 @@ class Services:
     """Returns the counts of the other workers, for a scrape."""
     access_log: AccessLog | None = None
     """Called with every response."""
+    fetch_keys: Fetch | None = None
+    """Fetches the keys of the issuers of OIDC_ISSUERS."""
     gate_bounds: GateBounds = GateBounds()  # noqa: RUF009  frozen
     router: Router = field(init=False)
     openapi: Callable[[], bytes] = field(init=False)
@@ -139,6 +143,17 @@ class Services:
             batch_ended=partial(self.response_cache.count, metrics),
             metrics=metrics,
         )
+        self.exchange: Exchange | None = None
+        """Judges ID tokens; None: none are exchanged."""
+        if settings.oidc_rules is not None and self.fetch_keys is not None:
+            self.exchange = Exchange(
+                settings.oidc_rules,
+                fetch=self.fetch_keys,
+                limiter=backend.limiter,
+                local_limiter=self.local.limiter,
+                monotonic=self.monotonic,
+                now=now,
+            )
         self.gate = Gate(self.gate_bounds, call_soon=self.call_soon, monotonic=self.monotonic, metrics=metrics)
         """Bounds the rows of batches and lists in work."""
 

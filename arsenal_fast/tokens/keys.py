@@ -100,7 +100,7 @@ class Keys:
         subject: str,
         scopes: Sequence[str],
         rate_limit: int,
-        days: int,
+        days: float,
         now: float,
         jti: str | None = None,
     ) -> str:
@@ -109,7 +109,7 @@ class Keys:
         ``jti``: 22 characters of chance by default.
         """
         issued = int(now)
-        token = ServiceToken(subject, frozenset(scopes), rate_limit, issued + days * _SECONDS_A_DAY)
+        token = ServiceToken(subject, frozenset(scopes), rate_limit, issued + round(days * _SECONDS_A_DAY))
         payload = tokens.service_payload(self.issuer, token, issued, jti or secrets.token_urlsafe(16))
         signing_input = self._secret_header + b"." + tokens.encode(payload)
         return (signing_input + b"." + tokens.encode(self._sign_secret(signing_input))).decode("ascii")

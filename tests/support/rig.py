@@ -27,6 +27,7 @@ from arsenal_fast.http.template import WORTHWHILE, RequestTemplates
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.observability.access_log import AccessLog
 from arsenal_fast.observability.logs import TextFormatter
+from arsenal_fast.oidc.issuer_keys import Fetch
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.secret import Secret
 from arsenal_fast.server.bounds import Bounds
@@ -130,6 +131,8 @@ class Rig:
     gate_bounds: GateBounds = GateBounds()  # noqa: RUF009  frozen
     random: Callable[[int], bytes] = os.urandom
     """Makes drawn runs and request ids; perhaps the same in two workers."""
+    fetch_keys: Fetch | None = None
+    """Fetches the keys of issuers of ID tokens."""
     switched: bool = False
     """The store is ``shared``, which the test can take away."""
 
@@ -161,6 +164,7 @@ class Rig:
             monotonic=lambda: self.elapsed,
             now=lambda: self.wall,
             random=self.random,
+            fetch_keys=self.fetch_keys,
             access_log=None if values.access_log == "off" else self._log,
             gate_bounds=self.gate_bounds,
         )

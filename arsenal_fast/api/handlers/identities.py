@@ -121,7 +121,10 @@ def issue_batch(services: Services, context: RequestContext) -> None:
 def _demand(services: Services, context: RequestContext, ids: Sequence[str]) -> None:
     """Raise ProblemError where a prefix is protected and the caller's token does not allow it."""
     protected = services.settings.protected_prefixes
-    if protected and any(grammar.split(identity).prefix.lower() in protected for identity in ids):
+    if not protected or auth.ISSUE in context.client.scopes:
+        return
+    allowed = {scope.removeprefix(f"{auth.ISSUE}:") for scope in context.client.scopes}
+    if not {grammar.split(identity).prefix.lower() for identity in ids} & protected <= allowed:
         auth.demand(context.client, auth.ISSUE, "An identity with a protected prefix")
 
 

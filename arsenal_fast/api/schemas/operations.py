@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from arsenal_fast.api.handlers.token_exchange import ACCESS_TOKEN, GRANT, ID_TOKEN, JWT
 from arsenal_fast.api.json_schema import (
     Schema,
     array_of,
@@ -19,6 +20,7 @@ from arsenal_fast.api.schemas import parts
 from arsenal_fast.api.telemetry import HEALTH, TELEMETRY
 from arsenal_fast.identity.grammar import MAX_PART
 from arsenal_fast.ledger.model import KINDS, MAX_PAGE
+from arsenal_fast.tokens.claims import MAX_TOKEN
 
 _AWAY: Final = string("One sentence, without addresses and passwords.")
 _EVENT: Final = object_of(
@@ -136,6 +138,40 @@ OPERATIONS: Final[dict[str, Schema]] = {
     ),
     "Probe": object_of({"status": string("One word.", pattern="^[a-z]+$")}),
     "Telemetry": TELEMETRY.schema,
+    "TokenRequest": object_of(
+        {
+            "grant_type": constant(GRANT),
+            "subject_token": string("The ID token.", minLength=1, maxLength=MAX_TOKEN, example=parts.JWT),
+            "subject_token_type": word("Its type.", (ID_TOKEN, JWT), example=ID_TOKEN),
+            "requested_token_type": word("Type of the token to be issued.", (ACCESS_TOKEN, JWT), example=ACCESS_TOKEN),
+            "scope": string("Scopes of the rule, between spaces; all by default.", example="issue:ci"),
+        },
+        optional=("requested_token_type", "scope"),
+    ),
+    "TokenAnswer": object_of(
+        {
+            "access_token": string("The service token, for `Authorization: Bearer`.", example=parts.JWT),
+            "issued_token_type": constant(ACCESS_TOKEN),
+            "token_type": constant("Bearer"),
+            "expires_in": count("Seconds until it expires.", 1, example=600),
+            "scope": string("`issue:` and a prefix, for each prefix of the rule.", example="issue:ci"),
+        },
+        description="RFC 8693 section 2.2.1.",
+    ),
+    "TokenError": object_of(
+        {
+            "error": word(
+                "The kind of error.",
+                (
+                    *("invalid_request", "unsupported_grant_type", "invalid_scope", "invalid_target"),
+                    "temporarily_unavailable",
+                ),
+                example="invalid_request",
+            ),
+            "error_description": string("One sentence.", example="The token has expired."),
+        },
+        description="RFC 6749 section 5.2.",
+    ),
     "ProblemKinds": object_of({"problems": array_of(_KIND, "In the order of their status.")}),
     "Problem": object_of(
         {
