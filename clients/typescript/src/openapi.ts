@@ -81,6 +81,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Exchange an ID token for a service token
+         * @description RFC 8693: the ID token of a pipeline (GitHub Actions and other issuers of OpenID Connect, as OIDC_ISSUERS has them) becomes a service token of some minutes, which may issue the protected prefixes of its rule. It is exchanged once. Errors are those of OAuth (RFC 6749 section 5.2).
+         */
+        post: operations["exchange_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/audit": {
         parameters: {
             query?: never;
@@ -284,6 +304,26 @@ export interface paths {
          * @description Empty while tokens are signed with a shared secret.
          */
         get: operations["jwks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/problems": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The kinds of problems
+         * @description Each kind has a page of its own, which the `type` of a problem resolves to. A browser gets HTML.
+         */
+        get: operations["problems"];
         put?: never;
         post?: never;
         delete?: never;
@@ -761,7 +801,7 @@ export interface components {
             environment: string | null;
             /** @description Who asked, as in `client` of the limits. */
             caller: string;
-            /** @description Its `X-Request-Id`. */
+            /** @description The `X-Request-Id` of its answer. */
             request_id: string | null;
         };
         Key: {
@@ -1036,6 +1076,102 @@ export interface components {
             connections: components["schemas"]["TelemetryConnections"];
             process: components["schemas"]["TelemetryProcess"];
         };
+        /**
+         * @example {
+         *       "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+         *       "subject_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJwbGF5ZXItMTIzNDU2QHNwb3J0cy5hcGkueW91cmJvb2suY29tL3YxOmlkIn0.Rf2ErwuB9JhGQoVGDdF0yAKKTqNdlmqeF4yTjzBQ3dk",
+         *       "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
+         *       "requested_token_type": "urn:ietf:params:oauth:token-type:access_token",
+         *       "scope": "issue:ci"
+         *     }
+         */
+        TokenRequest: {
+            /** @constant */
+            grant_type: "urn:ietf:params:oauth:grant-type:token-exchange";
+            /** @description The ID token. */
+            subject_token: string;
+            /**
+             * @description Its type.
+             * @enum {string}
+             */
+            subject_token_type: "urn:ietf:params:oauth:token-type:id_token" | "urn:ietf:params:oauth:token-type:jwt";
+            /**
+             * @description Type of the token to be issued.
+             * @enum {string}
+             */
+            requested_token_type?: "urn:ietf:params:oauth:token-type:access_token" | "urn:ietf:params:oauth:token-type:jwt";
+            /** @description Scopes of the rule, between spaces; all by default. */
+            scope?: string;
+        };
+        /**
+         * @description RFC 8693 section 2.2.1.
+         * @example {
+         *       "access_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJwbGF5ZXItMTIzNDU2QHNwb3J0cy5hcGkueW91cmJvb2suY29tL3YxOmlkIn0.Rf2ErwuB9JhGQoVGDdF0yAKKTqNdlmqeF4yTjzBQ3dk",
+         *       "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+         *       "token_type": "Bearer",
+         *       "expires_in": 600,
+         *       "scope": "issue:ci"
+         *     }
+         */
+        TokenAnswer: {
+            /** @description The service token, for `Authorization: Bearer`. */
+            access_token: string;
+            /** @constant */
+            issued_token_type: "urn:ietf:params:oauth:token-type:access_token";
+            /** @constant */
+            token_type: "Bearer";
+            /** @description Seconds until it expires. */
+            expires_in: number;
+            /** @description `issue:` and a prefix, for each prefix of the rule. */
+            scope: string;
+        };
+        /**
+         * @description RFC 6749 section 5.2.
+         * @example {
+         *       "error": "invalid_request",
+         *       "error_description": "The token has expired."
+         *     }
+         */
+        TokenError: {
+            /**
+             * @description The kind of error.
+             * @enum {string}
+             */
+            error: "invalid_request" | "unsupported_grant_type" | "invalid_scope" | "invalid_target" | "temporarily_unavailable";
+            /** @description One sentence. */
+            error_description: string;
+        };
+        ProblemKindsProblems: {
+            /**
+             * Format: uri-reference
+             * @description Kind of problem: the path of a page that says what it means; all of them are at `/problems`. Behind a proxy that gives the service a path prefix, the prefix stands before it.
+             */
+            type: string;
+            status: number;
+            /** @description The kind in words. */
+            title: string;
+            /** @description What has happened. */
+            meaning: string;
+            /** @description What the client can do. */
+            remedy: string;
+        };
+        /**
+         * @example {
+         *       "problems": [
+         *         {
+         *           "type": "/problems/invalid-request",
+         *           "status": 400,
+         *           "title": "Parameters or members of the request are invalid",
+         *           "meaning": "A query parameter or a member of the body is missing, unknown, repeated, or has a value out of range.",
+         *           "remedy": "Correct what `errors` names, by parameter or JSON pointer. Nothing was done, so the request can be repeated."
+         *         }
+         *       ]
+         *     }
+         */
+        ProblemKinds: {
+            /** @description In the order of their status. */
+            problems: components["schemas"]["ProblemKindsProblems"][];
+        };
         Fault: {
             /** @description JSON pointer (RFC 6901) into the body. */
             pointer?: string;
@@ -1047,10 +1183,11 @@ export interface components {
         /**
          * @description RFC 9457.
          * @example {
-         *       "type": "about:blank",
-         *       "title": "Bad Request",
+         *       "type": "/problems/invalid-request",
+         *       "title": "Parameters or members of the request are invalid",
          *       "status": 400,
          *       "detail": "The request has 1 fault; nothing was done.",
+         *       "request_id": "deploy-7",
          *       "errors": [
          *         {
          *           "pointer": "/environments/3/prefix",
@@ -1062,7 +1199,7 @@ export interface components {
         Problem: {
             /**
              * Format: uri-reference
-             * @description Kind of problem.
+             * @description Kind of problem: the path of a page that says what it means; all of them are at `/problems`. Behind a proxy that gives the service a path prefix, the prefix stands before it.
              */
             type: string;
             /** @description The kind in words. */
@@ -1070,6 +1207,8 @@ export interface components {
             status: number;
             /** @description What is wrong with this request. */
             detail: string;
+            /** @description The `X-Request-Id` of the answer. */
+            request_id: string;
             /** @description Every bad member or parameter. */
             errors?: components["schemas"]["Fault"][];
             /** @description Names of the rate-limit policies that are used up (status 429). */
@@ -1110,7 +1249,7 @@ export interface components {
          * @example 36
          */
         "Retry-After": number;
-        /** @description The request's own `X-Request-Id`; absent where none came. */
+        /** @description The request's own `X-Request-Id`, or one made here. */
         "X-Request-Id": string;
         /**
          * @description What would do (RFC 6750). Absent from a 403 that another service token would not change.
@@ -1203,10 +1342,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1227,10 +1367,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unauthorized",
+                     *       "type": "/problems/invalid-token",
+                     *       "title": "The service token is refused",
                      *       "status": 401,
-                     *       "detail": "The token has expired."
+                     *       "detail": "The token has expired.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1251,10 +1392,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Forbidden",
+                     *       "type": "/problems/insufficient-scope",
+                     *       "title": "The service token does not allow this",
                      *       "status": 403,
-                     *       "detail": "The audit needs the scope audit."
+                     *       "detail": "The audit needs the scope audit.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1275,10 +1417,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1299,10 +1442,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                     *       "type": "/problems/quota-exceeded",
                      *       "title": "Request cannot be satisfied as assigned quota has been exceeded",
                      *       "status": 429,
                      *       "detail": "This client has used its 100 requests per 3600 s; try again in 36 s.",
+                     *       "request_id": "deploy-7",
                      *       "violated-policies": [
                      *         "default"
                      *       ]
@@ -1326,10 +1470,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1379,10 +1524,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1403,10 +1549,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unauthorized",
+                     *       "type": "/problems/invalid-token",
+                     *       "title": "The service token is refused",
                      *       "status": 401,
-                     *       "detail": "The token has expired."
+                     *       "detail": "The token has expired.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1427,10 +1574,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Forbidden",
+                     *       "type": "/problems/insufficient-scope",
+                     *       "title": "The service token does not allow this",
                      *       "status": 403,
-                     *       "detail": "The audit needs the scope audit."
+                     *       "detail": "The audit needs the scope audit.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1451,10 +1599,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1474,10 +1623,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Content Too Large",
+                     *       "type": "/problems/content-too-large",
+                     *       "title": "The body is too large",
                      *       "status": 413,
-                     *       "detail": "The body has more than 1048576 octets."
+                     *       "detail": "The body has more than 1048576 octets.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1499,10 +1649,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unsupported Media Type",
+                     *       "type": "/problems/unsupported-media-type",
+                     *       "title": "The body's media type or coding is not supported",
                      *       "status": 415,
-                     *       "detail": "The body must be application/json."
+                     *       "detail": "The body must be application/json.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1523,10 +1674,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                     *       "type": "/problems/quota-exceeded",
                      *       "title": "Request cannot be satisfied as assigned quota has been exceeded",
                      *       "status": 429,
                      *       "detail": "This client has used its 100 requests per 3600 s; try again in 36 s.",
+                     *       "request_id": "deploy-7",
                      *       "violated-policies": [
                      *         "default"
                      *       ]
@@ -1550,10 +1702,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1603,10 +1756,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1627,10 +1781,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unauthorized",
+                     *       "type": "/problems/invalid-token",
+                     *       "title": "The service token is refused",
                      *       "status": 401,
-                     *       "detail": "The token has expired."
+                     *       "detail": "The token has expired.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1651,10 +1806,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1674,10 +1830,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Content Too Large",
+                     *       "type": "/problems/content-too-large",
+                     *       "title": "The body is too large",
                      *       "status": 413,
-                     *       "detail": "The body has more than 1048576 octets."
+                     *       "detail": "The body has more than 1048576 octets.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1699,10 +1856,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unsupported Media Type",
+                     *       "type": "/problems/unsupported-media-type",
+                     *       "title": "The body's media type or coding is not supported",
                      *       "status": 415,
-                     *       "detail": "The body must be application/json."
+                     *       "detail": "The body must be application/json.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1723,10 +1881,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                     *       "type": "/problems/quota-exceeded",
                      *       "title": "Request cannot be satisfied as assigned quota has been exceeded",
                      *       "status": 429,
                      *       "detail": "This client has used its 100 requests per 3600 s; try again in 36 s.",
+                     *       "request_id": "deploy-7",
                      *       "violated-policies": [
                      *         "default"
                      *       ]
@@ -1750,10 +1909,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1803,10 +1963,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1827,10 +1988,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unauthorized",
+                     *       "type": "/problems/invalid-token",
+                     *       "title": "The service token is refused",
                      *       "status": 401,
-                     *       "detail": "The token has expired."
+                     *       "detail": "The token has expired.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1851,10 +2013,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Forbidden",
+                     *       "type": "/problems/insufficient-scope",
+                     *       "title": "The service token does not allow this",
                      *       "status": 403,
-                     *       "detail": "The audit needs the scope audit."
+                     *       "detail": "The audit needs the scope audit.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1874,10 +2037,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Not Found",
+                     *       "type": "/problems/not-found",
+                     *       "title": "There is nothing at this path",
                      *       "status": 404,
-                     *       "detail": "There is no record of the identity."
+                     *       "detail": "There is no record of the identity.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1898,10 +2062,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1921,10 +2086,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Content Too Large",
+                     *       "type": "/problems/content-too-large",
+                     *       "title": "The body is too large",
                      *       "status": 413,
-                     *       "detail": "The body has more than 1048576 octets."
+                     *       "detail": "The body has more than 1048576 octets.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1946,10 +2112,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unsupported Media Type",
+                     *       "type": "/problems/unsupported-media-type",
+                     *       "title": "The body's media type or coding is not supported",
                      *       "status": 415,
-                     *       "detail": "The body must be application/json."
+                     *       "detail": "The body must be application/json.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1970,10 +2137,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                     *       "type": "/problems/quota-exceeded",
                      *       "title": "Request cannot be satisfied as assigned quota has been exceeded",
                      *       "status": 429,
                      *       "detail": "This client has used its 100 requests per 3600 s; try again in 36 s.",
+                     *       "request_id": "deploy-7",
                      *       "violated-policies": [
                      *         "default"
                      *       ]
@@ -1997,10 +2165,220 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    exchange_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["TokenRequest"];
+            };
+        };
+        responses: {
+            /** @description The service token. */
+            200: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenAnswer"];
+                };
+            };
+            /** @description The request or the ID token is refused. */
+            400: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenError"];
+                    /**
+                     * @example {
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
+                     *       "status": 400,
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service token is bad, or one is needed and none came. */
+            401: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "/problems/invalid-token",
+                     *       "title": "The service token is refused",
+                     *       "status": 401,
+                     *       "detail": "The token has expired.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The path does not answer to this method. */
+            405: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Allow: components["headers"]["Allow"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
+                     *       "status": 405,
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 1 MiB. */
+            413: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "/problems/content-too-large",
+                     *       "title": "The body is too large",
+                     *       "status": 413,
+                     *       "detail": "The body has more than 1048576 octets.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON by its `Content-Type`, or is compressed. */
+            415: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Accept: components["headers"]["Accept"];
+                    "Accept-Encoding": components["headers"]["Accept-Encoding"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "/problems/unsupported-media-type",
+                     *       "title": "The body's media type or coding is not supported",
+                     *       "status": 415,
+                     *       "detail": "The body must be application/json.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller has used up its rate limit. */
+            429: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "/problems/quota-exceeded",
+                     *       "title": "Request cannot be satisfied as assigned quota has been exceeded",
+                     *       "status": 429,
+                     *       "detail": "This client has used its 100 requests per 3600 s; try again in 36 s.",
+                     *       "request_id": "deploy-7",
+                     *       "violated-policies": [
+                     *         "default"
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The keys of the issuer can't be fetched now. */
+            503: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenError"];
+                    /**
+                     * @example {
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
+                     *       "status": 503,
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2077,10 +2455,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2101,10 +2480,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unauthorized",
+                     *       "type": "/problems/invalid-token",
+                     *       "title": "The service token is refused",
                      *       "status": 401,
-                     *       "detail": "The token has expired."
+                     *       "detail": "The token has expired.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2125,10 +2505,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Forbidden",
+                     *       "type": "/problems/insufficient-scope",
+                     *       "title": "The service token does not allow this",
                      *       "status": 403,
-                     *       "detail": "The audit needs the scope audit."
+                     *       "detail": "The audit needs the scope audit.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2149,10 +2530,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2173,10 +2555,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                     *       "type": "/problems/quota-exceeded",
                      *       "title": "Request cannot be satisfied as assigned quota has been exceeded",
                      *       "status": 429,
                      *       "detail": "This client has used its 100 requests per 3600 s; try again in 36 s.",
+                     *       "request_id": "deploy-7",
                      *       "violated-policies": [
                      *         "default"
                      *       ]
@@ -2200,10 +2583,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2249,10 +2633,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2273,10 +2658,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unauthorized",
+                     *       "type": "/problems/invalid-token",
+                     *       "title": "The service token is refused",
                      *       "status": 401,
-                     *       "detail": "The token has expired."
+                     *       "detail": "The token has expired.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2297,10 +2683,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2321,10 +2708,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2361,10 +2749,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2380,10 +2769,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2401,10 +2791,11 @@ export interface operations {
                     "text/html": string;
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2440,10 +2831,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2459,10 +2851,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2478,10 +2871,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2517,10 +2911,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2536,10 +2931,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2556,10 +2952,11 @@ export interface operations {
                     "application/json": components["schemas"]["Probe"];
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2595,10 +2992,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2614,10 +3012,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2634,10 +3033,11 @@ export interface operations {
                     "application/json": components["schemas"]["Probe"];
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2674,10 +3074,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2693,10 +3094,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Forbidden",
+                     *       "type": "/problems/insufficient-scope",
+                     *       "title": "The service token does not allow this",
                      *       "status": 403,
-                     *       "detail": "The audit needs the scope audit."
+                     *       "detail": "The audit needs the scope audit.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2712,10 +3114,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2731,10 +3134,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2770,10 +3174,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2789,10 +3194,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Forbidden",
+                     *       "type": "/problems/insufficient-scope",
+                     *       "title": "The service token does not allow this",
                      *       "status": 403,
-                     *       "detail": "The audit needs the scope audit."
+                     *       "detail": "The audit needs the scope audit.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2808,10 +3214,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2827,10 +3234,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2876,10 +3284,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2895,10 +3304,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2914,10 +3324,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2963,10 +3374,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2982,10 +3394,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3001,10 +3414,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3040,10 +3454,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3059,10 +3474,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3078,10 +3494,92 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    problems: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All kinds. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemKinds"];
+                    "text/html": string;
+                };
+            };
+            /** @description The request is malformed, or members of it are. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
+                     *       "status": 400,
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The path does not answer to this method. */
+            405: {
+                headers: {
+                    Allow: components["headers"]["Allow"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
+                     *       "status": 405,
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service can't take the request now. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
+                     *       "status": 503,
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
