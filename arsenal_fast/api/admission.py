@@ -23,6 +23,7 @@ from operator import attrgetter
 from typing import Final, Protocol
 
 from arsenal_fast.api.problems import limiter_away, quotas_used_up
+from arsenal_fast.errors import ProblemError
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.ratelimit import gcra
 from arsenal_fast.ratelimit.client import Client, hits_of_rows
@@ -70,11 +71,11 @@ class Admissible(Protocol):
     def admitted(self, limit_lines: bytes) -> None:
         """The limiter lets the request pass."""
 
-    def denied(self, limit_lines: bytes, tail: bytes) -> None:
-        """A quota of the client is used up; ``tail`` is the problem to respond with (429)."""
+    def denied(self, limit_lines: bytes, problem: ProblemError) -> None:
+        """A quota of the client is used up; ``problem`` is to respond with (429)."""
 
-    def refused(self, tail: bytes) -> None:
-        """The limiter is away and no request may pass; ``tail`` is the problem to respond with (503)."""
+    def refused(self, problem: ProblemError) -> None:
+        """The limiter is away and no request may pass; ``problem`` is to respond with (503)."""
 
     def identify_again(self) -> None:
         """The client's token has expired: find the client again, and submit."""
@@ -339,8 +340,8 @@ class Admission:
         cells = (client, *client.also)
         self._metrics.limiter_denied += 1
         self._metrics.most_refused.add([cells[place].key_bytes for place in denied], [1] * len(denied))
-        tail = quotas_used_up([quotas[place] for place in denied], gcra.whole_seconds(max(excess_us)))
-        request.denied(self._lines.joined(quotas).at(before), tail)
+        problem = quotas_used_up([quotas[place] for place in denied], gcra.whole_seconds(max(excess_us)))
+        request.denied(self._lines.joined(quotas).at(before), problem)
 
     def _answer_looks(self, batch: _Batch, backlogs: Sequence[int]) -> None:
         for client, done in batch.looks:
@@ -385,5 +386,5 @@ class Admission:
             client.denied_until = self._monotonic() + retry_after_us / _SECOND
         # The backlog follows from the moment at which the next hit would pass.
         backlog = retry_after_us + quota.tolerance - quota.interval
-        tail = quotas_used_up([quota], gcra.whole_seconds(retry_after_us))
-        request.denied(self._lines.of(quota).lines(0, gcra.reset_after(backlog)), tail)
+        problem = quotas_used_up([quota], gcra.whole_seconds(retry_after_us))
+        request.denied(self._lines.of(quota).lines(0, gcra.reset_after(backlog)), problem)

@@ -81,6 +81,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Exchange an ID token for a service token
+         * @description RFC 8693: the ID token of a pipeline (GitHub Actions and other issuers of OpenID Connect, as OIDC_ISSUERS has them) becomes a service token of some minutes, which may issue the protected prefixes of its rule. It is exchanged once. Errors are those of OAuth (RFC 6749 section 5.2).
+         */
+        post: operations["exchange_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/audit": {
         parameters: {
             query?: never;
@@ -284,6 +304,26 @@ export interface paths {
          * @description Empty while tokens are signed with a shared secret.
          */
         get: operations["jwks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/problems": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The kinds of problems
+         * @description Each kind has a page of its own, which the `type` of a problem resolves to. A browser gets HTML.
+         */
+        get: operations["problems"];
         put?: never;
         post?: never;
         delete?: never;
@@ -761,7 +801,7 @@ export interface components {
             environment: string | null;
             /** @description Who asked, as in `client` of the limits. */
             caller: string;
-            /** @description Its `X-Request-Id`. */
+            /** @description The `X-Request-Id` of its answer. */
             request_id: string | null;
         };
         Key: {
@@ -1138,6 +1178,102 @@ export interface components {
             /** @description The last five minutes, oldest interval first. */
             history: components["schemas"]["Interval"][];
         };
+        /**
+         * @example {
+         *       "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+         *       "subject_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJwbGF5ZXItMTIzNDU2QHNwb3J0cy5hcGkueW91cmJvb2suY29tL3YxOmlkIn0.Rf2ErwuB9JhGQoVGDdF0yAKKTqNdlmqeF4yTjzBQ3dk",
+         *       "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
+         *       "requested_token_type": "urn:ietf:params:oauth:token-type:access_token",
+         *       "scope": "issue:ci"
+         *     }
+         */
+        TokenRequest: {
+            /** @constant */
+            grant_type: "urn:ietf:params:oauth:grant-type:token-exchange";
+            /** @description The ID token. */
+            subject_token: string;
+            /**
+             * @description Its type.
+             * @enum {string}
+             */
+            subject_token_type: "urn:ietf:params:oauth:token-type:id_token" | "urn:ietf:params:oauth:token-type:jwt";
+            /**
+             * @description Type of the token to be issued.
+             * @enum {string}
+             */
+            requested_token_type?: "urn:ietf:params:oauth:token-type:access_token" | "urn:ietf:params:oauth:token-type:jwt";
+            /** @description Scopes of the rule, between spaces; all by default. */
+            scope?: string;
+        };
+        /**
+         * @description RFC 8693 section 2.2.1.
+         * @example {
+         *       "access_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJwbGF5ZXItMTIzNDU2QHNwb3J0cy5hcGkueW91cmJvb2suY29tL3YxOmlkIn0.Rf2ErwuB9JhGQoVGDdF0yAKKTqNdlmqeF4yTjzBQ3dk",
+         *       "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+         *       "token_type": "Bearer",
+         *       "expires_in": 600,
+         *       "scope": "issue:ci"
+         *     }
+         */
+        TokenAnswer: {
+            /** @description The service token, for `Authorization: Bearer`. */
+            access_token: string;
+            /** @constant */
+            issued_token_type: "urn:ietf:params:oauth:token-type:access_token";
+            /** @constant */
+            token_type: "Bearer";
+            /** @description Seconds until it expires. */
+            expires_in: number;
+            /** @description `issue:` and a prefix, for each prefix of the rule. */
+            scope: string;
+        };
+        /**
+         * @description RFC 6749 section 5.2.
+         * @example {
+         *       "error": "invalid_request",
+         *       "error_description": "The token has expired."
+         *     }
+         */
+        TokenError: {
+            /**
+             * @description The kind of error.
+             * @enum {string}
+             */
+            error: "invalid_request" | "unsupported_grant_type" | "invalid_scope" | "invalid_target" | "temporarily_unavailable";
+            /** @description One sentence. */
+            error_description: string;
+        };
+        ProblemKindsProblems: {
+            /**
+             * Format: uri-reference
+             * @description Kind of problem: the path of a page that says what it means; all of them are at `/problems`. Behind a proxy that gives the service a path prefix, the prefix stands before it.
+             */
+            type: string;
+            status: number;
+            /** @description The kind in words. */
+            title: string;
+            /** @description What has happened. */
+            meaning: string;
+            /** @description What the client can do. */
+            remedy: string;
+        };
+        /**
+         * @example {
+         *       "problems": [
+         *         {
+         *           "type": "/problems/invalid-request",
+         *           "status": 400,
+         *           "title": "Parameters or members of the request are invalid",
+         *           "meaning": "A query parameter or a member of the body is missing, unknown, repeated, or has a value out of range.",
+         *           "remedy": "Correct what `errors` names, by parameter or JSON pointer. Nothing was done, so the request can be repeated."
+         *         }
+         *       ]
+         *     }
+         */
+        ProblemKinds: {
+            /** @description In the order of their status. */
+            problems: components["schemas"]["ProblemKindsProblems"][];
+        };
         Fault: {
             /** @description JSON pointer (RFC 6901) into the body. */
             pointer?: string;
@@ -1149,10 +1285,11 @@ export interface components {
         /**
          * @description RFC 9457.
          * @example {
-         *       "type": "about:blank",
-         *       "title": "Bad Request",
+         *       "type": "/problems/invalid-request",
+         *       "title": "Parameters or members of the request are invalid",
          *       "status": 400,
          *       "detail": "The request has 1 fault; nothing was done.",
+         *       "request_id": "deploy-7",
          *       "errors": [
          *         {
          *           "pointer": "/environments/3/prefix",
@@ -1164,7 +1301,7 @@ export interface components {
         Problem: {
             /**
              * Format: uri-reference
-             * @description Kind of problem.
+             * @description Kind of problem: the path of a page that says what it means; all of them are at `/problems`. Behind a proxy that gives the service a path prefix, the prefix stands before it.
              */
             type: string;
             /** @description The kind in words. */
@@ -1172,6 +1309,8 @@ export interface components {
             status: number;
             /** @description What is wrong with this request. */
             detail: string;
+            /** @description The `X-Request-Id` of the answer. */
+            request_id: string;
             /** @description Every bad member or parameter. */
             errors?: components["schemas"]["Fault"][];
             /** @description Names of the rate-limit policies that are used up (status 429). */
@@ -1215,7 +1354,7 @@ export interface components {
          * @example 36
          */
         "Retry-After": number;
-        /** @description The request's own `X-Request-Id`; absent where none came. */
+        /** @description The request's own `X-Request-Id`, or one made here. */
         "X-Request-Id": string;
         /**
          * @description What would do (RFC 6750). Absent from a 403 that another service token would not change.
@@ -1311,10 +1450,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1335,10 +1475,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unauthorized",
+                     *       "type": "/problems/invalid-token",
+                     *       "title": "The service token is refused",
                      *       "status": 401,
-                     *       "detail": "The token has expired."
+                     *       "detail": "The token has expired.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1359,10 +1500,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Forbidden",
+                     *       "type": "/problems/insufficient-scope",
+                     *       "title": "The service token does not allow this",
                      *       "status": 403,
-                     *       "detail": "The audit needs the scope audit."
+                     *       "detail": "The audit needs the scope audit.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1383,10 +1525,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1407,10 +1550,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                     *       "type": "/problems/quota-exceeded",
                      *       "title": "Request cannot be satisfied as assigned quota has been exceeded",
                      *       "status": 429,
                      *       "detail": "This client has used its 100 requests per 3600 s; try again in 36 s.",
+                     *       "request_id": "deploy-7",
                      *       "violated-policies": [
                      *         "default"
                      *       ]
@@ -1434,10 +1578,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1490,10 +1635,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1514,10 +1660,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unauthorized",
+                     *       "type": "/problems/invalid-token",
+                     *       "title": "The service token is refused",
                      *       "status": 401,
-                     *       "detail": "The token has expired."
+                     *       "detail": "The token has expired.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1538,10 +1685,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Forbidden",
+                     *       "type": "/problems/insufficient-scope",
+                     *       "title": "The service token does not allow this",
                      *       "status": 403,
-                     *       "detail": "The audit needs the scope audit."
+                     *       "detail": "The audit needs the scope audit.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1562,10 +1710,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1585,10 +1734,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Content Too Large",
+                     *       "type": "/problems/content-too-large",
+                     *       "title": "The body is too large",
                      *       "status": 413,
-                     *       "detail": "The body is longer than 1048576 bytes."
+                     *       "detail": "The body is longer than 1048576 bytes.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1610,10 +1760,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unsupported Media Type",
+                     *       "type": "/problems/unsupported-media-type",
+                     *       "title": "The body's media type or coding is not supported",
                      *       "status": 415,
-                     *       "detail": "The body must be application/json."
+                     *       "detail": "The body must be application/json.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1634,10 +1785,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                     *       "type": "/problems/quota-exceeded",
                      *       "title": "Request cannot be satisfied as assigned quota has been exceeded",
                      *       "status": 429,
                      *       "detail": "This client has used its 100 requests per 3600 s; try again in 36 s.",
+                     *       "request_id": "deploy-7",
                      *       "violated-policies": [
                      *         "default"
                      *       ]
@@ -1661,10 +1813,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1717,10 +1870,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1741,10 +1895,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unauthorized",
+                     *       "type": "/problems/invalid-token",
+                     *       "title": "The service token is refused",
                      *       "status": 401,
-                     *       "detail": "The token has expired."
+                     *       "detail": "The token has expired.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1765,10 +1920,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Forbidden",
+                     *       "type": "/problems/insufficient-scope",
+                     *       "title": "The service token does not allow this",
                      *       "status": 403,
-                     *       "detail": "The audit needs the scope audit."
+                     *       "detail": "The audit needs the scope audit.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1789,10 +1945,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1812,10 +1969,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Content Too Large",
+                     *       "type": "/problems/content-too-large",
+                     *       "title": "The body is too large",
                      *       "status": 413,
-                     *       "detail": "The body is longer than 1048576 bytes."
+                     *       "detail": "The body is longer than 1048576 bytes.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1837,10 +1995,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unsupported Media Type",
+                     *       "type": "/problems/unsupported-media-type",
+                     *       "title": "The body's media type or coding is not supported",
                      *       "status": 415,
-                     *       "detail": "The body must be application/json."
+                     *       "detail": "The body must be application/json.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1861,10 +2020,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                     *       "type": "/problems/quota-exceeded",
                      *       "title": "Request cannot be satisfied as assigned quota has been exceeded",
                      *       "status": 429,
                      *       "detail": "This client has used its 100 requests per 3600 s; try again in 36 s.",
+                     *       "request_id": "deploy-7",
                      *       "violated-policies": [
                      *         "default"
                      *       ]
@@ -1888,10 +2048,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1944,10 +2105,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1968,10 +2130,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unauthorized",
+                     *       "type": "/problems/invalid-token",
+                     *       "title": "The service token is refused",
                      *       "status": 401,
-                     *       "detail": "The token has expired."
+                     *       "detail": "The token has expired.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1992,10 +2155,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Forbidden",
+                     *       "type": "/problems/insufficient-scope",
+                     *       "title": "The service token does not allow this",
                      *       "status": 403,
-                     *       "detail": "The audit needs the scope audit."
+                     *       "detail": "The audit needs the scope audit.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2015,10 +2179,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Not Found",
+                     *       "type": "/problems/not-found",
+                     *       "title": "There is nothing at this path",
                      *       "status": 404,
-                     *       "detail": "There is no record of the identity."
+                     *       "detail": "There is no record of the identity.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2039,10 +2204,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2062,10 +2228,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Content Too Large",
+                     *       "type": "/problems/content-too-large",
+                     *       "title": "The body is too large",
                      *       "status": 413,
-                     *       "detail": "The body is longer than 1048576 bytes."
+                     *       "detail": "The body is longer than 1048576 bytes.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2087,10 +2254,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unsupported Media Type",
+                     *       "type": "/problems/unsupported-media-type",
+                     *       "title": "The body's media type or coding is not supported",
                      *       "status": 415,
-                     *       "detail": "The body must be application/json."
+                     *       "detail": "The body must be application/json.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2111,10 +2279,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                     *       "type": "/problems/quota-exceeded",
                      *       "title": "Request cannot be satisfied as assigned quota has been exceeded",
                      *       "status": 429,
                      *       "detail": "This client has used its 100 requests per 3600 s; try again in 36 s.",
+                     *       "request_id": "deploy-7",
                      *       "violated-policies": [
                      *         "default"
                      *       ]
@@ -2138,10 +2307,248 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    exchange_token: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["TokenRequest"];
+            };
+        };
+        responses: {
+            /** @description The service token. */
+            200: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenAnswer"];
+                };
+            };
+            /** @description The request or the ID token is refused. */
+            400: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenError"];
+                    /**
+                     * @example {
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
+                     *       "status": 400,
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service token is bad, or one is needed and none came. */
+            401: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "/problems/invalid-token",
+                     *       "title": "The service token is refused",
+                     *       "status": 401,
+                     *       "detail": "The token has expired.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service token lacks the scope. */
+            403: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "/problems/insufficient-scope",
+                     *       "title": "The service token does not allow this",
+                     *       "status": 403,
+                     *       "detail": "The audit needs the scope audit.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The path does not answer to this method. */
+            405: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Allow: components["headers"]["Allow"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
+                     *       "status": 405,
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 1 MiB. */
+            413: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "/problems/content-too-large",
+                     *       "title": "The body is too large",
+                     *       "status": 413,
+                     *       "detail": "The body is longer than 1048576 bytes.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON by its `Content-Type`, or is compressed. */
+            415: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Accept: components["headers"]["Accept"];
+                    "Accept-Encoding": components["headers"]["Accept-Encoding"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "/problems/unsupported-media-type",
+                     *       "title": "The body's media type or coding is not supported",
+                     *       "status": 415,
+                     *       "detail": "The body must be application/json.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller has used up its rate limit. */
+            429: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "/problems/quota-exceeded",
+                     *       "title": "Request cannot be satisfied as assigned quota has been exceeded",
+                     *       "status": 429,
+                     *       "detail": "This client has used its 100 requests per 3600 s; try again in 36 s.",
+                     *       "request_id": "deploy-7",
+                     *       "violated-policies": [
+                     *         "default"
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The keys of the issuer can't be fetched now. */
+            503: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenError"];
+                    /**
+                     * @example {
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
+                     *       "status": 503,
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2221,10 +2628,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2245,10 +2653,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unauthorized",
+                     *       "type": "/problems/invalid-token",
+                     *       "title": "The service token is refused",
                      *       "status": 401,
-                     *       "detail": "The token has expired."
+                     *       "detail": "The token has expired.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2269,10 +2678,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Forbidden",
+                     *       "type": "/problems/insufficient-scope",
+                     *       "title": "The service token does not allow this",
                      *       "status": 403,
-                     *       "detail": "The audit needs the scope audit."
+                     *       "detail": "The audit needs the scope audit.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2293,10 +2703,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2317,10 +2728,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                     *       "type": "/problems/quota-exceeded",
                      *       "title": "Request cannot be satisfied as assigned quota has been exceeded",
                      *       "status": 429,
                      *       "detail": "This client has used its 100 requests per 3600 s; try again in 36 s.",
+                     *       "request_id": "deploy-7",
                      *       "violated-policies": [
                      *         "default"
                      *       ]
@@ -2344,10 +2756,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2396,10 +2809,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2420,10 +2834,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unauthorized",
+                     *       "type": "/problems/invalid-token",
+                     *       "title": "The service token is refused",
                      *       "status": 401,
-                     *       "detail": "The token has expired."
+                     *       "detail": "The token has expired.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2444,10 +2859,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Forbidden",
+                     *       "type": "/problems/insufficient-scope",
+                     *       "title": "The service token does not allow this",
                      *       "status": 403,
-                     *       "detail": "The audit needs the scope audit."
+                     *       "detail": "The audit needs the scope audit.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2468,10 +2884,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2492,10 +2909,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2532,10 +2950,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2551,10 +2970,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2572,10 +2992,11 @@ export interface operations {
                     "text/html": string;
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2611,10 +3032,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2630,10 +3052,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2649,10 +3072,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2688,10 +3112,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2707,10 +3132,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2727,10 +3153,11 @@ export interface operations {
                     "application/json": components["schemas"]["Probe"];
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2766,10 +3193,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2785,10 +3213,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2805,10 +3234,11 @@ export interface operations {
                     "application/json": components["schemas"]["Probe"];
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2845,10 +3275,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2864,10 +3295,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Forbidden",
+                     *       "type": "/problems/insufficient-scope",
+                     *       "title": "The service token does not allow this",
                      *       "status": 403,
-                     *       "detail": "The audit needs the scope audit."
+                     *       "detail": "The audit needs the scope audit.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2883,10 +3315,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2902,10 +3335,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2941,10 +3375,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2960,10 +3395,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Forbidden",
+                     *       "type": "/problems/insufficient-scope",
+                     *       "title": "The service token does not allow this",
                      *       "status": 403,
-                     *       "detail": "The audit needs the scope audit."
+                     *       "detail": "The audit needs the scope audit.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2979,10 +3415,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2998,10 +3435,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3047,10 +3485,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3066,10 +3505,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3085,10 +3525,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3134,10 +3575,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3153,10 +3595,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3172,10 +3615,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3211,10 +3655,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3230,10 +3675,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3249,10 +3695,92 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    problems: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All kinds. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemKinds"];
+                    "text/html": string;
+                };
+            };
+            /** @description The request is malformed, or members of it are. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
+                     *       "status": 400,
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The path does not answer to this method. */
+            405: {
+                headers: {
+                    Allow: components["headers"]["Allow"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
+                     *       "status": 405,
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service can't take the request now. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
+                     *       "status": 503,
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
