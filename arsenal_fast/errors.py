@@ -13,7 +13,8 @@ Expected outcomes (limited, unknown identity, store away) are return values and 
 No text may contain a secret: clients and logs get them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TypedDict
 
 
@@ -48,11 +49,26 @@ class Fault(TypedDict, total=False):
 class ProblemError(ClientError):
     """A complete request with bad content; the response is ``application/problem+json`` (RFC 9457)."""
 
-    def __init__(self, status: int, detail: str, faults: Sequence[Fault] = (), lines: bytes = b"") -> None:
-        """``lines``: header lines of the response, each with its CRLF."""
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        faults: Sequence[Fault] = (),
+        lines: bytes = b"",
+        kind: str = "",
+        members: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
+        """
+        Args:
+            lines: header lines of the response, each with its CRLF.
+            kind: name of a kind in :mod:`arsenal_fast.api.problems`; empty: the usual one of the status.
+            members: extension members of the kind.
+        """
         super().__init__(status, detail)
         self.faults = tuple(faults)
         self.lines = lines
+        self.kind = kind
+        self.members = members
 
 
 class InvalidIdentity(ArsenalError):

@@ -334,8 +334,8 @@ class Admission:
         cells = (client, *client.also)
         self._metrics.limiter_denied += 1
         self._metrics.most_refused.add([cells[place].key_bytes for place in denied], [1] * len(denied))
-        tail = quotas_used_up([quotas[place] for place in denied], gcra.whole_seconds(max(excess_us)))
-        request.denied(self._lines.joined(quotas).at(before), tail)
+        problem = quotas_used_up([quotas[place] for place in denied], gcra.whole_seconds(max(excess_us)))
+        request.denied(self._lines.joined(quotas).at(before), problem)
 
     def _answer_looks(self, batch: Batch, backlogs: Sequence[int]) -> None:
         for request, done in batch.looks:
@@ -384,5 +384,5 @@ class Admission:
             client.denied_until = self._monotonic() + retry_after_us / _SECOND
         # The backlog follows from the moment at which the next hit would pass.
         backlog = retry_after_us + quota.tolerance - quota.interval
-        tail = quotas_used_up([quota], gcra.whole_seconds(retry_after_us))
-        request.denied(self._lines.of(quota).lines(0, gcra.reset_after(backlog)), tail)
+        problem = quotas_used_up([quota], gcra.whole_seconds(retry_after_us))
+        request.denied(self._lines.of(quota).lines(0, gcra.reset_after(backlog)), problem)

@@ -5,24 +5,21 @@ It reads no clock, no socket and no environment; :mod:`arsenal_fast.api.compose`
 
 from __future__ import annotations
 
-import re
 from http import HTTPStatus
-from typing import Final
 
 from arsenal_fast.api import auth
 from arsenal_fast.api.callers import Callers
 from arsenal_fast.api.context import RequestContext
 from arsenal_fast.api.fastpath.recognizer import FastPath, Recognizer
 from arsenal_fast.api.json_body import may_be_json
-from arsenal_fast.api.problems import problem
+from arsenal_fast.api.problems import MALFORMED, render
+from arsenal_fast.api.request_id import id_of, line_of
 from arsenal_fast.api.router import API, Route
 from arsenal_fast.api.services import Services, decoded
+from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.request import Fields, Request
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.headers import retry_after_line
-
-_REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}+").fullmatch
-"""A request id that may be echoed: visible ASCII, so that it can end no line, of bounded length."""
 
 
 class App:
@@ -59,13 +56,16 @@ class App:
         """Begin a request; its connection gets the response, now or later."""
         request = context.request
         fields = request.fields
-        context.header_lines = self._echo(fields)
+        services = self.services
+        if not context.header_lines:  # the request begins again where its token has expired meanwhile
+            id_line = line_of(fields.request_id) or next(services.id_lines)
+            context.header_lines = services.cors.reflected(fields.origin) + id_line
         if fields.authorization is not None or fields.subject is not None:
             self._identify(context, fields)
         try:
             context.route = route = self.route_of(request)
         except ValueError as error:
-            context.respond(400, problem(400, f"The path can't be read: {error}."))
+            context.refuse(ProblemError(400, f"The path can't be read: {error}.", kind=MALFORMED))
             return
         if context.refusal is not None and not self._reads_tokens(route, request.path):
             context.refusal = None
@@ -93,28 +93,26 @@ class App:
         ``origin``: the Origin field, where one is known.
         """
         lines = retry_after_line(1) if status == HTTPStatus.SERVICE_UNAVAILABLE else b""
-        tail = problem(status, detail, lines=lines)
-        return self._closing("(malformed)", status, self.services.cors.reflected(origin), tail)
+        kind = MALFORMED if status == HTTPStatus.BAD_REQUEST else ""
+        problem = ProblemError(status, detail, lines=lines, kind=kind)
+        return self._closing("(malformed)", problem, self.services.cors.reflected(origin))
 
     def overloaded(self) -> bytes:
         """Return the whole response to a connection above the limit."""
         detail = "This worker serves as many connections as it can; try again in a second."
-        return self._closing("(shed)", 503, b"", problem(503, detail, lines=retry_after_line(1)))
+        return self._closing("(shed)", ProblemError(503, detail, lines=retry_after_line(1)), b"")
 
-    def _closing(self, route: str, status: int, lines: bytes, tail: bytes) -> bytes:
+    def _closing(self, route: str, problem: ProblemError, lines: bytes) -> bytes:
         services = self.services
         services.clock.refresh()
-        services.metrics.observe(route, "OTHER", status, 0.0)
-        return services.clock.head(status) + lines + b"Connection: close\r\n" + tail
+        services.metrics.observe(route, "OTHER", problem.status, 0.0)
+        id_line = next(services.id_lines)
+        tail = render(problem, services.problem_types, id_of(id_line))
+        return services.clock.head(problem.status) + lines + id_line + b"Connection: close\r\n" + tail
 
     def _may_repeat(self, context: RequestContext) -> bool:
         """Whether requests like this one may be recognised: they don't close, and have no body but JSON."""
         return context.refusal is None and not self.services.draining and may_be_json(context.request.fields)
-
-    def _echo(self, fields: Fields) -> bytes:
-        """Return the header lines that depend on the request's fields."""
-        lines = self.services.cors.reflected(fields.origin)
-        return lines + request_id_line(fields.request_id) if fields.request_id else lines
 
     def _identify(self, context: RequestContext, fields: Fields) -> None:
         """Charge the request to the client that it names, or keep the reason why that is refused."""
@@ -123,8 +121,3 @@ class App:
             context.client = client
         if context.refusal is not None:
             context.connection.leave_fast_path()
-
-
-def request_id_line(request_id: bytes) -> bytes:
-    """Return the line that echoes a request id; empty where the id is not allowed."""
-    return b"X-Request-Id: %b\r\n" % request_id if _REQUEST_ID(request_id) else b""

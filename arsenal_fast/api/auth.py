@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from arsenal_fast.api.problems import TOKEN_REQUIRED
 from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.response import line
 from arsenal_fast.ratelimit.client import Client
@@ -58,14 +59,15 @@ def demand(client: Client, scope: str, what: str) -> None:
 def demanded(client: Client | None, scope: str, what: str) -> ProblemError:
     """Return the error for a token without the scope, or for none (``client`` is None)."""
     if client is None:
-        return _challenged(401, f"{what} needs a service token of scope {scope}.", f'{_REALM}, scope="{scope}"')
+        challenge = f'{_REALM}, scope="{scope}"'
+        return _challenged(401, f"{what} needs a service token of scope {scope}.", challenge, TOKEN_REQUIRED)
     challenge = f'{_REALM}, error="insufficient_scope", scope="{scope}"'
     return _challenged(403, f"{what} needs the scope {scope}.", challenge)
 
 
-def _challenged(status: int, detail: str, challenge: str) -> ProblemError:
+def _challenged(status: int, detail: str, challenge: str, kind: str = "") -> ProblemError:
     """Return a 401 or 403 with the challenge that names what is needed (RFC 6750 section 3)."""
-    return ProblemError(status, detail, lines=line("WWW-Authenticate", challenge))
+    return ProblemError(status, detail, lines=line("WWW-Authenticate", challenge), kind=kind)
 
 
 def holder(token: ServiceToken) -> bytes:

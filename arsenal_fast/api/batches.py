@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from arsenal_fast.errors import ProblemError
 from arsenal_fast.ratelimit.client import Client, hits_of_rows
 from arsenal_fast.ratelimit.headers import QuotaState
 
@@ -22,11 +23,11 @@ class Admissible(Protocol):
     def admitted(self, limit_lines: bytes) -> None:
         """The limiter lets the request pass."""
 
-    def denied(self, limit_lines: bytes, tail: bytes) -> None:
-        """A quota of the client is used up; ``tail`` is the problem to respond with (429)."""
+    def denied(self, limit_lines: bytes, problem: ProblemError) -> None:
+        """A quota of the client is used up; ``problem`` is to respond with (429)."""
 
-    def refused(self, tail: bytes) -> None:
-        """The limiter is away and no request may pass; ``tail`` is the problem to respond with (503)."""
+    def refused(self, problem: ProblemError) -> None:
+        """The limiter is away and no request may pass; ``problem`` is to respond with (503)."""
 
     def identify_again(self) -> None:
         """The client's token has expired: find the client again, and submit."""

@@ -55,6 +55,7 @@ def _fast_path(app: App, services: Services, callers: Callers, limits: Limits) -
         submit=app.submit,
         started_s=services.admission.batch_started_s,
         log=services.access_log or _log_nothing,
+        id_lines=services.id_lines,
     )
     logs = services.access_log is not None and services.settings.access_log == "all"
     return FastPath(

@@ -15,7 +15,8 @@ import orjson
 
 from arsenal_fast.api.clock import ResponseClock
 from arsenal_fast.api.gate import Gate, Place
-from arsenal_fast.api.problems import problem
+from arsenal_fast.api.problems import render
+from arsenal_fast.api.request_id import id_of
 from arsenal_fast.api.router import Route
 from arsenal_fast.api.write_batch import Connection as Writer
 from arsenal_fast.api.write_batch import WriteBatch, cut_off
@@ -78,6 +79,9 @@ class Services(Protocol):
     @property
     def monotonic(self) -> Callable[[], float]: ...
 
+    problem_types: str
+    """What the name of a kind of problem follows in its type."""
+
     def ended(self, context: RequestContext, status: int, seconds: float) -> None:
         """Count a response and log it."""
 
@@ -123,7 +127,7 @@ class RequestContext(PendingResponse):
         self.client = client
         self.started_s = started_s
         self.header_lines = b""
-        """Lines that depend on the request's fields: echoed id, allowed origin."""
+        """Lines that depend on the request's fields: allowed origin, and at the end the request's id. Set once."""
         self.limit_lines = b""
         """Rate-limit lines, once the limiter has answered."""
         self.refusal: ProblemError | None = None
@@ -140,23 +144,28 @@ class RequestContext(PendingResponse):
         self.client = self.connection.address_client(self.request.fields.forwarded_for)
         self.app.begin(self)
 
+    @property
+    def request_id(self) -> str:
+        """The request's id: as it was sent, or made here."""
+        return id_of(self.header_lines)
+
     def audit(self, environments: tuple[str, ...] | list[str] = ()) -> AuditContext:
         """Return the source of the request, for the ledger."""
-        return AuditContext(self.client.key, request_id_text(self.request.fields.request_id), environments)
+        return AuditContext(self.client.key, self.request_id, environments)
 
     def admitted(self, limit_lines: bytes) -> None:
         """Go on to the handler; the limiter has let the request through."""
         self.limit_lines = limit_lines
         self.handle()
 
-    def denied(self, limit_lines: bytes, tail: bytes) -> None:
-        """Respond with a 429; ``tail`` is its problem."""
+    def denied(self, limit_lines: bytes, problem: ProblemError) -> None:
+        """Respond with a 429."""
         self.limit_lines = limit_lines
-        self.respond(429, tail)
+        self.refuse(problem)
 
-    def refused(self, tail: bytes) -> None:
+    def refused(self, problem: ProblemError) -> None:
         """Respond with a 503: the limiter is away."""
-        self.respond(503, tail)
+        self.refuse(problem)
 
     def handle(self) -> None:
         """Run the route's handler, now or when the gate admits its rows."""
@@ -230,15 +239,15 @@ class RequestContext(PendingResponse):
         """Log the exception that is being handled, and respond with a 500."""
         assert self.route is not None
         log.exception("a handler failed", extra={"fields": {"url.path": self.route.path}})
-        self.respond(500, problem(500, "The service failed on this request; it has been logged."))
+        self.refuse(ProblemError(500, "The service failed on this request; it has been logged."))
 
     def refuse(self, error: ProblemError) -> None:
         """Respond with a problem."""
-        self.respond(error.status, problem(error.status, error.detail, faults=error.faults, lines=error.lines))
+        self.respond(error.status, render(error, self.app.services.problem_types, self.request_id))
 
     def unavailable(self, detail: str) -> None:
         """Respond with a 503 that says to try again in a second."""
-        self.respond(503, problem(503, detail, lines=retry_after_line(1)))
+        self.refuse(ProblemError(503, detail, lines=retry_after_line(1)))
 
     def answer(self, body: object, status: int = 200, lines: bytes = NO_STORE) -> None:
         """Respond with JSON."""
@@ -264,8 +273,3 @@ class RequestContext(PendingResponse):
         else:
             response = b"".join((head, self.limit_lines, self.header_lines, lines, tail))
             services.write_batch.send(self.connection, self, response)
-
-
-def request_id_text(request_id: bytes | None) -> str | None:
-    """Return X-Request-Id as text for ledger and log, cut to 128 characters; None if it is not ASCII."""
-    return request_id.decode("ascii")[:128] if request_id and request_id.isascii() else None

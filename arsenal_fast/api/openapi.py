@@ -11,12 +11,11 @@ import orjson
 
 from arsenal_fast import __version__
 from arsenal_fast.api.json_schema import count, described, string
-from arsenal_fast.api.problems import QUOTA_EXCEEDED, QUOTA_TITLE
+from arsenal_fast.api.problems import KIND_OF_STATUS, PATH
 from arsenal_fast.api.router import Route
 from arsenal_fast.api.routes import ROUTES
 from arsenal_fast.api.schemas import PARAMETERS, SCHEMAS
 from arsenal_fast.api.schemas.parts import ref
-from arsenal_fast.http.response import PHRASES
 
 Object = dict[str, Any]
 
@@ -24,7 +23,9 @@ TITLE: Final = "Arsenal Identity Service"
 _DESCRIPTION: Final = """\
 An identity is `player-123456@sports.api.yourbook.com/v1:id`; the part before `/` is a valid e-mail address.
 
-Errors are RFC 9457 `application/problem+json`; a request with bad members names every one of them in `errors`.
+Errors are RFC 9457 `application/problem+json`; a request with bad members names every one of them in `errors`. The
+`type` of a problem is the path of a page that says what it means: `/problems` has all of them. A query parameter that
+is not known is refused; tracking parameters (`utm_*`, `gclid` and the like) pass.
 Besides what each operation lists, any request can be answered 404, 408 (too slow), 414, 431 (too long), 501 or 505,
 with the same kind of body. `GET` rows answer `HEAD`, all paths answer `OPTIONS`.
 
@@ -33,7 +34,8 @@ the rest is free. A service token (`Authorization: Bearer`) is charged to its ow
 A bad one is refused with 401, at the expense of the address. A service token of scope `behalf` can name the end user of
 a request (`Arsenal-Subject`), who then has a limit of its own besides.
 
-An `X-Request-Id` of up to 128 visible characters is sent back.
+An `X-Request-Id` of up to 128 visible characters is sent back; for a request without one an id is made. The same id is
+in the access log, the ledger and the problem.
 """
 _TAGS: Final = {
     "identities": "Issue, validate, revoke, and read what has happened.",
@@ -62,7 +64,7 @@ HEADERS: Final[dict[str, Object]] = {
             example='"default";r=99;t=36',
         ),
         "Retry-After": count("Seconds after which the request is worth repeating.", 1, example=36),
-        "X-Request-Id": string("The request's own `X-Request-Id`; absent where none came.", minLength=1, maxLength=128),
+        "X-Request-Id": string("The request's own `X-Request-Id`, or one made here.", minLength=1, maxLength=128),
         "WWW-Authenticate": string(
             "What would do (RFC 6750). Absent from a 403 that another service token would not change.",
             pattern='^Bearer realm="[a-z-]+"(, [a-z_]+="[^"]+")*$',
@@ -114,6 +116,9 @@ _PROBLEMS: Final[dict[int, tuple[str, str, str, tuple[str, ...]]]] = {
     ),
 }
 """Status -> (field of the rows that have it, empty where all do; description; example of a detail; header fields)."""
+
+_JSON: Final = "application/json"
+_FORM: Final = "application/x-www-form-urlencoded"
 
 SCHEME: Final = "serviceToken"
 _SECURITY_SCHEMES: Final[dict[str, Object]] = {
@@ -226,7 +231,10 @@ def _operation(route: Route) -> Object:
     if parameters:
         rendered["parameters"] = parameters
     if route.body is not None:
-        rendered["requestBody"] = {"required": True, "content": _content(route.body)}
+        rendered["requestBody"] = {
+            "required": True,
+            "content": _content(route.body, _FORM if route.form else _JSON),
+        }
     rendered["responses"] = answers = _answers(route)
     if name in _LINKS:
         answers["200"]["links"] = _LINKS[name]
@@ -258,16 +266,23 @@ def _answers(route: Route) -> dict[str, Object]:
     return dict(sorted(answers.items()))
 
 
-def _content(name: str) -> Object:
+def _content(name: str, media_type: str = _JSON) -> Object:
     if name in SCHEMAS:
-        return {"application/json": {"schema": ref(name)}}
+        return {media_type: {"schema": ref(name)}}
     return {name: {"schema": {"type": "object" if name.endswith("json") else "string"}}}
 
 
 def _problem(status: int, detail: str) -> Object:
-    example: Object = {"type": "about:blank", "title": PHRASES[status], "status": status, "detail": detail}
+    kind = KIND_OF_STATUS[status]
+    example: Object = {
+        "type": f"{PATH}/{kind.name}",
+        "title": kind.title,
+        "status": status,
+        "detail": detail,
+        "request_id": "deploy-7",
+    }
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        example |= {"type": QUOTA_EXCEEDED, "title": QUOTA_TITLE, "violated-policies": ["default"]}
+        example["violated-policies"] = ["default"]
     return {"application/problem+json": {"schema": ref("Problem"), "example": example}}
 
 

@@ -34,10 +34,14 @@ class Route:
     """Names of query parameters."""
     body: str | None = None
     """Schema of the JSON request body."""
+    form: bool = False
+    """Whether the body is a form instead of JSON."""
     scope: str | None = None
     """The scope of the service token, where the request needs one; None: it never does."""
     by_token_only: bool = False
     """Whether every request needs a service token."""
+    label: str = ""
+    """The ``route`` of the metrics; empty: the path."""
     answers: Mapping[int, tuple[str, str]] = field(default_factory=dict)
     """Status -> (description, names of schemas or media types, comma apart; empty where there is no body)."""
 

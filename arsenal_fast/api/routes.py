@@ -17,11 +17,14 @@ from arsenal_fast.api.handlers import (
     limits,
     operations,
     pages,
+    problem_pages,
     revocation,
+    token_exchange,
     tokens,
     validation,
 )
 from arsenal_fast.api.json_body import MAX_ROWS
+from arsenal_fast.api.problems import PATH as PROBLEMS
 from arsenal_fast.api.router import Route, Router
 from arsenal_fast.http.request import Request
 
@@ -90,6 +93,21 @@ ROUTES: Final[tuple[Route, ...]] = (
             403: ("The service token lacks the scope, or the identity's token is none of its own.", "Problem"),
             404: ("There is no record of the identity.", "Problem"),
             503: ("The shared state is away, so nothing was revoked; or the service is too busy.", "Problem"),
+        },
+    ),
+    _post(
+        "/api/v1/token",
+        token_exchange.exchange_token,
+        "Exchange an ID token for a service token",
+        "RFC 8693: the ID token of a pipeline (GitHub Actions and other issuers of OpenID Connect, as OIDC_ISSUERS has "
+        "them) becomes a service token of some minutes, which may issue the protected prefixes of its rule. It "
+        "is exchanged once. Errors are those of OAuth (RFC 6749 section 5.2).",
+        body="TokenRequest",
+        form=True,
+        answers={
+            200: ("The service token.", "TokenAnswer"),
+            400: ("The request or the ID token is refused.", "TokenError"),
+            503: ("The keys of the issuer can't be fetched now.", "TokenError"),
         },
     ),
     _get(
@@ -246,6 +264,14 @@ ROUTES: Final[tuple[Route, ...]] = (
         "Empty while tokens are signed with a shared secret.",
         answers={200: ("The keys.", "KeySet")},
     ),
+    _document(
+        PROBLEMS,
+        problem_pages.problems,
+        "The kinds of problems",
+        "Each kind has a page of its own, which the `type` of a problem resolves to. A browser gets HTML.",
+        answers={200: ("All kinds.", "ProblemKinds, text/html")},
+    ),
+    *(Route("GET", path, problem_pages.problem, label=f"{PROBLEMS}/*") for path in problem_pages.PATHS),
     Route("GET", "/", operations.root),
     Route("GET", "/api", operations.api),
     Route("GET", "/favicon.ico", pages.asset, heavy=True),

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
+from urllib.parse import urlsplit
 
+from arsenal_fast.api import problems, request_id
 from arsenal_fast.api.admission import Admission
 from arsenal_fast.api.clock import ResponseClock
 from arsenal_fast.api.context import RequestContext
@@ -23,25 +25,27 @@ from arsenal_fast.api.shards import ShardedAdmission
 from arsenal_fast.api.totals import Totals
 from arsenal_fast.api.write_batch import WriteBatch
 from arsenal_fast.http.grammar import METHODS
-from arsenal_fast.http.query import unescape
+from arsenal_fast.http.query import names_of, unescape
 from arsenal_fast.http.request import Request
 from arsenal_fast.http.response import ResponseHeads
 from arsenal_fast.identity.runs import draw_run
 from arsenal_fast.observability.metrics import Metrics
+from arsenal_fast.oidc.exchange import Exchange
+from arsenal_fast.oidc.issuer_keys import Fetch
 from arsenal_fast.registry.cache import IdentityCache
 from arsenal_fast.registry.issuer import Issuer
 from arsenal_fast.registry.lookup import Lookup
 from arsenal_fast.registry.revocation_sync import RevocationSync
 from arsenal_fast.registry.revoke import Revoker
 from arsenal_fast.registry.service_tokens import ServiceTokens
-from arsenal_fast.stores.ports import Backend, Ledger, Shard, ShardedBackend
+from arsenal_fast.stores.ports import Backend, Ledger, Limiter, Shard, ShardedBackend
 from arsenal_fast.tokens.keys import Keys
 
 _METHODS: Final = {method: method.decode("ascii") for method in METHODS}
 
 
-AccessLog = Callable[[Request, str, int, float], None]
-"""Called with every response (request, client, status, seconds); decides which ones to log."""
+AccessLog = Callable[[Request, str, str, int, float], None]
+"""Called with every response (request, its id, client, status, seconds); decides which ones to log."""
 
 
 @dataclass(kw_only=True)
@@ -65,6 +69,8 @@ class Services:
     """Returns the counts of the other workers, for a scrape."""
     access_log: AccessLog | None = None
     """Called with every response."""
+    fetch_keys: Fetch | None = None
+    """Fetches the keys of the issuers of OIDC_ISSUERS."""
     gate_bounds: GateBounds = GateBounds()  # noqa: RUF009  frozen
     router: Router = field(init=False)
     openapi: Callable[[], bytes] = field(init=False)
@@ -83,6 +89,11 @@ class Services:
         metrics.heaviest.begun_s = metrics.most_refused.begun_s = self.monotonic()
         self.write_batch = WriteBatch(self.call_soon)
         self.history = History()
+        self.id_lines = request_id.lines(self.random)
+        """The lines of the ids that are made here, each of which is taken once."""
+        self.ignored_parameters = names_of(settings.ignored_parameters)
+        """Says whether an unknown query parameter passes."""
+        self.problem_types = f"{urlsplit(settings.base_url).path}{problems.PATH}/"
         self.cors = Cors(settings.origins)
         self.clock = ResponseClock(now, ResponseHeads(_common_lines(settings, self.cors)))
         issue = Endpoint("GET", ISSUE_PATH)
@@ -142,6 +153,17 @@ class Services:
             now=now,
             used=self.admission.used_tokens,
         )
+        self.exchange: Exchange | None = None
+        """Judges ID tokens; None: none are exchanged."""
+        if settings.oidc_rules is not None and self.fetch_keys is not None:
+            self.exchange = Exchange(
+                settings.oidc_rules,
+                fetch=self.fetch_keys,
+                limiter_of=self._limiter_of,
+                local_limiter=self.local.limiter,
+                monotonic=self.monotonic,
+                now=now,
+            )
         self.gate = Gate(self.gate_bounds, call_soon=self.call_soon, monotonic=self.monotonic, metrics=metrics)
         """Bounds the rows of batches and lists in work."""
 
@@ -175,6 +197,11 @@ class Services:
             len(shards), lambda number, go_on: make(shards[number], syncs[number], go_on), backend.shard_of, refresh
         )
 
+    def _limiter_of(self, key: bytes) -> Limiter:
+        """Return the shared limiter of a client by its key."""
+        backend = self.backend
+        return backend.shards[backend.shard_of(key)].limiter if isinstance(backend, ShardedBackend) else backend.limiter
+
     def now_ms(self) -> int:
         """Return the wall clock in milliseconds."""
         return int(self.now() * 1000)
@@ -187,9 +214,9 @@ class Services:
         """Count a response and log it."""
         route, request = context.route, context.request
         method = _METHODS.get(request.method, "OTHER")
-        self.metrics.observe("(unmatched)" if route is None else route.path, method, status, seconds)
+        self.metrics.observe("(unmatched)" if route is None else route.label or route.path, method, status, seconds)
         if self.access_log is not None:
-            self.access_log(request, context.client.key, status, seconds)
+            self.access_log(request, context.request_id, context.client.key, status, seconds)
 
     @property
     def status(self) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from arsenal_fast import memory_budget
 from arsenal_fast.api.admission import OnFailure
 from arsenal_fast.memory_budget import Shares
+from arsenal_fast.oidc.rules import Rules
 from arsenal_fast.ratelimit.quota import Quota
 
 
@@ -37,5 +38,9 @@ class Settings:
     workers: int = 1
     metrics_by_token: bool = False
     """Whether metrics and telemetry are only for tokens of scope ``metrics``."""
+    ignored_parameters: Sequence[str] = ()
+    """Names of query parameters that pass unread, or their beginnings and ``*``."""
+    oidc_rules: Rules | None = None
+    """Which ID tokens are exchanged for service tokens; None: none."""
     protected_prefixes: frozenset[str] = frozenset()
     """Prefixes, in lower case, that need a token of scope ``issue``."""

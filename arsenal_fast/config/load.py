@@ -178,6 +178,10 @@ def _doubtful(config: Config) -> Iterator[str]:
             yield f"TRUSTED_PROXIES has {entry}: every client can choose the address it is charged to."
         elif network.prefixlen < NARROW[network.version] and not network.is_loopback:
             yield f"TRUSTED_PROXIES has {entry}: every client in there can choose the address it is charged to."
+    rules = config.oidc_issuers
+    protected = {prefix.lower() for prefix in config.protected_prefixes}
+    for prefix in sorted(rules.prefixes - protected if rules is not None else ()):
+        yield f"OIDC_ISSUERS has the prefix {prefix}, which PROTECTED_PREFIXES has not: it is issued to everybody."
     secret = config.jwt_secret
     if secret is not None and not config.production and _weakness(secret):
         yield f"JWT_SECRET would be refused in production: it is an example or has under {MIN_SECRET} bytes."

@@ -11,12 +11,14 @@ import re
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from ipaddress import ip_address
 from typing import Any, Final
 
 from arsenal_fast.identity.grammar import domain_fault, prefix_fault
 from arsenal_fast.ledger.url import PostgresAddress
 from arsenal_fast.ledger.url import parse_url as parse_database_url
+from arsenal_fast.oidc.rules import Rules, parse_rules
 from arsenal_fast.ratelimit.client import ClientAddresses
 from arsenal_fast.secret import MASK, Secret, without_passwords
 from arsenal_fast.stores.redis.url import SCHEMES, parse_url
@@ -29,6 +31,8 @@ _SHIFTS: Final = {"": 0, "K": 10, "M": 20, "G": 30}
 """Powers of two, as in Docker and Kubernetes ("Mi"): M is MiB."""
 
 MAX_KEY_FILE: Final = 65_536  # bytes of a PEM file: eight keys have about 1 KiB
+
+MAX_RULES_FILE: Final = 1_048_576  # characters of the rules for ID tokens
 
 _ECHO: Final = 40  # characters of a bad text that are repeated to the operator
 
@@ -291,6 +295,34 @@ def private_key(text: str) -> Secret:
     if "-----BEGIN" not in text:
         raise ValueError("must be a PEM text, or the path of one that begins with / or file:; it is not shown")
     return Secret(text.replace("\\n", "\n"))
+
+
+def oidc_rules(text: str) -> Rules:
+    """Parse the rules for ID tokens: the path of a file, or JSON."""
+    if text.startswith(("/", "file:")):
+        path = text.removeprefix("file://").removeprefix("file:")
+        if fault := _file_fault(path):
+            raise ValueError(f"must be the path of a file that can be read: {fault}")
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text = file.read(MAX_RULES_FILE)
+    elif not text.startswith("{"):
+        raise ValueError("must be JSON, or the path of a file that begins with / or file:")
+    if find_spec("cryptography") is None:
+        raise ValueError("needs the package cryptography: pip install 'arsenal-fast[eddsa]'")
+    return parse_rules(text)
+
+
+def parameter_names(text: str) -> tuple[str, ...]:
+    """Parse names of query parameters, separated by commas; ``none`` for no name."""
+    if text == "none":
+        return ()
+    for entry in _entries(text):
+        if re.fullmatch(r"[A-Za-z0-9_.~-]{1,64}\*?", entry) is None:
+            raise ValueError(
+                f"must be names of A-Z a-z 0-9 _ . ~ - between commas, perhaps with * at the end, or none; one is "
+                f"{shown(entry)}"
+            )
+    return _entries(text)
 
 
 def protected_prefixes(text: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from arsenal_fast.config import parsers
 from arsenal_fast.config.parsers import Reader
 from arsenal_fast.ledger.url import NONE as NO_LEDGER
 from arsenal_fast.memory_budget import Shares
+from arsenal_fast.oidc.rules import Rules
 from arsenal_fast.secret import Secret, secrets_in
 
 PRODUCTION: Final = "production"
@@ -154,6 +155,18 @@ class Config:
         "Prefixes issued only to service tokens of scope `issue`, in any case.",
         "prefixes between commas",
         empty=(),
+    )
+    oidc_issuers: Rules | None = variable(
+        parsers.oidc_rules,
+        "",
+        "Issuers of ID tokens (GitHub Actions and others) and the rules by which `POST /api/v1/token` exchanges them.",
+        "the path of a TOML or JSON file after / or file:, or JSON",
+    )
+    ignored_parameters: tuple[str, ...] = variable(
+        parsers.parameter_names,
+        "utm_*,gclid,gclsrc,gbraid,wbraid,dclid,gad_*,fbclid,msclkid,ttclid,twclid,yclid,igshid,mc_cid,mc_eid,_ga,_gl,_",
+        "Query parameters of trackers and caches that pass unread; another unknown one is refused.",
+        "names between commas, an `*` at the end for all that begin so, or none",
     )
     database_url: Secret = variable(
         parsers.database_url,

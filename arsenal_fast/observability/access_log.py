@@ -38,8 +38,8 @@ class AccessLog:
         self._each = wanted == "all"
         self._lines = BoundedLines(formatter.format, put, clock)
 
-    def __call__(self, request: Request, client: str, status: int, seconds: float) -> None:
-        """Log a response, if the setting includes it."""
+    def __call__(self, request: Request, request_id: str, client: str, status: int, seconds: float) -> None:
+        """Log a response, if the setting includes it. ``request_id``: the one in the response."""
         if status < self._least:
             return
         method = request.method
@@ -51,9 +51,8 @@ class AccessLog:
             "http.response.status_code": status,
             "event.duration": int(seconds * 1e9),
             **_client(client),
+            "http.request.id": request_id,
         }
-        if request.fields.request_id is not None:
-            fields["http.request.id"] = _text(request.fields.request_id[:MAX_REQUEST_ID])
         if (trace := trace_context(request.fields.traceparent)) is not None:
             # We make no span of our own: the line belongs to the caller's span.
             fields["trace.id"], fields["span.id"] = trace

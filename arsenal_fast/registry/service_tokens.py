@@ -25,7 +25,7 @@ from arsenal_fast.ledger.model import TokenChange, TokenKind, TokenQuery, TokenR
 from arsenal_fast.registry.issuer import AuditContext
 from arsenal_fast.replies import reply
 from arsenal_fast.stores.ports import Ledger, Revoking
-from arsenal_fast.tokens.claims import SCOPES, token_id
+from arsenal_fast.tokens.claims import scope_text, token_id
 from arsenal_fast.tokens.keys import Keys
 
 MAX_NAME: Final = 128
@@ -87,7 +87,7 @@ def mint(
         token_id(token),
         order.name or order.subject,
         order.subject,
-        " ".join(scope for scope in SCOPES if scope in order.scopes),
+        scope_text(order.scopes),
         order.rate_limit,
         order.per_subject or None,
         issued_s * 1000,

@@ -37,6 +37,7 @@ from arsenal_fast.memory_budget import Shares
 from arsenal_fast.observability import log_writer, logs, runtime_metrics
 from arsenal_fast.observability.access_log import AccessLog
 from arsenal_fast.observability.multiprocess import SharedCounters
+from arsenal_fast.oidc.fetch import KeyFetcher
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.server import heap_trim, listen_socket, tls_context
 from arsenal_fast.server.bounds import Bounds
@@ -136,6 +137,7 @@ class _Worker:
             now=time.time,
             snapshots=self._others,
             access_log=self._access_log,
+            fetch_keys=KeyFetcher(self._loop),
             gate_bounds=_gate_bounds(config.shares),
         )
         app = compose(self._services, Limits(), counters if counters.slots > 1 else None)
@@ -341,6 +343,8 @@ def _settings(config: Config) -> Settings:
         access_log=config.access_log,
         metrics_by_token=config.metrics_access == "token",
         workers=config.workers,
+        oidc_rules=config.oidc_issuers,
+        ignored_parameters=config.ignored_parameters,
         protected_prefixes=frozenset(prefix.lower() for prefix in config.protected_prefixes),
     )
 

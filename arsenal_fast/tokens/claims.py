@@ -19,14 +19,14 @@ import json
 import re
 from base64 import urlsafe_b64decode
 from binascii import b2a_base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from arsenal_fast.errors import ArsenalError
-from arsenal_fast.identity.grammar import Identity, parse
+from arsenal_fast.identity.grammar import Identity, parse, prefix_fault
 from arsenal_fast.identity.validity import LAST_MOMENT, Life
 
 AUDIENCE: Final = "arsenal-identity"
@@ -40,7 +40,10 @@ HEADER_PARAMETERS: Final = frozenset({"alg", "typ", "kid"})
 
 SCOPES: Final = ("issue", "revoke", "audit", "metrics", "tokens", "behalf")
 """The scopes of service tokens: protected prefixes, revoking any identity, reading the ledger, the metrics, minting and
-withdrawing service tokens, and naming the end user of a request."""
+withdrawing service tokens, and naming the end user of a request.
+
+``issue:ci`` is a scope too: it allows the one prefix.
+"""
 
 LEEWAY: Final = 60
 """Seconds that a token may begin in the future, since another host's clock wrote it. The expiry has no tolerance."""
@@ -202,15 +205,15 @@ def _claims_of(life: Life) -> str:
 
 def service_payload(issuer: str, token: ServiceToken, issued: int, jti: str) -> bytes:
     """Return the payload of a service token, not encoded. ValueError with one sentence where it would be refused."""
-    if unknown := token.scopes.difference(SCOPES):
+    if unknown := [scope for scope in token.scopes if not is_scope(scope)]:
         raise ValueError(f"A scope is one of {', '.join(SCOPES)}; {len(unknown)} of those given are none.")
-    if _subject(token.subject) is None:
+    if not is_subject(token.subject):
         raise ValueError(SUBJECT_RANGE)
     claims: dict[str, Any] = {
         "iss": issuer,
         "aud": AUDIENCE,
         "sub": token.subject,
-        "scope": " ".join(scope for scope in SCOPES if scope in token.scopes),
+        "scope": scope_text(token.scopes),
         "rate_limit": token.rate_limit,
         "iat": issued,
         "exp": token.expires,
@@ -321,7 +324,7 @@ def service_token(claims: dict[str, Any], issuer: str, now: float) -> ServiceTok
     if fault := _origin_fault(claims, SERVICE_CLAIMS, issuer) or _time_fault(claims, now):
         return fault
     subject, jti, scopes, rate_limit = claims["sub"], claims["jti"], _scopes(claims["scope"]), claims["rate_limit"]
-    if type(subject) is not str or _subject(subject) is None:
+    if type(subject) is not str or not is_subject(subject):
         return Refusal.SUBJECT
     if type(jti) is not str or not 1 <= len(jti) <= _MAX_JTI:
         return Refusal.ID
@@ -363,10 +366,31 @@ def _is_identity(subject: object) -> bool:
     return isinstance(identity, Identity) and identity.id == subject
 
 
+def is_subject(text: str) -> bool:
+    """Whether this can be the subject of a service token."""
+    return _subject(text) is not None
+
+
+def is_scope(word: str) -> bool:
+    """Whether this is a scope: one of SCOPES, or ``issue:`` and one protected prefix in lower case."""
+    name, colon, prefix = word.partition(":")
+    return word in SCOPES or bool(name == "issue" and colon and prefix == prefix.lower() and not prefix_fault(prefix))
+
+
+def scope_text(scopes: Iterable[str]) -> str:
+    """Return scopes as a token has them, each once."""
+    return " ".join(sorted(set(scopes), key=_place))
+
+
+def _place(scope: str) -> tuple[int, str]:
+    """Return the place of a scope in a token: the order of SCOPES, a prefix after all of them."""
+    return SCOPES.index(scope) if scope in SCOPES else len(SCOPES), scope
+
+
 def _scopes(text: object) -> frozenset[str] | None:
     """Parse a scope (RFC 6749 section 3.3): words between single spaces, each at most once; empty for none."""
     if type(text) is not str:
         return None
     words = text.split(" ") if text else []
     scopes = frozenset(words)
-    return scopes if len(scopes) == len(words) and scopes.issubset(SCOPES) else None
+    return scopes if len(scopes) == len(words) and all(map(is_scope, scopes)) else None

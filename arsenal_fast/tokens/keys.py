@@ -100,7 +100,7 @@ class Keys:
         subject: str,
         scopes: Sequence[str],
         rate_limit: int,
-        days: int,
+        days: float,
         now: float,
         jti: str | None = None,
         per_subject: int = 0,
@@ -110,7 +110,7 @@ class Keys:
         ``jti``: 22 characters of chance by default.
         """
         issued = int(now)
-        expires = issued + days * _SECONDS_A_DAY
+        expires = issued + round(days * _SECONDS_A_DAY)
         token = ServiceToken(subject, frozenset(scopes), rate_limit, expires, issued, per_subject)
         payload = tokens.service_payload(self.issuer, token, issued, jti or secrets.token_urlsafe(16))
         signing_input = self._secret_header + b"." + tokens.encode(payload)

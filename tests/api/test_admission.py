@@ -184,10 +184,11 @@ def test_a_refusal_says_by_its_type_what_was_violated() -> None:
     assert denied.headers["content-type"] == "application/problem+json"
     assert denied.headers["cache-control"] == "no-store"
     assert denied.json == {
-        "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+        "type": "/problems/quota-exceeded",
         "title": "Request cannot be satisfied as assigned quota has been exceeded",
         "status": 429,
         "detail": "This client has used its 1 requests per 60 s; try again in 60 s.",
+        "request_id": denied.headers["x-request-id"],
         "violated-policies": ["default"],
     }
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from arsenal_fast.api.context import RequestContext, request_id_text
+from arsenal_fast.api.context import RequestContext
 from arsenal_fast.api.router import Route, Router
 from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.response import tail
@@ -140,19 +140,3 @@ def test_a_draining_worker_ends_the_connection_behind_its_last_response() -> Non
     for done in later.waiting:
         done(None)
     assert client.take().count(b"Connection: close\r\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("request_id", "text"),
-    [
-        (None, None),
-        (b"", None),
-        (b"r-1", "r-1"),
-        (b"x" * 128, "x" * 128),
-        (b"x" * 129, "x" * 128),
-        (b"\xe9", None),
-        (b"a\xff", None),
-    ],
-)
-def test_a_request_id_is_written_down_where_it_is_ascii_and_cut(request_id: bytes | None, text: str | None) -> None:
-    assert request_id_text(request_id) == text

@@ -50,7 +50,7 @@ def ways(drawn: str) -> dict[str, tuple[bytes, dict[str, str]]]:
     return {
         "the usual line": (get(f"prefix=bot&run={drawn}"), parameter),
         "the other order": (get(f"run={drawn}&prefix=bot"), parameter),
-        "another parameter": (get(f"prefix=bot&run={drawn}&x=1"), parameter),
+        "another parameter": (get(f"prefix=bot&run={drawn}&utm_source=1"), parameter),
         "a ttl": (get(f"prefix=bot&run={drawn}&ttl=60"), parameter),
         "the default spelled out": (get(f"prefix=bot&run={drawn}&domain={DOMAIN}&version=v1"), parameter),
         "the domain in capitals": (get(f"prefix=bot&run={drawn}&domain={DOMAIN.upper()}"), parameter),

@@ -43,6 +43,7 @@ def test_every_row_that_knows_service_tokens_says_whether_it_needs_one_and_of_wh
         "/api/v1/tokens/revoke": [{scheme: ["tokens"]}],
         "/api/v1/tokens/limit": [{scheme: ["tokens"]}],
         "/api/v1/limits": [{}, {scheme: []}],
+        "/api/v1/token": [{}, {scheme: []}],
     }
 
 

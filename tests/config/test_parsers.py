@@ -135,6 +135,8 @@ REFUSED = {
         "ftp://a.example",
         "https://a.example:port",
     ],
+    "OIDC_ISSUERS": ["{", "[]", "{}", "/nowhere/rules.toml", "/", "https://a.example", '{"issuer": []}'],
+    "IGNORED_PARAMETERS": ["*_x", "utm_**", "a b", "utm_*,", "a=b", "x" * 65, "ä"],
     "JWT_SECRET": ["key\n", "k\0ey", "key\x7f", "\udc80"],
     "IDENTITY_DOMAIN": ["-a.example", "a b", "a_b.example", "a..example", "ä.example", "a.example\n", "x" * 64],
     "MEMORY_BUDGET": ["0", "200", "512k", "0x10M", "1.5G", "200 M", "-1G", "99999T", "M", "half"],

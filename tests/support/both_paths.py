@@ -13,6 +13,7 @@ from arsenal_fast.api.admission import OnFailure
 from arsenal_fast.observability.metrics import COUNTERS
 from arsenal_fast.ratelimit.quota import Quota
 from tests.support.ledgers import Book, SwitchedLedger
+from tests.support.made_ids import Ids
 from tests.support.rig import KEYS, START, Client, Rig
 
 ORIGINS = ("https://a.example", "https://b.example")
@@ -102,6 +103,7 @@ class Worker:
         self.rig.service.random = lambda octets: next(draws).to_bytes(octets, "big")
         self.connections = [self.rig.connect(setup.peer), self.rig.connect(setup.peer)]
         self.gone: set[int] = set()
+        self.ids = Ids()
 
     def take(self, step: Packet | Event) -> dict[str, object]:
         """Take one step; return what has come of it."""
@@ -127,15 +129,20 @@ class Worker:
         names = [name for name in COUNTERS if name.startswith(("identity_", "limiter_", "connections_"))]
         lines, rig.lines[:] = rig.lines[:], []
         admissions, rig.shared.admissions[:] = rig.shared.admissions[:], []
-        return {
-            "connections": [state(client) for client in self.connections],
-            "access lines": lines,
-            "failures logged": [entry for entry in rig.access if entry[2] >= 400],
-            "answers counted": {key: (list(each.counts), each.nanoseconds) for key, each in metrics.series.items()},
-            "counters": {name: getattr(metrics, name) for name in names},
-            "admissions": admissions,
-            "ledger": None if ledger is None else (ledger.recorded, ledger.revoked, ledger.finds, ledger.book.records),
-        }
+        seen: dict[str, object] = self.ids.in_order(
+            {
+                "connections": [state(client) for client in self.connections],
+                "access lines": lines,
+                "failures logged": [entry for entry in rig.access if entry[2] >= 400],
+                "answers counted": {key: (list(each.counts), each.nanoseconds) for key, each in metrics.series.items()},
+                "counters": {name: getattr(metrics, name) for name in names},
+                "admissions": admissions,
+                "ledger": None
+                if ledger is None
+                else (ledger.recorded, ledger.revoked, ledger.finds, ledger.book.records),
+            }
+        )
+        return seen
 
     def _has_ended(self, index: int) -> bool:
         transport = self.connections[index].transport

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,7 @@ from arsenal_fast.http.template import WORTHWHILE, RequestTemplates
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.observability.access_log import AccessLog
 from arsenal_fast.observability.logs import TextFormatter
+from arsenal_fast.oidc.issuer_keys import Fetch
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.secret import Secret
 from arsenal_fast.server.bounds import Bounds
@@ -127,6 +129,10 @@ class Rig:
     """Blocks that look alike before there is a template of them."""
     bounds: Bounds = Bounds()  # noqa: RUF009  frozen
     gate_bounds: GateBounds = GateBounds()  # noqa: RUF009  frozen
+    random: Callable[[int], bytes] = os.urandom
+    """Makes drawn runs and request ids; perhaps the same in two workers."""
+    fetch_keys: Fetch | None = None
+    """Fetches the keys of issuers of ID tokens."""
     switched: bool = False
     """The store is ``shared``, which the test can take away."""
 
@@ -144,6 +150,7 @@ class Rig:
             "base_url": "http://localhost:3655",
             "quota": Quota(100, 3600),
             "fast_path": self.fast_path,
+            "ignored_parameters": ("utm_*", "_"),
         }
         values = Settings(**{**defaults, **self.settings})
         self.access_log = AccessLog(values.access_log, TextFormatter(), self._write_line, lambda: self.elapsed)
@@ -156,6 +163,8 @@ class Rig:
             call_soon=self.soon.append,
             monotonic=lambda: self.elapsed,
             now=lambda: self.wall,
+            random=self.random,
+            fetch_keys=self.fetch_keys,
             access_log=None if values.access_log == "off" else self._log,
             gate_bounds=self.gate_bounds,
         )
@@ -171,9 +180,9 @@ class Rig:
             bounds=self.bounds,
         )
 
-    def _log(self, request: Request, client: str, status: int, seconds: float) -> None:
+    def _log(self, request: Request, request_id: str, client: str, status: int, seconds: float) -> None:
         self.access.append((request.path, client, status))
-        self.access_log(request, client, status, seconds)
+        self.access_log(request, request_id, client, status, seconds)
 
     def _write_line(self, line: str) -> None:
         self.lines.append(line.partition(" ")[2])

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from arsenal_fast.api.clock import ResponseClock
-from arsenal_fast.api.context import Application, Connection, RequestContext, request_id_text
+from arsenal_fast.api.context import Application, Connection, RequestContext
 from arsenal_fast.api.fastpath.render import RenderedIdentity
 from arsenal_fast.api.fastpath.response_cache import CachedResponse, MissingIdentity, ResponseCache
+from arsenal_fast.api.request_id import id_of
 from arsenal_fast.api.write_batch import WriteBatch, cut_off
+from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.request import Request
 from arsenal_fast.http.response import PendingResponse
 from arsenal_fast.http.template import RequestTemplate, TemplateMatch
@@ -35,8 +37,10 @@ class FastPathServices:
     """Submits a request to the admission."""
     started_s: Callable[[], float]
     """Monotonic: the start of the batch whose requests go on now."""
-    log: Callable[[Request, str, int, float], None]
-    """The access log: request, client's key, status, seconds."""
+    log: Callable[[Request, str, str, int, float], None]
+    """The access log: request, its id, client's key, status, seconds."""
+    id_lines: Iterator[bytes]
+    """The lines of the ids that are made here, each of which is taken once."""
 
 
 class _LeftFastPath:
@@ -64,6 +68,7 @@ class RecognizedRequest(PendingResponse):
         "clock",
         "connection",
         "header_lines",
+        "id_end",
         "ids",
         "limit_lines",
         "match",
@@ -83,6 +88,9 @@ class RecognizedRequest(PendingResponse):
     cached: CachedResponse
     match: TemplateMatch
     header_lines: bytes
+    """Lines that depend on the request's fields, up to the end of the request's id."""
+    id_end: bytes
+    """The end of the request's id and its line."""
 
     def __init__(
         self, work: FastPathServices, app: Application, connection: Connection, template: RequestTemplate
@@ -114,7 +122,7 @@ class RecognizedRequest(PendingResponse):
             self._miss(limit_lines)
             return
         cached.endpoint.responses += 1
-        response = b"".join((clock.ok, limit_lines, self.header_lines, body))
+        response = b"".join((clock.ok, limit_lines, self.header_lines, self.id_end, body))
         outbox = self.outbox
         if len(outbox) != 1:
             self.connection.respond(self, response)
@@ -125,13 +133,13 @@ class RecognizedRequest(PendingResponse):
         except RuntimeError:
             return  # the transport has just failed; connection_lost is on its way
 
-    def denied(self, limit_lines: bytes, tail: bytes) -> None:
+    def denied(self, limit_lines: bytes, problem: ProblemError) -> None:
         """Respond with a 429."""
-        self._context().denied(limit_lines, tail)
+        self._context().denied(limit_lines, problem)
 
-    def refused(self, tail: bytes) -> None:
+    def refused(self, problem: ProblemError) -> None:
         """Respond with a 503."""
-        self._context().refused(tail)
+        self._context().refused(problem)
 
     def identify_again(self) -> None:
         """Leave the fast path: the client's token has expired."""
@@ -145,7 +153,7 @@ class RecognizedRequest(PendingResponse):
 
     def audit(self) -> AuditContext:
         """Return the source of the request, for the ledger."""
-        return AuditContext(self.client.key, request_id_text(self.match[2] or None))
+        return AuditContext(self.client.key, self.request_id)
 
     def fill(self, _index: int, entry: CachedIdentity) -> None:
         """Respond with the identity."""
@@ -160,7 +168,7 @@ class RecognizedRequest(PendingResponse):
         endpoint = cached.endpoint
         seconds = work.monotonic() - self.started_s
         work.metrics.observe(endpoint.path, endpoint.method, 200, seconds)
-        response = b"".join((work.clock.ok, self.limit_lines, self.header_lines, body))
+        response = b"".join((work.clock.ok, self.limit_lines, self.header_lines, self.id_end, body))
         work.write_batch.send(self.connection, self, response)
 
     # Leaving the fast path.
@@ -176,11 +184,16 @@ class RecognizedRequest(PendingResponse):
             return cached.context
         request = self.request()
         context = RequestContext(self.app, self.connection, request, self.client, self.work.started_s())
-        context.header_lines = self.header_lines
+        context.header_lines = self.header_lines + self.id_end
         context.route = self.app.route_of(request)
         self.connection.replace(self, context)
         self.cached = _LeftFastPath(context, cached)
         return context
+
+    @property
+    def request_id(self) -> str:
+        """The request's id: as it was sent, or made here."""
+        return id_of(self.header_lines + self.id_end)
 
     def request(self) -> Request:
         """Return the request, built from its match."""
@@ -220,4 +233,5 @@ class LoggedRequest(RecognizedRequest):
             self._log(self.started_s)
 
     def _log(self, started_s: float) -> None:
-        self.work.log(self.request(), self.client.key, 200, self.work.monotonic() - started_s)
+        seconds = self.work.monotonic() - started_s
+        self.work.log(self.request(), self.request_id, self.client.key, 200, seconds)

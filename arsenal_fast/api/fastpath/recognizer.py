@@ -7,12 +7,14 @@ handler: a match, a look-up, the admission. On a miss the request is built from 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import repeat
 
 from arsenal_fast.api.callers import Callers
 from arsenal_fast.api.context import Application, RequestContext
 from arsenal_fast.api.fastpath.recognized import FastPathServices, RecognizedRequest
 from arsenal_fast.api.fastpath.response_cache import CachedResponse
+from arsenal_fast.api.request_id import END, START, further
 from arsenal_fast.http.template import RequestTemplate, RequestTemplates, TemplateMatch
 from arsenal_fast.ratelimit.client import OnBehalf
 
@@ -60,6 +62,7 @@ class Recognizer:
         "_fast_path",
         "_forwarded",
         "_holder",
+        "_id_ends",
         "_match",
         "_outbox",
         "_peer",
@@ -78,6 +81,7 @@ class Recognizer:
         self._client = context.client
         self._peer = peer
         self._reflected = fast_path.reflected(fields.origin)
+        self._id_ends: Iterator[bytes] = repeat(END)
         # Behind a trusted peer each request is charged to its own client.
         names_client = fields.forwarded_for is not None and not context.client.token
         self._forwarded = (
@@ -86,7 +90,8 @@ class Recognizer:
         # On behalf of many end users each request is charged to its own one, too.
         self._holder = context.client.holder if isinstance(context.client, OnBehalf) else None
         self._request = fast_path.request_class(fast_path.work, fast_path.app, context.connection, template)
-        self._request.header_lines = self._reflected
+        if fields.request_id is None:
+            self._continue_id(context.header_lines)
         self._request.client = context.client
         self._outbox = self._request.outbox
 
@@ -118,10 +123,23 @@ class Recognizer:
         request.cached = cached
         request.match = match
         if request_id:  # all requests of a template have one, or none has; what matches is echoed
-            request.header_lines = self._reflected + b"X-Request-Id: %b\r\n" % request_id
+            request.header_lines = self._reflected + START + request_id
+        try:
+            request.id_end = next(self._id_ends)
+        except StopIteration:
+            request.id_end = self._renew_id()
         self._outbox.append(request)
         request.submit(request)
         return True
+
+    def _continue_id(self, lines: bytes) -> None:
+        """Make further ids of the one at the end of these header lines."""
+        self._request.header_lines, self._id_ends = further(lines)
+
+    def _renew_id(self) -> bytes:
+        """Begin with a new id, as the ends of the old one are used up; return the first end."""
+        self._continue_id(self._reflected + next(self._fast_path.work.id_lines))
+        return next(self._id_ends)
 
     def _miss(self, match: TemplateMatch) -> bool:
         """Give the connection a request without a cached response; False: the parser has to check its line."""

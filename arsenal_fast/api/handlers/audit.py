@@ -12,8 +12,9 @@ from arsenal_fast.api import auth
 from arsenal_fast.api.context import RequestContext
 from arsenal_fast.api.handlers.revocation import moment
 from arsenal_fast.api.json_body import Values, raise_faults
-from arsenal_fast.api.problems import problem
+from arsenal_fast.api.problems import NO_LEDGER
 from arsenal_fast.api.services import Services
+from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.query import parse_query
 from arsenal_fast.identity import grammar
 from arsenal_fast.identity.validity import timestamp
@@ -22,7 +23,7 @@ from arsenal_fast.replies import reply
 
 DEFAULT_LIMIT: Final = 100
 """Events of a page, by default."""
-_PARAMETERS: Final = frozenset({"prefix", "run", "since", "until", "limit", "cursor"})
+_PARAMETERS: Final = ("prefix", "run", "since", "until", "limit", "cursor")
 _MOMENTS: Final = ("generated", "expires", "issued_before")
 _LIMIT: Final = re.compile(r"[1-9][0-9]{0,3}").fullmatch
 
@@ -33,7 +34,7 @@ async def audit(services: Services, context: RequestContext) -> None:
     query = _query(services, context)
     ledger = services.ledger
     if ledger is None:
-        context.respond(503, problem(503, "This service keeps no ledger (DATABASE_URL is none)."))
+        context.refuse(ProblemError(503, "This service keeps no ledger (DATABASE_URL is none).", kind=NO_LEDGER))
         return
 
     page: AuditPage | None = await reply(ledger.audit, query)
@@ -49,7 +50,8 @@ async def audit(services: Services, context: RequestContext) -> None:
 
 
 def _query(services: Services, context: RequestContext) -> AuditQuery:
-    values = Values(parse_query(context.request.query, _PARAMETERS), query=True)
+    given = parse_query(context.request.query, _PARAMETERS, services.ignored_parameters)
+    values = Values(given, query=True)
     caller, request_id, _ = context.audit()
     query = AuditQuery(
         at=services.now_ms(),

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from arsenal_fast.api.context import RequestContext
-from arsenal_fast.api.problems import problem
 from arsenal_fast.api.services import Services, decoded
+from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.response import NO_CONTENT, line
 
 
 def not_found(services: Services, context: RequestContext) -> None:
-    context.respond(404, problem(404, "There is nothing at this path; /api/docs lists what there is."))
+    context.refuse(ProblemError(404, "There is nothing at this path; /api/docs lists what there is."))
 
 
 def method_not_allowed(services: Services, context: RequestContext) -> None:
     allow = services.router.allowed_methods(decoded(context.request.path))
-    context.respond(405, problem(405, f"This path answers to {allow} only.", lines=line("Allow", allow)))
+    context.refuse(ProblemError(405, f"This path answers to {allow} only.", lines=line("Allow", allow)))
 
 
 def options(services: Services, context: RequestContext) -> None:

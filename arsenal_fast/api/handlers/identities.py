@@ -41,7 +41,7 @@ _LONG_PREFIX: Final = (
 
 _NO_IDENTITY: Final = "prefix and run don't make an identity."
 
-_PARAMETERS: Final = frozenset({"prefix", "run", "domain", "version", "ttl"})
+_PARAMETERS: Final = ("prefix", "run", "domain", "version", "ttl")
 _BATCH: Final = ("environments", "domain", "version", "ttl")
 _ENVIRONMENT: Final = ("name", "prefix", "run")
 _NAME: Final = itemgetter("name")
@@ -74,7 +74,7 @@ def issue_one(services: Services, context: RequestContext) -> None:
 
 def _asked_for(services: Services, query: bytes) -> tuple[str, bool, int]:
     """Return the id, whether its run was named (and not drawn), and the ttl; raises ProblemError 400."""
-    given = parse_query(query, _PARAMETERS)
+    given = parse_query(query, _PARAMETERS, services.ignored_parameters)
     values = Values(given, query=True)
     prefix = given.get("prefix", DEFAULT_PREFIX)
     run = given.get("run")
@@ -121,7 +121,10 @@ def issue_batch(services: Services, context: RequestContext) -> None:
 def _demand(services: Services, context: RequestContext, ids: Sequence[str]) -> None:
     """Raise ProblemError where a prefix is protected and the caller's token does not allow it."""
     protected = services.settings.protected_prefixes
-    if protected and any(grammar.split(identity).prefix.lower() in protected for identity in ids):
+    if not protected or auth.ISSUE in context.client.scopes:
+        return
+    allowed = {scope.removeprefix(f"{auth.ISSUE}:") for scope in context.client.scopes}
+    if not {grammar.split(identity).prefix.lower() for identity in ids} & protected <= allowed:
         auth.demand(context.client, auth.ISSUE, "An identity with a protected prefix")
 
 

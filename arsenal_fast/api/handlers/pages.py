@@ -25,7 +25,7 @@ from arsenal_fast.http.response import JSON, tail
 
 _DIRECTORY: Final = Path(__file__).resolve().parents[2] / "assets"
 
-_HTML: Final = b"text/html; charset=utf-8"
+HTML: Final = b"text/html; charset=utf-8"
 _CSS: Final = b"text/css; charset=utf-8"
 _SCRIPT: Final = b"text/javascript; charset=utf-8"  # RFC 9239
 _PNG: Final = b"image/png"
@@ -49,13 +49,13 @@ ASSETS: Final = tuple(path for path in _FILES if path.startswith("/api/docs/"))
 """Paths of :func:`asset`, for the table of routes."""
 
 _VARY: Final = b"Vary: Accept-Encoding\r\n"
-_POLICY: Final = (
+POLICY: Final = (
     b"Content-Security-Policy: default-src 'none'; script-src 'self'; style-src %b; img-src 'self' data:; "
     b"connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'\r\n"
 )
-_DOCS_LINES: Final = _POLICY % b"'self' 'unsafe-inline'" + _VARY
+_DOCS_LINES: Final = POLICY % b"'self' 'unsafe-inline'" + _VARY
 """Swagger UI sets ``style`` attributes; its forms never submit."""
-_NEGOTIATED_LINES: Final = _POLICY % b"'self'" + b"Vary: Accept, Accept-Encoding\r\n"
+_NEGOTIATED_LINES: Final = POLICY % b"'self'" + b"Vary: Accept, Accept-Encoding\r\n"
 """The same path serves JSON to clients that don't prefer HTML."""
 
 GZIP_LEVEL: Final = 2
@@ -76,17 +76,17 @@ class Representation(NamedTuple):
 def home(services: Services, context: RequestContext) -> None:
     """Respond with the start page, which a browser gets for ``GET /``."""
     prefix = urlsplit(services.settings.base_url).path
-    _send(context, _file("home.html", _HTML, _compressed(context), _NEGOTIATED_LINES, prefix))
+    _send(context, _file("home.html", HTML, _compressed(context), _NEGOTIATED_LINES, prefix))
 
 
 def docs(services: Services, context: RequestContext) -> None:
     """Respond with the API's page (Swagger UI)."""
-    _send(context, _file("docs.html", _HTML, _compressed(context), _DOCS_LINES))
+    _send(context, _file("docs.html", HTML, _compressed(context), _DOCS_LINES))
 
 
 def dashboard(services: Services, context: RequestContext) -> None:
     """Respond with the health page, which a browser gets for ``GET /api/health``, with the same status."""
-    page = _file("dashboard.html", _HTML, _compressed(context), _NEGOTIATED_LINES)
+    page = _file("dashboard.html", HTML, _compressed(context), _NEGOTIATED_LINES)
     _send(context, page, 503 if services.status == "unhealthy" else 200)
 
 

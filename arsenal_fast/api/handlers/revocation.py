@@ -15,7 +15,7 @@ from typing import Any, Final
 from arsenal_fast.api import auth
 from arsenal_fast.api.context import RequestContext
 from arsenal_fast.api.json_body import Values, check_form, check_strings, raise_faults, read_object
-from arsenal_fast.api.problems import problem
+from arsenal_fast.api.problems import REFUSED_TOKEN, UNKNOWN_IDENTITY
 from arsenal_fast.api.services import Services
 from arsenal_fast.errors import ProblemError
 from arsenal_fast.identity import grammar
@@ -81,7 +81,8 @@ async def _revoke_identity(services: Services, context: RequestContext, body: di
     if revoked is None:
         context.unavailable(_AWAY)
     elif not revoked.known:
-        context.respond(404, problem(404, "This service has no record of the identity: there is nothing to revoke."))
+        detail = "This service has no record of the identity: there is nothing to revoke."
+        context.refuse(ProblemError(404, detail, kind=UNKNOWN_IDENTITY))
     else:
         answer = {
             "identity": identity.id,
@@ -96,11 +97,14 @@ async def _revoke_identity(services: Services, context: RequestContext, body: di
 def _own_token(services: Services, identity: Identity, text: str) -> IdentityToken:
     token = services.keys.verify_identity(text, services.now())
     if isinstance(token, Refusal):
-        raise ProblemError(403, token.sentence, [{"pointer": "/token", "detail": token.sentence}])
+        raise _refused_token(token.sentence, token.sentence)
     if token.id != identity.id:
-        detail = "is the token of another identity"
-        raise ProblemError(403, "The token does not allow this.", [{"pointer": "/token", "detail": detail}])
+        raise _refused_token("The token does not allow this.", "is the token of another identity")
     return token
+
+
+def _refused_token(sentence: str, detail: str) -> ProblemError:
+    return ProblemError(403, sentence, [{"pointer": "/token", "detail": detail}], kind=REFUSED_TOKEN)
 
 
 async def _revoke_epoch(services: Services, context: RequestContext, body: dict[str, Any]) -> None:

@@ -13,7 +13,6 @@ from arsenal_fast.api import auth
 from arsenal_fast.api.context import RequestContext
 from arsenal_fast.api.handlers.audit import DEFAULT_LIMIT, read_limit
 from arsenal_fast.api.json_body import Values, check_form, raise_faults, read_object
-from arsenal_fast.api.problems import problem
 from arsenal_fast.api.services import Services
 from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.query import parse_query
@@ -31,13 +30,14 @@ from arsenal_fast.tokens.claims import (
     ID_LENGTH,
     MAX_RATE_LIMIT,
     SCOPES,
+    is_scope,
     is_token_id,
     subject_fault,
 )
 
 ID_RANGE: Final = f"A token's id is {ID_LENGTH} of 0-9 a-f."
 
-_PARAMETERS: Final = frozenset({"subject", "limit", "cursor"})
+_PARAMETERS: Final = ("subject", "limit", "cursor")
 _ORDER: Final = ("subject", "scope", "rate_limit", "days", "per_subject", "name")
 _WHAT: Final = "To work on service tokens"
 _AWAY: Final = "Neither the shared state nor the ledger can be written, so nothing was changed; try again."
@@ -47,7 +47,8 @@ _CURSOR: Final = re.compile(rf"([0-9]{{1,15}})-([0-9a-f]{{{ID_LENGTH}}})").fullm
 async def list_tokens(services: Services, context: RequestContext) -> None:
     """Respond with one page of minted tokens, newest first."""
     auth.demand(context.client, auth.TOKENS, _WHAT)
-    values = Values(parse_query(context.request.query, _PARAMETERS), query=True)
+    given = parse_query(context.request.query, _PARAMETERS, services.ignored_parameters)
+    values = Values(given, query=True)
     limit = values.read("limit", read_limit, DEFAULT_LIMIT)
     subject = values.text("subject", subject_fault, None)
     after = values.read("cursor", _cursor, None)
@@ -71,7 +72,9 @@ async def mint_token(services: Services, context: RequestContext) -> None:
     """Respond with a new token."""
     auth.demand(context.client, auth.TOKENS, _WHAT)
     order = _order(read_object(context.request, _ORDER))
-    lacking = [scope for scope in order.scopes if scope not in context.client.scopes]
+    held = context.client.scopes
+    # Who may issue all protected prefixes may hand on one of them.
+    lacking = [scope for scope in order.scopes if scope not in held and scope.partition(":")[0] not in held]
     if lacking:
         raise ProblemError(403, f"A token can't hand on a scope that it lacks: {', '.join(lacking)}.")
     token, record = await services.service_tokens.mint(order, context.audit())
@@ -111,7 +114,7 @@ async def limit_token(services: Services, context: RequestContext) -> None:
     if outcome is None:
         context.unavailable(_AWAY)
     elif not outcome.in_force:
-        context.respond(409, problem(409, "The token has been withdrawn, or its limit was changed a moment ago."))
+        context.refuse(ProblemError(409, "The token has been withdrawn, or its limit was changed a moment ago."))
     else:
         context.answer(_changed(outcome, "limited"))
 
@@ -171,7 +174,7 @@ def _order(body: dict[str, Any]) -> TokenOrder:
 
 def _scope_fault(text: str) -> str | None:
     words = text.split(" ") if text else []
-    good = len(set(words)) == len(words) and set(words) <= set(SCOPES)
+    good = len(set(words)) == len(words) and all(map(is_scope, words))
     return None if good else f"scope must be words of {', '.join(SCOPES)} between spaces, each at most once"
 
 

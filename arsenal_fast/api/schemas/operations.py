@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from arsenal_fast.api.handlers.token_exchange import ACCESS_TOKEN, GRANT, ID_TOKEN, JWT
 from arsenal_fast.api.json_schema import (
     Schema,
     array_of,
@@ -14,10 +15,12 @@ from arsenal_fast.api.json_schema import (
     timestamp,
     word,
 )
+from arsenal_fast.api.problems import KIND_OF_STATUS, PATH, PROBLEMS
 from arsenal_fast.api.schemas import parts
 from arsenal_fast.api.telemetry import HEALTH, TELEMETRY
 from arsenal_fast.identity.grammar import MAX_PART
 from arsenal_fast.ledger.model import KINDS, MAX_PAGE
+from arsenal_fast.tokens.claims import MAX_TOKEN
 
 _AWAY: Final = string("One sentence, without addresses and passwords.")
 _RUNBOOK: Final = string("URL of the page of the documentation.", format="uri")
@@ -38,7 +41,7 @@ _EVENT: Final = object_of(
         "issued_before": nullable(timestamp("Of a revocation: lives that began before are dead.", example=None)),
         "environment": nullable(string("The name that a batch gave it.", example="prod")),
         "caller": string("Who asked, as in `client` of the limits.", minLength=1, example="sub:sports-book"),
-        "request_id": nullable(string("Its `X-Request-Id`.", maxLength=128, example="deploy-7")),
+        "request_id": nullable(string("The `X-Request-Id` of its answer.", maxLength=128, example="deploy-7")),
         "token": nullable(string("Id of a service token.", example=None)),
         "subject": nullable(string("Of that token, or of all tokens that were withdrawn.", example=None)),
         "rate_limit": nullable(count("Of that token, in requests a window.", 1, example=None)),
@@ -63,6 +66,24 @@ _POLICY: Final = object_of(
         "reset": count("Seconds until all of the limit is there again.", example=36),
     },
     title="LimitPolicy",
+)
+_PROBLEM_TYPE: Final = string(
+    f"Kind of problem: the path of a page that says what it means; all of them are at `{PATH}`. Behind a proxy that "
+    "gives the service a path prefix, the prefix stands before it.",
+    format="uri-reference",
+    pattern=f"{PATH}/({'|'.join(PROBLEMS)})$",
+    example=f"{PATH}/{KIND_OF_STATUS[400].name}",
+)
+_PROBLEM_STATUS: Final = {"type": "integer", "minimum": 400, "maximum": 599, "example": 400}
+_PROBLEM_TITLE: Final = string("The kind in words.", example=KIND_OF_STATUS[400].title)
+_KIND: Final = object_of(
+    {
+        "type": _PROBLEM_TYPE,
+        "status": _PROBLEM_STATUS,
+        "title": _PROBLEM_TITLE,
+        "meaning": string("What has happened.", example=KIND_OF_STATUS[400].meaning),
+        "remedy": string("What the client can do.", example=KIND_OF_STATUS[400].remedy),
+    }
 )
 _POLICIES: Final = "Names of the rate-limit policies that are used up (status 429)."
 
@@ -143,12 +164,48 @@ OPERATIONS: Final[dict[str, Schema]] = {
     ),
     "Probe": object_of({"status": string("One word.", pattern="^[a-z]+$")}),
     "Telemetry": TELEMETRY,
+    "TokenRequest": object_of(
+        {
+            "grant_type": constant(GRANT),
+            "subject_token": string("The ID token.", minLength=1, maxLength=MAX_TOKEN, example=parts.JWT),
+            "subject_token_type": word("Its type.", (ID_TOKEN, JWT), example=ID_TOKEN),
+            "requested_token_type": word("Type of the token to be issued.", (ACCESS_TOKEN, JWT), example=ACCESS_TOKEN),
+            "scope": string("Scopes of the rule, between spaces; all by default.", example="issue:ci"),
+        },
+        optional=("requested_token_type", "scope"),
+    ),
+    "TokenAnswer": object_of(
+        {
+            "access_token": string("The service token, for `Authorization: Bearer`.", example=parts.JWT),
+            "issued_token_type": constant(ACCESS_TOKEN),
+            "token_type": constant("Bearer"),
+            "expires_in": count("Seconds until it expires.", 1, example=600),
+            "scope": string("`issue:` and a prefix, for each prefix of the rule.", example="issue:ci"),
+        },
+        description="RFC 8693 section 2.2.1.",
+    ),
+    "TokenError": object_of(
+        {
+            "error": word(
+                "The kind of error.",
+                (
+                    *("invalid_request", "unsupported_grant_type", "invalid_scope", "invalid_target"),
+                    "temporarily_unavailable",
+                ),
+                example="invalid_request",
+            ),
+            "error_description": string("One sentence.", example="The token has expired."),
+        },
+        description="RFC 6749 section 5.2.",
+    ),
+    "ProblemKinds": object_of({"problems": array_of(_KIND, "In the order of their status.")}),
     "Problem": object_of(
         {
-            "type": string("Kind of problem.", format="uri-reference", example="about:blank"),
-            "title": string("The kind in words.", example="Bad Request"),
-            "status": {"type": "integer", "minimum": 400, "maximum": 599, "example": 400},
+            "type": _PROBLEM_TYPE,
+            "title": _PROBLEM_TITLE,
+            "status": _PROBLEM_STATUS,
             "detail": string("What is wrong with this request.", example="The request has 1 fault; nothing was done."),
+            "request_id": string("The `X-Request-Id` of the answer.", minLength=1, maxLength=128, example="deploy-7"),
             "errors": array_of(_FAULT, "Every bad member or parameter.", minItems=1),
             "violated-policies": array_of({"type": "string"}, _POLICIES, minItems=1),
         },

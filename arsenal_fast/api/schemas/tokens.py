@@ -22,7 +22,7 @@ from arsenal_fast.ledger.model import MAX_PAGE
 from arsenal_fast.registry.service_tokens import MAX_NAME
 from arsenal_fast.tokens.claims import ID_LENGTH, MAX_RATE_LIMIT, MAX_TOKEN, SCOPES
 
-_WORDS: Final = f"({'|'.join(SCOPES)})"
+_WORDS: Final = rf"({'|'.join(SCOPES)}|issue:[a-z0-9_]+(\.[a-z0-9_]+)*\.?)"
 _ID: Final = text(
     f"^[0-9a-f]{{{ID_LENGTH}}}$",
     ID_LENGTH,
@@ -30,7 +30,8 @@ _ID: Final = text(
     example="5b1f0c9d2e7a48b63c11",
 )
 _SCOPE: Final = string(
-    f"What it allows, between spaces, each once: {', '.join(SCOPES)}; empty: nothing but its limit.",
+    f"What it allows, between spaces, each once: {', '.join(SCOPES)}, or `issue:` and one protected prefix; empty: "
+    "nothing but its limit.",
     pattern=f"^({_WORDS}( {_WORDS})*)?$",
     example="issue behalf",
 )

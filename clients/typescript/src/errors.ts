@@ -1,7 +1,7 @@
 // The errors of the client: one class for each thing that a caller may want to do about it.
 import type { components } from "./openapi.js";
 
-export type Problem = components["schemas"]["Problem"];
+export type Problem = Omit<components["schemas"]["Problem"], "request_id">; // which the header has too, and a proxy not
 /** One bad member (`pointer`) or query parameter of a request. */
 export type Fault = components["schemas"]["Fault"];
 

@@ -81,6 +81,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Exchange an ID token for a service token
+         * @description RFC 8693: the ID token of a pipeline (GitHub Actions and other issuers of OpenID Connect, as OIDC_ISSUERS has them) becomes a service token of some minutes, which may issue the protected prefixes of its rule. It is exchanged once. Errors are those of OAuth (RFC 6749 section 5.2).
+         */
+        post: operations["exchange_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/audit": {
         parameters: {
             query?: never;
@@ -348,6 +368,26 @@ export interface paths {
          * @description Empty while tokens are signed with a shared secret.
          */
         get: operations["jwks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/problems": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The kinds of problems
+         * @description Each kind has a page of its own, which the `type` of a problem resolves to. A browser gets HTML.
+         */
+        get: operations["problems"];
         put?: never;
         post?: never;
         delete?: never;
@@ -831,7 +871,7 @@ export interface components {
             environment: string | null;
             /** @description Who asked, as in `client` of the limits. */
             caller: string;
-            /** @description Its `X-Request-Id`. */
+            /** @description The `X-Request-Id` of its answer. */
             request_id: string | null;
             /** @description Id of a service token. */
             token: string | null;
@@ -1214,6 +1254,102 @@ export interface components {
             /** @description The last five minutes, oldest interval first. */
             history: components["schemas"]["Interval"][];
         };
+        /**
+         * @example {
+         *       "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+         *       "subject_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJwbGF5ZXItMTIzNDU2QHNwb3J0cy5hcGkueW91cmJvb2suY29tL3YxOmlkIn0.Rf2ErwuB9JhGQoVGDdF0yAKKTqNdlmqeF4yTjzBQ3dk",
+         *       "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
+         *       "requested_token_type": "urn:ietf:params:oauth:token-type:access_token",
+         *       "scope": "issue:ci"
+         *     }
+         */
+        TokenRequest: {
+            /** @constant */
+            grant_type: "urn:ietf:params:oauth:grant-type:token-exchange";
+            /** @description The ID token. */
+            subject_token: string;
+            /**
+             * @description Its type.
+             * @enum {string}
+             */
+            subject_token_type: "urn:ietf:params:oauth:token-type:id_token" | "urn:ietf:params:oauth:token-type:jwt";
+            /**
+             * @description Type of the token to be issued.
+             * @enum {string}
+             */
+            requested_token_type?: "urn:ietf:params:oauth:token-type:access_token" | "urn:ietf:params:oauth:token-type:jwt";
+            /** @description Scopes of the rule, between spaces; all by default. */
+            scope?: string;
+        };
+        /**
+         * @description RFC 8693 section 2.2.1.
+         * @example {
+         *       "access_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJwbGF5ZXItMTIzNDU2QHNwb3J0cy5hcGkueW91cmJvb2suY29tL3YxOmlkIn0.Rf2ErwuB9JhGQoVGDdF0yAKKTqNdlmqeF4yTjzBQ3dk",
+         *       "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+         *       "token_type": "Bearer",
+         *       "expires_in": 600,
+         *       "scope": "issue:ci"
+         *     }
+         */
+        TokenAnswer: {
+            /** @description The service token, for `Authorization: Bearer`. */
+            access_token: string;
+            /** @constant */
+            issued_token_type: "urn:ietf:params:oauth:token-type:access_token";
+            /** @constant */
+            token_type: "Bearer";
+            /** @description Seconds until it expires. */
+            expires_in: number;
+            /** @description `issue:` and a prefix, for each prefix of the rule. */
+            scope: string;
+        };
+        /**
+         * @description RFC 6749 section 5.2.
+         * @example {
+         *       "error": "invalid_request",
+         *       "error_description": "The token has expired."
+         *     }
+         */
+        TokenError: {
+            /**
+             * @description The kind of error.
+             * @enum {string}
+             */
+            error: "invalid_request" | "unsupported_grant_type" | "invalid_scope" | "invalid_target" | "temporarily_unavailable";
+            /** @description One sentence. */
+            error_description: string;
+        };
+        ProblemKindsProblems: {
+            /**
+             * Format: uri-reference
+             * @description Kind of problem: the path of a page that says what it means; all of them are at `/problems`. Behind a proxy that gives the service a path prefix, the prefix stands before it.
+             */
+            type: string;
+            status: number;
+            /** @description The kind in words. */
+            title: string;
+            /** @description What has happened. */
+            meaning: string;
+            /** @description What the client can do. */
+            remedy: string;
+        };
+        /**
+         * @example {
+         *       "problems": [
+         *         {
+         *           "type": "/problems/invalid-request",
+         *           "status": 400,
+         *           "title": "Parameters or members of the request are invalid",
+         *           "meaning": "A query parameter or a member of the body is missing, unknown, repeated, or has a value out of range.",
+         *           "remedy": "Correct what `errors` names, by parameter or JSON pointer. Nothing was done, so the request can be repeated."
+         *         }
+         *       ]
+         *     }
+         */
+        ProblemKinds: {
+            /** @description In the order of their status. */
+            problems: components["schemas"]["ProblemKindsProblems"][];
+        };
         Fault: {
             /** @description JSON pointer (RFC 6901) into the body. */
             pointer?: string;
@@ -1225,10 +1361,11 @@ export interface components {
         /**
          * @description RFC 9457.
          * @example {
-         *       "type": "about:blank",
-         *       "title": "Bad Request",
+         *       "type": "/problems/invalid-request",
+         *       "title": "Parameters or members of the request are invalid",
          *       "status": 400,
          *       "detail": "The request has 1 fault; nothing was done.",
+         *       "request_id": "deploy-7",
          *       "errors": [
          *         {
          *           "pointer": "/environments/3/prefix",
@@ -1240,7 +1377,7 @@ export interface components {
         Problem: {
             /**
              * Format: uri-reference
-             * @description Kind of problem.
+             * @description Kind of problem: the path of a page that says what it means; all of them are at `/problems`. Behind a proxy that gives the service a path prefix, the prefix stands before it.
              */
             type: string;
             /** @description The kind in words. */
@@ -1248,6 +1385,8 @@ export interface components {
             status: number;
             /** @description What is wrong with this request. */
             detail: string;
+            /** @description The `X-Request-Id` of the answer. */
+            request_id: string;
             /** @description Every bad member or parameter. */
             errors?: components["schemas"]["Fault"][];
             /** @description Names of the rate-limit policies that are used up (status 429). */
@@ -1275,7 +1414,7 @@ export interface components {
             name: string;
             /** @description Whom the token is for: who is charged, logged and audited. */
             subject: string;
-            /** @description What it allows, between spaces, each once: issue, revoke, audit, metrics, tokens, behalf; empty: nothing but its limit. */
+            /** @description What it allows, between spaces, each once: issue, revoke, audit, metrics, tokens, behalf, or `issue:` and one protected prefix; empty: nothing but its limit. */
             scope: string;
             /** @description Requests in a window, as they are now. */
             rate_limit: number;
@@ -1347,7 +1486,7 @@ export interface components {
             /** @description Whom the token is for: who is charged, logged and audited. */
             subject: string;
             /**
-             * @description What it allows, between spaces, each once: issue, revoke, audit, metrics, tokens, behalf; empty: nothing but its limit.
+             * @description What it allows, between spaces, each once: issue, revoke, audit, metrics, tokens, behalf, or `issue:` and one protected prefix; empty: nothing but its limit.
              * @default
              */
             scope: string;
@@ -1386,7 +1525,7 @@ export interface components {
             name: string;
             /** @description Whom the token is for: who is charged, logged and audited. */
             subject: string;
-            /** @description What it allows, between spaces, each once: issue, revoke, audit, metrics, tokens, behalf; empty: nothing but its limit. */
+            /** @description What it allows, between spaces, each once: issue, revoke, audit, metrics, tokens, behalf, or `issue:` and one protected prefix; empty: nothing but its limit. */
             scope: string;
             /** @description Requests in a window, as they are now. */
             rate_limit: number;
@@ -1514,7 +1653,7 @@ export interface components {
          * @example 36
          */
         "Retry-After": number;
-        /** @description The request's own `X-Request-Id`; absent where none came. */
+        /** @description The request's own `X-Request-Id`, or one made here. */
         "X-Request-Id": string;
         /**
          * @description What would do (RFC 6750). Absent from a 403 that another service token would not change.
@@ -1610,10 +1749,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1634,10 +1774,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unauthorized",
+                     *       "type": "/problems/invalid-token",
+                     *       "title": "The service token is refused",
                      *       "status": 401,
-                     *       "detail": "The token has expired."
+                     *       "detail": "The token has expired.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1658,10 +1799,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Forbidden",
+                     *       "type": "/problems/insufficient-scope",
+                     *       "title": "The service token does not allow this",
                      *       "status": 403,
-                     *       "detail": "The audit needs the scope audit."
+                     *       "detail": "The audit needs the scope audit.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1682,10 +1824,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1706,10 +1849,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                     *       "type": "/problems/quota-exceeded",
                      *       "title": "Request cannot be satisfied as assigned quota has been exceeded",
                      *       "status": 429,
                      *       "detail": "This client has used its 100 requests per 3600 s; try again in 36 s.",
+                     *       "request_id": "deploy-7",
                      *       "violated-policies": [
                      *         "default"
                      *       ]
@@ -1733,10 +1877,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1789,10 +1934,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1813,10 +1959,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unauthorized",
+                     *       "type": "/problems/invalid-token",
+                     *       "title": "The service token is refused",
                      *       "status": 401,
-                     *       "detail": "The token has expired."
+                     *       "detail": "The token has expired.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1837,10 +1984,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Forbidden",
+                     *       "type": "/problems/insufficient-scope",
+                     *       "title": "The service token does not allow this",
                      *       "status": 403,
-                     *       "detail": "The audit needs the scope audit."
+                     *       "detail": "The audit needs the scope audit.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1861,10 +2009,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1884,10 +2033,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Content Too Large",
+                     *       "type": "/problems/content-too-large",
+                     *       "title": "The body is too large",
                      *       "status": 413,
-                     *       "detail": "The body is longer than 1048576 bytes."
+                     *       "detail": "The body is longer than 1048576 bytes.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1909,10 +2059,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unsupported Media Type",
+                     *       "type": "/problems/unsupported-media-type",
+                     *       "title": "The body's media type or coding is not supported",
                      *       "status": 415,
-                     *       "detail": "The body must be application/json."
+                     *       "detail": "The body must be application/json.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -1933,10 +2084,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                     *       "type": "/problems/quota-exceeded",
                      *       "title": "Request cannot be satisfied as assigned quota has been exceeded",
                      *       "status": 429,
                      *       "detail": "This client has used its 100 requests per 3600 s; try again in 36 s.",
+                     *       "request_id": "deploy-7",
                      *       "violated-policies": [
                      *         "default"
                      *       ]
@@ -1960,10 +2112,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2016,10 +2169,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2040,10 +2194,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unauthorized",
+                     *       "type": "/problems/invalid-token",
+                     *       "title": "The service token is refused",
                      *       "status": 401,
-                     *       "detail": "The token has expired."
+                     *       "detail": "The token has expired.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2064,10 +2219,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Forbidden",
+                     *       "type": "/problems/insufficient-scope",
+                     *       "title": "The service token does not allow this",
                      *       "status": 403,
-                     *       "detail": "The audit needs the scope audit."
+                     *       "detail": "The audit needs the scope audit.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2088,10 +2244,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2111,10 +2268,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Content Too Large",
+                     *       "type": "/problems/content-too-large",
+                     *       "title": "The body is too large",
                      *       "status": 413,
-                     *       "detail": "The body is longer than 1048576 bytes."
+                     *       "detail": "The body is longer than 1048576 bytes.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2136,10 +2294,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unsupported Media Type",
+                     *       "type": "/problems/unsupported-media-type",
+                     *       "title": "The body's media type or coding is not supported",
                      *       "status": 415,
-                     *       "detail": "The body must be application/json."
+                     *       "detail": "The body must be application/json.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2160,10 +2319,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                     *       "type": "/problems/quota-exceeded",
                      *       "title": "Request cannot be satisfied as assigned quota has been exceeded",
                      *       "status": 429,
                      *       "detail": "This client has used its 100 requests per 3600 s; try again in 36 s.",
+                     *       "request_id": "deploy-7",
                      *       "violated-policies": [
                      *         "default"
                      *       ]
@@ -2187,10 +2347,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2243,10 +2404,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2267,10 +2429,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unauthorized",
+                     *       "type": "/problems/invalid-token",
+                     *       "title": "The service token is refused",
                      *       "status": 401,
-                     *       "detail": "The token has expired."
+                     *       "detail": "The token has expired.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2291,10 +2454,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Forbidden",
+                     *       "type": "/problems/insufficient-scope",
+                     *       "title": "The service token does not allow this",
                      *       "status": 403,
-                     *       "detail": "The audit needs the scope audit."
+                     *       "detail": "The audit needs the scope audit.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2314,10 +2478,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Not Found",
+                     *       "type": "/problems/not-found",
+                     *       "title": "There is nothing at this path",
                      *       "status": 404,
-                     *       "detail": "There is no record of the identity."
+                     *       "detail": "There is no record of the identity.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2338,10 +2503,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2361,10 +2527,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Content Too Large",
+                     *       "type": "/problems/content-too-large",
+                     *       "title": "The body is too large",
                      *       "status": 413,
-                     *       "detail": "The body is longer than 1048576 bytes."
+                     *       "detail": "The body is longer than 1048576 bytes.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2386,10 +2553,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unsupported Media Type",
+                     *       "type": "/problems/unsupported-media-type",
+                     *       "title": "The body's media type or coding is not supported",
                      *       "status": 415,
-                     *       "detail": "The body must be application/json."
+                     *       "detail": "The body must be application/json.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2410,10 +2578,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                     *       "type": "/problems/quota-exceeded",
                      *       "title": "Request cannot be satisfied as assigned quota has been exceeded",
                      *       "status": 429,
                      *       "detail": "This client has used its 100 requests per 3600 s; try again in 36 s.",
+                     *       "request_id": "deploy-7",
                      *       "violated-policies": [
                      *         "default"
                      *       ]
@@ -2437,10 +2606,248 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    exchange_token: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["TokenRequest"];
+            };
+        };
+        responses: {
+            /** @description The service token. */
+            200: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenAnswer"];
+                };
+            };
+            /** @description The request or the ID token is refused. */
+            400: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenError"];
+                    /**
+                     * @example {
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
+                     *       "status": 400,
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service token is bad, or one is needed and none came. */
+            401: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "/problems/invalid-token",
+                     *       "title": "The service token is refused",
+                     *       "status": 401,
+                     *       "detail": "The token has expired.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service token lacks the scope. */
+            403: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "/problems/insufficient-scope",
+                     *       "title": "The service token does not allow this",
+                     *       "status": 403,
+                     *       "detail": "The audit needs the scope audit.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The path does not answer to this method. */
+            405: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Allow: components["headers"]["Allow"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
+                     *       "status": 405,
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 1 MiB. */
+            413: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "/problems/content-too-large",
+                     *       "title": "The body is too large",
+                     *       "status": 413,
+                     *       "detail": "The body is longer than 1048576 bytes.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON by its `Content-Type`, or is compressed. */
+            415: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Accept: components["headers"]["Accept"];
+                    "Accept-Encoding": components["headers"]["Accept-Encoding"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "/problems/unsupported-media-type",
+                     *       "title": "The body's media type or coding is not supported",
+                     *       "status": 415,
+                     *       "detail": "The body must be application/json.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller has used up its rate limit. */
+            429: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "/problems/quota-exceeded",
+                     *       "title": "Request cannot be satisfied as assigned quota has been exceeded",
+                     *       "status": 429,
+                     *       "detail": "This client has used its 100 requests per 3600 s; try again in 36 s.",
+                     *       "request_id": "deploy-7",
+                     *       "violated-policies": [
+                     *         "default"
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The keys of the issuer can't be fetched now. */
+            503: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenError"];
+                    /**
+                     * @example {
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
+                     *       "status": 503,
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2520,10 +2927,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2544,10 +2952,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unauthorized",
+                     *       "type": "/problems/invalid-token",
+                     *       "title": "The service token is refused",
                      *       "status": 401,
-                     *       "detail": "The token has expired."
+                     *       "detail": "The token has expired.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2568,10 +2977,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Forbidden",
+                     *       "type": "/problems/insufficient-scope",
+                     *       "title": "The service token does not allow this",
                      *       "status": 403,
-                     *       "detail": "The audit needs the scope audit."
+                     *       "detail": "The audit needs the scope audit.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2592,10 +3002,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2616,10 +3027,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                     *       "type": "/problems/quota-exceeded",
                      *       "title": "Request cannot be satisfied as assigned quota has been exceeded",
                      *       "status": 429,
                      *       "detail": "This client has used its 100 requests per 3600 s; try again in 36 s.",
+                     *       "request_id": "deploy-7",
                      *       "violated-policies": [
                      *         "default"
                      *       ]
@@ -2643,10 +3055,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2711,10 +3124,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2735,10 +3149,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unauthorized",
+                     *       "type": "/problems/invalid-token",
+                     *       "title": "The service token is refused",
                      *       "status": 401,
-                     *       "detail": "The token has expired."
+                     *       "detail": "The token has expired.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2759,10 +3174,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Forbidden",
+                     *       "type": "/problems/insufficient-scope",
+                     *       "title": "The service token does not allow this",
                      *       "status": 403,
-                     *       "detail": "The audit needs the scope audit."
+                     *       "detail": "The audit needs the scope audit.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2783,10 +3199,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2807,10 +3224,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                     *       "type": "/problems/quota-exceeded",
                      *       "title": "Request cannot be satisfied as assigned quota has been exceeded",
                      *       "status": 429,
                      *       "detail": "This client has used its 100 requests per 3600 s; try again in 36 s.",
+                     *       "request_id": "deploy-7",
                      *       "violated-policies": [
                      *         "default"
                      *       ]
@@ -2834,10 +3252,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2890,10 +3309,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2914,10 +3334,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unauthorized",
+                     *       "type": "/problems/invalid-token",
+                     *       "title": "The service token is refused",
                      *       "status": 401,
-                     *       "detail": "The token has expired."
+                     *       "detail": "The token has expired.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2938,10 +3359,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Forbidden",
+                     *       "type": "/problems/insufficient-scope",
+                     *       "title": "The service token does not allow this",
                      *       "status": 403,
-                     *       "detail": "The audit needs the scope audit."
+                     *       "detail": "The audit needs the scope audit.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2962,10 +3384,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -2985,10 +3408,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Content Too Large",
+                     *       "type": "/problems/content-too-large",
+                     *       "title": "The body is too large",
                      *       "status": 413,
-                     *       "detail": "The body is longer than 1048576 bytes."
+                     *       "detail": "The body is longer than 1048576 bytes.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3010,10 +3434,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unsupported Media Type",
+                     *       "type": "/problems/unsupported-media-type",
+                     *       "title": "The body's media type or coding is not supported",
                      *       "status": 415,
-                     *       "detail": "The body must be application/json."
+                     *       "detail": "The body must be application/json.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3034,10 +3459,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                     *       "type": "/problems/quota-exceeded",
                      *       "title": "Request cannot be satisfied as assigned quota has been exceeded",
                      *       "status": 429,
                      *       "detail": "This client has used its 100 requests per 3600 s; try again in 36 s.",
+                     *       "request_id": "deploy-7",
                      *       "violated-policies": [
                      *         "default"
                      *       ]
@@ -3061,10 +3487,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3117,10 +3544,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3141,10 +3569,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unauthorized",
+                     *       "type": "/problems/invalid-token",
+                     *       "title": "The service token is refused",
                      *       "status": 401,
-                     *       "detail": "The token has expired."
+                     *       "detail": "The token has expired.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3165,10 +3594,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Forbidden",
+                     *       "type": "/problems/insufficient-scope",
+                     *       "title": "The service token does not allow this",
                      *       "status": 403,
-                     *       "detail": "The audit needs the scope audit."
+                     *       "detail": "The audit needs the scope audit.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3189,10 +3619,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3212,10 +3643,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Content Too Large",
+                     *       "type": "/problems/content-too-large",
+                     *       "title": "The body is too large",
                      *       "status": 413,
-                     *       "detail": "The body is longer than 1048576 bytes."
+                     *       "detail": "The body is longer than 1048576 bytes.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3237,10 +3669,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unsupported Media Type",
+                     *       "type": "/problems/unsupported-media-type",
+                     *       "title": "The body's media type or coding is not supported",
                      *       "status": 415,
-                     *       "detail": "The body must be application/json."
+                     *       "detail": "The body must be application/json.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3261,10 +3694,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                     *       "type": "/problems/quota-exceeded",
                      *       "title": "Request cannot be satisfied as assigned quota has been exceeded",
                      *       "status": 429,
                      *       "detail": "This client has used its 100 requests per 3600 s; try again in 36 s.",
+                     *       "request_id": "deploy-7",
                      *       "violated-policies": [
                      *         "default"
                      *       ]
@@ -3288,10 +3722,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3344,10 +3779,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3368,10 +3804,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unauthorized",
+                     *       "type": "/problems/invalid-token",
+                     *       "title": "The service token is refused",
                      *       "status": 401,
-                     *       "detail": "The token has expired."
+                     *       "detail": "The token has expired.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3392,10 +3829,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Forbidden",
+                     *       "type": "/problems/insufficient-scope",
+                     *       "title": "The service token does not allow this",
                      *       "status": 403,
-                     *       "detail": "The audit needs the scope audit."
+                     *       "detail": "The audit needs the scope audit.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3416,10 +3854,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3439,10 +3878,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Conflict",
+                     *       "type": "/problems/token-amended",
+                     *       "title": "The service token was withdrawn or changed meanwhile",
                      *       "status": 409,
-                     *       "detail": "The token has been withdrawn."
+                     *       "detail": "The token has been withdrawn.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3462,10 +3902,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Content Too Large",
+                     *       "type": "/problems/content-too-large",
+                     *       "title": "The body is too large",
                      *       "status": 413,
-                     *       "detail": "The body is longer than 1048576 bytes."
+                     *       "detail": "The body is longer than 1048576 bytes.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3487,10 +3928,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unsupported Media Type",
+                     *       "type": "/problems/unsupported-media-type",
+                     *       "title": "The body's media type or coding is not supported",
                      *       "status": 415,
-                     *       "detail": "The body must be application/json."
+                     *       "detail": "The body must be application/json.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3511,10 +3953,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                     *       "type": "/problems/quota-exceeded",
                      *       "title": "Request cannot be satisfied as assigned quota has been exceeded",
                      *       "status": 429,
                      *       "detail": "This client has used its 100 requests per 3600 s; try again in 36 s.",
+                     *       "request_id": "deploy-7",
                      *       "violated-policies": [
                      *         "default"
                      *       ]
@@ -3538,10 +3981,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3590,10 +4034,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3614,10 +4059,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Unauthorized",
+                     *       "type": "/problems/invalid-token",
+                     *       "title": "The service token is refused",
                      *       "status": 401,
-                     *       "detail": "The token has expired."
+                     *       "detail": "The token has expired.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3638,10 +4084,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Forbidden",
+                     *       "type": "/problems/insufficient-scope",
+                     *       "title": "The service token does not allow this",
                      *       "status": 403,
-                     *       "detail": "The audit needs the scope audit."
+                     *       "detail": "The audit needs the scope audit.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3662,10 +4109,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3686,10 +4134,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3726,10 +4175,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3745,10 +4195,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3766,10 +4217,11 @@ export interface operations {
                     "text/html": string;
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3805,10 +4257,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3824,10 +4277,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3843,10 +4297,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3882,10 +4337,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3901,10 +4357,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3921,10 +4378,11 @@ export interface operations {
                     "application/json": components["schemas"]["Probe"];
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3960,10 +4418,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3979,10 +4438,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -3999,10 +4459,11 @@ export interface operations {
                     "application/json": components["schemas"]["Probe"];
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -4039,10 +4500,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -4058,10 +4520,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Forbidden",
+                     *       "type": "/problems/insufficient-scope",
+                     *       "title": "The service token does not allow this",
                      *       "status": 403,
-                     *       "detail": "The audit needs the scope audit."
+                     *       "detail": "The audit needs the scope audit.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -4077,10 +4540,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -4096,10 +4560,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -4135,10 +4600,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -4154,10 +4620,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Forbidden",
+                     *       "type": "/problems/insufficient-scope",
+                     *       "title": "The service token does not allow this",
                      *       "status": 403,
-                     *       "detail": "The audit needs the scope audit."
+                     *       "detail": "The audit needs the scope audit.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -4173,10 +4640,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -4192,10 +4660,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -4241,10 +4710,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -4260,10 +4730,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -4279,10 +4750,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -4328,10 +4800,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -4347,10 +4820,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -4366,10 +4840,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -4405,10 +4880,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Bad Request",
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
                      *       "status": 400,
-                     *       "detail": "The request has 1 fault; nothing was done."
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -4424,10 +4900,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Method Not Allowed",
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
                      *       "status": 405,
-                     *       "detail": "This path answers to GET, HEAD, OPTIONS only."
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];
@@ -4443,10 +4920,92 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Service Unavailable",
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
                      *       "status": 503,
-                     *       "detail": "There are too many connections; try again."
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    problems: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All kinds. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemKinds"];
+                    "text/html": string;
+                };
+            };
+            /** @description The request is malformed, or members of it are. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "/problems/invalid-request",
+                     *       "title": "Parameters or members of the request are invalid",
+                     *       "status": 400,
+                     *       "detail": "The request has 1 fault; nothing was done.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The path does not answer to this method. */
+            405: {
+                headers: {
+                    Allow: components["headers"]["Allow"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "/problems/method-not-allowed",
+                     *       "title": "The path does not answer to this method",
+                     *       "status": 405,
+                     *       "detail": "This path answers to GET, HEAD, OPTIONS only.",
+                     *       "request_id": "deploy-7"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service can't take the request now. */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "/problems/unavailable",
+                     *       "title": "The service can't take the request now",
+                     *       "status": 503,
+                     *       "detail": "There are too many connections; try again.",
+                     *       "request_id": "deploy-7"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problem"];

@@ -63,7 +63,7 @@ def test_events_are_told_newest_first_with_all_that_is_known_of_them() -> None:
         "prefix": "other",
         "issued_before": "2025-11-22T10:00:02.000Z",
         "caller": "sub:ops",
-        "request_id": None,
+        "request_id": prefix["request_id"],
     }
     identity = {"prefix": "player", "run": "0", "domain": "sports.api.yourbook.com", "version": "v1"}
     assert one == {
@@ -75,8 +75,9 @@ def test_events_are_told_newest_first_with_all_that_is_known_of_them() -> None:
         "identity": "player-0@sports.api.yourbook.com/v1:id",
         "issued_before": "2025-11-22T10:00:04.001Z",
         "caller": "sub:ops",
-        "request_id": None,
+        "request_id": one["request_id"],
     }
+    assert len({prefix["request_id"], one["request_id"], "r0", None}) == 4
     assert (batch["environment"], batch["caller"]) == ("dev", "203.0.113.9")
     assert first == {
         **NOTHING,
@@ -144,13 +145,22 @@ def test_filters_narrow_what_is_told(query: str, expected: list[str]) -> None:
     assert seconds(read(rig, query)) == expected
 
 
+def test_a_misspelt_parameter_reads_nothing() -> None:
+    rig, ledger = told()
+    answer = read(rig, "?untill=2025-11-22T10:00:01Z")
+    assert (answer.status, answer.json["type"]) == (400, "/problems/unknown-parameter")
+    assert answer.json["errors"][0]["detail"].startswith("is not known; is until meant?")
+    assert ledger.queries == []
+
+
 def test_the_query_reaches_the_ledger_as_it_was_meant() -> None:
     rig, ledger = told()
-    read(rig, "?prefix=a&run=b&since=2025-11-22T10:00:00.001Z&until=2025-11-22T10:00:01Z&limit=7&cursor=123-45")
-    read(rig)
+    query = "?prefix=a&run=b&since=2025-11-22T10:00:00.001Z&until=2025-11-22T10:00:01Z&limit=7&cursor=123-45"
+    first, second = read(rig, query, X_Request_Id="r-1"), read(rig)
+    assert first.headers["x-request-id"] == "r-1"
     assert ledger.queries == [
-        AuditQuery(NOW + 6000, "sub:auditor", None, "a", "b", NOW + 1, NOW + 1000, 7, (123, 45)),  # type: ignore[arg-type]
-        AuditQuery(NOW + 6000, "sub:auditor", limit=DEFAULT_LIMIT),
+        AuditQuery(NOW + 6000, "sub:auditor", "r-1", "a", "b", NOW + 1, NOW + 1000, 7, (123, 45)),  # type: ignore[arg-type]
+        AuditQuery(NOW + 6000, "sub:auditor", second.headers["x-request-id"], limit=DEFAULT_LIMIT),
     ]
 
 

@@ -52,7 +52,8 @@ def test_a_refusal_is_a_problem_and_is_charged_below_the_api(
     assert ("allow" in answer.headers) is (status == 405)
     if method != "HEAD":
         assert answer.json["status"] == status
-        assert answer.json["type"] == "about:blank"
+        assert answer.json["type"] == ("/problems/not-found" if status == 404 else "/problems/method-not-allowed")
+        assert answer.json["request_id"] == answer.headers["x-request-id"]
 
 
 @pytest.mark.parametrize("target", ["example.org:443", "[::1]:443", "/", "http://example.org/", "*", "/api/v1/id"])

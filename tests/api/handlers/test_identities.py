@@ -116,7 +116,7 @@ SPELLINGS = [
     "/api/v1/id?prefix=player&run=123456&domain=SPORTS.api.yourbook.COM",
     "/api/v1/id?prefix=%70layer&run=123456",
     "/api/v1/id?p%72efix=player&run=12345%36",
-    "/api/v1/id?prefix=player&run=123456&utm_source=mail&x",
+    "/api/v1/id?prefix=player&run=123456&utm_source=mail&_",
     "/api/v1/id?prefix=player&run=123456&&",
     "/api/v1/%69d?prefix=player&run=123456",
     "http://elsewhere.example/api/v1/id?prefix=player&run=123456",
@@ -180,9 +180,19 @@ def test_an_empty_run_is_a_fault_and_not_a_run_that_was_left_out() -> None:
 
 @pytest.mark.parametrize("target", [TARGET, "/api/v1/id?run=", "/api/v1/nothing", "/api/health/live"])
 def test_head_is_get_without_the_body(target: str) -> None:
-    got, headed = Rig().get(target), Rig().connect().get(target, method="HEAD")
+    got, headed = (Rig(random=bytes).connect().get(target, method=method) for method in ("GET", "HEAD"))
     assert got.body
     assert (headed.status, headed.headers, headed.body) == (got.status, got.headers, b"")
+
+
+def test_a_misspelt_parameter_is_refused_and_issues_nothing() -> None:
+    rig = Rig()
+    answer = rig.get("/api/v1/id?prefx=test")
+    assert (answer.status, answer.json["type"]) == (400, "/problems/unknown-parameter")
+    detail = "is not known; is prefix meant? Known are prefix, run, domain, version, ttl."
+    assert answer.json["errors"] == [{"parameter": "prefx", "detail": detail}]
+    assert rig.service.metrics.identity_lookups == 0
+    assert rig.get("/api/v1/id?prefix=test&utm_source=mail&_=1").status == 200
 
 
 GOOD_TTLS = ["1", "60", "2592000"]
@@ -330,7 +340,7 @@ def test_whatever_is_asked_for_is_refused_by_name_or_validates(asked: tuple[dict
 
 def test_a_request_line_is_remembered_only_up_to_a_bound() -> None:
     rig = Rig(settings=UNLIMITED)
-    target = f"{TARGET}&x="
+    target = f"{TARGET}&utm_x="
     at_bound = target + "x" * (MAX_TARGET - len(target))
     for each in (at_bound, at_bound, at_bound + "x"):  # what is requested once is not cached
         assert rig.get(each).status == 200

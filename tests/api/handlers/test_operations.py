@@ -201,7 +201,7 @@ def test_all_that_clients_can_cause_fits_into_a_workers_slot() -> None:
         for method in methods:
             for status in statuses:
                 series = Series([10**9] * (len(BUCKETS) + 1), 10**18)
-                metrics.series[route.path, method, status] = series
+                metrics.series[route.label or route.path, method, status] = series
     snapshot = metrics.snapshot()
     assert merge([snapshot], 1e9) == metrics
     assert len(snapshot) < SNAPSHOT_SIZE

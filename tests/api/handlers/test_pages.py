@@ -95,9 +95,7 @@ def test_who_has_another_coding_gets_the_whole_file() -> None:
 
 @pytest.mark.parametrize("path", [path for path, _ in TYPES])
 def test_head_has_the_head_of_get(path: str) -> None:
-    client = Rig().connect()
-    got = client.get(path, **HTML)
-    head = client.get(path, "HEAD", **HTML)
+    got, head = (Rig(random=bytes).connect().get(path, method, **HTML) for method in ("GET", "HEAD"))
     assert (head.status, head.headers, head.body) == (got.status, got.headers, b"")
 
 
