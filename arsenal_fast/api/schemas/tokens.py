@@ -67,9 +67,9 @@ _SHOWN: Final = object_of(_TOKEN)
 _ORDER: Final = body_of(
     {
         "subject": parts.SUBJECT,
-        "scope": {**_SCOPE, "default": ""},
+        "scope": {**_SCOPE, "description": f"{_SCOPE['description']} Left out: empty."},
         "rate_limit": _LIMIT,
-        "days": count("How long it holds.", 1, maximum=LONGEST_DAYS, default=DEFAULT_DAYS, example=DEFAULT_DAYS),
+        "days": count(f"How long it holds. Left out: {DEFAULT_DAYS}.", 1, maximum=LONGEST_DAYS, example=DEFAULT_DAYS),
         "per_subject": _PER_SUBJECT,
         "name": {**_NAME, "description": "For people: what this token is used for. Left out: the subject."},
     },
@@ -98,8 +98,8 @@ TOKENS: Final[dict[str, Schema]] = {
         }
     ),
     "TokenRevocation": one_of(
-        body_of({"id": _ID}, title="One token"),
-        body_of({"subject": parts.SUBJECT}, title="All tokens of a subject that were issued until now"),
+        body_of({"id": _ID}, title="RevokeToken"),
+        body_of({"subject": parts.SUBJECT}, title="RevokeTokensOfSubject"),
     ),
     "TokenLimit": body_of({"id": _ID, "rate_limit": _LIMIT}),
     "TokenChange": object_of(

@@ -1485,18 +1485,12 @@ export interface components {
         TokenOrder: {
             /** @description Whom the token is for: who is charged, logged and audited. */
             subject: string;
-            /**
-             * @description What it allows, between spaces, each once: issue, revoke, audit, metrics, tokens, behalf, or `issue:` and one protected prefix; empty: nothing but its limit.
-             * @default
-             */
-            scope: string;
+            /** @description What it allows, between spaces, each once: issue, revoke, audit, metrics, tokens, behalf, or `issue:` and one protected prefix; empty: nothing but its limit. Left out: empty. */
+            scope?: string;
             /** @description Requests in a window of all tokens of the subject. */
             rate_limit: number;
-            /**
-             * @description How long it holds.
-             * @default 90
-             */
-            days: number;
+            /** @description How long it holds. Left out: 90. */
+            days?: number;
             /** @description Requests in a window of each end user; with the scope `behalf`, and only with it. */
             per_subject?: number;
             /** @description For people: what this token is used for. Left out: the subject. */
@@ -1556,11 +1550,11 @@ export interface components {
             /** @description The token; it is shown here and never again. */
             token: string;
         };
-        "One token": {
+        RevokeToken: {
             /** @description Of one token: the beginning of the SHA-256 of its signature. */
             id: string;
         };
-        "All tokens of a subject that were issued until now": {
+        RevokeTokensOfSubject: {
             /** @description Whom the token is for: who is charged, logged and audited. */
             subject: string;
         };
@@ -1572,7 +1566,7 @@ export interface components {
          *       "subject": "sports-book"
          *     }
          */
-        TokenRevocation: components["schemas"]["One token"] | components["schemas"]["All tokens of a subject that were issued until now"];
+        TokenRevocation: components["schemas"]["RevokeToken"] | components["schemas"]["RevokeTokensOfSubject"];
         /**
          * @example {
          *       "id": "5b1f0c9d2e7a48b63c11",

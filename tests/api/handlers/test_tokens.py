@@ -290,16 +290,17 @@ def test_every_change_stands_in_the_audit() -> None:
     rig.advance(1)
     rig.post(LIMIT, {"id": token["id"], "rate_limit": 9}, Authorization=admin(rig), X_Request_Id="r-2")
     rig.advance(1)
-    revoked(rig, id=token["id"])
+    by_id = revoked(rig, id=token["id"]).headers["x-request-id"]
     rig.advance(1)
-    revoked(rig, subject="bot")
+    made = revoked(rig, subject="bot").headers["x-request-id"]
     events = rig.get("/api/v1/audit", Authorization=admin(rig)).json["events"]
     told = [(each["event"], each["token"], each["subject"], each["rate_limit"], each["request_id"]) for each in events]
+    minted_by = events[-1]["request_id"]
     assert told == [
-        ("token_revoked", None, "bot", None, None),
-        ("token_revoked", token["id"], "bot", None, None),
+        ("token_revoked", None, "bot", None, made),
+        ("token_revoked", token["id"], "bot", None, by_id),
         ("token_limited", token["id"], "bot", 9, "r-2"),
-        ("token_minted", token["id"], "bot", 50, None),
+        ("token_minted", token["id"], "bot", 50, minted_by),
     ]
     assert {each["caller"] for each in events} == {"sub:admin"}
 
@@ -337,3 +338,12 @@ def test_a_token_is_refused_that_was_withdrawn_while_its_request_was_on_the_way(
     other.shared.release_all()
     other.tick()
     assert client.answers("GET")[0].status == 401
+
+
+def test_who_may_issue_all_prefixes_hands_on_one_of_them_and_not_the_other_way_round() -> None:
+    rig = Rig(ledger=SwitchedLedger())
+    assert minted(rig, scope="issue:ci audit")["scope"] == "audit issue:ci"
+    of_one = rig.bearer("tokens", "issue:ci", subject="pipeline")
+    for scope, status in (("issue:ci", 201), ("issue", 403), ("issue:cd", 403)):
+        assert rig.post(TOKENS, ORDER | {"scope": scope}, Authorization=of_one).status == status
+    assert rig.post(TOKENS, ORDER | {"scope": "audit:ci"}, Authorization=admin(rig)).status == 400
