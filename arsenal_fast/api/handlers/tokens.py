@@ -168,6 +168,8 @@ def _order(body: dict[str, Any]) -> TokenOrder:
         values.read("per_subject", _whole("per_subject", MAX_RATE_LIMIT), 0),
         values.text("name", name_fault, ""),
     )
+    if ("behalf" in order.scopes) != bool(order.per_subject) and not values.faults:
+        values.add("per_subject", "per_subject is the limit of each end user: with the scope behalf, and only then")
     raise_faults(values.faults)
     return order
 

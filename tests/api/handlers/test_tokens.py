@@ -347,3 +347,11 @@ def test_who_may_issue_all_prefixes_hands_on_one_of_them_and_not_the_other_way_r
     for scope, status in (("issue:ci", 201), ("issue", 403), ("issue:cd", 403)):
         assert rig.post(TOKENS, ORDER | {"scope": scope}, Authorization=of_one).status == status
     assert rig.post(TOKENS, ORDER | {"scope": "audit:ci"}, Authorization=admin(rig)).status == 400
+
+
+@pytest.mark.parametrize("wanted", [{"per_subject": 3}, {"scope": "behalf"}, {"scope": "issue", "per_subject": 3}])
+def test_the_limit_of_each_end_user_and_the_scope_behalf_need_each_other(wanted: dict[str, object]) -> None:
+    rig = Rig(ledger=SwitchedLedger())
+    answer = rig.post(TOKENS, ORDER | wanted, Authorization=admin(rig))
+    assert answer.status == 400
+    assert [fault["pointer"] for fault in answer.json["errors"]] == ["/per_subject"]
