@@ -308,7 +308,7 @@ def oidc_rules(text: str) -> Rules:
     elif not text.startswith("{"):
         raise ValueError("must be JSON, or the path of a file that begins with / or file:")
     if find_spec("cryptography") is None:
-        raise ValueError("needs the package cryptography: pip install 'arsenal-fast[eddsa]'")
+        raise ValueError("needs the package cryptography: pip install cryptography")
     return parse_rules(text)
 
 
