@@ -3,7 +3,7 @@
 Each time the master dies, hangs or hands over, in turn, and comes back as the replica of the new one. Beside the load
 spenders use up limits of their own, each through both replicas of the service in turn, one request after the other. So
 a response tells what became of each charge before it: every next one has exactly one less, as long as Redis is
-shared. FAILOVERS is their number; ``make faults`` takes 10.
+shared. FAILOVERS is their number; ``make faults`` takes 10, and without it nothing is tried.
 
 A sentinel that hands over polls the new master once a second and announces it then. Until then the old one takes
 charges that are lost, unless it is told to pause writes.
@@ -29,7 +29,7 @@ from tests.support.stalls import StalledError, on_a_machine_that_moves
 
 pytestmark = pytest.mark.integration
 
-FAILOVERS: Final = int(os.environ.get("FAILOVERS", "4"))
+FAILOVERS: Final = int(os.environ.get("FAILOVERS", "0"))
 TIMEOUT: Final = 0.250  # seconds: REDIS_TIMEOUT_MS by default
 LATEST: Final = TIMEOUT + 0.100
 PATIENCE: Final = 40.0  # seconds that a failover under load may take in all
@@ -197,6 +197,7 @@ def batched(opened: list[Client]) -> list[list[Client]]:
     return [opened[first : first + REPLICAS] for first in range(0, len(opened), REPLICAS)]
 
 
+@pytest.mark.skipif(not FAILOVERS, reason="its bounds of time need a machine that does nothing else: make faults")
 def test_no_failover_shows_but_for_what_redis_itself_has_lost() -> None:
     with Sentinels() as watched, ExitStack() as stack:
         services = [
