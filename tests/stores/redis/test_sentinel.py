@@ -1,6 +1,7 @@
 """Redis behind sentinels: found, followed, and why not."""
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from tests.support.loops import run, until
 from tests.support.redis_backend import TIMEOUT, admit, issue
 
 # What a sentinel says, by fakes.
+
+with_failovers = pytest.mark.skipif(
+    "FAILOVERS" not in os.environ, reason="real sentinels: with FAILOVERS=n, as make faults"
+)
 
 
 def naming(port: int, host: bytes = b"127.0.0.1") -> bytes:
@@ -211,6 +216,7 @@ def watched() -> Iterator[real.Sentinels]:
 
 
 @pytest.mark.integration
+@with_failovers
 def test_real_sentinels_lead_to_the_master_and_from_one_to_the_next(
     watched: real.Sentinels, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -240,6 +246,7 @@ async def patient(url: str) -> RedisBackend:
 
 
 @pytest.mark.integration
+@with_failovers
 def test_real_sentinels_say_why_they_can_not_be_asked(watched: real.Sentinels) -> None:
     async def fault_of(url: str) -> str:
         backend = await patient(url)
@@ -255,6 +262,7 @@ def test_real_sentinels_say_why_they_can_not_be_asked(watched: real.Sentinels) -
 
 
 @pytest.mark.integration
+@with_failovers
 def test_over_tls_sentinels_and_redis_are_both_verified(tmp_path: Path) -> None:
     pair = good_pair(tmp_path)
 
