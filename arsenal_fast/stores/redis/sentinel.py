@@ -8,6 +8,7 @@ As in connection.py no connect is cancelled. Nothing here is on the path of a re
 """
 
 import asyncio
+import contextlib
 import re
 import ssl
 from collections import Counter
@@ -17,6 +18,7 @@ from typing import Any, Final, TypeVar
 import hiredis
 
 from arsenal_fast.stores.redis import errors
+from arsenal_fast.stores.redis.resolve import Resolver
 from arsenal_fast.stores.redis.resp import Reply, error_code, pack
 from arsenal_fast.stores.redis.url import Place, RedisAddress
 
@@ -45,12 +47,14 @@ class Sentinels:
         timeout_s: float,
         switched: Callable[[Place], None],
         context: Callable[[], ssl.SSLContext | None],
+        resolver: Resolver,
     ) -> None:
         self._address = address
         self._service = address.service.encode("utf-8", "surrogateescape")
         self._timeout_s = timeout_s
         self._switched = switched
         self._context = context
+        self._resolver = resolver
         self._told: Place | None = None  # where the last failover led, as each sentinel tells in turn
         self._tasks: set[asyncio.Task[Any]] = set()
         self._listening: list[asyncio.Task[None]] = []
@@ -135,12 +139,7 @@ class Sentinels:
 
     async def _link(self, sentinel: Place) -> "_Link":
         """Connect and authenticate; OSError or ValueError where that fails."""
-        context = self._context()
-        connecting = self._spawn(
-            asyncio.open_connection(
-                sentinel.host, sentinel.port, ssl=context, server_hostname=sentinel.host if context else None
-            )
-        )
+        connecting = self._spawn(self._connect(sentinel))
         try:
             await asyncio.wait({connecting}, timeout=self._timeout_s)
         finally:
@@ -157,6 +156,19 @@ class Sentinels:
                 link.close()
                 raise ValueError(f"{errors.of_reply(error_code(reply))}.")
         return link
+
+    async def _connect(self, sentinel: Place) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to the first address of a sentinel that can be connected to; OSError or ValueError without one."""
+        context = self._context()
+        name = sentinel.host if context else None
+        found = await self._resolver.addresses(sentinel.host)
+        if isinstance(found, str):
+            raise ValueError(f"{found}.")
+        *others, last = found
+        for address in others:
+            with contextlib.suppress(OSError):
+                return await asyncio.open_connection(address, sentinel.port, ssl=context, server_hostname=name)
+        return await asyncio.open_connection(last, sentinel.port, ssl=context, server_hostname=name)
 
 
 class _Link:
