@@ -38,11 +38,13 @@ class NodeStream(Stream):
     def __init__(self, owner: Owner, attempt: int = 0, place: Place | None = None) -> None:
         super().__init__(owner, attempt, place)
         self._unsent: list[bytes] = []
+        # Kept: asyncio.get_running_loop() is a system call before Python 3.12.
+        self._call_soon = asyncio.get_running_loop().call_soon
 
     def send(self, command: bytes, on_reply: OnReply, deadline: float, now: float) -> None:
         self.pending.append((deadline, now, on_reply))
         if not self._unsent:
-            asyncio.get_running_loop().call_soon(self._write)
+            self._call_soon(self._write)
         self._unsent.append(command)
 
     def _write(self) -> None:

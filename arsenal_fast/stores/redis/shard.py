@@ -25,7 +25,7 @@ from arsenal_fast.stores.redis.backend import probe
 from arsenal_fast.stores.redis.batcher import in_pieces
 from arsenal_fast.stores.redis.connection import OnReply
 from arsenal_fast.stores.redis.identities import FindDone, IssueDone, RedisIdentities
-from arsenal_fast.stores.redis.keys import TAGS, Keys, slot_of
+from arsenal_fast.stores.redis.keys import Keys, slot_of
 from arsenal_fast.stores.redis.limiter import SCRIPT, Done, RedisLimiter, packed_rows
 from arsenal_fast.stores.redis.nodes import Node, Nodes
 from arsenal_fast.stores.redis.resp import Reply, bulk, outage_of, pack, redirection
@@ -44,11 +44,17 @@ class Shard:
     """
 
     def __init__(
-        self, number: int, nodes: Nodes, counters: Counters, timeout: float, changed: Callable[["Shard"], None]
+        self,
+        number: int,
+        tag: bytes,
+        nodes: Nodes,
+        counters: Counters,
+        timeout: float,
+        changed: Callable[["Shard"], None],
     ) -> None:
         self.number = number
-        self.keys = Keys(TAGS[number])
-        self.slot = slot_of(TAGS[number])
+        self.keys = Keys(tag)
+        self.slot = slot_of(tag)
         self.counters = counters
         self.healthy = False
         self.fault = "no node of the cluster has been found yet"
@@ -189,16 +195,11 @@ class ShardLimiter(RedisLimiter):
 
     _connection: Shard
 
-    def _charge(self, clients: Sequence[Client], quantities: Sequence[int], done: Done) -> None:
-        shard = self._connection
-
-        def answered(revision: int, backlogs: Sequence[int] | None) -> None:
-            if backlogs is None and shard.is_split:
-                self._charge_one_by_one(clients, quantities, done)
-            else:
-                done(revision, backlogs)
-
-        super()._charge(clients, quantities, answered)
+    def _unanswered(self, clients: Sequence[Client], quantities: Sequence[int], done: Done) -> None:
+        if clients and self._connection.is_split:
+            self._charge_one_by_one(clients, quantities, done)
+        else:
+            done(0, None)
 
     def _charge_one_by_one(self, clients: Sequence[Client], quantities: Sequence[int], done: Done) -> None:
         hits = hits_of_rows(clients, quantities)  # a row alone is charged without those linked with it
