@@ -65,8 +65,8 @@ class ClusterBackend:
         self.identities = ClusterIdentities(self.shards, self.shard_of_identity)
         self.revocations = ClusterRevocations(self.shards, self.shard_of_identity)
         self.info = ClusterInfo(self.shards, self.counters)
-        self._told: dict[int, set[str]] = {}  # by the shards that are away: the reasons that were logged
-        self._news: set[int] = set()
+        self._logged: dict[int, set[str]] = {}  # by the shards that are away: the reasons that were logged
+        self._unlogged: set[int] = set()  # shards that came or went in this tick
         self._settled = asyncio.Event()
 
     def shard_of_identity(self, identity: str) -> int:
@@ -130,21 +130,21 @@ class ClusterBackend:
             self._nodes.look_soon()
         elif self.healthy:
             self._settled.set()
-        if not self._news:
-            asyncio.get_running_loop().call_soon(self._tell)
-        self._news.add(shard.number)
+        if not self._unlogged:
+            asyncio.get_running_loop().call_soon(self._log_changes)
+        self._unlogged.add(shard.number)
 
-    def _tell(self) -> None:
-        news, self._news = self._news, set()
+    def _log_changes(self) -> None:
+        changed, self._unlogged = self._unlogged, set()
         away: dict[str, list[int]] = {}
         back = []
-        for number in sorted(news):
+        for number in sorted(changed):
             shard = self.shards[number]
             if shard.healthy:
-                if self._told.pop(number, None) is not None:
+                if self._logged.pop(number, None) is not None:
                     back.append(number)
-            elif shard.fault not in (told := self._told.setdefault(number, set())):
-                told.add(shard.fault)
+            elif shard.fault not in (logged := self._logged.setdefault(number, set())):
+                logged.add(shard.fault)
                 away.setdefault(shard.fault, []).append(number)
         for fault, numbers in away.items():
             logger.warning("%s of Redis can't be used: %s", self._named(numbers), fault)
@@ -285,7 +285,7 @@ class ClusterRevocations:
 
 
 class ClusterInfo:
-    """Polls each shard: its shared keys count as used, and each node tells its memory and its evictions once."""
+    """Polls each shard: its shared keys count as used, and memory and evictions of each node are read once."""
 
     def __init__(self, shards: Sequence[Shard], counters: Counters) -> None:
         self._shards = shards
@@ -296,25 +296,25 @@ class ClusterInfo:
     def poll(self) -> None:
         """Send the poll; its replies set the counters, where a node without a reply counts as nothing."""
         places: dict[int, Place] = {shard.number: shard.node.place for shard in self._shards if shard.node is not None}
-        told: dict[Place, list[int]] = {}
+        by_place: dict[Place, list[int]] = {}
         missing = len(self._shards)
 
         def take(number: int, figures: list[int] | None) -> None:
             nonlocal missing
             missing -= 1
             if figures is not None and number in places:
-                told[places[number]] = figures
+                by_place[places[number]] = figures
             if not missing:
-                self._take(told)
+                self._take(by_place)
 
         for shard in self._shards:
             INFO.run(shard, 0, [b"", shard.keys.packed_all], partial(take, shard.number))
 
-    def _take(self, told: Mapping[Place, list[int]]) -> None:
+    def _take(self, by_place: Mapping[Place, list[int]]) -> None:
         counters = self._counters
-        counters.memory_used = sum(used for _, used, _ in told.values())
-        counters.memory_limit = sum(limit for _, _, limit in told.values())
-        for place, (evicted, _, _) in told.items():
+        counters.memory_used = sum(used for _, used, _ in by_place.values())
+        counters.memory_limit = sum(limit for _, _, limit in by_place.values())
+        for place, (evicted, _, _) in by_place.items():
             before = self._evicted.get(place, evicted)
             counters.evictions += evicted - before if evicted >= before else evicted
             self._evicted[place] = evicted

@@ -1,6 +1,6 @@
 """Finds Redis and opens transports to it.
 
-* Each attempt looks the name up anew, or asks the sentinels (sentinel.py).
+* Each attempt looks the name up anew, or queries the sentinels (sentinel.py).
 * It tries the addresses one after the other without waiting long for the one before; the first that connects is used.
   The next attempt begins with another address: one that connects may still be of no use.
 * A connect in flight is never cancelled (uvloop issue 645: answers crossed between connections).
@@ -45,7 +45,7 @@ class Dialer:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self) -> None:
-        """Listen to the sentinels, where there are any."""
+        """Subscribe to the sentinels, where there are any."""
         if self._sentinels is not None:
             self._sentinels.start()
 
@@ -106,7 +106,7 @@ class Dialer:
         protocol: Callable[[Place], asyncio.Protocol],
         is_wanted: Callable[[], bool],
     ) -> str:
-        """Connect to one of the targets; returns why none of them can be reached, or nothing.
+        """Connect to one of the targets; returns why they can't be reached, or an empty text.
 
         ``protocol`` makes the protocol of a transport. No more is tried once the attempt is no longer wanted.
         """

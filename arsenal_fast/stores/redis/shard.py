@@ -29,7 +29,15 @@ from arsenal_fast.stores.redis.keys import Keys, slot_of
 from arsenal_fast.stores.redis.limiter import SCRIPT, Done, RedisLimiter, packed_rows
 from arsenal_fast.stores.redis.nodes import Node, Nodes
 from arsenal_fast.stores.redis.resp import Reply, bulk, outage_of, pack, redirection
-from arsenal_fast.stores.redis.revocations import END, NOTIFY, OUTRUN, RedisRevocations, read_amendments, read_epochs
+from arsenal_fast.stores.redis.revocations import (
+    END,
+    NOTIFY,
+    OUTRUN,
+    RedisRevocations,
+    pass_item,
+    read_amendments,
+    read_epochs,
+)
 from arsenal_fast.stores.redis.url import Place
 
 AGAIN: Final = 0.005  # seconds until a command that no node takes is sent again
@@ -262,7 +270,7 @@ class ShardRevocations(RedisRevocations):
         self._end(END, b"", identity, life, done)
 
     def notify(self, identity: str, done: Callable[[int | None], None]) -> None:
-        """Count the revocation of an identity of whichever shard; ``done`` gets None for no answer."""
+        """Count the revocation of an identity of any shard; ``done`` gets None for no answer."""
 
         def answered(reply: list[int] | None) -> None:
             if reply is None and self._connection.is_split:
@@ -276,10 +284,7 @@ class ShardRevocations(RedisRevocations):
     def outrun(self, done: Callable[[int | None], None]) -> None:
         """Let each worker drop its whole cache; ``done`` gets None for no answer."""
 
-        def answered(reply: list[int] | None) -> None:
-            done(None if reply is None else reply[0])
-
-        OUTRUN.run(self._connection, 0, [b"", self._keys.packed_revision], answered)
+        OUTRUN.run(self._connection, 0, [b"", self._keys.packed_revision], pass_item(0, done))
 
     def changes(self, since: int, done: Callable[[Changes | None], None]) -> None:
         """Read the changes since a revision; while the slot is being moved, the ids are not known."""

@@ -59,7 +59,7 @@ _OURS: Final = {
     "service_name": "the service is written as a path: /service",
     "master_name": "the service is written as a path: /service",
     "max_connections": "a worker has one connection to Redis",
-    "health_check_interval": "Redis is asked each second that nothing is heard of it",
+    "health_check_interval": "a connection that is silent for a second gets a PING",
     "retry_on_timeout": "lost connections are always opened anew",
     "ssl_min_version": "at least TLS 1.2 is always spoken",
     "protocol": "RESP2 is always spoken",
@@ -217,7 +217,7 @@ def _shards(query: str) -> tuple[str, int]:
 def _chosen(name: str, value: str) -> str:
     meanings = _CHOICES[name]
     if value.lower() not in meanings:
-        raise ValueError(f"the Redis URL has a value of {name} that is none of {', '.join(meanings)}.")
+        raise ValueError(f"the Redis URL has a value of {name} that is not known; there are {', '.join(meanings)}.")
     return meanings[value.lower()]
 
 

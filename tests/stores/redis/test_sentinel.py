@@ -138,7 +138,7 @@ def test_a_sentinel_that_is_silent_is_no_end() -> None:
     assert fault_of(None) == "no sentinel answers in time"
 
 
-def test_a_failover_is_followed_as_soon_as_one_sentinel_tells_of_it() -> None:
+def test_a_failover_is_followed_as_soon_as_one_sentinel_announces_it() -> None:
     async def main() -> None:
         async with FakeRedis() as old, FakeRedis() as new, sentinel_of(old) as one, sentinel_of(old) as other:
             backend = await started(url_of(one, other))
@@ -189,7 +189,7 @@ def test_a_master_that_has_become_a_replica_is_left() -> None:
     run(main())
 
 
-def test_a_failover_that_is_told_while_nothing_answers_is_followed_at_once() -> None:
+def test_a_failover_announced_while_nothing_answers_is_followed_at_once() -> None:
     async def main() -> None:
         async with FakeRedis(lambda _: HANG_UP) as dead, FakeRedis() as new, sentinel_of(dead) as sentinel:
             backend = await started(url_of(sentinel))
