@@ -131,7 +131,7 @@ def running_cluster(directory: Path) -> Iterator[list[int]]:
             clients.append(stack.enter_context(closing(redis.Redis(port=port))))
         bounds = [SLOTS * number // MASTERS for number in range(MASTERS + 1)]
         for number, client in enumerate(clients):
-            command(client, "CLUSTER ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1)
+            command(client, "CLUSTER ADDSLOTS", *range(bounds[number], bounds[number + 1]))
             command(client, "CLUSTER SET-CONFIG-EPOCH", number + 1)
             bus = clients[0].config_get("cluster-port")["cluster-port"]
             command(client, "CLUSTER MEET", "127.0.0.1", ports[0], bus)

@@ -41,7 +41,7 @@ class RedisCluster:
             server.start()
         bounds = [SLOTS * number // len(self.masters) for number in range(len(self.masters) + 1)]
         for number, master in enumerate(self.masters):
-            master.command("CLUSTER", "ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1)
+            master.command("CLUSTER", "ADDSLOTS", *range(bounds[number], bounds[number + 1]))  # 6.2 takes no range
             master.command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         for server in self.servers[1:]:
             self._meet(server)
