@@ -40,18 +40,19 @@ class ShardedAdmission:
         self._admissions: Final = [
             make(number, partial(self._go_on, number), self._flush_later) for number in range(count)
         ]
-        self._current = self._admissions[0]
-        self.pass_unlimited: Final = self._current.pass_unlimited
+        self._submits: Final = [admission.submit for admission in self._admissions]
+        self._current = 0
+        self.pass_unlimited: Final = self._admissions[0].pass_unlimited
 
     def submit(self, request: Admissible) -> None:
         """Charge the request's client one hit; it passes or is refused, in this tick or later."""
-        self._current = admission = self._admissions[self._shard_of(request.client.key_bytes)]
-        admission.submit(request)
+        self._current = shard = self._shard_of(request.client.key_bytes)
+        self._submits[shard](request)
 
     def look(self, request: Admissible, done: Looked) -> None:
         """Call ``done`` with the limit of a request's client after the hits of this tick, without charging it."""
-        self._current = admission = self._admissions[self._shard_of(request.client.key_bytes)]
-        admission.look(request, done)
+        self._current = shard = self._shard_of(request.client.key_bytes)
+        self._admissions[shard].look(request, done)
 
     def used_tokens(self) -> set[str]:
         """Return the ids of the tokens that were used since the last call."""
@@ -59,7 +60,7 @@ class ShardedAdmission:
 
     def batch_started_s(self) -> float:
         """Monotonic: the start of the batch whose requests go on now; of a request before that, when it came."""
-        return self._current.batch_started_s()
+        return self._admissions[self._current].batch_started_s()
 
     def _flush_later(self, flush: Call) -> None:
         """Call ``flush`` after one more turn of the loop, with those of the other shards."""
@@ -73,5 +74,5 @@ class ShardedAdmission:
             self._call_soon(flush)
 
     def _go_on(self, number: int) -> None:
-        self._current = self._admissions[number]
+        self._current = number
         self._refresh()

@@ -33,7 +33,9 @@ class Range(NamedTuple):
 
 
 class NodeStream(Stream):
-    """Writes the commands of one tick, which are of several shards, at once at its end."""
+    """Writes the commands of one tick together at its end where the node serves several shards, otherwise at once."""
+
+    _owner: "Node"
 
     def __init__(self, owner: Owner, attempt: int = 0, place: Place | None = None) -> None:
         super().__init__(owner, attempt, place)
@@ -42,6 +44,9 @@ class NodeStream(Stream):
         self._call_soon = asyncio.get_running_loop().call_soon
 
     def send(self, command: bytes, on_reply: OnReply, deadline: float, now: float) -> None:
+        if self._owner.shards <= 1 and not self._unsent:
+            super().send(command, on_reply, deadline, now)
+            return
         self.pending.append((deadline, now, on_reply))
         if not self._unsent:
             self._call_soon(self._write)
@@ -77,6 +82,8 @@ class Node(Connection):
         self.name = f"the node {place} of Redis"
         self.counters = counters
         self.used_at = monotonic()
+        self.shards = 0
+        """How many shards send their commands here."""
         self._changed = changed
 
     def _welcome(self) -> None:

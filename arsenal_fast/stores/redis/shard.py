@@ -100,8 +100,14 @@ class Shard:
         if self.healthy and self.node is not None:
             self.node.used_at = node.used_at  # it has the slot until it says something else
         else:
-            self.node = node
+            self._go_to(node)
             self.try_again()
+
+    def _go_to(self, node: Node) -> None:
+        if self.node is not None:
+            self.node.shards -= 1
+        self.node = node
+        node.shards += 1
 
     def try_again(self) -> None:
         """Send the probe if the shard is away and its node is there."""
@@ -138,7 +144,7 @@ class Shard:
     def _move(self, said_by: Node, host: str, port: int) -> None:
         self._moved_at = monotonic()
         if port:
-            self.node = self._nodes.at(Place(host or said_by.place.host, port))
+            self._go_to(self._nodes.at(Place(host or said_by.place.host, port)))
         self._nodes.look_soon()
 
     # Sending

@@ -230,6 +230,7 @@ def test_the_url_says_how_many_shards_there_are(empty: RedisCluster) -> None:
             issued = await ask(backend.identities.issue, [IssueRow(each, TTL) for each in IDS])
             assert {each.outcome for each in issued} == {Outcome.ISSUED}
             assert [len(empty.shards_of(server, 6)) for server in empty.masters] == [2, 2, 2]
+            assert [shard.node and shard.node.shards for shard in backend.shards] == [2] * 6
             revoked = await ask(backend.revocations.revoke, IDS[0], None)
             assert revoked.known
             assert len(await revisions(backend)) == 6
