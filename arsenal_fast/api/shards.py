@@ -5,7 +5,7 @@ a request waits for is the shard of its client alone: every shard counts every r
 
 A tick's requests are divided among the shards, and what a batch costs beside its requests (a send and a receive, two
 processes that wake up) does not become less. So the batches of all shards are sent one turn of the loop later, with
-what has arrived meanwhile: of 64 connections 10 requests instead of 7 for each of three shards.
+what has arrived meanwhile: of 64 connections 11 requests instead of 7 for each of three shards.
 """
 
 from collections.abc import Callable

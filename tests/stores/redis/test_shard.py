@@ -88,6 +88,10 @@ def test_moved_is_followed_to_a_node_that_has_no_connection_yet_and_kept() -> No
             assert await both.get().wait() == b"other"
             assert both.one.names().count(b"GET") == 1
             assert both.backend.healthy
+            at_one, at_other = both.backend.shards[SHARD - 1].node, both.backend.shards[SHARD].node
+            assert at_one is not None
+            assert at_other is not None
+            assert (at_one.shards, at_other.shards) == (2, 1)
 
     run(main())
 
