@@ -172,14 +172,19 @@ class Services:
         self.identities.share_amendments()
 
     def _admission(self, backend: Backend | ShardedBackend) -> Admission | ShardedAdmission:
-        def make(shard: Shard, sync: RevocationSync, refresh: Callable[[], None]) -> Admission:
+        def make(
+            shard: Shard,
+            sync: RevocationSync,
+            refresh: Callable[[], None],
+            call_soon: Callable[[Callable[[], None]], object],
+        ) -> Admission:
             return Admission(
                 quota=self.settings.quota,
                 limiter=shard.limiter,
                 local_limiter=self.local.limiter,
                 on_failure=self.settings.on_store_failure,
                 sync=sync,
-                call_soon=self.call_soon,
+                call_soon=call_soon,
                 monotonic=self.monotonic,
                 now=self.now,
                 refresh=refresh,
@@ -190,11 +195,15 @@ class Services:
 
         refresh, identities = self.clock.refresh, self.identities
         if not isinstance(backend, ShardedBackend):
-            return make(backend, identities.sync, refresh)
+            return make(backend, identities.sync, refresh, self.call_soon)
         shards = backend.shards
         syncs = [identities.sync, *(identities.follow(shard.revocations) for shard in shards[1:])]
         return ShardedAdmission(
-            len(shards), lambda number, go_on: make(shards[number], syncs[number], go_on), backend.shard_of, refresh
+            len(shards),
+            lambda number, *calls: make(shards[number], syncs[number], *calls),
+            shard_of=backend.shard_of,
+            refresh=refresh,
+            call_soon=self.call_soon,
         )
 
     def _limiter_of(self, key: bytes) -> Limiter:

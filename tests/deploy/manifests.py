@@ -172,6 +172,8 @@ def secrets_for(overlay: str) -> dict[str, dict[str, str]]:
         given["DATABASE_URL"] = "postgresql://identity:secret@postgresql.example.com/identity?sslmode=require"
     if "external-redis" in overlay:
         given["REDIS_URL"] = "rediss://:secret@redis.example.com:6380/0"
+    if "redis-cluster" in overlay:
+        given["REDIS_URL"] = "redis+cluster://:secret@redis-cluster.redis:6379"
     if "sentinel" in overlay:
         given["REDIS_SENTINEL"] = "yes"
     written = subprocess.run(

@@ -26,6 +26,7 @@ DEPLOYMENT, REDIS = "Deployment/identity-service", "StatefulSet/redis-master"
 API = "spec.template.spec.containers.0"
 CONFIG = "ConfigMap/identity-config"
 EXTERNAL, GATEWAY = "production-external-redis", "production-gateway"
+CLUSTER = "production-redis-cluster"
 SENTINEL, NODE = "production-sentinel", "StatefulSet/redis-node"
 
 # policy, overlay, object, path of a field, what it is set to; the path "" is the object itself
@@ -130,6 +131,16 @@ MUTATIONS: tuple[tuple[str, str, str, str, object], ...] = (
     ("network", "production", "NetworkPolicy/to-postgresql", "", REMOVED),
     ("network", "production", "NetworkPolicy/acme-http01-solver", "", REMOVED),
     ("network", EXTERNAL, "NetworkPolicy/to-external-redis", "", REMOVED),
+    ("network", CLUSTER, "NetworkPolicy/to-redis-cluster", "", REMOVED),
+    ("network", CLUSTER, "NetworkPolicy/to-redis-cluster", "spec.egress.0.to", REMOVED),
+    ("network", CLUSTER, "NetworkPolicy/to-redis-cluster", "spec.egress.0.ports", REMOVED),
+    (
+        "network",
+        CLUSTER,
+        "NetworkPolicy/to-redis-cluster",
+        "spec.egress.0.to.0.namespaceSelector.matchLabels",
+        {"a": "b"},
+    ),
     ("network", EXTERNAL, "NetworkPolicy/to-external-redis", "spec.egress.0.ports", REMOVED),
     ("exposure", "production", "Ingress/identity-ingress", "spec.rules.0.http.paths.0.path", "/api"),
     ("exposure", "production", "Ingress/identity-ingress", "spec.rules.0.http.paths.7", REMOVED),
