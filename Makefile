@@ -15,7 +15,7 @@ PROTOCOL := tests/conformance/test_protocol.py tests/conformance/test_llhttp.py 
 PROOFS := $(addprefix tests/integration/test_,$(addsuffix .py,nothing_lost flushall ledger_faults coherence token_withdrawals rotation))
 
 # The first of these that is new enough; evaluated only when a target needs it.
-PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 python; do \
+PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 python3 python; do \
 	if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done)
 
 .PHONY: help
@@ -39,11 +39,11 @@ integration: $(VENV)/.test-stamp redis postgresql ## run the tests with a real R
 	$(BIN)/pytest -m integration $(SERVICE)
 
 .PHONY: test-tools
-test-tools: $(VENV)/.bench-stamp $(VENV)/.deploy-stamp bench-tools ## run the tests of benchmark, load test and deployment files
+test-tools: $(VENV)/.bench-stamp $(VENV)/.deploy-stamp $(VENV)/.docs-stamp bench-tools ## run the tests of benchmark, load test and deployment files
 	$(BIN)/pytest -m "not deploy" $(TOOLS)
 
 .PHONY: verify-deploy
-verify-deploy: $(VENV)/.deploy-stamp redis postgresql ## check image, manifests, alerts, dashboards, backup and upgrade with real tools
+verify-deploy: $(VENV)/.deploy-stamp $(VENV)/.docs-stamp redis postgresql ## check image, manifests, alerts, dashboards, backup and upgrade with real tools
 	@scripts/install-deploy-tools.sh
 	$(BIN)/pytest -m deploy tests/deploy
 
@@ -102,6 +102,11 @@ clients: $(VENV)/.clients-stamp ## check, test and pack the Python and TypeScrip
 	cd clients/typescript && npm ci --ignore-scripts --no-audit --no-fund && npm run check && npm test
 	$(BIN)/python -m build --wheel --outdir build/clients clients/python
 	npm pack ./clients/typescript --pack-destination build/clients
+
+.PHONY: docs
+docs: $(VENV)/.docs-stamp ## build the documentation site strictly into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 .PHONY: bench
 bench: peers bench-tools ## measure the service, the floor, the rivals and all scenarios; results in bench/results
