@@ -12,6 +12,7 @@ BIN := $(VENV)/bin
 TOOLS := tests/bench tests/loadtest tests/deploy
 SERVICE := tests $(addprefix --ignore=,$(TOOLS))
 PROTOCOL := tests/conformance/test_protocol.py tests/conformance/test_llhttp.py tests/http/test_parser_oracle.py
+COUNTERPARTS := tutorial clients examples pages terminal locust site
 PROOFS := $(addprefix tests/integration/test_,$(addsuffix .py,nothing_lost flushall ledger_faults coherence token_withdrawals rotation))
 
 # The first of these that is new enough; evaluated only when a target needs it.
@@ -43,14 +44,14 @@ test-tools: $(VENV)/.bench-stamp $(VENV)/.deploy-stamp $(VENV)/.docs-stamp bench
 	$(BIN)/pytest -m "not deploy" $(TOOLS)
 
 .PHONY: verify-deploy
-verify-deploy: $(VENV)/.deploy-stamp $(VENV)/.docs-stamp redis postgresql ## check image, manifests, alerts, dashboards, backup and upgrade with real tools
+verify-deploy: $(VENV)/.deploy-stamp $(VENV)/.docs-stamp $(VENV)/.loadtest-stamp redis postgresql ## check image, manifests, alerts, dashboards, backup and upgrade with real tools
 	@scripts/install-deploy-tools.sh
 	$(BIN)/pytest -m deploy tests/deploy
 
 .PHONY: e2e
-e2e: $(VENV)/.deploy-stamp redis ## use pages, terminal and examples as people do, in Chromium, curl and Node; print a table
+e2e: $(VENV)/.deploy-stamp $(VENV)/.docs-stamp $(VENV)/.loadtest-stamp redis ## use clients, examples, pages, terminal, Locust and documentation as people do; print a table
 	@scripts/need.sh chromium jq node:nodejs npm
-	$(BIN)/pytest -m deploy $(addprefix tests/deploy/test_,$(addsuffix .py,pages terminal examples))
+	$(BIN)/pytest -m deploy $(addprefix tests/deploy/test_,$(addsuffix .py,$(COUNTERPARTS)))
 
 .PHONY: screenshots
 screenshots: $(VENV)/.deploy-stamp redis ## write the pictures of the pages to docs/pages
