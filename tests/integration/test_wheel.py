@@ -21,7 +21,7 @@ from tests.support.service import ServiceProcess, command
 pytestmark = pytest.mark.integration
 
 SOURCE = Path(arsenal_fast.__file__).parents[1]
-PARTS = ("arsenal_fast", "pyproject.toml", "README.md", "LICENSE")
+PARTS = ("arsenal_fast", "pyproject.toml", "LICENSE")
 
 
 @pytest.fixture(scope="module")
