@@ -53,6 +53,7 @@ ARG VERSION=4.2.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="arsenal-identity" \
     org.opencontainers.image.description="Arsenal Identity Service: disposable, expiring, checkable identities over HTTP" \
+    org.opencontainers.image.source="https://github.com/your-org/arsenal-identity" \
     org.opencontainers.image.licenses="MIT" \
     org.opencontainers.image.version="v${VERSION}" \
     org.opencontainers.image.revision="${REVISION}"

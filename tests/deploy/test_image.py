@@ -238,6 +238,7 @@ def test_the_labels_say_what_it_is(image: Image) -> None:
     assert labels == {
         "org.opencontainers.image.title": "arsenal-identity",
         "org.opencontainers.image.description": labels["org.opencontainers.image.description"],
+        "org.opencontainers.image.source": arsenal_fast.REPOSITORY,
         "org.opencontainers.image.licenses": "MIT",
         "org.opencontainers.image.version": f"v{arsenal_fast.__version__}",
         "org.opencontainers.image.revision": REVISION,
