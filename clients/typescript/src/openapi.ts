@@ -1464,7 +1464,7 @@ export interface components {
          *       "cursor": "1795341600000-5b1f0c9d2e7a48b63c11"
          *     }
          */
-        Tokens: {
+        TokenPage: {
             /** @description Newest first. */
             tokens: components["schemas"]["Token"][];
             /** @description How many tokens this page has. */
@@ -3101,7 +3101,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Tokens"];
+                    "application/json": components["schemas"]["TokenPage"];
                 };
             };
             /** @description The request is malformed, or members of it are. */
