@@ -12,6 +12,7 @@ BIN := $(VENV)/bin
 TOOLS := tests/bench tests/loadtest tests/deploy
 SERVICE := tests $(addprefix --ignore=,$(TOOLS))
 PROTOCOL := tests/conformance/test_protocol.py tests/conformance/test_llhttp.py tests/http/test_parser_oracle.py
+CHROMIUM := chromium/chromium-browser/google-chrome:chromium
 COUNTERPARTS := tutorial clients examples pages terminal locust site
 PROOFS := $(addprefix tests/integration/test_,$(addsuffix .py,nothing_lost flushall ledger_faults coherence token_withdrawals rotation))
 
@@ -50,12 +51,12 @@ verify-deploy: $(VENV)/.deploy-stamp $(VENV)/.docs-stamp $(VENV)/.loadtest-stamp
 
 .PHONY: e2e
 e2e: $(VENV)/.deploy-stamp $(VENV)/.docs-stamp $(VENV)/.loadtest-stamp redis ## use clients, examples, pages, terminal, Locust and documentation as people do; print a table
-	@scripts/need.sh chromium jq node:nodejs npm
+	@scripts/need.sh $(CHROMIUM) jq node:nodejs npm
 	$(BIN)/pytest -m deploy $(addprefix tests/deploy/test_,$(addsuffix .py,$(COUNTERPARTS)))
 
 .PHONY: screenshots
 screenshots: $(VENV)/.deploy-stamp redis ## write the pictures of the pages to docs/pages
-	@scripts/need.sh chromium
+	@scripts/need.sh $(CHROMIUM)
 	SCREENSHOTS=docs/pages $(BIN)/pytest -m deploy tests/deploy/test_pages.py -k "accessible or why_and_since"
 
 .PHONY: image-test
