@@ -18,7 +18,7 @@ COPY requirements/ requirements/
 RUN /tools/bin/python -m pip install --no-cache-dir --require-hashes --only-binary=:all: -r requirements/build.lock \
     && /tools/bin/python -m pip wheel --no-cache-dir --require-hashes --no-deps --no-build-isolation \
         --only-binary=:all: --no-binary=quantile-python --wheel-dir /wheels -r requirements/runtime.lock
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml LICENSE ./
 COPY arsenal_fast/ arsenal_fast/
 # Bytecode that is not checked against its source: files of an image don't change, and a read-only root could not store
 # newer bytecode.
@@ -53,6 +53,7 @@ ARG VERSION=4.2.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="arsenal-identity" \
     org.opencontainers.image.description="Arsenal Identity Service: disposable, expiring, checkable identities over HTTP" \
+    org.opencontainers.image.source="https://github.com/your-org/arsenal-identity" \
     org.opencontainers.image.licenses="MIT" \
     org.opencontainers.image.version="v${VERSION}" \
     org.opencontainers.image.revision="${REVISION}"

@@ -135,9 +135,10 @@ _SECURITY_SCHEMES: Final[dict[str, Object]] = {
 _SUBJECT: Final[Object] = {
     "name": "Arsenal-Subject",
     "in": "header",
-    "description": "The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to "
-    "the token's limit and to this subject's, or to neither.",
-    "schema": {"type": "string", "pattern": "^[!-~]{1,128}$", "example": "tg-4711"},
+    # No example: Swagger UI would send it with every request, and without such a token the field is refused.
+    "description": "The end user on whose behalf a service token of scope `behalf` sends the request, such as "
+    "`tg-4711`: it is charged to the token's limit and to this subject's, or to neither.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
 }
 
 _LINKS: Final[dict[str, Object]] = {

@@ -135,7 +135,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         scope=auth.TOKENS,
         by_token_only=True,
         answers={
-            200: ("One page of tokens.", "Tokens"),
+            200: ("One page of tokens.", "TokenPage"),
             503: ("The ledger can't be read now, or there is none; or the service is too busy.", "Problem"),
         },
     ),
