@@ -5,7 +5,7 @@
 # BASE_IMAGE needs a shell and python3 3.11 or newer; nothing is compiled or installed on it. The official Python images
 # and a minimal Debian 12 with python3 both work. BUILD_IMAGE needs the same python3 at the same path, with the venv
 # module, which Debian packages separately.
-ARG BASE_IMAGE=docker.io/library/python:3.13-slim
+ARG BASE_IMAGE=docker.io/library/python:3.14-slim
 ARG BUILD_IMAGE=${BASE_IMAGE}
 
 FROM ${BUILD_IMAGE} AS build
