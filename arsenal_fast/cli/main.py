@@ -265,7 +265,7 @@ def _redis_url() -> str:
 def _keys() -> "Keys":
     """Return the keys that sign and verify tokens; loads only their variables."""
     from arsenal_fast.cli import kept_secret
-    from arsenal_fast.server import worker
+    from arsenal_fast.server import parts
 
     names = (
         *("API_BASE_URL", "PORT", "TLS_CERT_FILE", "TLS_KEY_FILE"),
@@ -274,4 +274,4 @@ def _keys() -> "Keys":
     config = _configuration(*names)
     if config.jwt_secret is None and (path := kept_secret.path_of(_configuration("DATABASE_URL"))) is not None:
         config = dataclasses.replace(config, jwt_secret=kept_secret.read(path))
-    return worker.make_keys(config)
+    return parts.make_keys(config)

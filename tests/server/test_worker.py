@@ -1,32 +1,17 @@
-"""What a worker derives from its configuration; tests/integration runs whole workers."""
+"""What is tried once before the workers are forked; tests/integration runs whole workers."""
+
+import socket
 
 import pytest
 
 from arsenal_fast.config.load import load
-from arsenal_fast.errors import ConfigurationError
-from arsenal_fast.http.limits import Limits
-from arsenal_fast.identity.validity import Life
 from arsenal_fast.server import worker
 
-SECRET = "a secret of a test, which is long enough for HS256"
 
-
-def test_without_a_secret_there_are_no_keys() -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        worker.make_keys(load({}))
-    assert caught.value.faults == ("JWT_SECRET must be set.",)
-
-
-def test_the_keys_of_two_workers_agree() -> None:
-    config = load({"JWT_SECRET": SECRET})
-    token = worker.make_keys(config).sign_identity("player-1@a.b/v1:id", Life(1_000, 2_000))
-    assert worker.make_keys(config).sign_identity("player-1@a.b/v1:id", Life(1_000, 2_000)) == token
-
-
-@pytest.mark.parametrize("budget", ["64M", "256M", "8G"])
-def test_one_client_gets_at_most_half_of_the_room_and_one_body_always_fits(budget: str) -> None:
-    shares = load({"MEMORY_BUDGET": budget, "WORKERS": "1"}).shares
-    bounds = worker._bounds(shares)
-    assert Limits().body <= bounds.received_of_client <= bounds.received // 2
-    gate = worker._gate_bounds(shares)
-    assert 0 < gate.rows_of_client <= gate.rows // 2
+def test_an_address_in_use_is_found_before_the_forks() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        config = load({"HOST": "127.0.0.1", "PORT": str(taken.getsockname()[1])})
+        with pytest.raises(OSError, match="in use"):
+            worker.rehearse(config)
