@@ -57,7 +57,8 @@ def _fast_path(app: App, services: Services, callers: Callers, limits: Limits) -
         log=services.access_log or _log_nothing,
         id_lines=services.id_lines,
     )
-    logs = services.access_log is not None and services.settings.access_log == "all"
+    settings = services.settings
+    logs = services.access_log is not None and (settings.access_log == "all" or settings.traces)
     return FastPath(
         app=app,
         templates=RequestTemplates(limits),

@@ -26,6 +26,7 @@ from arsenal_fast.api.handlers import (
 from arsenal_fast.api.json_body import MAX_ROWS
 from arsenal_fast.api.problems import PATH as PROBLEMS
 from arsenal_fast.api.router import Route, Router
+from arsenal_fast.api.services import decoded
 from arsenal_fast.http.request import Request
 
 
@@ -281,3 +282,12 @@ ROUTES: Final[tuple[Route, ...]] = (
 ROUTER: Final = Router(
     ROUTES, not_found=fallbacks.not_found, not_allowed=fallbacks.method_not_allowed, options=fallbacks.options
 )
+
+
+def label_of(request: Request) -> str | None:
+    """Return the route of a request as the metrics name it; None for an unknown path."""
+    try:
+        route = ROUTER.match(request.method, decoded(request.path))
+    except ValueError:
+        return None
+    return None if route.path.startswith("(") else route.label or route.path

@@ -45,7 +45,7 @@ _METHODS: Final = {method: method.decode("ascii") for method in METHODS}
 
 
 AccessLog = Callable[[Request, str, str, int, float], None]
-"""Called with every response (request, its id, client, status, seconds); decides which ones to log."""
+"""Called with every response (request, its id, client, status, seconds); decides which ones to log or trace."""
 
 
 @dataclass(kw_only=True)

@@ -35,6 +35,8 @@ class Settings:
     """Whether the response cache serves repeated requests without parsing; off in tests only."""
     access_log: str = "errors"
     """``off``, ``errors`` (status 400 and above) or ``all``."""
+    traces: bool = False
+    """Whether responses have spans: the access log is then called with those of the fast path, too."""
     workers: int = 1
     metrics_by_token: bool = False
     """Whether metrics and telemetry are only for tokens of scope ``metrics``."""

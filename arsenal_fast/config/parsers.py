@@ -92,6 +92,10 @@ def seconds(low: float, high: float) -> Reader:
     return _number(r"[0-9]{1,9}(?:\.[0-9]{1,6})?", float, "number of seconds", low, high)
 
 
+share: Final = _number(r"[01](?:\.[0-9]{1,9})?", float, "number", 0, 1)
+"""Parses a part of a whole."""
+
+
 def one_of(*words: str) -> Reader:
     """Return a parser of one of a few words, in any case."""
     allowed = ", ".join(words)

@@ -9,6 +9,7 @@ import time
 from typing import Final
 
 from arsenal_fast import __version__
+from arsenal_fast.api import routes
 from arsenal_fast.api.admission import OnFailure
 from arsenal_fast.api.app import App
 from arsenal_fast.api.gate import GateBounds
@@ -21,6 +22,7 @@ from arsenal_fast.ledger.url import NONE as NO_LEDGER
 from arsenal_fast.memory_budget import Shares
 from arsenal_fast.observability import log_writer, logs
 from arsenal_fast.observability.access_log import AccessLog
+from arsenal_fast.observability.tracing import Tracer
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.server.bounds import Bounds
 from arsenal_fast.server.listener import SPARE_DESCRIPTORS, Listener
@@ -52,6 +54,15 @@ def access_log(config: Config) -> AccessLog | None:
     if config.access_log == "off":
         return None
     return AccessLog(config.access_log, logs.formatter(config.log_format, config.secrets()), log_writer.STDERR.put)
+
+
+def tracer(config: Config, access_log: AccessLog | None) -> Tracer | None:
+    """Return what makes spans, and calls the access log; None where there are none."""
+    if not config.traces:
+        return None
+    return Tracer(
+        access_log, base_url=config.api_base_url, route_of=routes.label_of, mask=logs.masker(config.secrets())
+    )
 
 
 def listener(config: Config, app: App) -> Listener:
@@ -97,6 +108,7 @@ def settings(config: Config) -> Settings:
         cache_size=config.identity_cache_size,
         shares=config.shares,
         access_log=config.access_log,
+        traces=config.traces,
         metrics_by_token=config.metrics_access == "token",
         workers=config.workers,
         oidc_rules=config.oidc_issuers,

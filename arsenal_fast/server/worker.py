@@ -24,7 +24,7 @@ from arsenal_fast.api.services import Services
 from arsenal_fast.config.load import Config
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.ledger.backend import Ledger
-from arsenal_fast.observability import runtime_metrics
+from arsenal_fast.observability import runtime_metrics, tracing
 from arsenal_fast.observability.multiprocess import SharedCounters
 from arsenal_fast.oidc.fetch import KeyFetcher
 from arsenal_fast.server import heap_trim, listen_socket, parts, tls_context
@@ -78,6 +78,8 @@ def rehearse(config: Config) -> socket.socket | None:
     Returns what keeps other services of several workers from the same address until they listen (``listen_socket``).
     """
     tls_context.make_context(config)
+    if config.traces:
+        tracing.load_sdk()
     with contextlib.ExitStack() as held:
         reservation = listen_socket.reserve(config)
         if reservation is not None:
@@ -103,6 +105,7 @@ class _Worker:
         self._backend = self._redis or local
         self._ledger = parts.ledger(config)
         self._access_log = parts.access_log(config)
+        self._tracer = parts.tracer(config, self._access_log)
         self._services = Services(
             settings=parts.settings(config),
             backend=self._backend,
@@ -113,7 +116,7 @@ class _Worker:
             monotonic=time.monotonic,
             now=time.time,
             snapshots=self._others,
-            access_log=self._access_log,
+            access_log=self._tracer or self._access_log,
             fetch_keys=KeyFetcher(self._loop),
             gate_bounds=parts.gate_bounds(config.shares),
         )
@@ -219,6 +222,8 @@ class _Worker:
         self._write_snapshot()
         if self._access_log is not None:
             self._access_log.close()
+        if self._tracer is not None:
+            self._tracer.close()
 
     # The counts of all workers.
 

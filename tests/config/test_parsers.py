@@ -43,6 +43,11 @@ ACCEPTED = [
     ("LOG_LEVEL", "DEBUG", "debug"),
     ("ACCESS_LOG", "all", "all"),
     ("METRICS_ACCESS", "token", "token"),
+    ("MANAGEMENT_PORT", "9090", 9090),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/", "http://collector:4318"),
+    ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio", "parentbased_traceidratio"),
+    ("OTEL_TRACES_SAMPLER_ARG", "0.05", 0.05),
+    ("OTEL_SDK_DISABLED", "TRUE", "true"),
 ]
 
 
@@ -155,6 +160,12 @@ REFUSED = {
     "LOG_LEVEL": ["verbose", "20"],
     "ACCESS_LOG": ["on", "true"],
     "METRICS_ACCESS": ["closed", "tokens"],
+    "MANAGEMENT_PORT": ["0", "65536", "none"],
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ["collector:4318", "grpc://collector", "http://user:secret@collector"],
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": ["/v1/traces"],
+    "OTEL_TRACES_SAMPLER": ["on", "jaeger_remote"],
+    "OTEL_TRACES_SAMPLER_ARG": ["1.1", "5%", "-0"],
+    "OTEL_SDK_DISABLED": ["1", "yes"],
 }
 
 
