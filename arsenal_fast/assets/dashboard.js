@@ -23,8 +23,9 @@ const SYMBOLS = { healthy: "✓", aside: "○", fair: "!", away: "✕" };
 const BY_TOKEN =
   "The figures are not shown: this service gives its telemetry to service tokens of scope metrics only (METRICS_ACCESS=token).";
 const NOT_HERE =
-  "The figures are not shown: the proxy before this service does not let /api/telemetry through. " +
-  "Open this page on the service's own port, for example after kubectl port-forward service/identity-service 3655:80.";
+  "The figures are not shown: the proxy before this service does not let /api/telemetry through, or it is on another " +
+  "port (MANAGEMENT_PORT). Open this page on that port, or on the service's own, for example after " +
+  "kubectl port-forward service/identity-service 3655:80.";
 const WITHHELD = { 401: BY_TOKEN, 403: BY_TOKEN, 404: NOT_HERE };
 
 // Each plot: its title, its unit, and its lines (name, and the value of an interval; null is a gap).

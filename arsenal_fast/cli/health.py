@@ -37,13 +37,14 @@ def add_parser(commands: Commands, configuration: "Callable[[], Config]") -> Non
         "health",
         partial(_health, configuration=configuration),
         "ask the service of this machine whether it lives",
-        "Ask the service that listens on HOST and PORT whether it lives (exit status 0 or 1).",
+        "Ask the service that listens on HOST and PORT, or MANAGEMENT_PORT where that is set, whether it lives "
+        "(exit status 0 or 1).",
     )
 
 
 def _health(_arguments: argparse.Namespace, *, configuration: "Callable[[], Config]") -> int:
     config = configuration()
-    fault = ask(LOOPBACK.get(config.host, config.host), config.port, tls=config.tls)
+    fault = ask(LOOPBACK.get(config.host, config.host), config.management_port or config.port, tls=config.tls)
     if fault is not None:
         print(fault, file=sys.stderr)
     return 0 if fault is None else 1

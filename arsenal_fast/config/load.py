@@ -128,6 +128,12 @@ def _check_state(values: Mapping[str, Any], production: bool) -> Iterator[str]:
         )
 
 
+def _check_ports(values: Mapping[str, Any], _production: bool) -> Iterator[str]:
+    port = values.get("MANAGEMENT_PORT")
+    if port is not None and port == values.get("PORT"):
+        yield f"MANAGEMENT_PORT is {port}, which is PORT: choose another one, or leave it unset."
+
+
 def _check_quota(values: Mapping[str, Any], _production: bool) -> Iterator[str]:
     requests, window = values.get("RATE_LIMIT_REQUESTS", 0), values.get("RATE_LIMIT_WINDOW")
     if requests and window and window * 1_000_000 // requests < 1:
@@ -186,7 +192,10 @@ def _has_otel() -> bool:
         return False
 
 
-_CHECKS: Final = (_check_state, _check_quota, _check_tls, _check_secret, _check_keys, _check_traces)
+_CHECKS: Final = (
+    *(_check_ports, _check_state, _check_quota, _check_tls),
+    *(_check_secret, _check_keys, _check_traces),
+)
 
 
 def _doubtful(config: Config) -> Iterator[str]:

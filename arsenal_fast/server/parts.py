@@ -6,12 +6,15 @@ import random
 import resource
 import sys
 import time
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from arsenal_fast import __version__
 from arsenal_fast.api import routes
 from arsenal_fast.api.admission import OnFailure
 from arsenal_fast.api.app import App
+from arsenal_fast.api.compose import management
 from arsenal_fast.api.gate import GateBounds
 from arsenal_fast.api.settings import Settings
 from arsenal_fast.config.load import Config
@@ -39,6 +42,14 @@ LIMITS: Final = Limits()
 """Of request messages."""
 
 
+MANAGEMENT_CONNECTIONS: Final = 64
+"""Connections of the management listener, which those of the API never take: probes, scrapers, some browsers."""
+
+MANAGEMENT_BOUNDS: Final = Bounds(
+    received=2 * LIMITS.body, received_of_client=LIMITS.body, unsent=MANAGEMENT_CONNECTIONS << 16
+)
+
+
 def memory(config: Config) -> MemoryBackend:
     """Return the store in the worker's own memory."""
     return MemoryBackend(
@@ -56,6 +67,11 @@ def access_log(config: Config) -> AccessLog | None:
     return AccessLog(config.access_log, logs.formatter(config.log_format, config.secrets()), log_writer.STDERR.put)
 
 
+def addresses(config: Config) -> list[Config]:
+    """Return the configuration as it is, and with MANAGEMENT_PORT as its port where that is set."""
+    return [config, replace(config, port=config.management_port)] if config.management_port else [config]
+
+
 def tracer(config: Config, access_log: AccessLog | None) -> Tracer | None:
     """Return what makes spans, and calls the access log; None where there are none."""
     if not config.traces:
@@ -65,10 +81,10 @@ def tracer(config: Config, access_log: AccessLog | None) -> Tracer | None:
     )
 
 
-def listener(config: Config, app: App) -> Listener:
-    """Return the listener of the API."""
-    return Listener(
-        app,
+def listeners(config: Config, app: App) -> list[Listener]:
+    """Return the listener of the API, and that of MANAGEMENT_PORT where it is set."""
+    make = partial(
+        Listener,
         limits=LIMITS,
         time_limits=time_limits(
             header=config.header_timeout,
@@ -76,9 +92,11 @@ def listener(config: Config, app: App) -> Listener:
             keep_alive=config.keep_alive_timeout,
             write=config.write_timeout,
         ),
-        max_connections=max_connections(config),
-        bounds=bounds(config.shares),
     )
+    made = [make(app, max_connections=max_connections(config), bounds=bounds(config.shares))]
+    if config.management_port:
+        made.append(make(management(app), max_connections=MANAGEMENT_CONNECTIONS, bounds=MANAGEMENT_BOUNDS, main=False))
+    return made
 
 
 def bounds(shares: Shares) -> Bounds:
@@ -109,6 +127,7 @@ def settings(config: Config) -> Settings:
         shares=config.shares,
         access_log=config.access_log,
         traces=config.traces,
+        management=config.management_port is not None,
         metrics_by_token=config.metrics_access == "token",
         workers=config.workers,
         oidc_rules=config.oidc_issuers,
@@ -158,12 +177,13 @@ def max_connections(config: Config) -> int:
     """Return the bound on connections: as configured, and within the limit of file descriptors."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     soft, hard = (sys.maxsize if limit == resource.RLIM_INFINITY else limit for limit in limits)
-    wanted = min(config.max_connections + SPARE_DESCRIPTORS * 2, hard)
+    spare = SPARE_DESCRIPTORS * 2 + (MANAGEMENT_CONNECTIONS if config.management_port else 0)
+    wanted = min(config.max_connections + spare, hard)
     if soft < wanted:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, limits[1]))
             soft = wanted
-    room = soft - SPARE_DESCRIPTORS * 2 if soft > SPARE_DESCRIPTORS * 4 else soft // 2
+    room = soft - spare if soft > spare * 2 else soft // 2
     bound = min(config.max_connections, max(1, room))
     if bound < config.max_connections:
         log.warning(

@@ -61,7 +61,7 @@ def serve(config: Config, slot: int, counters: SharedCounters) -> int:
     """
     # Before the loop: a configuration fault is reported before anything has started.
     tls = tls_context.make_context(config)
-    listening = listen_socket.bind(config, shared=config.workers > 1)
+    listening = [listen_socket.bind(address, shared=config.workers > 1) for address in parts.addresses(config)]
 
     async def run() -> None:
         await _Worker(config, slot, counters, tls).run(listening)
@@ -72,22 +72,21 @@ def serve(config: Config, slot: int, counters: SharedCounters) -> int:
     return 0
 
 
-def rehearse(config: Config) -> socket.socket | None:
+def rehearse(config: Config) -> contextlib.ExitStack:
     """Raise the start errors of :func:`serve` once, before the workers are forked.
 
-    Returns what keeps other services of several workers from the same address until they listen (``listen_socket``).
+    Returns what keeps other services of several workers from the same addresses until it is closed (``listen_socket``).
     """
     tls_context.make_context(config)
     if config.traces:
         tracing.load_sdk()
-    with contextlib.ExitStack() as held:
-        reservation = listen_socket.reserve(config)
-        if reservation is not None:
-            held.enter_context(reservation)
-        for bound in listen_socket.bind(config, shared=False):
-            bound.close()
-        held.pop_all()
-    return reservation
+    with contextlib.ExitStack() as reservations:
+        for address in parts.addresses(config):
+            if (reservation := listen_socket.reserve(address)) is not None:
+                reservations.enter_context(reservation)
+            for bound in listen_socket.bind(address, shared=False):
+                bound.close()
+        return reservations.pop_all()
 
 
 class _Worker:
@@ -121,10 +120,10 @@ class _Worker:
             gate_bounds=parts.gate_bounds(config.shares),
         )
         app = compose(self._services, parts.LIMITS, counters if counters.slots > 1 else None)
-        self._listener = parts.listener(config, app)
+        self._listeners = parts.listeners(config, app)
 
-    async def run(self, listening: list[socket.socket]) -> None:
-        """Serve until a stop signal."""
+    async def run(self, listening: list[list[socket.socket]]) -> None:
+        """Serve until a stop signal. ``listening``: the sockets of each listener."""
         self._handle_signals()
         metrics = self._services.metrics
         metrics.process = process_figures
@@ -139,10 +138,12 @@ class _Worker:
             await self._ledger.start()
             self._ledger.on_change = partial(_ledger_changed, self._services, self._ledger)
             self._ledger.on_change()
-        await self._listener.start(listening, self._tls)
+        for listener, sockets in zip(self._listeners, listening, strict=True):
+            await listener.start(sockets, self._tls)
         self._services.ready = True
         runtime_metrics.tune_garbage_collector()
-        log.info("serving on %s port %d", self._config.host, self._config.port)
+        for where, address in zip(("serving", "management"), parts.addresses(self._config), strict=False):
+            log.info("%s on %s port %d", where, address.host, address.port)
         if self._slot == 0 and not inherited:
             self._log_welcome()
         unwatch = runtime_metrics.watch_garbage_collector(metrics.gc_pause)
@@ -207,11 +208,13 @@ class _Worker:
         log.info("draining")
         deadline = self._loop.time() + config.drain_seconds
         self._services.draining = True
-        self._listener.drain()
+        for listener in self._listeners:
+            listener.drain()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(config.drain_delay, config.drain_seconds)):
                 await self._hurry.wait()
-        if not await self._listener.stop(deadline):
+        # The management's last, so that it can be seen how the API drains.
+        if not all([await listener.stop(deadline) for listener in self._listeners]):
             log.warning("some connections did not end within DRAIN_SECONDS and were cut off")
 
     async def _close(self) -> None:

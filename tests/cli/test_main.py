@@ -165,6 +165,11 @@ START_FAILURES = [
     (OSError(errno.EACCES, "no"), 1, "Not allowed to listen on :: port 3655"),
     (OSError(errno.EADDRNOTAVAIL, "no"), 1, ":: is no address of this machine"),
     (OSError(errno.EMFILE, "Too many open files"), 1, "Can't serve on :: port 3655: Too many open files."),
+    (
+        OSError(errno.EADDRINUSE, "no", 9090),
+        1,
+        ":: port 9090 is already in use: stop what listens there, or choose another",
+    ),
     (ConfigurationError(["TLS_KEY_FILE is no key.", "Two."]), 78, "TLS_KEY_FILE is no key.\nTwo."),
     (KeyboardInterrupt(), 130, ""),
 ]
@@ -190,6 +195,26 @@ def test_a_start_that_fails_is_a_sentence_and_no_traceback(
     assert printed.startswith(sentence)
     assert "Traceback" not in printed
     assert printed.count("\n") == sentence.count("\n") + bool(sentence)
+
+
+@pytest.mark.parametrize(("port", "name"), [(3655, "PORT"), (9090, "MANAGEMENT_PORT")])
+def test_a_port_in_use_is_named_by_its_variable(
+    port: int,
+    name: str,
+    worker: Callable[[Serve], None],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("JWT_SECRET", "x" * 32)
+    monkeypatch.setenv("MANAGEMENT_PORT", "9090")
+
+    def serve(config: Config, slot: int, counters: SharedCounters) -> int:
+        raise OSError(errno.EADDRINUSE, "no", port)
+
+    worker(serve)
+    assert cli.main(["serve"]) == 1
+    told = capfd.readouterr().err
+    assert told == f":: port {port} is already in use: stop what listens there, or choose another {name}.\n"
 
 
 def test_the_openapi_document_is_printed_for_its_base_url_alone(

@@ -304,3 +304,16 @@ def test_the_other_variables_of_opentelemetry_are_not_misspelt(name: str) -> Non
 )
 def test_a_name_that_is_nearly_one_is_found(name: str, meant: str) -> None:
     assert load({name: "1"}).warnings == (f"{name} is not read; is {meant} meant?",)
+
+
+@pytest.mark.parametrize("environ", [{"PORT": "8080", "MANAGEMENT_PORT": "8080"}, {"MANAGEMENT_PORT": "3655"}])
+def test_the_management_port_is_another_one(environ: dict[str, str]) -> None:
+    (told,) = faults(environ)
+    assert told == (
+        f"MANAGEMENT_PORT is {environ['MANAGEMENT_PORT']}, which is PORT: choose another one, or leave it unset."
+    )
+
+
+def test_there_is_no_management_port_by_default() -> None:
+    assert load({}).management_port is None
+    assert load({"MANAGEMENT_PORT": "9090"}).management_port == 9090
