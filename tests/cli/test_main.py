@@ -1,5 +1,6 @@
 """The command line: output and exit status."""
 
+import argparse
 import errno
 import json
 import os
@@ -254,3 +255,28 @@ def test_a_command_imports_only_what_it_needs() -> None:
         "print(*{'asyncio', 'uvloop', 'ssl', 'orjson', 'hiredis'} & set(sys.modules), file=sys.stderr)"
     )
     assert program("-c", code).stderr.strip() == ""
+
+
+WITHOUT_JSON = {
+    "serve": "prints its log",
+    "openapi": "prints JSON",
+    "completion": "prints a script",
+    "ledger backup": "writes the backup",
+    "ledger restore": "prints nothing",
+    "ledger export": "writes the events as CSV or JSON lines",
+}
+
+
+def commands(parser: argparse.ArgumentParser, path: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Each command that has no further ones below it, but for ``token``, which mints."""
+    below = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not below or path == "token":
+        yield path, parser
+    for choices in below:
+        for name, each in choices.items():
+            yield from commands(each, f"{path} {name}".strip())
+
+
+def test_every_command_whose_output_a_program_may_read_has_json() -> None:
+    without = {name for name, parser in commands(cli._parser()) if "--json" not in parser._option_string_actions}
+    assert without == WITHOUT_JSON.keys()

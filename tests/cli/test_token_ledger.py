@@ -182,3 +182,10 @@ def test_what_was_withdrawn_is_told_to_redis(
     run_loop(main())
     assert changes.amendments == amendments(ledger)  # type: ignore[attr-defined]
     assert set(amendments(ledger)) == {token_key(one)}
+
+
+def test_a_program_learns_whether_a_change_is_in_force(ledger: str, capsys: pytest.CaptureFixture[str]) -> None:
+    token = minted(ledger, capsys)
+    for asked in (("limit", token, "9"), ("revoke", token), ("revoke", "--subject", "bot")):
+        assert run(*asked, "--json", ledger=ledger) == 0
+        assert json.loads(capsys.readouterr().out) == {"in_force": False, "detail": token_ledger.SOON}
