@@ -52,8 +52,9 @@ def kept(url: str) -> Iterator["Store | None"]:
 
     with ExitStack() as stack:
         try:
-            with as_ledger_error():
-                store: Store | None = stack.enter_context(open_store(address_of(url)))
+            address = address_of(url)
+            with as_ledger_error(address):
+                store: Store | None = stack.enter_context(open_store(address))
         except (LedgerError, ValueError) as error:
             print(f"arsenal-fast: the ledger can't be used: {error}", file=sys.stderr)
             store = None

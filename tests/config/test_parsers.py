@@ -230,3 +230,14 @@ def test_a_bad_text_is_cut_before_it_is_repeated() -> None:
 @pytest.mark.parametrize("seconds", ["620", "3650", "86400"])  # longer than Google's 600 s, Envoy's 3,600 s, all others
 def test_idle_connections_can_be_kept_longer_than_a_balancer_keeps_them(seconds: str) -> None:
     assert configuration.load({"KEEP_ALIVE_TIMEOUT": seconds}).keep_alive_timeout == float(seconds)
+
+
+@pytest.mark.parametrize("name", ["JWT_PRIVATE_KEY", "OIDC_ISSUERS", "TLS_CERT_FILE"])
+def test_a_file_that_cannot_be_read_is_named(name: str) -> None:
+    (told,) = (fault for fault in faults({name: "/nowhere/key.pem"}) if fault.startswith(f"{name} "))
+    assert "'/nowhere/key.pem': No such file or directory" in told
+
+
+def test_what_may_be_a_key_in_place_of_its_path_is_not_shown() -> None:
+    (told,) = faults({"JWT_PRIVATE_KEY": "/kAbcdEFGH+ijkl0123456789abcdefgh/ab="})
+    assert "kAbcd" not in told
