@@ -4,6 +4,7 @@ Rows have what is specific to them; rules here add what is common (problems of a
 ``/api/v1/``, limits of bodies, service tokens). Nothing here is specific to one path: that belongs to its row.
 """
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -153,15 +154,15 @@ _LINKS: Final[dict[str, Object]] = {
 """Links of a success, by operation."""
 
 
-def document_bytes(base_url: str) -> bytes:
+def document_bytes(base_url: str, routes: Sequence[Route]) -> bytes:
     """Return the document as JSON."""
-    return orjson.dumps(document(base_url))
+    return orjson.dumps(document(base_url, routes))
 
 
-def document(base_url: str) -> Object:
-    """Return the document for a service that clients reach at ``base_url``."""
+def document(base_url: str, routes: Sequence[Route] = ROUTES) -> Object:
+    """Return the document for a service that clients reach at ``base_url``. ``routes``: that its port serves."""
     paths: dict[str, Object] = {}
-    for route in ROUTES:
+    for route in routes:
         if route.summary:
             paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     return {

@@ -19,7 +19,6 @@ from arsenal_fast.api.fastpath.endpoints import Endpoint
 from arsenal_fast.api.fastpath.response_cache import ISSUE_PATH, ResponseCache
 from arsenal_fast.api.gate import Gate, GateBounds
 from arsenal_fast.api.history import History
-from arsenal_fast.api.router import Router
 from arsenal_fast.api.settings import Settings
 from arsenal_fast.api.shards import ShardedAdmission
 from arsenal_fast.api.totals import Totals
@@ -45,7 +44,7 @@ _METHODS: Final = {method: method.decode("ascii") for method in METHODS}
 
 
 AccessLog = Callable[[Request, str, str, int, float], None]
-"""Called with every response (request, its id, client, status, seconds); decides which ones to log."""
+"""Called with every response (request, its id, client, status, seconds); decides which ones to log or trace."""
 
 
 @dataclass(kw_only=True)
@@ -72,11 +71,10 @@ class Services:
     fetch_keys: Fetch | None = None
     """Fetches the keys of the issuers of OIDC_ISSUERS."""
     gate_bounds: GateBounds = GateBounds()  # noqa: RUF009  frozen
-    router: Router = field(init=False)
     openapi: Callable[[], bytes] = field(init=False)
     """Returns the OpenAPI document as JSON."""
     totals: Totals = field(init=False)
-    """The cached sum over the workers. This and the two before are set by :mod:`arsenal_fast.api.compose`."""
+    """The cached sum over the workers. This and the one before are set by :mod:`arsenal_fast.api.compose`."""
     ready: bool = False
     """Set by the server once it listens."""
     draining: bool = False

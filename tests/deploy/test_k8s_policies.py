@@ -16,7 +16,7 @@ from tests.deploy.manifests import (
     Manifests,
     Peer,
     built,
-    built_for_openshift,
+    built_with,
     reachable,
 )
 
@@ -201,7 +201,7 @@ def test_the_pod_runs_as_the_user_of_the_image() -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_no_pod_names_its_user_on_openshift_and_each_keeps_the_other_policies(overlay: str, tmp_path: Path) -> None:
     """The constraint restricted-v2 draws a user for each namespace, and refuses a pod that names another one."""
-    manifests = built_for_openshift(overlay, tmp_path)
+    manifests = built_with("openshift", overlay, tmp_path)
     assert manifests.names() == built(overlay).names()
     for pod in manifests.pods():
         contexts = [pod.spec["securityContext"], *(each["securityContext"] for each in pod.containers)]
