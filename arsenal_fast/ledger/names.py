@@ -20,7 +20,7 @@ which say which identity they are of.
 import hashlib
 import secrets
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache, lru_cache
 from itertools import chain
 from typing import Final
@@ -47,9 +47,10 @@ SELECT ({_FOLDED}), ({_PRUNED}), json_group_array(json_array(
     seq, at, prefix, run, domain || '/' || version || ':id', kind IN ('issued', 'renewed'), expires))
 FROM events NOT INDEXED WHERE seq > max(?, ({_FOLDED})) AND run IS NOT NULL
 """  # noqa: S608 - statements of ours
-_KNOWN: Final = (
+KNOWN_KEYS: Final = (
     "SELECT json_group_array(value) FROM json_each(?) WHERE EXISTS (SELECT 1 FROM names WHERE names.key = value)"
 )
+"""Which of these keys lead to events that are folded."""
 _NEWEST_LIFE: Final = """
 SELECT generated, expires FROM names CROSS JOIN events ON events.seq = names.seq
 WHERE names.key = ? AND kind IN ('issued', 'renewed') AND run = ? AND prefix = ? AND domain = ? AND version = ?
@@ -84,7 +85,7 @@ class Names:
         """What is left to be folded of a slice, in falling order."""
         self._slice_end = 0
         self._known_changes = (-1, -1)
-        """``_changes`` when all events were known."""
+        """The changes by others and by this connection when all events were known."""
 
     def key_of(self, prefix: str, run: str, ending: str) -> int:
         """Return the key of a name; ``ending``: domain and version as in an id."""
@@ -101,7 +102,8 @@ class Names:
 
     def catch_up(self) -> None:
         """Learn of all events that were written since: by others, and one by one."""
-        changes = self._changes()
+        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        changes = version, self._connection.total_changes  # which stay while others write nothing, and we nothing
         if changes == self._known_changes:
             return
         self._known_changes = changes
@@ -131,17 +133,15 @@ class Names:
                 self._entries.append((key, life.generated, seq))
             self._learn(identity, seq, life)
         self._seen = last
-        self._known_changes = self._changes()
+        self._known_changes = self._known_changes[0], self._connection.total_changes
 
-    def newest_lives(self, ids: Sequence[str], keys: Sequence[int]) -> dict[str, Life]:
-        """Return the newest life of each identity that has one."""
+    def newest_lives(self, ids: Sequence[str], keys: Sequence[int], known_keys: Collection[int]) -> dict[str, Life]:
+        """Return the newest life of each identity that has one; ``known_keys``: those of KNOWN_KEYS."""
         tail = self._tail
-        found = {identity: tail[identity][1] for identity in ids if identity in tail} if tail else {}
-        (text,) = self._connection.execute(_KNOWN, (orjson.dumps(keys).decode(),)).fetchone()
-        if text != "[]":
-            known = set(orjson.loads(text))
+        found = {identity: tail[identity][1] for identity in ids if identity in tail}
+        if known_keys:
             for identity, key in zip(ids, keys, strict=True):
-                if key in known:
+                if key in known_keys:
                     self._find_folded(identity, key, found)
         return found
 
@@ -159,11 +159,6 @@ class Names:
         if not self._slice:
             self._connection.execute(_END_OF_SLICE, (self._slice_end,))
             self._drop_folded(self._slice_end)
-
-    def _changes(self) -> tuple[int, int]:
-        """Return two numbers that stay while nobody writes: of other connections, and of this one."""
-        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
-        return version, self._connection.total_changes
 
     def _find_folded(self, identity: str, key: int, found: dict[str, Life]) -> None:
         prefix, run, domain, version = split(identity)

@@ -55,6 +55,7 @@ _LIVES: Final = (
     "SELECT json_group_array(json_array(id, generated, expires, floor)) FROM lives"
     " WHERE id IN (SELECT value FROM json_each(?))"
 )
+_KNOWN: Final = f"SELECT ({names.KNOWN_KEYS}), ({_LIVES})"
 _COLUMNS: Final = tuple(column for column in LIFE_COLUMNS if column != "issued_before")
 _INSERT_EVENTS: Final = f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES "
 _EPOCH: Final = "SELECT max(issued_before) FROM epochs WHERE prefix IN (?, ?)"
@@ -178,10 +179,13 @@ class SqliteStore(Store):
 
     def _known(self, ids: Sequence[str], keys: Sequence[int]) -> dict[str, LedgerRecord]:
         """Return what is known of these identities, after ``catch_up``; most often nothing."""
-        newest = self._names.newest_lives(ids, keys)
-        # Read last: a life is put there in the transaction that deletes its event.
-        ((text,),) = self.connection.execute(_LIVES, (orjson.dumps(ids).decode(),))
-        known = {} if text == "[]" else records_of(orjson.loads(text))
+        given = orjson.dumps(ids).decode()
+        found_keys, lives = self.connection.execute(_KNOWN, (orjson.dumps(keys).decode(), given)).fetchone()
+        known_keys = () if found_keys == "[]" else set(orjson.loads(found_keys))
+        newest = self._names.newest_lives(ids, keys, known_keys)
+        if known_keys:  # again: a life is put there in the transaction that deletes its event
+            (lives,) = self.connection.execute(_LIVES, (given,)).fetchone()
+        known = {} if lives == "[]" else records_of(orjson.loads(lives))
         for identity, life in newest.items():
             held = known.get(identity)
             if held is None:
