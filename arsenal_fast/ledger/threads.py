@@ -157,8 +157,8 @@ class StoreThread:
             fault = self._try(group)
             if fault is None:
                 delay = FIRST_DELAY
-                if group:
-                    self._wait_for_company(time.monotonic() - began)
+                if group and not self._closing:
+                    time.sleep(wait_for_company(time.monotonic() - began, self._gap))
                 group = self._take(self._handler.pause())
                 continue
             self._post(self._reports.failed, group, fault)
@@ -204,12 +204,6 @@ class StoreThread:
             self._store.close()
             self._store = None
 
-    def _wait_for_company(self, took_s: float) -> None:
-        """Give the callers that were answered the time to send their next rows."""
-        pause = min(took_s * COMPANY, self._gap)
-        if pause > 0 and not self._closing:
-            time.sleep(pause)
-
     def _ends(self) -> bool:
         return self._closing and not self._queue
 
@@ -228,6 +222,11 @@ class StoreThread:
             rows += entry.rows
             group.append(entry)
         return group
+
+
+def wait_for_company(took_s: float, longest_s: float) -> float:
+    """Return the seconds to wait after a commit: callers that were just answered send rows that can share the next."""
+    return min(took_s * COMPANY, longest_s)
 
 
 class GroupWriter(GroupHandler):

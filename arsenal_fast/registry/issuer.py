@@ -101,6 +101,8 @@ class Issuer:
     """Responses made within it are written at its end."""
     rows: list[_Row] = field(default_factory=list, init=False)
     """The rows of this tick."""
+    confirmations: dict[IdentityStore, list[IssueRow]] = field(default_factory=dict, init=False)
+    """The lives that the ledger has written in this tick, by the store that is to confirm them."""
 
     def issue(self, request: BatchRequest) -> None:
         """Give the request a living identity for each of its ids, now or later."""
@@ -174,7 +176,6 @@ class Issuer:
         lives: Sequence[Life] | None,
     ) -> None:
         """Hand out the lives that the ledger has written, and confirm older ones that it holds; None: it is away."""
-        confirmed: list[IssueRow] = []
         older: list[tuple[_Row, Issued]] = []
         rows: list[IssueRow] = []
         confirmation = self.cache.confirmation
@@ -183,14 +184,24 @@ class Issuer:
                 if lives is None or lives[position] == each.life:
                     self._hand_out(row, each, invalidations)
                     if lives is not None:
-                        confirmed.append(confirmation(_id_of(row), each.life))
+                        self._confirm(store, confirmation(_id_of(row), each.life))
                 else:
                     older.append((row, each))
                     rows.append(confirmation(_id_of(row), lives[position]))
-        if confirmed:
-            store.issue(confirmed, ignore)
         if older:
             store.issue(rows, partial(self._stood, older, rows, invalidations))
+
+    def _confirm(self, store: IdentityStore, row: IssueRow) -> None:
+        """Confirm a life in the store at the end of this tick: a commit has the rows of many ticks, in one command."""
+        first = not self.confirmations
+        self.confirmations.setdefault(store, []).append(row)
+        if first:
+            self.call_soon(self._send_confirmations)
+
+    def _send_confirmations(self) -> None:
+        confirmations, self.confirmations = self.confirmations, {}
+        for store, rows in confirmations.items():
+            store.issue(rows, ignore)
 
     def _stood(
         self,
