@@ -157,7 +157,7 @@ class StoreThread:
             fault = self._try(group)
             if fault is None:
                 delay = FIRST_DELAY
-                if group and not self._closing:
+                if group and self._gap and not self._closing:
                     time.sleep(wait_for_company(time.monotonic() - began, self._gap))
                 group = self._take(self._handler.pause())
                 continue
