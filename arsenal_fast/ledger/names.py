@@ -30,7 +30,7 @@ import orjson
 from arsenal_fast.identity.grammar import split
 from arsenal_fast.identity.validity import Life
 
-SLICE: Final = 8_192  # events: a tail of three megabytes at most, and a dozen entries a page with 100,000 identities
+SLICE: Final = 8_192  # events: a tail of five megabytes at most, and a dozen entries a page with 100,000 identities
 PACE: Final = 2  # entries that a commit folds for each event that it writes: a slice is done before the next is full
 LOWER_BITS: Final = 12  # of the prefix, and of domain and version
 _PRIME_BITS: Final = 39  # with both lower parts 63 bits, which SQLite holds in one number
@@ -40,6 +40,8 @@ _WITNESSES: Final = (2, 3, 5, 7, 11, 13, 17)  # decide for all numbers below 3.4
 SIZES: Final = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 
 _PRIME: Final = "SELECT value FROM meta WHERE name = 'names_prime'"
+# A restore raises the version of the schema: then all that is known was of another ledger.
+_LEDGER: Final = f"SELECT schema_version, ({_PRIME}) FROM pragma_schema_version"  # noqa: S608 - of ours
 _FOLDED: Final = "SELECT value FROM meta WHERE name = 'folded'"
 _PRUNED: Final = "SELECT value FROM meta WHERE name = 'pruned_before'"
 _NEW: Final = f"""
@@ -67,7 +69,8 @@ class Names:
         """``folds``: the connection writes, and folds the tail."""
         self._connection = connection
         self._folds = folds
-        self._prime = 0
+        self._ledger = (0, 0)
+        """The version of its schema, and its prime."""
         self.forget()
 
     def forget(self) -> None:
@@ -89,15 +92,14 @@ class Names:
 
     def key_of(self, prefix: str, run: str, ending: str) -> int:
         """Return the key of a name; ``ending``: domain and version as in an id."""
-        return name_key(self._prime, prefix, run, ending)
+        return name_key(self._ledger[1], prefix, run, ending)
 
     def keys_of_run(self, run: str, prefix: str | None) -> tuple[int, int]:
-        """Return the first and the last key of the names with this run, and perhaps this prefix."""
-        self._read_prime()
-        top = name_key(self._prime, "", run, "") >> 2 * LOWER_BITS
+        """Return the first and the last key of the names with this run, and perhaps this prefix, after ``catch_up``."""
+        top = self.key_of("", run, "") >> 2 * LOWER_BITS
         if prefix is None:
             return top << 2 * LOWER_BITS, (top + 1 << 2 * LOWER_BITS) - 1
-        middle = top << LOWER_BITS | _lower(self._prime, prefix)
+        middle = top << LOWER_BITS | _lower(self._ledger[1], prefix)
         return middle << LOWER_BITS, (middle + 1 << LOWER_BITS) - 1
 
     def catch_up(self) -> None:
@@ -106,8 +108,11 @@ class Names:
         changes = version, self._connection.total_changes  # which stay while others write nothing, and we nothing
         if changes == self._known_changes:
             return
+        ledger = self._connection.execute(_LEDGER).fetchone()
+        if ledger != self._ledger:
+            self.forget()
+            self._ledger = ledger
         self._known_changes = changes
-        self._read_prime()
         folded, pruned_before, text = self._connection.execute(_NEW, (self._seen,)).fetchone()
         if folded != self._folded:
             self._drop_folded(folded)
@@ -178,10 +183,6 @@ class Names:
         self._entries = [entry for entry in self._entries if entry[2] > folded]
         if self._slice_end <= folded:
             self._slice = []
-
-    def _read_prime(self) -> None:
-        if not self._prime:
-            (self._prime,) = self._connection.execute(_PRIME).fetchone()
 
 
 def name_key(prime: int, prefix: str, run: str, ending: str) -> int:

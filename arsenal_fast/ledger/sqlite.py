@@ -222,6 +222,7 @@ class SqliteStore(Store):
         named, parts = (
             ("run = ?", [query.run]) if query.prefix is None else ("run = ? AND prefix = ?", [query.run, query.prefix])
         )
+        self._names.catch_up()
         keys = self._names.keys_of_run(query.run, query.prefix)
         return _PAGE_OF_RUN.format(within=within, named=named), [
             *keys,

@@ -100,6 +100,27 @@ def test_what_another_connection_has_written_is_known_before_it_is_settled(store
     assert verify(f"sqlite:///{path}").faults == []
 
 
+def test_after_a_restore_nothing_of_the_ledger_before_is_known(store: SqliteStore, path: str, tmp_path: Path) -> None:
+    """Not even its prime: a backup may be of another ledger, or of an older release."""
+    with closing(SqliteStore(f"{tmp_path}/other.db", writer=True)) as other, closing(SqliteStore(path)) as reader:
+        put_all(other, range(50))
+        put_all(store, range(100, 190))
+        assert reader.find([id_of(150), id_of(7)]) == [LedgerRecord(row(150, T0 + 150).life, 0), None]
+        with closing(sqlite3.connect(path, isolation_level=None)) as target:
+            other.connection.backup(target)
+        for each in (store, reader):
+            assert each.find([id_of(150), id_of(7), id_of(49)]) == [
+                None,
+                LedgerRecord(row(7, T0 + 7).life, 0),
+                LedgerRecord(row(49, T0 + 49).life, 0),
+            ]
+            assert runs(each, run="7") == ["7"]
+        put_all(store, range(200, 260))
+        assert put(store, row(49, T0 + 500), row(150, T0 + 500)) == [row(49, T0 + 49).life, row(150, T0 + 500).life]
+        assert reader.find([id_of(250)]) == [LedgerRecord(row(250, T0 + 250).life, 0)]
+    assert verify(f"sqlite:///{path}").faults == []
+
+
 def test_a_group_that_was_rolled_back_leaves_nothing(store: SqliteStore) -> None:
     put_all(store, range(10))
     with pytest.raises(Refused):
