@@ -96,11 +96,9 @@ class Names:
 
     def keys_of_run(self, run: str, prefix: str | None) -> tuple[int, int]:
         """Return the first and the last key of the names with this run, and perhaps this prefix, after ``catch_up``."""
-        top = self.key_of("", run, "") >> 2 * LOWER_BITS
-        if prefix is None:
-            return top << 2 * LOWER_BITS, (top + 1 << 2 * LOWER_BITS) - 1
-        middle = top << LOWER_BITS | _lower(self._ledger[1], prefix)
-        return middle << LOWER_BITS, (middle + 1 << LOWER_BITS) - 1
+        free = 2 * LOWER_BITS if prefix is None else LOWER_BITS
+        top = self.key_of(prefix or "", run, "") >> free
+        return top << free, (top + 1 << free) - 1
 
     def catch_up(self) -> None:
         """Learn of all events that were written since: by others, and one by one."""
@@ -188,7 +186,7 @@ class Names:
 def name_key(prime: int, prefix: str, run: str, ending: str) -> int:
     """Return the key of a name: neighbours where runs count up, which then share pages."""
     number = int.from_bytes(run.encode("utf-8", "surrogatepass"), "big") % prime
-    return (number << LOWER_BITS | _lower(prime, prefix)) << LOWER_BITS | _lower(prime, ending)
+    return number << 2 * LOWER_BITS | _lower(prime, prefix, ending)
 
 
 def new_prime() -> int:
@@ -198,8 +196,12 @@ def new_prime() -> int:
     return number
 
 
-@lru_cache(maxsize=4096)
-def _lower(prime: int, text: str) -> int:
+@lru_cache(maxsize=4096)  # there are few prefixes, domains and versions
+def _lower(prime: int, prefix: str, ending: str) -> int:
+    return _digest(prime, prefix) << LOWER_BITS | _digest(prime, ending)
+
+
+def _digest(prime: int, text: str) -> int:
     secret = prime.to_bytes(8, "big")
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, key=secret).digest()
     return int.from_bytes(digest, "big") >> 64 - LOWER_BITS
