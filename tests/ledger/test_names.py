@@ -74,6 +74,17 @@ def test_what_is_folded_and_what_is_not_are_found_alike(store: SqliteStore, path
     assert verify(f"sqlite:///{path}").faults == []
 
 
+@pytest.mark.parametrize("size", [1, 3, 8, 50])
+def test_however_many_rows_are_written_the_tail_has_a_bound(store: SqliteStore, path: str, size: int) -> None:
+    with closing(SqliteStore(path)) as reader:
+        for start in range(0, 1_000, size):
+            put(store, *(row(number, T0 + number) for number in range(start, start + size)))
+            reader.find([id_of(0)])
+            for each in (store, reader):
+                assert len(each._names._tail) <= names.SLICE * 3 // 2 + size
+            assert len(store._names._entries) + len(store._names._slice) <= names.SLICE * 2 + size
+
+
 def test_a_held_life_stands_wherever_it_is(store: SqliteStore) -> None:
     put_all(store, range(60))
     told = put(store, *(row(number, T0 + 1_000) for number in range(60)))
