@@ -10,6 +10,8 @@ appends. The table ``names`` follows in slices of SLICE events, sorted, so that 
 
 Each commit carries a part of the slice that is being folded, in its own transaction: so no commit is long, and none is
 added. The tail is read from ``events``, which are the truth: after a start, and what other processes have written.
+A release before version 4 folds nothing of what it writes. Where a tail has become too long for that reason,
+``fold_next`` folds it without reading it into memory: when a writer opens the ledger, and while it rests.
 A slice that was folded in part, or by two processes, is harmless: its entries are the same.
 
 The key of a name is a number: at its top the run, modulo a secret prime of this ledger, then 12 bits of the prefix and
@@ -29,9 +31,12 @@ import orjson
 
 from arsenal_fast.identity.grammar import split
 from arsenal_fast.identity.validity import Life
+from arsenal_fast.ledger.errors import Unavailable
 
 SLICE: Final = 8_192  # events: a tail of five megabytes at most, and a dozen entries a page with 100,000 identities
 PACE: Final = 2  # entries that a commit folds for each event that it writes: a slice is done before the next is full
+MOST: Final = 8 * SLICE  # events of a tail that is read into memory
+STEP: Final = 20_000  # events of one step of ``fold_next``, some 100 ms
 LOWER_BITS: Final = 12  # of the prefix, and of domain and version
 _PRIME_BITS: Final = 39  # with both lower parts 63 bits, which SQLite holds in one number
 _WITNESSES: Final = (2, 3, 5, 7, 11, 13, 17)  # decide for all numbers below 3.4e14
@@ -49,6 +54,14 @@ SELECT ({_FOLDED}), ({_PRUNED}), json_group_array(json_array(
     seq, at, prefix, run, domain || '/' || version || ':id', kind IN ('issued', 'renewed'), expires))
 FROM events NOT INDEXED WHERE seq > max(?, ({_FOLDED})) AND run IS NOT NULL
 """  # noqa: S608 - statements of ours
+_BEHIND: Final = f"SELECT max(seq) - max(min(seq) - 1, ({_FOLDED})) FROM events"  # noqa: S608 - of ours
+_LAST: Final = f"SELECT max(min(seq) - 1, ({_FOLDED})) FROM events"  # noqa: S608 - of ours
+_FOLD_NEXT: Final = f"""
+INSERT OR IGNORE INTO names (key, at, seq)
+SELECT name_key(({_PRIME}), prefix, run, domain, version), at, seq FROM events NOT INDEXED
+WHERE seq > ? AND seq <= ? AND run IS NOT NULL ORDER BY 1, 2, 3
+"""  # noqa: S608 - statements of ours
+_END_OF_STEP: Final = "UPDATE meta SET value = max(value, min(?, (SELECT max(seq) FROM events))) WHERE name = 'folded'"
 KNOWN_KEYS: Final = (
     "SELECT json_group_array(value) FROM json_each(?) WHERE EXISTS (SELECT 1 FROM names WHERE names.key = value)"
 )
@@ -110,6 +123,8 @@ class Names:
         if ledger != self._ledger:
             self.forget()
             self._ledger = ledger
+        if self.behind() > MOST:
+            raise Unavailable("The ledger's index of names is being made.")
         self._known_changes = changes
         folded, pruned_before, text = self._connection.execute(_NEW, (self._seen,)).fetchone()
         if folded != self._folded:
@@ -125,6 +140,17 @@ class Names:
             if is_life:
                 self._learn(f"{prefix}-{run}@{ending}", seq, Life(at, expires))
             self._seen = seq
+
+    def behind(self) -> int:
+        """Return the number of events, or a few more, that are not in the index."""
+        (number,) = self._connection.execute(_BEHIND).fetchone()
+        return number or 0
+
+    def fold_next(self) -> None:
+        """Fold the next STEP events, within a transaction, where nobody does that with the commits."""
+        (last,) = self._connection.execute(_LAST).fetchone()
+        self._connection.execute(_FOLD_NEXT, (last, last + STEP))
+        self._connection.execute(_END_OF_STEP, (last + STEP,))
 
     def append(self, last: int, written: Sequence[tuple[str, Life, int]]) -> None:
         """Learn of events of lives that were just written, up to the number ``last``: identities, lives, keys."""

@@ -102,8 +102,10 @@ class SqliteStore(Store):
             try:
                 names.register(self.connection)
                 self._names = Names(self.connection, folds=writer)
+                self._writer = writer
                 self._prepare()
                 if writer:
+                    self._fold_what_is_behind()
                     self.execute("PRAGMA busy_timeout = 0")
             except BaseException:
                 self.connection.close()
@@ -118,6 +120,17 @@ class SqliteStore(Store):
         self.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         self.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
         self.migrate()
+
+    def _fold_what_is_behind(self) -> None:
+        """Fold what a release before wrote, which folds nothing, in short transactions."""
+        while self._names.behind() > 2 * names.SLICE:
+            with self.writing():
+                self._names.fold_next()
+
+    def ping(self) -> None:
+        super().ping()
+        if self._writer:
+            self._fold_what_is_behind()
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         cursor: sqlite3.Cursor = self.connection.execute(for_sqlite(statement), values)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from arsenal_fast.identity.validity import MAX_TTL, Life
 from arsenal_fast.ledger import names
-from arsenal_fast.ledger.errors import Refused
+from arsenal_fast.ledger.errors import Refused, Unavailable
 from arsenal_fast.ledger.model import AuditQuery, LedgerRecord
 from arsenal_fast.ledger.names import LOWER_BITS, name_key, new_prime
 from arsenal_fast.ledger.sqlite import SqliteStore
@@ -170,6 +170,32 @@ def test_an_older_release_that_still_writes_is_read(store: SqliteStore, path: st
     put_all(store, range(40, 80))
     assert put(store, row(30, T0 + 99)) == [row(30, T0 + 30).life]
     assert runs(store, run="30") == ["30"]
+    assert verify(f"sqlite:///{path}").faults == []
+
+
+def test_a_long_tail_of_an_older_release_is_folded_without_reading_it(
+    store: SqliteStore, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(names, "MOST", 64)
+    monkeypatch.setattr(names, "STEP", 30)
+    put_all(store, range(20))
+    statement = (
+        "INSERT INTO events (kind, at, prefix, run, domain, version, generated, expires, caller)"
+        f" VALUES ('issued', ?, 'player', ?, '{DOMAIN}', 'v1', ?, ?, 'old')"
+    )
+    moments = [(T0 + number, str(number), T0 + number, T0 + number + HOUR) for number in range(20, 200)]
+    with closing(sqlite3.connect(path)) as old, old:
+        old.executemany(statement, moments)
+    with closing(SqliteStore(path)) as reader:
+        with pytest.raises(Unavailable, match="index of names"):
+            reader.find([id_of(150)])
+        with pytest.raises(Unavailable, match="index of names"):
+            put(store, row(150, T0 + 500))
+        store.ping()
+        assert 200 - 16 <= folded(store) <= 200
+        assert reader.find([id_of(150), id_of(200)]) == [LedgerRecord(row(150, T0 + 150).life, 0), None]
+    assert put(store, row(150, T0 + 500)) == [row(150, T0 + 150).life]
+    assert runs(store, run="150") == ["150"]
     assert verify(f"sqlite:///{path}").faults == []
 
 
