@@ -45,8 +45,6 @@ _WITNESSES: Final = (2, 3, 5, 7, 11, 13, 17)  # decide for all numbers below 3.4
 SIZES: Final = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 
 _PRIME: Final = "SELECT value FROM meta WHERE name = 'names_prime'"
-# A restore raises the version of the schema: then all that is known was of another ledger.
-_LEDGER: Final = f"SELECT schema_version, ({_PRIME}) FROM pragma_schema_version"  # noqa: S608 - of ours
 _FOLDED: Final = "SELECT value FROM meta WHERE name = 'folded'"
 _PRUNED: Final = "SELECT value FROM meta WHERE name = 'pruned_before'"
 _NEW: Final = f"""
@@ -55,6 +53,8 @@ SELECT ({_FOLDED}), ({_PRUNED}), json_group_array(json_array(
 FROM events NOT INDEXED WHERE seq > max(?, ({_FOLDED})) AND run IS NOT NULL
 """  # noqa: S608 - statements of ours
 _BEHIND: Final = f"SELECT max(seq) - max(min(seq) - 1, ({_FOLDED})) FROM events"  # noqa: S608 - of ours
+# A restore raises the version of the schema: then all that is known was of another ledger.
+_LEDGER: Final = f"SELECT schema_version, ({_PRIME}), ({_BEHIND}) FROM pragma_schema_version"  # noqa: S608 - of ours
 _LAST: Final = f"SELECT max(min(seq) - 1, ({_FOLDED})) FROM events"  # noqa: S608 - of ours
 _FOLD_NEXT: Final = f"""
 INSERT OR IGNORE INTO names (key, at, seq)
@@ -82,7 +82,7 @@ class Names:
         """``folds``: the connection writes, and folds the tail."""
         self._connection = connection
         self._folds = folds
-        self._ledger = (0, 0)
+        self._ledger = [0, 0]
         """The version of its schema, and its prime."""
         self.forget()
 
@@ -119,11 +119,11 @@ class Names:
         changes = version, self._connection.total_changes  # which stay while others write nothing, and we nothing
         if changes == self._known_changes:
             return
-        ledger = self._connection.execute(_LEDGER).fetchone()
+        *ledger, behind = self._connection.execute(_LEDGER).fetchone()
         if ledger != self._ledger:
             self.forget()
             self._ledger = ledger
-        if self.behind() > MOST:
+        if (behind or 0) > MOST:
             raise Unavailable("The ledger's index of names is being made.")
         self._known_changes = changes
         folded, pruned_before, text = self._connection.execute(_NEW, (self._seen,)).fetchone()
