@@ -33,7 +33,7 @@ from arsenal_fast.ledger.url import LedgerAddress, SqliteAddress, parse_url
 TIMEOUT: Final = 1.0  # seconds until a callback gets None: a commit on a starved machine took over 0.25
 CAPACITY: Final = 32 << 20  # octets of rows that may wait, by default: 100,000 of usual length
 MAX_LOOKUPS: Final = 10_000  # identities that may wait to be looked up: far more than can be within the time-out
-GAP: Final = 0.005  # seconds from one commit's begin to the next one's
+GAP: Final = 0.005  # seconds: the longest wait between two commits, for rows that share the next one
 START_SECONDS: Final = 2.0  # that ``start`` waits for the database: then the service starts without it
 CLOSE_SECONDS: Final = 5.0  # that ``close`` waits for what is still to be written
 

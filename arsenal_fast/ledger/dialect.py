@@ -19,6 +19,7 @@ _SQLITE: Final = {
     "key": "TEXT",
     "number": "INTEGER PRIMARY KEY AUTOINCREMENT",
     "without_rowid": " WITHOUT ROWID",
+    "sqlite": "",  # begins a line that only SQLite runs
     "seq": "",  # an index ends in the row's number by itself
 }
 _POSTGRES: Final = {
@@ -32,6 +33,7 @@ _POSTGRES: Final = {
     "key": 'text COLLATE "C"',
     "number": "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
     "without_rowid": "",
+    "sqlite": "-- ",
     "seq": ", seq",
 }
 

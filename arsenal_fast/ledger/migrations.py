@@ -1,6 +1,8 @@
 """The schema of the ledger and its migrations.
 
-    lives    what is known of each identity now: its newest life, its floor (0: never revoked)
+    lives    what is known of each identity now: its newest life, its floor (0: never revoked). In SQLite only what
+             its events do not tell: floors, and lives whose events were deleted, or that a release before wrote
+    names    in SQLite: the events of each name, see ``names``
     epochs   issued_before of each prefix, and of everything under the empty prefix
     tokens   each service token that was minted, as it was minted, and when it was last used
     amendments   withdrawals and other limits of service tokens, by the keys of identity/amendments.py
@@ -63,6 +65,15 @@ CREATE INDEX tokens_subject ON {t}tokens (subject, issued, id);
 CREATE TABLE {t}amendments (
     key {key} PRIMARY KEY, moment {int} NOT NULL, rate_limit {int} NOT NULL, ends {int} NOT NULL
 ){without_rowid};
+""",
+    # PostgreSQL keeps ``lives`` and the index: it settles which life holds by the row's lock.
+    4: """
+{sqlite}CREATE TABLE names (key INTEGER, at INTEGER, seq INTEGER, PRIMARY KEY (key, at, seq)) WITHOUT ROWID;
+{sqlite}INSERT INTO meta VALUES ('names_prime', new_prime());
+{sqlite}INSERT INTO meta SELECT 'folded', coalesce(max(seq), 0) FROM events;
+{sqlite}INSERT INTO names SELECT name_key(meta.value, prefix, run, domain, version), at, seq
+{sqlite}    FROM meta, events WHERE meta.name = 'names_prime' AND run IS NOT NULL ORDER BY 1, 2, 3;
+{sqlite}DROP INDEX events_run;
 """,
 }
 

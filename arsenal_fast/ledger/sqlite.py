@@ -8,6 +8,7 @@
 * A group makes a few calls into SQLite, not one per row: each call releases the interpreter's lock, and a busy
   event loop delays getting it back. Hence statements with many rows of values, and results in one JSON text.
 * A writer tries for the lock every POLL seconds, and not as SQLite does it: see ``_begin``.
+* An index in the order of names is written in slices, behind the commits: see ``names``.
 * The file is checked before each commit: rows never go into one that was replaced or unlinked.
 """
 
@@ -18,7 +19,6 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,11 +27,22 @@ import orjson
 from arsenal_fast.identity.grammar import Identity
 from arsenal_fast.identity.revocation import EVERYTHING
 from arsenal_fast.identity.validity import Life
+from arsenal_fast.ledger import names
 from arsenal_fast.ledger.dialect import Read, for_sqlite
 from arsenal_fast.ledger.errors import Busy, Refused, StoreError, Unavailable
 from arsenal_fast.ledger.migrations import migrations_left
 from arsenal_fast.ledger.model import AuditEvent, AuditPage, AuditQuery, LedgerRecord, settle
-from arsenal_fast.ledger.store import LIFE_COLUMNS, Run, Store, audit_query, page_of, records_of
+from arsenal_fast.ledger.names import Names
+from arsenal_fast.ledger.store import (
+    LIFE_COLUMNS,
+    PRUNE_ROWS,
+    Run,
+    Store,
+    audit_query,
+    bounds_of,
+    page_of,
+    records_of,
+)
 
 BUSY_MS: Final = 50  # the wait for another process's lock; after it our thread tries again
 POLL: Final = 0.0005  # seconds between two tries of a writer, see _begin
@@ -40,20 +51,38 @@ WAL_LIMIT: Final = 64 << 20  # octets that an emptied WAL may keep on the disk
 AUDIT_SECONDS: Final = 0.5  # the time limit of an audit query: look-ups wait behind it
 MODE: Final = 0o640  # of a new file: clients' addresses are in it
 
-# Rows of one statement: each size is prepared once, and any number is a sum of a few of them.
-SIZES: Final = (256, 128, 64, 32, 16, 8, 4, 2, 1)
-
 _LIVES: Final = (
     "SELECT json_group_array(json_array(id, generated, expires, floor)) FROM lives"
     " WHERE id IN (SELECT value FROM json_each(?))"
 )
-_INSERT_EVENTS: Final = f"INSERT INTO events ({', '.join(LIFE_COLUMNS)}) VALUES "
-_REPLACE_LIVES: Final = "REPLACE INTO lives (id, generated, expires, floor) VALUES "
+_KNOWN: Final = f"SELECT ({names.KNOWN_KEYS}), ({_LIVES})"
+_COLUMNS: Final = tuple(column for column in LIFE_COLUMNS if column != "issued_before")
+_INSERT_EVENTS: Final = f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES "
 _EPOCH: Final = "SELECT max(issued_before) FROM epochs WHERE prefix IN (?, ?)"
 _LIFE_EVENT: Final = (
-    "SELECT 1 FROM events INDEXED BY events_run"
-    " WHERE run = ? AND prefix = ? AND at = ? AND domain = ? AND version = ? AND generated = ?"
+    "SELECT 1 FROM events INDEXED BY events_at"
+    " WHERE at = ? AND run = ? AND prefix = ? AND domain = ? AND version = ? AND generated = ?"
 )
+_KEEP_LIVES: Final = """
+INSERT INTO lives (id, generated, expires, floor)
+SELECT prefix || '-' || run || '@' || domain || '/' || version || ':id', generated, expires, 0 FROM events
+WHERE seq IN ({going}) AND kind IN ('issued', 'renewed') AND expires >= ?
+ON CONFLICT (id) DO UPDATE SET generated = excluded.generated, expires = excluded.expires
+WHERE excluded.generated > lives.generated
+"""
+_WINDOW_OF_NAMES: Final = "SELECT max(key) FROM (SELECT key FROM names WHERE key > ? ORDER BY key LIMIT ?)"
+_PRUNE_NAMES: Final = "DELETE FROM names WHERE key > ? AND key <= ? AND seq < (SELECT min(seq) FROM events)"
+# The subquery ends at the page's last row, since its LIMIT keeps SQLite from merging it with the outer query.
+_PAGE_OF_RUN: Final = f"""
+SELECT {", ".join(f"events.{column}" for column in AuditEvent._fields)} FROM (
+    SELECT at, seq FROM names WHERE key BETWEEN ? AND ? AND {{within}}
+    UNION
+    SELECT at, seq FROM events NOT INDEXED
+    WHERE seq > (SELECT value FROM meta WHERE name = 'folded') AND run = ? AND {{within}}
+    ORDER BY at DESC, seq DESC LIMIT -1
+) AS entries CROSS JOIN events ON events.seq = entries.seq
+WHERE {{named}} LIMIT ?
+"""
 _PAGE: Final = f"SELECT json_group_array(json_array({', '.join(AuditEvent._fields)})) FROM "
 
 
@@ -71,8 +100,12 @@ class SqliteStore(Store):
             self._file = _identity_of(path)
             super().__init__(sqlite3.connect(path, isolation_level=None, cached_statements=256))
             try:
+                names.register(self.connection)
+                self._names = Names(self.connection, folds=writer)
+                self._writer = writer
                 self._prepare()
                 if writer:
+                    self._fold_what_is_behind()
                     self.execute("PRAGMA busy_timeout = 0")
             except BaseException:
                 self.connection.close()
@@ -88,27 +121,40 @@ class SqliteStore(Store):
         self.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
         self.migrate()
 
+    def _fold_what_is_behind(self) -> None:
+        """Fold what a release before wrote, which folds nothing, in short transactions."""
+        while self._names.behind() > 2 * names.SLICE:
+            with self.writing():
+                self._names.fold_next()
+
+    def ping(self) -> None:
+        super().ping()
+        if self._writer:
+            self._fold_what_is_behind()
+
     def execute(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         cursor: sqlite3.Cursor = self.connection.execute(for_sqlite(statement), values)
         return cursor
 
     def write_lives(self, run: Run) -> list[Life]:
-        known = self.look_up(list(run.rows))
+        self._names.catch_up()
+        ids, key_of = list(run.rows), self._names.key_of
+        # As grammar.split, inlined, since this runs for every new identity.
+        places = [(*local.partition("-")[::2], ending) for local, _, ending in [each.partition("@") for each in ids]]
+        keys = [key_of(prefix, name, ending) for prefix, name, ending in places]
+        known = self._known(ids, keys)
         epochs: dict[str, int] = {}
         answers: list[Life] = []
         events: list[int | str | None] = []
-        lives: list[int | str] = []
-        for kind, identity, life, environment, caller, request_id in run.rows.values():
-            # As grammar.split, inlined, since this runs for every new identity.
-            local, _, rest = identity.partition("@")
-            prefix, _, name = local.partition("-")
-            domain, _, version = rest.partition("/")
+        written: list[tuple[str, Life, int]] = []
+        for row, (prefix, name, ending), key in zip(run.rows.values(), places, keys, strict=True):
+            kind, identity, life, environment, caller, request_id = row
+            domain, _, version = ending.partition("/")
             version = version[:-3]
             generated, expires = life
             held = known.get(identity) if known else None
             if held is None:
                 answers.append(life)
-                lives += (identity, generated, expires, 0)
             else:
                 if prefix not in epochs:
                     epochs[prefix] = self._epoch(prefix)
@@ -116,14 +162,15 @@ class SqliteStore(Store):
                 answers.append(settled.life)
                 if not settled.event:
                     continue
-                if settled.record != held:
-                    lives += (identity, *(settled.record.life or life), held.floor)
-                elif self._is_written(Identity(prefix, name, domain, version), generated):
+                if settled.record == held and self._is_written(Identity(prefix, name, domain, version), generated):
                     continue
-            events += (kind, generated, prefix, name, domain, version, generated, expires, None)
+            events += (kind, generated, prefix, name, domain, version, generated, expires)
             events += (environment, caller, request_id)
-        self._insert(_INSERT_EVENTS, len(LIFE_COLUMNS), events)
-        self._insert(_REPLACE_LIVES, 4, lives)
+            written.append((identity, life, key))
+        if written:
+            last = names.insert_rows(self.connection, _INSERT_EVENTS, len(_COLUMNS), events)
+            self._names.fold(len(written))
+            self._names.append(last, written)
         return answers
 
     def _epoch(self, prefix: str) -> int:
@@ -132,28 +179,72 @@ class SqliteStore(Store):
 
     def _is_written(self, parts: Identity, generated: int) -> bool:
         """Whether the event of an older life is there already, since its write was repeated."""
-        values = (parts.run, parts.prefix, generated, parts.domain, parts.version, generated)
+        values = (generated, parts.run, parts.prefix, parts.domain, parts.version, generated)
         return bool(self.read(_LIFE_EVENT, values))
 
-    def _insert(self, start: str, width: int, values: Sequence[int | str | None]) -> None:
-        """Insert all rows (``width`` values each, flattened) in as few statements as SIZES allows."""
-        done, rows = 0, len(values) // width
-        for size in SIZES:
-            while rows - done >= size:
-                self.connection.execute(_rows_of(start, width, size), values[done * width : (done + size) * width])
-                done += size
-
     def look_up(self, ids: Sequence[str]) -> dict[str, LedgerRecord]:
-        ((text,),) = self.connection.execute(_LIVES, (orjson.dumps(ids).decode(),))
-        return {} if text == "[]" else records_of(orjson.loads(text))  # most often nothing is known
+        self._names.catch_up()
+        keys = [
+            self._names.key_of(*local.partition("-")[::2], ending)
+            for local, _, ending in [each.partition("@") for each in ids]
+        ]
+        return self._known(ids, keys)
+
+    def _known(self, ids: Sequence[str], keys: Sequence[int]) -> dict[str, LedgerRecord]:
+        """Return what is known of these identities, after ``catch_up``; most often nothing."""
+        given = orjson.dumps(ids).decode()
+        found_keys, lives = self.connection.execute(_KNOWN, (orjson.dumps(keys).decode(), given)).fetchone()
+        known_keys = () if found_keys == "[]" else set(orjson.loads(found_keys))
+        newest = self._names.newest_lives(ids, keys, known_keys)
+        if known_keys:  # again: a life is put there in the transaction that deletes its event
+            (lives,) = self.connection.execute(_LIVES, (given,)).fetchone()
+        known = {} if lives == "[]" else records_of(orjson.loads(lives))
+        for identity, life in newest.items():
+            held = known.get(identity)
+            if held is None:
+                known[identity] = LedgerRecord(life, 0)
+            elif held.life is None or held.life.generated < life.generated:
+                known[identity] = held._replace(life=life)
+        return known
+
+    def before_events_go(self, going: str, values: Sequence[int], before: int) -> None:
+        self.execute(_KEEP_LIVES.format(going=going), (*values, before))
+
+    def prune_index(self) -> Iterator[int]:
+        last: int | None = -1
+        while last is not None:
+            with self.writing():
+                ((end,),) = self.read(_WINDOW_OF_NAMES, (last, PRUNE_ROWS))
+                deleted = self.execute(_PRUNE_NAMES, (last, end)).rowcount
+                last = end
+            yield deleted
 
     def audit(self, query: AuditQuery) -> AuditPage:
-        statement, values = audit_query(query, _index(query))
         with self.reading(), self._time_limit(AUDIT_SECONDS):
+            statement, values = self._page_of_run(query) if query.run is not None else audit_query(query, _index(query))
             ((text,),) = self.read(f"{_PAGE}({statement})", values)
         rows = orjson.loads(text)
         rows.sort(key=lambda row: (row[2], row[0]), reverse=True)  # the result of an aggregate has no order
         return page_of(rows, query.limit)
+
+    def _page_of_run(self, query: AuditQuery) -> tuple[str, list[int | str]]:
+        """Return the statement for one page of a run and one row more, and its values."""
+        assert query.run is not None
+        bounds, moments = bounds_of(query)
+        within = " AND ".join(bounds) or "true"
+        named, parts = (
+            ("run = ?", [query.run]) if query.prefix is None else ("run = ? AND prefix = ?", [query.run, query.prefix])
+        )
+        self._names.catch_up()
+        keys = self._names.keys_of_run(query.run, query.prefix)
+        return _PAGE_OF_RUN.format(within=within, named=named), [
+            *keys,
+            *moments,
+            query.run,
+            *moments,
+            *parts,
+            query.limit + 1,
+        ]
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -171,6 +262,7 @@ class SqliteStore(Store):
                 yield
                 connection.execute("COMMIT")
             except BaseException:
+                self._names.forget()
                 if connection.in_transaction:  # after a full disk it has ended already
                     connection.execute("ROLLBACK")
                 raise
@@ -205,18 +297,13 @@ class SqliteStore(Store):
 
 def reader(connection: sqlite3.Connection) -> Read:
     """Return the function that reads by statements written for both databases, over a connection without a store."""
+    names.register(connection)
     return lambda statement, values=(): connection.execute(for_sqlite(statement), values).fetchall()
-
-
-@cache
-def _rows_of(start: str, width: int, size: int) -> str:
-    place = f"({', '.join('?' * width)})"
-    return start + ", ".join([place] * size)
 
 
 def _index(query: AuditQuery) -> str:
     # Without statistics SQLite would at times use the index of the prefix, and read the rows of all its other runs.
-    column = "run" if query.run is not None else "prefix" if query.prefix is not None else "at"
+    column = "at" if query.prefix is None else "prefix"
     return f" INDEXED BY events_{column}"
 
 

@@ -76,7 +76,8 @@ WHERE (excluded.rate_limit = 0, excluded.moment, -excluded.rate_limit, excluded.
 """
 _USED: Final = "UPDATE {t}tokens SET last_used = ? WHERE id = ? AND last_used < ?"
 _PRUNED: Final = "UPDATE {t}meta SET value = {greatest}(value, ?) WHERE name = 'pruned_before'"
-_PRUNE_EVENTS: Final = "DELETE FROM {t}events WHERE seq IN (SELECT seq FROM {t}events WHERE at < ? ORDER BY at LIMIT ?)"
+_PRUNED_EVENTS: Final = "SELECT seq FROM {t}events WHERE at < ? ORDER BY at LIMIT ?"
+_TRIMMED_EVENTS: Final = "SELECT seq FROM {t}events WHERE seq <= ? AND at <= ?"
 _WINDOW: Final = "SELECT max(id) FROM (SELECT id FROM {t}lives WHERE id > ? ORDER BY id LIMIT ?) AS following"
 _PRUNE_LIVES: Final = "DELETE FROM {t}lives WHERE id > ? AND id <= ? AND expires < ? AND floor < ?"
 # Two look-ups in an index.
@@ -226,7 +227,7 @@ class Store(ABC):
         while deleted:
             with self.writing():
                 self.execute(_PRUNED, (before,))
-                deleted = self.execute(_PRUNE_EVENTS, (before, PRUNE_ROWS)).rowcount
+                deleted = self._delete_events(_PRUNED_EVENTS, (before, PRUNE_ROWS), before)
             yield deleted
         with self.writing():
             ((oldest,),) = self.read("SELECT min(at) FROM {t}events")
@@ -239,6 +240,7 @@ class Store(ABC):
                 deleted = self.execute(_PRUNE_LIVES, (last, end, before, before - LIVES_RETENTION)).rowcount
                 last = end
             yield deleted
+        yield from self.prune_index()
         with self.writing():
             spent = "DELETE FROM {t}epochs WHERE issued_before < ?"
             deleted = self.execute(spent, (before - LIVES_RETENTION,)).rowcount
@@ -261,10 +263,23 @@ class Store(ABC):
             ((end, newest),) = self.read(_OLDEST, (last - keep, PRUNE_ROWS))
             if end is None:
                 return 0, 0
-            self.execute(_PRUNED, (min(newest + 1, now),))
+            pruned_before = min(newest + 1, now)
+            self.execute(_PRUNED, (pruned_before,))
             # A row that another worker commits only now may be newer than what was noted as pruned.
-            deleted = self.execute("DELETE FROM {t}events WHERE seq <= ? AND at <= ?", (end, newest)).rowcount
-            return deleted, newest
+            return self._delete_events(_TRIMMED_EVENTS, (end, newest), pruned_before), newest
+
+    def _delete_events(self, going: str, values: Sequence[int], before: int) -> int:
+        """Delete the events whose numbers the statement reads; returns how many there were."""
+        self.before_events_go(going, values, before)
+        deleted: int = self.execute(f"DELETE FROM {{t}}events WHERE seq IN ({going})", values).rowcount
+        return deleted
+
+    def before_events_go(self, going: str, values: Sequence[int], before: int) -> None:  # noqa: B027 - an optional step
+        """Keep the lives that end at ``before`` or later and that only these events tell, which are deleted next."""
+
+    def prune_index(self) -> Iterator[int]:
+        """Delete, in steps, what leads to events that are no more."""
+        yield from ()
 
     def migrate(self) -> None:
         """Bring the schema up to date, once for all processes; Unfit where that is not possible."""
@@ -334,21 +349,24 @@ def _event_of(item: RevocationRow | AuditQuery | TokenChange) -> tuple[str | int
 
 def audit_query(query: AuditQuery, index: str = "") -> tuple[str, list[int | str]]:
     """Return the statement for one page and one row more, and its values. ``index``: follows the table's name."""
-    columns = (
-        ("prefix = ?", query.prefix),
-        ("run = ?", query.run),
-        ("at >= ?", query.since),
-        ("at < ?", query.until),
-    )
+    names = [(column, value) for column, value in (("prefix", query.prefix), ("run", query.run)) if value is not None]
+    bounds, moments = bounds_of(query)
+    conditions = [*(f"{column} = ?" for column, _ in names), *bounds]
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    select = f"SELECT {', '.join(AuditEvent._fields)} FROM {{t}}events{index}{where}"
+    return f"{select} ORDER BY at DESC, seq DESC LIMIT ?", [*(value for _, value in names), *moments, query.limit + 1]
+
+
+def bounds_of(query: AuditQuery) -> tuple[list[str], list[int]]:
+    """Return the conditions of a page on moments and numbers of its events, and their values."""
+    columns = (("at >= ?", query.since), ("at < ?", query.until))
     conditions = [condition for condition, value in columns if value is not None]
-    values: list[int | str] = [value for _, value in columns if value is not None]
+    values = [value for _, value in columns if value is not None]
     if query.after is not None:
         # The first is implied by the second, and lets the index begin where the page does.
         conditions += ["at <= ?", "(at, seq) < (?, ?)"]
         values += [query.after.at, *query.after]
-    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    select = f"SELECT {', '.join(AuditEvent._fields)} FROM {{t}}events{index}{where}"
-    return f"{select} ORDER BY at DESC, seq DESC LIMIT ?", [*values, query.limit + 1]
+    return conditions, values
 
 
 def page_of(rows: Sequence[tuple[object, ...]], limit: int) -> AuditPage:

@@ -6,9 +6,10 @@ for a thread. So nothing can deadlock. Nor is a wake-up lost: the thread sets ``
 the others append to the queue before they read ``_idle``. A thread wakes for work, for the end, and every PING
 seconds to check the database.
 
-What arrives during one commit is the next group. Commits begin at least
-``gap`` seconds apart, so that a commit's fixed cost is shared by many rows even where commits are quick; the
-first row after a pause is written at once.
+What arrives during one commit is the next group. After a commit the thread waits half as long as the commit took,
+``gap`` seconds at most: the callers that were answered can send their next rows, which share a commit with those that
+arrived before. So where commits are slow they are shared by many rows, and where they are quick no row waits for
+company. The first row after a pause is written at once.
 """
 
 import logging
@@ -34,6 +35,7 @@ LAST_DELAY: Final = 0.5  # seconds: the ledger is used again within this time of
 PRUNE_PAUSE: Final = 0.05  # seconds between two steps of pruning while nothing else is to be done
 PRUNE_PATIENCE: Final = 1.0  # seconds that pruning may wait while groups are written
 PRUNE_EVERY: Final = PRUNE_ROWS // 2  # rows written after which it runs anyway: so rows are deleted faster than written
+COMPANY: Final = 0.5  # of the time that a commit took: the wait for rows that share the next one
 TRIM_LOG: Final = 3600.0  # seconds from one line about events without room to the next
 
 log = logging.getLogger(__name__)
@@ -150,13 +152,13 @@ class StoreThread:
     def _run(self) -> None:
         group: list[Entry] | None = []  # the store is opened at once
         delay = FIRST_DELAY
-        began = -self._gap
         while group is not None and not self._aborted.is_set():
-            self._keep_gap(began)
             began = time.monotonic()
             fault = self._try(group)
             if fault is None:
                 delay = FIRST_DELAY
+                if group and self._gap and not self._closing:
+                    time.sleep(wait_for_company(time.monotonic() - began, self._gap))
                 group = self._take(self._handler.pause())
                 continue
             self._post(self._reports.failed, group, fault)
@@ -202,11 +204,6 @@ class StoreThread:
             self._store.close()
             self._store = None
 
-    def _keep_gap(self, began: float) -> None:
-        left = began + self._gap - time.monotonic()
-        if left > 0:
-            time.sleep(left)
-
     def _ends(self) -> bool:
         return self._closing and not self._queue
 
@@ -225,6 +222,11 @@ class StoreThread:
             rows += entry.rows
             group.append(entry)
         return group
+
+
+def wait_for_company(took_s: float, longest_s: float) -> float:
+    """Return the seconds to wait after a commit: callers that were just answered send rows that can share the next."""
+    return min(took_s * COMPANY, longest_s)
 
 
 class GroupWriter(GroupHandler):

@@ -43,16 +43,33 @@ _CHECKS: Final = (
         "SELECT count(*) FROM {t}lives WHERE expires <= generated AND generated > 0",
     ),
     (
-        "{n} issued lives are not known as the identity's newest, nor is a newer one.",
-        f"SELECT count(*) FROM {{t}}events e LEFT JOIN {{t}}lives l ON l.id = {_ID}"
-        f" WHERE {_IS_LIFE} AND e.expires >= {_PRUNED} AND (l.id IS NULL OR l.generated < e.generated)",
-    ),
-    (
         "{n} identities have a life that no event tells of.",
         # No look-up for each row: thousands of events may be of one moment.
         "SELECT count(*) FROM (SELECT id, generated FROM {t}lives"
         f" WHERE generated > 0 AND generated >= {_PRUNED}"
         f" EXCEPT SELECT {_ID}, e.generated FROM {{t}}events e WHERE {_IS_LIFE}) AS untold",
+    ),
+)
+# Only where all lives are in the table: SQLite has had ``names`` instead since version 4.
+_LIFE_CHECKS: Final = (
+    (
+        "{n} issued lives are not known as the identity's newest, nor is a newer one.",
+        f"SELECT count(*) FROM {{t}}events e LEFT JOIN {{t}}lives l ON l.id = {_ID}"
+        f" WHERE {_IS_LIFE} AND e.expires >= {_PRUNED} AND (l.id IS NULL OR l.generated < e.generated)",
+    ),
+)
+_NAME_CHECKS: Final = (
+    (
+        "{n} events are missing in the index of names.",
+        "SELECT count(*) FROM meta, events e WHERE meta.name = 'names_prime' AND e.run IS NOT NULL"
+        " AND e.seq <= (SELECT value FROM meta WHERE name = 'folded') AND NOT EXISTS ("
+        "SELECT 1 FROM names n WHERE n.key = name_key(meta.value, e.prefix, e.run, e.domain, e.version)"
+        " AND n.at = e.at AND n.seq = e.seq)",
+    ),
+    (
+        "{n} entries of the index of names lead to no event.",
+        "SELECT count(*) FROM names n WHERE n.seq >= (SELECT min(seq) FROM events)"
+        f" AND n.at >= {_PRUNED} AND NOT EXISTS (SELECT 1 FROM events e WHERE e.seq = n.seq)",
     ),
 )
 # Only where the column is there.
@@ -92,13 +109,20 @@ def _checked(read: Read, faults: list[str]) -> Report:
         ((number,),) = read(statement)
         return int(number)
 
-    if not tables(read) >= TABLES:
+    found = tables(read)
+    if not found >= TABLES:
         return Report(0, 0, 0, [*faults, "It is no ledger: tables are missing."])
     version = ask("SELECT coalesce(max(value), 0) FROM {t}meta WHERE name = 'version'")
     if not 0 < version <= VERSION:
         faults.append(f"Its schema version is {version}; this program knows none above {VERSION}.")
         return Report(version, 0, 0, faults)
-    for sentence, statement in (*_CHECKS, *(_BOUND_CHECKS if version >= BOUNDS_SINCE else ())):
+    named = "names" in found
+    bounds = _BOUND_CHECKS if version >= BOUNDS_SINCE else ()
+    for sentence, statement in (*_CHECKS, *(_NAME_CHECKS if named else _LIFE_CHECKS), *bounds):
         if number := ask(statement):
             faults.append(sentence.format(n=number))
-    return Report(version, ask("SELECT count(*) FROM {t}events"), ask("SELECT count(*) FROM {t}lives"), faults)
+    known = "SELECT id FROM {t}lives"
+    if named:
+        known += f" UNION SELECT {_ID} FROM events e WHERE {_IS_LIFE}"
+    lives = ask(f"SELECT count(*) FROM ({known}) AS known")
+    return Report(version, ask("SELECT count(*) FROM {t}events"), lives, faults)

@@ -25,6 +25,8 @@ Row = TypeVar("Row")
 _RESTORE_ROWS: Final = 200
 """Rows asserted at a time after an outage: small enough that Redis and the loop stay responsive."""
 
+_CONFIRM: Final = Mode.CONFIRM  # looked up once, since this is each new row's
+
 NO_LIFE: Final = Life(0, 0)
 
 ISSUE_SCOPE: Final = "issue"
@@ -193,7 +195,7 @@ class IdentityCache:
         """Return the row that confirms a life of the ledger in the store."""
         generated, expires = life
         epoch_ms = self.epoch_ms(identity) if self.sync.epochs else 0
-        return IssueRow(identity, expires - generated, Mode.CONFIRM, generated, epoch_ms)
+        return IssueRow(identity, expires - generated, _CONFIRM, generated, epoch_ms)
 
     def restore(self) -> None:
         """Make cache and shared store agree again, after the store was away or has lost its memory.

@@ -18,10 +18,16 @@ from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 from arsenal_fast.identity.validity import Issued, IssueRow, Life, Mode, Outcome
-from arsenal_fast.ledger.model import LedgerRow
+from arsenal_fast.ledger.model import LedgerRow, LifeKind
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.registry.cache import CachedIdentity, IdentityCache
 from arsenal_fast.stores.ports import IdentityStore, Ledger
+
+# Looked up once: an attribute of an enumeration costs more than the rest of its comparison, and these are each row's.
+_PLAIN: Final = Mode.PLAIN
+_FOUND: Final = Outcome.FOUND
+_ISSUED: Final = Outcome.ISSUED
+_RENEWED: Final = Outcome.RENEWED
 
 _MAX_PROPOSALS: Final = 20
 """Proposals of a life to a ledger that does not have a revocation yet: each takes one commit, some ms."""
@@ -49,7 +55,7 @@ class IssueRequest(Protocol):
     """The number of repeated proposals to the ledger."""
 
     def audit(self) -> AuditContext:
-        """Return the audit context; called for each ledger row."""
+        """Return the audit context; called for rows that go to the ledger."""
 
     def fill(self, index: int, entry: CachedIdentity) -> None:
         """Receive the living identity of one id; called once for each row."""
@@ -101,6 +107,8 @@ class Issuer:
     """Responses made within it are written at its end."""
     rows: list[_Row] = field(default_factory=list, init=False)
     """The rows of this tick."""
+    confirmations: dict[IdentityStore, list[IssueRow]] = field(default_factory=dict, init=False)
+    """The lives that the ledger has written in this tick, by the store that is to confirm them."""
 
     def issue(self, request: BatchRequest) -> None:
         """Give the request a living identity for each of its ids, now or later."""
@@ -137,7 +145,7 @@ class Issuer:
         provisional = self.ledger is not None
         epoch_ms = self.cache.epoch_ms if self.cache.sync.epochs else _no_epoch
         asked = [
-            IssueRow(identity := request.ids[index], request.ttl_ms, Mode.PLAIN, 0, epoch_ms(identity), provisional)
+            IssueRow(identity := request.ids[index], request.ttl_ms, _PLAIN, 0, epoch_ms(identity), provisional)
             for request, index in rows
         ]
 
@@ -158,13 +166,12 @@ class Issuer:
         new: list[tuple[_Row, Issued]] = []
         with self.write_batch:
             for row, each in zip(rows, issued, strict=True):
-                if ledger is None or each.outcome is Outcome.FOUND:
+                if ledger is None or each.outcome is _FOUND:
                     self._hand_out(row, each, invalidations)
                 else:
                     new.append((row, each))
         if ledger is not None and new:
-            entries = [_ledger_row(row, each) for row, each in new]
-            ledger.record(entries, partial(self._recorded, new, store, invalidations))
+            ledger.record(_ledger_rows(new), partial(self._recorded, new, store, invalidations))
 
     def _recorded(
         self,
@@ -188,9 +195,21 @@ class Issuer:
                     older.append((row, each))
                     rows.append(confirmation(_id_of(row), lives[position]))
         if confirmed:
-            store.issue(confirmed, ignore)
+            self._confirm(store, confirmed)
         if older:
             store.issue(rows, partial(self._stood, older, rows, invalidations))
+
+    def _confirm(self, store: IdentityStore, rows: list[IssueRow]) -> None:
+        """Confirm lives in the store at the end of this tick: a commit has the rows of many ticks, in one command."""
+        first = not self.confirmations
+        self.confirmations.setdefault(store, []).extend(rows)
+        if first:
+            self.call_soon(self._send_confirmations)
+
+    def _send_confirmations(self) -> None:
+        confirmations, self.confirmations = self.confirmations, {}
+        for store, rows in confirmations.items():
+            store.issue(rows, ignore)
 
     def _stood(
         self,
@@ -229,11 +248,11 @@ class Issuer:
         """
         outcome, life = issued
         metrics = self.metrics
-        if outcome is Outcome.ISSUED:
+        if outcome is _ISSUED:
             metrics.identity_issued += 1
         else:
             metrics.identity_lookup_hits += 1
-            if outcome is Outcome.RENEWED:
+            if outcome is _RENEWED:
                 metrics.identity_renewed += 1
         request, index = row
         cache = self.cache
@@ -252,17 +271,17 @@ def _id_of(row: _Row) -> str:
     return request.ids[index]
 
 
-def _ledger_row(row: _Row, issued: Issued) -> LedgerRow:
-    request, index = row
-    identity, audit = request.ids[index], request.audit()
-    return LedgerRow(
-        "renewed" if issued.outcome is Outcome.RENEWED else "issued",
-        identity,
-        issued.life,
-        audit.environments[index] if audit.environments else None,
-        audit.caller,
-        audit.request_id,
-    )
+def _ledger_rows(new: Sequence[tuple[_Row, Issued]]) -> list[LedgerRow]:
+    rows: list[LedgerRow] = []
+    last: IssueRequest | None = None
+    for (request, index), (outcome, life) in new:
+        if request is not last:  # the rows of a batch follow each other
+            last = request
+            caller, request_id, environments = request.audit()
+        kind: LifeKind = "renewed" if outcome is _RENEWED else "issued"
+        environment = environments[index] if environments else None
+        rows.append(LedgerRow(kind, request.ids[index], life, environment, caller, request_id))
+    return rows
 
 
 def ignore(_issued: Sequence[Issued] | None) -> None:

@@ -18,6 +18,7 @@ from bench.scenarios import (
     cluster,
     connections,
     footprint,
+    ledger,
     offered,
     redis_costs,
     scale,
@@ -48,6 +49,7 @@ class Scenario:
 SCENARIOS: Sequence[Scenario] = (
     Scenario("connections", "5,000 connections, saturated", connections.__doc__, connections.measure),
     Scenario("offered", "5,000 connections, 20,000 req/s offered", offered.__doc__, offered.measure),
+    Scenario("ledger", "Issuing with a ledger", ledger.__doc__, ledger.measure),
     Scenario("scale", "Scale", scale.__doc__, scale.measure),
     Scenario("tail", "Tail", tail.__doc__, tail.measure),
     Scenario("footprint", "Start and idle", footprint.__doc__, footprint.measure),

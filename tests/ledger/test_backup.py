@@ -119,7 +119,7 @@ def test_a_backup_of_sqlite_is_one_file_that_anybody_can_open(sqlite_url: str, t
     backup(sqlite_url, str(tmp_path / "backup.db"))
     with closing(sqlite3.connect(tmp_path / "backup.db")) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
-        assert connection.execute("SELECT count(*) FROM lives").fetchone() == (50,)
+        assert connection.execute("SELECT count(*) FROM events").fetchone() == (55,)
     assert {path.name for path in tmp_path.iterdir()} == {"backup.db", "data"}
 
 

@@ -19,6 +19,7 @@ from arsenal_fast.ledger.model import LedgerRecord
 from arsenal_fast.ledger.prune import verify
 from arsenal_fast.ledger.sqlite import SqliteStore
 from arsenal_fast.ledger.store import Lives
+from tests.support import ledger_rows
 from tests.support.ledger import T0, find, id_of, record, row, running
 from tests.support.loops import Answer, run, until
 from tests.support.postgres_server import PostgresServer
@@ -198,8 +199,7 @@ def test_a_file_that_was_replaced_gets_the_rows(sqlite_url: str) -> None:
             await all_written(ledger)
 
     run(main())
-    with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT id FROM lives").fetchall() == [(id_of(2),)]
+    assert list(ledger_rows.lives(sqlite_url)) == [id_of(2)]
 
 
 def test_a_damaged_file_is_an_outage_that_says_so(sqlite_url: str) -> None:

@@ -15,11 +15,11 @@ from arsenal_fast.identity.amendments import Amendment
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ledger import migrations as schema
 from arsenal_fast.ledger.backend import Ledger
-from arsenal_fast.ledger.dialect import POSTGRES_SCHEMA
+from arsenal_fast.ledger.dialect import POSTGRES_SCHEMA, for_sqlite
 from arsenal_fast.ledger.errors import Busy, Unfit
 from arsenal_fast.ledger.model import AuditQuery, LedgerRecord, TokenChange
 from arsenal_fast.ledger.prune import backup, verify
-from tests.support.ledger import HOUR, T0, id_of, opened, put, row
+from tests.support.ledger import DOMAIN, HOUR, T0, id_of, opened, put, row
 from tests.support.loops import run
 from tests.support.postgres_server import PostgresServer
 
@@ -28,21 +28,32 @@ FIXTURES = Path(__file__).parent / "fixtures"
 Execute = Callable[[str], list[tuple[Any, ...]]]
 
 
+def on_file(url: str) -> Execute:
+    """Run SQL on a file that is made here."""
+    path = Path(url.removeprefix("sqlite:///"))
+    path.parent.mkdir()
+
+    def execute(statements: str) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(path)) as connection, connection:
+            if statements.startswith("SELECT"):
+                return connection.execute(statements).fetchall()
+            connection.executescript(statements)
+            return []
+
+    return execute
+
+
+@pytest.fixture
+def execute_on_sqlite(sqlite_url: str) -> Execute:
+    """Run SQL on the database of ``sqlite_url``."""
+    return on_file(sqlite_url)
+
+
 @pytest.fixture
 def execute(request: pytest.FixtureRequest, url: str) -> Execute:
     """Run SQL on the database of ``url``, past the ledger."""
     if url.startswith("sqlite"):
-        path = Path(url.removeprefix("sqlite:///"))
-        path.parent.mkdir()
-
-        def on_file(statements: str) -> list[tuple[Any, ...]]:
-            with closing(sqlite3.connect(path)) as connection, connection:
-                if statements.startswith("SELECT"):
-                    return connection.execute(statements).fetchall()
-                connection.executescript(statements)
-                return []
-
-        return on_file
+        return on_file(url)
     server: PostgresServer = request.getfixturevalue("postgres_server")
     return lambda statements: server.execute(statements, url)
 
@@ -85,6 +96,29 @@ def test_a_ledger_of_version_1_is_brought_up_to_date_and_keeps_what_it_knows(url
         assert (second.run, second.environment, second.generated) == ("1", "prod", T0)
         assert put(store, row(1, T0 + 9), row(3, T0 + 9)) == [Life(T0, T0 + HOUR), row(3, T0 + 9).life]
     assert verify(url).faults == []
+
+
+def test_a_ledger_of_version_3_gets_an_index_of_all_its_names(sqlite_url: str, execute_on_sqlite: Execute) -> None:
+    for number in (1, 2, 3):
+        execute_on_sqlite(for_sqlite(schema.MIGRATIONS[number]))
+    execute_on_sqlite("UPDATE meta SET value = 3 WHERE name = 'version'")
+    columns = "kind, at, prefix, run, domain, version, generated, expires, caller"
+    for number in range(40):
+        moments = f"{T0 + number}, {T0 + number + HOUR}"
+        values = f"'issued', {T0 + number}, 'player', '{number}', '{DOMAIN}', 'v1', {moments}, 'me'"
+        execute_on_sqlite(f"INSERT INTO events ({columns}) VALUES ({values})")
+        execute_on_sqlite(f"INSERT INTO lives VALUES ('{id_of(number)}', {moments}, 0)")
+    execute_on_sqlite(f"INSERT INTO events (kind, at, issued_before, caller) VALUES ('revoked_all', {T0}, 5, 'me')")
+    execute_on_sqlite("INSERT INTO epochs VALUES ('', 5)")
+    assert verify(sqlite_url) == (3, 41, 40, [])
+    with closing(opened(sqlite_url)) as store:
+        assert [event.run for event in store.audit(AuditQuery(T0, "me", run="7")).events] == ["7"]
+        assert put(store, row(7, T0 + 99), row(40, T0 + 99)) == [row(7, T0 + 7).life, row(40, T0 + 99).life]
+        assert store.find([id_of(7), id_of(41)]) == [LedgerRecord(row(7, T0 + 7).life, 0), None]
+    assert verify(sqlite_url) == (schema.VERSION, 42, 41, [])
+    assert execute_on_sqlite("SELECT count(*) FROM names") == [(40,)]
+    assert execute_on_sqlite("SELECT value FROM meta WHERE name = 'folded'") == [(41,)]
+    assert execute_on_sqlite("SELECT name FROM sqlite_master WHERE name = 'events_run'") == []
 
 
 def test_an_older_ledger_gets_the_same_tables_as_a_new_one(sqlite_url: str, tmp_path: Path) -> None:

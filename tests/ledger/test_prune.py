@@ -15,7 +15,8 @@ def test_pruning_deletes_what_was_over_and_leaves_the_ledger_sound(url: str) -> 
         store.write([revoked(1, T0 - 3 * DAY, at=T0 - 3 * DAY), revoked_prefix("player", T0, at=T0)])
     told: list[int] = []
     deleted = prune(url, T0 - DAY, lambda done, _: told.append(done))
-    assert deleted == told[-1] == 22 + 19
+    lives = 0 if url.startswith("sqlite") else 19  # SQLite has no rows of them beside their events
+    assert deleted == told[-1] == 22 + lives
     report = verify(url)
     assert (report.events, report.lives, report.faults) == (2, 3, [])
     assert prune(url, T0 - DAY) == 0

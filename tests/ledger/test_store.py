@@ -23,6 +23,7 @@ from arsenal_fast.ledger.model import (
     TokensUsed,
 )
 from arsenal_fast.ledger.prune import verify
+from arsenal_fast.ledger.sqlite import SqliteStore
 from arsenal_fast.ledger.store import PRUNE_ROWS, Item, Lives, Store
 from tests.ledger.moments import CASES, Case
 from tests.support.ledger import DOMAIN, HOUR, T0, id_of, opened, put, revoked, revoked_all, revoked_prefix, row
@@ -53,6 +54,11 @@ def pooler(postgres_server: PostgresServer) -> Iterator[PgBouncer]:
 def store(url: str) -> Iterator[Store]:
     with closing(opened(url)) as store:
         yield store
+
+
+def has_a_row_of_each_life(store: Store) -> bool:
+    """Whether there is a row for each life beside its event; SQLite has none."""
+    return not isinstance(store, SqliteStore)
 
 
 def kinds(store: Store, **filters: Any) -> list[str]:
@@ -328,7 +334,7 @@ DAY = 86_400_000
 
 def test_what_is_over_is_pruned_and_what_lives_stays(store: Store) -> None:
     put(store, row("old", T0 - 2 * DAY), row("long", T0 - 2 * DAY, 10 * DAY), row("new", T0))
-    assert sum(store.pruning(T0 - DAY)) == 3
+    assert sum(store.pruning(T0 - DAY)) == 2 + has_a_row_of_each_life(store)
     assert kinds(store) == ["issued"]
     assert [past is not None for past in store.find([id_of("old"), id_of("long"), id_of("new")])] == [False, True, True]
 
@@ -346,7 +352,7 @@ def test_a_bound_stays_until_no_life_from_before_it_can_be_left(store: Store) ->
 def test_pruning_goes_in_steps_and_ends(store: Store) -> None:
     put(store, *(row(number, T0 - 2 * DAY) for number in range(4_500)))
     steps = list(store.pruning(T0 - DAY))
-    assert sum(steps) == 9_000
+    assert sum(steps) == 4_500 + 4_500 * has_a_row_of_each_life(store)
     assert max(steps) <= PRUNE_ROWS
     assert sum(store.pruning(T0 - DAY)) == 0
     assert store.find([id_of(0)]) == [None]
@@ -381,7 +387,8 @@ def test_without_their_events_the_living_and_their_bounds_are_known_all_the_same
     put(store, *(row(number, T0) for number in range(10)))
     before = store.find([id_of("living"), id_of("revoked"), id_of(3)])
     assert trim(store, 10) == [5]
-    assert sum(store.pruning(0)) == 1, "what is known of the one that was over before the oldest event that is left"
+    deleted = sum(store.pruning(0))  # what is known of the one that was over before the oldest event that is left
+    assert deleted == has_a_row_of_each_life(store)
     assert store.find([id_of("living"), id_of("revoked"), id_of(3)]) == before
     assert store.find([id_of("over")]) == [None]
     assert store.epochs() == {"other": T0 - 2}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from arsenal_fast.ledger import threads
-from arsenal_fast.ledger.backend import Ledger
+from arsenal_fast.ledger.backend import GAP, Ledger
 from arsenal_fast.ledger.counters import Counters
 from arsenal_fast.ledger.errors import Busy, Unavailable
 from arsenal_fast.ledger.model import AuditQuery, LedgerRecord
@@ -75,6 +75,13 @@ def test_a_fault_of_ours_is_an_outage_that_says_so() -> None:
             assert id_of(1) in store.known
 
     run(main())
+
+
+@pytest.mark.parametrize(
+    ("took_s", "wait_s"), [(0.0, 0.0), (0.0002, 0.0001), (0.004, 0.002), (0.008, 0.004), (0.3, GAP)], ids=str
+)
+def test_rows_wait_for_company_only_where_commits_are_slow(took_s: float, wait_s: float) -> None:
+    assert threads.wait_for_company(took_s, GAP) == pytest.approx(wait_s)
 
 
 def test_without_work_the_threads_only_look_whether_the_database_is_there(monkeypatch: pytest.MonkeyPatch) -> None:

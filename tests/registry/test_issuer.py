@@ -1,13 +1,13 @@
 """Issuing: requests to the store, rows that wait for the ledger, and both in an outage."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arsenal_fast.identity.grammar import split
-from arsenal_fast.identity.validity import IssueRow, Life, StoreRecord
+from arsenal_fast.identity.validity import IssueRow, Life, Mode, StoreRecord
 from arsenal_fast.registry.cache import CachedIdentity
 from arsenal_fast.registry.issuer import AuditContext
 from tests.support.ledgers import Book, SwitchedLedger
@@ -101,6 +101,25 @@ def test_what_lives_here_or_in_the_store_never_waits_for_the_ledger() -> None:
     assert other.issue(1)[0].life == first[0].life
     assert bench.find(1) == other.find(1) == ([first[0].life], True)
     assert (kept(other).recorded, kept(other).finds) == ([], [])
+
+
+def test_the_lives_of_one_commit_are_confirmed_by_one_command() -> None:
+    bench = with_ledger()
+    kept(bench).holding = True
+    for run in (1, 2, 3):
+        bench.ask(run)
+    soon: list[Callable[[], None]] = []
+    bench.issuer.call_soon = soon.append
+    asked = len(bench.store.issues)
+    kept(bench).release_all()
+    (send,) = soon
+    send()
+    assert [[(row.id, row.mode) for row in rows] for rows in bench.store.issues[asked:]] == [
+        [(identity(run).id, Mode.CONFIRM) for run in (1, 2, 3)]
+    ]
+    assert all(
+        record is not None and not record.provisional for record in (held_in_store(bench, run) for run in (1, 2, 3))
+    )
 
 
 def test_in_a_batch_only_the_new_ones_are_written_down() -> None:

@@ -29,7 +29,7 @@ _NUMBERS: Final = (
 MIN_POSTGRES: Final = 120_000  # as libpq writes it: 12.0
 LITTLE: Final = 256 << 20  # octets that should be free on the ledger's disk: the log before a checkpoint, and a day
 LARGE: Final = 10 << 30  # octets of a ledger that is not pruned
-OCTETS_PER_EVENT: Final = 512  # with its indexes and the record of its identity: 355 in SQLite, 625 in PostgreSQL
+OCTETS_PER_EVENT: Final = 512  # with its indexes and the record of its identity: 250 in SQLite, 625 in PostgreSQL
 NEARLY_FULL: Final = 0.8  # of LEDGER_MAX_ROWS: there is time left to choose
 
 _NETWORK: Final = ("nfs", "nfs4", "cifs", "smbfs", "smb2", "smb3", "afs", "ceph", "glusterfs")
