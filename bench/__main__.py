@@ -10,7 +10,7 @@ from bench import command, scenarios
 from bench.peers import PEERS, versions
 from bench.processes import prepare
 from bench.report.page import peers_table
-from bench.report.targets import targets, targets_table
+from bench.report.targets import claimed, others, targets_table
 from bench.results import DIRECTORY, METHOD, Outcome, Results, Sample, machine
 from bench.rounds import Plan, run
 from bench.scenarios import SCENARIOS
@@ -110,7 +110,7 @@ def benchmark(chosen: argparse.Namespace) -> list[str]:
     method = METHOD.format(seconds=chosen.seconds, rounds=chosen.rounds)
     facts = {**machine(), **versions(fleet)}
     results = Results(taken, chosen.rounds, chosen.seconds, method, facts, samples, outcomes, faults)
-    print(f"\n{peers_table(results)}\n\n{targets_table(targets(results))}")
+    print(f"\n{peers_table(results)}\n\n{targets_table([*claimed(results), *others(results)])}")
     path = place(chosen, taken)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)

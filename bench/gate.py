@@ -1,8 +1,7 @@
 """``python -m bench.gate``: fails if a request costs more than before; ``make bench-gate``.
 
-The service and the floor by turns, a second each, over fresh processes; the median of the ratios against
-``bench/baseline.json`` (by kind of machine), or with ``--against DIRECTORY`` against another checkout that is
-measured in the same run, which needs no baseline. Exit status: 0 as before, 1 more expensive, 2 not judged.
+This service, that of another checkout (``--against DIRECTORY``) and the floor by turns, a second each, over fresh
+processes; the median of the ratios of the two. Exit status: 0 as before, 1 more expensive, 2 not judged.
 """
 
 import argparse
@@ -10,7 +9,6 @@ import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,14 +20,9 @@ from bench.judging import (
     against,
     joined,
     judge,
-    machine_key,
-    middle,
     quieter_half,
-    read_baseline,
-    write_baseline,
 )
 from bench.processes import prepare
-from bench.results import machine
 from bench.rounds import Running, measure, running_floor, seeded, serial_blocks, warm
 from bench.scripts import write_script
 from bench.servers import SERVICE, Server
@@ -91,33 +84,26 @@ Measure = Callable[[Sequence[Server], Sequence[Workload], Effort], Mapping[str, 
 
 @dataclass(frozen=True)
 class Gate:
-    """``other``: a checkout to compare with; None: ``reference`` is the baseline's."""
+    """Compares this checkout's service with that of another one."""
 
     candidate: Server
+    other: Server
     workloads: Sequence[Workload]
-    reference: Mapping[str, float]
-    other: Server | None = None
     measure: Measure = ratios_of
 
     def run(self) -> list[Verdict]:
         """Measure; a workload that seems more expensive is measured again, and judged by all samples."""
         first = self._measure(self.workloads, FIRST)
-        suspects = [verdict.workload for verdict in self._judge(first) if verdict.suspect]
+        suspects = [verdict.workload for verdict in judge(first) if verdict.suspect]
         if not suspects:
-            return self._judge(first)
+            return judge(first)
         print(f"again, longer: {', '.join(suspects)}", flush=True)
         again = self._measure([workload for workload in self.workloads if workload.name in suspects], AGAIN)
-        return self._judge(joined(first, again))
+        return judge(joined(first, again))
 
     def _measure(self, workloads: Sequence[Workload], effort: Effort) -> Ratios:
-        """In times of the floor's, or of the other's where there is one."""
-        if self.other is None:
-            return self.measure([self.candidate], workloads, effort)[self.candidate.name]
         found = self.measure([self.candidate, self.other], workloads, effort)
         return against(found[self.candidate.name], found[self.other.name])
-
-    def _judge(self, ratios: Ratios) -> list[Verdict]:
-        return judge(ratios, dict.fromkeys(ratios, 1.0) if self.other else self.reference)
 
 
 def checkout(directory: Path) -> Server:
@@ -134,25 +120,15 @@ def show(verdicts: Sequence[Verdict]) -> None:
         word = "DEARER" if one.regressed else "ok"
         used = quieter_half(one.pairs)
         spread = f"{min(used):.2f}..{max(used):.2f}, the quieter {len(used)} of {len(one.pairs)} pairs"
-        print(
-            f"{one.workload:15} {middle(one.pairs):6.2f} ({spread}), was {one.reference:.2f}: {one.change:+.1%} {word}",
-            flush=True,
-        )
+        print(f"{one.workload:15} {one.change:+.1%} ({spread}) {word}", flush=True)
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     names = [workload.name for workload in WORKLOADS]
     parser = argparse.ArgumentParser(prog="python -m bench.gate", description="Fail where a request costs more.")
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="WORKLOAD", help=", ".join(names))
-    parser.add_argument("--against", type=Path, metavar="DIRECTORY", help="compare with another checkout in this run")
-    parser.add_argument("--write", action="store_true", help="measure at length and keep it as this machine's baseline")
+    parser.add_argument("--against", type=Path, required=True, metavar="DIRECTORY", help="the checkout to compare with")
     return parser.parse_args(arguments)
-
-
-def keep_baseline(candidate: Server, workloads: Sequence[Workload], key: str, now: str) -> None:
-    ratios = ratios_of([candidate], workloads, AGAIN)[candidate.name]
-    write_baseline(key, now, ratios)
-    show(judge(ratios, read_baseline(key)))
 
 
 def run() -> int:
@@ -160,13 +136,7 @@ def run() -> int:
     chosen = parse_arguments()
     prepare()
     workloads = [workload for workload in WORKLOADS if workload.name in chosen.only]
-    key, now = machine_key(machine()), datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    if chosen.write:
-        keep_baseline(SERVICE, workloads, key, now)
-        return 0
-    other = checkout(chosen.against) if chosen.against else None
-    gate = Gate(SERVICE, workloads, {} if other else read_baseline(key), other)
-    verdicts = gate.run()
+    verdicts = Gate(SERVICE, checkout(chosen.against), workloads).run()
     show(verdicts)
     return EXIT_DEARER if any(one.regressed for one in verdicts) else 0
 

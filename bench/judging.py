@@ -7,18 +7,13 @@ A workload over half the TOLERANCE is measured again, longer, before anything is
 twice, and a regression that a first look takes for less shows itself in the second.
 """
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from itertools import starmap
+from typing import NamedTuple
 
-from bench import BenchError
-
-BASELINE = Path(__file__).parent / "baseline.json"
 TOLERANCE = 0.08  # about half of the 15 % that must be seen, so that as much noise is allowed either way
-FORMAT = 1
 
 
 class Pair(NamedTuple):
@@ -48,15 +43,14 @@ def middle(pairs: Sequence[Pair]) -> float:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One workload: ``change`` is by how much it is over the reference, 0.15 for 15 %."""
+    """One workload, in times the other checkout: ``change`` is by how much it is dearer, 0.15 for 15 %."""
 
     workload: str
-    reference: float
     pairs: Sequence[Pair]
 
     @property
     def change(self) -> float:
-        return middle(self.pairs) / self.reference - 1
+        return middle(self.pairs) - 1
 
     @property
     def suspect(self) -> bool:
@@ -67,12 +61,9 @@ class Verdict:
         return self.change > TOLERANCE
 
 
-def judge(ratios: Ratios, reference: Mapping[str, float]) -> list[Verdict]:
-    """A verdict for each workload. Raises BenchError for one that has no reference."""
-    unknown = sorted(ratios.keys() - reference.keys())
-    if unknown:
-        raise BenchError(f"No reference for {', '.join(unknown)}: measure one with python -m bench.gate --write.")
-    return [Verdict(workload, reference[workload], found) for workload, found in ratios.items()]
+def judge(ratios: Ratios) -> list[Verdict]:
+    """A verdict for each workload."""
+    return list(starmap(Verdict, ratios.items()))
 
 
 def against(own: Ratios, other: Ratios) -> Ratios:
@@ -83,42 +74,3 @@ def against(own: Ratios, other: Ratios) -> Ratios:
 def joined(first: Ratios, second: Ratios) -> dict[str, list[Pair]]:
     """All pairs of both, workload by workload."""
     return {name: [*first.get(name, ()), *second.get(name, ())] for name in {**first, **second}}
-
-
-def machine_key(facts: Mapping[str, str]) -> str:
-    """Ratios hold for a kind of processor, a Python and a kernel: these weigh system calls and bytecode unlike."""
-    python, kernel = (".".join(facts[name].split(".")[:2]) for name in ("Python", "kernel"))
-    return f"{facts['CPU']}, Python {python}, {kernel}"
-
-
-def read_baseline(key: str, path: Path = BASELINE) -> dict[str, float]:
-    """Workload -> ratio. Raises BenchError when there is none for this kind of machine."""
-    machines = _machines(path)
-    if key not in machines:
-        known = "; ".join(machines) or "none"
-        raise BenchError(
-            f"No baseline for {key} (known: {known}). Compare with another checkout (--against DIRECTORY), "
-            "or make a baseline here (--write)."
-        )
-    ratios: dict[str, float] = machines[key]["ratios"]
-    return ratios
-
-
-def write_baseline(key: str, taken: str, ratios: Ratios, path: Path = BASELINE) -> None:
-    """Keep the medians as this kind of machine's reference, beside what is there of others."""
-    machines = _machines(path)
-    known = machines.get(key, {}).get("ratios", {})
-    medians = {name: round(middle(found), 3) for name, found in ratios.items()}
-    machines[key] = {"taken": taken, "ratios": {**known, **medians}}
-    path.write_text(json.dumps({"format": FORMAT, "machines": machines}, indent=1, sort_keys=True) + "\n")
-
-
-def _machines(path: Path) -> dict[str, dict[str, Any]]:
-    """Kind of machine -> when it was measured, and its ratios by workload."""
-    if not path.exists():
-        return {}
-    document = json.loads(path.read_text())
-    if document.get("format") != FORMAT:
-        raise BenchError(f"{path.name} is not of format {FORMAT}.")
-    machines: dict[str, dict[str, Any]] = document["machines"]
-    return machines

@@ -68,7 +68,7 @@ class Sample:
 class Figure:
     """One figure of a scenario.
 
-    ``at_most`` is its target, None where there is none; ``note`` what a reader must know to judge it.
+    ``at_most`` or ``at_least`` is its target, None where there is none; ``note`` what a reader must know to judge it.
     """
 
     name: str
@@ -76,6 +76,7 @@ class Figure:
     unit: str
     at_most: float | None = None
     note: str = ""
+    at_least: float | None = None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import redis
 
@@ -150,7 +150,7 @@ def watched(running: Running, load: Callable[[], T]) -> tuple[T, Watch]:
     return found, Watch(cpu, took, round(max(0.0, busy - cpu.microseconds) / took, 3))
 
 
-def measure(running: Running, script: Path, seconds: int, **options: int) -> tuple[Load, Watch]:
+def measure(running: Running, script: Path, seconds: int, **options: Any) -> tuple[Load, Watch]:
     """One interval under wrk."""
     return watched(running, partial(run_wrk, running.port, script, seconds, **options))
 
