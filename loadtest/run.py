@@ -30,7 +30,7 @@ from bench.processes import (
 )
 from bench.rounds import redis_pid, running_redis, running_server
 from bench.scripts import write_stream
-from bench.servers import SERVICE, Server
+from bench.servers import SERVICE, varied
 from bench.workloads import Workload
 from loadtest.exposition import Interval, Reading, parse
 from loadtest.plan import LATE, SETTLE, Plan
@@ -198,13 +198,14 @@ def read_locust(path: Path, since: float, until: float) -> tuple[dict[str, float
     return rates, failures, dict(sorted(latencies.items())), said
 
 
-def measure(plan: Plan, server: Server = SERVER) -> tuple[Measured, History]:
+def measure(plan: Plan) -> tuple[Measured, History]:
     """One whole run. Raises BenchError when it can't be carried out; a bad figure is no such thing."""
     require_tools()
     plan.output.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         directory = Path(stack.enter_context(TemporaryDirectory(prefix="loadtest-")))
         redis_port = stack.enter_context(running_redis(directory, SERVER_CORE))
+        server = varied(SERVER, DATABASE_URL=plan.database) if plan.database else SERVER
         service = stack.enter_context(running_server(server, directory, redis_port=redis_port, redis_db=0))
         probing = probes(plan, service.port, seed(service.port), directory)
         say(f"{plan.users} users come within {plan.ramp_seconds:.0f} s")
