@@ -11,8 +11,8 @@ from bench.peers import PEERS, versions
 from bench.processes import prepare
 from bench.report.page import peers_table
 from bench.report.targets import claimed, others, targets_table
-from bench.results import DIRECTORY, METHOD, Outcome, Results, Sample, machine
-from bench.rounds import Plan, run
+from bench.results import DIRECTORY, Outcome, Results, Sample, machine
+from bench.rounds import METHOD, Plan, run
 from bench.scenarios import SCENARIOS
 from bench.servers import SERVICE, Server
 from bench.workloads import WORKLOADS
@@ -107,7 +107,7 @@ def benchmark(chosen: argparse.Namespace) -> list[str]:
     asked = [scenario for scenario in SCENARIOS if scenario.name in chosen.scenario]
     outcomes = scenarios.run(asked, fleet[0], chosen.quick, tell_outcome)
     faults += [f"{outcome.scenario}: {outcome.fault}" for outcome in outcomes if outcome.fault]
-    method = METHOD.format(seconds=chosen.seconds, rounds=chosen.rounds)
+    method = f"{chosen.rounds} rounds of {chosen.seconds} s. {METHOD}"
     facts = {**machine(), **versions(fleet)}
     results = Results(taken, chosen.rounds, chosen.seconds, method, facts, samples, outcomes, faults)
     print(f"\n{peers_table(results)}\n\n{targets_table([*claimed(results), *others(results)])}")

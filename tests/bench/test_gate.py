@@ -1,23 +1,13 @@
-"""The gate's arithmetic: what fails, what passes, and the figures that are compared."""
+"""The gate's arithmetic: what fails, what passes, and what is measured again."""
 
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from bench import BenchError
-from bench.gate import AGAIN, FIRST, Effort, Gate, checkout
-from bench.judging import (
-    Pair,
-    Ratios,
-    Verdict,
-    against,
-    joined,
-    quieter_half,
-)
-from bench.servers import SERVICE, Server
+from bench.gate import AGAIN, FIRST, Effort, Pair, Pairs, Verdict, checkout, judge, quieter_half
 from bench.workloads import WORKLOADS, Workload
 
 
@@ -38,52 +28,29 @@ def test_the_median_of_the_ratios_decides(ratios: Sequence[float], change: float
     assert verdict.regressed is regressed
 
 
-def test_the_ratios_of_two_measurements_are_joined() -> None:
-    one, two, three, four = map(Pair, (1.0, 2.0, 3.0, 4.0))
-    assert joined({"a": [one], "b": [two]}, {"b": [three], "c": [four]}) == {"a": [one], "b": [two, three], "c": [four]}
-
-
 def test_pairs_with_company_do_not_decide() -> None:
     pairs = [Pair(2.0, 0.01), Pair(3.0, 0.6), Pair(2.2, 0.02), Pair(3.1, 0.7), Pair(2.1, 0.0)]
     assert sorted(quieter_half(pairs)) == [2.0, 2.1, 2.2]
     assert Verdict("validate", pairs).change == pytest.approx(1.1)
 
 
-def test_beside_another_checkout_the_floor_cancels_out() -> None:
-    own, other = {"a": [Pair(3.0, 0.1), Pair(4.0, 0.0)]}, {"a": [Pair(2.0, 0.0), Pair(4.0, 0.3)]}
-    assert against(own, other) == {"a": [Pair(1.5, 0.1), Pair(1.0, 0.3)]}
-
-
 class Scattered:
-    """A fake: the other checkout costs one, this one is drawn around a truth; it keeps the requested measurements."""
+    """A fake: pairs drawn around a truth instead of measured; it keeps the requested measurements."""
 
     def __init__(self, truth: float, noise: float, seed: int = 1) -> None:
         self.asked: list[tuple[int, Effort]] = []
         self._chance = random.Random(seed)
         self._truth, self._noise = truth, noise
 
-    def __call__(
-        self, servers: Sequence[Server], workloads: Sequence[Workload], effort: Effort
-    ) -> Mapping[str, Ratios]:
+    def __call__(self, workloads: Sequence[Workload], effort: Effort) -> Pairs:
         self.asked.append((len(workloads), effort))
-        count = effort.starts * effort.pairs
-        draw = self._chance.gauss
-        return {
-            server.name: {one.name: [Pair(truth * draw(1, self._noise)) for _ in range(count)] for one in workloads}
-            for server, truth in zip(servers, (self._truth, 1.0), strict=True)
-        }
-
-
-OTHER = replace(SERVICE, name="the other checkout")
-
-
-def gate(measure: Scattered) -> Gate:
-    return Gate(SERVICE, OTHER, WORKLOADS, measure)
+        count, draw = effort.starts * effort.pairs, self._chance.gauss
+        return {one.name: [Pair(self._truth * draw(1, self._noise)) for _ in range(count)] for one in workloads}
 
 
 def failures(truth: float) -> int:
-    gates = [gate(Scattered(truth, 0.06, seed)) for seed in range(200)]
-    return sum(any(verdict.regressed for verdict in gate.run()) for gate in gates)
+    runs = [judge(WORKLOADS, Scattered(truth, 0.06, seed)) for seed in range(200)]
+    return sum(any(verdict.regressed for verdict in verdicts) for verdicts in runs)
 
 
 def test_with_pairs_that_scatter_by_six_percent_noise_does_not_trip_the_gate_and_a_regression_does() -> None:
@@ -91,18 +58,18 @@ def test_with_pairs_that_scatter_by_six_percent_noise_does_not_trip_the_gate_and
     assert failures(1.15) >= 199
 
 
-def test_only_what_looks_dearer_is_measured_again() -> None:
+def test_only_what_looks_dearer_is_measured_again_and_judged_by_all_pairs() -> None:
     same, dearer = Scattered(1.0, 0.0), Scattered(1.2, 0.0)
-    gate(same).run()
+    judge(WORKLOADS, same)
     assert same.asked == [(len(WORKLOADS), FIRST)]
-    verdicts = gate(dearer).run()
+    verdicts = judge(WORKLOADS, dearer)
     assert dearer.asked == [(len(WORKLOADS), FIRST), (len(WORKLOADS), AGAIN)]
     assert {len(one.pairs) for one in verdicts} == {FIRST.starts * FIRST.pairs + AGAIN.starts * AGAIN.pairs}
 
 
 def test_what_is_a_little_dearer_gets_a_second_look_and_is_not_failed() -> None:
     little = Scattered(1.05, 0.0)
-    assert not any(one.regressed for one in gate(little).run())
+    assert not any(one.regressed for one in judge(WORKLOADS, little))
     assert little.asked == [(len(WORKLOADS), FIRST), (len(WORKLOADS), AGAIN)]
 
 
