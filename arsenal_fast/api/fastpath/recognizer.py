@@ -49,7 +49,9 @@ class FastPath:
         if context.request.fields.subject is not None and not context.client.also:
             return None  # it was ignored here, and is refused elsewhere
         template = self.templates.of(context.request)
-        return None if template is None else Recognizer(self, template, context, peer)
+        if template is None:
+            return None
+        return (RepeatRecognizer if template.end else Recognizer)(self, template, context, peer)
 
 
 class Recognizer:
@@ -153,4 +155,38 @@ class Recognizer:
             client = fast_path.callers.of_address(self._peer, request.fields.forwarded_for)
         connection = self._request.connection
         connection.take(RequestContext(fast_path.app, connection, request, client, fast_path.work.monotonic()))
+        return True
+
+
+class RepeatRecognizer(Recognizer):
+    """Recognises requests whose bytes after the request line never change: all are charged to one client.
+
+    Most clients send such ones, so this does what :meth:`Recognizer.recognize` does in half its steps.
+    """
+
+    __slots__ = ("_end", "_line", "_lines")
+
+    def __init__(self, fast_path: FastPath, template: RequestTemplate, context: RequestContext, peer: str) -> None:
+        super().__init__(fast_path, template, context, peer)
+        self._end = template.end
+        self._line = slice(-len(template.end))
+        self._lines = fast_path.work.cache.by_line
+
+    def recognize(self, data: bytes) -> bool:
+        if not data.endswith(self._end):
+            return False
+        line = data[self._line]
+        cached = self._lines.get(line)
+        request = self._request
+        match = (line, b"", b"", b"", None)
+        if cached is None or (cached.required_scope is not None and cached.required_scope not in request.client.scopes):
+            return self._miss(match)
+        request.cached = cached
+        request.match = match
+        try:
+            request.id_end = next(self._id_ends)
+        except StopIteration:
+            request.id_end = self._renew_id()
+        self._outbox.append(request)
+        request.submit(request)
         return True
