@@ -64,7 +64,9 @@ def test_a_checkout_with_a_loop_more_in_each_request_is_refused(tmp_path: Path) 
     for package in ("arsenal_fast", "bench", "tests"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=unneeded)
     file, line = tmp_path / "arsenal_fast/api/fastpath/recognizer.py", "        match = self._match(data)\n"
-    file.write_text(file.read_text().replace(line, f"        sum(range(100))\n{line}"))
+    text = file.read_text()
+    assert line in text
+    file.write_text(text.replace(line, f"        sum(range(100))\n{line}"))
     command = [sys.executable, "-m", "bench.instructions", "--against", str(ROOT), "--only", "cached-direct"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, "dearer" in done.stdout) == (EXIT_DEARER, True), done.stdout + done.stderr
