@@ -37,7 +37,7 @@ writes this page from the newest one. `make bench-quick` takes some minutes and 
 
 def render(results: Results, source: str, pictures: Mapping[str, str]) -> str:
     """The whole page; ``source``: the result's file, ``pictures``: path by name."""
-    faults = "\n".join(f"- not measured: {fault.splitlines()[-1]}" for fault in results.faults)
+    faults = "\n".join(f"- not measured: {in_a_line(fault)}" for fault in results.faults)
     facts = {"cores": "?", "kernel": "?", "Python": "?", **results.machine}
     machine = "Machine: {CPU}, {cores} cores, {kernel}, Python {Python}.".format_map(facts)
     drawn = [f"![{text}]({pictures[name]})" for name, text in PICTURES.items() if name in pictures]
@@ -52,6 +52,11 @@ def render(results: Results, source: str, pictures: Mapping[str, str]) -> str:
         section("Method", *map(filled, (results.method, machine)), AGAIN),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def in_a_line(fault: str) -> str:
+    """The sentence, without the log behind it; of a traceback the exception."""
+    return fault.splitlines()[-1 if "Traceback" in fault else 0]
 
 
 def filled(text: str) -> str:

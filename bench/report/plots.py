@@ -25,6 +25,7 @@ STYLE: dict[Any, object] = {
     "axes.spines.right": False,
 }
 PERCENTS = (50.0, 90.0, 99.0, 99.9, 99.99)
+TIMES = (1, 2, 5, 10, 20, 50, 100)  # marked on the axis of the cost
 MEMORY = "memory"  # a series of the scenario "scale" with this word is in MB, the others in times the floor
 
 
@@ -110,6 +111,9 @@ def cost(canvas: Canvas, results: Results) -> bool:
     axes.set_yticks([index + 0.4 for index in range(len(WORKLOADS))], [workload.name for workload in WORKLOADS])
     axes.invert_yaxis()
     axes.set_xscale("log")
+    axes.set_xlim(left=1)
+    axes.set_xticks(TIMES, [str(times) for times in TIMES])
+    axes.minorticks_off()
     axes.set_xlabel("CPU time of a request, times the floor")
     axes.set_title("Cost of a request")
     canvas.legend(loc="outside lower center", ncols=5, fontsize="small")

@@ -24,6 +24,7 @@ class Target(NamedTuple):
     measured: str
     unit: str = ""
     at_least: bool = False
+    note: str = ""
 
     @property
     def reached(self) -> bool:
@@ -89,7 +90,7 @@ def of_figure(title: str, figure: Figure) -> Iterator[Target]:
     if limit is not None:
         measured = with_unit(figure.value, figure.unit)
         at_least = figure.at_least is not None
-        yield Target(f"{title}: {figure.name}", figure.value, limit, measured, figure.unit, at_least)
+        yield Target(f"{title}: {figure.name}", figure.value, limit, measured, figure.unit, at_least, figure.note)
 
 
 def of_ratios(results: Results) -> Iterator[Target]:
@@ -125,7 +126,8 @@ def ratios_within_rounds(results: Results, workload: str, server: str, other: st
 
 
 def targets_table(found: list[Target]) -> str:
-    return table(("work", "measured", "target", "verdict"), [(t.what, t.measured, t.wanted, t.verdict) for t in found])
+    rows = [(one.what, one.measured, one.wanted, one.verdict, one.note) for one in found]
+    return table(("work", "measured", "target", "verdict", "note"), rows)
 
 
 def reached(found: list[Target]) -> str:

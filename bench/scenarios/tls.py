@@ -57,16 +57,18 @@ def measure(setting: Setting) -> Findings:
         for running in fleet:
             load(running)
         taken = by_turns(fleet, setting.length(3, 1), load)
-        figures = [noted(Figure("TLS: times plain", ratio(taken, TLS, PLAIN), "", 1.25), crowd(taken))]
-        if len(fleet) > 2:
-            figures.append(Figure("nginx: times plain", ratio(taken, NGINX_TLS, NGINX), ""))
-        figures += [Figure(f"{name}: CPU per request", statistics.median(costs(taken, name)), "us") for name in taken]
+        figures = [Figure(f"{name}: CPU per request", statistics.median(costs(taken, name)), "us") for name in taken]
+        beside = f"nginx {ratio(taken, NGINX_TLS, NGINX):.2f} times" if NGINX in taken else ""
+        rates = []
         for running in filter(is_secure, fleet):
             for kind, resumed in (("full", False), ("resumed", True)):
                 _, watch = watched(running, partial(connect, running.port, trusting, HANDSHAKES, resumed=resumed))
                 us = watch.cpu.microseconds / HANDSHAKES
-                figures.append(Figure(f"{running.server.name}: {kind} handshake", us, "us", note=f"{1e6 / us:,.0f}/s"))
-    return Findings(figures)
+                rates.append(f"{running.server.name} {kind} {1e6 / us:,.0f}")
+                figures.append(Figure(f"{running.server.name}: connection with a {kind} handshake", us, "us"))
+    made = f"connections with a handshake a second: {', '.join(rates)}"
+    times = Figure("a cached request, times plain", ratio(taken, TLS, PLAIN), "", 1.25)
+    return Findings([noted(times, beside, made, crowd(taken)), *figures])
 
 
 def is_secure(running: Running) -> bool:
