@@ -10,7 +10,7 @@ from bench import command, scenarios
 from bench.peers import PEERS, versions
 from bench.processes import prepare
 from bench.report.page import peers_table
-from bench.report.targets import claimed, others, targets_table
+from bench.report.targets import claimed, of_figure, others, targets_table
 from bench.results import DIRECTORY, Outcome, Results, Sample, machine
 from bench.rounds import METHOD, Plan, run
 from bench.scenarios import SCENARIOS
@@ -73,7 +73,7 @@ def tell_sample(sample: Sample) -> None:
 def tell_outcome(outcome: Outcome) -> None:
     print(f"\n{outcome.scenario} ({outcome.seconds:.0f} s)")
     for figure in outcome.figures:
-        limit = "" if figure.at_most is None else f" (at most {figure.at_most:g})"
+        limit = "".join(f" ({target.wanted})" for target in of_figure("", figure))
         note = f"  -- {figure.note}" if figure.note else ""
         print(f"  {figure.name}: {figure.value:.4g} {figure.unit}{limit}{note}")
     if outcome.fault:
