@@ -5,7 +5,7 @@
 # BASE_IMAGE needs a shell and python3 3.11 or newer; nothing is compiled or installed on it. The official Python images
 # and a minimal Debian 12 with python3 both work. BUILD_IMAGE needs the same python3 at the same path, with the venv
 # module, which Debian packages separately.
-ARG BASE_IMAGE=docker.io/library/python:3.13-slim
+ARG BASE_IMAGE=docker.io/library/python:3.14-slim
 ARG BUILD_IMAGE=${BASE_IMAGE}
 
 FROM ${BUILD_IMAGE} AS build
@@ -18,7 +18,7 @@ COPY requirements/ requirements/
 RUN /tools/bin/python -m pip install --no-cache-dir --require-hashes --only-binary=:all: -r requirements/build.lock \
     && /tools/bin/python -m pip wheel --no-cache-dir --require-hashes --no-deps --no-build-isolation \
         --only-binary=:all: --no-binary=quantile-python --wheel-dir /wheels -r requirements/runtime.lock
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml LICENSE ./
 COPY arsenal_fast/ arsenal_fast/
 # Bytecode that is not checked against its source: files of an image don't change, and a read-only root could not store
 # newer bytecode.
@@ -53,6 +53,7 @@ ARG VERSION=4.2.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="arsenal-identity" \
     org.opencontainers.image.description="Arsenal Identity Service: disposable, expiring, checkable identities over HTTP" \
+    org.opencontainers.image.source="https://github.com/your-org/arsenal-identity" \
     org.opencontainers.image.licenses="MIT" \
     org.opencontainers.image.version="v${VERSION}" \
     org.opencontainers.image.revision="${REVISION}"

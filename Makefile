@@ -12,15 +12,17 @@ BIN := $(VENV)/bin
 TOOLS := tests/bench tests/loadtest tests/deploy
 SERVICE := tests $(addprefix --ignore=,$(TOOLS))
 PROTOCOL := tests/conformance/test_protocol.py tests/conformance/test_llhttp.py tests/http/test_parser_oracle.py
+CHROMIUM := chromium/chromium-browser/google-chrome:chromium
+COUNTERPARTS := tutorial clients examples pages terminal locust site
 PROOFS := $(addprefix tests/integration/test_,$(addsuffix .py,nothing_lost flushall ledger_faults coherence token_withdrawals rotation))
 
 # The first of these that is new enough; evaluated only when a target needs it.
-PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 python; do \
+PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 python3 python; do \
 	if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done)
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: $(VENV)/.run-stamp ## install the service and serve on port 3655 until Ctrl-C
@@ -39,22 +41,22 @@ integration: $(VENV)/.test-stamp redis postgresql ## run the tests with a real R
 	$(BIN)/pytest -m integration $(SERVICE)
 
 .PHONY: test-tools
-test-tools: $(VENV)/.bench-stamp $(VENV)/.deploy-stamp bench-tools ## run the tests of benchmark, load test and deployment files
+test-tools: $(VENV)/.bench-stamp $(VENV)/.deploy-stamp $(VENV)/.docs-stamp bench-tools ## run the tests of benchmark, load test and deployment files
 	$(BIN)/pytest -m "not deploy" $(TOOLS)
 
 .PHONY: verify-deploy
-verify-deploy: $(VENV)/.deploy-stamp redis postgresql ## check image, manifests, alerts, dashboards, backup and upgrade with real tools
+verify-deploy: $(VENV)/.deploy-stamp $(VENV)/.docs-stamp $(VENV)/.loadtest-stamp redis postgresql ## check image, manifests, alerts, dashboards, backup and upgrade with real tools
 	@scripts/install-deploy-tools.sh
 	$(BIN)/pytest -m deploy tests/deploy
 
 .PHONY: e2e
-e2e: $(VENV)/.deploy-stamp redis ## use pages, terminal and examples as people do, in Chromium, curl and Node; print a table
-	@scripts/need.sh chromium jq node:nodejs npm
-	$(BIN)/pytest -m deploy $(addprefix tests/deploy/test_,$(addsuffix .py,pages terminal examples))
+e2e: $(VENV)/.deploy-stamp $(VENV)/.docs-stamp $(VENV)/.loadtest-stamp redis ## use clients, examples, pages, terminal, Locust and documentation as people do; print a table
+	@scripts/need.sh $(CHROMIUM) jq node:nodejs npm
+	$(BIN)/pytest -m deploy $(addprefix tests/deploy/test_,$(addsuffix .py,$(COUNTERPARTS)))
 
 .PHONY: screenshots
 screenshots: $(VENV)/.deploy-stamp redis ## write the pictures of the pages to docs/pages
-	@scripts/need.sh chromium
+	@scripts/need.sh $(CHROMIUM)
 	SCREENSHOTS=docs/pages $(BIN)/pytest -m deploy tests/deploy/test_pages.py -k "accessible or why_and_since"
 
 .PHONY: image-test
@@ -102,6 +104,11 @@ clients: $(VENV)/.clients-stamp ## check, test and pack the Python and TypeScrip
 	cd clients/typescript && npm ci --ignore-scripts --no-audit --no-fund && npm run check && npm test
 	$(BIN)/python -m build --wheel --outdir build/clients clients/python
 	npm pack ./clients/typescript --pack-destination build/clients
+
+.PHONY: docs
+docs: $(VENV)/.docs-stamp ## build the documentation site strictly into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 .PHONY: bench
 bench: peers bench-tools postgresql $(VENV)/.loadtest-stamp ## measure the service, the floor, the rivals and all scenarios; results in bench/results

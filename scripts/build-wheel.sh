@@ -15,7 +15,7 @@ trap 'rm -rf "$work"' EXIT
 "$work/tools/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all: \
 	-r requirements/build.lock
 mkdir "$work/source"
-git archive --format=tar HEAD pyproject.toml README.md LICENSE arsenal_fast | tar -x -C "$work/source"
+git archive --format=tar HEAD pyproject.toml LICENSE arsenal_fast | tar -x -C "$work/source"
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export SOURCE_DATE_EPOCH
 "$work/tools/bin/python" -m pip wheel --quiet --disable-pip-version-check --no-deps --no-index --no-build-isolation \

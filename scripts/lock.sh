@@ -1,7 +1,7 @@
 #!/bin/sh
 # Pin the image's dependencies with the hashes of all files of each release: requirements/runtime.lock has the packages
-# that the service imports (with the extras for PostgreSQL and Ed25519), requirements/build.lock those that build its
-# wheel. Takes the newest versions that pyproject.toml allows; for any platform and any Python from 3.11 on.
+# that the service imports (with the extras for PostgreSQL, Ed25519 and OpenTelemetry), requirements/build.lock those
+# that build its wheel. Takes the newest versions that pyproject.toml allows; for any platform and any Python from 3.11 on.
 # usage: lock.sh BIN (the directory that has python and uv)
 set -eu
 
@@ -16,6 +16,6 @@ pin() {
 		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --output-file "$lock" "$@"
 }
 
-pin requirements/runtime.lock pyproject.toml --extra postgresql --extra eddsa
+pin requirements/runtime.lock pyproject.toml --extra postgresql --extra eddsa --extra otel
 "$bin/python" -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' |
 	pin requirements/build.lock -

@@ -34,7 +34,7 @@ RECORDS = sorted(path for path in DECISIONS.glob("*.md") if path.name != "README
 
 _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _PATH = re.compile(r"(?<![\w/.:$<>{}*-])(\.?\w[\w.-]*(?:/[\w.*-]+)+)(?<![_-])(?![\w*-])")
-_TARGET = re.compile(r"(?:`|^ {4}|^- run: |\n)make ([a-z]+(?:-[a-z]+)*)(?= |`|$)", re.MULTILINE)
+_TARGET = re.compile(r"(?:`|^ {4}|^- run: |\n)make ([a-z0-9]+(?:-[a-z]+)*)(?= |`|$)", re.MULTILINE)
 _COMMAND = re.compile(r"arsenal-fast (ledger [a-z]+|token inspect|[a-z]+)(?![\w-])")
 _METRIC = re.compile(r"(?<![\w$])identity_[a-z_]+[a-z](?![a-z_]*[@:({*])")
 _LINK = re.compile(r"\]\((?!https?://)([^)#]*)(?:#([^)]+))?\)")
@@ -96,7 +96,7 @@ def test_a_path_that_does_not_exist_is_found() -> None:
 
 @pytest.mark.parametrize("page", CHECKED, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_make_target_that_is_named_exists(page: Path) -> None:
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(_TARGET.findall(page.read_text())) <= targets
 
 

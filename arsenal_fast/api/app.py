@@ -5,6 +5,7 @@ It reads no clock, no socket and no environment; :mod:`arsenal_fast.api.compose`
 
 from __future__ import annotations
 
+from copy import copy
 from http import HTTPStatus
 
 from arsenal_fast.api import auth
@@ -14,7 +15,7 @@ from arsenal_fast.api.fastpath.recognizer import FastPath, Recognizer
 from arsenal_fast.api.json_body import may_be_json
 from arsenal_fast.api.problems import MALFORMED, render
 from arsenal_fast.api.request_id import id_of, line_of
-from arsenal_fast.api.router import API, Route
+from arsenal_fast.api.router import API, Route, Router
 from arsenal_fast.api.services import Services, decoded
 from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.request import Fields, Request
@@ -25,9 +26,10 @@ from arsenal_fast.ratelimit.headers import retry_after_line
 class App:
     """The application of one worker."""
 
-    def __init__(self, services: Services, callers: Callers, *, queries_store: bool) -> None:
+    def __init__(self, services: Services, router: Router, callers: Callers, *, queries_store: bool) -> None:
         """``queries_store``: before a response the store is queried for the limit or the revision."""
         self.services = services
+        self.router = router
         self._callers = callers
         self._fast_path: FastPath | None = None
         self.submit = services.admission.submit if queries_store else services.admission.pass_unlimited
@@ -36,6 +38,12 @@ class App:
     def use(self, fast_path: FastPath) -> None:
         """Use the fast path for repeated requests from now on."""
         self._fast_path = fast_path
+
+    def beside(self, router: Router) -> App:
+        """Return an application of the same services and callers with other routes, without the fast path."""
+        other = copy(self)
+        other.router, other._fast_path = router, None
+        return other
 
     def address_client(self, peer: str, forwarded_for: bytes | None) -> Client:
         """Return the client of the address that a request is charged to."""
@@ -85,7 +93,7 @@ class App:
 
     def route_of(self, request: Request) -> Route:
         """Return the route of a request; raises ValueError where its path can't be read."""
-        return self.services.router.match(request.method, decoded(request.path))
+        return self.router.match(request.method, decoded(request.path))
 
     def malformed(self, status: int, detail: str, origin: bytes | None = None) -> bytes:
         """Return the whole response to data that is no request, or an incomplete one; the connection closes after it.

@@ -26,8 +26,8 @@ def compose(services: Services, limits: Limits, counters: SharedCounters | None 
         counters: what the workers share; None where there is one worker.
     """
     settings = services.settings
-    services.router = routes.ROUTER
-    services.openapi = partial(openapi.document_bytes, settings.base_url)
+    router = routes.API_ROUTER if settings.management else routes.ROUTER
+    services.openapi = partial(openapi.document_bytes, settings.base_url, router.routes)
     services.totals = Totals(partial(telemetry.total, services), services.monotonic, counters)
     # Clients are small, and there are more of them than identities that are requested again.
     callers = Callers(
@@ -39,10 +39,16 @@ def compose(services: Services, limits: Limits, counters: SharedCounters | None 
         amendments=services.identities.sync.amendments,
         now=services.now,
     )
-    app = App(services, callers, queries_store=settings.quota is not None or services.backend is not services.local)
+    queries_store = settings.quota is not None or services.backend is not services.local
+    app = App(services, router, callers, queries_store=queries_store)
     if settings.fast_path:
         app.use(_fast_path(app, services, callers, limits))
     return app
+
+
+def management(app: App) -> App:
+    """Return the application of the management listener beside this one."""
+    return app.beside(routes.MANAGEMENT_ROUTER)
 
 
 def _fast_path(app: App, services: Services, callers: Callers, limits: Limits) -> FastPath:
@@ -60,7 +66,8 @@ def _fast_path(app: App, services: Services, callers: Callers, limits: Limits) -
         log=services.access_log or _log_nothing,
         id_lines=services.id_lines,
     )
-    logs = services.access_log is not None and services.settings.access_log == "all"
+    settings = services.settings
+    logs = services.access_log is not None and (settings.access_log == "all" or settings.traces)
     return FastPath(
         app=app,
         templates=RequestTemplates(limits),

@@ -17,7 +17,7 @@ from arsenal_fast.api.clock import ResponseClock
 from arsenal_fast.api.gate import Gate, Place
 from arsenal_fast.api.problems import render
 from arsenal_fast.api.request_id import id_of
-from arsenal_fast.api.router import Route
+from arsenal_fast.api.router import Route, Router
 from arsenal_fast.api.write_batch import Connection as Writer
 from arsenal_fast.api.write_batch import WriteBatch, cut_off
 from arsenal_fast.errors import ProblemError
@@ -88,6 +88,8 @@ class Services(Protocol):
 
 class Application(Protocol):
     """Routes requests to their handlers."""
+
+    router: Router
 
     @property
     def services(self) -> Services:

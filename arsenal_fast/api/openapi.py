@@ -4,6 +4,7 @@ Rows have what is specific to them; rules here add what is common (problems of a
 ``/api/v1/``, limits of bodies, service tokens). Nothing here is specific to one path: that belongs to its row.
 """
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -135,9 +136,10 @@ _SECURITY_SCHEMES: Final[dict[str, Object]] = {
 _SUBJECT: Final[Object] = {
     "name": "Arsenal-Subject",
     "in": "header",
-    "description": "The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to "
-    "the token's limit and to this subject's, or to neither.",
-    "schema": {"type": "string", "pattern": "^[!-~]{1,128}$", "example": "tg-4711"},
+    # No example: Swagger UI would send it with every request, and without such a token the field is refused.
+    "description": "The end user on whose behalf a service token of scope `behalf` sends the request, such as "
+    "`tg-4711`: it is charged to the token's limit and to this subject's, or to neither.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
 }
 
 _LINKS: Final[dict[str, Object]] = {
@@ -152,15 +154,15 @@ _LINKS: Final[dict[str, Object]] = {
 """Links of a success, by operation."""
 
 
-def document_bytes(base_url: str) -> bytes:
+def document_bytes(base_url: str, routes: Sequence[Route]) -> bytes:
     """Return the document as JSON."""
-    return orjson.dumps(document(base_url))
+    return orjson.dumps(document(base_url, routes))
 
 
-def document(base_url: str) -> Object:
-    """Return the document for a service that clients reach at ``base_url``."""
+def document(base_url: str, routes: Sequence[Route] = ROUTES) -> Object:
+    """Return the document for a service that clients reach at ``base_url``. ``routes``: that its port serves."""
     paths: dict[str, Object] = {}
-    for route in ROUTES:
+    for route in routes:
         if route.summary:
             paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     return {

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Flag, auto
 from typing import Any, Final
 
 from arsenal_fast.http.request import Request
 
 API: Final = b"/api/v1/"
 """Every request below this path is charged, also for an unknown path."""
+
+
+class Port(Flag):
+    """Which listener serves a route where MANAGEMENT_PORT is set; without it, one serves all."""
+
+    API = auto()
+    MANAGEMENT = auto()
+    BOTH = API | MANAGEMENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,8 @@ class Route:
     """The scope of the service token, where the request needs one; None: it never does."""
     by_token_only: bool = False
     """Whether every request needs a service token."""
+    port: Port = Port.API
+    """Which listener serves it."""
     label: str = ""
     """The ``route`` of the metrics; empty: the path."""
     answers: Mapping[int, tuple[str, str]] = field(default_factory=dict)

@@ -6,6 +6,7 @@ they can't disagree. A new endpoint is a new row.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -25,7 +26,8 @@ from arsenal_fast.api.handlers import (
 )
 from arsenal_fast.api.json_body import MAX_ROWS
 from arsenal_fast.api.problems import PATH as PROBLEMS
-from arsenal_fast.api.router import Route, Router
+from arsenal_fast.api.router import Port, Route, Router
+from arsenal_fast.api.services import decoded
 from arsenal_fast.http.request import Request
 
 
@@ -37,10 +39,11 @@ def _identities(request: Request) -> int:
     return min(request.body.count(b",") + 1, MAX_ROWS) if b'"identities"' in request.body else 1
 
 
-# Kinds of rows: two of the API, which are charged, those for operators, and the documents.
+# Kinds of rows: two of the API, which are charged, those for operators, probes, and the documents.
 _get: Final = partial(Route, "GET", limited=True)
 _post: Final = partial(Route, "POST", limited=True)
-_operators: Final = partial(Route, "GET", tag="operations")
+_operators: Final = partial(Route, "GET", tag="operations", port=Port.MANAGEMENT)
+_probe: Final = partial(Route, "GET", tag="operations", port=Port.BOTH)
 _document: Final = partial(Route, "GET", tag="documentation")
 
 ROUTES: Final[tuple[Route, ...]] = (
@@ -135,7 +138,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         scope=auth.TOKENS,
         by_token_only=True,
         answers={
-            200: ("One page of tokens.", "Tokens"),
+            200: ("One page of tokens.", "TokenPage"),
             503: ("The ledger can't be read now, or there is none; or the service is too busy.", "Problem"),
         },
     ),
@@ -193,7 +196,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "Costs nothing. With a service token, its own limit.",
         answers={200: ("The policy, what remains, and when it is whole again.", "Limits")},
     ),
-    _operators(
+    _probe(
         "/api/health",
         operations.health,
         "Health of the service and of what it stands on",
@@ -203,21 +206,21 @@ ROUTES: Final[tuple[Route, ...]] = (
             503: ("Starting or draining.", "Health, text/html"),
         },
     ),
-    _operators(
+    _probe(
         "/api/health/live",
         operations.live,
         "Liveness: the process answers",
         "Never depends on Redis.",
         answers={200: ("Alive.", "Probe")},
     ),
-    _operators(
+    _probe(
         "/api/health/ready",
         operations.ready,
         "Readiness: send traffic here",
         "503 while starting and draining; stays 200 in degraded mode.",
         answers={200: ("Ready.", "Probe"), 503: ("Starting or draining.", "Probe")},
     ),
-    _operators(
+    _probe(
         "/api/health/startup",
         operations.startup,
         "Start-up: the process has come up",
@@ -274,10 +277,37 @@ ROUTES: Final[tuple[Route, ...]] = (
     *(Route("GET", path, problem_pages.problem, label=f"{PROBLEMS}/*") for path in problem_pages.PATHS),
     Route("GET", "/", operations.root),
     Route("GET", "/api", operations.api),
-    Route("GET", "/favicon.ico", pages.asset, heavy=True),
-    *(Route("GET", path, pages.asset, heavy=True) for path in pages.ASSETS),
+    *(Route("GET", path, pages.asset, heavy=True, port=Port.BOTH) for path in ("/favicon.ico", *pages.ASSETS)),
 )
 
-ROUTER: Final = Router(
-    ROUTES, not_found=fallbacks.not_found, not_allowed=fallbacks.method_not_allowed, options=fallbacks.options
-)
+
+def routes_of(port: Port) -> tuple[Route, ...]:
+    """Return the rows that a listener serves."""
+    return tuple(route for route in ROUTES if route.port & port)
+
+
+def _router(port: Port, not_found: Callable[..., object] = fallbacks.not_found) -> Router:
+    return Router(
+        routes_of(port),
+        not_found=not_found,
+        not_allowed=fallbacks.method_not_allowed,
+        options=fallbacks.options,
+    )
+
+
+ROUTER: Final = _router(Port.BOTH)
+"""All routes: of the only listener."""
+
+API_ROUTER: Final = _router(Port.API)
+"""Of the listener beside the management's."""
+
+MANAGEMENT_ROUTER: Final = _router(Port.MANAGEMENT, fallbacks.not_found_at_management)
+
+
+def label_of(request: Request) -> str | None:
+    """Return the route of a request as the metrics name it; None for an unknown path."""
+    try:
+        route = ROUTER.match(request.method, decoded(request.path))
+    except ValueError:
+        return None
+    return None if route.path.startswith("(") else route.label or route.path

@@ -19,7 +19,6 @@ from arsenal_fast.api.fastpath.endpoints import Endpoint
 from arsenal_fast.api.fastpath.response_cache import ISSUE_PATH, ResponseCache
 from arsenal_fast.api.gate import Gate, GateBounds
 from arsenal_fast.api.history import History
-from arsenal_fast.api.router import Router
 from arsenal_fast.api.settings import Settings
 from arsenal_fast.api.shards import ShardedAdmission
 from arsenal_fast.api.totals import Totals
@@ -45,7 +44,7 @@ _METHODS: Final = {method: method.decode("ascii") for method in METHODS}
 
 
 AccessLog = Callable[[Request, str, str, int, float], None]
-"""Called with every response (request, its id, client, status, seconds); decides which ones to log."""
+"""Called with every response (request, its id, client, status, seconds); decides which ones to log or trace."""
 
 
 @dataclass(kw_only=True)
@@ -72,11 +71,10 @@ class Services:
     fetch_keys: Fetch | None = None
     """Fetches the keys of the issuers of OIDC_ISSUERS."""
     gate_bounds: GateBounds = GateBounds()  # noqa: RUF009  frozen
-    router: Router = field(init=False)
     openapi: Callable[[], bytes] = field(init=False)
     """Returns the OpenAPI document as JSON."""
     totals: Totals = field(init=False)
-    """The cached sum over the workers. This and the two before are set by :mod:`arsenal_fast.api.compose`."""
+    """The cached sum over the workers. This and the one before are set by :mod:`arsenal_fast.api.compose`."""
     ready: bool = False
     """Set by the server once it listens."""
     draining: bool = False
@@ -173,14 +171,19 @@ class Services:
         self.identities.share_amendments()
 
     def _admission(self, backend: Backend | ShardedBackend) -> Admission | ShardedAdmission:
-        def make(shard: Shard, sync: RevocationSync, refresh: Callable[[], None]) -> Admission:
+        def make(
+            shard: Shard,
+            sync: RevocationSync,
+            refresh: Callable[[], None],
+            call_soon: Callable[[Callable[[], None]], object],
+        ) -> Admission:
             return Admission(
                 quota=self.settings.quota,
                 limiter=shard.limiter,
                 local_limiter=self.local.limiter,
                 on_failure=self.settings.on_store_failure,
                 sync=sync,
-                call_soon=self.call_soon,
+                call_soon=call_soon,
                 monotonic=self.monotonic,
                 now=self.now,
                 refresh=refresh,
@@ -191,11 +194,15 @@ class Services:
 
         refresh, identities = self.clock.refresh, self.identities
         if not isinstance(backend, ShardedBackend):
-            return make(backend, identities.sync, refresh)
+            return make(backend, identities.sync, refresh, self.call_soon)
         shards = backend.shards
         syncs = [identities.sync, *(identities.follow(shard.revocations) for shard in shards[1:])]
         return ShardedAdmission(
-            len(shards), lambda number, go_on: make(shards[number], syncs[number], go_on), backend.shard_of, refresh
+            len(shards),
+            lambda number, *calls: make(shards[number], syncs[number], *calls),
+            shard_of=backend.shard_of,
+            refresh=refresh,
+            call_soon=self.call_soon,
         )
 
     def _limiter_of(self, key: bytes) -> Limiter:

@@ -35,7 +35,11 @@ class Settings:
     """Whether the response cache serves repeated requests without parsing; off in tests only."""
     access_log: str = "errors"
     """``off``, ``errors`` (status 400 and above) or ``all``."""
+    traces: bool = False
+    """Whether responses have spans: the access log is then called with those of the fast path, too."""
     workers: int = 1
+    management: bool = False
+    """Whether a listener of its own serves what is not for callers."""
     metrics_by_token: bool = False
     """Whether metrics and telemetry are only for tokens of scope ``metrics``."""
     ignored_parameters: Sequence[str] = ()

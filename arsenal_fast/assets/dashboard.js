@@ -23,9 +23,16 @@ const SYMBOLS = { healthy: "✓", aside: "○", fair: "!", away: "✕" };
 const BY_TOKEN =
   "The figures are not shown: this service gives its telemetry to service tokens of scope metrics only (METRICS_ACCESS=token).";
 const NOT_HERE =
-  "The figures are not shown: the proxy before this service does not let /api/telemetry through. " +
-  "Open this page on the service's own port, for example after kubectl port-forward service/identity-service 3655:80.";
+  "The figures are not shown: the proxy before this service does not let /api/telemetry through, or it is on another " +
+  "port (MANAGEMENT_PORT). Open this page on that port, or on the service's own, for example after " +
+  "kubectl port-forward service/identity-service 3655:80.";
 const WITHHELD = { 401: BY_TOKEN, 403: BY_TOKEN, 404: NOT_HERE };
+
+const NAMELESS = "Clients are named only for a service token of scope metrics, which this page forgets when it is closed.";
+const NO_SUCH_TOKEN = "This token does not name the clients: it has expired, lacks the scope metrics, or is of another service.";
+
+// Each list of callers: its member of the telemetry, and its title.
+const RANKINGS = [["heaviest", "Most requests"], ["most_refused", "Refused (429) most often"]];
 
 // Each plot: its title, its unit, and its lines (name, and the value of an interval; null is a gap).
 const PLOTS = [
@@ -45,6 +52,7 @@ const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 
 let withheld = ""; // why there are no figures; they are not asked for again
+let token = ""; // entered on this page, and kept nowhere else
 let answeredAt = null;
 let timer = 0;
 
@@ -145,7 +153,7 @@ function showHealth(health) {
   put("uptime", duration(health.uptime));
 }
 
-function showTelemetry({ requests, latency, cache, ledger, limiter, connections, workers, history }) {
+function showTelemetry({ requests, latency, cache, ledger, limiter, callers, connections, workers, history }) {
   put("total", count(requests.total));
   put("p50", milliseconds(latency.p50));
   put("p99", milliseconds(latency.p99));
@@ -154,7 +162,44 @@ function showTelemetry({ requests, latency, cache, ledger, limiter, connections,
   put("workers", count(workers));
   showLedger(ledger);
   showLimiter(limiter);
+  showCallers(callers);
   $("plots").replaceChildren(...PLOTS.map((plot) => drawn(history, plot)));
+}
+
+// null: they are not named.
+function showCallers(callers) {
+  if (callers === null) {
+    put("callers-note", token ? NO_SUCH_TOKEN : NAMELESS);
+  } else {
+    put("callers-note", `Charged requests of the last ${duration(callers.seconds)}, over all workers.`);
+  }
+  $("entry").hidden = callers !== null;
+  $("rankings").replaceChildren(...(callers === null ? [] : RANKINGS.map((ranking) => ranked(callers, ranking))));
+}
+
+function ranked(callers, [name, title]) {
+  const [table, body] = ["table", "tbody"].map((tag) => document.createElement(tag));
+  const rows = callers[name].map(({ client, requests }) => [client, count(requests), figure(requests / Math.max(callers.seconds, 1), "")]);
+  if (!rows.length) rows.push(["nobody", "", ""]);
+  const error = callers[`${name}_error`];
+  table.createCaption().textContent = error ? `${title}; each may have up to ${count(error)} more` : title;
+  table.createTHead().append(tableRow("th", ["Client", "Requests", "A second"]));
+  body.append(...rows.map((cells) => tableRow("td", cells)));
+  table.append(body);
+  return table;
+}
+
+function tableRow(tag, texts) {
+  const made = document.createElement("tr");
+  made.append(
+    ...texts.map((text) => {
+      const cell = document.createElement(tag);
+      cell.textContent = text;
+      if (tag === "th") cell.scope = "col";
+      return cell;
+    }),
+  );
+  return made;
 }
 
 function element(name, attributes, text = "") {
@@ -241,7 +286,7 @@ function showSilence() {
 
 async function ask(path) {
   const answer = await fetch(path, {
-    headers: { Accept: "application/json" },
+    headers: token ? { Accept: "application/json", Authorization: `Bearer ${token}` } : { Accept: "application/json" },
     cache: "no-store",
     signal: AbortSignal.timeout(PATIENCE),
   });
@@ -264,6 +309,8 @@ async function round() {
   }
   if (fresh) showTelemetry(telemetry.value);
   put("denial", withheld);
+  $("callers").hidden = withheld === NOT_HERE;
+  if (withheld) showCallers(null);
   document.body.toggleAttribute("data-without-figures", withheld !== "");
   document.body.toggleAttribute("data-stale", !fresh);
 }
@@ -291,6 +338,13 @@ $("pause").addEventListener("click", () => {
   } else {
     turn();
   }
+});
+$("entry").addEventListener("submit", (event) => {
+  event.preventDefault();
+  token = $("token").value.trim();
+  $("token").value = "";
+  withheld = "";
+  turn();
 });
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden && !paused()) turn();

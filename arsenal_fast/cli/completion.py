@@ -1,4 +1,4 @@
-"""``arsenal-fast completion bash | zsh``: a script that completes commands and options, made of the argparse tree.
+"""``arsenal-fast completion bash | zsh | fish``: a script that completes commands and options, of the argparse tree.
 
 No package of completions: argcomplete starts Python at each press of the key, and both it and shtab would be one more
 dependency of the image for a hundred words that are known here.
@@ -26,12 +26,28 @@ _arsenal_fast() {
 }
 complete -o default -F _arsenal_fast arsenal-fast
 """
+_FISH: Final = """\
+function __arsenal_fast_words
+    set --local path ""
+    for word in (commandline --tokenize --cut-at-cursor --current-process)[2..]
+        switch "$path $word"
+            case %s
+                set path "$path $word"
+        end
+    end
+    switch "$path"
+%s
+    end
+end
+complete --command arsenal-fast --arguments "(__arsenal_fast_words)"
+"""
 _ZSH: Final = "autoload -U +X bashcompinit && bashcompinit\n"
 
 _EPILOG: Final = """\
 examples:
   source <(arsenal-fast completion bash)
   arsenal-fast completion bash > /etc/bash_completion.d/arsenal-fast
+  arsenal-fast completion fish > ~/.config/fish/completions/arsenal-fast.fish
 """
 
 
@@ -45,20 +61,24 @@ def add_parser(commands: Commands, parser: argparse.ArgumentParser) -> None:
         "Print a script for a shell that completes commands and options.",
         _EPILOG,
     )
-    completion.add_argument("shell", choices=("bash", "zsh"))
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
 
 
 def _print(parser: argparse.ArgumentParser, given: argparse.Namespace) -> int:
-    print((_ZSH if given.shell == "zsh" else "") + script(parser), end="")
+    print(script(parser, given.shell), end="")
     return 0
 
 
-def script(parser: argparse.ArgumentParser) -> str:
-    """Return the script for bash."""
+def script(parser: argparse.ArgumentParser, shell: str) -> str:
+    """Return the script for bash, zsh or fish."""
     tree = dict(_words(parser, ""))
-    paths = "|".join(f'"{path}"' for path in tree if path)
-    cases = "\n".join(f'    "{path}") words="{" ".join(words)}" ;;' for path, words in tree.items())
-    return _BASH % (paths, cases)
+    paths = [f'"{path}"' for path in tree if path]
+    words = {path: " ".join(each) for path, each in tree.items()}
+    if shell == "fish":
+        cases = (f'        case "{path}"\n            printf "%s\\n" {each}' for path, each in words.items())
+        return _FISH % (" ".join(paths), "\n".join(cases))
+    cases = (f'    "{path}") words="{each}" ;;' for path, each in words.items())
+    return (_ZSH if shell == "zsh" else "") + _BASH % ("|".join(paths), "\n".join(cases))
 
 
 def _words(parser: argparse.ArgumentParser, path: str) -> Iterator[tuple[str, list[str]]]:

@@ -6,13 +6,14 @@ HTTP client would double the time of a command that runs every few seconds.
 """
 
 import argparse
+import json
 import socket
 import sys
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from arsenal_fast.cli.arguments import Commands, add_command
+from arsenal_fast.cli.arguments import Commands, add_command, add_json
 
 if TYPE_CHECKING:
     import ssl
@@ -32,19 +33,23 @@ _STATUS: Final = len(b"200")
 
 def add_parser(commands: Commands, configuration: "Callable[[], Config]") -> None:
     """Add the command; ``configuration`` returns where the service listens, and may raise ConfigurationError."""
-    add_command(
+    parser = add_command(
         commands,
         "health",
         partial(_health, configuration=configuration),
         "ask the service of this machine whether it lives",
-        "Ask the service that listens on HOST and PORT whether it lives (exit status 0 or 1).",
+        "Ask the service that listens on HOST and PORT, or MANAGEMENT_PORT where that is set, whether it lives "
+        "(exit status 0 or 1).",
     )
+    add_json(parser)
 
 
-def _health(_arguments: argparse.Namespace, *, configuration: "Callable[[], Config]") -> int:
+def _health(given: argparse.Namespace, *, configuration: "Callable[[], Config]") -> int:
     config = configuration()
-    fault = ask(LOOPBACK.get(config.host, config.host), config.port, tls=config.tls)
-    if fault is not None:
+    fault = ask(LOOPBACK.get(config.host, config.host), config.management_port or config.port, tls=config.tls)
+    if given.json:
+        print(json.dumps({"alive": fault is None, "fault": fault}))
+    elif fault is not None:
         print(fault, file=sys.stderr)
     return 0 if fault is None else 1
 

@@ -15,15 +15,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, Final
 
 from arsenal_fast.cli.arguments import EXIT_USAGE, Commands, add_command, add_json, add_yes, is_confirmed, whole
-
-if TYPE_CHECKING:
-    from arsenal_fast.ledger.prune import Progress
+from arsenal_fast.cli.progress import shown
 
 _DAY: Final = 86_400_000  # ms
-_BAR: Final = 30  # characters
 _KEPT: Final = ".before-restore"
 """Behind the name of an SQLite ledger: what it held before the last restore."""
 
@@ -95,10 +92,12 @@ def _backup(url: str, given: argparse.Namespace) -> int:
     if given.file != "-":
         if Path(given.file).is_file() and not is_confirmed(given, f"{given.file} is there and would be overwritten."):
             return EXIT_USAGE
-        backup(url, given.file, _progress())
+        with shown() as show:
+            backup(url, given.file, show)
         return 0
     with _passing(url) as passing:
-        backup(url, passing, _progress())
+        with shown() as show:
+            backup(url, passing, show)
         with open(passing, "rb") as whole:
             shutil.copyfileobj(whole, sys.stdout.buffer)
     return 0
@@ -121,12 +120,14 @@ def _restore(url: str, given: argparse.Namespace) -> int:
         if not is_confirmed(given, f"All that {where.path} holds would be replaced; {keep} keeps it."):
             return EXIT_USAGE
     if given.file != "-":
-        restore(url, given.file, keep)
+        with shown():
+            restore(url, given.file, keep)
     else:
         with _passing(url) as passing:
             with open(passing, "wb") as whole:
                 shutil.copyfileobj(sys.stdin.buffer, whole)
-            restore(url, passing, keep)
+            with shown():
+                restore(url, passing, keep)
     if keep is not None:
         print(f"the ledger of before is in {keep}", file=sys.stderr)
     return 0
@@ -154,7 +155,8 @@ def _export(url: str, given: argparse.Namespace) -> None:
     from arsenal_fast.ledger.prune import export
 
     def write(file: IO[bytes]) -> None:
-        number = export(url, file, given.format, _progress())
+        with shown() as show:
+            number = export(url, file, given.format, show)
         print(f"{number} events", file=sys.stderr)
 
     if given.file == "-":
@@ -169,35 +171,24 @@ def _prune(now: Callable[[], float], url: str, given: argparse.Namespace) -> int
 
     if not is_confirmed(given, f"All that was over {given.days} days ago would be deleted."):
         return EXIT_USAGE
-    rows = prune(url, int(now() * 1000) - given.days * _DAY)
+    with shown():
+        rows = prune(url, int(now() * 1000) - given.days * _DAY)
     print(json.dumps({"deleted": rows}) if given.json else f"{rows} rows deleted")
     return 0
 
 
 def _verify(url: str, given: argparse.Namespace) -> int:
+    from arsenal_fast.ledger.admin import address_of, name_of
     from arsenal_fast.ledger.prune import verify
 
-    report = verify(url)
+    with shown():
+        report = verify(url)
     if given.json:
         print(json.dumps({**report._asdict(), "sound": not report.faults}))
         return 1 if report.faults else 0
     print(f"schema version {report.version}, {report.events} events, {report.lives} identities")
     for fault in report.faults:
-        print(f"arsenal-fast: {fault}", file=sys.stderr)
+        print(f"arsenal-fast: {name_of(address_of(url))}: {fault}", file=sys.stderr)
     if not report.faults:
         print("the ledger is sound")
     return 1 if report.faults else 0
-
-
-def _progress() -> "Progress | None":
-    """Return a progress bar for a terminal; None for a log."""
-    if not sys.stderr.isatty():
-        return None
-
-    def show(done: int, whole: int) -> None:
-        share = done / whole if whole else 1.0
-        filled = round(share * _BAR)
-        end = "\n" if done >= whole else ""
-        print(f"\r[{'#' * filled}{'.' * (_BAR - filled)}] {share:4.0%}", end=end, file=sys.stderr, flush=True)
-
-    return show

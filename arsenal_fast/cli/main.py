@@ -212,11 +212,13 @@ def _report(*sentences: str) -> None:
 
 
 def _start_failure(config: "Config", error: OSError) -> str:
-    where = f"{config.host} port {config.port}"
+    port = error.filename if isinstance(error.filename, int) else config.port
+    name = "MANAGEMENT_PORT" if port == config.management_port else "PORT"
+    where = f"{config.host} port {port}"
     if error.errno == errno.EADDRINUSE:
-        return f"{where} is already in use: stop what listens there, or choose another PORT."
+        return f"{where} is already in use: stop what listens there, or choose another {name}."
     if error.errno == errno.EACCES:
-        return f"Not allowed to listen on {where}: choose a PORT of 1024 or more."
+        return f"Not allowed to listen on {where}: choose a {name} of 1024 or more."
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{config.host} is no address of this machine: set HOST to one, or to ::."
     return f"Can't serve on {where}: {error.strerror or error}."
@@ -250,7 +252,7 @@ def _configuration(*names: str) -> "Config":
 
 def _listening() -> "Config":
     """Return the configuration of where the service listens; loads only its variables."""
-    return _configuration("HOST", "PORT", "TLS_CERT_FILE", "TLS_KEY_FILE")
+    return _configuration("HOST", "PORT", "MANAGEMENT_PORT", "TLS_CERT_FILE", "TLS_KEY_FILE")
 
 
 def _openapi(_arguments: argparse.Namespace) -> int:
@@ -272,7 +274,7 @@ def _redis_url() -> str:
 def _keys() -> "Keys":
     """Return the keys that sign and verify tokens; loads only their variables."""
     from arsenal_fast.cli import kept_secret
-    from arsenal_fast.server import worker
+    from arsenal_fast.server import parts
 
     names = (
         *("API_BASE_URL", "PORT", "TLS_CERT_FILE", "TLS_KEY_FILE"),
@@ -281,4 +283,4 @@ def _keys() -> "Keys":
     config = _configuration(*names)
     if config.jwt_secret is None and (path := kept_secret.path_of(_configuration("DATABASE_URL"))) is not None:
         config = dataclasses.replace(config, jwt_secret=kept_secret.read(path))
-    return worker.make_keys(config)
+    return parts.make_keys(config)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from arsenal_fast.cli.arguments import EXIT_FAILURE, Commands, Places, add_command, whole
+from arsenal_fast.cli.arguments import EXIT_FAILURE, Commands, Places, add_command, add_json, whole
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.identity.amendments import DEFAULT_DAYS, LONGEST_DAYS, WITHDRAWN
 from arsenal_fast.identity.validity import timestamp
@@ -33,6 +33,7 @@ from arsenal_fast.tokens.claims import (
 )
 
 if TYPE_CHECKING:
+    from arsenal_fast.ledger.model import TokenRecord
     from arsenal_fast.tokens.keys import Keys
 
 _TIMES: Final = ("iat", "nbf", "exp")
@@ -71,7 +72,9 @@ def add_parser(commands: Commands, keys: "Callable[[], Keys]", places: Places, n
             commands = {"list": token_ledger.list_tokens, "revoke": token_ledger.revoke, "limit": token_ledger.limit}
             return commands[name](given, places=places, now=now)
 
-        return add_command(verbs, name, run, summary)
+        parser = add_command(verbs, name, run, summary)
+        add_json(parser)
+        return parser
 
     minting = add_command(
         verbs,
@@ -80,9 +83,7 @@ def add_parser(commands: Commands, keys: "Callable[[], Keys]", places: Places, n
         "mint a service token; it goes to stdout or --out, what it allows to stderr",
     )
     _add_mint_options(minting)
-    add("list", "list the tokens that were minted").add_argument(
-        "--json", action="store_true", help="as JSON, with all that is known"
-    )
+    add("list", "list the tokens that were minted")
     revoking = add("revoke", "withdraw a token, or all of a subject")
     which = revoking.add_mutually_exclusive_group(required=True)
     which.add_argument("id", metavar="ID", nargs="?", type=_id, help="as in the list, or as inspect tells it")
@@ -97,6 +98,7 @@ def add_parser(commands: Commands, keys: "Callable[[], Keys]", places: Places, n
         "print what a token says and whether it verifies",
         "Print what a token says and whether it verifies with the configured keys (exit status 0 or 1).",
     )
+    add_json(reader)
     reader.add_argument("token", metavar="TOKEN", nargs="?", default="-", help="the token; - (default) reads stdin")
 
 
@@ -111,6 +113,7 @@ def _add_mint_options(parser: argparse.ArgumentParser) -> None:
     add("--per-subject", metavar="NUMBER", type=limit, default=0, help=each)
     days = f"how long it holds, 1 to {LONGEST_DAYS} (default {DEFAULT_DAYS})"
     add("--days", metavar="NUMBER", type=whole(1, LONGEST_DAYS), default=DEFAULT_DAYS, help=days)
+    add_json(parser)
     add("--out", metavar="FILE", help="write the token into a new file of mode 0600, and not to stdout")
 
 
@@ -157,11 +160,16 @@ def mint(
             usage(str(error))
         record = change.record
         assert record is not None
-        if fault := _written(token, arguments.out):
+        minted = json.dumps({"token": token, **_told(record, issuer.issuer)}) if arguments.json else token
+        if fault := _written(minted if arguments.out is None else token, arguments.out):
             print(f"arsenal-fast: {fault}", file=sys.stderr)
             return EXIT_FAILURE
         if store is not None:
             store.write([change])
+    if arguments.json:
+        if arguments.out is not None:
+            print(json.dumps(_told(record, issuer.issuer)))
+        return 0
     each = f" and {record.per_subject} of each end user" if record.per_subject else ""
     print(
         f"For {record.subject} from {issuer.issuer}: scope {record.scope or 'none'}, {record.rate_limit} requests a "
@@ -171,16 +179,29 @@ def mint(
     return 0
 
 
-def _written(token: str, file: str | None) -> str | None:
-    """Write the token to stdout or to a file; returns why that was not possible, or None."""
+def _told(record: "TokenRecord", issuer: str) -> dict[str, object]:
+    """Return what a new token allows, for ``--json``."""
+    return {
+        "id": record.id,
+        "subject": record.subject,
+        "issuer": issuer,
+        "scope": record.scope,
+        "rate_limit": record.rate_limit,
+        "per_subject": record.per_subject,
+        "expires": timestamp(record.expires_ms),
+    }
+
+
+def _written(text: str, file: str | None) -> str | None:
+    """Write a line to stdout or to a file; returns why that was not possible, or None."""
     if file is None:
-        print(token)
+        print(text)
         return None
     from arsenal_fast.ledger.admin import LedgerError, as_ledger_error, private_file
 
     try:
         with as_ledger_error(), private_file(file) as whole_file, open(whole_file, "w", encoding="ascii") as out:
-            print(token, file=out)
+            print(text, file=out)
     except LedgerError as error:
         return str(error)
     return None
@@ -194,21 +215,31 @@ def inspect(
     if text == "-":
         text = sys.stdin.buffer.read(MAX_TOKEN * 2).decode("latin-1").strip(" \t\r\n")
     seen = peek(text)
+    is_service = isinstance(seen, Peek) and "aud" in seen.claims
+    fault = _fault(text, seen, keys, now())
+    if fault is None and isinstance(seen, Peek) and is_service:
+        fault = _withdrawal(text, seen.claims, places)
+    if arguments.json:
+        told = {"kind": _kind(seen), "header": seen.header, "claims": seen.claims} if isinstance(seen, Peek) else {}
+        told |= {"id": token_id(text)} if is_service else {}
+        print(json.dumps({**told, "verifies": fault is None, "fault": fault}))
+        return 0 if fault is None else 1
     if isinstance(seen, Peek):
         for line in described(seen):
             print(line)
-        if "aud" in seen.claims:
+        if is_service:
             print(f"id: {token_id(text)}")
-    fault = _fault(text, seen, keys, now())
-    if fault is None and isinstance(seen, Peek) and "aud" in seen.claims:
-        fault = _withdrawal(text, seen.claims, places)
     print(f"verifies: {'yes' if fault is None else f'no. {fault}'}")
     return 0 if fault is None else 1
 
 
+def _kind(seen: Peek) -> str:
+    return "service" if "aud" in seen.claims else "identity"
+
+
 def described(seen: Peek) -> Iterator[str]:
     """Yield a line for each member of header and claims; times also as dates."""
-    yield f"kind: {'service' if 'aud' in seen.claims else 'identity'} token"
+    yield f"kind: {_kind(seen)} token"
     for part, members in (("header", seen.header), ("claim", seen.claims)):
         for name, value in members.items():
             yield f"{part} {_shown(name)}: {_shown(value)}{_moment(name, value)}"

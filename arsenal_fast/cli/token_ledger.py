@@ -52,8 +52,9 @@ def kept(url: str) -> Iterator["Store | None"]:
 
     with ExitStack() as stack:
         try:
-            with as_ledger_error():
-                store: Store | None = stack.enter_context(open_store(address_of(url)))
+            address = address_of(url)
+            with as_ledger_error(address):
+                store: Store | None = stack.enter_context(open_store(address))
         except (LedgerError, ValueError) as error:
             print(f"arsenal-fast: the ledger can't be used: {error}", file=sys.stderr)
             store = None
@@ -127,7 +128,7 @@ def revoke(given: argparse.Namespace, *, places: Places, now: Callable[[], float
             change = withdrawal_of_subject(given.subject, now(), CALLER)
         else:
             change = amendment_of_token(given.id, WITHDRAWN, _known(store, given.id), now(), CALLER)
-        return _amend(store, places.redis_url(), change)
+        return _amend(store, places.redis_url(), change, as_json=given.json)
 
 
 def limit(given: argparse.Namespace, *, places: Places, now: Callable[[], float]) -> int:
@@ -138,7 +139,7 @@ def limit(given: argparse.Namespace, *, places: Places, now: Callable[[], float]
             print("arsenal-fast: the token has been withdrawn.", file=sys.stderr)
             return EXIT_FAILURE
         change = amendment_of_token(given.id, given.number, record, now(), CALLER)
-        return _amend(store, places.redis_url(), change)
+        return _amend(store, places.redis_url(), change, as_json=given.json)
 
 
 def _known(store: "Store | None", token_id: str) -> TokenRecord | None:
@@ -148,25 +149,18 @@ def _known(store: "Store | None", token_id: str) -> TokenRecord | None:
     return record
 
 
-def _amend(store: "Store | None", redis_url: str, change: TokenChange) -> int:
+def _amend(store: "Store | None", redis_url: str, change: TokenChange, *, as_json: bool) -> int:
     assert change.key is not None
     assert change.amendment is not None
     if store is not None:
         store.write([change])
     shared = None if redis_url == MEMORY else asyncio.run(share(redis_url, change.key, change.amendment))
-    if shared is False:
-        print("arsenal-fast: the token has been withdrawn.", file=sys.stderr)
-        return EXIT_FAILURE
-    if shared:
-        print(IN_FORCE)
+    if shared or (store is not None and redis_url == MEMORY):
+        told = IN_FORCE if shared else SOON
+        print(json.dumps({"in_force": bool(shared), "detail": told}) if as_json else told)
         return 0
-    if store is None:
-        print(f"arsenal-fast: {NOWHERE}", file=sys.stderr)
-        return EXIT_FAILURE
-    if redis_url == MEMORY:
-        print(SOON)
-        return 0
-    print(f"arsenal-fast: {NOT_SHARED}", file=sys.stderr)
+    fault = NOWHERE if store is None else NOT_SHARED
+    print(f"arsenal-fast: {'the token has been withdrawn.' if shared is False else fault}", file=sys.stderr)
     return EXIT_FAILURE
 
 

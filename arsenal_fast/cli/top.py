@@ -132,4 +132,5 @@ def table(document: dict[str, Any]) -> Iterator[str]:
 
 def _url(config: "Config") -> str:
     host = LOOPBACK.get(config.host, config.host)
-    return f"{'https' if config.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{config.port}"
+    port = config.management_port or config.port
+    return f"{'https' if config.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"

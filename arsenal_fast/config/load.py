@@ -6,9 +6,11 @@ are not read here: Compose, Kubernetes or a shell set the environment.
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
+from importlib.util import find_spec
 from ipaddress import ip_network
 from typing import Any, Final
 
@@ -56,7 +58,8 @@ def load(environ: Mapping[str, str]) -> Config:
     given = frozenset(name for name, text in texts.items() if text)
     config = Config(**{name.lower(): value for name, value in values.items()}, given=given)
     config, memory = _with_memory(config, memory_limit())
-    return replace(config, warnings=(*_misspelt(environ), *_quoted(environ, texts), *_doubtful(config), *memory))
+    doubtful = (*_misspelt(environ), *_quoted(environ, texts), *_doubtful(config), *_doubtful_traces(environ, config))
+    return replace(config, warnings=(*doubtful, *memory))
 
 
 def _unquoted(text: str) -> str:
@@ -125,6 +128,12 @@ def _check_state(values: Mapping[str, Any], production: bool) -> Iterator[str]:
         )
 
 
+def _check_ports(values: Mapping[str, Any], _production: bool) -> Iterator[str]:
+    port = values.get("MANAGEMENT_PORT")
+    if port is not None and port == values.get("PORT"):
+        yield f"MANAGEMENT_PORT is {port}, which is PORT: choose another one, or leave it unset."
+
+
 def _check_quota(values: Mapping[str, Any], _production: bool) -> Iterator[str]:
     requests, window = values.get("RATE_LIMIT_REQUESTS", 0), values.get("RATE_LIMIT_WINDOW")
     if requests and window and window * 1_000_000 // requests < 1:
@@ -168,7 +177,25 @@ def _check_keys(values: Mapping[str, Any], production: bool) -> Iterator[str]:
             yield from error.faults
 
 
-_CHECKS: Final = (_check_state, _check_quota, _check_tls, _check_secret, _check_keys)
+def _check_traces(values: Mapping[str, Any], production: bool) -> Iterator[str]:
+    if values.get("OTEL_SDK_DISABLED") == "true":
+        return
+    for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
+        if values.get(name) and not _has_otel():
+            yield f"{name} needs the extra otel: pipx install '.[otel]' in the service's directory, or leave it unset."
+
+
+def _has_otel() -> bool:
+    try:
+        return find_spec("opentelemetry.exporter.otlp.proto.http") is not None
+    except ModuleNotFoundError:  # of a package above it
+        return False
+
+
+_CHECKS: Final = (
+    *(_check_ports, _check_state, _check_quota, _check_tls),
+    *(_check_secret, _check_keys, _check_traces),
+)
 
 
 def _doubtful(config: Config) -> Iterator[str]:
@@ -196,8 +223,20 @@ def _doubtful(config: Config) -> Iterator[str]:
             yield sentence
 
 
+def _doubtful_traces(environ: Mapping[str, str], config: Config) -> Iterator[str]:
+    for name in ("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"):
+        if config.traces and environ.get(name, "") not in ("", "http/protobuf"):
+            yield f"{name} is {environ[name][:64]!r}, but spans are sent as http/protobuf: has the URL its port?"
+
+
 _OURS: Final = ("RATE_LIMIT_", "TRUSTED_PROX")
 """Prefixes of names that are meant for us, even if unlike any of ours."""
+_OF_SDK: Final = re.compile(
+    r"OTEL_(?!EXPORTER)(?!TRACES_S)(?!SDK_D).*|OTEL_EXPORTER_OTLP_(?:(?:TRACES|METRICS|LOGS)_)?(?:"
+    r"CERTIFICATE|CLIENT_CERTIFICATE|CLIENT_KEY|COMPRESSION|HEADERS|INSECURE|PROTOCOL|TIMEOUT)"
+    r"|OTEL_EXPORTER_OTLP_(?:METRICS|LOGS)_ENDPOINT"
+)
+"""Names that the OpenTelemetry SDK or other programs read."""
 _SIMILARITY: Final = 0.85
 """The least share of matching characters in a misspelt name."""
 _SHORTEST: Final = 6  # characters: shorter names of other programs are too like PORT and HOST
@@ -207,7 +246,7 @@ _LONGEST: Final = 40  # characters that are compared
 def _misspelt(environ: Mapping[str, str]) -> Iterator[str]:
     known = [row.name for row in TABLE]
     for name in sorted(environ.keys() - known):
-        if len(name) < _SHORTEST:
+        if len(name) < _SHORTEST or _OF_SDK.fullmatch(name):
             continue
         if near := get_close_matches(name.upper()[:_LONGEST], known, n=1, cutoff=_SIMILARITY):
             yield f"{name[:64]} is not read; is {near[0]} meant?"

@@ -92,6 +92,10 @@ def seconds(low: float, high: float) -> Reader:
     return _number(r"[0-9]{1,9}(?:\.[0-9]{1,6})?", float, "number of seconds", low, high)
 
 
+share: Final = _number(r"[01](?:\.[0-9]{1,9})?", float, "number", 0, 1)
+"""Parses a part of a whole."""
+
+
 def one_of(*words: str) -> Reader:
     """Return a parser of one of a few words, in any case."""
     allowed = ", ".join(words)
@@ -289,7 +293,8 @@ def private_key(text: str) -> Secret:
     if text.startswith(("/", "file:")):
         path = text.removeprefix("file://").removeprefix("file:")
         if fault := _file_fault(path):
-            raise ValueError(f"must be the path of a PEM file that can be read: {fault}")
+            named = f"; {shown(path)}" if "." in path else ""  # base64 has no dot: it is no key in place of its path
+            raise ValueError(f"must be the path of a PEM file that can be read{named}: {fault}")
         with open(path, encoding="ascii", errors="replace") as file:
             return Secret(file.read(MAX_KEY_FILE))
     if "-----BEGIN" not in text:
@@ -302,7 +307,7 @@ def oidc_rules(text: str) -> Rules:
     if text.startswith(("/", "file:")):
         path = text.removeprefix("file://").removeprefix("file:")
         if fault := _file_fault(path):
-            raise ValueError(f"must be the path of a file that can be read: {fault}")
+            raise ValueError(f"must be the path of a file that can be read; {shown(path)}: {fault}")
         with open(path, encoding="utf-8", errors="replace") as file:
             text = file.read(MAX_RULES_FILE)
     elif not text.startswith("{"):

@@ -22,6 +22,11 @@ PRODUCTION: Final = "production"
 MIN_SECRET: Final = 32
 """Bytes of JWT_SECRET: a key as long as HS256's hash (RFC 7518 section 3.2)."""
 
+SAMPLERS: Final = tuple(
+    parent + sampler for parent in ("parentbased_", "") for sampler in ("always_on", "always_off", "traceidratio")
+)
+"""Values of OTEL_TRACES_SAMPLER."""
+
 _SECONDS: Final = parsers.seconds(0.1, 3600)
 
 
@@ -68,6 +73,11 @@ class Config:
         "an IP address, localhost",
     )
     port: int = variable(parsers.whole(1, 65535), "3655", "TCP port to listen on.")
+    management_port: int | None = variable(
+        parsers.whole(1, 65535),
+        "",
+        "TCP port for metrics, telemetry, dashboard and probes apart from the API, which then has the probes alone.",
+    )
     workers: int = variable(
         parsers.auto_or(parsers.whole(1, 64)),
         "1",
@@ -239,6 +249,29 @@ class Config:
         "open",
         "Access to `/api/metrics` and `/api/telemetry`: `open`, or service tokens of scope `metrics`.",
     )
+    otel_exporter_otlp_endpoint: str = variable(
+        parsers.base_url,
+        "",
+        "An OpenTelemetry collector, which gets a span of each sampled request by OTLP over HTTP (extra `otel`).",
+        "an http or https URL",
+        empty="",
+    )
+    otel_exporter_otlp_traces_endpoint: str = variable(
+        parsers.base_url,
+        "",
+        "The same with the whole path, which is `/v1/traces` otherwise.",
+        "an http or https URL",
+        empty="",
+    )
+    otel_traces_sampler: str = variable(
+        parsers.one_of(*SAMPLERS),
+        "parentbased_always_on",
+        "Which requests have a span; `parentbased` is as the caller has it.",
+    )
+    otel_traces_sampler_arg: float = variable(
+        parsers.share, "1", "The share of the requests that `traceidratio` picks."
+    )
+    otel_sdk_disabled: str = variable(parsers.one_of("true", "false"), "false", "`true` makes no spans.")
 
     given: frozenset[str] = frozenset()
     """Names of the variables that the environment set."""
@@ -257,6 +290,12 @@ class Config:
     @property
     def tls(self) -> bool:
         return bool(self.tls_cert_file)
+
+    @property
+    def traces(self) -> bool:
+        """Whether requests have spans."""
+        collector = self.otel_exporter_otlp_endpoint or self.otel_exporter_otlp_traces_endpoint
+        return bool(collector) and self.otel_sdk_disabled == "false"
 
     @property
     def shares(self) -> Shares:

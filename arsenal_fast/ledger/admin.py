@@ -35,10 +35,18 @@ def address_of(url: str) -> LedgerAddress:
     return found
 
 
+def name_of(address: LedgerAddress) -> str:
+    """Return what an operator calls a ledger: its file, or database and host."""
+    return address.path if isinstance(address, SqliteAddress) else f"{address.database} at {address.host}"
+
+
 def existing(address: SqliteAddress) -> str:
     """Return the path of an existing file; only restore makes a new one."""
-    if not Path(address.path).is_file():
+    path = Path(address.path)
+    if not path.is_file():
         raise LedgerError(f"There is no ledger at {address.path}.")
+    if not path.stat().st_size:  # SQLite would make a database of it
+        raise LedgerError(f"There is no ledger at {address.path}: the file is empty.")
     return address.path
 
 
@@ -70,7 +78,11 @@ def private_file(file: str) -> Iterator[str]:
     target = Path(file)
     if target.exists() and not target.is_file():
         raise LedgerError(f"{file} is there and is not a file; - is stdout.")
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as error:
+        error.filename = file
+        raise
     os.close(handle)
     try:
         yield temporary
@@ -83,14 +95,15 @@ def private_file(file: str) -> Iterator[str]:
 
 
 @contextmanager
-def as_ledger_error() -> Iterator[None]:
-    """Raise any error of the store or the file system as a LedgerError of one sentence."""
+def as_ledger_error(where: LedgerAddress | None = None) -> Iterator[None]:
+    """Raise any error of the store or the file system as a LedgerError of one sentence, which names the place."""
+    name = "" if where is None else f"{name_of(where)}: "
     try:
         yield
     except StoreError as fault:
-        raise LedgerError(str(fault)) from fault
+        raise LedgerError(f"{name}{fault}") from fault
     except sqlite3.Error as error:
-        raise LedgerError(f"SQLite has failed: {error}.") from error
+        raise LedgerError(f"{name}SQLite has failed: {error}.") from error
     except OSError as error:
         raise LedgerError(f"{error.filename or 'A file'} can't be read or written: {error.strerror}.") from error
 

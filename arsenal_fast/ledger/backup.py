@@ -34,7 +34,7 @@ BACKUP_PAGES: Final = 2_560  # of one step, 10 MB: progress is reported after ea
 def backup(url: str, file: str, progress: Progress | None = None) -> None:
     """Write a consistent copy as of now: an SQLite database, or PostgreSQL's custom format."""
     where = address_of(url)
-    with as_ledger_error(), private_file(file) as temporary:
+    with as_ledger_error(where), private_file(file) as temporary:
         if isinstance(where, PostgresAddress):
             what = ("--format=custom", "--no-owner", f"--schema={POSTGRES_SCHEMA}")
             _run_tool(where, "pg_dump", *what, f"--file={temporary}")
@@ -50,14 +50,15 @@ def restore(url: str, file: str, keep: str | None = None) -> None:
     where = address_of(url)
     if not Path(file).is_file():
         raise LedgerError(f"There is no backup at {file}.")
-    with as_ledger_error():
+    with as_ledger_error(where):
         if isinstance(where, PostgresAddress):
             whole = ("--clean", "--if-exists", "--no-owner", "--single-transaction", "--exit-on-error")
             _run_tool(where, "pg_restore", *whole, file)
         else:
-            report = verify_at(SqliteAddress(file))
+            with as_ledger_error(SqliteAddress(file)):
+                report = verify_at(SqliteAddress(file))
             if report.faults:
-                raise LedgerError(f"The backup is not sound: {report.faults[0]}")
+                raise LedgerError(f"{file}: The backup is not sound: {report.faults[0]}")
             if keep is not None:
                 _keep_sqlite(where.path, keep)
             _overwrite_sqlite(where.path, file)

@@ -41,7 +41,7 @@ def export(url: str, out: IO[bytes], form: Literal["csv", "jsonl"] = "jsonl", pr
         out.write(_csv([_NAMES]))
     done = 0
     where = address_of(url)
-    with as_ledger_error():
+    with as_ledger_error(where):
         with open_store(where):
             pass  # an older one is brought up to date
         with snapshot(where) as read:

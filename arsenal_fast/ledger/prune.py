@@ -20,7 +20,7 @@ def prune(url: str, before: int, progress: Progress | None = None) -> int:
     """Delete events and lives from before that moment (ms, not in the future) in steps; returns the number of rows."""
     where = address_of(url)
     deleted = 0
-    with as_ledger_error(), open_store(where) as store:
+    with as_ledger_error(where), open_store(where) as store:
         steps = store.pruning(before)
         deadline = time.monotonic() + BUSY_PATIENCE
         while True:

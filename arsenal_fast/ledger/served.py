@@ -25,7 +25,7 @@ def is_served(address: LedgerAddress) -> bool:
     """Return whether another process has the ledger open; of PostgreSQL, whether there are sessions of a service."""
     if isinstance(address, SqliteAddress):
         return _is_open(address.path)
-    with as_ledger_error(), snapshot(address) as read:
+    with as_ledger_error(address), snapshot(address) as read:
         return bool(read(_SESSIONS))
 
 

@@ -76,7 +76,7 @@ _BOUND_CHECKS: Final = (
 def verify(url: str) -> Report:
     """Check that the database is whole and its tables agree; changes nothing."""
     where = address_of(url)
-    with as_ledger_error():
+    with as_ledger_error(where):
         return verify_at(where)
 
 

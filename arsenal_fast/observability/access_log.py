@@ -15,7 +15,7 @@ from typing import Final
 
 from arsenal_fast.http.request import Request
 from arsenal_fast.observability.logs import ACCESS, BoundedLines
-from arsenal_fast.observability.trace_context import trace_context
+from arsenal_fast.observability.trace_context import TraceContext, trace_context
 
 MAX_PATH: Final = 512  # bytes: a path of ours has under 40, a request target may have 8192
 MAX_REQUEST_ID: Final = 128  # bytes; a UUID has 36
@@ -38,24 +38,35 @@ class AccessLog:
         self._each = wanted == "all"
         self._lines = BoundedLines(formatter.format, put, clock)
 
-    def __call__(self, request: Request, request_id: str, client: str, status: int, seconds: float) -> None:
-        """Log a response, if the setting includes it. ``request_id``: the one in the response."""
+    def __call__(
+        self,
+        request: Request,
+        request_id: str,
+        client: str,
+        status: int,
+        seconds: float,
+        span: TraceContext | None = None,
+    ) -> None:
+        """Log a response, if the setting includes it.
+
+        ``request_id``: the one in the response; ``span``: the service's own, where there is one.
+        """
         if status < self._least:
             return
         method = request.method
         # Known shapes only, so that a client can't make up messages without end.
-        message = f"{_text(method) if len(method) <= 7 and method.isalpha() else 'other'} {status}"
+        message = f"{text_of(method) if len(method) <= 7 and method.isalpha() else 'other'} {status}"
         fields: dict[str, object] = {
-            "http.request.method": _text(method[:MAX_REQUEST_ID]),
-            "url.path": _text(request.path[:MAX_PATH]),
+            "http.request.method": text_of(method[:MAX_REQUEST_ID]),
+            "url.path": text_of(request.path[:MAX_PATH]),
             "http.response.status_code": status,
             "event.duration": int(seconds * 1e9),
             **_client(client),
             "http.request.id": request_id,
         }
-        if (trace := trace_context(request.fields.traceparent)) is not None:
-            # We make no span of our own: the line belongs to the caller's span.
-            fields["trace.id"], fields["span.id"] = trace
+        # Without a span of our own the line belongs to the caller's.
+        if (trace := span or trace_context(request.fields.traceparent)) is not None:
+            fields["trace.id"], fields["span.id"] = trace.trace_id, trace.span_id
         # As it stands: a "%" in a method is none of logging's.
         record = logging.LogRecord(ACCESS, logging.INFO, "", 0, message, None, None)
         record.__dict__["fields"] = fields
@@ -75,5 +86,6 @@ def _client(key: str) -> dict[str, object]:
     return {"client.address": key, "client.ip": key}
 
 
-def _text(data: bytes) -> str:
+def text_of(data: bytes) -> str:
+    """Return bytes of a client as text, with escapes for what is no UTF-8."""
     return data.decode("utf-8", "backslashreplace")

@@ -62,6 +62,7 @@ def reserve(config: Config) -> socket.socket | None:
     except OSError as error:
         reservation.close()
         if error.errno == errno.EADDRINUSE:
+            error.filename = config.port
             raise
         return None  # a sandbox without such sockets
     return reservation
@@ -81,7 +82,8 @@ def _bind(address: str, port: int, *, shared: bool) -> socket.socket:
         if address == "::":
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has a socket of its own
         bound.bind((address, port))
-    except OSError:
+    except OSError as error:
         bound.close()
+        error.filename = port  # for the sentence that the operator reads
         raise
     return bound

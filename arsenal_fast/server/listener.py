@@ -66,7 +66,9 @@ class Listener:
         time_limits: Mapping[State, float],
         max_connections: int,
         bounds: Bounds = Bounds(),  # noqa: B008  frozen
+        main: bool = True,
     ) -> None:
+        """``main``: it also looks after what the listeners of a worker share: rows in work, descriptors."""
         self.app = app
         self.limits = limits
         self.time_limits = time_limits
@@ -77,6 +79,7 @@ class Listener:
         self.handshakes = Handshakes(max(max_connections // UNFINISHED, 1), self._count_shed)
         self.stopped = False
         """Set once nothing new is accepted."""
+        self._main = main
         self._max_connections = max_connections
         self._connections: set[Connection] = set()
         self._servers: list[asyncio.Server] = []
@@ -123,7 +126,7 @@ class Listener:
         connections = self._connections
         connections.add(connection)
         metrics.connections_accepted += 1
-        metrics.connections_open = len(connections)
+        metrics.connections_open += 1
         excess = len(connections) - self._max_connections
         if excess > 0:
             self._count_shed()
@@ -134,7 +137,7 @@ class Listener:
 
     def closed(self, connection: Connection) -> None:
         self._connections.discard(connection)
-        self.app.services.metrics.connections_open = len(self._connections)
+        self.app.services.metrics.connections_open -= 1
         if not self._connections:
             self._empty.set()
 
@@ -149,8 +152,9 @@ class Listener:
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         self._sweeper = loop.call_later(SWEEP, self._sweep, loop)
         now = self.app.services.monotonic()
-        self.app.services.gate.sweep(now)
-        self._look_for_descriptors()
+        if self._main:
+            self.app.services.gate.sweep(now)
+            self._look_for_descriptors()
         for connection in tuple(self._connections):
             connection.sweep(now)
 

@@ -26,12 +26,12 @@ import logging
 import os
 import select
 import signal
-import socket
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from math import inf
 from types import FrameType
@@ -89,11 +89,11 @@ def pause_before_restart(young_deaths: int) -> float:
     return min(MAX_PAUSE, FIRST_PAUSE * 2.0 ** min(young_deaths - 2, 16))
 
 
-def run(config: Config, serve: Serve, reservation: socket.socket | None = None) -> int:
+def run(config: Config, serve: Serve, reservation: ExitStack | None = None) -> int:
     """Run ``serve(config, slot, counters)`` in ``config.workers`` processes until a stop signal.
 
     Returns the exit status: 0 when all workers ended with 0 in the stop, the common failure of a start in
-    which no worker came up, else 1. To be called in the main thread. ``reservation``: of the address
+    which no worker came up, else 1. To be called in the main thread. ``reservation``: of the addresses
     (``listen_socket``), closed when the stop begins: the next service may start then.
     """
     try:
@@ -104,7 +104,7 @@ def run(config: Config, serve: Serve, reservation: socket.socket | None = None) 
 
 
 class _Supervisor:
-    def __init__(self, config: Config, serve: Serve, reservation: socket.socket | None) -> None:
+    def __init__(self, config: Config, serve: Serve, reservation: ExitStack | None) -> None:
         self._config, self._serve, self._reservation = config, serve, reservation
         self._counters = SharedCounters(config.workers, SNAPSHOT_SIZE)
         self._signals = _signal_pipe()

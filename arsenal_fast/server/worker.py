@@ -1,6 +1,6 @@
-"""One worker: builds the concrete parts, starts and stops them.
+"""One worker: connects its parts, starts and stops them.
 
-This module only connects the parts and orders how they start and stop:
+The order of both:
 start: store (waits at most one time-out) -> socket -> ready.
 SIGTERM: not ready, answers say ``close`` -> DRAIN_DELAY -> socket closed -> last answers -> store -> exit.
 """
@@ -8,12 +8,9 @@ SIGTERM: not ready, answers say ``close`` -> DRAIN_DELAY -> socket closed -> las
 import asyncio
 import contextlib
 import logging
-import random
-import resource
 import signal
 import socket
 import ssl
-import sys
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import partial
@@ -21,36 +18,20 @@ from typing import Final
 
 import uvloop
 
-from arsenal_fast import __version__
 from arsenal_fast.api import history, telemetry
-from arsenal_fast.api.admission import OnFailure
 from arsenal_fast.api.compose import compose
-from arsenal_fast.api.gate import GateBounds
 from arsenal_fast.api.services import Services
-from arsenal_fast.api.settings import Settings
 from arsenal_fast.config.load import Config
 from arsenal_fast.errors import ConfigurationError
-from arsenal_fast.http.limits import Limits
 from arsenal_fast.ledger.backend import Ledger
-from arsenal_fast.ledger.url import NONE as NO_LEDGER
-from arsenal_fast.memory_budget import Shares
-from arsenal_fast.observability import log_writer, logs, runtime_metrics
-from arsenal_fast.observability.access_log import AccessLog
+from arsenal_fast.observability import runtime_metrics, tracing
 from arsenal_fast.observability.multiprocess import SharedCounters
 from arsenal_fast.oidc.fetch import KeyFetcher
-from arsenal_fast.ratelimit.quota import Quota
-from arsenal_fast.server import heap_trim, listen_socket, tls_context
-from arsenal_fast.server.bounds import Bounds
-from arsenal_fast.server.listener import SPARE_DESCRIPTORS, Listener
+from arsenal_fast.server import heap_trim, listen_socket, parts, tls_context
 from arsenal_fast.server.process_figures import process_figures, resident_bytes
-from arsenal_fast.server.state import time_limits
 from arsenal_fast.server.supervisor import HURRY
 from arsenal_fast.server.ticket_keys import TicketKeys
 from arsenal_fast.stores.memory import MemoryBackend
-from arsenal_fast.stores.redis.backend import RedisBackend
-from arsenal_fast.stores.redis.cluster import ClusterBackend
-from arsenal_fast.stores.redis.url import parse_url
-from arsenal_fast.tokens.keys import Keys
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +63,7 @@ def serve(config: Config, slot: int, counters: SharedCounters, ticket_keys: Tick
     # Before the loop: a configuration fault is reported before anything has started.
     tls = tls_context.make_context(config)
     keys = ticket_keys or TicketKeys(time.monotonic)
-    listening = listen_socket.bind(config, shared=config.workers > 1)
+    listening = [listen_socket.bind(address, shared=config.workers > 1) for address in parts.addresses(config)]
 
     async def run() -> None:
         await _Worker(config, slot, counters, tls, keys).run(listening)
@@ -93,16 +74,21 @@ def serve(config: Config, slot: int, counters: SharedCounters, ticket_keys: Tick
     return 0
 
 
-def rehearse(config: Config) -> socket.socket | None:
+def rehearse(config: Config) -> contextlib.ExitStack:
     """Raise the start errors of :func:`serve` once, before the workers are forked.
 
-    Returns what keeps other services of several workers from the same address until they listen (``listen_socket``).
+    Returns what keeps other services of several workers from the same addresses until it is closed (``listen_socket``).
     """
     tls_context.make_context(config)
-    reservation = listen_socket.reserve(config)
-    for bound in listen_socket.bind(config, shared=False):
-        bound.close()
-    return reservation
+    if config.traces:
+        tracing.load_sdk()
+    with contextlib.ExitStack() as reservations:
+        for address in parts.addresses(config):
+            if (reservation := listen_socket.reserve(address)) is not None:
+                reservations.enter_context(reservation)
+            for bound in listen_socket.bind(address, shared=False):
+                bound.close()
+        return reservations.pop_all()
 
 
 class _Worker:
@@ -118,49 +104,31 @@ class _Worker:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         """When set, DRAIN_DELAY is cut short."""
-        local = MemoryBackend(
-            now_us=lambda: time.monotonic_ns() // 1000,
-            now_ms=lambda: time.time_ns() // 1_000_000,
-            cells=config.shares.cells,
-            identities=config.shares.identities,
-        )
-        self._redis = None if config.embedded else _redis(config)
+        local = parts.memory(config)
+        self._redis = parts.redis(config)
         self._backend = self._redis or local
-        self._ledger = _ledger(config)
-        self._access_log: AccessLog | None = None
-        if config.access_log != "off":
-            lines = logs.formatter(config.log_format, config.secrets())
-            self._access_log = AccessLog(config.access_log, lines, log_writer.STDERR.put)
+        self._ledger = parts.ledger(config)
+        self._access_log = parts.access_log(config)
+        self._tracer = parts.tracer(config, self._access_log)
         self._services = Services(
-            settings=_settings(config),
+            settings=parts.settings(config),
             backend=self._backend,
             local=local,
-            keys=make_keys(config),
+            keys=parts.make_keys(config),
             ledger=self._ledger,
             call_soon=self._loop.call_soon,
             monotonic=time.monotonic,
             now=time.time,
             snapshots=self._others,
-            access_log=self._access_log,
+            access_log=self._tracer or self._access_log,
             fetch_keys=KeyFetcher(self._loop),
-            gate_bounds=_gate_bounds(config.shares),
+            gate_bounds=parts.gate_bounds(config.shares),
         )
-        app = compose(self._services, Limits(), counters if counters.slots > 1 else None)
-        self._listener = Listener(
-            app,
-            limits=Limits(),
-            time_limits=time_limits(
-                header=config.header_timeout,
-                body=config.body_timeout,
-                keep_alive=config.keep_alive_timeout,
-                write=config.write_timeout,
-            ),
-            max_connections=_max_connections(config),
-            bounds=_bounds(config.shares),
-        )
+        app = compose(self._services, parts.LIMITS, counters if counters.slots > 1 else None)
+        self._listeners = parts.listeners(config, app)
 
-    async def run(self, listening: list[socket.socket]) -> None:
-        """Serve until a stop signal."""
+    async def run(self, listening: list[list[socket.socket]]) -> None:
+        """Serve until a stop signal. ``listening``: the sockets of each listener."""
         self._handle_signals()
         metrics = self._services.metrics
         metrics.process = process_figures
@@ -177,10 +145,12 @@ class _Worker:
             await self._ledger.start()
             self._ledger.on_change = partial(_ledger_changed, self._services, self._ledger)
             self._ledger.on_change()
-        await self._listener.start(listening, self._tls)
+        for listener, sockets in zip(self._listeners, listening, strict=True):
+            await listener.start(sockets, self._tls)
         self._services.ready = True
         runtime_metrics.tune_garbage_collector()
-        log.info("serving on %s port %d", self._config.host, self._config.port)
+        for where, address in zip(("serving", "management"), parts.addresses(self._config), strict=False):
+            log.info("%s on %s port %d", where, address.host, address.port)
         if self._slot == 0 and not inherited:
             self._log_welcome()
         unwatch = runtime_metrics.watch_garbage_collector(metrics.gc_pause)
@@ -248,11 +218,13 @@ class _Worker:
         log.info("draining")
         deadline = self._loop.time() + config.drain_seconds
         self._services.draining = True
-        self._listener.drain()
+        for listener in self._listeners:
+            listener.drain()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(config.drain_delay, config.drain_seconds)):
                 await self._hurry.wait()
-        if not await self._listener.stop(deadline):
+        # The management's last, so that it can be seen how the API drains.
+        if not all([await listener.stop(deadline) for listener in self._listeners]):
             log.warning("some connections did not end within DRAIN_SECONDS and were cut off")
 
     async def _close(self) -> None:
@@ -263,6 +235,8 @@ class _Worker:
         self._write_snapshot()
         if self._access_log is not None:
             self._access_log.close()
+        if self._tracer is not None:
+            self._tracer.close()
 
     # The counts of all workers.
 
@@ -325,40 +299,6 @@ def _ignore_signals(loop: asyncio.AbstractEventLoop) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _bounds(shares: Shares) -> Bounds:
-    """Return the bounds of the connections: one client gets at most half of the total, and room for one body."""
-    received = max(shares.unfinished, 2 * Limits().body)
-    return Bounds(
-        received=received, received_of_client=min(received // 2, Bounds().received_of_client), unsent=shares.unsent
-    )
-
-
-def _gate_bounds(shares: Shares) -> GateBounds:
-    """Return the bounds of the rows in work: one client gets at most half of them."""
-    return GateBounds(rows=shares.rows_in_flight, rows_of_client=shares.rows_in_flight // 2)
-
-
-def _settings(config: Config) -> Settings:
-    limit = config.rate_limit_requests
-    return Settings(
-        version=f"v{__version__}",
-        domain=config.identity_domain,
-        base_url=config.api_base_url,
-        quota=Quota(limit, config.rate_limit_window) if limit else None,
-        on_store_failure=OnFailure(config.rate_limit_on_redis_failure),
-        origins=config.cors_origin,
-        trusted_proxies=config.trusted_proxies,
-        cache_size=config.identity_cache_size,
-        shares=config.shares,
-        access_log=config.access_log,
-        metrics_by_token=config.metrics_access == "token",
-        workers=config.workers,
-        oidc_rules=config.oidc_issuers,
-        ignored_parameters=config.ignored_parameters,
-        protected_prefixes=frozenset(prefix.lower() for prefix in config.protected_prefixes),
-    )
-
-
 def _ledger_changed(services: Services, ledger: Ledger) -> None:
     """Log the ledger's state, and read its epochs, which the shared store may have lost."""
     if ledger.healthy:
@@ -369,62 +309,8 @@ def _ledger_changed(services: Services, ledger: Ledger) -> None:
         log.warning("the ledger is %s: %s", ledger.status, ledger.fault or "no answer from it yet")
 
 
-def make_keys(config: Config) -> Keys:
-    """Return the keys that sign and verify; raises ConfigurationError where there is no secret."""
-    if config.jwt_secret is None:
-        raise ConfigurationError(["JWT_SECRET must be set."])
-    keys = Keys(
-        config.jwt_secret,
-        issuer=config.api_base_url,
-        previous=config.jwt_secret_previous,
-        private_key_pem=config.jwt_private_key,
-    )
-    keys.prepare()
-    return keys
-
-
-def _redis(config: Config) -> RedisBackend | ClusterBackend:
-    url = config.redis_url.reveal()
-    try:
-        backend = ClusterBackend if parse_url(url).nodes else RedisBackend
-        return backend(url, timeout=config.redis_timeout_ms / 1000, jitter=random.random)
-    except ValueError as error:
-        raise ConfigurationError([f"REDIS_URL is refused: {error}"]) from None
-
-
 def _follow_ledger(services: Services) -> None:
     """Learn withdrawals of service tokens from the ledger while no shared store tells of them."""
     backend = services.backend
     if isinstance(backend, MemoryBackend) or not backend.healthy:
         services.identities.sync.follow_ledger()
-
-
-def _ledger(config: Config) -> Ledger | None:
-    url = config.database_url.reveal()
-    if url == NO_LEDGER:
-        return None
-    try:
-        return Ledger(url, max_rows=config.ledger_max_rows, capacity=config.shares.ledger_rows)
-    except ValueError as error:
-        raise ConfigurationError([f"DATABASE_URL: {error}"]) from None
-
-
-def _max_connections(config: Config) -> int:
-    """Return the bound on connections: as configured, and within the limit of file descriptors."""
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    soft, hard = (sys.maxsize if limit == resource.RLIM_INFINITY else limit for limit in limits)
-    wanted = min(config.max_connections + SPARE_DESCRIPTORS * 2, hard)
-    if soft < wanted:
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, limits[1]))
-            soft = wanted
-    room = soft - SPARE_DESCRIPTORS * 2 if soft > SPARE_DESCRIPTORS * 4 else soft // 2
-    bound = min(config.max_connections, max(1, room))
-    if bound < config.max_connections:
-        log.warning(
-            "MAX_CONNECTIONS is %d, but the limit of open files (%d) allows %d connections",
-            config.max_connections,
-            soft,
-            bound,
-        )
-    return bound

@@ -11,7 +11,7 @@ class Counters:
     """Totals since the start, which only grow, and two gauges of memory; what can't happen in a store stays 0.
 
     ``rows``: limiter cells and identities sent. ``failures``: error replies that were no outage.
-    ``evictions``, ``memory_used``, ``memory_limit`` (octets, as of now; 0: none or unknown): from Redis's INFO.
+    ``evictions``, ``memory_used``, ``memory_limit`` (bytes, as of now; 0: none or unknown): from Redis's INFO.
     ``round_trip_buckets[i]``: replies within ROUND_TRIP_BUCKETS[i] seconds, above the bound before; the last: slower.
     """
 

@@ -15,6 +15,7 @@ from bench import BenchError
 from bench.results import Outcome
 from bench.scenarios import (
     bad_tokens,
+    cluster,
     connections,
     footprint,
     issuing,
@@ -65,6 +66,7 @@ SCENARIOS: Sequence[Scenario] = (
     Scenario("tail", "Tail", tail.__doc__, tail.measure),
     Scenario("footprint", "Start and idle", footprint.__doc__, footprint.measure),
     Scenario("redis", "Redis", redis_costs.__doc__, redis_costs.measure),
+    Scenario("cluster", "A Redis Cluster", cluster.__doc__, cluster.measure),
     Scenario("workers", "Two workers", workers.__doc__, workers.measure),
     Scenario("tokens", "Bad tokens", bad_tokens.__doc__, bad_tokens.measure),
     Scenario("traffic", "Traffic", traffic.__doc__, traffic.measure),

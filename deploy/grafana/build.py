@@ -18,6 +18,8 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from deploy.grafana.panels import GREEN, ROWS, Panel, Row
 
 FILE: Final = Path(__file__).parent / "dashboards" / "identity-service.json"
+KUBERNETES: Final = Path(__file__).parents[2] / "k8s" / "components" / "monitoring" / FILE.name
+"""A second copy: kustomize makes a ConfigMap only of files in its own directory."""
 
 WIDTH: Final = 24  # of the grid
 MOST: Final = 4  # panels beside each other, but for small ones
@@ -128,4 +130,5 @@ _KINDS: Final[dict[str, Callable[[Panel], AnyPanel]]] = {"timeseries": _lines, "
 
 if __name__ == "__main__":
     FILE.parent.mkdir(exist_ok=True)
-    FILE.write_text(build(), encoding="utf-8")
+    for file in (FILE, KUBERNETES):
+        file.write_text(build(), encoding="utf-8")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from arsenal_fast.api.compose import compose
+from arsenal_fast.api.compose import compose, management
 from arsenal_fast.api.fastpath.recognized import LoggedRequest, RecognizedRequest
 from arsenal_fast.api.services import Services
 from arsenal_fast.api.settings import Settings
@@ -23,6 +23,34 @@ def test_only_a_log_of_all_responses_logs_on_the_fast_path(mode: str) -> None:
     fast_path = Rig(settings={"access_log": mode}).fast_path_of_app
     assert fast_path is not None
     assert fast_path.request_class is (LoggedRequest if mode == "all" else RecognizedRequest)
+
+
+def test_spans_are_made_on_the_fast_path_too() -> None:
+    fast_path = Rig(settings={"access_log": "errors", "traces": True}).fast_path_of_app
+    assert fast_path is not None
+    assert fast_path.request_class is LoggedRequest
+
+
+def test_beside_a_management_listener_the_api_has_neither_metrics_nor_their_documentation() -> None:
+    rig = Rig(settings={"management": True})
+    assert [rig.get(path).status for path in ("/api/metrics", "/api/telemetry", "/api/health/live")] == [404, 404, 200]
+    documented = rig.get("/api/openapi.json").json["paths"].keys()
+    assert not {"/api/metrics", "/api/telemetry"} & documented
+    assert {"/api/v1/id", "/api/health"} <= documented
+
+
+def test_the_management_serves_the_same_services_without_the_api() -> None:
+    rig = Rig(settings={"management": True})
+    rig.get("/api/v1/id?run=1")
+    public, rig.listener.app = rig.listener.app, management(rig.app)
+    assert rig.get("/api/telemetry").json["identities"]["issued"] == 1
+    assert rig.get("/api/health", Accept="text/html").headers["content-type"].startswith("text/html")
+    refused = rig.get("/api/v1/id?run=1")
+    assert (refused.status, "management port" in refused.json["detail"]) == (404, True)
+    assert rig.connect().get("/api/metrics", method="OPTIONS").headers["allow"] == "GET, HEAD, OPTIONS"
+    assert rig.connect().get("/api/v1/id", method="OPTIONS").headers["allow"] == "OPTIONS"
+    assert not rig.listener.app.recognizes
+    assert public.recognizes
 
 
 @pytest.mark.parametrize("switched", [False, True])

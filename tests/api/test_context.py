@@ -25,7 +25,7 @@ def serving(handler: Handler) -> Rig:
         context.respond(404, tail(b"text/plain", b""))
 
     routes = (Route("GET", "/x", handler),)
-    rig.service.router = Router(routes, not_found=nothing, not_allowed=nothing, options=nothing)
+    rig.app.router = Router(routes, not_found=nothing, not_allowed=nothing, options=nothing)
     return rig
 
 

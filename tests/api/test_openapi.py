@@ -113,6 +113,18 @@ def test_no_member_has_a_default_for_generators_take_it_as_always_present() -> N
             assert "default" not in each, (name, member)
 
 
+def test_no_object_has_a_member_of_its_own_name() -> None:
+    """openapi-python-client gives both the same variable."""
+    for name, schema in DOCUMENT["components"]["schemas"].items():
+        assert re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() not in schema.get("properties", {})
+
+
+def test_no_header_field_has_an_example_for_swagger_ui_would_send_it() -> None:
+    fields = [each for each in DOCUMENT["components"]["parameters"].values() if each["in"] == "header"]
+    assert fields
+    assert [each for each in fields if "example" in each or "example" in each["schema"]] == []
+
+
 def test_operation_ids_are_distinct() -> None:
     names = [operation["operationId"] for _, operation in OPERATIONS]
     assert len(set(names)) == len(names)
@@ -173,7 +185,7 @@ ANSWERS: list[tuple[str, str, object]] = [
     ("Revocation", "/api/v1/revoke", {"prefix": "player", "issued_before": MOMENT}),
     ("Revocation", "/api/v1/revoke", {"issued_before": MOMENT}),
     ("Audit", "/api/v1/audit?prefix=player&run=1&limit=2&cursor=1-1", None),
-    ("Tokens", "/api/v1/tokens", None),
+    ("TokenPage", "/api/v1/tokens", None),
     ("MintedToken", "/api/v1/tokens", {"subject": "bot", "rate_limit": 7}),
     ("TokenChange", "/api/v1/tokens/revoke", {"id": "0123456789abcdef0123"}),
     ("TokenChange", "/api/v1/tokens/revoke", {"subject": "bot"}),

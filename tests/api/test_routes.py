@@ -2,10 +2,12 @@
 
 import pytest
 
+from arsenal_fast.api.handlers.problem_pages import PATHS
 from arsenal_fast.api.json_body import MAX_ROWS
-from arsenal_fast.api.routes import ROUTES
+from arsenal_fast.api.routes import API_ROUTER, MANAGEMENT_ROUTER, ROUTER, ROUTES, label_of
 from arsenal_fast.http.limits import Limits
 from arsenal_fast.http.parser import RequestParser
+from arsenal_fast.http.request import Fields, Request
 from tests.support.openapi import DOCUMENT, OPERATIONS
 from tests.support.rig import request
 
@@ -87,3 +89,41 @@ def test_rows_are_counted_before_a_body_is_read_and_never_over_the_largest_batch
     path: str, body: bytes, count: int
 ) -> None:
     assert rows(path, body) == count
+
+
+# Of each listener, the paths that the other one has not; "/api/docs/..." and the problems aside.
+API_ALONE = {
+    *("/", "/api", "/api/docs", "/api/openapi.json", "/.well-known/jwks.json", "/problems"),
+    *(route.path for route in ROUTES if route.is_api),
+}
+PROBES = {"/api/health", "/api/health/live", "/api/health/ready", "/api/health/startup"}
+
+
+def test_metrics_and_telemetry_are_the_managements_and_probes_are_on_both_ports() -> None:
+    api, management = ({route.path for route in router.routes} for router in (API_ROUTER, MANAGEMENT_ROUTER))
+    assert management - api == {"/api/metrics", "/api/telemetry"}
+    assert {path for path in api - management if not path.startswith("/problems/")} == API_ALONE
+    both = api & management
+    assert PROBES | {"/favicon.ico", "/api/docs/dashboard.js", "/api/docs/base.css"} <= both
+    assert {path for path in both - PROBES if not path.startswith("/api/docs/")} == {"/favicon.ico"}
+
+
+def test_one_listener_serves_every_row() -> None:
+    assert ROUTER.routes == ROUTES
+
+
+LABELS = [
+    (b"/api/v1/id", b"GET", "/api/v1/id"),
+    (b"/api/v1/%69d", b"HEAD", "/api/v1/id"),
+    (b"/api/metrics", b"GET", "/api/metrics"),
+    (PATHS[0].encode(), b"GET", "/problems/*"),
+    (b"/api/v1/id", b"PUT", None),
+    (b"/nowhere", b"GET", None),
+    (b"/%ff", b"GET", None),
+    (b"*", b"OPTIONS", None),
+]
+
+
+@pytest.mark.parametrize(("path", "method", "label"), LABELS)
+def test_a_label_is_of_few(path: bytes, method: bytes, label: str | None) -> None:
+    assert label_of(Request(method, path, path, b"", 1, Fields(), b"", True)) == label

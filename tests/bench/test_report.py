@@ -172,6 +172,21 @@ def test_a_million_requests_cost_what_the_mix_costs_a_million_times() -> None:
     assert f"3,700 requests a second take {3700 * us / 1e6:.3g} of a core" in text
 
 
+def test_a_million_requests_rest_on_what_a_cluster_costs_more_where_that_was_measured() -> None:
+    assert "not measured in this result, and is not counted" in million.render(PRICED)
+    measured = Outcome("cluster", [
+        Figure("many clients: service, times one Redis", 1.2, ""),
+        Figure("many clients: CPU of one Redis per request", 3.0, "us"),
+        Figure("many clients: CPU of 3 masters per request", 6.0, "us")])  # fmt: skip
+    text = million.render(replace(PRICED, outcomes=[*PRICED.outcomes, measured]))
+    us = 1.2 * (1500 * (0.94 * 10 + 0.06 * 20) + 200 * 50 + 2000 * 15) / 3700
+    assert f"| CPU of the service | {us:.1f} cores |" in text
+    assert "| CPU of Redis | 4 cores |" in text
+    assert "| shards of Redis | 8 |" in text
+    assert "?shards=8`" in text
+    assert "the service 1.2 times, and Redis 2 times" in text
+
+
 def test_a_result_that_lacks_a_part_gets_no_price_list_but_a_sentence() -> None:
     lacking = replace(PRICED, outcomes=[PRICED.outcomes[0], PRICED.outcomes[2]])
     assert "Not computed from this result: The scenario redis was not measured." in million.render(lacking)

@@ -1,5 +1,6 @@
-"""The completion, in a real bash."""
+"""The completion, in a real bash; tests/deploy/test_terminal.py has a real fish."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -26,7 +27,7 @@ CASES = [
     (["ledger", "export", "--format", "c"], ["csv"]),
     (["serve", "--po"], ["--port"]),
     (["token", "in"], ["inspect"]),
-    (["completion", ""], ["bash", "zsh"]),
+    (["completion", ""], ["bash", "zsh", "fish"]),
     (["validate", "--json", "--u"], ["--url"]),
 ]
 
@@ -39,6 +40,17 @@ def test_commands_and_options_are_completed(
     script = capsys.readouterr().out
     assert set(proposed) <= set(completed(script, *words))
     assert all(each.startswith(words[-1]) for each in completed(script, *words))
+
+
+def test_fish_gets_the_same_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", "fish"]) == 0
+    script = capsys.readouterr().out
+    words = {path: set(line.split()) for path, line in re.findall(r'case "([^"]*)"\n +printf "%s\\n" (.*)', script)}
+    assert words[""] >= {"serve", "ledger", "completion", "--help"}
+    assert words[" ledger restore"] >= {"--live", "--yes", "--help"}
+    assert words[" completion"] >= {"bash", "zsh", "fish"}
+    (paths,) = re.findall(r'^ +case ("[^"]+"(?: "[^"]+")+)$', script, re.MULTILINE)
+    assert {path for path in words if path} == set(re.findall(r'"([^"]+)"', paths))
 
 
 def test_zsh_reads_the_same_script(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """``arsenal-fast health``: the verdict of a container's health check."""
 
 import contextlib
+import json
 import socket
 import subprocess
 import threading
@@ -101,3 +102,15 @@ def test_a_service_with_tls_is_asked_by_tls(tmp_path: Path) -> None:
         where = {"HOST": "127.0.0.1", "PORT": str(service.port)}
         assert command("health", env={**where, **tls}).returncode == 0
         assert command("health", env=where).returncode == 1, "an answer to plain text is not taken for one"
+
+
+def test_a_program_gets_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("HOST", "127.0.0.1")
+    with server(b"HTTP/1.1 200 OK\r\n\r\n") as port:
+        monkeypatch.setenv("PORT", str(port))
+        assert main(["health", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"alive": True, "fault": None}
+    assert main(["health", "--json"]) == 1
+    told = capsys.readouterr()
+    assert json.loads(told.out)["fault"] == f"127.0.0.1 port {port} does not answer: Connection refused."
+    assert told.err == ""

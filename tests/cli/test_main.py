@@ -1,5 +1,6 @@
 """The command line: output and exit status."""
 
+import argparse
 import errno
 import json
 import os
@@ -165,6 +166,11 @@ START_FAILURES = [
     (OSError(errno.EACCES, "no"), 1, "Not allowed to listen on :: port 3655"),
     (OSError(errno.EADDRNOTAVAIL, "no"), 1, ":: is no address of this machine"),
     (OSError(errno.EMFILE, "Too many open files"), 1, "Can't serve on :: port 3655: Too many open files."),
+    (
+        OSError(errno.EADDRINUSE, "no", 9090),
+        1,
+        ":: port 9090 is already in use: stop what listens there, or choose another",
+    ),
     (ConfigurationError(["TLS_KEY_FILE is no key.", "Two."]), 78, "TLS_KEY_FILE is no key.\nTwo."),
     (KeyboardInterrupt(), 130, ""),
 ]
@@ -190,6 +196,26 @@ def test_a_start_that_fails_is_a_sentence_and_no_traceback(
     assert printed.startswith(sentence)
     assert "Traceback" not in printed
     assert printed.count("\n") == sentence.count("\n") + bool(sentence)
+
+
+@pytest.mark.parametrize(("port", "name"), [(3655, "PORT"), (9090, "MANAGEMENT_PORT")])
+def test_a_port_in_use_is_named_by_its_variable(
+    port: int,
+    name: str,
+    worker: Callable[[Serve], None],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("JWT_SECRET", "x" * 32)
+    monkeypatch.setenv("MANAGEMENT_PORT", "9090")
+
+    def serve(config: Config, slot: int, counters: SharedCounters) -> int:
+        raise OSError(errno.EADDRINUSE, "no", port)
+
+    worker(serve)
+    assert cli.main(["serve"]) == 1
+    told = capfd.readouterr().err
+    assert told == f":: port {port} is already in use: stop what listens there, or choose another {name}.\n"
 
 
 def test_the_openapi_document_is_printed_for_its_base_url_alone(
@@ -229,3 +255,28 @@ def test_a_command_imports_only_what_it_needs() -> None:
         "print(*{'asyncio', 'uvloop', 'ssl', 'orjson', 'hiredis'} & set(sys.modules), file=sys.stderr)"
     )
     assert program("-c", code).stderr.strip() == ""
+
+
+WITHOUT_JSON = {
+    "serve": "prints its log",
+    "openapi": "prints JSON",
+    "completion": "prints a script",
+    "ledger backup": "writes the backup",
+    "ledger restore": "prints nothing",
+    "ledger export": "writes the events as CSV or JSON lines",
+}
+
+
+def commands(parser: argparse.ArgumentParser, path: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Each command that has no further ones below it, but for ``token``, which mints."""
+    below = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not below or path == "token":
+        yield path, parser
+    for choices in below:
+        for name, each in choices.items():
+            yield from commands(each, f"{path} {name}".strip())
+
+
+def test_every_command_whose_output_a_program_may_read_has_json() -> None:
+    without = {name for name, parser in commands(cli._parser()) if "--json" not in parser._option_string_actions}
+    assert without == WITHOUT_JSON.keys()

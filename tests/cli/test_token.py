@@ -273,3 +273,39 @@ def test_help_has_the_examples(capsys: pytest.CaptureFixture[str]) -> None:
         in text
     )
     assert "inspect" in text
+
+
+def test_a_program_gets_a_new_token_and_what_it_allows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("mint", *MINT, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    token = told.pop("token")
+    assert told == {
+        "id": token_id(token),
+        "subject": "sports-book",
+        "issuer": ISSUER,
+        "scope": "issue revoke audit",
+        "rate_limit": 1_000_000,
+        "per_subject": None,
+        "expires": "2027-02-20T10:01:40.000Z",
+    }
+    file = tmp_path / "book.token"
+    assert run("mint", *MINT, "--json", "--out", str(file)) == 0
+    assert json.loads(capsys.readouterr().out)["id"] == token_id(file.read_text().strip())
+
+
+def test_a_program_gets_what_a_token_says(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("inspect", "--json", GOOD_SERVICE) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["kind"], told["id"], told["verifies"], told["fault"]) == (
+        "service",
+        token_id(GOOD_SERVICE),
+        True,
+        None,
+    )
+    assert (told["header"], told["claims"]) == (HEADER, SERVICE_CLAIMS)
+    assert run("inspect", "--json", GOOD_IDENTITY) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["kind"], "id" in told) == ("identity", False)
+    assert run("inspect", "--json", "nonsense") == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["verifies"], told.keys()) == (False, {"verifies", "fault"})

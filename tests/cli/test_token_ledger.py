@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -182,3 +183,20 @@ def test_what_was_withdrawn_is_told_to_redis(
     run_loop(main())
     assert changes.amendments == amendments(ledger)  # type: ignore[attr-defined]
     assert set(amendments(ledger)) == {token_key(one)}
+
+
+def test_a_program_learns_whether_a_change_is_in_force(ledger: str, capsys: pytest.CaptureFixture[str]) -> None:
+    token = minted(ledger, capsys)
+    for asked in (("limit", token, "9"), ("revoke", token), ("revoke", "--subject", "bot")):
+        assert run(*asked, "--json", ledger=ledger) == 0
+        assert json.loads(capsys.readouterr().out) == {"in_force": False, "detail": token_ledger.SOON}
+
+
+def test_the_list_makes_no_ledger_of_an_empty_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    empty = tmp_path / "identity.db"
+    empty.touch()
+    for asked in (("list",), ("inspect", GOOD_SERVICE)):
+        run(*asked, ledger=f"sqlite:///{empty}")
+        assert f"There is no ledger at {empty}: the file is empty." in capsys.readouterr().err
+    assert [each.name for each in tmp_path.iterdir()] == ["identity.db"]
+    assert not empty.stat().st_size

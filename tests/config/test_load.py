@@ -1,6 +1,7 @@
 """The configuration: values, refusals, and secrets that are never shown."""
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import pytest
@@ -240,3 +241,79 @@ def test_quotes_that_are_no_pair_are_a_part_of_the_value(secret: str) -> None:
     assert config.jwt_secret is not None
     assert config.jwt_secret.reveal() == secret
     assert not [warning for warning in config.warnings if "quotes" in warning]
+
+
+COLLECTOR = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "traces"),
+    [
+        ({}, False),
+        (COLLECTOR, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4318/v1/traces"}, True),
+        ({**COLLECTOR, "OTEL_SDK_DISABLED": "True"}, False),
+        ({"OTEL_TRACES_SAMPLER": "always_on"}, False),
+    ],
+)
+def test_there_are_spans_where_a_collector_is_named(environ: dict[str, str], traces: bool) -> None:
+    assert load(environ).traces is traces
+
+
+def test_a_collector_without_the_extra_is_a_fault_unless_it_is_disabled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http", None)
+    (told,) = faults(COLLECTOR)
+    assert told.startswith("OTEL_EXPORTER_OTLP_ENDPOINT needs the extra otel: ")
+    assert not load({**COLLECTOR, "OTEL_SDK_DISABLED": "true"}).traces
+
+
+@pytest.mark.parametrize(("protocol", "warned"), [("grpc", True), ("http/protobuf", False), ("", False)])
+def test_another_protocol_of_the_collector_is_warned_of(protocol: str, warned: bool) -> None:
+    config = load({**COLLECTOR, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol})
+    assert [each for each in config.warnings if "http/protobuf" in each] == list(config.warnings)
+    assert bool(config.warnings) is warned
+    assert load({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}).warnings == ()
+
+
+OF_THE_SDK = [
+    "OTEL_SERVICE_NAME",
+    "OTEL_RESOURCE_ATTRIBUTES",
+    "OTEL_TRACES_EXPORTER",
+    "OTEL_METRICS_EXPORTER",
+    "OTEL_BSP_SCHEDULE_DELAY",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+    "OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE",
+]
+
+
+@pytest.mark.parametrize("name", OF_THE_SDK)
+def test_the_other_variables_of_opentelemetry_are_not_misspelt(name: str) -> None:
+    assert load({name: "1"}).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("OTEL_EXPORTER_OTLP_ENDPONT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        ("OTEL_TRACES_SAMPLR", "OTEL_TRACES_SAMPLER"),
+        ("OTEL_SDK_DISABLE", "OTEL_SDK_DISABLED"),
+        ("MANAGMENT_PORT", "MANAGEMENT_PORT"),
+    ],
+)
+def test_a_name_that_is_nearly_one_is_found(name: str, meant: str) -> None:
+    assert load({name: "1"}).warnings == (f"{name} is not read; is {meant} meant?",)
+
+
+@pytest.mark.parametrize("environ", [{"PORT": "8080", "MANAGEMENT_PORT": "8080"}, {"MANAGEMENT_PORT": "3655"}])
+def test_the_management_port_is_another_one(environ: dict[str, str]) -> None:
+    (told,) = faults(environ)
+    assert told == (
+        f"MANAGEMENT_PORT is {environ['MANAGEMENT_PORT']}, which is PORT: choose another one, or leave it unset."
+    )
+
+
+def test_there_is_no_management_port_by_default() -> None:
+    assert load({}).management_port is None
+    assert load({"MANAGEMENT_PORT": "9090"}).management_port == 9090

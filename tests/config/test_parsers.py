@@ -43,6 +43,11 @@ ACCEPTED = [
     ("LOG_LEVEL", "DEBUG", "debug"),
     ("ACCESS_LOG", "all", "all"),
     ("METRICS_ACCESS", "token", "token"),
+    ("MANAGEMENT_PORT", "9090", 9090),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/", "http://collector:4318"),
+    ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio", "parentbased_traceidratio"),
+    ("OTEL_TRACES_SAMPLER_ARG", "0.05", 0.05),
+    ("OTEL_SDK_DISABLED", "TRUE", "true"),
 ]
 
 
@@ -155,6 +160,12 @@ REFUSED = {
     "LOG_LEVEL": ["verbose", "20"],
     "ACCESS_LOG": ["on", "true"],
     "METRICS_ACCESS": ["closed", "tokens"],
+    "MANAGEMENT_PORT": ["0", "65536", "none"],
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ["collector:4318", "grpc://collector", "http://user:secret@collector"],
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": ["/v1/traces"],
+    "OTEL_TRACES_SAMPLER": ["on", "jaeger_remote"],
+    "OTEL_TRACES_SAMPLER_ARG": ["1.1", "5%", "-0"],
+    "OTEL_SDK_DISABLED": ["1", "yes"],
 }
 
 
@@ -219,3 +230,14 @@ def test_a_bad_text_is_cut_before_it_is_repeated() -> None:
 @pytest.mark.parametrize("seconds", ["620", "3650", "86400"])  # longer than Google's 600 s, Envoy's 3,600 s, all others
 def test_idle_connections_can_be_kept_longer_than_a_balancer_keeps_them(seconds: str) -> None:
     assert configuration.load({"KEEP_ALIVE_TIMEOUT": seconds}).keep_alive_timeout == float(seconds)
+
+
+@pytest.mark.parametrize("name", ["JWT_PRIVATE_KEY", "OIDC_ISSUERS", "TLS_CERT_FILE"])
+def test_a_file_that_cannot_be_read_is_named(name: str) -> None:
+    (told,) = (fault for fault in faults({name: "/nowhere/key.pem"}) if fault.startswith(f"{name} "))
+    assert "'/nowhere/key.pem': No such file or directory" in told
+
+
+def test_what_may_be_a_key_in_place_of_its_path_is_not_shown() -> None:
+    (told,) = faults({"JWT_PRIVATE_KEY": "/kAbcdEFGH+ijkl0123456789abcdefgh/ab="})
+    assert "kAbcd" not in told

@@ -25,6 +25,8 @@ MIB: Final = 1 << 20
 ENVOY_IDLE: Final = 3600.0
 """Seconds that Envoy keeps an idle connection, unless it is told otherwise."""
 
+REDIS_CLUSTER: Final = {"kubernetes.io/metadata.name": "redis"}
+
 OPENSHIFT_DNS: Final = {"kubernetes.io/metadata.name": "openshift-dns"}
 
 SECRETS: Final = {"identity-secrets": {"JWT_SECRET", "REDIS_URL", "DATABASE_URL"}, "redis-auth": {"password"}}
@@ -45,7 +47,7 @@ def guide_names(manifests: Manifests) -> Iterator[str]:
     names = {"Deployment/identity-service", "Service/identity-service", "ConfigMap/identity-config"}
     if "sentinel" in manifests.overlay:
         names |= {"StatefulSet/redis-node", "Service/redis-node"}
-    elif "external-redis" not in manifests.overlay:
+    elif not {"external-redis", "redis-cluster"} & {manifests.overlay.removeprefix("production-")}:
         names |= {"StatefulSet/redis-master", "Service/redis-master"}
     if manifests.production:
         names.add("HTTPRoute/identity-route" if "gateway" in manifests.overlay else "Ingress/identity-ingress")
@@ -372,6 +374,21 @@ def network(manifests: Manifests) -> Iterator[str]:
         ("the service asks OpenShift's DNS", service, Peer(namespace=OPENSHIFT_DNS), 5353, True),
         ("the service reaches a PostgreSQL outside", service, world, 5432, manifests.production),
         ("the service reaches a Redis outside", service, world, 6379, "external-redis" in manifests.overlay),
+        (
+            "the service reaches a Redis Cluster in a namespace of its own",
+            service,
+            Peer(namespace=REDIS_CLUSTER),
+            6379,
+            manifests.overlay in ("production-external-redis", "production-redis-cluster"),
+        ),
+        ("the service reaches the bus of a Redis Cluster", service, Peer(namespace=REDIS_CLUSTER), 16379, False),
+        (
+            "the service reaches a Redis of another namespace",
+            service,
+            stranger,
+            6379,
+            "external-redis" in manifests.overlay,
+        ),
     ]
     if manifests.pod("redis-master") is not None:
         redis = _peer(manifests, "redis-master")

@@ -153,13 +153,13 @@ def built(overlay: str) -> Manifests:
     return Manifests(overlay, tuple(yaml.safe_load_all(kubectl("kustomize", str(directory)))))
 
 
-def built_for_openshift(overlay: str, directory: Path) -> Manifests:
-    """An overlay with the component for OpenShift, by a kustomization of an operator in ``directory``."""
-    base, component = (
+def built_with(component: str, overlay: str, directory: Path) -> Manifests:
+    """An overlay with a further component, by a kustomization of an operator in ``directory``."""
+    base, added = (
         os.path.relpath(path, directory.resolve())
-        for path in (K8S / "overlays" / overlay, K8S / "components/openshift")
+        for path in (K8S / "overlays" / overlay, K8S / "components" / component)
     )
-    kustomization = {"kind": "Kustomization", "resources": [base], "components": [component]}
+    kustomization = {"kind": "Kustomization", "resources": [base], "components": [added]}
     (directory / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), encoding="utf-8")
     return Manifests(overlay, tuple(yaml.safe_load_all(kubectl("kustomize", str(directory)))))
 
@@ -172,6 +172,8 @@ def secrets_for(overlay: str) -> dict[str, dict[str, str]]:
         given["DATABASE_URL"] = "postgresql://identity:secret@postgresql.example.com/identity?sslmode=require"
     if "external-redis" in overlay:
         given["REDIS_URL"] = "rediss://:secret@redis.example.com:6380/0"
+    if "redis-cluster" in overlay:
+        given["REDIS_URL"] = "redis+cluster://:secret@redis-cluster.redis:6379"
     if "sentinel" in overlay:
         given["REDIS_SENTINEL"] = "yes"
     written = subprocess.run(

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.grafana.build import FILE, build
+from deploy.grafana.build import FILE, KUBERNETES, build
 from deploy.grafana.panels import ROWS
+from tests.deploy.manifests import built
 
 GRAFANA = Path(__file__).parents[2] / "deploy/grafana"
 
@@ -22,6 +23,14 @@ def board() -> Any:
 
 def test_the_dashboard_in_the_repository_is_the_one_of_the_table() -> None:
     assert FILE.read_text() == build(), "run: make dashboard"
+    assert KUBERNETES.read_text() == FILE.read_text(), "run: make dashboard"
+
+
+def test_the_sidecar_of_grafana_finds_the_dashboard_in_kubernetes() -> None:
+    board = built("production").get("ConfigMap/identity-dashboard")
+    assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert json.loads(board["data"]["identity-service.json"])["title"] == "Identity service"
+    assert len(json.dumps(board)) < 200_000, "kubectl apply keeps a copy in an annotation of 256 KiB at most"
 
 
 def test_panels_lie_side_by_side_and_never_upon_each_other() -> None:

@@ -160,6 +160,15 @@ def test_the_service_refuses_to_start_unconfigured(image: Image, volume: Path) -
 
 
 @built
+def test_one_line_starts_it_in_development(image: Image, volume: Path) -> None:
+    """``docker run --env NODE_ENV=development``: nothing else is set."""
+    with Container(image, volume, NODE_ENV="development") as container:
+        issued = call(f"{container.url}/api/v1/id?prefix=player&run=123456")
+        assert call(f"{container.url}/api/v1/validate", {"token": issued["token"]})["valid"] is True
+    assert (volume / "identity.db").is_file()
+
+
+@built
 def test_nothing_can_be_written_but_the_volume(image: Image, volume: Path) -> None:
     written = image.run(volume, "sh", "-c", "touch /app/data/yes; touch /app/no; touch /tmp/no; touch /app/venv/no")
     assert [path.name for path in volume.iterdir()] == ["yes"]
@@ -229,6 +238,7 @@ def test_the_labels_say_what_it_is(image: Image) -> None:
     assert labels == {
         "org.opencontainers.image.title": "arsenal-identity",
         "org.opencontainers.image.description": labels["org.opencontainers.image.description"],
+        "org.opencontainers.image.source": arsenal_fast.REPOSITORY,
         "org.opencontainers.image.licenses": "MIT",
         "org.opencontainers.image.version": f"v{arsenal_fast.__version__}",
         "org.opencontainers.image.revision": REVISION,

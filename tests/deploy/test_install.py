@@ -48,6 +48,17 @@ def test_the_metadata_says_where_the_project_is_and_what_it_runs_on() -> None:
     assert {"Typing :: Typed", "Programming Language :: Python :: 3.11"} <= set(project["classifiers"])
 
 
+def test_what_leaves_the_repository_has_no_relative_link() -> None:
+    """A wheel and a package of npm show their description where no file of the repository is beside it."""
+    for project in (".", "clients/python", "clients/typescript"):
+        readme = "README.md"
+        if (metadata := ROOT / project / "pyproject.toml").is_file():
+            readme = tomllib.loads(metadata.read_text())["project"]["readme"]
+        links = re.findall(r"\]\(([^)]+)\)", (ROOT / project / readme).read_text())
+        assert links
+        assert [link for link in links if not link.startswith(("https://", "#"))] == []
+
+
 def test_no_message_recommends_a_package_of_our_name_from_an_index() -> None:
     """Nobody has registered it for us: what is there is somebody else's."""
     texts = [*(ROOT / "arsenal_fast").rglob("*.py"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "scripts").glob("*.sh")]

@@ -55,7 +55,7 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 def test_a_dump_of_redis_is_read_by_the_next_redis(tmp_path: Path) -> None:
-    with RedisServer("--requirepass", "open sesame") as redis:
+    with RedisServer("--requirepass", "'open sesame'") as redis:
         redis.command("SET", "af:{0}:c:198.51.100.7", "1763805600000000", "EX", 3600, password="open sesame")
         done = run(
             "redis-backup", tmp_path, REDIS_HOST="127.0.0.1", REDIS_PORT=str(redis.port), REDISCLI_AUTH="open sesame"

@@ -16,7 +16,7 @@ from tests.deploy.manifests import (
     Manifests,
     Peer,
     built,
-    built_for_openshift,
+    built_with,
     reachable,
 )
 
@@ -26,6 +26,7 @@ DEPLOYMENT, REDIS = "Deployment/identity-service", "StatefulSet/redis-master"
 API = "spec.template.spec.containers.0"
 CONFIG = "ConfigMap/identity-config"
 EXTERNAL, GATEWAY = "production-external-redis", "production-gateway"
+CLUSTER = "production-redis-cluster"
 SENTINEL, NODE = "production-sentinel", "StatefulSet/redis-node"
 
 # policy, overlay, object, path of a field, what it is set to; the path "" is the object itself
@@ -130,6 +131,16 @@ MUTATIONS: tuple[tuple[str, str, str, str, object], ...] = (
     ("network", "production", "NetworkPolicy/to-postgresql", "", REMOVED),
     ("network", "production", "NetworkPolicy/acme-http01-solver", "", REMOVED),
     ("network", EXTERNAL, "NetworkPolicy/to-external-redis", "", REMOVED),
+    ("network", CLUSTER, "NetworkPolicy/to-redis-cluster", "", REMOVED),
+    ("network", CLUSTER, "NetworkPolicy/to-redis-cluster", "spec.egress.0.to", REMOVED),
+    ("network", CLUSTER, "NetworkPolicy/to-redis-cluster", "spec.egress.0.ports", REMOVED),
+    (
+        "network",
+        CLUSTER,
+        "NetworkPolicy/to-redis-cluster",
+        "spec.egress.0.to.0.namespaceSelector.matchLabels",
+        {"a": "b"},
+    ),
     ("network", EXTERNAL, "NetworkPolicy/to-external-redis", "spec.egress.0.ports", REMOVED),
     ("exposure", "production", "Ingress/identity-ingress", "spec.rules.0.http.paths.0.path", "/api"),
     ("exposure", "production", "Ingress/identity-ingress", "spec.rules.0.http.paths.7", REMOVED),
@@ -190,7 +201,7 @@ def test_the_pod_runs_as_the_user_of_the_image() -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_no_pod_names_its_user_on_openshift_and_each_keeps_the_other_policies(overlay: str, tmp_path: Path) -> None:
     """The constraint restricted-v2 draws a user for each namespace, and refuses a pod that names another one."""
-    manifests = built_for_openshift(overlay, tmp_path)
+    manifests = built_with("openshift", overlay, tmp_path)
     assert manifests.names() == built(overlay).names()
     for pod in manifests.pods():
         contexts = [pod.spec["securityContext"], *(each["securityContext"] for each in pod.containers)]

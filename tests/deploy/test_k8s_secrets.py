@@ -55,6 +55,9 @@ def test_the_service_knows_the_sentinels_and_the_password_of_both() -> None:
 
 def test_a_redis_outside_needs_no_password_of_ours() -> None:
     assert secrets_for("production-external-redis").keys() == {"identity-secrets"}
+    cluster = secrets_for("production-redis-cluster")
+    assert cluster.keys() == {"identity-secrets"}
+    assert parse_url(cluster["identity-secrets"]["REDIS_URL"]).nodes
 
 
 def test_what_was_not_given_is_not_written() -> None:

@@ -17,8 +17,8 @@ import arsenal_fast
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 LOCKS = [ROOT / "requirements" / name for name in ("runtime.lock", "build.lock")]
-EXTRAS = ("postgresql", "eddsa")
-PYTHONS = ("3.11", "3.12", "3.13")
+EXTRAS = ("postgresql", "eddsa", "otel")
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 PLATFORMS = ("x86_64-manylinux_2_28", "aarch64-manylinux_2_28")
 
 

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Locator, expect
 
 from tests.support.browser import VIEWS, View, Visit, chromium, visit
 from tests.support.redis_server import RedisServer
-from tests.support.service import REPLICA, ServiceProcess, command
+from tests.support.service import REPLICA, ServiceProcess, command, free_port
 
 LOOKS: Final = {"home": "/", "dashboard": "/api/health", "docs": "/api/docs"}
 READY: Final = {"home": "#issue", "dashboard": "#status[data-status=healthy]", "docs": ".opblock"}
@@ -161,13 +161,76 @@ def test_the_dashboard_says_why_it_has_no_figures(
         assert visited.violations() == []
 
 
+def enter(visited: Visit, token: str) -> None:
+    """Give the dashboard a service token."""
+    visited.page.fill("#token", token)
+    visited.page.click("#entry button")
+
+
+@pytest.mark.deploy("the dashboard names who calls most", tool="Chromium, axe")
+@pytest.mark.parametrize("view", VIEWS, ids=[view.name for view in VIEWS])
+@pytest.mark.parametrize("access", ["open", "token"])
+def test_the_dashboard_names_callers_to_the_holder_of_a_token(browser: Browser, access: str, view: View) -> None:
+    env = {**REPLICA, "METRICS_ACCESS": access, "RATE_LIMIT_REQUESTS": "3", "TRUSTED_PROXIES": "127.0.0.1"}
+    with ServiceProcess(**env) as running, visit(browser, f"{running.url}/api/health", view) as visited:
+        page = visited.page
+        for number, address in enumerate(["203.0.113.9"] * 5 + ["198.51.100.7", "2001:db8:1:2::1"]):
+            headers = {"X-Forwarded-For": address}
+            page.request.get(f"{running.url}/api/v1/id?prefix=player&run={number}", headers=headers)
+        expect(page.locator("#callers-note")).to_contain_text("only for a service token of scope metrics")
+        expect(page.locator("#plots")).to_be_visible(visible=access == "open")
+        enter(visited, service_token("audit"))
+        expect(page.locator("#callers-note")).to_contain_text("This token does not name the clients")
+        enter(visited, service_token("metrics"))
+        tables = page.locator("#rankings table")
+        expect(tables).to_have_count(2)
+        expect(tables.first.locator("tbody tr").first).to_have_text(re.compile(r"^203\.0\.113\.9\d"))
+        expect(tables.last.locator("tbody tr")).to_have_count(1)
+        expect(tables.last.locator("tbody tr td").nth(1)).to_have_text("2")
+        expect(page.locator("#plots")).to_be_visible()
+        expect(page.locator("#entry")).to_be_hidden()
+        if SCREENSHOTS and (access, view) == ("open", DESKTOP):
+            page.locator("#callers").screenshot(path=Path(SCREENSHOTS) / "dashboard-callers.png")
+        assert visited.violations() == []
+        assert not visited.is_too_wide()
+        assert visited.complaints == []
+        page.reload()
+        expect(page.locator("#entry")).to_be_visible()
+
+
+@pytest.mark.deploy("the dashboard beside a management port", tool="Chromium")
+def test_the_figures_are_on_the_management_port(browser: Browser) -> None:
+    port = str(free_port())
+    with ServiceProcess(MANAGEMENT_PORT=port) as running:
+        with visit(browser, f"{running.url}/api/health", DESKTOP) as visited:
+            visited.page.wait_for_selector("#status[data-status=healthy]")
+            expect(visited.page.locator("#denial")).to_contain_text("MANAGEMENT_PORT")
+            expect(visited.page.locator("#callers")).to_be_hidden()
+            assert visited.violations() == []
+        with visit(browser, f"http://127.0.0.1:{port}/api/health", DESKTOP) as visited:
+            visited.page.wait_for_selector("#plots svg")
+            assert visited.complaints == []
+            assert visited.strange_requests == []
+
+
 OPERATIONS: Final = json.loads(command("openapi").stdout)["paths"]
-ROWS: Final = [(method, path) for path, item in OPERATIONS.items() for method in item]
-TOKEN_NEEDED: Final = "/api/v1/audit"
+ROWS: Final = sorted((method, path) for path, item in OPERATIONS.items() for method in item)
+"""Sorted, since the limit of a token is changed before it is withdrawn."""
+
+STATUS: Final = {("post", "/api/v1/tokens"): "201", ("post", "/api/v1/token"): "400"}
+"""What is answered other than 200: the ID token of the example is nobody's."""
+
+TOKEN_NEEDED: Final = {
+    (method, path)
+    for method, path in ROWS
+    if (security := OPERATIONS[path][method].get("security")) and {} not in security
+}
 
 
-def service_token() -> str:
-    arguments = ("--subject", "pages", "--scope", "audit revoke", "--rate-limit", "100000", "--days", "1")
+def service_token(scope: str = "audit behalf issue revoke tokens") -> str:
+    arguments = ["--subject", "pages", "--scope", scope, "--rate-limit", "100000", "--days", "1"]
+    if "behalf" in scope:
+        arguments += ["--per-subject", "60"]
     told = command("token", *arguments, env=REPLICA)
     assert told.returncode == 0, told.stderr
     return told.stdout.strip()
@@ -201,9 +264,9 @@ def test_try_it_out_answers_something(browser: Browser, service: ServiceProcess,
         block.locator(".try-out__btn").click()
         block.locator(".execute").click()
         answer = block.locator(".live-responses-table .response-col_status").last
-        expect(answer).to_have_text(re.compile(r"200"))
+        expect(answer).to_have_text(re.compile(STATUS.get((method, path), "200")))
         assert visited.complaints == []
-        if path == TOKEN_NEEDED:
+        if path == "/api/v1/audit":
             assert '"issued"' in (block.locator(".live-responses-table").text_content() or "")
 
 
@@ -215,7 +278,7 @@ def test_a_padlock_is_open_where_a_token_is_missing_and_closed_where_one_is_sent
         page = visited.page
         page.wait_for_selector(".opblock")
         shown = page.locator(".opblock .authorization__btn:visible")
-        assert [text_of(block) for block in shown.all()] == [("unlocked", TOKEN_NEEDED)]
+        assert sorted(map(text_of, shown.all())) == sorted(("unlocked", path) for _, path in TOKEN_NEEDED)
         authorize(visited)
         with_token = {path for path, item in OPERATIONS.items() for each in item.values() if each.get("security")}
         assert {text_of(block) for block in shown.all()} == {("locked", path) for path in with_token}

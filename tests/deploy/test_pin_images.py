@@ -64,7 +64,7 @@ def test_every_image_of_others_gets_its_digest_and_later_a_newer_one(copy: Path)
     asked = (copy / "asked").read_text()
     assert "docker://docker.io/library/redis:7-alpine" in asked
     assert "docker://docker.io/prom/prometheus:" in asked
-    assert "docker://docker.io/library/python:3.13-slim" in asked
+    assert "docker://docker.io/library/python:3.14-slim" in asked
     assert "arsenal" not in asked
 
 
@@ -88,4 +88,4 @@ def test_images_without_a_digest_are_listed(copy: Path) -> None:
     dockerfile = copy / "Dockerfile"
     dockerfile.write_text(dockerfile.read_text().replace(f"slim@sha256:{'a' * 64}", "slim"))
     done = pin(copy, "a", "--check")
-    assert (done.returncode, done.stdout) == (1, "docker.io/library/python:3.13-slim\n")
+    assert (done.returncode, done.stdout) == (1, "docker.io/library/python:3.14-slim\n")

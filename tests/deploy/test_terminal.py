@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.test_completion import CASES
 from tests.support.service import PROGRAM, ServiceProcess, command, environment
 
 
@@ -61,3 +62,16 @@ def test_the_commands_work_together_in_a_shell() -> None:
         )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(".") == 2
+
+
+@pytest.mark.deploy("fish completes commands and options", tool="fish")
+@pytest.mark.parametrize(("words", "proposed"), CASES, ids=[" ".join(words) for words, _ in CASES])
+def test_fish_completes_commands_and_options(words: list[str], proposed: list[str], tmp_path: Path) -> None:
+    script = tmp_path / "arsenal-fast.fish"
+    script.write_text(command("completion", "fish").stdout)
+    asked = f"source {script}; complete --do-complete 'arsenal-fast {' '.join(words)}'"
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", asked], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert done.stderr == ""
+    assert set(proposed) <= set(done.stdout.split())

@@ -83,12 +83,12 @@ def test_every_action_is_pinned_to_a_commit_and_everywhere_to_the_same(workflow:
 
 @pytest.mark.deploy("workflows call what is there", tool="make")
 def test_every_make_target_that_a_workflow_calls_is_there() -> None:
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     called = {
         name
         for workflow in WORKFLOWS
         for step in steps(workflow)
-        for name in re.findall(r"\bmake ([a-z-]+)", step.get("run", ""))
+        for name in re.findall(r"\bmake ([a-z0-9-]+)", step.get("run", ""))
     }
     assert called
     assert called - targets == set()
@@ -96,8 +96,14 @@ def test_every_make_target_that_a_workflow_calls_is_there() -> None:
 
 def test_the_tests_run_on_every_python_that_the_package_promises() -> None:
     job = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["test"]
-    assert job["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
-    assert 'requires-python = ">=3.11"' in (ROOT / "pyproject.toml").read_text()
+    pythons = job["strategy"]["matrix"]["python"]
+    assert pythons == ["3.11", "3.12", "3.13", "3.14"]
+    for project in ("pyproject.toml", "clients/python/pyproject.toml"):
+        text = (ROOT / project).read_text()
+        assert f'requires-python = ">={pythons[0]}"' in text
+        assert re.findall(r'"Programming Language :: Python :: (3\.\d+)"', text) == pythons
+    (tried,) = re.findall(r"for python in (.*?) python3 python;", (ROOT / "Makefile").read_text())
+    assert tried.split() == [f"python{each}" for each in reversed(pythons)]
 
 
 def release() -> dict[str, dict[str, Any]]:

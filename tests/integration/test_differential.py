@@ -29,8 +29,8 @@ WITHOUT_FAST_PATH = (
     "-c",
     "import functools, sys\n"
     "from arsenal_fast.cli.main import main\n"
-    "from arsenal_fast.server import worker\n"
-    "worker.Settings = functools.partial(worker.Settings, fast_path=False)\n"
+    "from arsenal_fast.server import parts\n"
+    "parts.Settings = functools.partial(parts.Settings, fast_path=False)\n"
     "sys.exit(main())",
 )
 ENV = {

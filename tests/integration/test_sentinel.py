@@ -60,7 +60,7 @@ def follow(watched: Sentinels, hand_over: Callable[[], None]) -> None:
 
 
 @pytest.mark.parametrize("how", ["dies", "hands over"])
-def test_who_is_promoted_is_shared_within_a_second_and_nobody_gets_an_error(how: str) -> None:
+def test_the_promoted_master_is_shared_within_a_second_without_an_error(how: str) -> None:
     for left in reversed(range(RUNS)):
         try:
             with Sentinels() as watched:

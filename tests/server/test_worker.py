@@ -1,32 +1,35 @@
-"""What a worker derives from its configuration; tests/integration runs whole workers."""
+"""What is tried once before the workers are forked; tests/integration runs whole workers."""
+
+import socket
+from collections.abc import Iterator
 
 import pytest
 
 from arsenal_fast.config.load import load
-from arsenal_fast.errors import ConfigurationError
-from arsenal_fast.http.limits import Limits
-from arsenal_fast.identity.validity import Life
 from arsenal_fast.server import worker
-
-SECRET = "a secret of a test, which is long enough for HS256"
-
-
-def test_without_a_secret_there_are_no_keys() -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        worker.make_keys(load({}))
-    assert caught.value.faults == ("JWT_SECRET must be set.",)
+from tests.support.service import free_port
 
 
-def test_the_keys_of_two_workers_agree() -> None:
-    config = load({"JWT_SECRET": SECRET})
-    token = worker.make_keys(config).sign_identity("player-1@a.b/v1:id", Life(1_000, 2_000))
-    assert worker.make_keys(config).sign_identity("player-1@a.b/v1:id", Life(1_000, 2_000)) == token
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that another program listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()[1]
 
 
-@pytest.mark.parametrize("budget", ["64M", "256M", "8G"])
-def test_one_client_gets_at_most_half_of_the_room_and_one_body_always_fits(budget: str) -> None:
-    shares = load({"MEMORY_BUDGET": budget, "WORKERS": "1"}).shares
-    bounds = worker._bounds(shares)
-    assert Limits().body <= bounds.received_of_client <= bounds.received // 2
-    gate = worker._gate_bounds(shares)
-    assert 0 < gate.rows_of_client <= gate.rows // 2
+@pytest.mark.parametrize("name", ["PORT", "MANAGEMENT_PORT"])
+def test_an_address_in_use_is_found_before_the_forks(name: str, taken: int) -> None:
+    config = load({"HOST": "127.0.0.1", "PORT": str(free_port()), name: str(taken)})
+    with pytest.raises(OSError, match="in use") as caught:
+        worker.rehearse(config)
+    assert caught.value.filename == taken
+
+
+def test_both_ports_are_reserved_until_the_service_stops() -> None:
+    shared, *ports = (str(free_port()) for _ in range(3))
+    first, second = (load({"HOST": "127.0.0.1", "PORT": port, "MANAGEMENT_PORT": shared}) for port in ports)
+    with worker.rehearse(first), pytest.raises(OSError, match="in use") as caught:
+        worker.rehearse(second)
+    assert caught.value.filename == second.management_port
+    with worker.rehearse(second):
+        """The first has let go of it."""

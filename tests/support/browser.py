@@ -1,4 +1,4 @@
-"""Debian's Chromium, driven by Playwright, for tests of the pages as people see them."""
+"""The machine's Chromium, driven by Playwright, for tests of the pages as people see them."""
 
 import shutil
 from collections.abc import Iterator
@@ -8,6 +8,9 @@ from typing import Any, Final, Literal, NamedTuple
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
+
+PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome")
+"""Debian's, Ubuntu's, and the one that GitHub's machines have."""
 
 TIMEOUT_MS: Final = 15_000
 EXPECTED: Final = "Failed to load resource"
@@ -53,7 +56,7 @@ class Visit:
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """A browser without windows."""
-    program = shutil.which("chromium")
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
         raise RuntimeError("chromium is not there: install it (Debian: apt-get install chromium).")
     with sync_playwright() as playwright:

@@ -1,6 +1,7 @@
 """Runs coroutines on uvloop, and waits for callbacks; nothing here sleeps."""
 
 import asyncio
+import warnings
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
@@ -12,7 +13,11 @@ DEADLINE = 10.0  # seconds until a test that waits in vain fails
 
 
 def run(main: Coroutine[Any, Any, T], deadline: float = DEADLINE) -> T:
-    """Run to the end on a new uvloop; TimeoutError after the deadline; a callback's exception fails the test."""
+    """Run to the end on a new uvloop; TimeoutError after the deadline; a callback's exception fails the test.
+
+    So does a transport that is left open. Its ResourceWarning must not be raised while the loop closes: uvloop would
+    then leave the transport open and wait for its end, that is for ever.
+    """
     failures: list[dict[str, Any]] = []
 
     async def watched() -> T:
@@ -20,9 +25,15 @@ def run(main: Coroutine[Any, Any, T], deadline: float = DEADLINE) -> T:
         async with asyncio.timeout(deadline):
             return await main
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    try:
         result = runner.run(watched())
+    finally:
+        with warnings.catch_warnings(record=True) as left_open:
+            warnings.simplefilter("always", ResourceWarning)
+            runner.close()
     assert not failures, failures
+    assert not left_open, [str(warning.message) for warning in left_open]
     return result
 
 

@@ -7,10 +7,14 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from arsenal_fast.stores.redis.keys import SLOTS, TAGS, slot_of
+from arsenal_fast.stores.redis.keys import SLOTS, slot_of, spread_over, tags_of
+from arsenal_fast.stores.redis.url import SHARDS
 from tests.support.certificates import Pair
 from tests.support.redis_server import RedisServer, free_port
 
+TAGS = tags_of(SHARDS)
+shard_of = spread_over(SHARDS)
+"""The shard of a client by its key, or of an identity by its name, where the URL says nothing of shards."""
 PATIENCE = 20.0  # seconds until the nodes agree
 NODE_TIMEOUT = 1000  # ms that a node is silent before the others take it for dead
 
@@ -37,7 +41,7 @@ class RedisCluster:
             server.start()
         bounds = [SLOTS * number // len(self.masters) for number in range(len(self.masters) + 1)]
         for number, master in enumerate(self.masters):
-            master.command("CLUSTER", "ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1)
+            master.command("CLUSTER", "ADDSLOTS", *range(bounds[number], bounds[number + 1]))  # 6.2 takes no range
             master.command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         for server in self.servers[1:]:
             self._meet(server)
@@ -84,9 +88,9 @@ class RedisCluster:
         """The master that has a slot, as it says itself."""
         return next(each for each in self.servers if each.running and _has(each, slot))
 
-    def shards_of(self, server: RedisServer) -> list[int]:
-        """The shards whose slots this server has."""
-        return [number for number, tag in enumerate(TAGS) if _has(server, slot_of(tag))]
+    def shards_of(self, server: RedisServer, shards: int = SHARDS) -> list[int]:
+        """The shards whose slots this server has, of so many."""
+        return [number for number, tag in enumerate(tags_of(shards)) if _has(server, slot_of(tag))]
 
     def begin_to_move(self, slot: int, target: RedisServer) -> RedisServer:
         """Let a slot be between two masters; returns the one it comes from."""

@@ -5,6 +5,7 @@ No pytest in here: load tests and benchmarks use it too. REDIS_SERVER may name a
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -63,7 +64,7 @@ class RedisServer:
         arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._directory)]
         arguments += ["--unixsocket", self.unix_path, "--save", "", "--appendonly", "no"]
         for option in self._options:
-            arguments += option.split() or [option]  # Redis 6 wants the words of a value one by one
+            arguments += shlex.split(option) or [option]  # Redis 6 wants the words of a value one by one
         with (self._directory / "log").open("ab") as log:
             self._process = subprocess.Popen([self._binary, *arguments], stdout=log, stderr=log)
         deadline = time.monotonic() + START_TIMEOUT

@@ -85,6 +85,16 @@ class Sentinels:
         """Promote the replica, as an operator does; returns at once."""
         assert self.command("SENTINEL", "FAILOVER", SERVICE) == b"OK"
 
+    def promote(self, server: RedisServer) -> bool:
+        """Begin to promote a replica unless that is under way; returns whether a sentinel names it as the master.
+
+        Called again and again: on a machine that stands still sentinels find no good replica, or give it up.
+        """
+        if self.name(server):
+            return True
+        self.command("SENTINEL", "FAILOVER", SERVICE)
+        return False
+
     def roles(self) -> tuple[RedisServer, RedisServer]:
         """The master by the sentinels, and its replica."""
         master, replica = self.servers if self.name(self.servers[0]) else self.servers[::-1]

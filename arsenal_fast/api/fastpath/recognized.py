@@ -236,7 +236,7 @@ class RecognizedRequest(PendingResponse):
 
 
 class LoggedRequest(RecognizedRequest):
-    """A recognised request that logs each response to the access log."""
+    """A recognised request that calls the access log, which may also be the spans, with each response."""
 
     __slots__ = ()
 

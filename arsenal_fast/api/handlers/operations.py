@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from arsenal_fast.api import auth
+from arsenal_fast.api import auth, telemetry_table
 from arsenal_fast.api import telemetry as figures
 from arsenal_fast.api.context import RequestContext
 from arsenal_fast.api.handlers import pages
@@ -30,7 +30,7 @@ def health(services: Services, context: RequestContext) -> None:
     if prefers(context.request.fields.accept, "text/html", to="application/json"):
         pages.dashboard(services, context)
         return
-    body = {name: figure.read(services, services.metrics) for name, figure in figures.HEALTH.items()}
+    body = {name: figure.read(services, services.metrics) for name, figure in telemetry_table.HEALTH.items()}
     context.answer(body | figures.faults(services), 503 if services.status == "unhealthy" else 200, _BY_ACCEPT)
 
 
@@ -115,7 +115,7 @@ def telemetry(services: Services, context: RequestContext) -> None:
 
 
 def _documented(services: Services, named: bool, total: Metrics) -> bytes:
-    body = figures.read_telemetry(services, total, named=named)
+    body = telemetry_table.read_telemetry(services, total, named=named)
     return tail(JSON, orjson.dumps(body), NO_STORE)
 
 

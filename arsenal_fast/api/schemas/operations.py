@@ -17,7 +17,7 @@ from arsenal_fast.api.json_schema import (
 )
 from arsenal_fast.api.problems import KIND_OF_STATUS, PATH, PROBLEMS
 from arsenal_fast.api.schemas import parts
-from arsenal_fast.api.telemetry import HEALTH, TELEMETRY
+from arsenal_fast.api.telemetry_table import HEALTH, TELEMETRY
 from arsenal_fast.identity.grammar import MAX_PART
 from arsenal_fast.ledger.model import KINDS, MAX_PAGE
 from arsenal_fast.tokens.claims import MAX_TOKEN

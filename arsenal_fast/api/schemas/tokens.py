@@ -79,7 +79,7 @@ _ORDER: Final = body_of(
 
 TOKENS: Final[dict[str, Schema]] = {
     "Token": _SHOWN,
-    "Tokens": object_of(
+    "TokenPage": object_of(
         {
             "tokens": array_of(parts.ref("Token", example=_SHOWN["example"]), "Newest first.", maxItems=MAX_PAGE),
             "total": count("How many tokens this page has.", maximum=MAX_PAGE, example=1),

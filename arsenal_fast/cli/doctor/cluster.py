@@ -11,7 +11,7 @@ from arsenal_fast.cli.doctor import store
 from arsenal_fast.cli.doctor.finding import Check, Finding, Level
 from arsenal_fast.cli.doctor.store import REACHABLE, Client
 from arsenal_fast.config.load import Config
-from arsenal_fast.stores.redis.keys import SHARDS, TAGS, Keys, slot_of
+from arsenal_fast.stores.redis.keys import Keys, slot_of, tags_of
 from arsenal_fast.stores.redis.nodes import read_slots
 from arsenal_fast.stores.redis.url import Place, RedisAddress, parse_url
 
@@ -33,7 +33,7 @@ def examine(config: Config, now: Callable[[], float], timeout: float, stack: Exi
     clients = {place: stack.enter_context(closing(_client(address, place, timeout))) for place in masters}
     away: dict[str, list[int]] = {}
     mend = _COMPLETE
-    for shard, tag in enumerate(TAGS):
+    for shard, tag in enumerate(tags_of(address.shards)):
         place = next((place for place, slots in masters.items() if slot_of(tag) in slots), None)
         try:
             if place is None:
@@ -44,11 +44,13 @@ def examine(config: Config, now: Callable[[], float], timeout: float, stack: Exi
             text, mend = store.fault(error)
             away.setdefault(f"{place}: {text}", []).append(shard)
     if away:
-        told = "; ".join(f"shard {', '.join(map(str, shards))} of {SHARDS}: {text}" for text, shards in away.items())
+        told = "; ".join(
+            f"shard {', '.join(map(str, shards))} of {address.shards}: {text}" for text, shards in away.items()
+        )
         yield REACHABLE.fail(f"{address}: {told}", mend)
         return
     yield REACHABLE.ok(f"{address} names {len(masters)} masters that answer, and our script may write to all shards")
-    yield _coverage(clients, masters)
+    yield _coverage(clients, masters, address.shards)
     yield from _worst([list(store.examine_settings(client, config, now)) for client in clients.values()], list(clients))
     yield from clients.values()
 
@@ -77,9 +79,10 @@ def _masters(address: RedisAddress, timeout: float) -> tuple[dict[Place, set[int
     return None, finding
 
 
-def _coverage(clients: Mapping[Place, Client], masters: Mapping[Place, set[int]]) -> Finding:
-    counts = sorted((sum(slot_of(tag) in slots for tag in TAGS) for slots in masters.values()), reverse=True)
-    text = f"the masters have {', '.join(map(str, counts))} of {SHARDS} shards"
+def _coverage(clients: Mapping[Place, Client], masters: Mapping[Place, set[int]], shards: int) -> Finding:
+    held = set(map(slot_of, tags_of(shards)))
+    counts = sorted((len(held & slots) for slots in masters.values()), reverse=True)
+    text = f"the masters have {', '.join(map(str, counts))} of {shards} shards"
     alone, full = [], False
     for place, client in clients.items():
         try:
@@ -99,7 +102,8 @@ def _coverage(clients: Mapping[Place, Client], masters: Mapping[Place, set[int]]
         effect = "a master that is lost with its replica takes all shards along, not only its own"
         return COVERAGE.warn(f"{text}; {effect}", "Set `cluster-require-full-coverage no` in Redis.")
     if counts[-1] == 0:
-        return COVERAGE.warn(f"{text}; a master without one serves nothing", "Move the slots of some shards to it.")
+        mend = "Move the slots of some shards to it, or set more shards in REDIS_URL (?shards=n)."
+        return COVERAGE.warn(f"{text}; a master without one serves nothing", mend)
     return COVERAGE.ok(text)
 
 

@@ -1,4 +1,4 @@
-"""A Redis Cluster as the shared store: six shards (keys.py), each away or there by itself.
+"""A Redis Cluster as the shared store: several shards (keys.py), each away or there by itself.
 
 Clients and identities are spread over the shards, and each shard has a revision, a log and epochs of its own. What is
 admitted by one shard carries the revision of that shard alone. So a revocation is written to all of them before it is
@@ -22,7 +22,7 @@ from arsenal_fast.stores.redis.batcher import gather
 from arsenal_fast.stores.redis.connection import IDLE
 from arsenal_fast.stores.redis.identities import FindDone, IssueDone
 from arsenal_fast.stores.redis.info import SCRIPT as INFO
-from arsenal_fast.stores.redis.keys import SHARDS, shard_of, shard_of_identity
+from arsenal_fast.stores.redis.keys import name_of, spread_over, tags_of
 from arsenal_fast.stores.redis.nodes import Node, Nodes, Range
 from arsenal_fast.stores.redis.revocations import NOTIFY
 from arsenal_fast.stores.redis.shard import Shard
@@ -57,15 +57,21 @@ class ClusterBackend:
             jitter=jitter,
             idle=idle,
         )
-        self.shards = [Shard(number, self._nodes, self.counters, timeout, self._changed) for number in range(SHARDS)]
-        self.shard_of = shard_of
-        self.shard_of_identity = shard_of_identity
-        self.identities = ClusterIdentities(self.shards)
-        self.revocations = ClusterRevocations(self.shards)
+        self.shards = [
+            Shard(number, tag, self._nodes, self.counters, timeout, self._changed)
+            for number, tag in enumerate(tags_of(address.shards))
+        ]
+        self.shard_of = spread_over(address.shards)
+        self.identities = ClusterIdentities(self.shards, self.shard_of_identity)
+        self.revocations = ClusterRevocations(self.shards, self.shard_of_identity)
         self.info = ClusterInfo(self.shards, self.counters)
-        self._told: dict[int, set[str]] = {}  # by the shards that are away: the reasons that were logged
-        self._news: set[int] = set()
+        self._logged: dict[int, set[str]] = {}  # by the shards that are away: the reasons that were logged
+        self._unlogged: set[int] = set()  # shards that came or went in this tick
         self._settled = asyncio.Event()
+
+    def shard_of_identity(self, identity: str) -> int:
+        """Return the shard of an identity."""
+        return self.shard_of(name_of(identity))
 
     @property
     def healthy(self) -> bool:
@@ -79,7 +85,7 @@ class ClusterBackend:
         for shard in self.shards:
             if not shard.healthy:
                 away.setdefault(shard.fault, []).append(shard.number)
-        return "; ".join(f"{named(numbers)}: {fault}" for fault, numbers in away.items())
+        return "; ".join(f"{self._named(numbers)}: {fault}" for fault, numbers in away.items())
 
     @property
     def status(self) -> str:
@@ -124,36 +130,41 @@ class ClusterBackend:
             self._nodes.look_soon()
         elif self.healthy:
             self._settled.set()
-        if not self._news:
-            asyncio.get_running_loop().call_soon(self._tell)
-        self._news.add(shard.number)
+        if not self._unlogged:
+            asyncio.get_running_loop().call_soon(self._log_changes)
+        self._unlogged.add(shard.number)
 
-    def _tell(self) -> None:
-        news, self._news = self._news, set()
+    def _log_changes(self) -> None:
+        changed, self._unlogged = self._unlogged, set()
         away: dict[str, list[int]] = {}
         back = []
-        for number in sorted(news):
+        for number in sorted(changed):
             shard = self.shards[number]
             if shard.healthy:
-                if self._told.pop(number, None) is not None:
+                if self._logged.pop(number, None) is not None:
                     back.append(number)
-            elif shard.fault not in (told := self._told.setdefault(number, set())):
-                told.add(shard.fault)
+            elif shard.fault not in (logged := self._logged.setdefault(number, set())):
+                logged.add(shard.fault)
                 away.setdefault(shard.fault, []).append(number)
         for fault, numbers in away.items():
-            logger.warning("%s of Redis can't be used: %s", named(numbers), fault)
+            logger.warning("%s of Redis can't be used: %s", self._named(numbers), fault)
         if back:
-            logger.info("%s of Redis can be used again", named(back))
+            logger.info("%s of Redis can be used again", self._named(back))
             self.revocations.returned(back)
             if self.on_return is not None:
                 self.on_return()
+
+    def _named(self, numbers: Sequence[int]) -> str:
+        """Return the shards as the log and the health response name them."""
+        return f"shard{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))} of {len(self.shards)}"
 
 
 class ClusterIdentities:
     """The IdentityStore port over all shards: no answer where one of the shards that are needed has none."""
 
-    def __init__(self, shards: Sequence[Shard]) -> None:
+    def __init__(self, shards: Sequence[Shard], shard_of: Callable[[str], int]) -> None:
         self._shards = shards
+        self._shard_of = shard_of
 
     def issue(self, rows: Sequence[IssueRow], done: IssueDone) -> None:
         """Issue all rows; ``done`` gets the result of each, in order, or None for no answer."""
@@ -161,7 +172,7 @@ class ClusterIdentities:
         def send(number: int, indexes: Sequence[int], answered: IssueDone) -> None:
             self._shards[number].identities.issue([rows[index] for index in indexes], answered)
 
-        gather(_by_shard(row.id for row in rows), send, done)
+        gather(self._by_shard(row.id for row in rows), send, done)
 
     def find(self, ids: Sequence[str], done: FindDone) -> None:
         """Look up; ``done`` gets each identity's record, its life over or not, or None; or None for no answer."""
@@ -169,14 +180,22 @@ class ClusterIdentities:
         def send(number: int, indexes: Sequence[int], answered: FindDone) -> None:
             self._shards[number].identities.find([ids[index] for index in indexes], answered)
 
-        gather(_by_shard(ids), send, done)
+        gather(self._by_shard(ids), send, done)
+
+    def _by_shard(self, ids: Iterable[str]) -> dict[int, list[int]]:
+        """Return the indexes of the ids by their shard."""
+        groups: dict[int, list[int]] = {}
+        for index, identity in enumerate(ids):
+            groups.setdefault(self._shard_of(identity), []).append(index)
+        return groups
 
 
 class ClusterRevocations:
     """Revokes in all shards; refused while one of them is away."""
 
-    def __init__(self, shards: Sequence[Shard]) -> None:
+    def __init__(self, shards: Sequence[Shard], shard_of: Callable[[str], int]) -> None:
         self._shards = shards
+        self._shard_of = shard_of
         self._behind: set[int] = set()
         """The shards that gave no answer when they were to count a revocation or an amendment."""
 
@@ -199,7 +218,7 @@ class ClusterRevocations:
             self._shards[number].revocations.notify(identity, heard)
 
         if self._is_whole():
-            self._shards[shard_of_identity(identity)].revocations.revoke(identity, life, ended)
+            self._shards[self._shard_of(identity)].revocations.revoke(identity, life, ended)
         else:
             done(None)
 
@@ -262,11 +281,11 @@ class ClusterRevocations:
         def one(number: int, _: Sequence[int], answered: Callable[[Sequence[int] | None], None]) -> None:
             send(number, lambda answer: answered(None if answer is None else [answer]))
 
-        gather({number: [number] for number in range(SHARDS)}, one, done)
+        gather({number: [number] for number in range(len(self._shards))}, one, done)
 
 
 class ClusterInfo:
-    """Polls each shard: its shared keys count as used, and each node tells its memory and its evictions once."""
+    """Polls each shard: its shared keys count as used, and memory and evictions of each node are read once."""
 
     def __init__(self, shards: Sequence[Shard], counters: Counters) -> None:
         self._shards = shards
@@ -277,42 +296,29 @@ class ClusterInfo:
     def poll(self) -> None:
         """Send the poll; its replies set the counters, where a node without a reply counts as nothing."""
         places: dict[int, Place] = {shard.number: shard.node.place for shard in self._shards if shard.node is not None}
-        told: dict[Place, list[int]] = {}
+        by_place: dict[Place, list[int]] = {}
         missing = len(self._shards)
 
         def take(number: int, figures: list[int] | None) -> None:
             nonlocal missing
             missing -= 1
             if figures is not None and number in places:
-                told[places[number]] = figures
+                by_place[places[number]] = figures
             if not missing:
-                self._take(told)
+                self._take(by_place)
 
         for shard in self._shards:
             INFO.run(shard, 0, [b"", shard.keys.packed_all], partial(take, shard.number))
 
-    def _take(self, told: Mapping[Place, list[int]]) -> None:
+    def _take(self, by_place: Mapping[Place, list[int]]) -> None:
         counters = self._counters
-        counters.memory_used = sum(used for _, used, _ in told.values())
-        counters.memory_limit = sum(limit for _, _, limit in told.values())
-        for place, (evicted, _, _) in told.items():
+        counters.memory_used = sum(used for _, used, _ in by_place.values())
+        counters.memory_limit = sum(limit for _, _, limit in by_place.values())
+        for place, (evicted, _, _) in by_place.items():
             before = self._evicted.get(place, evicted)
             counters.evictions += evicted - before if evicted >= before else evicted
             self._evicted[place] = evicted
 
 
-def named(numbers: Sequence[int]) -> str:
-    """Return the shards as the log and the health response name them."""
-    return f"shard{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))} of {SHARDS}"
-
-
 def _place_of(slot: int, ranges: Sequence[Range]) -> Place | None:
     return next((each.place for each in ranges if each.first <= slot <= each.last), None)
-
-
-def _by_shard(ids: Iterable[str]) -> dict[int, list[int]]:
-    """Return the indexes of the ids by their shard."""
-    groups: dict[int, list[int]] = {}
-    for index, identity in enumerate(ids):
-        groups.setdefault(shard_of_identity(identity), []).append(index)
-    return groups

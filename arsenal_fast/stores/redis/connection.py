@@ -92,7 +92,7 @@ class Stream(asyncio.Protocol):
 
     def _answer(self, reply: Reply, now: float) -> None:
         if not self.pending:
-            self._owner.lost(self, "it sent a reply that nothing had asked for")
+            self._owner.lost(self, "it sent a reply without a command")
             return
         _, sent, on_reply = self.pending.popleft()
         counters = self._owner.counters
@@ -143,7 +143,7 @@ class Connection:
     """
 
     handed_on: frozenset[str] = frozenset()
-    """The codes of outages that end no connection: who sent the command gets the error."""
+    """The codes of outages that end no connection: the sender of the command gets the error."""
     stream_type: type[Stream] = Stream
 
     def __init__(
@@ -309,7 +309,7 @@ class Connection:
             return
         self._stream = None
         if self._address.tls and stream.gone.is_set() and not (self.healthy or stream.heard):
-            # TLS 1.3: the client is told that its certificate is missing or refused after its handshake, if at all.
+            # TLS 1.3: the alert for a missing or refused certificate comes after our handshake, if at all.
             reason += " before any answer: it may want another certificate of ours (ssl_certfile)"
         if self.healthy:
             self.healthy = False

@@ -1,19 +1,18 @@
 """Finds Redis and opens transports to it.
 
-* Each attempt looks the name up anew, or asks the sentinels (sentinel.py).
+* Each attempt looks the name up anew, or queries the sentinels (sentinel.py).
 * It tries the addresses one after the other without waiting long for the one before; the first that connects is used.
   The next attempt begins with another address: one that connects may still be of no use.
 * A connect in flight is never cancelled (uvloop issue 645: answers crossed between connections).
 """
 
 import asyncio
-import socket
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from itertools import zip_longest
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
 from arsenal_fast.stores.redis import errors
+from arsenal_fast.stores.redis.resolve import Resolver
 from arsenal_fast.stores.redis.sentinel import Sentinels
 from arsenal_fast.stores.redis.tls import context_of
 from arsenal_fast.stores.redis.url import Place, RedisAddress
@@ -38,14 +37,15 @@ class Dialer:
         """The master that the sentinels have just named: for the next attempt."""
         self._address = address
         self._timeout_s = timeout_s
+        self._resolver = Resolver()
         self._sentinels: Sentinels | None = None
         if address.sentinels:
-            self._sentinels = Sentinels(address, timeout_s / 2, switched, lambda: self._context)
+            self._sentinels = Sentinels(address, timeout_s / 2, switched, lambda: self._context, self._resolver)
         self._attempts = 0  # since a connection was last of use
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self) -> None:
-        """Listen to the sentinels, where there are any."""
+        """Subscribe to the sentinels, where there are any."""
         if self._sentinels is not None:
             self._sentinels.start()
 
@@ -79,10 +79,11 @@ class Dialer:
         if isinstance(places, str):
             return places
         for place in places:
-            try:
-                targets += [(place, host) for host in await self._resolve(place)]
-            except (OSError, ValueError) as error:
-                fault = errors.of_connect(error)
+            found = await self._resolve(place)
+            if isinstance(found, str):
+                fault = found
+            else:
+                targets += [(place, host) for host in found]
         if not targets:
             return fault
         first = self._attempts % len(targets)
@@ -95,12 +96,9 @@ class Dialer:
             return [Place(self._address.path or self._address.host, self._address.port)]
         return await self._sentinels.masters() if promoted is None else [promoted]
 
-    async def _resolve(self, place: Place) -> list[str]:
-        """Return the addresses of the host, IPv6 and IPv4 in turn; or the path of the socket."""
-        if self._address.path:
-            return [self._address.path]
-        infos = await asyncio.get_running_loop().getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
-        return in_turn((family, str(address[0])) for family, _, _, _, address in infos)
+    async def _resolve(self, place: Place) -> Sequence[str] | str:
+        """Return the addresses of the host, or the path of the socket; or why there are none."""
+        return [self._address.path] if self._address.path else await self._resolver.addresses(place.host)
 
     async def connect(
         self,
@@ -108,7 +106,7 @@ class Dialer:
         protocol: Callable[[Place], asyncio.Protocol],
         is_wanted: Callable[[], bool],
     ) -> str:
-        """Connect to one of the targets; returns why none of them can be reached, or nothing.
+        """Connect to one of the targets; returns why they can't be reached, or an empty text.
 
         ``protocol`` makes the protocol of a transport. No more is tried once the attempt is no longer wanted.
         """
@@ -143,11 +141,3 @@ class Dialer:
         except OSError as error:
             return errors.of_connect(error)
         return ""
-
-
-def in_turn(addresses: Iterable[tuple[int, str]]) -> list[str]:
-    """Return addresses of several families in turn, so that one broken family does not use up the deadline."""
-    families: dict[int, list[str]] = {}
-    for family, address in addresses:
-        families.setdefault(family, []).append(address)
-    return [each for group in zip_longest(*families.values()) for each in group if each is not None]

@@ -83,7 +83,7 @@ end
 
 local least = ARGV[1] + 0
 if revision < least then
-  -- The store has lost its memory: whoever has seen any revision before must find that the log does not reach it.
+  -- The store has lost its memory: a worker that has seen any revision before must find that the log does not reach it.
   revision = begin_revision(KEYS[1], KEYS[2], time, least)
 else
   if risen then

@@ -32,7 +32,7 @@ ALIKE: Final = Script(_TEXT, keys=Count(0, 1), arguments=Count(5, 0), replies=Co
 """The same script with one set of arguments for all rows."""
 
 _RECORD = re.compile(rb"([0-9]+) ([0-9]+)(?: ([0-9]+)( p)?)?")
-_MAX_RECORD: Final = 64  # octets: bounds the digits that int() converts
+_MAX_RECORD: Final = 64  # bytes: bounds the digits that int() converts
 _OUTCOMES: Final = {int(outcome): outcome for outcome in Outcome}
 
 IssueDone = Callable[[Sequence[Issued] | None], None]

@@ -1,22 +1,21 @@
 """Names the keys in Redis: of one Redis, and of the shards of a cluster.
 
 A cluster places a key by the hash of what stands between the braces, its tag. All keys that one script touches have the
-same tag. One Redis has the tag {0}. In a cluster clients and identities are spread over six tags, each in a sixth of
-the slots of its own: they divide evenly among 1, 2, 3 or 6 masters. Each costs a command in a tick that needs it. What
-is in which shard follows from the key alone, so the number is fixed: with another one everything would be forgotten.
+same tag. One Redis has the tag {0}. In a cluster clients and identities are spread over shards, by default three, each
+with a tag in its own part of the slots: they divide evenly among as many masters, or a half or a third of that. Each
+shard costs a command in a tick that needs it. What is in which shard follows from the key and the number of shards
+alone, so that number stays: with another one everything would be forgotten.
 """
 
 from binascii import crc_hqx
+from collections.abc import Callable
+from functools import cache
 from typing import Final
 from zlib import crc32
 
 from arsenal_fast.stores.redis.resp import bulk
 
 SLOTS: Final = 16_384
-SHARDS: Final = 6
-
-TAGS: Final = (b"1086", b"1866", b"1856", b"366", b"356", b"1466")
-"""The tag of each shard: the number below 2,000 whose slot is next to the middle of the shard's sixth."""
 
 
 class Keys:
@@ -68,11 +67,18 @@ def slot_of(tag: bytes) -> int:
     return crc_hqx(tag, 0) % SLOTS
 
 
-def shard_of(name: bytes) -> int:
-    """Return the shard of a client by its key, or of an identity by its name."""
-    return crc32(name) % SHARDS
+@cache
+def tags_of(shards: int) -> tuple[bytes, ...]:
+    """Return the tag of each shard: the number below 2,000 whose slot is next to the middle of the shard's part."""
+    slots = {tag: slot_of(tag) for tag in (b"%d" % number for number in range(1, 2000))}
+    middles = [(2 * shard + 1) * SLOTS // (2 * shards) for shard in range(shards)]
+    return tuple(min(slots, key=lambda tag: abs(slots[tag] - middle)) for middle in middles)
 
 
-def shard_of_identity(identity: str) -> int:
-    """Return the shard of an identity."""
-    return shard_of(name_of(identity))
+def spread_over(shards: int) -> Callable[[bytes], int]:
+    """Return the function that finds the shard of a client by its key, or of an identity by its name."""
+
+    def shard_of(name: bytes) -> int:
+        return crc32(name) % shards
+
+    return shard_of

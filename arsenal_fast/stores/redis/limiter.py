@@ -64,13 +64,16 @@ class RedisLimiter:
 
         def answered(reply: list[int] | None) -> None:
             if reply is None:
-                done(0, None)
+                self._unanswered(clients, quantities, done)
             else:
                 done(reply.pop(0), reply)
 
         rows = len(clients)
         connection.counters.rows += rows
         SCRIPT.run(connection, rows, packed_rows(clients, quantities, self._keys), answered)
+
+    def _unanswered(self, clients: Sequence[Client], quantities: Sequence[int], done: Done) -> None:
+        done(0, None)
 
     def _charge_in_pieces(self, clients: Sequence[Client], quantities: Sequence[int], done: Done) -> None:
         revision = 0

@@ -33,16 +33,23 @@ class Range(NamedTuple):
 
 
 class NodeStream(Stream):
-    """Writes the commands of one tick, which are of several shards, at once at its end."""
+    """Writes the commands of one tick together at its end where the node serves several shards, otherwise at once."""
+
+    _owner: "Node"
 
     def __init__(self, owner: Owner, attempt: int = 0, place: Place | None = None) -> None:
         super().__init__(owner, attempt, place)
         self._unsent: list[bytes] = []
+        # Kept: asyncio.get_running_loop() is a system call before Python 3.12.
+        self._call_soon = asyncio.get_running_loop().call_soon
 
     def send(self, command: bytes, on_reply: OnReply, deadline: float, now: float) -> None:
+        if self._owner.shards <= 1 and not self._unsent:
+            super().send(command, on_reply, deadline, now)
+            return
         self.pending.append((deadline, now, on_reply))
         if not self._unsent:
-            asyncio.get_running_loop().call_soon(self._write)
+            self._call_soon(self._write)
         self._unsent.append(command)
 
     def _write(self) -> None:
@@ -75,6 +82,8 @@ class Node(Connection):
         self.name = f"the node {place} of Redis"
         self.counters = counters
         self.used_at = monotonic()
+        self.shards = 0
+        """How many shards send their commands here."""
         self._changed = changed
 
     def _welcome(self) -> None:
@@ -89,7 +98,7 @@ class Node(Connection):
 class Nodes:
     """The connections of one worker, by place. All of them count in ``counters``.
 
-    ``learned`` is called with the node that was asked and what it says, or None where that is no map of slots;
+    ``learned`` is called with a node and its map of slots, or None where its reply is no such map;
     ``changed`` with a node that has become usable, or is not any more. ``is_whole``: whether all shards are served.
     """
 
@@ -115,14 +124,14 @@ class Nodes:
             address=address,
             opening=opening,
             counters=counters,
-            changed=self._turned,
+            changed=self._health_changed,
             timeout=timeout,
             jitter=jitter,
             idle=idle,
         )
         self._make(self._seeds[0])  # a ValueError for files of TLS that are no use comes now
         self._nodes: dict[Place, Node] = {}
-        self._asked = 0
+        self._looks = 0
         self._timer: asyncio.Handle | None = None
         self._look_at = 0.0  # monotonic seconds at which it goes off
         self._closing: set[asyncio.Task[None]] = set()
@@ -152,7 +161,7 @@ class Nodes:
         return node
 
     def look_soon(self) -> None:
-        """Ask for the map in a moment: a shard is not served."""
+        """Request the map of slots in a moment: a shard is not served."""
         if self._look_at > monotonic() + LOOK:
             self._look_in(0.0)
 
@@ -160,11 +169,11 @@ class Nodes:
         """Call back after some seconds."""
         return asyncio.get_running_loop().call_later(seconds, callback, *arguments)
 
-    def _turned(self, node: Node) -> None:
+    def _health_changed(self, node: Node) -> None:
         if self._closed:
             return
         if node.healthy:
-            self._ask(node)
+            self._request_slots(node)
         self._changed(node)
 
     def _look(self) -> None:
@@ -172,8 +181,8 @@ class Nodes:
             return
         usable = [node for node in self._nodes.values() if node.healthy]
         if usable:
-            self._asked += 1
-            self._ask(usable[self._asked % len(usable)])
+            self._looks += 1
+            self._request_slots(usable[self._looks % len(usable)])
             self._let_go_unused()
         if self._is_whole():
             self._look_in(LOOK_WHOLE)
@@ -188,10 +197,10 @@ class Nodes:
         self._look_at = monotonic() + seconds
         self._timer = self.later(seconds, self._look)
 
-    def _ask(self, node: Node) -> None:
-        node.send(_SLOTS, lambda reply: self._told(node, reply))
+    def _request_slots(self, node: Node) -> None:
+        node.send(_SLOTS, lambda reply: self._slots_received(node, reply))
 
-    def _told(self, node: Node, reply: Reply) -> None:
+    def _slots_received(self, node: Node, reply: Reply) -> None:
         if reply is not None and not self._closed:
             self._learned(node, read_slots(reply, node.place))
 
@@ -206,8 +215,8 @@ class Nodes:
         task.add_done_callback(self._closing.discard)
 
 
-def read_slots(reply: Reply, asked: Place) -> list[Range] | None:
-    """Parse the reply to CLUSTER SLOTS; None where it is none. ``asked``: whose host a node without one has."""
+def read_slots(reply: Reply, sender: Place) -> list[Range] | None:
+    """Parse the reply to CLUSTER SLOTS; None where it is none. ``sender``: its host stands for a missing one."""
     if not isinstance(reply, list):
         return None
     ranges = []
@@ -215,7 +224,7 @@ def read_slots(reply: Reply, asked: Place) -> list[Range] | None:
         match entry:
             case [int(first), int(last), [(bytes() | None) as host, int(port), *_], *_] if 0 < port < 65_536:
                 if host != b"?":  # cluster-preferred-endpoint-type hostname, and it has none
-                    name = host.decode("ascii", "replace") if host else asked.host
+                    name = host.decode("ascii", "replace") if host else sender.host
                     ranges.append(Range(first, last, Place(name, port)))
             case _:
                 return None

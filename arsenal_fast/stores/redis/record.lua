@@ -5,7 +5,7 @@
 local RETENTION = 300000 -- ms that a record outlives its expiry, so that expired can be told from unknown
 local MAX_TTL = 2592000000 -- ms
 local LAST_GENERATED = 253399708799999 -- ms: what begins later may end after 9999, which can't be written as a date
-local MAX_RECORD = 64 -- octets
+local MAX_RECORD = 64 -- bytes
 
 local function read_record(text)
   if not text or #text > MAX_RECORD then

@@ -43,7 +43,7 @@ local function write_revision(key, revision)
   redis.call('SET', key, string.format('%.0f', revision), 'PX', KEPT)
 end
 
--- Nobody can follow how a store without a memory came to its revision: see identity/revocation.py.
+-- No log leads to the revision of a store that has lost its memory: see identity/revocation.py.
 local function begin_revision(revision_key, log_key, time, least)
   local revision = math.max(time[1] * 1000000 + time[2], least)
   write_revision(revision_key, revision)

@@ -5,7 +5,7 @@ frequent. Every admission returns the revision (limiter.py), so ``changes`` runs
 """
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 from arsenal_fast.identity.amendments import MAX_NUMBER, Amendment
 from arsenal_fast.identity.revocation import EVERYTHING, UNKNOWN, Changes, Revoked
@@ -14,45 +14,23 @@ from arsenal_fast.stores.redis.keys import ONE, Keys
 from arsenal_fast.stores.redis.resp import Reply, bulk
 from arsenal_fast.stores.redis.script import Count, Link, Script, integers, script_text
 
-REVOKE: Final = Script(
-    script_text("record.lua", "revision.lua", "revoke.lua"),
-    keys=Count(3, 0),
-    arguments=Count(3, 0),
-    replies=Count(6, 0),
-    read=integers,
-)
-EPOCH: Final = Script(
-    script_text("revision.lua", "epoch.lua"),
-    keys=Count(4, 0),
-    arguments=Count(1, 2),
-    replies=Count(1, 1),
-    read=integers,
-)
+Value = TypeVar("Value")
 
 
-END: Final = Script(
-    script_text("record.lua", "revision.lua", "revoke.lua"),
-    keys=Count(1, 0),
-    arguments=Count(3, 0),
-    replies=Count(6, 0),
-    read=integers,
-)
+def _script(*names: str, keys: int, arguments: Count, replies: Count) -> Script[list[int]]:
+    """Return the script of these files, with so many keys and integers as its reply."""
+    return Script(script_text(*names), keys=Count(keys, 0), arguments=arguments, replies=replies, read=integers)
+
+
+_REVOKE: Final = ("record.lua", "revision.lua", "revoke.lua")
+_NOTIFY: Final = ("revision.lua", "notify.lua")
+
+REVOKE: Final = _script(*_REVOKE, keys=3, arguments=Count(3, 0), replies=Count(6, 0))
+END: Final = _script(*_REVOKE, keys=1, arguments=Count(3, 0), replies=Count(6, 0))
 """REVOKE without the revision: of a cluster."""
-
-NOTIFY: Final = Script(
-    script_text("revision.lua", "notify.lua"),
-    keys=Count(2, 0),
-    arguments=Count(1, 0),
-    replies=Count(1, 0),
-    read=integers,
-)
-OUTRUN: Final = Script(
-    script_text("revision.lua", "notify.lua"),
-    keys=Count(1, 0),
-    arguments=Count(0, 0),
-    replies=Count(1, 0),
-    read=integers,
-)
+EPOCH: Final = _script("revision.lua", "epoch.lua", keys=4, arguments=Count(1, 2), replies=Count(1, 1))
+NOTIFY: Final = _script(*_NOTIFY, keys=2, arguments=Count(1, 0), replies=Count(1, 0))
+OUTRUN: Final = _script(*_NOTIFY, keys=1, arguments=Count(0, 0), replies=Count(1, 0))
 """NOTIFY without the log."""
 
 
@@ -73,22 +51,30 @@ def read_changes(reply: Reply, count: int) -> Changes | None:
 
 def read_epochs(reply: Reply) -> dict[str, int] | None:
     """Parse epochs, each as prefix and ms; None where they are invalid."""
-    if not isinstance(reply, list):
-        return None
-    try:
-        return {_text(prefix): int(epoch) for prefix, epoch in zip(reply[::2], reply[1::2], strict=True)}
-    except (TypeError, ValueError, AttributeError):
-        return None
+    return _pairs(reply, int)
 
 
 def read_amendments(reply: Reply) -> dict[str, Amendment] | None:
     """Parse amendments, each as key and text; None where they are invalid."""
+    return _pairs(reply, _amendment)
+
+
+def _pairs(reply: Reply, read: Callable[[bytes], Value]) -> dict[str, Value] | None:
     if not isinstance(reply, list):
         return None
     try:
-        return {_text(key): _amendment(text) for key, text in zip(reply[::2], reply[1::2], strict=True)}
+        return {_text(key): read(value) for key, value in zip(reply[::2], reply[1::2], strict=True)}
     except (TypeError, ValueError, AttributeError):
         return None
+
+
+def pass_item(index: int, done: Callable[[int | None], None]) -> Callable[[list[int] | None], None]:
+    """Return what takes a reply and calls ``done`` with one integer of it, or None for no answer."""
+
+    def answered(reply: list[int] | None) -> None:
+        done(None if reply is None else reply[index])
+
+    return answered
 
 
 CHANGES: Final = Script(
@@ -141,11 +127,8 @@ class RedisRevocations:
         ``done`` gets the epoch in force, which never falls, or None for no answer.
         """
 
-        def answered(reply: list[int] | None) -> None:
-            done(None if reply is None else reply[1])
-
         epoch = {EVERYTHING if prefix is None else prefix: before}
-        self._raise(epoch, {}, 0, answered)
+        self._raise(epoch, {}, 0, pass_item(1, done))
 
     def amend(self, key: str, amendment: Amendment, done: Callable[[bool | None], None]) -> None:
         """Write an amendment of service tokens; ``done`` gets whether it is in force, or None for no answer."""
@@ -172,12 +155,9 @@ class RedisRevocations:
         force, or None for no answer.
         """
 
-        def answered(reply: list[int] | None) -> None:
-            done(None if reply is None else reply[0])
-
         # An epoch of 0 revokes nothing; to the script it would mean now.
         known = {prefix: epoch for prefix, epoch in epochs.items() if epoch > 0}
-        self._raise(known, amendments, revision + 1, answered)
+        self._raise(known, amendments, revision + 1, pass_item(0, done))
 
     def _raise(
         self,

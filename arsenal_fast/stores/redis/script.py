@@ -14,7 +14,7 @@ from arsenal_fast.stores.counters import Counters
 from arsenal_fast.stores.redis.connection import OnReply
 from arsenal_fast.stores.redis.resp import Reply, bulk, is_noscript, pack
 
-MAX_HEADS: Final = 1_000  # cached beginnings of commands, some 100 octets each
+MAX_HEADS: Final = 1_000  # cached beginnings of commands, some 100 bytes each
 
 Answer = TypeVar("Answer")
 

@@ -1,13 +1,14 @@
-"""Finds the master of a service through its sentinels, and hears of a failover.
+"""Finds the master of a service through its sentinels, and follows failovers.
 
-All sentinels are asked at once, and what most of them say comes first: one that was cut off says what was true once.
-A wrong answer does no harm, since a connection must take a write before it is used. Each sentinel is listened to all
-the time (``+switch-master``): the first that tells of a failover is believed, for the next attempt to connect.
+All sentinels are queried at once, and the answer that most of them give comes first: one that was cut off has an old
+one. A wrong answer does no harm, since a connection must take a write before it is used. Each sentinel has a
+subscription all the time (``+switch-master``): the first message of a failover gives the place for the next attempt.
 
 As in connection.py no connect is cancelled. Nothing here is on the path of a request.
 """
 
 import asyncio
+import contextlib
 import re
 import ssl
 from collections import Counter
@@ -17,11 +18,12 @@ from typing import Any, Final, TypeVar
 import hiredis
 
 from arsenal_fast.stores.redis import errors
+from arsenal_fast.stores.redis.resolve import Resolver
 from arsenal_fast.stores.redis.resp import Reply, error_code, pack
 from arsenal_fast.stores.redis.url import Place, RedisAddress
 
-SILENCE: Final = 2.0  # seconds after which a sentinel that is listened to gets a PING
-RETRY: Final = 1.0  # seconds between attempts to listen to a sentinel
+SILENCE: Final = 2.0  # seconds without a message after which a sentinel gets a PING
+RETRY: Final = 1.0  # seconds between attempts to subscribe
 
 LAST_PORT: Final = 65_535
 
@@ -45,35 +47,37 @@ class Sentinels:
         timeout_s: float,
         switched: Callable[[Place], None],
         context: Callable[[], ssl.SSLContext | None],
+        resolver: Resolver,
     ) -> None:
         self._address = address
         self._service = address.service.encode("utf-8", "surrogateescape")
         self._timeout_s = timeout_s
         self._switched = switched
         self._context = context
-        self._told: Place | None = None  # where the last failover led, as each sentinel tells in turn
+        self._resolver = resolver
+        self._last_switch: Place | None = None  # the new master of the last failover, which each sentinel announces
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._listening: list[asyncio.Task[None]] = []
+        self._subscriptions: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Listen to each sentinel from now on."""
-        self._listening = [self._spawn(self._listen(place)) for place in self._address.sentinels]
+        """Subscribe to each sentinel."""
+        self._subscriptions = [self._spawn(self._subscribe(place)) for place in self._address.sentinels]
 
     async def close(self) -> None:
-        """End the listening; connects in flight are waited for, never cancelled."""
-        for task in self._listening:
+        """End the subscriptions; connects in flight are waited for, never cancelled."""
+        for task in self._subscriptions:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._timeout_s)
 
     async def masters(self) -> list[Place] | str:
         """Return where the master may be, the likeliest place first; or why that is not known, in one sentence."""
-        asking = {self._spawn(self._ask(place)) for place in self._address.sentinels}
-        majority = len(asking) // 2 + 1
+        queries = {self._spawn(self._query(place)) for place in self._address.sentinels}
+        majority = len(queries) // 2 + 1
         votes: Counter[Place] = Counter()
         fault = "no sentinel answers in time"
-        while asking and not (votes and max(votes.values()) >= majority):
-            done, asking = await asyncio.wait(asking, timeout=self._timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        while queries and not (votes and max(votes.values()) >= majority):
+            done, queries = await asyncio.wait(queries, timeout=self._timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if not done:
                 break
             for task in done:
@@ -90,12 +94,12 @@ class Sentinels:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _ask(self, sentinel: Place) -> Place | str:
-        """Ask one sentinel for the master; returns why there is no answer as one sentence."""
+    async def _query(self, sentinel: Place) -> Place | str:
+        """Return the master by one sentinel, or why there is no answer, in one sentence."""
         try:
             link = await self._link(sentinel)
             try:
-                match await link.ask(b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self._service):
+                match await link.send(b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self._service):
                     case [bytes(host), bytes(port)] if _PORT.fullmatch(port) and int(port) <= LAST_PORT:
                         return Place(host.decode("ascii"), int(port))
                     case None:
@@ -108,39 +112,34 @@ class Sentinels:
         except (OSError, ValueError) as error:
             return f"no sentinel can be asked: {errors.of_connect(error)}"
 
-    async def _listen(self, sentinel: Place) -> None:
+    async def _subscribe(self, sentinel: Place) -> None:
         while True:
             try:
                 link = await self._link(sentinel)
                 try:
-                    await link.ask(b"SUBSCRIBE", _CHANNEL)
+                    await link.send(b"SUBSCRIBE", _CHANNEL)
                     while True:
-                        self._hear(await link.next(SILENCE))
+                        self._read_message(await link.next(SILENCE))
                 finally:
                     link.close()
             except (OSError, ValueError):
-                await asyncio.sleep(RETRY)  # why is told by ``masters``, if it matters
+                await asyncio.sleep(RETRY)  # ``masters`` returns the reason where no other sentinel answers
 
-    def _hear(self, message: Reply) -> None:
-        """Take one message: ``service old-host old-port new-host new-port``."""
+    def _read_message(self, message: Reply) -> None:
+        """Read ``service old-host old-port new-host new-port``, and report a new master."""
         match message:
             case [b"message", _, bytes(text)]:
-                told = text.split(b" ")
-                if len(told) != 5 or told[0] != self._service or not _PORT.fullmatch(told[4]):
+                words = text.split(b" ")
+                if len(words) != 5 or words[0] != self._service or not _PORT.fullmatch(words[4]):
                     return
-                place = Place(told[3].decode("ascii"), int(told[4]))
-                if place != self._told and place.port <= LAST_PORT:
-                    self._told = place
+                place = Place(words[3].decode("ascii"), int(words[4]))
+                if place != self._last_switch and place.port <= LAST_PORT:
+                    self._last_switch = place
                     self._switched(place)
 
     async def _link(self, sentinel: Place) -> "_Link":
         """Connect and authenticate; OSError or ValueError where that fails."""
-        context = self._context()
-        connecting = self._spawn(
-            asyncio.open_connection(
-                sentinel.host, sentinel.port, ssl=context, server_hostname=sentinel.host if context else None
-            )
-        )
+        connecting = self._spawn(self._connect(sentinel))
         try:
             await asyncio.wait({connecting}, timeout=self._timeout_s)
         finally:
@@ -152,11 +151,24 @@ class Sentinels:
         parameters = self._address.parameters
         credentials = [parameters[name] for name in ("sentinel_username", "sentinel_password") if name in parameters]
         if credentials:
-            reply = await link.ask(b"AUTH", *(each.encode("utf-8", "surrogateescape") for each in credentials))
+            reply = await link.send(b"AUTH", *(each.encode("utf-8", "surrogateescape") for each in credentials))
             if isinstance(reply, hiredis.ReplyError):
                 link.close()
                 raise ValueError(f"{errors.of_reply(error_code(reply))}.")
         return link
+
+    async def _connect(self, sentinel: Place) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to the first address of a sentinel that can be connected to; OSError or ValueError without one."""
+        context = self._context()
+        name = sentinel.host if context else None
+        found = await self._resolver.addresses(sentinel.host)
+        if isinstance(found, str):
+            raise ValueError(f"{found}.")
+        *others, last = found
+        for address in others:
+            with contextlib.suppress(OSError):
+                return await asyncio.open_connection(address, sentinel.port, ssl=context, server_hostname=name)
+        return await asyncio.open_connection(last, sentinel.port, ssl=context, server_hostname=name)
 
 
 class _Link:
@@ -168,7 +180,7 @@ class _Link:
         self._timeout_s = timeout_s
         self._replies = hiredis.Reader(notEnoughData=_MORE)
 
-    async def ask(self, *arguments: bytes) -> Reply:
+    async def send(self, *arguments: bytes) -> Reply:
         """Send one command and return its reply."""
         self._writer.write(pack(*arguments))
         return await self._read(self._timeout_s)
@@ -178,7 +190,7 @@ class _Link:
         try:
             return await self._read(silence_s)
         except TimeoutError:
-            return await self.ask(b"PING")
+            return await self.send(b"PING")
 
     def close(self) -> None:
         self._writer.transport.abort()
@@ -187,10 +199,10 @@ class _Link:
         try:
             async with asyncio.timeout(seconds):
                 while (reply := self._replies.gets()) is _MORE:
-                    octets = await self._reader.read(4096)
-                    if not octets:
+                    data = await self._reader.read(4096)
+                    if not data:
                         raise ConnectionResetError
-                    self._replies.feed(octets)
+                    self._replies.feed(data)
         except hiredis.ProtocolError:
             raise ValueError("it does not speak RESP.") from None
         return reply

@@ -25,11 +25,19 @@ from arsenal_fast.stores.redis.backend import probe
 from arsenal_fast.stores.redis.batcher import in_pieces
 from arsenal_fast.stores.redis.connection import OnReply
 from arsenal_fast.stores.redis.identities import FindDone, IssueDone, RedisIdentities
-from arsenal_fast.stores.redis.keys import TAGS, Keys, slot_of
+from arsenal_fast.stores.redis.keys import Keys, slot_of
 from arsenal_fast.stores.redis.limiter import SCRIPT, Done, RedisLimiter, packed_rows
 from arsenal_fast.stores.redis.nodes import Node, Nodes
 from arsenal_fast.stores.redis.resp import Reply, bulk, outage_of, pack, redirection
-from arsenal_fast.stores.redis.revocations import END, NOTIFY, OUTRUN, RedisRevocations, read_amendments, read_epochs
+from arsenal_fast.stores.redis.revocations import (
+    END,
+    NOTIFY,
+    OUTRUN,
+    RedisRevocations,
+    pass_item,
+    read_amendments,
+    read_epochs,
+)
 from arsenal_fast.stores.redis.url import Place
 
 AGAIN: Final = 0.005  # seconds until a command that no node takes is sent again
@@ -44,11 +52,17 @@ class Shard:
     """
 
     def __init__(
-        self, number: int, nodes: Nodes, counters: Counters, timeout: float, changed: Callable[["Shard"], None]
+        self,
+        number: int,
+        tag: bytes,
+        nodes: Nodes,
+        counters: Counters,
+        timeout: float,
+        changed: Callable[["Shard"], None],
     ) -> None:
         self.number = number
-        self.keys = Keys(TAGS[number])
-        self.slot = slot_of(TAGS[number])
+        self.keys = Keys(tag)
+        self.slot = slot_of(tag)
         self.counters = counters
         self.healthy = False
         self.fault = "no node of the cluster has been found yet"
@@ -86,8 +100,14 @@ class Shard:
         if self.healthy and self.node is not None:
             self.node.used_at = node.used_at  # it has the slot until it says something else
         else:
-            self.node = node
+            self._go_to(node)
             self.try_again()
+
+    def _go_to(self, node: Node) -> None:
+        if self.node is not None:
+            self.node.shards -= 1
+        self.node = node
+        node.shards += 1
 
     def try_again(self) -> None:
         """Send the probe if the shard is away and its node is there."""
@@ -124,7 +144,7 @@ class Shard:
     def _move(self, said_by: Node, host: str, port: int) -> None:
         self._moved_at = monotonic()
         if port:
-            self.node = self._nodes.at(Place(host or said_by.place.host, port))
+            self._go_to(self._nodes.at(Place(host or said_by.place.host, port)))
         self._nodes.look_soon()
 
     # Sending
@@ -189,16 +209,11 @@ class ShardLimiter(RedisLimiter):
 
     _connection: Shard
 
-    def _charge(self, clients: Sequence[Client], quantities: Sequence[int], done: Done) -> None:
-        shard = self._connection
-
-        def answered(revision: int, backlogs: Sequence[int] | None) -> None:
-            if backlogs is None and shard.is_split:
-                self._charge_one_by_one(clients, quantities, done)
-            else:
-                done(revision, backlogs)
-
-        super()._charge(clients, quantities, answered)
+    def _unanswered(self, clients: Sequence[Client], quantities: Sequence[int], done: Done) -> None:
+        if clients and self._connection.is_split:
+            self._charge_one_by_one(clients, quantities, done)
+        else:
+            done(0, None)
 
     def _charge_one_by_one(self, clients: Sequence[Client], quantities: Sequence[int], done: Done) -> None:
         hits = hits_of_rows(clients, quantities)  # a row alone is charged without those linked with it
@@ -261,7 +276,7 @@ class ShardRevocations(RedisRevocations):
         self._end(END, b"", identity, life, done)
 
     def notify(self, identity: str, done: Callable[[int | None], None]) -> None:
-        """Count the revocation of an identity of whichever shard; ``done`` gets None for no answer."""
+        """Count the revocation of an identity of any shard; ``done`` gets None for no answer."""
 
         def answered(reply: list[int] | None) -> None:
             if reply is None and self._connection.is_split:
@@ -275,10 +290,7 @@ class ShardRevocations(RedisRevocations):
     def outrun(self, done: Callable[[int | None], None]) -> None:
         """Let each worker drop its whole cache; ``done`` gets None for no answer."""
 
-        def answered(reply: list[int] | None) -> None:
-            done(None if reply is None else reply[0])
-
-        OUTRUN.run(self._connection, 0, [b"", self._keys.packed_revision], answered)
+        OUTRUN.run(self._connection, 0, [b"", self._keys.packed_revision], pass_item(0, done))
 
     def changes(self, since: int, done: Callable[[Changes | None], None]) -> None:
         """Read the changes since a revision; while the slot is being moved, the ids are not known."""

@@ -5,7 +5,7 @@
     redis://[[user]:password@]host[:port][/db]      rediss:// is the same over TLS
     unix://[[user]:password@]/path/to/socket[?db=n]
     redis+sentinel://[[user]:password@]host[:port],host[:port]/service[/db]     rediss+sentinel:// over TLS
-    redis+cluster://[[user]:password@]host[:port],host[:port]                   rediss+cluster:// over TLS
+    redis+cluster://[[user]:password@]host[:port],host[:port][?shards=n]        rediss+cluster:// over TLS
 
 User and password are those of Redis; the sentinels' own are the parameters ``sentinel_username`` and
 ``sentinel_password``. Over TLS those of redis-py are understood: ``ssl_ca_certs`` and the other TLS_PARAMETERS.
@@ -40,6 +40,10 @@ _CHOICES: Final[Mapping[str, Mapping[str, str]]] = {
 
 _SENTINEL_PARAMETERS: Final = ("sentinel_username", "sentinel_password")
 
+SHARDS: Final = 3
+"""Of a cluster, without the parameter ``shards``: the least number of masters that a cluster has."""
+MAX_SHARDS: Final = 48
+
 _TIMEOUT: Final = "REDIS_TIMEOUT_MS is the time-out of Redis"
 _OURS: Final = {
     "db": "the database is written as a path: /0",
@@ -55,7 +59,7 @@ _OURS: Final = {
     "service_name": "the service is written as a path: /service",
     "master_name": "the service is written as a path: /service",
     "max_connections": "a worker has one connection to Redis",
-    "health_check_interval": "Redis is asked each second that nothing is heard of it",
+    "health_check_interval": "a connection that is silent for a second gets a PING",
     "retry_on_timeout": "lost connections are always opened anew",
     "ssl_min_version": "at least TLS 1.2 is always spoken",
     "protocol": "RESP2 is always spoken",
@@ -63,6 +67,7 @@ _OURS: Final = {
 """Parameters that users of other clients know, and what there is instead."""
 
 _PORT = re.compile(r"[0-9]{1,5}")
+_SHARDS = re.compile(r"[1-9][0-9]?")
 _DATABASE = re.compile(r"[0-9]{1,5}")
 _ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _BLANK = re.compile(r"[\x00-\x20\x7f]")
@@ -84,7 +89,8 @@ class RedisAddress:
     """The parsed URL. ``path``: of a unix socket, without a host; ``tls``: rediss://.
 
     ``service``: what the master is called by the ``sentinels``; empty without them, and with them there is no host.
-    ``nodes``: some of a cluster's, through which the others are found; with them there is no host either.
+    ``nodes``: some of a cluster's, through which the others are found; with them there is no host either. ``shards``:
+    over how many the cluster's clients and identities are spread.
     """
 
     host: str = ""
@@ -97,6 +103,7 @@ class RedisAddress:
     service: str = ""
     sentinels: tuple[Place, ...] = ()
     nodes: tuple[Place, ...] = ()
+    shards: int = SHARDS
     parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Of TLS and of the sentinels, by name."""
 
@@ -136,11 +143,12 @@ def parse_url(url: str) -> RedisAddress:
     default = DEFAULT_SENTINEL_PORT if sentinel else DEFAULT_PORT
     places = tuple(_place(each, default) for each in location.split(","))
     database = parts["path"].removeprefix("/")
-    address = replace(address, parameters=_parameters(parts["query"], address.tls, sentinel))
+    query, shards = _shards(parts["query"]) if cluster else (parts["query"], SHARDS)
+    address = replace(address, parameters=_parameters(query, address.tls, sentinel))
     if cluster:
         if _database(database):
             raise ValueError("the Redis URL names a database, but a cluster has only database 0.")
-        return replace(address, nodes=places)
+        return replace(address, nodes=places, shards=shards)
     if not sentinel:
         return replace(address, host=places[0].host, port=places[0].port, database=_database(database))
     service, _, database = database.partition("/")
@@ -178,6 +186,8 @@ def _parameters(query: str, tls: bool, sentinel: bool) -> dict[str, str]:
     parameters: dict[str, str] = {}
     for each in query.split("&") if query else ():
         name, _, value = each.partition("=")
+        if name == "shards":
+            raise ValueError("the Redis URL has the parameter shards, but its scheme is not redis+cluster://.")
         if name in _OURS:
             raise ValueError(f"the Redis URL has the parameter {name}, but {_OURS[name]}.")
         if name not in TLS_PARAMETERS + _SENTINEL_PARAMETERS:
@@ -193,10 +203,21 @@ def _parameters(query: str, tls: bool, sentinel: bool) -> dict[str, str]:
     return parameters
 
 
+def _shards(query: str) -> tuple[str, int]:
+    """Return the rest of the query, and the number of shards in it."""
+    given = [each for each in query.split("&") if each.startswith("shards=")]
+    if not given:
+        return query, SHARDS
+    number = given[0].removeprefix("shards=")
+    if len(given) > 1 or _SHARDS.fullmatch(number) is None or int(number) > MAX_SHARDS:
+        raise ValueError(f"the Redis URL needs one number from 1 to {MAX_SHARDS} as the parameter shards.")
+    return "&".join(each for each in query.split("&") if each not in given), int(number)
+
+
 def _chosen(name: str, value: str) -> str:
     meanings = _CHOICES[name]
     if value.lower() not in meanings:
-        raise ValueError(f"the Redis URL has a value of {name} that is none of {', '.join(meanings)}.")
+        raise ValueError(f"the Redis URL has a value of {name} that is not known; there are {', '.join(meanings)}.")
     return meanings[value.lower()]
 
 

@@ -1464,7 +1464,7 @@ export interface components {
          *       "cursor": "1795341600000-5b1f0c9d2e7a48b63c11"
          *     }
          */
-        Tokens: {
+        TokenPage: {
             /** @description Newest first. */
             tokens: components["schemas"]["Token"][];
             /** @description How many tokens this page has. */
@@ -1612,7 +1612,7 @@ export interface components {
     };
     responses: never;
     parameters: {
-        /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+        /** @description The end user on whose behalf a service token of scope `behalf` sends the request, such as `tg-4711`: it is charged to the token's limit and to this subject's, or to neither. */
         "Arsenal-Subject": string;
     };
     requestBodies: never;
@@ -1706,7 +1706,7 @@ export interface operations {
                 ttl?: number;
             };
             header?: {
-                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request, such as `tg-4711`: it is charged to the token's limit and to this subject's, or to neither. */
                 "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
             };
             path?: never;
@@ -1887,7 +1887,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request, such as `tg-4711`: it is charged to the token's limit and to this subject's, or to neither. */
                 "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
             };
             path?: never;
@@ -2122,7 +2122,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request, such as `tg-4711`: it is charged to the token's limit and to this subject's, or to neither. */
                 "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
             };
             path?: never;
@@ -2357,7 +2357,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request, such as `tg-4711`: it is charged to the token's limit and to this subject's, or to neither. */
                 "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
             };
             path?: never;
@@ -2616,7 +2616,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request, such as `tg-4711`: it is charged to the token's limit and to this subject's, or to neither. */
                 "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
             };
             path?: never;
@@ -2884,7 +2884,7 @@ export interface operations {
                 cursor?: string;
             };
             header?: {
-                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request, such as `tg-4711`: it is charged to the token's limit and to this subject's, or to neither. */
                 "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
             };
             path?: never;
@@ -3081,7 +3081,7 @@ export interface operations {
                 cursor?: string;
             };
             header?: {
-                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request, such as `tg-4711`: it is charged to the token's limit and to this subject's, or to neither. */
                 "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
             };
             path?: never;
@@ -3101,7 +3101,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Tokens"];
+                    "application/json": components["schemas"]["TokenPage"];
                 };
             };
             /** @description The request is malformed, or members of it are. */
@@ -3262,7 +3262,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request, such as `tg-4711`: it is charged to the token's limit and to this subject's, or to neither. */
                 "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
             };
             path?: never;
@@ -3497,7 +3497,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request, such as `tg-4711`: it is charged to the token's limit and to this subject's, or to neither. */
                 "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
             };
             path?: never;
@@ -3732,7 +3732,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request, such as `tg-4711`: it is charged to the token's limit and to this subject's, or to neither. */
                 "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
             };
             path?: never;
@@ -3991,7 +3991,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The end user on whose behalf a service token of scope `behalf` sends the request: it is charged to the token's limit and to this subject's, or to neither. */
+                /** @description The end user on whose behalf a service token of scope `behalf` sends the request, such as `tg-4711`: it is charged to the token's limit and to this subject's, or to neither. */
                 "Arsenal-Subject"?: components["parameters"]["Arsenal-Subject"];
             };
             path?: never;

@@ -10,7 +10,7 @@ import pytest
 
 from arsenal_fast.api.handlers import pages
 from arsenal_fast.api.handlers.pages import ASSETS, admits_gzip, matches
-from arsenal_fast.api.telemetry import TELEMETRY
+from arsenal_fast.api.telemetry_table import TELEMETRY
 from tests.support.rig import Rig, read_answers, request
 
 SVG = "http://www.w3.org/2000/svg"  # the namespace, which nobody fetches

@@ -62,7 +62,7 @@ def test_pieces_may_be_answered_in_any_order(order: tuple[int, ...]) -> None:
     assert told == [[0, 3, 6]]
 
 
-def test_one_piece_without_an_answer_is_none_for_all_and_told_once() -> None:
+def test_one_piece_without_an_answer_is_none_for_all_once() -> None:
     told: Told = []
     in_pieces(7, 3, lambda piece, done: done(None if piece.start == 3 else [piece.start]), told.append)
     assert told == [None]

@@ -9,8 +9,8 @@ import pytest
 from arsenal_fast.identity.amendments import WITHDRAWN, Amendment
 from arsenal_fast.identity.revocation import Changes, Revoked
 from arsenal_fast.identity.validity import IssueRow, Life, Outcome
-from arsenal_fast.stores.redis.cluster import ClusterBackend, named
-from arsenal_fast.stores.redis.keys import SHARDS, shard_of_identity
+from arsenal_fast.stores.redis.cluster import ClusterBackend
+from arsenal_fast.stores.redis.url import SHARDS
 from tests.support.loops import Answer, run, until
 from tests.support.redis_cluster import RedisCluster
 
@@ -34,8 +34,8 @@ def empty(cluster: RedisCluster) -> RedisCluster:
 
 
 @asynccontextmanager
-async def started(cluster: RedisCluster) -> AsyncIterator[ClusterBackend]:
-    backend = ClusterBackend(cluster.url, timeout=5, jitter=lambda: 0.5)
+async def started(cluster: RedisCluster, query: str = "") -> AsyncIterator[ClusterBackend]:
+    backend = ClusterBackend(cluster.url + query, timeout=5, jitter=lambda: 0.5)
     await backend.start()
     assert backend.healthy, backend.fault
     try:
@@ -110,7 +110,7 @@ def test_a_revocation_is_counted_by_every_shard_and_listed_from_the_second_on(em
 def test_an_epoch_is_the_same_in_every_shard_whatever_their_clocks(empty: RedisCluster) -> None:
     async def main() -> None:
         async with started(empty) as backend:
-            ahead = await ask(backend.shards[4].revocations.set_epoch, "player", 4_000_000_000_000)
+            ahead = await ask(backend.shards[2].revocations.set_epoch, "player", 4_000_000_000_000)
             epoch = await ask(backend.revocations.set_epoch, "player", 0)
             assert epoch == ahead
             assert {each.epochs["player"] for each in await changes(backend, [0] * SHARDS)} == {epoch}
@@ -146,13 +146,13 @@ def test_an_amendment_that_a_shard_did_not_hear_of_has_no_answer_and_is_looked_f
         async with started(empty) as backend:
             assert await ask(backend.revocations.amend, "sub:shop", withdrawal) is True
             before = await revisions(backend)
-            deaf = backend.shards[5]
+            deaf = backend.shards[2]
             send = deaf.send
             monkeypatch.setattr(deaf, "send", lambda command, on_reply, deadline=None: on_reply(None))
             assert await ask(backend.revocations.amend, "token:a", withdrawal) is None
             monkeypatch.setattr(deaf, "send", send)
-            backend.revocations.returned([5])
-            while (await revisions(backend))[5] == before[5]:
+            backend.revocations.returned([2])
+            while (await revisions(backend))[2] == before[2]:
                 pass
             (*_, last) = await changes(backend, before)
             assert (last.ids, last.amendments) == (None, {"sub:shop": withdrawal}), "workers write what it lacks"
@@ -164,7 +164,7 @@ def test_nothing_is_revoked_while_a_shard_is_away(empty: RedisCluster) -> None:
     async def main() -> None:
         async with started(empty) as backend:
             await ask(backend.identities.issue, [IssueRow(IDS[0], TTL)])
-            away = backend.shards[(shard_of_identity(IDS[0]) + 1) % SHARDS]
+            away = backend.shards[(backend.shard_of_identity(IDS[0]) + 1) % SHARDS]
             away.healthy = False
             assert await ask(backend.revocations.revoke, IDS[0], None) is None
             assert await ask(backend.revocations.set_epoch, None, 0) is None
@@ -183,16 +183,16 @@ def test_a_shard_that_did_not_hear_of_a_revocation_makes_all_workers_drop_their_
             await ask(backend.identities.issue, [IssueRow(IDS[0], TTL)])
             await ask(backend.revocations.revoke, IDS[0], None)
             before = await revisions(another)
-            deaf = backend.shards[5]
+            deaf = backend.shards[2]
             send = deaf.send
             monkeypatch.setattr(deaf, "send", lambda command, on_reply, deadline=None: on_reply(None))
             assert await ask(backend.revocations.revoke, IDS[0], None) is None
             monkeypatch.setattr(deaf, "send", send)
-            assert (await revisions(another))[5] == before[5]
-            backend.revocations.returned([3, 5])
-            while (await revisions(another))[5] == before[5]:
+            assert (await revisions(another))[2] == before[2]
+            backend.revocations.returned([1, 2])
+            while (await revisions(another))[2] == before[2]:
                 pass
-            assert (await changes(another, before))[5].ids is None, "not known: everything may be revoked"
+            assert (await changes(another, before))[2].ids is None, "not known: everything may be revoked"
 
     run(main())
 
@@ -216,12 +216,24 @@ def test_what_is_no_cluster_says_so() -> None:
         backend = ClusterBackend("redis+cluster://127.0.0.1:1", jitter=lambda: 0.5)
         await backend.start()
         assert backend.status == "unavailable"
-        assert backend.fault == f"{named(range(SHARDS))}: it refuses connections: nothing listens there"
+        assert backend.fault == "shards 0, 1, 2 of 3: it refuses connections: nothing listens there"
         await backend.close()
 
     run(main())
 
 
-def test_shards_are_named_by_their_numbers() -> None:
-    assert named([3]) == "shard 3 of 6"
-    assert named([3, 4]) == "shards 3, 4 of 6"
+def test_the_url_says_how_many_shards_there_are(empty: RedisCluster) -> None:
+    async def main() -> None:
+        async with started(empty, "?shards=6") as backend:
+            assert len(backend.shards) == 6
+            assert {backend.shard_of_identity(each) for each in IDS} == set(range(6))
+            issued = await ask(backend.identities.issue, [IssueRow(each, TTL) for each in IDS])
+            assert {each.outcome for each in issued} == {Outcome.ISSUED}
+            assert [len(empty.shards_of(server, 6)) for server in empty.masters] == [2, 2, 2]
+            assert [shard.node and shard.node.shards for shard in backend.shards] == [2] * 6
+            revoked = await ask(backend.revocations.revoke, IDS[0], None)
+            assert revoked.known
+            assert len(await revisions(backend)) == 6
+            assert 0 not in await revisions(backend)
+
+    run(main())

@@ -28,7 +28,7 @@ def test_the_opening_ends_with_a_write_and_then_redis_is_healthy() -> None:
     run(main())
 
 
-def test_without_a_connection_callers_are_told_at_once() -> None:
+def test_without_a_connection_callers_get_none_at_once() -> None:
     async def main() -> None:
         async with FakeRedis(lambda command: HANG_UP) as fake, connected(fake) as backend:
             assert (backend.healthy, backend.status) == (False, "unavailable")
@@ -91,7 +91,7 @@ def test_the_first_connect_is_no_return() -> None:
 
 
 @pytest.mark.parametrize("code", ["LOADING", "READONLY", "MASTERDOWN", "OOM", "CLUSTERDOWN", "NOAUTH", "BUSY"])
-def test_an_outage_is_told_as_none_and_ends_the_connection(code: str) -> None:
+def test_an_outage_gives_none_and_ends_the_connection(code: str) -> None:
     async def main() -> None:
         async with FakeRedis() as fake, connected(fake) as backend:
             fake.answer = lambda command: b"-%b sorry\r\n" % code.encode()

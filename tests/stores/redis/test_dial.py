@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from arsenal_fast.stores.redis.backend import RedisBackend
-from arsenal_fast.stores.redis.dial import Dialer, in_turn
+from arsenal_fast.stores.redis.dial import Dialer
 from arsenal_fast.stores.redis.url import Place
 from tests.support.fake_redis import HANG_UP, Answer, Command, FakeRedis, ordinary
 from tests.support.loops import run, until
@@ -131,11 +131,3 @@ def test_without_any_that_answers_the_reason_is_that_of_an_address(monkeypatch: 
             await backend.close()
 
     run(main())
-
-
-def test_addresses_of_both_families_are_tried_in_turn() -> None:
-    """RFC 8305 section 4: one broken family does not use up the deadline."""
-    six, four = [(socket.AF_INET6, each) for each in ("::1", "::2", "::3")], [(socket.AF_INET, "127.0.0.1")]
-    assert in_turn([*six, *four]) == ["::1", "127.0.0.1", "::2", "::3"]
-    assert in_turn([*four, *six]) == ["127.0.0.1", "::1", "::2", "::3"]
-    assert in_turn(four) == ["127.0.0.1"]

@@ -66,7 +66,7 @@ def fault_of(url: str, timeout: float = PATIENCE) -> str:
     return run(main())
 
 
-def test_what_the_kernel_and_the_resolver_say_is_told(tmp_path: Path) -> None:
+def test_a_fault_of_kernel_or_resolver_has_its_sentence(tmp_path: Path) -> None:
     path = tmp_path / "redis.sock"
     assert fault_of(f"redis://127.0.0.1:{free_port()}") == "it refuses connections: nothing listens there"
     assert fault_of(f"unix://{path}") == "its socket is not there"
@@ -74,7 +74,7 @@ def test_what_the_kernel_and_the_resolver_say_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may open every socket")
-def test_a_socket_that_we_may_not_open_is_told(tmp_path: Path) -> None:
+def test_a_socket_without_permission_has_its_sentence(tmp_path: Path) -> None:
     path = tmp_path / "redis.sock"
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))
@@ -83,7 +83,7 @@ def test_a_socket_that_we_may_not_open_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.integration
-def test_tls_that_is_none_and_certificates_that_are_not_trusted_are_told(
+def test_no_tls_and_untrusted_certificates_have_their_sentences(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pair, port = good_pair(tmp_path), free_port()

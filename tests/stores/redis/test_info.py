@@ -83,7 +83,7 @@ def test_the_counts_of_another_redis_are_not_taken_for_news(own_redis: RedisServ
     run(main())
 
 
-def test_who_may_not_ask_is_told_nothing_and_keeps_the_connection(own_redis: RedisServer) -> None:
+def test_a_user_without_the_right_to_info_gets_nothing_and_keeps_the_connection(own_redis: RedisServer) -> None:
     own_redis.command("ACL", "SETUSER", "service", "on", ">secret", "~af:*", "+@all", "-info")
 
     async def main() -> None:

@@ -23,7 +23,7 @@ def test_one_admission_is_one_command() -> None:
     run(main())
 
 
-def test_rows_that_are_not_one_hit_under_the_quota_of_the_first_are_told_one_by_one() -> None:
+def test_rows_that_are_not_one_hit_under_the_quota_of_the_first_are_packed_one_by_one() -> None:
     other = Client(b"sub:x", Quota(5, 10))
 
     async def main() -> None:

@@ -115,9 +115,10 @@ class RecordingTransport(asyncio.Transport):
         self.closing = True
 
 
-def test_commands_of_one_tick_are_one_write_to_a_node() -> None:
+def test_commands_of_one_tick_are_one_write_to_a_node_with_several_shards() -> None:
     async def main() -> None:
         node = made("redis+cluster://127.0.0.1:1", []).at(Place("127.0.0.1", 1))
+        node.shards = 2
         stream, transport = NodeStream(node), RecordingTransport()
         stream.transport = transport
         replies: list[object] = []
@@ -135,6 +136,29 @@ def test_commands_of_one_tick_are_one_write_to_a_node() -> None:
         asyncio.get_running_loop().call_soon(after.set)
         await after.wait()
         assert transport.written == [b"onetwo", b"three"]
+        await node.close()
+
+    run(main())
+
+
+def test_commands_to_a_node_with_one_shard_are_written_at_once_and_none_overtakes() -> None:
+    async def main() -> None:
+        node = made("redis+cluster://127.0.0.1:1", []).at(Place("127.0.0.1", 1))
+        stream, transport = NodeStream(node), RecordingTransport()
+        stream.transport = transport
+        replies: list[object] = []
+        node.shards = 1
+        stream.send(b"one", replies.append, 0.0, 0.0)
+        assert transport.written == [b"one"]
+        node.shards = 2
+        stream.send(b"two", replies.append, 0.0, 0.0)
+        node.shards = 1
+        stream.send(b"three", replies.append, 0.0, 0.0)
+        assert transport.written == [b"one"]
+        await until(lambda: len(transport.written) == 2)
+        assert transport.written == [b"one", b"twothree"]
+        stream.kill()
+        assert replies == [None] * 3
         await node.close()
 
     run(main())

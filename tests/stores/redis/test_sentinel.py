@@ -1,13 +1,13 @@
 """Redis behind sentinels: found, followed, and why not."""
 
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from arsenal_fast.stores.redis.backend import RedisBackend
+from arsenal_fast.stores.redis.resolve import Resolver
 from arsenal_fast.stores.redis.sentinel import Sentinels
 from arsenal_fast.stores.redis.url import Place, parse_url
 from tests.support import sentinels as real
@@ -17,10 +17,6 @@ from tests.support.loops import run, until
 from tests.support.redis_backend import TIMEOUT, admit, issue
 
 # What a sentinel says, by fakes.
-
-with_failovers = pytest.mark.skipif(
-    "FAILOVERS" not in os.environ, reason="real sentinels: with FAILOVERS=n, as make faults"
-)
 
 
 def naming(port: int, host: bytes = b"127.0.0.1") -> bytes:
@@ -91,7 +87,7 @@ def test_what_most_sentinels_say_comes_first() -> None:
             sentinel_of(new) as one,
             sentinel_of(new) as other,
         ):
-            asked = Sentinels(parse_url(url_of(cut_off, one, other)), 1, lambda _: None, lambda: None)
+            asked = Sentinels(parse_url(url_of(cut_off, one, other)), 1, lambda _: None, lambda: None, Resolver())
             places = await asked.masters()
             assert isinstance(places, list)
             assert places[0] == Place("127.0.0.1", new.port)
@@ -108,7 +104,7 @@ def test_a_sentinel_that_is_silent_or_gone_is_not_waited_for() -> None:
             sentinel_of(redis) as other,
             FakeRedis(lambda _: None) as silent,
         ):
-            asked = Sentinels(parse_url(url_of(silent, one, other)), 60, lambda _: None, lambda: None)
+            asked = Sentinels(parse_url(url_of(silent, one, other)), 60, lambda _: None, lambda: None, Resolver())
             assert await asked.masters() == [Place("127.0.0.1", redis.port)]
 
     run(main())
@@ -142,7 +138,7 @@ def test_a_sentinel_that_is_silent_is_no_end() -> None:
     assert fault_of(None) == "no sentinel answers in time"
 
 
-def test_a_failover_is_followed_as_soon_as_one_sentinel_tells_of_it() -> None:
+def test_a_failover_is_followed_as_soon_as_one_sentinel_announces_it() -> None:
     async def main() -> None:
         async with FakeRedis() as old, FakeRedis() as new, sentinel_of(old) as one, sentinel_of(old) as other:
             backend = await started(url_of(one, other))
@@ -193,7 +189,7 @@ def test_a_master_that_has_become_a_replica_is_left() -> None:
     run(main())
 
 
-def test_a_failover_that_is_told_while_nothing_answers_is_followed_at_once() -> None:
+def test_a_failover_announced_while_nothing_answers_is_followed_at_once() -> None:
     async def main() -> None:
         async with FakeRedis(lambda _: HANG_UP) as dead, FakeRedis() as new, sentinel_of(dead) as sentinel:
             backend = await started(url_of(sentinel))
@@ -216,7 +212,6 @@ def watched() -> Iterator[real.Sentinels]:
 
 
 @pytest.mark.integration
-@with_failovers
 def test_real_sentinels_lead_to_the_master_and_from_one_to_the_next(
     watched: real.Sentinels, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -228,7 +223,7 @@ def test_real_sentinels_lead_to_the_master_and_from_one_to_the_next(
         assert await issue(backend).wait() is not None
         assert old.command("EXISTS", "af:{0}:i:player-1@a.example/v1", password="hunter1") == 1
         watched.kill_sentinel(2)
-        watched.fail_over()
+        await until(lambda: watched.promote(new))
         await until(lambda: f"is 127.0.0.1:{new.port}" in caplog.text and backend.healthy)
         assert await admit(backend).wait() is not None
         await backend.close()
@@ -246,7 +241,6 @@ async def patient(url: str) -> RedisBackend:
 
 
 @pytest.mark.integration
-@with_failovers
 def test_real_sentinels_say_why_they_can_not_be_asked(watched: real.Sentinels) -> None:
     async def fault_of(url: str) -> str:
         backend = await patient(url)
@@ -262,7 +256,6 @@ def test_real_sentinels_say_why_they_can_not_be_asked(watched: real.Sentinels) -
 
 
 @pytest.mark.integration
-@with_failovers
 def test_over_tls_sentinels_and_redis_are_both_verified(tmp_path: Path) -> None:
     pair = good_pair(tmp_path)
 

@@ -9,11 +9,11 @@ import pytest
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.stores.redis.cluster import ClusterBackend
-from arsenal_fast.stores.redis.keys import TAGS
 from tests.support.fake_redis import Command, FakeRedis, ordinary
 from tests.support.loops import Answer, run, until
+from tests.support.redis_cluster import TAGS
 
-SHARD = 5
+SHARD = 2
 KEY = b"af:{%b}:x" % TAGS[SHARD]
 TIMEOUT = 0.25
 
@@ -88,6 +88,10 @@ def test_moved_is_followed_to_a_node_that_has_no_connection_yet_and_kept() -> No
             assert await both.get().wait() == b"other"
             assert both.one.names().count(b"GET") == 1
             assert both.backend.healthy
+            at_one, at_other = both.backend.shards[SHARD - 1].node, both.backend.shards[SHARD].node
+            assert at_one is not None
+            assert at_other is not None
+            assert (at_one.shards, at_other.shards) == (2, 1)
 
     run(main())
 
@@ -153,7 +157,7 @@ def test_a_cluster_that_is_down_takes_the_shard_away_until_its_node_takes_a_writ
             ordinary_, both.one.answer = both.one.answer, answer
             assert await both.get().wait() is None
             assert not both.backend.shards[SHARD].healthy
-            assert both.backend.fault == "shard 5 of 6: it answers CLUSTERDOWN: it is a cluster that is down"
+            assert both.backend.fault == "shard 2 of 3: it answers CLUSTERDOWN: it is a cluster that is down"
             assert await both.get().wait() is None, "at once, from now on"
             ill = False
             await until(lambda: both.backend.healthy)

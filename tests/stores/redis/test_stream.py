@@ -97,7 +97,7 @@ def test_replies_octet_by_octet_are_the_same() -> None:
 
 
 @pytest.mark.parametrize("garbage", [b"HTTP/1.1 400 Bad Request\r\n", b"\0", b"\r\n", b"*-5\r\n", b":x\r\n"])
-def test_garbage_ends_the_stream_and_everyone_is_told_none(garbage: bytes) -> None:
+def test_garbage_ends_the_stream_and_all_callers_get_none(garbage: bytes) -> None:
     stream, owner, transport = opened()
     got = ask(stream, 3)
     stream.data_received(b":1\r\n" + garbage)
@@ -124,7 +124,7 @@ def test_nothing_is_read_after_the_end() -> None:
     assert len(owner.reasons) == 1
 
 
-def test_an_outage_is_told_as_none_to_all_and_ends_the_stream() -> None:
+def test_an_outage_gives_all_callers_none_and_ends_the_stream() -> None:
     stream, owner, transport = opened()
     got = ask(stream, 3)
     stream.data_received(b":1\r\n-READONLY You can't write against a read only replica.\r\n:3\r\n")

@@ -100,6 +100,13 @@ BAD = [
     "redis+cluster://:hunter2@h/1",
     "redis+cluster://:hunter2@h,/0",
     "redis+cluster://:hunter2@h?sentinel_password=hunter2",
+    "redis+cluster://:hunter2@h?shards=",
+    "redis+cluster://:hunter2@h?shards=0",
+    "redis+cluster://:hunter2@h?shards=49",
+    "redis+cluster://:hunter2@h?shards=hunter2",
+    "redis+cluster://:hunter2@h?shards=3&shards=3",
+    "redis://:hunter2@h?shards=3",
+    "redis+sentinel://:hunter2@h/m?shards=3",
     "redis+sentinel://:hunter2@h",
     "redis+sentinel://:hunter2@h/",
     "redis+sentinel://:hunter2@h,/m",
@@ -115,6 +122,13 @@ def test_a_bad_url_is_one_sentence_that_shows_nothing_of_it(url: str) -> None:
     assert "hunter2" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_a_cluster_has_three_shards_unless_the_url_says_otherwise() -> None:
+    assert parse_url("redis+cluster://h").shards == 3
+    assert parse_url("redis+cluster://h?shards=48").shards == 48
+    address = parse_url("rediss+cluster://h,i?ssl_cert_reqs=none&shards=6&ssl_ca_certs=/a")
+    assert (address.shards, address.parameters) == (6, {"ssl_cert_reqs": "none", "ssl_ca_certs": "/a"})
 
 
 def test_repr_shows_neither_user_nor_password() -> None:
