@@ -111,16 +111,16 @@ docs: $(VENV)/.docs-stamp ## build the documentation site strictly into build/si
 	@echo "build/site/index.html"
 
 .PHONY: bench
-bench: peers bench-tools ## measure the service, the floor, the rivals and all scenarios; results in bench/results
+bench: peers bench-tools postgresql $(VENV)/.loadtest-stamp ## measure the service, the floor, the rivals and all scenarios; results in bench/results
 	$(BIN)/python -m bench
 
 .PHONY: bench-quick
-bench-quick: $(VENV)/.bench-stamp bench-tools ## run the benchmark in two minutes, without keeping results
+bench-quick: $(VENV)/.bench-stamp $(VENV)/.loadtest-stamp bench-tools postgresql ## run the benchmark in some minutes, without keeping results
 	$(BIN)/python -m bench --quick
 
 .PHONY: bench-gate
-bench-gate: $(VENV)/.bench-stamp bench-tools ## fail if a request costs more than in bench/baseline.json, or in another checkout: AGAINST=dir
-	$(BIN)/python -m bench.gate $(if $(AGAINST),--against $(AGAINST))
+bench-gate: $(VENV)/.bench-stamp bench-tools ## fail if a request costs more CPU time than in another checkout: AGAINST=dir
+	$(BIN)/python -m bench.gate --against $(AGAINST)
 
 .PHONY: bench-instructions
 bench-instructions: $(VENV)/.bench-stamp ## count the instructions of a request under callgrind; with AGAINST=dir fail where they rise by 2 %

@@ -10,9 +10,9 @@ from bench import command, scenarios
 from bench.peers import PEERS, versions
 from bench.processes import prepare
 from bench.report.page import peers_table
-from bench.report.targets import targets, targets_table
-from bench.results import DIRECTORY, METHOD, Outcome, Results, Sample, machine
-from bench.rounds import Plan, run
+from bench.report.targets import claimed, of_figure, others, targets_table
+from bench.results import DIRECTORY, Outcome, Results, Sample, machine
+from bench.rounds import METHOD, Plan, run
 from bench.scenarios import SCENARIOS
 from bench.servers import SERVICE, Server
 from bench.workloads import WORKLOADS
@@ -73,7 +73,7 @@ def tell_sample(sample: Sample) -> None:
 def tell_outcome(outcome: Outcome) -> None:
     print(f"\n{outcome.scenario} ({outcome.seconds:.0f} s)")
     for figure in outcome.figures:
-        limit = "" if figure.at_most is None else f" (at most {figure.at_most:g})"
+        limit = "".join(f" ({target.wanted})" for target in of_figure("", figure))
         note = f"  -- {figure.note}" if figure.note else ""
         print(f"  {figure.name}: {figure.value:.4g} {figure.unit}{limit}{note}")
     if outcome.fault:
@@ -107,10 +107,10 @@ def benchmark(chosen: argparse.Namespace) -> list[str]:
     asked = [scenario for scenario in SCENARIOS if scenario.name in chosen.scenario]
     outcomes = scenarios.run(asked, fleet[0], chosen.quick, tell_outcome)
     faults += [f"{outcome.scenario}: {outcome.fault}" for outcome in outcomes if outcome.fault]
-    method = METHOD.format(seconds=chosen.seconds, rounds=chosen.rounds)
+    method = f"{chosen.rounds} rounds of {chosen.seconds} s. {METHOD}"
     facts = {**machine(), **versions(fleet)}
     results = Results(taken, chosen.rounds, chosen.seconds, method, facts, samples, outcomes, faults)
-    print(f"\n{peers_table(results)}\n\n{targets_table(targets(results))}")
+    print(f"\n{peers_table(results)}\n\n{targets_table([*claimed(results), *others(results)])}")
     path = place(chosen, taken)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)

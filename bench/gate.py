@@ -1,46 +1,39 @@
-"""``python -m bench.gate``: fails if a request costs more than before; ``make bench-gate``.
+"""``python -m bench.gate``: fails if a request costs more than in another checkout; ``make bench-gate``.
 
-The service and the floor by turns, a second each, over fresh processes; the median of the ratios against
-``bench/baseline.json`` (by kind of machine), or with ``--against DIRECTORY`` against another checkout that is
-measured in the same run, which needs no baseline. Exit status: 0 as before, 1 more expensive, 2 not judged.
+This service and that of ``--against DIRECTORY`` by turns, a second each, over fresh processes. What is judged is the
+median of many ratios, each of two slices next to each other: a clock that slows down bends both alike. A neighbour on
+the server's core does not (its share of caches and wake-ups is another in each), but he is seen: of the pairs that
+half decides in which others had the least of the core. A workload over half the TOLERANCE is measured again, longer,
+before anything is decided: noise seldom strikes twice, and a regression that a first look takes for less shows itself
+in the second. Exit status: 0 as before, 1 more expensive, 2 not judged.
 """
 
 import argparse
-import random
+import statistics
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from functools import partial
+from itertools import starmap
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from bench import BenchError, command
-from bench.judging import (
-    Pair,
-    Ratios,
-    Verdict,
-    against,
-    joined,
-    judge,
-    machine_key,
-    middle,
-    quieter_half,
-    read_baseline,
-    write_baseline,
-)
+from bench.load import Load
 from bench.processes import prepare
-from bench.results import machine
-from bench.rounds import Running, measure, running_floor, seeded, serial_blocks, warm
+from bench.rounds import Running, Watch, measure, seeded, serial_blocks, warm
 from bench.scripts import write_script
 from bench.servers import SERVICE, Server
+from bench.setting import by_turns, costs
 from bench.workloads import WORKLOADS, Workload
 
-SECONDS = 1  # of a slice: the shorter, the nearer a slice and its floor; wrk knows whole seconds
+TOLERANCE = 0.08  # about half of the 15 % that must be seen, so that as much noise is allowed either way
+SECONDS = 1  # of a slice: the shorter, the nearer the two of a pair; wrk knows whole seconds
 EXIT_DEARER, EXIT_NOT_JUDGED = 1, 2
 
 
-@dataclass(frozen=True)
-class Effort:
+class Effort(NamedTuple):
     """``starts`` of fresh processes, for a process may have luck with its memory, and ``pairs`` of slices in each."""
 
     starts: int
@@ -51,73 +44,79 @@ FIRST = Effort(starts=2, pairs=5)
 AGAIN = Effort(starts=3, pairs=7)
 
 
-def ratios_of(servers: Sequence[Server], workloads: Sequence[Workload], effort: Effort) -> Mapping[str, Ratios]:
-    """Server -> workload -> ratios to the floor."""
-    found: dict[str, dict[str, list[Pair]]] = {server.name: {} for server in servers}
-    serials = serial_blocks()
-    for _ in range(effort.starts):
-        for server, workload, pair in one_start(servers, workloads, effort.pairs, serials):
-            found[server].setdefault(workload, []).append(pair)
-    return found
+class Pair(NamedTuple):
+    """CPU per request in times the other checkout's, and the share that others had of the server's core meanwhile."""
+
+    ratio: float
+    others: float = 0.0
 
 
-def one_start(
-    servers: Sequence[Server], workloads: Sequence[Workload], pairs: int, serials: Iterator[int]
-) -> Iterator[tuple[str, str, Pair]]:
-    with TemporaryDirectory(prefix="bench-") as scratch, seeded(servers, Path(scratch)) as (fleet, _):
-        directory = Path(scratch)
-        for workload in workloads:
-            with running_floor(fleet[0], workload, directory, serials) as floor:
-                for running in fleet:
-                    warm(running, write_script(workload, running.suffix, directory, next(serials)), SECONDS)
-                for _ in range(pairs):
-                    costs = slices([floor, *fleet], workload, directory, serials)
-                    for one in fleet:
-                        yield one.server.name, workload.name, costs[one.port].over(costs[floor.port])
-
-
-def slices(runnings: Sequence[Running], workload: Workload, directory: Path, serials: Iterator[int]) -> dict[int, Pair]:
-    """By port, each server once, in an order by chance, so that none always follows another."""
-    costs = {}
-    for running in random.sample(runnings, len(runnings)):
-        script = write_script(workload, running.suffix, directory, next(serials))
-        load, watch = measure(running, script, SECONDS)
-        costs[running.port] = Pair(watch.cpu.microseconds / load.requests, watch.others)
-    return costs
-
-
-Measure = Callable[[Sequence[Server], Sequence[Workload], Effort], Mapping[str, Ratios]]
+def quieter_half(pairs: Sequence[Pair]) -> list[float]:
+    """The ratios of those with the least company, at least half of them."""
+    ranked = sorted(pairs, key=lambda pair: pair.others)
+    return [pair.ratio for pair in ranked[: (len(ranked) + 1) // 2]]
 
 
 @dataclass(frozen=True)
-class Gate:
-    """``other``: a checkout to compare with; None: ``reference`` is the baseline's."""
+class Verdict:
+    """One workload: ``change`` is by how much it is dearer, 0.15 for 15 %."""
 
-    candidate: Server
-    workloads: Sequence[Workload]
-    reference: Mapping[str, float]
-    other: Server | None = None
-    measure: Measure = ratios_of
+    workload: str
+    pairs: Sequence[Pair]
 
-    def run(self) -> list[Verdict]:
-        """Measure; a workload that seems more expensive is measured again, and judged by all samples."""
-        first = self._measure(self.workloads, FIRST)
-        suspects = [verdict.workload for verdict in self._judge(first) if verdict.suspect]
-        if not suspects:
-            return self._judge(first)
-        print(f"again, longer: {', '.join(suspects)}", flush=True)
-        again = self._measure([workload for workload in self.workloads if workload.name in suspects], AGAIN)
-        return self._judge(joined(first, again))
+    @property
+    def change(self) -> float:
+        return statistics.median(quieter_half(self.pairs)) - 1
 
-    def _measure(self, workloads: Sequence[Workload], effort: Effort) -> Ratios:
-        """In times of the floor's, or of the other's where there is one."""
-        if self.other is None:
-            return self.measure([self.candidate], workloads, effort)[self.candidate.name]
-        found = self.measure([self.candidate, self.other], workloads, effort)
-        return against(found[self.candidate.name], found[self.other.name])
+    @property
+    def suspect(self) -> bool:
+        return self.change > TOLERANCE / 2
 
-    def _judge(self, ratios: Ratios) -> list[Verdict]:
-        return judge(ratios, dict.fromkeys(ratios, 1.0) if self.other else self.reference)
+    @property
+    def regressed(self) -> bool:
+        return self.change > TOLERANCE
+
+
+Pairs = Mapping[str, Sequence[Pair]]  # by workload
+Measure = Callable[[Sequence[Workload], Effort], Pairs]
+
+
+def judge(workloads: Sequence[Workload], take: Measure) -> list[Verdict]:
+    """Measure; a workload that seems more expensive is measured again, and judged by all pairs."""
+    first = take(workloads, FIRST)
+    suspects = [verdict.workload for verdict in starmap(Verdict, first.items()) if verdict.suspect]
+    if not suspects:
+        return list(starmap(Verdict, first.items()))
+    print(f"again, longer: {', '.join(suspects)}", flush=True)
+    again = take([workload for workload in workloads if workload.name in suspects], AGAIN)
+    return [Verdict(name, [*pairs, *again.get(name, ())]) for name, pairs in first.items()]
+
+
+def pairs_of(servers: Sequence[Server], workloads: Sequence[Workload], effort: Effort) -> Pairs:
+    """The pairs of two servers, the first one's cost over the other's."""
+    found: dict[str, list[Pair]] = {workload.name: [] for workload in workloads}
+    serials = serial_blocks()
+    for _ in range(effort.starts):
+        with TemporaryDirectory(prefix="bench-") as scratch, seeded(servers, Path(scratch)) as (fleet, _):
+            for workload in workloads:
+                found[workload.name] += slices(fleet, workload, effort.pairs, Path(scratch), serials)
+    return found
+
+
+def slices(
+    fleet: Sequence[Running], workload: Workload, pairs: int, directory: Path, serials: Iterator[int]
+) -> Iterable[Pair]:
+    """So many pairs of slices under one workload."""
+
+    def load(running: Running) -> tuple[Load, Watch]:
+        return measure(running, write_script(workload, running.suffix, directory, next(serials)), SECONDS)
+
+    for running in fleet:
+        warm(running, write_script(workload, running.suffix, directory, next(serials)), SECONDS)
+    taken = by_turns(fleet, pairs, load)
+    ratios = (own / other for own, other in zip(*(costs(taken, name) for name in taken), strict=True))
+    crowds = (max(own.others, other.others) for (_, own), (_, other) in zip(*taken.values(), strict=True))
+    return map(Pair, ratios, crowds)
 
 
 def checkout(directory: Path) -> Server:
@@ -134,39 +133,19 @@ def show(verdicts: Sequence[Verdict]) -> None:
         word = "DEARER" if one.regressed else "ok"
         used = quieter_half(one.pairs)
         spread = f"{min(used):.2f}..{max(used):.2f}, the quieter {len(used)} of {len(one.pairs)} pairs"
-        print(
-            f"{one.workload:15} {middle(one.pairs):6.2f} ({spread}), was {one.reference:.2f}: {one.change:+.1%} {word}",
-            flush=True,
-        )
-
-
-def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    names = [workload.name for workload in WORKLOADS]
-    parser = argparse.ArgumentParser(prog="python -m bench.gate", description="Fail where a request costs more.")
-    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="WORKLOAD", help=", ".join(names))
-    parser.add_argument("--against", type=Path, metavar="DIRECTORY", help="compare with another checkout in this run")
-    parser.add_argument("--write", action="store_true", help="measure at length and keep it as this machine's baseline")
-    return parser.parse_args(arguments)
-
-
-def keep_baseline(candidate: Server, workloads: Sequence[Workload], key: str, now: str) -> None:
-    ratios = ratios_of([candidate], workloads, AGAIN)[candidate.name]
-    write_baseline(key, now, ratios)
-    show(judge(ratios, read_baseline(key)))
+        print(f"{one.workload:15} {one.change:+.1%} ({spread}) {word}", flush=True)
 
 
 def run() -> int:
     """The exit status of the whole command."""
-    chosen = parse_arguments()
+    names = [workload.name for workload in WORKLOADS]
+    parser = argparse.ArgumentParser(prog="python -m bench.gate", description="Fail where a request costs more.")
+    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="WORKLOAD", help=", ".join(names))
+    parser.add_argument("--against", type=Path, required=True, metavar="DIRECTORY", help="the checkout to compare with")
+    chosen = parser.parse_args()
     prepare()
     workloads = [workload for workload in WORKLOADS if workload.name in chosen.only]
-    key, now = machine_key(machine()), datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    if chosen.write:
-        keep_baseline(SERVICE, workloads, key, now)
-        return 0
-    other = checkout(chosen.against) if chosen.against else None
-    gate = Gate(SERVICE, workloads, {} if other else read_baseline(key), other)
-    verdicts = gate.run()
+    verdicts = judge(workloads, partial(pairs_of, (SERVICE, checkout(chosen.against))))
     show(verdicts)
     return EXIT_DEARER if any(one.regressed for one in verdicts) else 0
 

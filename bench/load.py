@@ -59,9 +59,10 @@ def run_generator(command: Sequence[str], seconds: float) -> str:
     return str(done.stdout)
 
 
-def run_wrk(port: int, script: Path, seconds: int, connections: int = CONNECTIONS) -> Load:
-    """Saturate the server for ``seconds`` from one thread."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), f"http://127.0.0.1:{port}/"]
+def run_wrk(port: int, script: Path, seconds: int, connections: int = CONNECTIONS, *, secure: bool = False) -> Load:
+    """Saturate the server for ``seconds`` from one thread, over TLS where ``secure``."""
+    url = f"http{'s' if secure else ''}://127.0.0.1:{port}/"
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), url]
     return parse_result(run_generator(command, seconds), script.stem)
 
 

@@ -23,20 +23,6 @@ FORMAT = 2
 DIRECTORY = Path(__file__).parent / "results"
 FLOOR_NAME = "floor"
 QUIET = 0.05  # of an interval; more for others on the server's core inflates microseconds through shared caches
-METHOD = (
-    "Per round and workload the floor and each server run for {seconds} s one after the other, in an "
-    "order that turns from one to the next, after a warm-up; {rounds} rounds, each with fresh processes, the "
-    "rivals in every second one. "
-    "The server is pinned to core 0; `wrk -t1 -c64` and `redis-server` are pinned to core 1. CPU time is "
-    "that of the server's whole process tree over the measured interval, from "
-    "`/proc/<pid>/task/*/schedstat` (nanoseconds; `/proc/<pid>/stat` in 10 ms ticks where a thread or "
-    "child ended meanwhile), divided by the answers that wrk counted; one answer that is not 2xx voids "
-    "the run. The floor is a uvloop `Protocol` that parses nothing and writes one fixed answer to every "
-    "read: the same bytes that the service answers in that workload. Every server counts the client in "
-    "Redis and keeps the identities there; the limit is set so high that no client is denied. 5,000 (prefix, "
-    "run) pairs; 50,000 client addresses in `X-Forwarded-For`, one for each request in turn, in all "
-    "workloads but the direct one."
-)
 
 
 @dataclass(frozen=True)
@@ -68,7 +54,7 @@ class Sample:
 class Figure:
     """One figure of a scenario.
 
-    ``at_most`` is its target, None where there is none; ``note`` what a reader must know to judge it.
+    ``at_most`` or ``at_least`` is its target, None where there is none; ``note`` what a reader must know to judge it.
     """
 
     name: str
@@ -76,6 +62,7 @@ class Figure:
     unit: str
     at_most: float | None = None
     note: str = ""
+    at_least: float | None = None
 
 
 @dataclass(frozen=True)

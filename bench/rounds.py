@@ -1,8 +1,14 @@
 """Rounds of measurement: every workload on every server and the floor, with fresh processes in each round.
 
-Within a round a workload meets the servers one after the other, in an order that turns round by round, so
-that a machine that slows down slows them alike. The floor is restarted for each workload with the service's
-own answer.
+Per round and workload the floor and each server run one after the other, in an order that turns from one to the next,
+so that a machine that slows down slows them alike, after a warm-up; the rivals in every second round. The server is
+pinned to core 0; `wrk -t1 -c64` and `redis-server` are pinned to core 1. CPU time is that of the server's whole
+process tree over the measured interval, from `/proc/<pid>/task/*/schedstat` (nanoseconds; `/proc/<pid>/stat` in 10 ms
+ticks where a thread or child ended meanwhile), divided by the answers that wrk counted; one answer that is not 2xx
+voids the run. The floor is a uvloop `Protocol` that parses nothing and writes one fixed answer to every read: the
+same bytes that the service answers in that workload. Every server counts the client in Redis and keeps the identities
+there; the limit is set so high that no client is denied. 5,000 (prefix, run) pairs; 50,000 client addresses in
+`X-Forwarded-For`, one for each request in turn, in all workloads but the direct one.
 """
 
 import itertools
@@ -14,7 +20,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import redis
 
@@ -41,6 +47,7 @@ from bench.workloads import CLIENTS, Workload
 # Each use of wrk gets its own block of the numbers that no other request has; no load can fill one.
 SERIAL_BLOCK = 10**9
 WARM_SECONDS = 1
+METHOD = " ".join((__doc__ or "").split("\n")[1:]).strip()  # what PERF.md prints
 
 T = TypeVar("T")
 
@@ -150,7 +157,7 @@ def watched(running: Running, load: Callable[[], T]) -> tuple[T, Watch]:
     return found, Watch(cpu, took, round(max(0.0, busy - cpu.microseconds) / took, 3))
 
 
-def measure(running: Running, script: Path, seconds: int, **options: int) -> tuple[Load, Watch]:
+def measure(running: Running, script: Path, seconds: int, **options: Any) -> tuple[Load, Watch]:
     """One interval under wrk."""
     return watched(running, partial(run_wrk, running.port, script, seconds, **options))
 

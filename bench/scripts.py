@@ -4,10 +4,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from bench.openloop import QUANTILES, SERIAL, Stream
+from bench.openloop import QUANTILES, Stream
 from bench.workloads import Workload
-
-MAX_RECORD_BYTES = 64 * 1024  # of one record
 
 REPLAY = """\
 local first, second, third, size, at, serial = {}, {}, {}, 0, 0, @SERIAL@
@@ -21,13 +19,12 @@ function init()
 end
 function request()
   at = at % size + 1
-  @REQUEST@
+  if second[at] == "" then return first[at] end
+  serial = serial + 1
+  local number = string.format("@FORMAT@", serial)
+  return first[at] .. number .. second[at] .. (third[at] ~= "" and number .. third[at] or "")
 end
 """
-PLAIN = "return first[at]"
-JOINED = """serial = serial + 1
-  local number = string.format("@FORMAT@", serial)
-  return first[at] .. number .. second[at] .. @LAST@third[at]"""
 
 RESULT = """\
 function done(summary, latency)
@@ -58,18 +55,17 @@ def write_stream(name: str, records: list[bytes], directory: Path, **words: Any)
 def write_script(workload: Workload, suffix: str, directory: Path, serial: int) -> Path:
     """Write the wrk script that sends the workload's records in turn; numbers begin above ``serial``.
 
+    A record has its number at one place or at two, and something behind it.
+
     The records are made and written once for each directory: that takes as long as a short measurement.
     """
     path = directory / f"{workload.name}{re.sub(r'[^a-z0-9.]', '-', suffix)}.records"
     if not path.exists():
         write_records(workload.records(suffix), path)
-    with path.open("rb") as file:
-        numbers = file.read(MAX_RECORD_BYTES).partition(b"\0")[0].count(SERIAL)
-    request = PLAIN
-    if numbers:
-        last = "number .. " if numbers == 2 else ""
-        request = JOINED.replace("@FORMAT@", workload.serial_format).replace("@LAST@", last)
-    text = REPLAY.replace("@REQUEST@", request).replace("@SERIAL@", str(serial)).replace("@RECORDS@", str(path))
+    words = {"FORMAT": workload.serial_format, "SERIAL": str(serial), "RECORDS": str(path)}
+    text = REPLAY
+    for name, word in words.items():
+        text = text.replace(f"@{name}@", word)
     script = directory / f"{workload.name}.lua"
     script.write_text(text + RESULT)
     return script

@@ -63,6 +63,7 @@ UNREACHED_LIMIT = {"RATE_LIMIT_REQUESTS": "100000000", "RATE_LIMIT_WINDOW": "360
 # A token in 0.9 s, 100,000 at once: cells last as long as those of real clients, and still no client is denied.
 LASTING_LIMIT = {"RATE_LIMIT_REQUESTS": "100000", "RATE_LIMIT_WINDOW": "86400"}
 
+# The default configuration: Redis, the ledger in SQLite, metrics, the error log.
 SERVICE = Server(
     name="arsenal_fast",
     command=("{python}", "-m", "arsenal_fast", "serve"),
@@ -71,10 +72,10 @@ SERVICE = Server(
         "PORT": "{port}",
         "REDIS_URL": "redis://127.0.0.1:{redis_port}/{redis_db}",
         "TRUSTED_PROXIES": "127.0.0.1/32",
-        "ACCESS_LOG": "off",
+        "ACCESS_LOG": "errors",
         "WORKERS": "1",
         "JWT_SECRET": "the secret of the benchmark, 32 octets",
-        "DATABASE_URL": "none",
+        "DATABASE_URL": "sqlite:///{scratch}.db",
         "MAX_CONNECTIONS": "10000",  # there are scenarios of 5,000
         **UNREACHED_LIMIT,
     },
@@ -83,14 +84,14 @@ SERVICE = Server(
 )
 
 
-def with_ledger(server: Server) -> Server:
-    """The same server with a ledger in SQLite: a new identity is answered after its commit."""
-    return replace(server, environment={**server.environment, "DATABASE_URL": "sqlite:///{scratch}.db"})
+def varied(server: Server, name: str = "", **variables: str) -> Server:
+    """The same server with other variables, and under another name where one is given."""
+    return replace(server, name=name or server.name, environment={**server.environment, **variables})
 
 
 def lasting(server: Server) -> Server:
     """The same server with a limit whose cells stay in Redis during a scenario."""
-    return replace(server, environment={**server.environment, **LASTING_LIMIT})
+    return varied(server, **LASTING_LIMIT)
 
 
 def without_gc(server: Server) -> Server:

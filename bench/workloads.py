@@ -8,14 +8,16 @@ request of the run has. All workloads run over 64 keep-alive connections without
 import functools
 import json
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from bench.openloop import SERIAL
 
 IDENTITIES = 5_000
 CLIENTS = 50_000
 BATCH = 10
+GUIDE_RATES = (1500, 200, 2000)  # requests a second: single identities, batches, validations
+NEW_SHARE = 0.06  # of the identities
 LONG_SERIAL = "%015d"  # of a fixed length
 PREFIXES = ("player", "bot", "web", "ci", "tg")
 USER_AGENT = b"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
@@ -26,14 +28,12 @@ Records = Callable[[str], list[bytes]]  # takes what follows "prefix-run" in an 
 
 @dataclass(frozen=True)
 class Workload:
-    """``target``: the most that the service's CPU time may be, in times the floor's; ``against``: of a peer's."""
+    """``serial_format``: of its numbers."""
 
     name: str
     title: str
-    target: float
     records: Records
     serial_format: str = "%d"
-    against: Mapping[str, float] = field(default_factory=dict)
 
     @staticmethod
     def named(name: str) -> "Workload":
@@ -135,38 +135,52 @@ def new_batch(_suffix: str) -> list[bytes]:
 def _batches(name_end: str) -> list[bytes]:
     found = []
     for address, start in visits()[: CLIENTS // BATCH]:
-        pairs = [pair((start + step) % IDENTITIES) for step in range(BATCH)]
-        rows = [{"name": f"{prefix}-{run}", "prefix": prefix, "run": run} for prefix, run in pairs]
+        rows = _rows(start)
         rows[0]["name"] += name_end
         found.append(post("/api/v1/identities", address, {"environments": rows}))
     return found
 
 
+def _rows(start: int) -> list[dict[str, str]]:
+    """The rows of a batch: identities one after the other."""
+    pairs = [pair((start + step) % IDENTITIES) for step in range(BATCH)]
+    return [{"name": f"{prefix}-{run}", "prefix": prefix, "run": run} for prefix, run in pairs]
+
+
+def mix(suffix: str) -> list[bytes]:
+    """The guide's mix in one stream, by its rates; 6 % of the identities are new, in batches too."""
+    chance = random.Random(2)
+    number = "#" * len(LONG_SERIAL % 0)
+    found = []
+    for address, index in visits():
+        kind = chance.choices(("id", "batch", "validate"), GUIDE_RATES)[0]
+        if kind == "id":
+            new = b"GET /api/v1/id?prefix=player&run=8" + SERIAL + b" HTTP/1.1\r\n"
+            line = new if chance.random() < NEW_SHARE else get_id(index)
+            found.append(line + proxied(address) + b"\r\n")
+        elif kind == "batch":
+            rows = _rows(index)
+            if chance.random() < NEW_SHARE * BATCH:
+                rows[0]["run"] = f"7{number}"
+            record = post("/api/v1/identities", address, {"environments": rows})
+            found.append(record.replace(number.encode(), SERIAL))
+        else:
+            found.append(post("/api/v1/validate", address, {"identity": "-".join(pair(index)) + suffix}))
+    return found
+
+
 WORKLOADS = (
-    Workload(
-        "cached-direct",
-        "`GET /api/v1/id`, cached, direct client: the same headers every time",
-        1.6,
-        cached_direct,
-        against={"bun": 0.45, "fastapi": 1 / 25},
-    ),
-    Workload(
-        "cached-proxy",
-        "the same through a proxy: another `X-Forwarded-For` each time",
-        1.8,
-        cached_proxy,
-        against={"bun": 0.5},
-    ),
+    Workload("cached-direct", "`GET /api/v1/id`, cached, direct client: the same headers every time", cached_direct),
+    Workload("cached-proxy", "the same through a proxy: another `X-Forwarded-For` each time", cached_proxy),
     Workload(
         "cached-ingress",
         "the same behind an ingress: 12 headers, unique request id and trace context",
-        2.1,
         cached_ingress,
         "%016x",
-        {"bun": 0.6},
     ),
-    Workload("issuing", "`GET /api/v1/id`, never asked before", 3.0, issuing, LONG_SERIAL, {"bun": 0.8}),
-    Workload("validate", "`POST /api/v1/validate` of an issued identity", 2.5, validate),
-    Workload("batch-10", "`POST /api/v1/identities`, 10 rows, cached", 6.0, batch),
-    Workload("batch-10-new", "the same identities, under names that never come again", 6.0, new_batch, LONG_SERIAL),
+    Workload("issuing", "`GET /api/v1/id`, never asked before", issuing, LONG_SERIAL),
+    Workload("validate", "`POST /api/v1/validate` of an issued identity", validate),
+    Workload("batch-10", "`POST /api/v1/identities`, 10 rows, cached", batch),
+    Workload("batch-10-new", "the same identities, under names that never come again", new_batch, LONG_SERIAL),
 )
+MIX = Workload("mix", "the guide's mix", mix, LONG_SERIAL)

@@ -38,6 +38,7 @@ class Plan:
     seconds: float = 40.0
     probes: int = 30  # per second, in addition
     output: Path = OUTPUT
+    database: str = ""  # DATABASE_URL; without one the ledger is in SQLite
     thresholds: Thresholds = field(default_factory=Thresholds)
 
     @property
@@ -57,6 +58,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> Plan:
     parser.add_argument("--scale", type=float, default=1.0, metavar="X", help="times the guide's rates (default 1)")
     parser.add_argument("--seconds", type=float, default=40.0, metavar="S", help="that count, 5 or more (default 40)")
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="DIR", help=f"for the report (default {OUTPUT})")
+    parser.add_argument("--database", default="", metavar="URL", help="the ledger's (default SQLite)")
     chosen = parser.parse_args(arguments)
     if chosen.users < 50 or not chosen.scale > 0 or chosen.seconds < 5:
         parser.error("at least 50 users, a positive scale, and 5 seconds")
@@ -65,4 +67,5 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> Plan:
         rates={kind: rate * chosen.scale for kind, rate in RATES.items()},
         seconds=chosen.seconds,
         output=chosen.output,
+        database=chosen.database,
     )

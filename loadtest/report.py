@@ -1,14 +1,15 @@
 """The report: one HTML file with verdict, pictures and method, without external resources."""
 
+import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
 from bench.results import machine
 from loadtest import pictures
-from loadtest.plan import HEADROOM, Plan
+from loadtest.plan import HEADROOM, ROUTES, Plan
 from loadtest.run import History
-from loadtest.verdict import Measured, Row, as_text, overall
+from loadtest.verdict import Measured, Row, as_text, costs, overall
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #111827; }
@@ -26,8 +27,8 @@ def method(plan: Plan) -> str:
         f"{plan.users:,} Locust users, paced to offer {HEADROOM - 1:.0%} more than the rates; 4 % of them are browsers "
         "and 2 % users of a bot, whose requests come on top. "
         f"They come within {plan.ramp_seconds:.0f} s; {plan.seconds:g} s count (shaded). ",
-        "The service has its ledger (SQLite), limiter, metrics and time-outs on, and shares core 0 with Redis and the "
-        "prober; the generators have core 1. ",
+        f"The service has its ledger ({'PostgreSQL' if plan.database else 'SQLite'}), limiter, metrics and time-outs "
+        "on, and shares core 0 with Redis and the prober; the generators have core 1. ",
         f"The prober asks {plan.probes:g} times a second at fixed moments, and counts from the moment that was due. ",
     ]
     parts.append("Locust's own latency holds the queue of its one thread, and decides nothing.")
@@ -54,7 +55,10 @@ def render(plan: Plan, run: Measured, history: History, rows: Sequence[Row], fac
 
 
 def write(plan: Plan, run: Measured, history: History, rows: Sequence[Row]) -> Path:
-    """Write ``report.html`` and return its path."""
+    """Write ``report.html`` and return its path; ``result.json`` beside it is for other programs."""
+    p99_s = run.interval.latencies(ROUTES.values()).quantile(0.99)
+    result = {"verdict": overall(rows).word, "cores": run.cores["service"], "p99_ms": p99_s * 1000, "costs": costs(run)}
+    (plan.output / "result.json").write_text(json.dumps(result))
     path = plan.output / "report.html"
     path.write_text(render(plan, run, history, rows, machine()))
     return path

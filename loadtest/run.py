@@ -30,7 +30,7 @@ from bench.processes import (
 )
 from bench.rounds import redis_pid, running_redis, running_server
 from bench.scripts import write_stream
-from bench.servers import SERVICE, with_ledger
+from bench.servers import SERVICE, varied
 from bench.workloads import Workload
 from loadtest.exposition import Interval, Reading, parse
 from loadtest.plan import LATE, SETTLE, Plan
@@ -43,12 +43,11 @@ ORIGIN = "https://sports.yourbook.com"
 SERVER = replace(
     SERVICE,
     environment={
-        **with_ledger(SERVICE).environment,
+        **SERVICE.environment,
         "NODE_ENV": "production",
         "DRAIN_DELAY": "0",  # there is no balancer in front of it
         "API_BASE_URL": "https://identity.api.yourbook.com",
         "CORS_ORIGIN": ORIGIN,
-        "ACCESS_LOG": "errors",
         # On, and never reached: a user sends about 3,000 requests an hour.
         "RATE_LIMIT_REQUESTS": "1000000",
         "RATE_LIMIT_WINDOW": "3600",
@@ -206,7 +205,8 @@ def measure(plan: Plan) -> tuple[Measured, History]:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(TemporaryDirectory(prefix="loadtest-")))
         redis_port = stack.enter_context(running_redis(directory, SERVER_CORE))
-        service = stack.enter_context(running_server(SERVER, directory, redis_port=redis_port, redis_db=0))
+        server = varied(SERVER, DATABASE_URL=plan.database) if plan.database else SERVER
+        service = stack.enter_context(running_server(server, directory, redis_port=redis_port, redis_db=0))
         probing = probes(plan, service.port, seed(service.port), directory)
         say(f"{plan.users} users come within {plan.ramp_seconds:.0f} s")
         log, words = plan.output / "locust.log", locust_environment(plan, service.port, service_token())

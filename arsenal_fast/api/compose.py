@@ -10,6 +10,7 @@ from arsenal_fast.api.app import App
 from arsenal_fast.api.callers import Callers
 from arsenal_fast.api.fastpath.recognized import FastPathServices, LoggedRequest, RecognizedRequest
 from arsenal_fast.api.fastpath.recognizer import FastPath
+from arsenal_fast.api.handlers import validation
 from arsenal_fast.api.services import Services
 from arsenal_fast.api.totals import Totals
 from arsenal_fast.http.limits import Limits
@@ -54,6 +55,8 @@ def _fast_path(app: App, services: Services, callers: Callers, limits: Limits) -
     work = FastPathServices(
         cache=services.response_cache,
         issuer=services.issuer,
+        look_up=services.lookup.submit,
+        verdict=partial(validation.verdict, services),
         clock=services.clock,
         write_batch=services.write_batch,
         metrics=services.metrics,

@@ -125,6 +125,7 @@ class Services:
             now=now,
             metrics=metrics,
             hold_responses=self.write_batch.hold,
+            call_soon=self.call_soon,
         )
         self.revoker = Revoker(
             revocations=backend.revocations,

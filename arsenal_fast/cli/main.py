@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from arsenal_fast import __version__
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from arsenal_fast.config.load import Config
     from arsenal_fast.observability.multiprocess import SharedCounters
     from arsenal_fast.secret import Secret
+    from arsenal_fast.server.ticket_keys import TicketKeys
     from arsenal_fast.tokens.keys import Keys
 
 _DESCRIPTION: Final = "Arsenal Identity Service: disposable, expiring, checkable identities over HTTP."
@@ -153,9 +155,12 @@ def _serve(arguments: argparse.Namespace) -> int:
         supervisor,  # the worker before the forks: its modules are then shared memory
         worker,  # the worker before the forks: its modules are then shared memory
     )
+    from arsenal_fast.server.ticket_keys import TicketKeys
+
+    serve = partial(serve_worker, ticket_keys=TicketKeys(time.monotonic))
 
     def run() -> int:
-        return supervisor.run(config, serve_worker, worker.rehearse(config))
+        return supervisor.run(config, serve, worker.rehearse(config))
 
     return _with_exit_status(config, run)
 
@@ -176,11 +181,13 @@ def _drawn_secret(config: "Config") -> "Secret":
     return draw_secret()
 
 
-def serve_worker(config: "Config", slot: int, counters: "SharedCounters") -> int:
+def serve_worker(
+    config: "Config", slot: int, counters: "SharedCounters", ticket_keys: "TicketKeys | None" = None
+) -> int:
     """Serve in this process; a fault that an operator can fix becomes one sentence and an exit status."""
     from arsenal_fast.server import worker
 
-    return _with_exit_status(config, lambda: worker.serve(config, slot, counters))
+    return _with_exit_status(config, lambda: worker.serve(config, slot, counters, ticket_keys))
 
 
 def _with_exit_status(config: "Config", start: Callable[[], int]) -> int:

@@ -7,8 +7,8 @@ living one, for all replicas. The ledger, where there is one, is the record.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 from arsenal_fast.identity.grammar import Identity
 from arsenal_fast.identity.validity import IssueRow, Life, StoreRecord
@@ -16,7 +16,7 @@ from arsenal_fast.ledger.model import LedgerRecord, stands
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.registry.cache import CachedIdentity, IdentityCache
 from arsenal_fast.registry.issuer import ignore
-from arsenal_fast.replies import reply
+from arsenal_fast.replies import reply, run
 from arsenal_fast.stores.ports import IdentityStore, Ledger
 
 
@@ -39,6 +39,16 @@ class IdentityState(NamedTuple):
 States = list[IdentityState | None]
 
 
+class LookupRequest(Protocol):
+    """A request that waits for the state of one identity."""
+
+    def looked_up(self, identity: Identity, state: IdentityState | None, readable: bool) -> None:
+        """Take the state, None for an unknown identity; ``readable``: as :meth:`Lookup.find` returns it."""
+
+    def cut_off(self) -> None:
+        """End the request, whose look-up has failed."""
+
+
 @dataclass(eq=False, kw_only=True)
 class Lookup:
     """Looks up the state of identities."""
@@ -51,6 +61,10 @@ class Lookup:
     metrics: Metrics
     hold_responses: Callable[[], None]
     """The responses of this event-loop tick are written at its end: many look-ups are answered in one tick."""
+    call_soon: Callable[[Callable[[], None]], object]
+    """Calls back at the end of this event-loop tick."""
+    waiting: list[tuple[Identity, LookupRequest]] = field(default_factory=list, init=False)
+    """The identities of this tick that are looked up together."""
 
     def active(self, text: str) -> CachedIdentity | None:
         """Return the entry of an identity that this worker knows to live, counting the look-up if so."""
@@ -60,6 +74,29 @@ class Lookup:
         self.metrics.identity_lookups += 1
         self.metrics.identity_lookup_hits += 1
         return entry
+
+    def submit(self, identity: Identity, request: LookupRequest) -> None:
+        """Look one identity up, together with the others of this event-loop tick."""
+        if not self.waiting:
+            self.call_soon(self._flush)
+        self.waiting.append((identity, request))
+
+    def _flush(self) -> None:
+        waiting, self.waiting = self.waiting, []
+
+        def failed(_error: Exception) -> None:
+            for _, request in waiting:
+                request.cut_off()
+
+        run(self._find_all(waiting), failed)
+
+    async def _find_all(self, waiting: Sequence[tuple[Identity, LookupRequest]]) -> None:
+        states, readable = await self.find([identity for identity, _ in waiting])
+        for (identity, request), state in zip(waiting, states, strict=True):
+            try:
+                request.looked_up(identity, state, readable)
+            except Exception:
+                request.cut_off()
 
     async def find(self, identities: Sequence[Identity], *, claimed_ms: int | None = None) -> tuple[States, bool]:
         """Look each identity up.

@@ -256,18 +256,19 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         ended = False
         try:
             for start in range(0, len(data), SLICE):
-                incoming.write(data[start : start + SLICE])
+                incoming.write(data[start : start + SLICE] if len(data) > SLICE else data)
                 try:
                     # Without another record there is no need to hear so from OpenSSL.
                     while not ended and (self._ready or self._shake_hands()) and incoming.pending:
-                        parts.append(read(READ))
-                        ended = not parts[-1]
+                        parts.append(part := read(READ))
+                        ended = not part
                 except ssl.SSLWantReadError:
                     continue
         except ssl.SSLError:
             self._fail()
             return
-        self._flush()
+        if self._outgoing.pending:
+            self._flush()
         received = b"".join(parts)
         if received:
             self._connection.data_received(received)

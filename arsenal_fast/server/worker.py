@@ -30,6 +30,7 @@ from arsenal_fast.oidc.fetch import KeyFetcher
 from arsenal_fast.server import heap_trim, listen_socket, parts, tls_context
 from arsenal_fast.server.process_figures import process_figures, resident_bytes
 from arsenal_fast.server.supervisor import HURRY
+from arsenal_fast.server.ticket_keys import TicketKeys
 from arsenal_fast.stores.memory import MemoryBackend
 
 log = logging.getLogger(__name__)
@@ -54,17 +55,18 @@ TLS_CHECK: Final = 10.0
 """Seconds between checks of the certificate files; cert-manager renews weeks ahead."""
 
 
-def serve(config: Config, slot: int, counters: SharedCounters) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit status.
+def serve(config: Config, slot: int, counters: SharedCounters, ticket_keys: TicketKeys | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit status. ``ticket_keys``: those that all workers share.
 
     Raises ConfigurationError for what can't be used, OSError where the port can't be bound.
     """
     # Before the loop: a configuration fault is reported before anything has started.
     tls = tls_context.make_context(config)
+    keys = ticket_keys or TicketKeys(time.monotonic)
     listening = [listen_socket.bind(address, shared=config.workers > 1) for address in parts.addresses(config)]
 
     async def run() -> None:
-        await _Worker(config, slot, counters, tls).run(listening)
+        await _Worker(config, slot, counters, tls, keys).run(listening)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())
@@ -92,8 +94,11 @@ def rehearse(config: Config) -> contextlib.ExitStack:
 class _Worker:
     """Holds the parts of a running worker; made in its event loop."""
 
-    def __init__(self, config: Config, slot: int, counters: SharedCounters, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, config: Config, slot: int, counters: SharedCounters, tls: ssl.SSLContext | None, ticket_keys: TicketKeys
+    ) -> None:
         self._config, self._slot, self._counters, self._tls = config, slot, counters, tls
+        self._ticket_keys = ticket_keys
         self._tls_seen = tls_context.modified(config)
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
@@ -128,6 +133,8 @@ class _Worker:
         metrics = self._services.metrics
         metrics.process = process_figures
         metrics.certificate_expires = tls_context.certificate_expires(self._config)
+        if self._tls is not None and not self._ticket_keys.set_in(self._tls):
+            log.warning("this OpenSSL takes no keys for session tickets: a session is resumed by its own worker only")
         # The counts of a predecessor in this slot are continued.
         inherited = self._counters.read(self._slot)
         if inherited:
@@ -200,8 +207,11 @@ class _Worker:
         yield _every(TEND, self._services.service_tokens.tend)
         if self._ledger is not None:
             yield _every(FOLLOW, partial(_follow_ledger, self._services))
-        if config.tls:
+        if self._tls is not None:
             yield _every(TLS_CHECK, self._reload_changed_tls)
+            if first:
+                yield _every(TLS_CHECK, self._ticket_keys.renew_if_due)
+            yield _every(TLS_CHECK, partial(self._ticket_keys.set_in, self._tls))
 
     async def _drain(self) -> None:
         config = self._config

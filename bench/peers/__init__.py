@@ -1,26 +1,27 @@
 """Rivals with the same duties, measured beside the service: one ``Server`` row each.
 
-The four rivals are written for speed by the book of their ecosystem, with one core in mind. Each counts the client and
+The three rivals are written for speed by the book of their ecosystem, with one core in mind. Each counts the client and
 looks the identity up in Redis in one pipeline, and signs a token once for each identity. They do less than the service:
 a fixed window in place of an exact rate, one domain, version and ttl, no ledger, revocation, metrics, time-outs, CORS
 policy or behaviour without Redis. So what they cost is the least of what they would.
 """
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import replace
 from importlib.metadata import version
 
 from bench.results import said_by
-from bench.servers import BENCH, EVERY_WORKLOAD, SERVICE, UNREACHED_LIMIT, Server, with_ledger
+from bench.servers import BENCH, EVERY_WORKLOAD, SERVICE, UNREACHED_LIMIT, Server, varied
 
 HERE = BENCH / "peers"
 BUILT = HERE / ".build"  # what `make peers` makes
 JAVASCRIPT = HERE / "javascript"
 
-# What the ledger costs.
-WITH_LEDGER = replace(with_ledger(SERVICE), name="arsenal_fast with SQLite ledger", workloads=frozenset({"issuing"}))
+# What the rivals, which have no ledger, are compared with where identities are issued.
+WITHOUT_LEDGER = replace(
+    varied(SERVICE, "arsenal_fast without ledger", DATABASE_URL="none"), workloads=frozenset({"issuing"})
+)
 
 RIVAL = Server(
     name="",
@@ -52,13 +53,6 @@ FASTHTTP = replace(
     programs=("go",),
     made="{bench}/peers/.build/fasthttp",
 )
-NODE = replace(
-    RIVAL,
-    name="node",
-    command=("node", "{bench}/peers/javascript/node.mjs"),
-    programs=("node",),
-    made="{bench}/peers/javascript/node_modules/ioredis",
-)
 UVICORN_OPTIONS = (
     "--host=127.0.0.1 --loop=uvloop --http=httptools --ws=none --workers=1 --log-level=warning"
     " --no-access-log --no-server-header --no-proxy-headers"
@@ -74,22 +68,17 @@ FASTAPI = replace(
     packages=("fastapi", "uvicorn", "httptools"),
 )
 
-PEERS: tuple[Server, ...] = (WITH_LEDGER, BUN, FASTHTTP, NODE, FASTAPI)
+PEERS: tuple[Server, ...] = (WITHOUT_LEDGER, BUN, FASTHTTP, FASTAPI)
 
 
 def versions(servers: Iterable[Server]) -> dict[str, str]:
     """What the measured rivals run on, by their names."""
-    known = {BUN.name: bun_version, FASTHTTP.name: go_versions, NODE.name: node_versions, FASTAPI.name: python_versions}
+    known = {BUN.name: bun_version, FASTHTTP.name: go_versions, FASTAPI.name: python_versions}
     return {server.name: known[server.name]() for server in servers if server.name in known}
 
 
 def bun_version() -> str:
     return f"Bun {said_by(str(BUILT / 'bun'), '--version').strip()}"
-
-
-def node_versions() -> str:
-    ioredis = json.loads((JAVASCRIPT / "node_modules/ioredis/package.json").read_text())["version"]
-    return f"Node {said_by('node', '--version').strip().removeprefix('v')}, ioredis {ioredis}"
 
 
 def go_versions() -> str:

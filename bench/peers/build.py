@@ -1,7 +1,7 @@
 """``make peers``: builds what the rivals need beyond pip, in ``.build`` and ``javascript/node_modules``.
 
 What can't be had leaves its rival out, with the reason; the others are made all the same. Programs and libraries that
-are missing come from Debian's packages, the JavaScript ones from npm in the versions of ``package-lock.json``.
+are missing come from Debian's packages, Bun from npm in the version of ``package-lock.json``.
 """
 
 import os
@@ -58,14 +58,12 @@ def fasthttp() -> None:
     (BUILT / "fasthttp.versions").write_text(", ".join(versions) + "\n")
 
 
-def node() -> None:
-    need_program("node", "nodejs")
-    install_javascript()
-
-
 def bun() -> None:
-    """Bun itself is a package of npm: the one with the binary for this machine."""
-    install_javascript()
+    """Bun itself is a package of npm: the one with the binary for this machine. No install script has to run."""
+    need_program("npm", "npm")
+    lock, installed = JAVASCRIPT / "package-lock.json", JAVASCRIPT / "node_modules" / ".package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+        run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", directory=JAVASCRIPT)
     found = sorted(JAVASCRIPT.glob("node_modules/@oven/bun-*/bin/bun"))
     if not found:
         raise BenchError("npm has no bun for this machine")
@@ -74,15 +72,7 @@ def bun() -> None:
     link.symlink_to(found[0])
 
 
-def install_javascript() -> None:
-    """As the lock file says. No install script runs: none is needed."""
-    need_program("npm", "npm")
-    lock, installed = JAVASCRIPT / "package-lock.json", JAVASCRIPT / "node_modules" / ".package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", directory=JAVASCRIPT)
-
-
-RECIPES: Mapping[str, Callable[[], None]] = {"bun": bun, "fasthttp": fasthttp, "node": node}
+RECIPES: Mapping[str, Callable[[], None]] = {"bun": bun, "fasthttp": fasthttp}
 
 
 def main() -> int:

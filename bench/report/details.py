@@ -71,9 +71,7 @@ def of_scenario(scenario: Scenario, outcome: Outcome) -> str:
     fault = f"**This scenario failed**, so there is no figure: {outcome.fault}" if outcome.fault else ""
     rows = []
     for figure in outcome.figures:
-        limit, verdict = next(
-            ((with_unit(one.at_most, one.unit), one.verdict) for one in of_figure(scenario.title, figure)), ("", "")
-        )
+        limit, verdict = next(((one.wanted, one.verdict) for one in of_figure(scenario.title, figure)), ("", ""))
         rows.append((figure.name, with_unit(figure.value, figure.unit), limit, verdict, figure.note))
-    figures = table(("figure", "measured", "at most", "", "note"), rows) if rows else ""
+    figures = table(("figure", "measured", "target", "", "note"), rows) if rows else ""
     return section(scenario.title, fault, figures, scenario.method)

@@ -4,20 +4,19 @@ import math
 from typing import NamedTuple
 
 from bench import BenchError
-from bench.peers import WITH_LEDGER
 from bench.report.markdown import number, section, table
 from bench.results import Results, summarize
 from bench.servers import SERVICE
+from bench.workloads import BATCH, GUIDE_RATES, NEW_SHARE
 
 # The guide's: requests per second by kind, hit ratio, lifetime and quota, and what it pays.
-ID_RATE, BATCH_RATE, VALIDATE_RATE = 1500, 200, 2000
-HIT_RATIO = 0.94
+ID_RATE, BATCH_RATE, VALIDATE_RATE = GUIDE_RATES
+HIT_RATIO = 1 - NEW_SHARE
 TTL_S = 3600 + 300  # a record is kept for 300 s after its identity has expired
 QUOTA_PER_HOUR = 100
 POD_PRICE, SHARD_PRICE, GIGABYTE_PRICE = 12, 15, 4 / 50  # dollars a month; two cores a pod
 
 RATE = 1_000_000  # requests a second
-BATCH_ROWS = 10
 WORKER_SHARE = 0.6  # of a core that is used, so that the loss of a third of the pods is no outage
 SHARD_SHARE = 0.5  # of Redis's one thread
 MONTH_S = 30 * 86_400
@@ -45,12 +44,12 @@ def render(results: Results) -> str:
 def computed(results: Results) -> tuple[str, str]:
     """The paragraph and the table. Raises BenchError when the result lacks a figure."""
     total = ID_RATE + BATCH_RATE + VALIDATE_RATE
-    id_us = HIT_RATIO * cpu_us(results, "cached-ingress") + (1 - HIT_RATIO) * issuing_us(results)
+    id_us = HIT_RATIO * cpu_us(results, "cached-ingress") + (1 - HIT_RATIO) * cpu_us(results, "issuing")
     more = sharding(results)
     us = of_mix(id_us, cpu_us(results, "batch-10-new"), cpu_us(results, "validate"))
     sharded_us = us * more.service
     traffic = of_mix(*(bytes_of(results, name) for name in ("cached-ingress", "batch-10", "validate")))
-    issued = RATE * of_mix(1 - HIT_RATIO, (1 - HIT_RATIO) * BATCH_ROWS, 0)
+    issued = RATE * of_mix(1 - HIT_RATIO, (1 - HIT_RATIO) * BATCH, 0)
     workers = math.ceil(RATE * sharded_us / 1e6 / WORKER_SHARE)
     redis_cores = RATE * figure(results, "redis", "CPU of Redis per request") * more.store / 1e6
     shards = math.ceil(redis_cores / SHARD_SHARE)
@@ -102,18 +101,12 @@ def of_mix(of_id: float, of_batch: float, of_validate: float) -> float:
     return summed / (ID_RATE + BATCH_RATE + VALIDATE_RATE)
 
 
-def cpu_us(results: Results, workload: str, server: str = SERVICE.name) -> float:
+def cpu_us(results: Results, workload: str) -> float:
     """CPU per request. Raises BenchError where it was not measured."""
-    summary = summarize(results.samples, workload, server)
+    summary = summarize(results.samples, workload, SERVICE.name)
     if summary is None:
         raise BenchError(f"The workload {workload} was not measured.")
     return summary.cpu_per_request
-
-
-def issuing_us(results: Results) -> float:
-    """With the ledger, where that was measured."""
-    with_ledger = summarize(results.samples, "issuing", WITH_LEDGER.name)
-    return with_ledger.cpu_per_request if with_ledger else cpu_us(results, "issuing")
 
 
 def figure(results: Results, scenario: str, name: str) -> float:

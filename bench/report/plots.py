@@ -9,8 +9,9 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from bench.results import Results, Series, summarize
+from bench.results import FLOOR_NAME, Results, Series, summarize
 from bench.servers import SERVICE
+from bench.workloads import WORKLOADS
 
 WIDTH, HEIGHT = 8.0, 3.8  # inches
 STYLE: dict[Any, object] = {
@@ -24,6 +25,7 @@ STYLE: dict[Any, object] = {
     "axes.spines.right": False,
 }
 PERCENTS = (50.0, 90.0, 99.0, 99.9, 99.99)
+TIMES = (1, 2, 5, 10, 20, 50, 100)  # marked on the axis of the cost
 MEMORY = "memory"  # a series of the scenario "scale" with this word is in MB, the others in times the floor
 
 
@@ -42,9 +44,9 @@ def as_svg(canvas: Canvas) -> str:
 def draw_all(results: Results, directory: Path) -> dict[str, str]:
     """Write every picture that the result has data for; returns topic -> file name."""
     drawn: Mapping[str, Callable[[Canvas, Results], bool]] = {
-        "latency": latency,
+        "cost": cost,
         "scale": scale,
-        "tail": tail,
+        "latency": latency,
         "stages": stages,
     }
     directory.mkdir(parents=True, exist_ok=True)
@@ -94,18 +96,28 @@ def latency(canvas: Canvas, results: Results) -> bool:
     return bool(lines)
 
 
-def tail(canvas: Canvas, results: Results) -> bool:
-    """An effect in each part, with and without it."""
-    lines = lines_of(results, "tail")
-    if lines:
-        axes = canvas.subplots(1, len(lines) // 2, sharey=True, squeeze=False)[0]
-        for place, axis in enumerate(axes):
-            both = [line.name.partition(" ") for line in lines[2 * place : 2 * place + 2]]
-            points = [line.points for line in lines[2 * place : 2 * place + 2]]
-            distribution(axis, [Series(words[0], line) for words, line in zip(both, points, strict=True)])
-            axis.set_title(both[0][2])
-            axis.label_outer()
-    return bool(lines)
+def cost(canvas: Canvas, results: Results) -> bool:
+    """A row for each workload and a bar for each server, on a scale that has room for the slowest."""
+    servers = [name for name in dict.fromkeys(sample.server for sample in results.samples) if name != FLOOR_NAME]
+    found = {name: [summarize(results.samples, workload.name, name) for workload in WORKLOADS] for name in servers}
+    if not any(filter(None, (one for row in found.values() for one in row))):
+        return False
+    axes = canvas.subplots()
+    for place, (name, row) in enumerate(found.items()):
+        bars = [(index + place / (len(servers) + 1), one.ratio) for index, one in enumerate(row) if one is not None]
+        if bars:
+            places, ratios = zip(*bars, strict=True)
+            axes.barh(places, ratios, height=0.9 / (len(servers) + 1), label=name)
+    axes.set_yticks([index + 0.4 for index in range(len(WORKLOADS))], [workload.name for workload in WORKLOADS])
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.set_xlim(left=1)
+    axes.set_xticks(TIMES, [str(times) for times in TIMES])
+    axes.minorticks_off()
+    axes.set_xlabel("CPU time of a request, times the floor")
+    axes.set_title("Cost of a request")
+    canvas.legend(loc="outside lower center", ncols=5, fontsize="small")
+    return True
 
 
 def scale(canvas: Canvas, results: Results) -> bool:

@@ -39,7 +39,7 @@ def measure(setting: Setting) -> Findings:
             Figure("throughput", rate, "req/s"),
             Figure("throughput of the floor", rates[floor.server.name], "req/s"),
             Figure("latency p50", middle_ms(own, 50), "ms"),
-            noted(Figure("latency p99", middle_ms(own, 99), "ms", 50), little, beside, crowd(taken)),
+            noted(Figure("latency p99", middle_ms(own, 99), "ms"), little, beside, crowd(taken)),
             Figure("resident memory, at most", resident, "MB", 96),
         ],
         [distribution("service, saturated", own), distribution("floor, saturated", floors)],

@@ -19,7 +19,7 @@ from bench.openloop import Plan
 from bench.results import Figure, Series
 from bench.rounds import Running, Watch, seeded, watched
 from bench.scripts import write_stream
-from bench.servers import Server, with_ledger, without_gc
+from bench.servers import Server, varied, without_gc
 from bench.setting import Findings, Setting, by_turns, crowd, distribution, middle_ms, noted
 from bench.workloads import LONG_SERIAL, Workload
 
@@ -50,9 +50,13 @@ def unchanged(server: Server) -> Server:
     return server
 
 
+def without_ledger(server: Server) -> Server:
+    return varied(server, DATABASE_URL="none")
+
+
 EFFECTS: Sequence[Effect] = (
     Effect("garbage collection", unchanged, without_gc),
-    Effect("the ledger's commits", with_ledger, unchanged),
+    Effect("the ledger's commits", unchanged, without_ledger),
     Effect("scrapes and health checks", unchanged, unchanged, poked=True),
 )
 

@@ -7,28 +7,21 @@ spare them.
 """
 
 import statistics
-from dataclasses import replace
 
 from bench.load import CONNECTIONS, Load
 from bench.results import Figure
 from bench.rounds import Running, Watch, seeded, warm
 from bench.rounds import measure as measure_load
 from bench.scripts import write_script
-from bench.servers import Server
+from bench.servers import varied
 from bench.setting import Findings, Setting, by_turns, costs, crowd, noted, ratio
 from bench.workloads import Workload
-
-
-def with_workers(server: Server, count: int) -> Server:
-    """The same server with so many worker processes."""
-    name = f"{server.name} with {count} workers"
-    return replace(server, name=name, environment={**server.environment, "WORKERS": str(count)})
 
 
 def measure(setting: Setting) -> Findings:
     """CPU per request with one worker and with two."""
     workload, seconds = Workload.named("cached-proxy"), setting.length(2, 2)
-    servers = [with_workers(setting.server, count) for count in (1, 2)]
+    servers = [varied(setting.server, f"{count} workers", WORKERS=str(count)) for count in (1, 2)]
     one, two = (server.name for server in servers)
     with seeded(servers, setting.directory) as (fleet, _):
         script = write_script(workload, fleet[0].suffix, setting.directory, next(setting.serials))

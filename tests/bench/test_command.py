@@ -19,7 +19,7 @@ TAKEN = "2026-11-22T10:00:00Z"
 
 
 def test_words_in_braces_are_filled_in() -> None:
-    command, environment = SERVICE.filled(port=3655, redis_port=6400, redis_db=2)
+    command, environment = SERVICE.filled(port=3655, redis_port=6400, redis_db=2, scratch="/s")
     assert command == [sys.executable, "-m", "arsenal_fast", "serve"]
     assert (environment["PORT"], environment["REDIS_URL"]) == ("3655", "redis://127.0.0.1:6400/2")
     floor, _ = FLOOR.filled(port=1, answer="/a")

@@ -1,10 +1,16 @@
 """The count of instructions: how callgrind's log is read, and what trips the comparison."""
 
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from bench import BenchError
 from bench.instructions import EXIT_DEARER, LIMIT, collected, main, report
 
+ROOT = Path(__file__).parents[2]
 LOG = """==7== Events    : Ir
 ==7== Collected : 1234567
 ==7==
@@ -47,3 +53,20 @@ def test_without_valgrind_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("bench.instructions.which", lambda _: None)
     with pytest.raises(BenchError, match="make bench-instructions"):
         main([])
+
+
+@pytest.mark.integration
+def test_a_checkout_with_a_loop_more_in_each_request_is_refused(tmp_path: Path) -> None:
+    """The proof that the gate sees a regression, by the real count of both."""
+    if shutil.which("valgrind") is None:
+        pytest.skip("valgrind is not installed")
+    unneeded = shutil.ignore_patterns("__pycache__", ".build", "node_modules")
+    for package in ("arsenal_fast", "bench", "tests"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=unneeded)
+    file, line = tmp_path / "arsenal_fast/api/fastpath/recognized.py", "        clock = self.clock\n"
+    text = file.read_text()
+    assert line in text
+    file.write_text(text.replace(line, f"        sum(range(100))\n{line}"))
+    command = [sys.executable, "-m", "bench.instructions", "--against", str(ROOT), "--only", "cached-direct"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, "dearer" in done.stdout) == (EXIT_DEARER, True), done.stdout + done.stderr

@@ -10,14 +10,14 @@ import redis
 from bench import BenchError, duties
 from bench.duties import Answer, Candidate, objections
 from bench.load import seed
-from bench.peers import BUN, FASTAPI, FASTHTTP, NODE, PEERS, versions
+from bench.peers import BUN, FASTAPI, FASTHTTP, PEERS, versions
 from bench.rounds import Running, running_server, seeded
 from bench.servers import SERVICE, Server
 from bench.workloads import WORKLOADS
 
 HEADERS = frozenset({"x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "date"})
 DOCUMENT = {"id": "player-1", "ttl": 3600, "generated": "now", "token": "a.b.c", "metadata": {"run": "1"}}
-RIVALS = (BUN, FASTHTTP, NODE, FASTAPI)
+RIVALS = (BUN, FASTHTTP, FASTAPI)
 
 
 def answer(size: int = 600, headers: frozenset[str] = HEADERS, **changed: object) -> Answer:

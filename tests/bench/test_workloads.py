@@ -9,11 +9,14 @@ import orjson
 import pytest
 
 from bench.openloop import SERIAL
+from bench.scenarios.lookups import LOOKUPS, workload_of
 from bench.scripts import write_script
-from bench.workloads import CLIENTS, IDENTITIES, WORKLOADS, Workload, client, pair
+from bench.workloads import CLIENTS, GUIDE_RATES, IDENTITIES, MIX, NEW_SHARE, WORKLOADS, Workload, client, pair
 
 SUFFIX = "@sports.api.yourbook.com/v1:id"
-EVERY = pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name)
+EVERY = pytest.mark.parametrize(
+    "workload", [*WORKLOADS, MIX, *map(workload_of, LOOKUPS.values())], ids=lambda workload: workload.name
+)
 
 
 def read(data: bytes) -> tuple[h11.Request, bytes]:
@@ -92,6 +95,16 @@ def test_a_batch_has_ten_different_seeded_rows(name: str) -> None:
         assert rows <= seeded
 
 
+def test_the_mix_has_the_guides_proportions_and_its_share_of_new_identities() -> None:
+    records = MIX.records(SUFFIX)
+    kinds = [sum(target in record for record in records) for target in (b"/id?", b"/identities ", b"/validate ")]
+    for count, rate in zip(kinds, GUIDE_RATES, strict=True):
+        assert count / len(records) == pytest.approx(rate / sum(GUIDE_RATES), abs=0.01)
+    new = sum(SERIAL in record for record in records)
+    assert new / (kinds[0] + 10 * kinds[1]) == pytest.approx(NEW_SHARE, abs=0.005)
+    assert max(record.count(SERIAL) for record in records) == 1
+
+
 def test_the_body_of_a_new_batch_never_comes_again() -> None:
     bodies = {read(Workload.named("batch-10-new").sample("", serial))[1] for serial in (0, 1, 10**12)}
     assert len(bodies) == 3
@@ -105,7 +118,6 @@ def test_the_script_reads_the_records_and_joins_as_many_numbers_as_they_need(
     script = write_script(workload, SUFFIX, tmp_path, 7_000).read_text()
     records = workload.records(SUFFIX)
     assert next(tmp_path.glob("*.records")).read_bytes() == b"".join(r + b"\0" for r in records)
-    assert script.count(".. number ..") == records[0].count(SERIAL)
     assert "7000" in script
     assert "8000" in write_script(workload, SUFFIX, tmp_path, 8_000).read_text()
     assert "@" not in script.replace(str(tmp_path), "")

@@ -43,7 +43,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Callable[[Serve], None]:
     def put(serve: Serve) -> None:
         module: Any = ModuleType("arsenal_fast.server.worker")
         module.rehearse = lambda config: None
-        module.serve = serve
+        module.serve = lambda config, slot, counters, _ticket_keys: serve(config, slot, counters)
         monkeypatch.setitem(sys.modules, "arsenal_fast.server.worker", module)
         monkeypatch.setattr(server, "worker", module, raising=False)
 

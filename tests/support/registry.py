@@ -86,6 +86,7 @@ class Bench:
             now=lambda: self.rig.wall,
             metrics=self.metrics,
             hold_responses=lambda: None,
+            call_soon=lambda flush: flush(),
         )
         self.revoker = Revoker(
             revocations=self.store,

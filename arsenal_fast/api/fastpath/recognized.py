@@ -9,18 +9,20 @@ from typing import Final
 from arsenal_fast.api.clock import ResponseClock
 from arsenal_fast.api.context import Application, Connection, RequestContext
 from arsenal_fast.api.fastpath.render import RenderedIdentity
-from arsenal_fast.api.fastpath.response_cache import CachedResponse, MissingIdentity, ResponseCache
+from arsenal_fast.api.fastpath.response_cache import CachedResponse, MissingIdentity, ResponseCache, UnknownVerdict
 from arsenal_fast.api.request_id import id_of
 from arsenal_fast.api.write_batch import WriteBatch, cut_off
 from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.request import Request
 from arsenal_fast.http.response import PendingResponse
 from arsenal_fast.http.template import RequestTemplate, TemplateMatch
+from arsenal_fast.identity.grammar import Identity
 from arsenal_fast.identity.validity import DEFAULT_TTL
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.registry.cache import CachedIdentity
 from arsenal_fast.registry.issuer import AuditContext, Issuer
+from arsenal_fast.registry.lookup import IdentityState, LookupRequest
 
 
 @dataclass(slots=True)
@@ -29,6 +31,10 @@ class FastPathServices:
 
     cache: ResponseCache
     issuer: Issuer
+    look_up: Callable[[Identity, LookupRequest], None]
+    """Looks an identity up; the request gets its state."""
+    verdict: Callable[[Identity, IdentityState | None, bool], bytes]
+    """Returns the response to the validation of an identity with this state, from its own header lines on."""
     clock: ResponseClock
     write_batch: WriteBatch
     metrics: Metrics
@@ -157,15 +163,27 @@ class RecognizedRequest(PendingResponse):
 
     def fill(self, _index: int, entry: CachedIdentity) -> None:
         """Respond with the identity."""
-        cached, work = self.cached, self.work
-        if isinstance(cached, _LeftFastPath):
-            cached.context.admitted(self.limit_lines)
+        if isinstance(self.cached, _LeftFastPath):
+            self.cached.context.admitted(self.limit_lines)
             return
         assert isinstance(entry, RenderedIdentity)
         body = entry.response()
         if entry.kept_response:
-            work.cache.put_line(self.match[0], entry)
-        endpoint = cached.endpoint
+            self.work.cache.put_line(self.match[0], entry)
+        self._respond(body)
+
+    # Called by the look-up.
+
+    def looked_up(self, identity: Identity, state: IdentityState | None, readable: bool) -> None:
+        """Respond with the verdict."""
+        if isinstance(self.cached, _LeftFastPath):
+            self.cached.context.admitted(self.limit_lines)
+        else:
+            self._respond(self.work.verdict(identity, state, readable))
+
+    def _respond(self, body: bytes) -> None:
+        """Send a response that was waited for. ``body``: from its own header lines on."""
+        work, endpoint = self.work, self.cached.endpoint
         seconds = work.monotonic() - self.started_s
         work.metrics.observe(endpoint.path, endpoint.method, 200, seconds)
         response = b"".join((work.clock.ok, self.limit_lines, self.header_lines, self.id_end, body))
@@ -209,6 +227,10 @@ class RecognizedRequest(PendingResponse):
             self.ids = (cached.id,)
             self.proposals = 0
             self.work.issuer.issue_missing(self)
+        elif isinstance(cached, UnknownVerdict):
+            self.limit_lines = limit_lines
+            self.started_s = self.work.started_s()
+            self.work.look_up(cached.identity, self)
         else:
             self._context().admitted(limit_lines)
 
@@ -229,6 +251,14 @@ class LoggedRequest(RecognizedRequest):
     def fill(self, index: int, entry: CachedIdentity) -> None:
         """Respond with the identity, and log it."""
         super().fill(index, entry)
+        self._log_late()
+
+    def looked_up(self, identity: Identity, state: IdentityState | None, readable: bool) -> None:
+        """Respond with the verdict, and log it."""
+        super().looked_up(identity, state, readable)
+        self._log_late()
+
+    def _log_late(self) -> None:
         if not isinstance(self.cached, _LeftFastPath):
             self._log(self.started_s)
 

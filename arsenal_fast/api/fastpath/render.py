@@ -123,12 +123,11 @@ class CachedVerdict:
 
 def _verdict(identity: CachedIdentity) -> bytes:
     """Render the response up to the time stamp."""
-    life = identity.life
     body = (
         f'{{"identity":"{identity.id}","valid":true,"status":"active","reason":"{REASONS[Status.ACTIVE]}",'
         f'"well_formed":true,"rfc5322_compliant":true,'
         f'"metadata":{{{_parts(identity.id)},"type":"{KIND}","format":"{FORMAT}"}},"cached":true,'
-        f'"generated":"{timestamp(life.generated)}","expires":"{timestamp(life.expires)}","validated":"'
+        f'{_stamps(identity.life)},"validated":"'
     )
     return f"{RESPONSE_LINES}{len(body) + STAMP_OCTETS}\r\n\r\n{body}".encode("ascii")
 
@@ -142,5 +141,9 @@ def _parts(identity: str) -> str:
 
 @lru_cache(maxsize=64)  # identities issued in one batch have equal lives
 def _span(life: Life) -> str:
-    generated, expires = timestamp(life.generated), timestamp(life.expires)
-    return f'"ttl":{life.ttl // 1000},"generated":"{generated}","expires":"{expires}"'
+    return f'"ttl":{life.ttl // 1000},{_stamps(life)}'
+
+
+@lru_cache(maxsize=64)
+def _stamps(life: Life) -> str:
+    return f'"generated":"{timestamp(life.generated)}","expires":"{timestamp(life.expires)}"'

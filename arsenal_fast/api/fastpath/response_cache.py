@@ -17,6 +17,7 @@ from arsenal_fast.api.fastpath.render import CachedVerdict, RenderedIdentity
 from arsenal_fast.cache import GenerationalCache
 from arsenal_fast.http.request import Request
 from arsenal_fast.identity import grammar
+from arsenal_fast.identity.grammar import Identity
 from arsenal_fast.identity.runs import DRAWN
 from arsenal_fast.memory_budget import Shares, weigh_reference
 from arsenal_fast.observability.metrics import Metrics
@@ -54,16 +55,25 @@ _MAX_QUERY: Final = len("prefix=&run=") + grammar.MAX_LOCAL - len("-")
 _LINE: Final = rf"GET {ISSUE_PATH}\?{_QUERY} HTTP/1\.1"
 _MAX_LINE: Final = len(f"GET {ISSUE_PATH}? HTTP/1.1") + _MAX_QUERY
 
+_VERDICT_BODY: Final = rb'\{"identity": ?"([!#-\[\]-~]++)"\}'
+"""The form of nearly all bodies of a validation; what the string says is left to the grammar."""
+
 _query: Final = re.compile(_QUERY).fullmatch
 _line: Final = re.compile(_LINE).fullmatch
+_verdict_body: Final = re.compile(_VERDICT_BODY).fullmatch
 
 
 def _weigh(key: bytes, identity: RenderedIdentity | MissingIdentity) -> int:
     return weigh_reference(key, len(identity.id))
 
 
-def _weigh_size(key: bytes, response: CachedVerdict | CachedBatch) -> int:
+def _weigh_size(key: bytes, response: CachedBatch) -> int:
     return weigh_reference(key, response.size_bytes)
+
+
+def _weigh_verdict(key: bytes, verdict: CachedVerdict | UnknownVerdict) -> int:
+    assert isinstance(verdict, CachedVerdict), "an unknown one is not kept"
+    return weigh_reference(key, verdict.size_bytes)
 
 
 class CachedResponse(Protocol):
@@ -93,6 +103,21 @@ class MissingIdentity:
 
     def render(self, _clock: ResponseClock) -> None:
         """Return None: there is no response yet."""
+
+
+class UnknownVerdict:
+    """The identity in a body of the usual form that this worker does not know, and has to look up."""
+
+    __slots__ = ("endpoint", "identity")
+
+    required_scope: Final = None
+
+    def __init__(self, identity: Identity, endpoint: Endpoint) -> None:
+        self.identity = identity
+        self.endpoint = endpoint
+
+    def render(self, _clock: ResponseClock) -> None:
+        """Return None: there is no verdict yet."""
 
 
 class ResponseCache:
@@ -127,13 +152,15 @@ class ResponseCache:
             capacity, weigh=_weigh, room=shares.lines, find=self._from_identities
         )
         """Responses by request line; without a response the handler responds."""
-        self._verdicts: GenerationalCache[bytes, CachedVerdict] = GenerationalCache(
-            capacity, weigh=_weigh_size, room=shares.verdicts
+        self._verdicts: GenerationalCache[bytes, CachedVerdict | UnknownVerdict] = GenerationalCache(
+            capacity, weigh=_weigh_verdict, room=shares.verdicts, find=self._find_verdict
         )
         self._batches: GenerationalCache[bytes, CachedBatch] = GenerationalCache(
             -(-capacity // BATCHES), weigh=_weigh_size, room=shares.batches
         )
-        self.by_body: dict[bytes, GenerationalCache[bytes, CachedVerdict] | GenerationalCache[bytes, CachedBatch]]
+        self.by_body: dict[
+            bytes, GenerationalCache[bytes, CachedVerdict | UnknownVerdict] | GenerationalCache[bytes, CachedBatch]
+        ]
         """Responses by request line, and then by body, likewise."""
         self.by_body = {self._validate.line: self._verdicts, self._batch.line: self._batches}
         self._seen: set[int] = set()
@@ -157,10 +184,7 @@ class ResponseCache:
 
     def put_verdict(self, request: Request, identity: CachedIdentity) -> CachedVerdict:
         """Render the verdict on a living identity, and cache it for this body."""
-        verdict = CachedVerdict(identity, self._validate)
-        if len(request.body) <= MAX_BODY:
-            self._verdicts.put(request.body, verdict)
-        return verdict
+        return self._put_verdict(request.body, identity)
 
     def put_batch(self, request: Request, identities: Sequence[CachedIdentity], pieces: Sequence[bytes]) -> None:
         """Cache the response to this body at its second request: most come once."""
@@ -178,6 +202,30 @@ class ResponseCache:
         """Count the responses since the last call, each with this duration."""
         for endpoint in self._endpoints:
             endpoint.flush(metrics, seconds)
+
+    def verdict(self, identity: CachedIdentity) -> CachedVerdict:
+        """Render the verdict on a living identity without caching it: most that were looked up come once."""
+        return CachedVerdict(identity, self._validate)
+
+    def _put_verdict(self, body: bytes, identity: CachedIdentity) -> CachedVerdict:
+        verdict = CachedVerdict(identity, self._validate)
+        if len(body) <= MAX_BODY:
+            self._verdicts.put(body, verdict)
+        return verdict
+
+    def _find_verdict(self, body: bytes) -> CachedVerdict | UnknownVerdict | None:
+        found = _verdict_body(body) if len(body) <= MAX_BODY else None
+        if found is None:
+            return None
+        text = found[1].decode("ascii")
+        entry = self._identities.get(text)
+        if entry is not None and entry.expires_s:
+            return self._put_verdict(body, entry)
+        identity = grammar.parse(text)
+        # The verdict repeats the text, whose domain may be in upper case.
+        return (
+            UnknownVerdict(identity, self._validate) if isinstance(identity, Identity) and identity.id == text else None
+        )
 
     def _from_identities(self, line: bytes) -> RenderedIdentity | MissingIdentity | None:
         if len(line) > _MAX_LINE:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
+import orjson
+
 from arsenal_fast.api.context import RequestContext
 from arsenal_fast.api.fastpath.render import FORMAT, KIND
 from arsenal_fast.api.json_body import MAX_ROWS, check_form, check_strings, pointer, raise_faults, read_object
 from arsenal_fast.api.services import Services
 from arsenal_fast.errors import Fault
+from arsenal_fast.http.response import JSON, NO_STORE, tail
 from arsenal_fast.identity import grammar
 from arsenal_fast.identity.grammar import Identity, Malformed
 from arsenal_fast.identity.validity import timestamp
@@ -49,6 +52,17 @@ async def _judge_all(services: Services, context: RequestContext, texts: Sequenc
         for text, subject in zip(texts, subjects, strict=True)
     ]
     context.answer(answers[0] if single else {"results": answers, "total": len(answers)})
+
+
+def verdict(services: Services, identity: Identity, state: IdentityState | None, readable: bool) -> bytes:
+    """Return the response to the validation of one identity, from its own header lines on."""
+    services.clock.refresh()
+    entry = services.identities.get(identity.id)
+    if entry is not None and state is not None and state.cached and entry.life == state.life:
+        rendered = services.response_cache.verdict(entry).render(services.clock)
+        if rendered is not None:
+            return rendered
+    return tail(JSON, orjson.dumps(_answer(identity.id, identity, state, services.now_ms(), readable)), NO_STORE)
 
 
 async def _validate_token(services: Services, context: RequestContext, body: dict[str, Any]) -> None:

@@ -145,3 +145,82 @@ def test_a_client_that_has_gone_gets_nothing_and_disturbs_nobody() -> None:
     rig.tick()
     assert gone.octets == b""
     assert other.answers("GET")[0].status == 200
+
+
+UNKNOWN = "nobody-1@sports.api.yourbook.com/v1:id"
+
+
+def validate(identity: str) -> bytes:
+    body = b'{"identity":"%b"}' % identity.encode()
+    return request("POST", "/api/v1/validate", body, Content_Type="application/json")
+
+
+def validating(rig: Rig) -> Client:
+    """A client whose connection recognises validations."""
+    client = rig.connect()
+    assert one(client, validate(UNKNOWN)).status == 200
+    return client
+
+
+@pytest.mark.parametrize("ledger", [True, False])
+@pytest.mark.parametrize("case", ["in the store", "in the ledger", "revoked", "expired", "unknown", "store away"])
+def test_a_validation_that_has_to_be_looked_up_gets_the_handlers_response(case: str, ledger: bool) -> None:
+    rig = Rig(worthwhile=1, switched=True, ledger=SwitchedLedger() if ledger else None)
+    found, answers = rig.recognized(), []
+    client, issued = validating(rig), rig.get("/api/v1/id?prefix=player&run=5").json
+    identity = UNKNOWN if case == "unknown" else issued["id"]
+    if case == "revoked":
+        assert rig.post("/api/v1/revoke", {"identity": identity, "token": issued["token"]}).status == 200
+    rig.advance(2 * HOUR_S if case == "expired" else 1)
+    rig.shared.away = case == "store away"
+    for each in (client, rig.connect()):
+        rig.service.identities.invalidate(None)
+        if case == "in the ledger":
+            rig.shared.memory = rig.memory()
+        answers.append(one(each, validate(identity)))
+    assert len(found) == 1
+    assert answers[0].json == answers[1].json
+    assert answers[0].headers.keys() == answers[1].headers.keys()
+
+
+def test_validations_of_one_tick_are_one_look_up_and_a_client_that_has_gone_disturbs_nobody() -> None:
+    rig = Rig(worthwhile=1, switched=True)
+    clients = [validating(rig) for _ in range(3)]
+    ids = [rig.get(f"/api/v1/id?prefix=player&run={run}").json["id"] for run in range(3)]
+    rig.service.identities.invalidate(None)
+    looked_up = rig.service.metrics.identity_lookups
+    for client, identity in zip(clients, ids, strict=True):
+        client.deliver(validate(identity))
+    clients[0].lose()
+    rig.tick()
+    assert clients[0].octets == b""
+    assert [client.answers("POST")[0].json["identity"] for client in clients[1:]] == ids[1:]
+    assert rig.service.metrics.identity_lookups - looked_up == 3
+
+
+def test_a_validation_that_is_overtaken_while_it_is_looked_up_is_answered_first() -> None:
+    rig = Rig(worthwhile=1, switched=True)
+    client, identity = validating(rig), rig.get("/api/v1/id?prefix=player&run=5").json["id"]
+    rig.service.identities.invalidate(None)
+    client.deliver(validate(identity))
+    client.deliver(validate(UNKNOWN))
+    rig.tick()
+    assert [answer.json["status"] for answer in client.answers("POST", "POST")] == ["active", "unknown"]
+
+
+def test_a_validation_whose_look_up_fails_ends_its_connection(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig(worthwhile=1)
+    client = validating(rig)
+    rig.service.lookup.store = None  # type: ignore[assignment]
+    client.send(validate("nobody-2@sports.api.yourbook.com/v1:id"))
+    assert client.transport.aborted
+    assert "failed" in caplog.text
+
+
+@pytest.mark.parametrize(("mode", "count"), [("all", 1), ("errors", 0)])
+def test_a_validation_that_is_looked_up_has_one_line_where_all_are_logged(mode: str, count: int) -> None:
+    rig = Rig(worthwhile=1, settings={"access_log": mode})
+    client = validating(rig)
+    rig.access.clear()
+    assert one(client, validate("nobody-2@sports.api.yourbook.com/v1:id")).status == 200
+    assert logged(rig) == [("203.0.113.9", 200)] * count
