@@ -153,7 +153,8 @@ def recorder() -> Iterator[Recorder]:
 
 
 async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
-    writer.write(request("GET", f"/api/v1/id?prefix=player&run={number}"))
+    # With an id of its own, as from an ingress: a template with a slot.
+    writer.write(request("GET", f"/api/v1/id?prefix=player&run={number}", X_Request_ID=f"walk-{number}"))
     head = await reader.readuntil(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 "), head
     length = re.search(rb"\r\nContent-Length: (\d+)\r\n", head)
