@@ -27,6 +27,7 @@ from arsenal_fast.api.json_body import MAX_ROWS
 from arsenal_fast.api.problems import PATH as PROBLEMS
 from arsenal_fast.api.router import Route, Router
 from arsenal_fast.http.request import Request
+from arsenal_fast.ratelimit.policies import ISSUE, VALIDATE
 
 
 def _environments(request: Request) -> int:
@@ -55,6 +56,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "renews it. A protected prefix needs a service token of scope `issue`.",
         parameters=("prefix", "run", "domain", "version", "ttl"),
         scope=auth.ISSUE,
+        group=ISSUE,
         answers={200: ("The identity.", "Identity")},
     ),
     _post(
@@ -67,6 +69,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         rows=_environments,
         body="BatchRequest",
         scope=auth.ISSUE,
+        group=ISSUE,
         answers={200: ("The identities, in the order of the environments.", "Batch")},
     ),
     _post(
@@ -77,6 +80,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "of an earlier life that was merely renewed is good until it expires.",
         rows=_identities,
         body="ValidationRequest",
+        group=VALIDATE,
         answers={200: ("The verdict, or the verdicts in the order of the identities.", "ValidationAnswer")},
     ),
     _post(
@@ -88,6 +92,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "tokens of the old ones stay dead.",
         body="RevocationRequest",
         scope=auth.REVOKE,
+        group="revoke",
         answers={
             200: ("What was revoked; it is in force.", "Revocation"),
             403: ("The service token lacks the scope, or the identity's token is none of its own.", "Problem"),
@@ -104,6 +109,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "is exchanged once. Errors are those of OAuth (RFC 6749 section 5.2).",
         body="TokenRequest",
         form=True,
+        group="token",
         answers={
             200: ("The service token.", "TokenAnswer"),
             400: ("The request or the ID token is refused.", "TokenError"),
@@ -119,6 +125,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         parameters=("any_prefix", "any_run", "since", "until", "limit", "cursor"),
         scope=auth.AUDIT,
         by_token_only=True,
+        group="audit",
         answers={
             200: ("One page of events.", "Audit"),
             503: ("The ledger can't be read now, or there is none; or the service is too busy.", "Problem"),
@@ -134,6 +141,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         parameters=("subject", "limit", "token_cursor"),
         scope=auth.TOKENS,
         by_token_only=True,
+        group="tokens",
         answers={
             200: ("One page of tokens.", "Tokens"),
             503: ("The ledger can't be read now, or there is none; or the service is too busy.", "Problem"),
@@ -150,6 +158,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         body="TokenOrder",
         scope=auth.TOKENS,
         by_token_only=True,
+        group="tokens",
         answers={
             201: ("The token.", "MintedToken"),
             403: ("The service token lacks the scope, or one that it was to hand on.", "Problem"),
@@ -165,6 +174,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         body="TokenRevocation",
         scope=auth.TOKENS,
         by_token_only=True,
+        group="tokens",
         answers={
             200: ("It is withdrawn.", "TokenChange"),
             503: ("Neither shared state nor ledger can be written; or the service is too busy.", "Problem"),
@@ -179,6 +189,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         body="TokenLimit",
         scope=auth.TOKENS,
         by_token_only=True,
+        group="tokens",
         answers={
             200: ("It has this limit.", "TokenChange"),
             409: ("The token has been withdrawn.", "Problem"),

@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import uvloop
 
@@ -28,7 +28,9 @@ from arsenal_fast.api.compose import compose
 from arsenal_fast.api.gate import GateBounds
 from arsenal_fast.api.services import Services
 from arsenal_fast.api.settings import Settings
+from arsenal_fast.config import parsers
 from arsenal_fast.config.load import Config
+from arsenal_fast.config.watched import WatchedFile
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.http.limits import Limits
 from arsenal_fast.ledger.backend import Ledger
@@ -38,6 +40,7 @@ from arsenal_fast.observability import log_writer, logs, runtime_metrics
 from arsenal_fast.observability.access_log import AccessLog
 from arsenal_fast.observability.multiprocess import SharedCounters
 from arsenal_fast.oidc.fetch import KeyFetcher
+from arsenal_fast.oidc.rules import Rules
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.server import heap_trim, listen_socket, tls_context
 from arsenal_fast.server.bounds import Bounds
@@ -68,6 +71,9 @@ time-out of the ledger a withdrawal is in force on every replica within 3 s."""
 
 TEND: Final = 60.0
 """Seconds between writings of which service tokens were used."""
+
+FILE_CHECK: Final = 5.0
+"""Seconds between looks at the files of limits and rules."""
 
 TLS_CHECK: Final = 10.0
 """Seconds between checks of the certificate files; cert-manager renews weeks ahead."""
@@ -140,6 +146,7 @@ class _Worker:
             fetch_keys=KeyFetcher(self._loop),
             gate_bounds=_gate_bounds(config.shares),
         )
+        self._files = _watched(config, self._services)
         app = compose(self._services, Limits(), counters if counters.slots > 1 else None)
         self._listener = Listener(
             app,
@@ -157,6 +164,7 @@ class _Worker:
     async def run(self, listening: list[socket.socket]) -> None:
         """Serve until a stop signal."""
         self._handle_signals()
+        self._look_at_files()  # this worker may have been forked long after the supervisor had read them
         metrics = self._services.metrics
         metrics.process = process_figures
         metrics.certificate_expires = tls_context.certificate_expires(self._config)
@@ -191,13 +199,15 @@ class _Worker:
         """Log where the service is, and what a client may do."""
         config = self._config
         limit = "no limit"
-        if config.rate_limit_requests:
+        if config.limits_file is not None:
+            limit = f"limits by {config.limits_file}"
+        elif config.rate_limit_requests:
             limit = f"{config.rate_limit_requests} requests in {config.rate_limit_window} s for each client"
         log.info("open %s (documentation: %s/api/docs); %s", config.api_base_url, config.api_base_url, limit)
 
     def _handle_signals(self) -> None:
         handle = self._loop.add_signal_handler
-        handle(signal.SIGHUP, self._reload_tls)
+        handle(signal.SIGHUP, self._reload)
         if self._config.workers == 1:
             handle(signal.SIGTERM, self._stop_or_hurry)
             handle(signal.SIGINT, self._stop_or_hurry)
@@ -230,6 +240,8 @@ class _Worker:
         yield _every(TEND, self._services.service_tokens.tend)
         if self._ledger is not None:
             yield _every(FOLLOW, partial(_follow_ledger, self._services))
+        if self._files:
+            yield _every(FILE_CHECK, self._look_at_files)
         if config.tls:
             yield _every(TLS_CHECK, self._reload_changed_tls)
 
@@ -270,6 +282,17 @@ class _Worker:
             self._counters.write(self._slot, telemetry.snapshot(self._services))
         except ValueError as error:
             log.error("this worker's counts can't be shared: %s", error)
+
+    # Files that are read again.
+
+    def _reload(self) -> None:
+        self._reload_tls()
+        for file in self._files:
+            file.read()
+
+    def _look_at_files(self) -> None:
+        for file in self._files:
+            file.look()
 
     # Certificates.
 
@@ -344,9 +367,27 @@ def _settings(config: Config) -> Settings:
         metrics_by_token=config.metrics_access == "token",
         workers=config.workers,
         oidc_rules=config.oidc_issuers,
+        token_window=config.rate_limit_window,
+        policies=config.limits_file,
         ignored_parameters=config.ignored_parameters,
         protected_prefixes=frozenset(prefix.lower() for prefix in config.protected_prefixes),
     )
+
+
+def _watched(config: Config, services: Services) -> list[WatchedFile[Any]]:
+    """Return the files of limits and rules, which come into force in these services."""
+    files: list[WatchedFile[Any]] = []
+    if config.limits_file is not None and services.limits is not None:
+        path, use = config.limits_file.path, services.limits.use
+        files.append(WatchedFile("LIMITS_FILE", path, parsers.limits_file, use, services.note_file))
+    if config.oidc_issuers is not None and config.oidc_issuers.path and services.exchange is not None:
+        path = config.oidc_issuers.path
+        files.append(WatchedFile("OIDC_ISSUERS", path, _rules_of, services.exchange.use, services.note_file))
+    return files
+
+
+def _rules_of(path: str) -> Rules:
+    return parsers.oidc_rules(f"file:{path}")
 
 
 def _ledger_changed(services: Services, ledger: Ledger) -> None:

@@ -155,6 +155,7 @@ REFUSED = {
     "LOG_LEVEL": ["verbose", "20"],
     "ACCESS_LOG": ["on", "true"],
     "METRICS_ACCESS": ["closed", "tokens"],
+    "LIMITS_FILE": ["/nowhere/limits.toml", "/", "\0", "/dev/null", "pyproject.toml", "file:/nowhere"],
 }
 
 
