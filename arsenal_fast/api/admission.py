@@ -190,7 +190,9 @@ class Admission:
         batch.one_quota = len(quotas) <= 1 and not batch.linked
         if quotas != self._address_quota or batch.unlimited or batch.looks:  # there may be tokens
             now_s = self._now()
-            clients = set(map(_CLIENT, batch.all_requests()))
+            clients = set(batch.rows)
+            if batch.unlimited or batch.looks:
+                clients |= set(map(_CLIENT, batch.all_requests()))
             if min(map(_EXPIRES, clients)) <= now_s:
                 self._submit_again(batch, now_s)
                 return

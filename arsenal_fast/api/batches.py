@@ -91,6 +91,9 @@ class Batch:
         hits: dict[bytes, int] = {}
         for client, quantity in zip(self.rows, self.quantities, strict=True):
             if quantity:
-                for key in {cell.key_bytes for cell in (client, *client.also)}:
-                    hits[key] = hits.get(key, 0) + quantity
+                key = client.key_bytes
+                hits[key] = hits.get(key, 0) + quantity
+                for cell in client.also:
+                    if cell.key_bytes != key:  # an end user; the cells of policies have the caller's key
+                        hits[cell.key_bytes] = hits.get(cell.key_bytes, 0) + quantity
         return hits.keys(), list(hits.values())

@@ -73,7 +73,8 @@ class Callers:
         """By the id of the token."""
         self._living: WeakValueDictionary[str, TokenHolder] = WeakValueDictionary()
         """Likewise, while a connection or the cache refers to them: there is one for each token."""
-        self._subjects: GenerationalCache[tuple[TokenHolder, bytes], OnBehalf] = GenerationalCache(SUBJECTS)
+        self.by_subject: GenerationalCache[tuple[TokenHolder, bytes], OnBehalf] = GenerationalCache(SUBJECTS)
+        """Clients by holder and subject; without an entry :meth:`of_subject` makes the client."""
         self._amendments = amendments
         amendments.on_change = self._amended
         self._clients: GenerationalCache[bytes, Client] = GenerationalCache(clients)
@@ -107,10 +108,10 @@ class Callers:
 
     def of_subject(self, holder: TokenHolder, subject: bytes) -> OnBehalf:
         """Return the client of a token's holder that sends a request on behalf of a valid subject."""
-        client = self._subjects.get((holder, subject))
+        client = self.by_subject.get((holder, subject))
         if client is None:
             client = OnBehalf(holder, subject)
-            self._subjects.put((holder, subject), client)
+            self.by_subject.put((holder, subject), client)
         return client
 
     def of_fields(self, fields: Fields) -> tuple[Client | None, ProblemError | None]:

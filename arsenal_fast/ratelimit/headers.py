@@ -100,7 +100,7 @@ class Plan:
     fields are lists, the customary ones are of the tightest.
     """
 
-    __slots__ = ("_format", "enforced", "quotas", "shadows")
+    __slots__ = ("_format", "_numbers", "enforced", "quotas", "shadows")
 
     def __init__(self, enforced: tuple[Quota, ...], shadows: tuple[Quota, ...] = ()) -> None:
         """The cells of the enforced quotas come first."""
@@ -109,6 +109,7 @@ class Plan:
         self.enforced = enforced
         self.shadows = shadows
         self.quotas = (*enforced, *shadows)
+        self._numbers = [(quota.limit, quota.interval, quota.tolerance) for quota in enforced]
         self._format = (
             "X-RateLimit-Limit: %d\r\nX-RateLimit-Remaining: %d\r\nX-RateLimit-Reset: %d\r\n"
             f"RateLimit-Policy: {_escaped(policies)}\r\nRateLimit: {states}\r\n"
@@ -121,11 +122,11 @@ class Plan:
         # state_at() and tightest(), inlined: it runs for each request.
         limit, least, longest = 0, _ABOVE_ALL, 0
         numbers: list[int] = []
-        for quota, backlog in zip(self.enforced, backlogs, strict=True):
-            remaining = (quota.tolerance - backlog) // quota.interval
+        for (each, interval, tolerance), backlog in zip(self._numbers, backlogs, strict=True):
+            remaining = (tolerance - backlog) // interval
             reset = -(-backlog // _SECOND)
             if remaining < least or (remaining == least and reset > longest):
-                limit, least, longest = quota.limit, remaining, reset
+                limit, least, longest = each, remaining, reset
             numbers += (remaining, reset)
         return self._format % (limit, least, longest, *numbers)
 

@@ -100,7 +100,11 @@ def test_a_message_with_other_values_in_the_slots_is_read_as_the_parser_reads_it
 
 @pytest.mark.parametrize("octets", DOES_NOT_MATCH)
 def test_all_else_is_left_to_the_parser(octets: bytes) -> None:
-    assert template_of(LINE + INGRESS).match(octets) is None
+    """A bad request line is no key of a cache, and no request can be built from it."""
+    template = template_of(LINE + INGRESS)
+    match = template.match(octets)
+    assert match is None or template.request(match) is None
+    assert match is None or parsed(octets.partition(b"\r\n")[0] + b"\r\nHost: h\r\n\r\n") is None or b"://" in octets
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"x" * 1000, b"a\r\n\r\nb\n", bytes(range(256))])

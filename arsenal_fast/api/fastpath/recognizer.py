@@ -123,7 +123,8 @@ class Recognizer:
         if self._forwarded is not None:
             request.client = self._forwarded.get(named) or self._fast_path.callers.forwarded(self._peer, named)
         elif self._holder is not None:
-            request.client = self._fast_path.callers.of_subject(self._holder, named)
+            callers, holder = self._fast_path.callers, self._holder
+            request.client = callers.by_subject.get((holder, named)) or callers.of_subject(holder, named)
         if self._limits is not None:
             request.client = self._limits.of_cached(request.client.caller, cached)
         if cached.required_scope is not None and cached.required_scope not in request.client.scopes:
