@@ -162,7 +162,8 @@ _KINDS: Final = (
         "Request cannot be satisfied as assigned quota has been exceeded",
         "The caller has used up its rate limit; `violated-policies` names the policies. The kind is that of "
         "draft-ietf-httpapi-ratelimit-headers.",
-        "Repeat the request after the seconds of `Retry-After`.",
+        "Repeat the request after the seconds of `Retry-After`; without that field it costs more than the policy "
+        "allows at once: split it.",
     ),
     Kind(
         "headers-too-large",

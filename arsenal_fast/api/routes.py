@@ -64,7 +64,8 @@ ROUTES: Final[tuple[Route, ...]] = (
         identities.issue_batch,
         "Get up to 1,000 identities",
         "All or nothing: one bad row and nothing is issued, and every bad row is named. Without `run` a "
-        "row gets a drawn one, as in `GET /api/v1/id`. A batch is one request for the rate limit. "
+        "row gets a drawn one, as in `GET /api/v1/id`. A batch is one request for the rate limit, unless a "
+        "policy of the limits file counts its rows. "
         "Protected prefixes need a service token of scope `issue`.",
         rows=_environments,
         body="BatchRequest",
