@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from enum import StrEnum
 from functools import partial
-from operator import attrgetter
+from operator import add, attrgetter, gt
 from typing import Final
 
 from arsenal_fast.api.batches import Admissible, Batch, Looked
@@ -313,19 +313,16 @@ class Admission:
 
     def _admit_to_all(self, request: Admissible, plan: Plan, backlogs: list[int]) -> bool:
         """Charge a request to all enforced cells of its client, or to none; returns whether it is denied."""
-        place = row = request.row
-        after = []
-        for quota in plan.enforced:
-            backlog = backlogs[place] + quota.step
-            if backlog > quota.tolerance:
-                self._deny_all(request, plan, backlogs)
-                return True
-            after.append(backlog)
-            place += 1
+        row = request.row
+        place = row + len(plan.enforced)
+        after = tuple(map(add, backlogs[row:place], plan.steps))
+        if any(map(gt, after, plan.tolerances)):
+            self._deny_all(request, plan, backlogs)
+            return True
         backlogs[row:place] = after
         if plan.shadows:
             self._charge_shadows(plan, place, backlogs)
-        request.admitted(plan.lines(after))
+        request.admitted(plan.by_backlogs.get(after) or plan.after(after))
         return False
 
     def _charge_shadows(self, plan: Plan, place: int, backlogs: list[int]) -> None:

@@ -59,7 +59,18 @@ X-Request-Id and body, each empty where there is none; and what the rest of the 
 class RequestTemplate:
     """The template of one block, with the fields that all of its requests have."""
 
-    __slots__ = ("_cut", "_fields", "_fixed", "_max_body", "_pattern", "_seen", "_start", "_unseen", "has_body")
+    __slots__ = (
+        "_cut",
+        "_fields",
+        "_fixed",
+        "_max_body",
+        "_pattern",
+        "_seen",
+        "_start",
+        "_tail",
+        "_unseen",
+        "has_body",
+    )
 
     def __init__(self, fields: Fields, parts: tuple[bytes, ...], roles: tuple[int, ...], limits: Limits) -> None:
         """``parts``: the block between its slots; ``roles``: one of each slot."""
@@ -78,6 +89,10 @@ class RequestTemplate:
             if role != _UNREAD:
                 group_of[role] = 1 + len(group_of)
             pattern.append((b"(?:%b)" if role == _UNREAD else b"(%b)") % value + re.escape(part))
+        self._tail = b"" if _CONTENT_LENGTH in group_of else parts[-1]
+        """What every message ends with, compared likewise; with a body nothing."""
+        if roles and self._tail:
+            pattern[-1] = pattern[-1].removesuffix(re.escape(self._tail))
         nothing = 1 + len(group_of)
         pattern.append(rb"()(.*+)" if _CONTENT_LENGTH in group_of else rb"()()")
         self._seen = (
@@ -101,9 +116,9 @@ class RequestTemplate:
             return (data[: self._cut], b"", b"", b"", None) if data.endswith(fixed) else None
         end = data.find(b"\r\n")
         start = self._start
-        if end < 0 or not data.startswith(start, end):
+        if end < 0 or not data.startswith(start, end) or not data.endswith(self._tail):
             return None
-        found = self._pattern(data, end + len(start))
+        found = self._pattern(data, end + len(start), len(data) - len(self._tail))
         if found is None:
             return None
         named, request_id, length, body = found.group(*self._seen)

@@ -19,6 +19,8 @@ _ABOVE_ALL: Final = 1 << 60  # more requests than any quota has
 # 100 requests an hour have 3,600 pairs of remaining and reset, one for each second that a backlog can last.
 _MEMO_SIZE: Final = 4096  # lines kept per policy, about 2 MiB at most
 
+_PLAN_MEMO_SIZE: Final = 128  # lines kept per plan, some 50 KiB
+
 MAX_QUOTAS: Final = 256
 """Quotas whose lines are cached: the operator mints few, and each may take 2 MiB."""
 
@@ -100,7 +102,7 @@ class Plan:
     fields are lists, the customary ones are of the tightest.
     """
 
-    __slots__ = ("_format", "_numbers", "enforced", "quotas", "shadows")
+    __slots__ = ("_format", "_numbers", "by_backlogs", "enforced", "quotas", "shadows", "steps", "tolerances")
 
     def __init__(self, enforced: tuple[Quota, ...], shadows: tuple[Quota, ...] = ()) -> None:
         """The cells of the enforced quotas come first."""
@@ -109,11 +111,22 @@ class Plan:
         self.enforced = enforced
         self.shadows = shadows
         self.quotas = (*enforced, *shadows)
+        self.steps = tuple(quota.step for quota in enforced)
+        self.tolerances = tuple(quota.tolerance for quota in enforced)
+        self.by_backlogs: dict[tuple[int, ...], bytes] = {}
+        """The results of ``after`` by backlogs: most clients were idle, so few occur."""
         self._numbers = [(quota.limit, quota.interval, quota.tolerance) for quota in enforced]
         self._format = (
             "X-RateLimit-Limit: %d\r\nX-RateLimit-Remaining: %d\r\nX-RateLimit-Reset: %d\r\n"
             f"RateLimit-Policy: {_escaped(policies)}\r\nRateLimit: {states}\r\n"
         ).encode("ascii")
+
+    def after(self, backlogs: tuple[int, ...]) -> bytes:
+        """Return the lines for a hit that has passed and left these backlogs (us)."""
+        if len(self.by_backlogs) >= _PLAN_MEMO_SIZE:
+            self.by_backlogs.clear()
+        lines = self.by_backlogs[backlogs] = self.lines(backlogs)
+        return lines
 
     def lines(self, backlogs: Sequence[int]) -> bytes:
         """Return all five lines, none without an enforced quota. ``backlogs``: of each enforced quota's cell (us)."""

@@ -158,6 +158,13 @@ def test_the_makers_of_lines_are_cached_in_bounded_memory() -> None:
     assert len(kept._by_quota) <= MAX_QUOTAS
 
 
+def test_the_lines_of_a_plan_are_cached_by_backlogs_in_bounded_memory() -> None:
+    plan = Plan((HOURLY, Quota(10, 60, "burst")))
+    for backlog in range(0, 300_000_000, 1_000_000):
+        assert plan.after((backlog, 0)) == plan.by_backlogs[backlog, 0] == plan.lines((backlog, 0))
+        assert len(plan.by_backlogs) <= headers._PLAN_MEMO_SIZE
+
+
 def test_a_plan_of_shadow_policies_alone_has_no_lines() -> None:
     assert Plan((), (HOURLY,)).lines([]) == b""
 
