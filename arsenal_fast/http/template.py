@@ -100,13 +100,15 @@ class RequestTemplate:
             pattern.append((b"(?:%b)" if role == _UNREAD else b"(%b)") % value + re.escape(part))
         nothing = _LINE_GROUPS + 1 + len(group_of)
         pattern.append(rb"()(.*+)" if self.has_body else rb"()()")
-        self._seen = (
+        self._seen: tuple[int, ...] = (
             1,
             group_of.get(_SUBJECT, group_of.get(_FORWARDED_FOR, nothing)),
             group_of.get(_REQUEST_ID, nothing),
             group_of.get(_CONTENT_LENGTH, nothing),
             nothing + 1,
         )
+        if is_long:
+            self._seen = self._seen[1:3]
         self._unseen = tuple(group_of.get(role, nothing) for role in (_FORWARDED_FOR, _TRACEPARENT, _SUBJECT))
         self._pattern = re.compile(b"".join(pattern), re.DOTALL).fullmatch if roles else _line
 
@@ -132,7 +134,7 @@ class RequestTemplate:
         found = self._pattern(data, end + len(start))
         if found is None:
             return None
-        _, named, request_id, _, _ = found.group(*self._seen)
+        named, request_id = found.group(*self._seen)
         return data[:end], named, request_id, b"", found
 
     def _match_pattern(self, data: bytes) -> TemplateMatch | None:
