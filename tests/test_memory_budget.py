@@ -114,7 +114,7 @@ def test_a_budget_that_can_not_be_kept_is_reported(
     assert list(faults(budget * MIB, bound, workers, connections=connections)) == sentences
 
 
-ISSUE: Final = Endpoint("GET", "/api/v1/id")
+ISSUE: Final = Endpoint("GET", "/api/v1/id", "issue")
 
 
 def rendered(name: str) -> RenderedIdentity:

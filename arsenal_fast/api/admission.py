@@ -8,8 +8,8 @@ still being read. A look at a client's limit joins the batch with 0 hits.
 The reply has each row's backlog before its hits. The outcome of each hit follows by :mod:`arsenal_fast.ratelimit.gcra`,
 the store's own arithmetic, so the values of each client (remaining, reset, retry) are exact.
 
-A client with further cells (``Client.also``: the end user of a service token's subject) has a row for each; a hit is
-charged to all of them or to none.
+A client with a plan (:class:`~arsenal_fast.ratelimit.headers.Plan`: a token's end user, or the policies of a limits
+file) has a row for each of its cells; a hit is charged to all enforced ones or to none.
 
 A :class:`Client` keeps until when it is denied: before that none of its hits could pass anywhere, so refusing them
 without the store is exact too.
@@ -19,16 +19,16 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from enum import StrEnum
 from functools import partial
-from operator import attrgetter
+from operator import add, attrgetter, gt
 from typing import Final
 
 from arsenal_fast.api.batches import Admissible, Batch, Looked
 from arsenal_fast.api.problems import limiter_away, quotas_used_up
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.ratelimit import gcra
-from arsenal_fast.ratelimit.client import Client, OnBehalf, TokenHolder
-from arsenal_fast.ratelimit.headers import PolicyLines, state_at
-from arsenal_fast.ratelimit.quota import Quota
+from arsenal_fast.ratelimit.client import Client
+from arsenal_fast.ratelimit.headers import Plan, PolicyLines, state_at
+from arsenal_fast.ratelimit.quota import UNLIMITED, Quota
 from arsenal_fast.registry.revocation_sync import RevocationSync
 from arsenal_fast.stores.ports import Limiter
 
@@ -43,7 +43,7 @@ _LAST_ROW: Final = MAX_BATCH - 1
 
 _QUOTA: Final = attrgetter("quota")
 _EXPIRES: Final = attrgetter("expires")
-_KEY: Final = attrgetter("key_bytes")
+_CLIENT: Final = attrgetter("client")
 
 _ONE: Final = (1,)
 
@@ -65,7 +65,7 @@ class Admission:
     def __init__(
         self,
         *,
-        quota: Quota | None,
+        quota: Quota,
         limiter: Limiter,
         local_limiter: Limiter,
         on_failure: OnFailure,
@@ -80,14 +80,13 @@ class Admission:
     ) -> None:
         """
         Args:
-            quota: of an address; None: no client is limited, and only the revision is read.
+            quota: of most addresses.
             local_limiter: the worker's own, for when the shared one is away.
             sync: catches up with revocations before a batch goes on.
             now: wall clock, seconds since the epoch.
             refresh: called before the requests of a batch go on.
             batch_ended: takes the seconds that the batch took, after all its requests went on.
         """
-        self._quota = quota
         self._address_quota = {id(quota)}
         self._lines = PolicyLines(quota)
         self._limiter = limiter
@@ -114,25 +113,21 @@ class Admission:
         if client.denied_until and self._deny_locally(request, client):
             return
         batch = self._batch
-        if self._quota is None:
-            row = 0
-            if client.token:
-                batch.rows.setdefault(client, len(batch.rows))
-        else:
-            rows = batch.rows
-            count = len(rows)
-            row = rows.setdefault(client, count)
-            if row == count:
-                batch.quantities.append(1)
-                if client.also:
-                    batch.add_cells(client)
-            else:
-                batch.quantities[row] += 1
-        request.row = row
-        requests = batch.requests
-        if not requests and not batch.looks:
+        if not batch.begun:
             self._begin(batch)
-        requests.append(request)
+        if client.quota is UNLIMITED:
+            batch.unlimited.append(request)
+            return
+        rows = batch.rows
+        count = len(rows)
+        request.row = row = rows.setdefault(client, count)
+        if row == count:
+            batch.quantities.append(1)
+            if client.plan is not None:
+                batch.add_cells(client)
+        else:
+            batch.quantities[row] += 1
+        batch.requests.append(request)
         if row >= _LAST_ROW:
             self._flush()
 
@@ -143,14 +138,17 @@ class Admission:
         """
         client = request.client
         batch = self._batch
-        if not batch.requests and not batch.looks:
+        if not batch.begun:
             self._begin(batch)
         batch.looks.append((request, done))
+        if client.quota is UNLIMITED:
+            return
         count = len(batch.rows)
         row = batch.rows.setdefault(client, count)
-        if row == count and self._quota is not None:
+        if row == count:
             batch.quantities.append(0)
-            batch.add_cells(client)
+            if client.plan is not None:
+                batch.add_cells(client)
         if row >= _LAST_ROW:
             self._flush()
 
@@ -178,35 +176,38 @@ class Admission:
         return self._started_s
 
     def _begin(self, batch: Batch) -> None:
+        batch.begun = True
         self._started_s = batch.started_s = self._monotonic()
         self._call_soon(self._flush)
 
     def _flush(self) -> None:
         batch = self._batch
-        if not batch.requests and not batch.looks:
+        if not batch.begun:
             return  # it was full, and was sent
         self._batch = Batch()
         # By identity: a token's quota may be equal to an address's, but has another policy.
         quotas = set(map(id, map(_QUOTA, batch.rows)))
-        batch.one_quota = len(quotas) <= 1
-        if quotas and quotas != self._address_quota:  # there are tokens
+        batch.one_quota = len(quotas) <= 1 and not batch.linked
+        if quotas != self._address_quota or batch.unlimited or batch.looks:  # there may be tokens
             now_s = self._now()
-            if min(map(_EXPIRES, batch.rows)) <= now_s:
+            clients = set(batch.rows)
+            if batch.unlimited or batch.looks:
+                clients |= set(map(_CLIENT, batch.all_requests()))
+            if min(map(_EXPIRES, clients)) <= now_s:
                 self._submit_again(batch, now_s)
                 return
-            self._used.update(batch.rows)
+            self._used.update(clients)
             if len(self._used) > MAX_USED:
                 self._sort_used()
         batch.amendments = self._amendments.version
         self._metrics.limiter_batches += 1
-        clients = [] if self._quota is None else list(batch.rows)
-        if clients:
-            self._metrics.heaviest.add(map(_KEY, clients), batch.hits())
-        self._limiter.admit(clients, batch.quantities, partial(self._settle, batch))
+        if batch.rows:
+            self._metrics.heaviest.add(*batch.callers())
+        self._limiter.admit(list(batch.rows), batch.quantities, partial(self._settle, batch))
 
     def _submit_again(self, batch: Batch, now_s: float) -> None:
         """Make another batch of the same requests, with the clients of ended tokens found again."""
-        for request in batch.requests:
+        for request in (*batch.requests, *batch.unlimited):
             if request.client.expires <= now_s:
                 self._try(request, request.identify_again)
             else:
@@ -230,10 +231,10 @@ class Admission:
     def _identify_again(self, batch: Batch) -> None:
         """Take requests out of a batch whose tokens were changed meanwhile: their clients are found again."""
         now_s = self._now()
-        asked = [*batch.requests, *(request for request, _ in batch.looks)]
-        ended = [request for request in asked if request.client.expires <= now_s]
+        ended = [request for request in batch.all_requests() if request.client.expires <= now_s]
         if ended:
             batch.requests = [request for request in batch.requests if request.client.expires > now_s]
+            batch.unlimited = [request for request in batch.unlimited if request.client.expires > now_s]
             batch.looks = [(request, done) for request, done in batch.looks if request.client.expires > now_s]
         for request in ended:
             self._try(request, request.identify_again)
@@ -241,14 +242,13 @@ class Admission:
     def _sort_used(self) -> None:
         """Keep only the ids of the tokens among the used clients."""
         for client in self._used:
-            holder = client.holder if isinstance(client, OnBehalf) else client
-            if isinstance(holder, TokenHolder):
-                self._used_ids.add(holder.token_id)
+            if client.holder is not None:
+                self._used_ids.add(client.holder.token_id)
         self._used.clear()
 
     def _settle_locally(self, batch: Batch) -> None:
         """Decide without the shared limiter, which is away."""
-        if self._quota is None:
+        if not batch.rows:
             self._decide(batch, [], remember=False)
             return
         self._metrics.limiter_fallback += len(batch.requests)
@@ -270,14 +270,20 @@ class Admission:
         self._refresh()
         self._started_s = batch.started_s
         with self._write_batch:
-            if self._quota is None or (alone and self._on_failure is OnFailure.OPEN):
-                for request in batch.requests:
-                    self._try(request, partial(request.admitted, b""))
-            elif alone:
-                for request in batch.requests:
-                    self._try(request, partial(request.refused, limiter_away()))
-            else:
+            passing = batch.unlimited
+            if not alone:
                 self._admit(batch, backlogs, remember=remember)
+            elif self._on_failure is OnFailure.OPEN:
+                passing = [*passing, *batch.requests]
+            else:
+                for request in batch.requests:
+                    plan = request.client.plan
+                    if plan is not None and not plan.enforced:
+                        self._try(request, partial(request.admitted, b""))
+                    else:
+                        self._try(request, partial(request.refused, limiter_away()))
+            for request in passing:
+                self._try(request, partial(request.admitted, b""))
             self._batch_ended(self._monotonic() - batch.started_s)
             self._answer_looks(batch, backlogs)
 
@@ -293,8 +299,8 @@ class Admission:
             row = request.row
             backlog = backlogs[row] + interval
             try:
-                if differ and request.client.also:
-                    denied += self._admit_to_all(request, backlogs)
+                if differ and (plan := request.client.plan) is not None:
+                    denied += self._admit_to_all(request, plan, backlogs)
                 elif backlog > tolerance:
                     denied += 1
                     self._deny(request, backlog - tolerance, remember=remember)
@@ -305,50 +311,60 @@ class Admission:
                 request.cut_off()
         self._metrics.limiter_allowed += len(batch.requests) - denied
 
-    def _admit_to_all(self, request: Admissible, backlogs: list[int]) -> bool:
-        """Charge a request to all cells of its client, or to none; returns whether it is denied."""
-        client, row = request.client, request.row
-        quotas = client.quotas
-        after = []
-        place = row
-        for quota in quotas:
-            backlog = backlogs[place] + quota.interval
-            if backlog > quota.tolerance:
-                self._deny_all(request, backlogs)
-                return True
-            after.append(backlog)
-            place += 1
+    def _admit_to_all(self, request: Admissible, plan: Plan, backlogs: list[int]) -> bool:
+        """Charge a request to all enforced cells of its client, or to none; returns whether it is denied."""
+        row = request.row
+        place = row + len(plan.enforced)
+        after = tuple(map(add, backlogs[row:place], plan.steps))
+        if any(map(gt, after, plan.tolerances)):
+            self._deny_all(request, plan, backlogs)
+            return True
         backlogs[row:place] = after
-        request.admitted(self._lines.joined(quotas).at(after))
+        if plan.shadows:
+            self._charge_shadows(plan, place, backlogs)
+        request.admitted(plan.by_backlogs.get(after) or plan.after(after))
         return False
 
-    def _deny_all(self, request: Admissible, backlogs: Sequence[int]) -> None:
-        """Refuse a request of a client with several cells, of which at least one has no room for it.
+    def _charge_shadows(self, plan: Plan, place: int, backlogs: list[int]) -> None:
+        """Charge a request that passes to the shadow cells from ``place`` on, or count what they would have refused."""
+        refused = self._metrics.shadow_refused
+        for quota in plan.shadows:
+            backlog = backlogs[place] + quota.step
+            if backlog > quota.tolerance:
+                refused[quota.policy] = refused.get(quota.policy, 0) + 1
+            else:
+                backlogs[place] = backlog
+            place += 1
+
+    def _deny_all(self, request: Admissible, plan: Plan, backlogs: Sequence[int]) -> None:
+        """Refuse a request of a client with a plan, of which at least one enforced cell has no room for it.
 
         The client does not keep the refusal: that would name one policy, and the next refusal has to tell of all.
         """
-        client, quotas = request.client, request.client.quotas
+        client, quotas = request.client, plan.enforced
         before = backlogs[request.row : request.row + len(quotas)]
-        excess_us = [at + quota.interval - quota.tolerance for at, quota in zip(before, quotas, strict=True)]
+        excess_us = [at + quota.step - quota.tolerance for at, quota in zip(before, quotas, strict=True)]
         denied = [place for place, excess in enumerate(excess_us) if excess > 0]
         cells = (client, *client.also)
         self._metrics.limiter_denied += 1
-        self._metrics.most_refused.add([cells[place].key_bytes for place in denied], [1] * len(denied))
+        refused = {cells[place].key_bytes for place in denied}
+        self._metrics.most_refused.add(refused, [1] * len(refused))
         problem = quotas_used_up([quotas[place] for place in denied], gcra.whole_seconds(max(excess_us)))
-        request.denied(self._lines.joined(quotas).at(before), problem)
+        request.denied(plan.lines(before), problem)
 
     def _answer_looks(self, batch: Batch, backlogs: Sequence[int]) -> None:
         for request, done in batch.looks:
-            if self._quota is None:
+            client = request.client
+            if client.quota is UNLIMITED:
                 done(b"", ())
                 continue
-            client = request.client
-            quotas = client.quotas if client.also else (client.quota,)
+            plan = client.plan
+            quotas = (client.quota,) if plan is None else plan.enforced
             row = batch.rows[client]
             before = backlogs[row : row + len(quotas)]
             states = list(map(state_at, before, quotas))
-            if client.also:
-                lines = self._lines.joined(quotas).at(before)
+            if plan is not None:
+                lines = plan.lines(before)
             else:
                 lines = self._lines.of(client.quota).lines(states[0].remaining, states[0].reset)
             done(lines, states)

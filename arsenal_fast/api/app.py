@@ -78,6 +78,8 @@ class App:
         if context.refusal is not None and not self._reads_tokens(route, request.path):
             context.refusal = None
         if route.limited or context.refusal is not None:
+            if services.limits is not None:
+                context.client = services.limits.of_request(context.client, route, request)
             self.submit(context)
         elif context.client.token and route.scope is not None and self._reads_tokens(route, request.path):
             # Not charged; but the token may have been withdrawn a moment ago, on another replica.

@@ -1,11 +1,14 @@
 """The batch of a tick: what admission sends to the limiter, and whom it calls with the outcomes."""
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
+from typing import Final, Protocol
 
 from arsenal_fast.errors import ProblemError
-from arsenal_fast.ratelimit.client import Client, hits_of_rows
+from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.headers import QuotaState
+
+_KEY: Final = attrgetter("key_bytes")
 
 Looked = Callable[[bytes, Sequence[QuotaState]], None]
 """Takes a client's rate-limit lines, and the state of each quota that it is charged to."""
@@ -39,15 +42,31 @@ class Admissible(Protocol):
 class Batch:
     """The admissions of one tick."""
 
-    __slots__ = ("amendments", "linked", "looks", "one_quota", "quantities", "requests", "rows", "started_s")
+    __slots__ = (
+        "amendments",
+        "begun",
+        "linked",
+        "looks",
+        "one_quota",
+        "quantities",
+        "requests",
+        "rows",
+        "started_s",
+        "unlimited",
+    )
 
     def __init__(self) -> None:
+        self.begun = False
+        """Whether it has a request or a look."""
         self.linked = False
-        """Whether a client has further cells."""
+        """Whether a client has a plan."""
         self.rows: dict[Client, int] = {}
         """The row of each client, in their order. Its cells of ``also`` have the next ones."""
         self.quantities: list[int] = []
         self.requests: list[Admissible] = []
+        """Those of limited clients."""
+        self.unlimited: list[Admissible] = []
+        """Those of others, which wait for the revision alone."""
         self.looks: list[tuple[Admissible, Looked]] = []
         self.one_quota = True
         self.started_s = 0.0
@@ -55,12 +74,26 @@ class Batch:
         """The version of the amendments of service tokens when the batch was sent."""
 
     def add_cells(self, client: Client) -> None:
-        """Give a row to each further cell of a client, whose own row is the last one."""
+        """Give a row to each further cell of a client with a plan, whose own row is the last one."""
+        self.linked = True
         for cell in client.also:
             self.rows[cell] = len(self.rows)
             self.quantities.append(0)
-            self.linked = True
 
-    def hits(self) -> list[int]:
-        """Return the hits of each row; ``quantities`` has them only for the first of linked ones."""
-        return hits_of_rows(list(self.rows), self.quantities) if self.linked else self.quantities
+    def all_requests(self) -> list[Admissible]:
+        """Return all requests, with those that only look."""
+        return [*self.requests, *self.unlimited, *(request for request, _ in self.looks)]
+
+    def callers(self) -> tuple[Iterable[bytes], Sequence[int]]:
+        """Return the keys of those whose requests these are, and how many: a holder's and an end user's both count."""
+        if not self.linked:
+            return map(_KEY, self.rows), self.quantities
+        hits: dict[bytes, int] = {}
+        for client, quantity in zip(self.rows, self.quantities, strict=True):
+            if quantity:
+                key = client.key_bytes
+                hits[key] = hits.get(key, 0) + quantity
+                for cell in client.also:
+                    if cell.key_bytes != key:  # an end user; the cells of policies have the caller's key
+                        hits[cell.key_bytes] = hits.get(cell.key_bytes, 0) + quantity
+        return hits.keys(), list(hits.values())

@@ -16,7 +16,7 @@ from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.request import Fields
 from arsenal_fast.identity.amendments import WITHDRAWN, Amendment, Amendments, subject_key, token_key
 from arsenal_fast.ratelimit.client import Client, ClientAddresses, OnBehalf, TokenHolder
-from arsenal_fast.ratelimit.quota import SUBJECT_POLICY, TOKEN_POLICY, Quota
+from arsenal_fast.ratelimit.quota import SUBJECT_POLICY, TOKEN_POLICY, UNLIMITED, Quota
 from arsenal_fast.tokens.cache import VerifiedTokens
 from arsenal_fast.tokens.claims import Refusal, ServiceToken
 from arsenal_fast.tokens.keys import Keys
@@ -36,9 +36,6 @@ _TOKEN_KEY: Final = token_key("")
 _SUBJECT: Final = re.compile(rb"[\x21-\x7e]{1,128}+").fullmatch
 """An Arsenal-Subject: visible ASCII, so that keys and log lines may have it."""
 
-_UNLIMITED: Final = Quota(1, 1)
-"""The quota of a Client while the limiter is off; nothing reads it."""
-
 
 class Callers:
     """The cached clients of one worker.
@@ -49,7 +46,8 @@ class Callers:
     def __init__(
         self,
         *,
-        quota: Quota | None,
+        quota: Quota,
+        token_window: int | None,
         trusted_proxies: tuple[str, ...],
         clients: int,
         forwarded: int,
@@ -60,12 +58,14 @@ class Callers:
         """
         Args:
             amendments: withdrawals and other limits of service tokens.
-            quota: of an address; None turns the limiter off.
+            quota: of an address.
+            token_window: seconds of the windows of service tokens; None: they are not limited.
             clients: cached addresses of a generation.
             forwarded: cached values of X-Forwarded-For of a generation.
             now: wall clock, seconds since the epoch.
         """
-        self._quota = quota or _UNLIMITED
+        self._quota = quota
+        self._token_window = token_window
         self._addresses = ClientAddresses(trusted_proxies)
         self._tokens = VerifiedTokens(keys.verify_service)
         self._now = now
@@ -73,7 +73,8 @@ class Callers:
         """By the id of the token."""
         self._living: WeakValueDictionary[str, TokenHolder] = WeakValueDictionary()
         """Likewise, while a connection or the cache refers to them: there is one for each token."""
-        self._subjects: GenerationalCache[tuple[TokenHolder, bytes], OnBehalf] = GenerationalCache(SUBJECTS)
+        self.by_subject: GenerationalCache[tuple[TokenHolder, bytes], OnBehalf] = GenerationalCache(SUBJECTS)
+        """Clients by holder and subject; without an entry :meth:`of_subject` makes the client."""
         self._amendments = amendments
         amendments.on_change = self._amended
         self._clients: GenerationalCache[bytes, Client] = GenerationalCache(clients)
@@ -107,10 +108,10 @@ class Callers:
 
     def of_subject(self, holder: TokenHolder, subject: bytes) -> OnBehalf:
         """Return the client of a token's holder that sends a request on behalf of a valid subject."""
-        client = self._subjects.get((holder, subject))
+        client = self.by_subject.get((holder, subject))
         if client is None:
             client = OnBehalf(holder, subject)
-            self._subjects.put((holder, subject), client)
+            self.by_subject.put((holder, subject), client)
         return client
 
     def of_fields(self, fields: Fields) -> tuple[Client | None, ProblemError | None]:
@@ -181,7 +182,9 @@ class Callers:
 
     def _quota_of(self, limit: int, policy: str) -> Quota:
         """Return the quota of a token's claim: at most one request a microsecond, the limiter's resolution."""
-        window_s = self._quota.window
+        window_s = self._token_window
+        if window_s is None:
+            return UNLIMITED
         return Quota(min(limit, window_s * 1_000_000), window_s, policy)
 
     def _client(self, key: bytes) -> Client:

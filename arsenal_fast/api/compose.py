@@ -11,7 +11,7 @@ from arsenal_fast.api.callers import Callers
 from arsenal_fast.api.fastpath.recognized import FastPathServices, LoggedRequest, RecognizedRequest
 from arsenal_fast.api.fastpath.recognizer import FastPath
 from arsenal_fast.api.handlers import validation
-from arsenal_fast.api.services import Services
+from arsenal_fast.api.services import PLANNED_SHARE, Services
 from arsenal_fast.api.totals import Totals
 from arsenal_fast.http.limits import Limits
 from arsenal_fast.http.template import RequestTemplates
@@ -30,16 +30,18 @@ def compose(services: Services, limits: Limits, counters: SharedCounters | None 
     services.openapi = partial(openapi.document_bytes, settings.base_url, router.routes)
     services.totals = Totals(partial(telemetry.total, services), services.monotonic, counters)
     # Clients are small, and there are more of them than identities that are requested again.
+    most = settings.shares.clients // (1 if services.limits is None else PLANNED_SHARE)
     callers = Callers(
-        quota=settings.quota,
+        quota=services.address_quota,
+        token_window=services.token_window,
         trusted_proxies=tuple(settings.trusted_proxies),
-        clients=min(2 * settings.cache_size, settings.shares.clients),
+        clients=max(1, min(2 * settings.cache_size, most)),
         forwarded=min(2 * settings.cache_size, settings.shares.forwarded),
         keys=services.keys,
         amendments=services.identities.sync.amendments,
         now=services.now,
     )
-    queries_store = settings.quota is not None or services.backend is not services.local
+    queries_store = services.token_window is not None or services.backend is not services.local
     app = App(services, router, callers, queries_store=queries_store)
     if settings.fast_path:
         app.use(_fast_path(app, services, callers, limits))
@@ -75,6 +77,7 @@ def _fast_path(app: App, services: Services, callers: Callers, limits: Limits) -
         work=work,
         request_class=LoggedRequest if logs else RecognizedRequest,
         reflected=services.cors.reflected,
+        limits=services.limits,
     )
 
 

@@ -162,7 +162,8 @@ _KINDS: Final = (
         "Request cannot be satisfied as assigned quota has been exceeded",
         "The caller has used up its rate limit; `violated-policies` names the policies. The kind is that of "
         "draft-ietf-httpapi-ratelimit-headers.",
-        "Repeat the request after the seconds of `Retry-After`.",
+        "Repeat the request after the seconds of `Retry-After`; without that field it costs more than the policy "
+        "allows at once: split it.",
     ),
     Kind(
         "headers-too-large",
@@ -238,13 +239,18 @@ def render(error: ProblemError, types: str, request_id: str) -> bytes:
 
 def quotas_used_up(quotas: Sequence[Quota], seconds: int) -> ProblemError:
     """Return the 429 of a client that has used up these quotas, and may try again in so many seconds."""
+    policies: dict[str, Any] = {"violated-policies": [quota.policy for quota in quotas]}
+    small = next((quota for quota in quotas if quota.cost > quota.limit), None)
+    if small is not None:
+        detail = f"This request costs {small.cost} of the {small.limit} that {small.policy} allows at once: split it."
+        return ProblemError(429, detail, members=policies)
     quota = quotas[-1]
     whose = "The subject of this request" if quota.policy == SUBJECT_POLICY else "This client"
     return ProblemError(
         429,
         f"{whose} has used its {quota.limit} requests per {quota.window} s; try again in {seconds} s.",
         lines=retry_after_line(seconds),
-        members={"violated-policies": [quota.policy for quota in quotas]},
+        members=policies,
     )
 
 

@@ -35,6 +35,8 @@ class Route:
     tag: str = "identities"
     limited: bool = False
     """Whether a request is charged to its client before the handler runs."""
+    group: str = ""
+    """Its name in a limits file; empty: only policies for all routes are for it."""
     heavy: bool = False
     """Whether a response is so expensive that other connections have their turn after it."""
     rows: Callable[[Request], int] | None = None

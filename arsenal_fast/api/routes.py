@@ -29,6 +29,7 @@ from arsenal_fast.api.problems import PATH as PROBLEMS
 from arsenal_fast.api.router import Port, Route, Router
 from arsenal_fast.api.services import decoded
 from arsenal_fast.http.request import Request
+from arsenal_fast.ratelimit.policies import ISSUE, VALIDATE
 
 
 def _environments(request: Request) -> int:
@@ -58,6 +59,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "renews it. A protected prefix needs a service token of scope `issue`.",
         parameters=("prefix", "run", "domain", "version", "ttl"),
         scope=auth.ISSUE,
+        group=ISSUE,
         answers={200: ("The identity.", "Identity")},
     ),
     _post(
@@ -65,11 +67,13 @@ ROUTES: Final[tuple[Route, ...]] = (
         identities.issue_batch,
         "Get up to 1,000 identities",
         "All or nothing: one bad row and nothing is issued, and every bad row is named. Without `run` a "
-        "row gets a drawn one, as in `GET /api/v1/id`. A batch is one request for the rate limit. "
+        "row gets a drawn one, as in `GET /api/v1/id`. A batch is one request for the rate limit, unless a "
+        "policy of the limits file counts its rows. "
         "Protected prefixes need a service token of scope `issue`.",
         rows=_environments,
         body="BatchRequest",
         scope=auth.ISSUE,
+        group=ISSUE,
         answers={200: ("The identities, in the order of the environments.", "Batch")},
     ),
     _post(
@@ -80,6 +84,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "of an earlier life that was merely renewed is good until it expires.",
         rows=_identities,
         body="ValidationRequest",
+        group=VALIDATE,
         answers={200: ("The verdict, or the verdicts in the order of the identities.", "ValidationAnswer")},
     ),
     _post(
@@ -91,6 +96,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "tokens of the old ones stay dead.",
         body="RevocationRequest",
         scope=auth.REVOKE,
+        group="revoke",
         answers={
             200: ("What was revoked; it is in force.", "Revocation"),
             403: ("The service token lacks the scope, or the identity's token is none of its own.", "Problem"),
@@ -107,6 +113,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "is exchanged once. Errors are those of OAuth (RFC 6749 section 5.2).",
         body="TokenRequest",
         form=True,
+        group="token",
         answers={
             200: ("The service token.", "TokenAnswer"),
             400: ("The request or the ID token is refused.", "TokenError"),
@@ -122,6 +129,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         parameters=("any_prefix", "any_run", "since", "until", "limit", "cursor"),
         scope=auth.AUDIT,
         by_token_only=True,
+        group="audit",
         answers={
             200: ("One page of events.", "Audit"),
             503: ("The ledger can't be read now, or there is none; or the service is too busy.", "Problem"),
@@ -137,6 +145,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         parameters=("subject", "limit", "token_cursor"),
         scope=auth.TOKENS,
         by_token_only=True,
+        group="tokens",
         answers={
             200: ("One page of tokens.", "TokenPage"),
             503: ("The ledger can't be read now, or there is none; or the service is too busy.", "Problem"),
@@ -153,6 +162,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         body="TokenOrder",
         scope=auth.TOKENS,
         by_token_only=True,
+        group="tokens",
         answers={
             201: ("The token.", "MintedToken"),
             403: ("The service token lacks the scope, or one that it was to hand on.", "Problem"),
@@ -168,6 +178,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         body="TokenRevocation",
         scope=auth.TOKENS,
         by_token_only=True,
+        group="tokens",
         answers={
             200: ("It is withdrawn.", "TokenChange"),
             503: ("Neither shared state nor ledger can be written; or the service is too busy.", "Problem"),
@@ -182,6 +193,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         body="TokenLimit",
         scope=auth.TOKENS,
         by_token_only=True,
+        group="tokens",
         answers={
             200: ("It has this limit.", "TokenChange"),
             409: ("The token has been withdrawn.", "Problem"),

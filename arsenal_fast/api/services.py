@@ -19,6 +19,7 @@ from arsenal_fast.api.fastpath.endpoints import Endpoint
 from arsenal_fast.api.fastpath.response_cache import ISSUE_PATH, ResponseCache
 from arsenal_fast.api.gate import Gate, GateBounds
 from arsenal_fast.api.history import History
+from arsenal_fast.api.limits import RequestLimits
 from arsenal_fast.api.settings import Settings
 from arsenal_fast.api.shards import ShardedAdmission
 from arsenal_fast.api.totals import Totals
@@ -31,6 +32,8 @@ from arsenal_fast.identity.runs import draw_run
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.oidc.exchange import Exchange
 from arsenal_fast.oidc.issuer_keys import Fetch
+from arsenal_fast.ratelimit.policies import ISSUE
+from arsenal_fast.ratelimit.quota import UNLIMITED
 from arsenal_fast.registry.cache import IdentityCache
 from arsenal_fast.registry.issuer import Issuer
 from arsenal_fast.registry.lookup import Lookup
@@ -39,6 +42,10 @@ from arsenal_fast.registry.revoke import Revoker
 from arsenal_fast.registry.service_tokens import ServiceTokens
 from arsenal_fast.stores.ports import Backend, Ledger, Limiter, Shard, ShardedBackend
 from arsenal_fast.tokens.keys import Keys
+
+PLANNED_SHARE: Final = 4
+"""With a limits file a quarter of the memory of cached clients is for callers, and the rest for their clients under its
+policies, each of which takes as much as three."""
 
 _METHODS: Final = {method: method.decode("ascii") for method in METHODS}
 
@@ -85,6 +92,8 @@ class Services:
         self.started_at_s = now()
         self.metrics = metrics = Metrics()
         metrics.heaviest.begun_s = metrics.most_refused.begun_s = self.monotonic()
+        self.stale_files: set[str] = set()
+        """Variables whose file has been changed and is refused: what it had before is in force."""
         self.write_batch = WriteBatch(self.call_soon)
         self.history = History()
         self.id_lines = request_id.lines(self.random)
@@ -94,7 +103,7 @@ class Services:
         self.problem_types = f"{urlsplit(settings.base_url).path}{problems.PATH}/"
         self.cors = Cors(settings.origins)
         self.clock = ResponseClock(now, ResponseHeads(_common_lines(settings, self.cors)))
-        issue = Endpoint("GET", ISSUE_PATH)
+        issue = Endpoint("GET", ISSUE_PATH, ISSUE)
         shards: Sequence[Shard] = backend.shards if isinstance(backend, ShardedBackend) else (backend,)
         self.identities = IdentityCache(
             store=backend.identities,
@@ -143,7 +152,23 @@ class Services:
             identities=self.identities,
             issue=issue,
         )
+        quota, policies = settings.quota, settings.policies
+        self.address_quota = UNLIMITED if quota is None or policies is not None else quota
+        """The quota of an address by itself."""
+        self.token_window = None if quota is None and policies is None else settings.token_window
+        """Seconds of the windows of service tokens; None where no client is limited."""
+        if quota is not None:
+            self.token_window = quota.window
         self.admission = self._admission(backend)
+        self.limits: RequestLimits | None = None
+        """What requests are charged to where there is a limits file."""
+        if policies is not None:
+            self.limits = RequestLimits(
+                policies,
+                shards=len(shards),
+                clients=max(settings.shares.clients // PLANNED_SHARE, 1),
+                ignored=self.ignored_parameters,
+            )
         self.service_tokens = ServiceTokens(
             keys=self.keys,
             revocations=backend.revocations,
@@ -166,6 +191,16 @@ class Services:
         self.gate = Gate(self.gate_bounds, call_soon=self.call_soon, monotonic=self.monotonic, metrics=metrics)
         """Bounds the rows of batches and lists in work."""
 
+    def note_file(self, name: str, good: bool) -> None:
+        """Note that the file of a variable was read again: it is in force, or refused."""
+        if good:
+            self.stale_files.discard(name)
+            self.metrics.files_read += 1
+        else:
+            self.stale_files.add(name)
+            self.metrics.files_refused += 1
+        self.metrics.files_stale = len(self.stale_files)
+
     def _store_returned(self) -> None:
         self.identities.restore()
         self.identities.share_amendments()
@@ -178,7 +213,7 @@ class Services:
             call_soon: Callable[[Callable[[], None]], object],
         ) -> Admission:
             return Admission(
-                quota=self.settings.quota,
+                quota=self.address_quota,
                 limiter=shard.limiter,
                 local_limiter=self.local.limiter,
                 on_failure=self.settings.on_store_failure,

@@ -7,12 +7,13 @@ from arsenal_fast import memory_budget
 from arsenal_fast.api.admission import OnFailure
 from arsenal_fast.memory_budget import Shares
 from arsenal_fast.oidc.rules import Rules
+from arsenal_fast.ratelimit.policies import Policies
 from arsenal_fast.ratelimit.quota import Quota
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Set at the start; nothing here changes while the service runs."""
+    """Set at the start; nothing here changes while the service runs: what a file has may be replaced elsewhere."""
 
     version: str
     """Release, such as ``v4.2.0``."""
@@ -21,7 +22,11 @@ class Settings:
     base_url: str
     """Where clients reach the service; HSTS is sent where it is https."""
     quota: Quota | None
-    """Requests that one client may make; None turns the limiter off."""
+    """Requests that one address may make; None: no limit. A limits file stands above it."""
+    token_window: int = 3600
+    """Seconds of the windows of service tokens where ``quota`` is None."""
+    policies: Policies | None = None
+    """The limits file; None: there is none."""
     on_store_failure: OnFailure = OnFailure.LOCAL
     origins: Sequence[str] = ()
     """CORS origins, or ``("*",)``."""

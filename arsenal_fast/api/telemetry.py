@@ -17,8 +17,16 @@ from arsenal_fast.stores.ports import Ledger, Store
 EMBEDDED: Final = "embedded"
 """Status of a store that lives in the worker's own memory."""
 
-RUNBOOKS: Final = {"redis": "LimitsNotShared", "database": "LedgerBacklog"}
-"""By dependency, the page of docs/runbooks/ for the time that it is away."""
+_FILES: Final = {"LIMITS_FILE": "limits", "OIDC_ISSUERS": "issuers"}
+"""By variable, the name of its file in the health response."""
+
+RUNBOOKS: Final = {
+    "redis": "LimitsNotShared",
+    "database": "LedgerBacklog",
+    "limits": "SettingsRefused",
+    "issuers": "SettingsRefused",
+}
+"""By dependency or file, the page of docs/runbooks/ for the time that it can't be used."""
 
 
 def present(services: Services) -> Metrics:
@@ -63,6 +71,7 @@ def reasons(services: Services) -> dict[str, str]:
     faults = {"redis": services.backend.fault}
     if services.ledger is not None:
         faults["database"] = services.ledger.fault
+    faults |= {_FILES[name]: f"{name} was changed and is refused, see the log" for name in services.stale_files}
     return {name: fault for name, fault in faults.items() if fault}
 
 

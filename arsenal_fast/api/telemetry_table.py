@@ -9,11 +9,23 @@ from typing import Final
 from arsenal_fast.api import telemetry
 from arsenal_fast.api.figures import Figure, counter, counters, section, summed_figure
 from arsenal_fast.api.history import INTERVALS, Interval
-from arsenal_fast.api.json_schema import Schema, array_of, count, nullable, number, object_of, string, timestamp, word
+from arsenal_fast.api.json_schema import (
+    Schema,
+    array_of,
+    boolean,
+    count,
+    nullable,
+    number,
+    object_of,
+    string,
+    timestamp,
+    word,
+)
 from arsenal_fast.api.services import Services
 from arsenal_fast.identity import validity
 from arsenal_fast.observability.metrics import BUCKETS, NANOSECONDS, Metrics
-from arsenal_fast.ratelimit.quota import POLICY
+from arsenal_fast.ratelimit.policies import MAX_POLICIES
+from arsenal_fast.ratelimit.quota import UNLIMITED
 
 CALLERS: Final = "callers"
 """The member of the telemetry that names clients."""
@@ -47,8 +59,23 @@ def _uptime(services: Services) -> int:
 
 
 def _quota(schema: Schema, name: str) -> Figure:
-    """Return a figure of the quota of addresses; None without a limit."""
-    return Figure(nullable(schema), lambda services, _: getattr(services.settings.quota, name, None))
+    """Return a figure of the default quota of addresses; None without one."""
+    return Figure(
+        nullable(schema),
+        lambda services, _: None if services.address_quota is UNLIMITED else getattr(services.address_quota, name),
+    )
+
+
+def _policies(services: Services, _: Metrics) -> list[dict[str, object]]:
+    """Return the policies in force, but for those of tokens."""
+    if services.limits is not None:
+        found = [(policy.quota, policy.shadow) for policy in services.limits.policies.policies]
+    else:
+        found = [(services.address_quota, False)] if services.address_quota is not UNLIMITED else []
+    return [
+        {"policy": quota.policy, "limit": quota.limit, "window": quota.window, "shadow": shadow}
+        for quota, shadow in found
+    ]
 
 
 def _by_status(summed: Metrics) -> dict[str, int]:
@@ -276,12 +303,33 @@ _TELEMETRY: Final = {
     ),
     "limiter": section(
         {
-            "policy": Figure(
-                nullable(string("Null: no limit.")),
-                lambda services, _: POLICY if services.settings.quota else None,
-            ),
+            "policy": _quota(string("Null: there is a limits file, or no limit."), "policy"),
             "limit": _quota(count("Requests in a window.", 1), "limit"),
             "window": _quota(count("Seconds of the window.", 1), "window"),
+            "policies": Figure(
+                array_of(
+                    object_of(
+                        {
+                            "policy": string("Its name.", example="default"),
+                            "limit": count("Requests in a window.", 1),
+                            "window": count("Seconds of the window.", 1),
+                            "shadow": boolean("Whether it only counts what it would have refused."),
+                        },
+                        title="Policy",
+                    ),
+                    "Those of the limits file, or the default one.",
+                    maxItems=MAX_POLICIES,
+                ),
+                _policies,
+            ),
+            "shadow_refused": summed_figure(
+                {
+                    "type": "object",
+                    "additionalProperties": count("Requests."),
+                    "description": "Requests that shadow policies would have refused, by the name of the policy.",
+                },
+                lambda summed: summed.shadow_refused,
+            ),
             **counters(
                 "limiter_",
                 allowed="Requests let through.",

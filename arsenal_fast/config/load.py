@@ -209,6 +209,12 @@ def _doubtful(config: Config) -> Iterator[str]:
     protected = {prefix.lower() for prefix in config.protected_prefixes}
     for prefix in sorted(rules.prefixes - protected if rules is not None else ()):
         yield f"OIDC_ISSUERS has the prefix {prefix}, which PROTECTED_PREFIXES has not: it is issued to everybody."
+    limits = config.limits_file
+    if limits is not None and "RATE_LIMIT_REQUESTS" in config.given:
+        yield "RATE_LIMIT_REQUESTS is not read: LIMITS_FILE has the policies."
+    for network in map(ip_network, limits.exempt if limits is not None else ()):
+        if network.prefixlen == 0:
+            yield f"LIMITS_FILE has {network} in exempt: no address is limited."
     secret = config.jwt_secret
     if secret is not None and not config.production and _weakness(secret):
         yield f"JWT_SECRET would be refused in production: it is an example or has under {MIN_SECRET} bytes."
@@ -216,7 +222,7 @@ def _doubtful(config: Config) -> Iterator[str]:
     for found, sentence in (
         (config.cors_origin == ("*",), "CORS_ORIGIN is *: scripts of every web site may read the answers."),
         (config.api_base_url.startswith("http:"), "API_BASE_URL is http: production is meant to be reached by https."),
-        (config.rate_limit_requests == 0, "RATE_LIMIT_REQUESTS is 0: no client is limited."),
+        (not config.rate_limit_requests and not limits, "RATE_LIMIT_REQUESTS is 0: no client is limited."),
         (easily_guessed, "JWT_SECRET has fewer than 8 different characters: can it be guessed?"),
     ):
         if config.production and found:

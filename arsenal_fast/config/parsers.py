@@ -20,6 +20,7 @@ from arsenal_fast.ledger.url import PostgresAddress
 from arsenal_fast.ledger.url import parse_url as parse_database_url
 from arsenal_fast.oidc.rules import Rules, parse_rules
 from arsenal_fast.ratelimit.client import ClientAddresses
+from arsenal_fast.ratelimit.policies import Policies, parse_policies
 from arsenal_fast.secret import MASK, Secret, without_passwords
 from arsenal_fast.stores.redis.url import SCHEMES, parse_url
 
@@ -32,7 +33,7 @@ _SHIFTS: Final = {"": 0, "K": 10, "M": 20, "G": 30}
 
 MAX_KEY_FILE: Final = 65_536  # bytes of a PEM file: eight keys have about 1 KiB
 
-MAX_RULES_FILE: Final = 1_048_576  # characters of the rules for ID tokens
+MAX_RULES_FILE: Final = 1_048_576  # characters of the rules for ID tokens, and of the limits file
 
 _ECHO: Final = 40  # characters of a bad text that are repeated to the operator
 
@@ -304,17 +305,39 @@ def private_key(text: str) -> Secret:
 
 def oidc_rules(text: str) -> Rules:
     """Parse the rules for ID tokens: the path of a file, or JSON."""
+    path = ""
     if text.startswith(("/", "file:")):
-        path = text.removeprefix("file://").removeprefix("file:")
-        if fault := _file_fault(path):
-            raise ValueError(f"must be the path of a file that can be read; {shown(path)}: {fault}")
-        with open(path, encoding="utf-8", errors="replace") as file:
-            text = file.read(MAX_RULES_FILE)
+        path = _path(text)
+        text = _content(path)
     elif not text.startswith("{"):
         raise ValueError("must be JSON, or the path of a file that begins with / or file:")
     if find_spec("cryptography") is None:
         raise ValueError("needs the package cryptography: pip install cryptography")
-    return parse_rules(text)
+    return parse_rules(text, path)
+
+
+def limits_file(text: str) -> Policies:
+    """Parse the path of a limits file, and the file."""
+    path = _path(text)
+    return parse_policies(_content(path), path)
+
+
+def _path(text: str) -> str:
+    return text.removeprefix("file://").removeprefix("file:")
+
+
+def _content(path: str) -> str:
+    """Return the text of a file of rules or limits."""
+    if fault := _file_fault(path):
+        raise ValueError(f"must be the path of a file that can be read; {shown(path)}: {fault}")
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text = file.read(MAX_RULES_FILE + 1)
+    except OSError as error:
+        raise ValueError(f"must be the path of a file that can be read; {shown(path)}: {error.strerror}") from None
+    if len(text) > MAX_RULES_FILE:
+        raise ValueError(f"must be the path of a file of at most {MAX_RULES_FILE} characters; {shown(path)} has more")
+    return text
 
 
 def parameter_names(text: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from arsenal_fast.config.parsers import Reader
 from arsenal_fast.ledger.url import NONE as NO_LEDGER
 from arsenal_fast.memory_budget import Shares
 from arsenal_fast.oidc.rules import Rules
+from arsenal_fast.ratelimit.policies import Policies
 from arsenal_fast.secret import Secret, secrets_in
 
 PRODUCTION: Final = "production"
@@ -99,6 +100,13 @@ class Config:
         parsers.whole(0, 1_000_000_000), "100", "Requests that a client may make in a window; 0 turns the limit off."
     )
     rate_limit_window: int = variable(parsers.whole(1, 31_536_000), "3600", "The window in seconds.")
+    limits_file: Policies | None = variable(
+        parsers.limits_file,
+        "",
+        "Policies of limits in a file, in place of the two variables above: several at once, for routes and prefixes; "
+        "read again when it changes and on SIGHUP.",
+        "the path of a TOML file",
+    )
     rate_limit_on_redis_failure: str = variable(
         parsers.one_of("local", "open", "closed"),
         "local",
@@ -169,7 +177,8 @@ class Config:
     oidc_issuers: Rules | None = variable(
         parsers.oidc_rules,
         "",
-        "Issuers of ID tokens (GitHub Actions and others) and the rules by which `POST /api/v1/token` exchanges them.",
+        "Issuers of ID tokens (GitHub Actions and others) and the rules by which `POST /api/v1/token` exchanges them; "
+        "a file is read again when it changes and on SIGHUP.",
         "the path of a TOML or JSON file after / or file:, or JSON",
     )
     ignored_parameters: tuple[str, ...] = variable(

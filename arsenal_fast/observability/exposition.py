@@ -80,6 +80,7 @@ def collect(
         *_dependencies(total, shared, recorded),
         *_process(total),
         *_requests(total),
+        *_shadows(total),
     )
     for kind, name, text, samples in families:
         collector = kind(name, text, registry=registry)
@@ -94,7 +95,7 @@ def collect(
 
 def markdown_table() -> str:
     """Return all metrics for docs/monitoring.md: name, labels, kind, help."""
-    total = Metrics(process_started=1.0, certificate_expires=1.0)
+    total = Metrics(process_started=1.0, certificate_expires=1.0, shadow_refused={"burst": 1})
     total.observe(_API, "GET", 200, 0.0)
     registry = collect(total, version="", health=HEALTH[0], shared=True, recorded=True)
     lines = ["| Metric | Kind | What it is |", "|---|---|---|"]
@@ -159,6 +160,13 @@ def _requests(total: Metrics) -> Iterator[_Family]:
     text = "Requests below /api/v1, by class of status; a connection that was answered 503 at once counts as one."
     classes = [({"class": status_class}, count) for status_class, count in _api_requests(total).items()]
     yield Counter, "identity_api_requests_total", text, classes
+
+
+def _shadows(total: Metrics) -> Iterator[_Family]:
+    if total.shadow_refused:
+        text = "Requests that passed and that a shadow policy would have refused, by its name in the limits file."
+        counts = [({"policy": policy}, count) for policy, count in sorted(total.shadow_refused.items())]
+        yield Counter, "identity_limiter_shadow_refused_total", text, counts
 
 
 def _histograms(total: Metrics) -> Iterator[_Histogram]:

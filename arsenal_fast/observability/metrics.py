@@ -154,6 +154,8 @@ class Metrics:
         Counter, "Refusals answered from a worker's memory, without the store; part of the refusals."
     ] = 0
     limiter_fallback: Annotated[Counter, "Admissions decided by one worker alone while the shared store was away."] = 0
+    shadow_refused: dict[str, int] = field(default_factory=dict)
+    """Requests that shadow policies would have refused, by the policy's name; a file has few of them."""
     limiter_batches: Annotated[Counter, "Admission batches: one command each, however many requests."] = 0
 
     connections_open: Annotated[Gauge, "Client connections open now."] = 0
@@ -220,6 +222,11 @@ class Metrics:
 
     workers: Annotated[Gauge, "Workers that are alive."] = 0
     worker_restarts: Annotated[Counter, "Workers that took the place of one that had died."] = 0
+    files_read: Annotated[Counter, "Times that a file of limits or rules was read and came into force."] = 0
+    files_refused: Annotated[Counter, "Times that a changed file of limits or rules was refused."] = 0
+    files_stale: Annotated[
+        Gauge, "Files of limits or rules that are refused since they were changed, over all workers."
+    ] = 0
     log_lines_dropped: Annotated[Counter, "Log lines dropped because stderr was read too slowly or not at all."] = 0
     event_loop_lag: Annotated[Timing, "How late the event loop came round to a timer, ten times a second."] = field(
         default_factory=Series
@@ -279,6 +286,7 @@ class Metrics:
                 "written": self.written,
                 "counters": {name: getattr(self, name) for name in COUNTERS},
                 "gauges": {name: getattr(self, name) for name in GAUGES},
+                "shadow_refused": self.shadow_refused,
                 "earliest": {name: getattr(self, name) for name in EARLIEST},
                 "rate": self.request_rate,
                 "rankings": {name: (each.counts, each.error, each.seconds) for name, each in self.rankings.items()},
@@ -294,6 +302,8 @@ class Metrics:
     def add_decoded(self, data: dict[str, Any], *, gauges: bool) -> None:
         """As :meth:`add`, for a decoded snapshot."""
         self._add_all(data["counters"])
+        for policy, number in data["shadow_refused"].items():
+            self.shadow_refused[policy] = self.shadow_refused.get(policy, 0) + number
         for name, series in self.timings():
             series.plus(*data["timings"][name])
         for route, method, status, counts, nanoseconds in data["series"]:

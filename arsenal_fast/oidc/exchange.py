@@ -45,10 +45,23 @@ class Exchange:
         now: Callable[[], float],
     ) -> None:
         """``limiter_of`` a client by its key; ``local_limiter``: the worker's own, for when the shared one is away."""
-        self._issuers = {each.url: (each, IssuerKeys(each.url, fetch, monotonic)) for each in rules.issuers}
+        self._fetch = fetch
         self._limiter_of = limiter_of
         self._local_limiter = local_limiter
+        self._monotonic = monotonic
         self._now = now
+        self._issuers: dict[str, tuple[Issuer, IssuerKeys]] = {}
+        self.use(rules)
+
+    def use(self, rules: Rules) -> None:
+        """Judge by these rules from now on; the keys of an issuer that was known are kept."""
+        known = self._issuers
+        self._issuers = {
+            each.url: (each, known[each.url][1] if each.url in known else self._keys_of(each)) for each in rules.issuers
+        }
+
+    def _keys_of(self, issuer: Issuer) -> IssuerKeys:
+        return IssuerKeys(issuer.url, self._fetch, self._monotonic)
 
     async def judge(self, token: str) -> Rule | Rejected:
         """Return the rule of a good ID token, which is good this once; or why it is refused."""

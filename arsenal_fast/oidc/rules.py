@@ -68,6 +68,8 @@ class Rules:
     """All issuers whose tokens are exchanged."""
 
     issuers: tuple[Issuer, ...]
+    path: str = ""
+    """The file that has them, to be looked at again; empty: there is none."""
 
     def __str__(self) -> str:
         return ", ".join(f"{each.url} ({len(each.rules)} rules)" for each in self.issuers)
@@ -78,8 +80,11 @@ class Rules:
         return frozenset(prefix for issuer in self.issuers for rule in issuer.rules for prefix in rule.prefixes)
 
 
-def parse_rules(text: str) -> Rules:
-    """Parse TOML or JSON; raises ValueError with the rest of a sentence about OIDC_ISSUERS."""
+def parse_rules(text: str, path: str = "") -> Rules:
+    """Parse TOML or JSON; raises ValueError with the rest of a sentence about OIDC_ISSUERS.
+
+    ``path``: the file that has the text.
+    """
     try:
         document: Any = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
     except (ValueError, RecursionError):
@@ -88,7 +93,7 @@ def parse_rules(text: str) -> Rules:
     read = tuple(_issuer(each, f"issuer {number}") for number, each in enumerate(issuers, 1))
     if len({each.url for each in read}) < len(read):
         raise ValueError("has the same issuer twice")
-    return Rules(read)
+    return Rules(read, path)
 
 
 def url_fault(url: object) -> str | None:

@@ -27,7 +27,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_net
 from math import inf
 from typing import Final, NamedTuple
 
-from arsenal_fast.ratelimit.quota import Quota
+from arsenal_fast.ratelimit.headers import Plan
+from arsenal_fast.ratelimit.quota import UNLIMITED, Quota
 
 MAX_HOPS: Final = 32  # entries read; real chains have fewer than ten, a header section may hold thousands
 
@@ -53,11 +54,15 @@ class Client:
     """The scopes of its token."""
     expires: float = inf
     """Wall clock, seconds: when its token expires."""
-    quotas: tuple[Quota, ...] = ()
-    """Its own and those of ``also``, in their order, where there are any."""
+    holder: TokenHolder | None = None
+    """The holder of its token."""
+    cell: bytes | None = None
+    """The key of its cell in the store; None: its own key."""
+    plan: Plan | None = None
+    """What each of its hits is charged to: one quota for its own cell, then one for each of ``also``. None: to its own
+    quota alone."""
     also: tuple[Client, ...] = ()
-    """Further cells that each of its hits is charged to: all of them and its own, or none. No other client has these
-    objects."""
+    """Further cells that each of its hits is charged to. No other client has these objects."""
 
     def __init__(self, key_bytes: bytes, quota: Quota) -> None:
         """``key_bytes``: the key in UTF-8."""
@@ -74,6 +79,11 @@ class Client:
         """The key as text."""
         return self.key_bytes.decode("utf-8", "surrogatepass")
 
+    @property
+    def caller(self) -> Client:
+        """Who sends the requests, apart from the policies of a limits file."""
+        return self
+
 
 class TokenHolder(Client):
     """The subject of a service token, as that token lets it act.
@@ -82,7 +92,7 @@ class TokenHolder(Client):
     find the client of the token again.
     """
 
-    __slots__ = ("__weakref__", "expires", "issued_s", "quotas", "scopes", "token_id")
+    __slots__ = ("__weakref__", "behalf", "expires", "issued_s", "scopes", "token_id")
 
     token = True
 
@@ -102,25 +112,32 @@ class TokenHolder(Client):
         self.expires = expires
         self.token_id = token_id
         self.issued_s = issued_s
-        self.quotas = (quota,) if per_subject is None else (quota, per_subject)
-        """With that of each end user."""
+        self.behalf = None if per_subject is None else Plan((quota, per_subject))
+        """What requests on behalf of an end user are charged to."""
+
+    @property
+    def holder(self) -> TokenHolder:  # type: ignore[override]
+        """The holder of the token: this one."""
+        return self
 
 
 class OnBehalf(Client):
     """The subject of a service token, sending requests on behalf of one of its end users."""
 
-    __slots__ = ("also", "holder", "quotas", "scopes")
+    __slots__ = ("also", "holder", "plan", "scopes")
 
     token = True
+    holder: TokenHolder
 
     def __init__(self, holder: TokenHolder, end_user: bytes) -> None:
         """``end_user``: its name, visible octets. The token of ``holder`` has the scope ``behalf``."""
         super().__init__(holder.key_bytes, holder.quota)
+        assert holder.behalf is not None
         self.holder = holder
         self.scopes = holder.scopes
-        self.quotas = holder.quotas
+        self.plan = holder.behalf
         # No subject of a token has the octet ">".
-        self.also = (Client(b"%b>%b" % (holder.key_bytes, end_user), holder.quotas[1]),)
+        self.also = (Client(b"%b>%b" % (holder.key_bytes, end_user), holder.behalf.quotas[1]),)
 
     @property
     def expires(self) -> float:  # type: ignore[override]  # it ends with its token, whose end may change
@@ -131,6 +148,57 @@ class OnBehalf(Client):
     def key(self) -> str:
         """The key of the end user, which begins with the holder's."""
         return self.also[0].key
+
+
+class Cell(Client):
+    """One cell of a client, with a key of its own in the store; its key is the client's."""
+
+    __slots__ = ("cell",)
+
+    def __init__(self, key_bytes: bytes, cell: bytes, quota: Quota) -> None:
+        super().__init__(key_bytes, quota)
+        self.cell = cell
+
+
+class PlannedClient(Cell):
+    """A caller whose request is charged by the policies of a limits file."""
+
+    __slots__ = ("also", "caller", "plan")
+
+    caller: Client
+
+    def __init__(self, caller: Client, cells: Sequence[Client], plan: Plan | None) -> None:
+        """``cells``: those of the plan; None for the plan: the one cell with its quota. Without cells all pass."""
+        first = cells[0] if cells else caller
+        super().__init__(caller.key_bytes, first.cell or first.key_bytes, first.quota if cells else UNLIMITED)
+        self.caller = caller
+        self.plan = plan
+        self.also = tuple(cells[1:])
+
+    @property
+    def token(self) -> bool:  # type: ignore[override]
+        """Whether the caller is the subject of a service token."""
+        return self.caller.token
+
+    @property
+    def scopes(self) -> frozenset[str]:  # type: ignore[override]
+        """The scopes of its token."""
+        return self.caller.scopes
+
+    @property
+    def expires(self) -> float:  # type: ignore[override]
+        """Wall clock, seconds: when its token expires."""
+        return self.caller.expires
+
+    @property
+    def holder(self) -> TokenHolder | None:  # type: ignore[override]
+        """The holder of its token."""
+        return self.caller.holder
+
+    @property
+    def key(self) -> str:
+        """The caller's key."""
+        return self.caller.key
 
 
 class _Address(NamedTuple):

@@ -2,9 +2,10 @@
 --
 -- KEYS  the revision of the revocations, then the cells, one a row; the same cell may stand in several rows
 -- ARGV  emission interval and tolerance (us) of the rows, one hit each; then the rows that differ from that, as text:
---       "place quantity interval tolerance linked ...", the place being that of the key; a quantity of 0 only looks.
---       The next ``linked`` rows are charged the same hits as this one: those that have room in all these cells, which
---       are distinct. Their own quantity counts for nothing.
+--       "place quantity step tolerance linked enforced ...", the place being that of the key, the step what each hit
+--       adds; a quantity of 0 only looks. The next ``linked`` rows are charged the same hits as this one: those that
+--       have room in the first ``enforced`` of all these cells, which are distinct; each of the others (shadow
+--       policies) as many of these as it has room for. The own quantity of a linked row counts for nothing.
 -- reply the revision (0 when there is none), then one integer a row: the backlog before the row's hits (us)
 --
 -- A cell holds its theoretical arrival time (tat) in us as decimal text; gcra.py has the same arithmetic in
@@ -37,8 +38,9 @@ end
 
 local usual_interval, usual_tolerance = ARGV[1] + 0, ARGV[2] + 0
 local differing = {}
-for place, quantity, interval, tolerance, linked in string.gmatch(ARGV[3], '(%d+) (%d+) (%d+) (%d+) (%d+)') do
-  differing[place + 0] = { quantity + 0, interval + 0, tolerance + 0, linked + 0 }
+local pattern = '(%d+) (%d+) (%d+) (%d+) (%d+) (%d+)'
+for place, quantity, step, tolerance, linked, enforced in string.gmatch(ARGV[3], pattern) do
+  differing[place + 0] = { quantity + 0, step + 0, tolerance + 0, linked + 0, enforced + 0 }
 end
 
 -- Clamped: the clock may have stepped back, the quota shrunk, the text be garbage. NaN fails every comparison.
@@ -52,7 +54,7 @@ local function clamped(tat, tolerance)
   return 0
 end
 
--- How many hits each of the rows has room for.
+-- How many hits each of the rows has room for; all where there is no row.
 local function room_in_all(first, last, hits)
   for at = first, last do
     local key, row = keys[at], differing[at]
@@ -76,7 +78,7 @@ for at = 2, #keys do
     quantity, interval, tolerance = row[1], row[2], row[3]
     if row[4] > 0 then
       last_linked = at + row[4]
-      linked_hits = room_in_all(at, last_linked, quantity)
+      linked_hits = room_in_all(at, at + row[5] - 1, quantity)
     end
     if at <= last_linked then
       quantity = linked_hits

@@ -27,12 +27,12 @@ def backlog_at(tat: int, now: int, quota: Quota) -> int:
 
 def allowed(backlog: int, quantity: int, quota: Quota) -> int:
     """Return how many of ``quantity`` hits pass; the first ones to arrive do."""
-    return min(quantity, (quota.tolerance - backlog) // quota.interval)
+    return min(quantity, (quota.tolerance - backlog) // quota.step)
 
 
 def allowed_in_all(cells: Iterable[tuple[int, Quota]], quantity: int) -> int:
-    """Return how many of ``quantity`` hits pass in each of these cells, as (backlog, quota)."""
-    return min(allowed(backlog, quantity, quota) for backlog, quota in cells)
+    """Return how many of ``quantity`` hits pass in each of these cells, as (backlog, quota); all without a cell."""
+    return min((allowed(backlog, quantity, quota) for backlog, quota in cells), default=quantity)
 
 
 def charge(tat: int, now: int, quantity: int, quota: Quota) -> tuple[int, int]:
@@ -45,11 +45,11 @@ def charge(tat: int, now: int, quantity: int, quota: Quota) -> tuple[int, int]:
     hits = allowed(backlog, quantity, quota)
     if hits == 0 and tat - now <= quota.tolerance:
         return backlog, tat
-    return backlog, now + backlog + hits * quota.interval
+    return backlog, now + backlog + hits * quota.step
 
 
 def remaining(backlog: int, quota: Quota) -> int:
-    """Return how many hits would pass now."""
+    """Return how many requests would pass now."""
     return (quota.tolerance - backlog) // quota.interval
 
 

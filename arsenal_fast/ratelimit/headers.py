@@ -19,6 +19,8 @@ _ABOVE_ALL: Final = 1 << 60  # more requests than any quota has
 # 100 requests an hour have 3,600 pairs of remaining and reset, one for each second that a backlog can last.
 _MEMO_SIZE: Final = 4096  # lines kept per policy, about 2 MiB at most
 
+_PLAN_MEMO_SIZE: Final = 128  # lines kept per plan, some 50 KiB
+
 MAX_QUOTAS: Final = 256
 """Quotas whose lines are cached: the operator mints few, and each may take 2 MiB."""
 
@@ -47,16 +49,13 @@ def tightest(states: Sequence[QuotaState]) -> QuotaState:
 class LimitLines:
     """Makes the lines of one policy and caches them; the cache is emptied at _MEMO_SIZE entries."""
 
-    __slots__ = ("_head", "_interval", "_kept", "_made", "_middle", "_tolerance", "by_backlog", "item", "policy")
+    __slots__ = ("_head", "_interval", "_kept", "_made", "_middle", "_tolerance", "by_backlog")
 
     def __init__(self, quota: Quota) -> None:
         """Raises ValueError where the policy's name is no sf-string. A quota's numbers have fewer than 15 digits."""
-        self.item = item = _sf_string(quota.policy)
-        """The name, as a member of RateLimit."""
-        self.policy = policy = f"{item};q={quota.limit};w={quota.window}"
-        """The member of RateLimit-Policy."""
+        item = _sf_string(quota.policy)
         self._head = f"X-RateLimit-Limit: {quota.limit}\r\nX-RateLimit-Remaining: ".encode("ascii")
-        self._middle = f"\r\nRateLimit-Policy: {policy}\r\nRateLimit: {item};r=".encode("ascii")
+        self._middle = f"\r\nRateLimit-Policy: {_member(quota)}\r\nRateLimit: {item};r=".encode("ascii")
         self._interval = quota.interval
         self._tolerance = quota.tolerance
         self._made: dict[int, dict[int, bytes]] = {}
@@ -96,31 +95,51 @@ class LimitLines:
         return lines
 
 
-class JoinedLines:
-    """Makes the lines of several policies: the IETF's fields are lists, the customary ones are of the tightest."""
+class Plan:
+    """The quotas that each hit of a client is charged to, and their lines.
 
-    __slots__ = ("_format", "_quotas")
+    All enforced ones or none; and shadow ones, which refuse nothing and are not told. Of several quotas the IETF's
+    fields are lists, the customary ones are of the tightest.
+    """
 
-    def __init__(self, quotas: Sequence[Quota], parts: Sequence[LimitLines]) -> None:
-        """``parts``: of each quota."""
-        policies = ", ".join(lines.policy for lines in parts)
-        states = ", ".join(f"{_escaped(lines.item)};r=%d;t=%d" for lines in parts)
-        self._quotas = quotas
+    __slots__ = ("_format", "_numbers", "by_backlogs", "enforced", "quotas", "shadows", "steps", "tolerances")
+
+    def __init__(self, enforced: tuple[Quota, ...], shadows: tuple[Quota, ...] = ()) -> None:
+        """The cells of the enforced quotas come first."""
+        policies = ", ".join(map(_member, enforced))
+        states = ", ".join(f"{_escaped(_sf_string(quota.policy))};r=%d;t=%d" for quota in enforced)
+        self.enforced = enforced
+        self.shadows = shadows
+        self.quotas = (*enforced, *shadows)
+        self.steps = tuple(quota.step for quota in enforced)
+        self.tolerances = tuple(quota.tolerance for quota in enforced)
+        self.by_backlogs: dict[tuple[int, ...], bytes] = {}
+        """The results of ``after`` by backlogs: most clients were idle, so few occur."""
+        self._numbers = [(quota.limit, quota.interval, quota.tolerance) for quota in enforced]
         self._format = (
             "X-RateLimit-Limit: %d\r\nX-RateLimit-Remaining: %d\r\nX-RateLimit-Reset: %d\r\n"
             f"RateLimit-Policy: {_escaped(policies)}\r\nRateLimit: {states}\r\n"
         ).encode("ascii")
 
-    def at(self, backlogs: Sequence[int]) -> bytes:
-        """Return all five lines. ``backlogs``: of each quota's cell (us)."""
+    def after(self, backlogs: tuple[int, ...]) -> bytes:
+        """Return the lines for a hit that has passed and left these backlogs (us)."""
+        if len(self.by_backlogs) >= _PLAN_MEMO_SIZE:
+            self.by_backlogs.clear()
+        lines = self.by_backlogs[backlogs] = self.lines(backlogs)
+        return lines
+
+    def lines(self, backlogs: Sequence[int]) -> bytes:
+        """Return all five lines, none without an enforced quota. ``backlogs``: of each enforced quota's cell (us)."""
+        if not backlogs:
+            return b""
         # state_at() and tightest(), inlined: it runs for each request.
         limit, least, longest = 0, _ABOVE_ALL, 0
         numbers: list[int] = []
-        for quota, backlog in zip(self._quotas, backlogs, strict=True):
-            remaining = (quota.tolerance - backlog) // quota.interval
+        for (each, interval, tolerance), backlog in zip(self._numbers, backlogs, strict=True):
+            remaining = (tolerance - backlog) // interval
             reset = -(-backlog // _SECOND)
             if remaining < least or (remaining == least and reset > longest):
-                limit, least, longest = quota.limit, remaining, reset
+                limit, least, longest = each, remaining, reset
             numbers += (remaining, reset)
         return self._format % (limit, least, longest, *numbers)
 
@@ -128,21 +147,17 @@ class JoinedLines:
 class PolicyLines:
     """The cached makers of lines, by quota."""
 
-    __slots__ = ("_by_quota", "_default", "_default_quota", "_joined", "_last", "_last_quotas")
+    __slots__ = ("_by_quota", "_default", "_default_quota")
 
-    def __init__(self, default: Quota | None) -> None:
+    def __init__(self, default: Quota) -> None:
         """``default``: the quota of addresses, which most lines are of."""
         self._default_quota = default
-        self._default = None if default is None else LimitLines(default)
+        self._default = LimitLines(default)
         self._by_quota: dict[Quota, LimitLines] = {}
-        self._joined: dict[tuple[Quota, ...], JoinedLines] = {}
-        self._last_quotas: tuple[Quota, ...] = ()
-        self._last = JoinedLines((), ())
-        """Of the quotas asked for last: those of one token, mostly. Hashing them costs more than the lines."""
 
     def of(self, quota: Quota) -> LimitLines:
         """Return the maker of a quota's lines."""
-        if quota is self._default_quota and self._default is not None:
+        if quota is self._default_quota:
             return self._default
         lines = self._by_quota.get(quota)
         if lines is None:
@@ -151,21 +166,15 @@ class PolicyLines:
             lines = self._by_quota[quota] = LimitLines(quota)
         return lines
 
-    def joined(self, quotas: tuple[Quota, ...]) -> JoinedLines:
-        """Return the maker of the lines of several quotas that hold together."""
-        if quotas is not self._last_quotas:
-            joined = self._joined.get(quotas)
-            if joined is None:
-                if len(self._joined) >= MAX_QUOTAS:
-                    self._joined.clear()
-                joined = self._joined[quotas] = JoinedLines(quotas, list(map(self.of, quotas)))
-            self._last_quotas, self._last = quotas, joined
-        return self._last
-
 
 def retry_after_line(seconds: int) -> bytes:
     """Return Retry-After as delay-seconds (RFC 9110 section 10.2.3)."""
     return b"Retry-After: %d\r\n" % seconds
+
+
+def _member(quota: Quota) -> str:
+    """Return the member of RateLimit-Policy."""
+    return f"{_sf_string(quota.policy)};q={quota.limit};w={quota.window}"
 
 
 def _escaped(text: str) -> str:

@@ -26,14 +26,18 @@ class Quota:
     """``limit`` requests at once, and again one each ``interval``; ValueError of one sentence if it can't be.
 
     ``interval``: the emission interval in us. ``tolerance``: limit * interval, the longest backlog in us; up
-    to ``limit`` us shorter than the window where the limit does not divide it.
+    to ``limit`` us shorter than the window where the limit does not divide it. ``step``: what a hit adds to the
+    backlog, the interval of each of the requests that it costs.
     ``encoded``: an adapter's own encoding of this quota, made once; no part of the value.
     """
 
     limit: int
     window: int  # seconds
     policy: str = POLICY
+    cost: int = 1
+    """Requests that one hit counts for."""
     interval: int = field(init=False, repr=False, compare=False)
+    step: int = field(init=False, repr=False, compare=False)
     tolerance: int = field(init=False, repr=False, compare=False)
     encoded: bytes | None = field(init=False, repr=False, compare=False, default=None)
 
@@ -44,9 +48,14 @@ class Quota:
             raise ValueError("the limit of a quota must be from 1 to 1000000 requests a second of its window.")
         interval = self.window * _MICROSECONDS // self.limit
         object.__setattr__(self, "interval", interval)
+        object.__setattr__(self, "step", interval * self.cost)
         object.__setattr__(self, "tolerance", interval * self.limit)
 
     def keep_encoded(self, encoded: bytes) -> bytes:
         """Keep an adapter's encoding; the only attribute of a quota that is set later, once."""
         object.__setattr__(self, "encoded", encoded)
         return encoded
+
+
+UNLIMITED: Final = Quota(1, 1)
+"""The quota of a client that is not limited: the object, not the value. Nothing charges it."""

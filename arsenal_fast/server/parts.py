@@ -8,7 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from arsenal_fast import __version__
 from arsenal_fast.api import routes
@@ -16,8 +16,11 @@ from arsenal_fast.api.admission import OnFailure
 from arsenal_fast.api.app import App
 from arsenal_fast.api.compose import management
 from arsenal_fast.api.gate import GateBounds
+from arsenal_fast.api.services import Services
 from arsenal_fast.api.settings import Settings
+from arsenal_fast.config import parsers
 from arsenal_fast.config.load import Config
+from arsenal_fast.config.watched import WatchedFile
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.http.limits import Limits
 from arsenal_fast.ledger.backend import Ledger
@@ -26,6 +29,7 @@ from arsenal_fast.memory_budget import Shares
 from arsenal_fast.observability import log_writer, logs
 from arsenal_fast.observability.access_log import AccessLog
 from arsenal_fast.observability.tracing import Tracer
+from arsenal_fast.oidc.rules import Rules
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.server.bounds import Bounds
 from arsenal_fast.server.listener import SPARE_DESCRIPTORS, Listener
@@ -131,9 +135,27 @@ def settings(config: Config) -> Settings:
         metrics_by_token=config.metrics_access == "token",
         workers=config.workers,
         oidc_rules=config.oidc_issuers,
+        token_window=config.rate_limit_window,
+        policies=config.limits_file,
         ignored_parameters=config.ignored_parameters,
         protected_prefixes=frozenset(prefix.lower() for prefix in config.protected_prefixes),
     )
+
+
+def watched(config: Config, services: Services) -> list[WatchedFile[Any]]:
+    """Return the files of limits and rules, which come into force in these services."""
+    files: list[WatchedFile[Any]] = []
+    if config.limits_file is not None and services.limits is not None:
+        path, use = config.limits_file.path, services.limits.use
+        files.append(WatchedFile("LIMITS_FILE", path, parsers.limits_file, use, services.note_file))
+    if config.oidc_issuers is not None and config.oidc_issuers.path and services.exchange is not None:
+        path = config.oidc_issuers.path
+        files.append(WatchedFile("OIDC_ISSUERS", path, _rules_of, services.exchange.use, services.note_file))
+    return files
+
+
+def _rules_of(path: str) -> Rules:
+    return parsers.oidc_rules(f"file:{path}")
 
 
 def make_keys(config: Config) -> Keys:

@@ -51,6 +51,9 @@ time-out of the ledger a withdrawal is in force on every replica within 3 s."""
 TEND: Final = 60.0
 """Seconds between writings of which service tokens were used."""
 
+FILE_CHECK: Final = 5.0
+"""Seconds between looks at the files of limits and rules."""
+
 TLS_CHECK: Final = 10.0
 """Seconds between checks of the certificate files; cert-manager renews weeks ahead."""
 
@@ -124,12 +127,14 @@ class _Worker:
             fetch_keys=KeyFetcher(self._loop),
             gate_bounds=parts.gate_bounds(config.shares),
         )
+        self._files = parts.watched(config, self._services)
         app = compose(self._services, parts.LIMITS, counters if counters.slots > 1 else None)
         self._listeners = parts.listeners(config, app)
 
     async def run(self, listening: list[list[socket.socket]]) -> None:
         """Serve until a stop signal. ``listening``: the sockets of each listener."""
         self._handle_signals()
+        self._look_at_files()  # this worker may have been forked long after the supervisor had read them
         metrics = self._services.metrics
         metrics.process = process_figures
         metrics.certificate_expires = tls_context.certificate_expires(self._config)
@@ -168,13 +173,15 @@ class _Worker:
         """Log where the service is, and what a client may do."""
         config = self._config
         limit = "no limit"
-        if config.rate_limit_requests:
+        if config.limits_file is not None:
+            limit = f"limits by {config.limits_file}"
+        elif config.rate_limit_requests:
             limit = f"{config.rate_limit_requests} requests in {config.rate_limit_window} s for each client"
         log.info("open %s (documentation: %s/api/docs); %s", config.api_base_url, config.api_base_url, limit)
 
     def _handle_signals(self) -> None:
         handle = self._loop.add_signal_handler
-        handle(signal.SIGHUP, self._reload_tls)
+        handle(signal.SIGHUP, self._reload)
         if self._config.workers == 1:
             handle(signal.SIGTERM, self._stop_or_hurry)
             handle(signal.SIGINT, self._stop_or_hurry)
@@ -207,6 +214,8 @@ class _Worker:
         yield _every(TEND, self._services.service_tokens.tend)
         if self._ledger is not None:
             yield _every(FOLLOW, partial(_follow_ledger, self._services))
+        if self._files:
+            yield _every(FILE_CHECK, self._look_at_files)
         if self._tls is not None:
             yield _every(TLS_CHECK, self._reload_changed_tls)
             if first:
@@ -254,6 +263,17 @@ class _Worker:
             self._counters.write(self._slot, telemetry.snapshot(self._services))
         except ValueError as error:
             log.error("this worker's counts can't be shared: %s", error)
+
+    # Files that are read again.
+
+    def _reload(self) -> None:
+        self._reload_tls()
+        for file in self._files:
+            file.read()
+
+    def _look_at_files(self) -> None:
+        for file in self._files:
+            file.look()
 
     # Certificates.
 

@@ -160,21 +160,25 @@ class MemoryBackend:
         backlogs = []
         linked = hits = 0
         for client, quantity in zip(clients, quantities, strict=True):
-            if client.also:
-                linked, hits = 1 + len(client.also), self._allowed(client, quantity, now)
-            tat = self.cells.get(client.key_bytes, now) or 0
+            key = client.key_bytes
+            if type(client) is not Client:  # nearly all are an address with one cell of its own
+                key = client.cell or key
+                if client.also:
+                    linked, hits = 1 + len(client.also), self._allowed(client, quantity, now)
+            tat = self.cells.get(key, now) or 0
             backlog, after = charge(tat, now, hits if linked else quantity, client.quota)
             linked = max(linked - 1, 0)
             if after != tat:
-                self.cells.put(client.key_bytes, after, now)
+                self.cells.put(key, after, now)
             backlogs.append(backlog)
         self._count(len(clients))
         done(self._log.revision, backlogs)
 
     def _allowed(self, client: Client, quantity: int, now: int) -> int:
-        """Return how many hits pass in all cells of a client."""
-        cells = (client, *client.also)
-        tats = (self.cells.get(cell.key_bytes, now) or 0 for cell in cells)
+        """Return how many hits pass in all enforced cells of a client."""
+        enforced = 1 if client.plan is None else len(client.plan.enforced)
+        cells = (client, *client.also)[:enforced]
+        tats = (self.cells.get(cell.cell or cell.key_bytes, now) or 0 for cell in cells)
         backlogs = [(backlog_at(tat, now, cell.quota), cell.quota) for tat, cell in zip(tats, cells, strict=True)]
         return allowed_in_all(backlogs, quantity)
 

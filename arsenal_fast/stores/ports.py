@@ -38,7 +38,8 @@ class Limiter(Protocol):
     ) -> None:
         """Charge all rows in order, atomically; ``done`` gets the revision and each backlog (us) *before* the hits.
 
-        A client's cells of ``also`` are the next rows, with the quantity 0: a hit is charged to all or none of them.
+        A client's cells of ``also`` are the next rows, with the quantity 0: a hit is charged to all enforced cells of
+        its plan or to none, and to each shadow one that has room for it.
         A missing cell has backlog 0. Quantity 0 only reads; without any rows only the revision is read. It is the
         revision of the revocations at that moment, 0 where nothing was ever revoked or the store has lost its memory.
         ``done(0, None)`` when the store is away.

@@ -37,6 +37,8 @@ def test_telemetry_tells_everything_in_one_document() -> None:
             "policy": "default",
             "limit": 100,
             "window": 3600,
+            "policies": [{"policy": "default", "limit": 100, "window": 3600, "shadow": False}],
+            "shadow_refused": {},
             "allowed": 4,
             "denied": 0,
             "denied_locally": 0,

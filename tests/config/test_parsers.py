@@ -166,6 +166,7 @@ REFUSED = {
     "OTEL_TRACES_SAMPLER": ["on", "jaeger_remote"],
     "OTEL_TRACES_SAMPLER_ARG": ["1.1", "5%", "-0"],
     "OTEL_SDK_DISABLED": ["1", "yes"],
+    "LIMITS_FILE": ["/nowhere/limits.toml", "/", "\0", "/dev/null", "pyproject.toml", "file:/nowhere"],
 }
 
 

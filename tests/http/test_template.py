@@ -103,6 +103,31 @@ def test_all_else_is_left_to_the_parser(octets: bytes) -> None:
     assert template_of(LINE + INGRESS).match(octets) is None
 
 
+TOKEN = b"Host: id.example\r\nAuthorization: Bearer " + b"x" * 300 + b"\r\n"
+"""A long part before the first slot."""
+
+
+def behind_a_token(octets: bytes) -> bytes:
+    """The same message with a token before its other fields."""
+    return octets.replace(b"Host: id.example\r\n", TOKEN, 1)
+
+
+@pytest.mark.parametrize("octets", MATCHES)
+def test_behind_a_long_part_the_slots_are_read_as_the_parser_reads_them(octets: bytes) -> None:
+    assert_read_alike(template_of(LINE + behind_a_token(INGRESS)), behind_a_token(octets))
+
+
+@pytest.mark.parametrize("octets", DOES_NOT_MATCH)
+def test_behind_a_long_part_all_else_is_left_to_the_parser(octets: bytes) -> None:
+    """A bad request line is no key of a cache, and no request is built from it."""
+    template = template_of(LINE + behind_a_token(INGRESS))
+    assert template._start
+    match = template.match(behind_a_token(octets))
+    assert match is None or template.request(match) is None
+    changed = TOKEN.replace(b"x\r\n", b"y\r\n")
+    assert template.match(behind_a_token(LINE + INGRESS).replace(TOKEN, changed)) is None
+
+
 @pytest.mark.parametrize("body", [b"", b"{}", b"x" * 1000, b"a\r\n\r\nb\n", bytes(range(256))])
 def test_a_body_has_the_length_that_its_field_says(body: bytes) -> None:
     template = template_of(POST + WITH_BODY % (2, b"{}"))

@@ -28,8 +28,8 @@ from schemathesis.config import (
 )
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from arsenal_fast.api.handlers.identities import DEFAULT_PREFIX
 from arsenal_fast.api.handlers.revocation import moment
+from arsenal_fast.api.limits import DEFAULT_PREFIX
 from arsenal_fast.api.openapi import document
 from arsenal_fast.identity.grammar import MAX_LOCAL, local_fault
 from arsenal_fast.identity.runs import LENGTH

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from arsenal_fast.ratelimit import gcra, headers
 from arsenal_fast.ratelimit.headers import (
     MAX_QUOTAS,
-    JoinedLines,
     LimitLines,
+    Plan,
     PolicyLines,
     retry_after_line,
     state_at,
@@ -121,15 +121,15 @@ def test_the_lines_after_a_hit_say_what_is_left_of_the_quota(limit: int, window:
 
 def test_two_policies_are_lists_and_the_customary_lines_are_of_the_one_that_stops_first() -> None:
     quotas = bot, user = Quota(1000, 3600, "token"), Quota(10, 60, "subject")
-    joined = JoinedLines(quotas, [LimitLines(bot), LimitLines(user)])
-    assert joined.at([10 * bot.interval, user.interval]) == (
+    plan = Plan(quotas, shadows=(Quota(1, 60, "hidden"),))
+    assert plan.lines([10 * bot.interval, user.interval]) == (
         b"X-RateLimit-Limit: 10\r\n"
         b"X-RateLimit-Remaining: 9\r\n"
         b"X-RateLimit-Reset: 6\r\n"
         b'RateLimit-Policy: "token";q=1000;w=3600, "subject";q=10;w=60\r\n'
         b'RateLimit: "token";r=990;t=36, "subject";r=9;t=6\r\n'
     )
-    used_up = fields(joined.at([bot.tolerance, user.tolerance]))
+    used_up = fields(plan.lines([bot.tolerance, user.tolerance]))
     assert used_up[b"X-RateLimit-Limit"] == b"1000", "of two that are used up, the one that takes longer"
 
 
@@ -138,7 +138,7 @@ def test_two_policies_are_lists_and_the_customary_lines_are_of_the_one_that_stop
 def test_several_policies_read_back_as_what_was_meant(given: list[tuple[Quota, str, float]]) -> None:
     quotas = [named(quota, name) for quota, name, _ in given]
     backlogs = [int(part * quota.tolerance) for quota, (_, _, part) in zip(quotas, given, strict=True)]
-    found = fields(JoinedLines(quotas, list(map(LimitLines, quotas))).at(backlogs))
+    found = fields(Plan(tuple(quotas)).lines(backlogs))
     policies = http_sf.parse(found[b"RateLimit-Policy"], tltype="list")
     limits = http_sf.parse(found[b"RateLimit"], tltype="list")
     states = list(map(state_at, backlogs, quotas))
@@ -152,8 +152,24 @@ def test_several_policies_read_back_as_what_was_meant(given: list[tuple[Quota, s
 def test_the_makers_of_lines_are_cached_in_bounded_memory() -> None:
     kept = PolicyLines(HOURLY)
     for limit in range(1, 600):
-        quotas = (Quota(limit, 60, "token"), Quota(1, 60, "subject"))
-        joined = kept.joined(quotas)
-        assert kept.joined(tuple(quotas)) is joined
-        assert b'"token";q=%d;w=60, "subject";q=1;w=60' % limit in joined.at([0, 0])
-    assert max(len(kept._joined), len(kept._by_quota)) <= MAX_QUOTAS
+        quota = Quota(limit, 60, "token")
+        assert kept.of(Quota(limit, 60, "token")) is kept.of(quota)
+        assert b'"token";q=%d;w=60' % limit in kept.of(quota).lines(1, 1)
+    assert len(kept._by_quota) <= MAX_QUOTAS
+
+
+def test_the_lines_of_a_plan_are_cached_by_backlogs_in_bounded_memory() -> None:
+    plan = Plan((HOURLY, Quota(10, 60, "burst")))
+    for backlog in range(0, 300_000_000, 1_000_000):
+        assert plan.after((backlog, 0)) == plan.by_backlogs[backlog, 0] == plan.lines((backlog, 0))
+        assert len(plan.by_backlogs) <= headers._PLAN_MEMO_SIZE
+
+
+def test_a_plan_of_shadow_policies_alone_has_no_lines() -> None:
+    assert Plan((), (HOURLY,)).lines([]) == b""
+
+
+def test_what_is_left_is_told_in_requests_whatever_one_costs() -> None:
+    batch = Quota(100, 3600, cost=10)
+    state = fields(Plan((batch,)).lines([batch.step]))
+    assert (state[b"X-RateLimit-Limit"], state[b"X-RateLimit-Remaining"]) == (b"100", b"90")

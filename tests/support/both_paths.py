@@ -11,6 +11,7 @@ from typing import Any
 
 from arsenal_fast.api.admission import OnFailure
 from arsenal_fast.observability.metrics import COUNTERS
+from arsenal_fast.ratelimit.policies import Policies, parse_policies
 from arsenal_fast.ratelimit.quota import Quota
 from tests.support.ledgers import Book, SwitchedLedger
 from tests.support.made_ids import Ids
@@ -19,6 +20,45 @@ from tests.support.rig import KEYS, START, Client, Rig
 ORIGINS = ("https://a.example", "https://b.example")
 PROXY = ("10.0.0.1", 40_000)
 PLAYER_1 = "player-1@sports.api.yourbook.com/v1:id"
+
+
+FILE = parse_policies("""
+exempt = ["198.51.100.3"]
+
+[[policy]]
+name = "hour"
+requests = 80
+window = 3600
+
+[[policy]]
+name = "burst"
+requests = 25
+window = 50
+callers = "all"
+
+[[policy]]
+name = "players"
+requests = 50
+window = 600
+prefixes = ["player"]
+cost = "rows"
+callers = "all"
+
+[[policy]]
+name = "checks"
+requests = 6
+window = 60
+routes = ["validate"]
+shared = true
+
+[[policy]]
+name = "tight"
+requests = 2
+window = 60
+shadow = true
+callers = "all"
+""")
+"""A limits file with policies of every kind."""
 
 
 def bearer(subject: str, scopes: str, rate_limit: int, left: float = 86_400, per_subject: int = 0) -> str:
@@ -78,6 +118,8 @@ class Setup:
     access_log: str = "errors"
     reopens: bool = False
     """Whether a connection that has ended is followed by another one, rather than by silence."""
+    policies: Policies | None = None
+    """Of a limits file."""
 
 
 class Worker:
@@ -90,6 +132,7 @@ class Worker:
             self.ledger.away = setup.ledger == "away"
         settings = {
             "quota": setup.quota,
+            "policies": setup.policies,
             "on_store_failure": setup.on_failure,
             "origins": setup.origins,
             "access_log": setup.access_log,
@@ -136,6 +179,7 @@ class Worker:
                 "failures logged": [entry for entry in rig.access if entry[2] >= 400],
                 "answers counted": {key: (list(each.counts), each.nanoseconds) for key, each in metrics.series.items()},
                 "counters": {name: getattr(metrics, name) for name in names},
+                "shadows": dict(metrics.shadow_refused),
                 "admissions": admissions,
                 "ledger": None
                 if ledger is None

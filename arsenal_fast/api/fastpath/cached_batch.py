@@ -33,6 +33,11 @@ class CachedBatch:
         self.size_bytes = sum(map(len, pieces)) + sum([weigh_reference(each.id, _PIECES) for each in identities])
         """An estimate, with the identities: perhaps only this batch still refers to them."""
 
+    @property
+    def ids(self) -> Sequence[str]:
+        """The identities that it issues."""
+        return [identity.id for identity in self._identities]
+
     def render(self, clock: ResponseClock) -> bytes | None:
         """Return the response with its time stamp; None where an identity is no longer fresh."""
         if min(map(_FRESH_UNTIL, self._identities)) <= clock.now_s:

@@ -6,13 +6,17 @@ from arsenal_fast.observability.metrics import Metrics
 
 
 class Endpoint:
-    """A method and path, and the count of cached responses since the last :meth:`flush`."""
+    """A method and path, and the count of cached responses since the last :meth:`flush`.
 
-    __slots__ = ("further_lookups", "line", "method", "path", "responses")
+    ``group``: of its route in a limits file.
+    """
 
-    def __init__(self, method: str, path: str) -> None:
+    __slots__ = ("further_lookups", "group", "line", "method", "path", "responses")
+
+    def __init__(self, method: str, path: str, group: str) -> None:
         self.method = method
         self.path = path
+        self.group = group
         self.line: Final = f"{method} {path} HTTP/1.1".encode("ascii")
         """The request line without a query."""
         self.responses = 0

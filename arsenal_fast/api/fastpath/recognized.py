@@ -52,13 +52,14 @@ class FastPathServices:
 class _LeftFastPath:
     """Replaces the cached response of a request that has left the fast path."""
 
-    __slots__ = ("context", "endpoint")
+    __slots__ = ("context", "endpoint", "ids")
 
     required_scope: Final = None
 
     def __init__(self, context: RequestContext, cached: CachedResponse) -> None:
         self.context = context
         self.endpoint = cached.endpoint
+        self.ids = cached.ids
 
     def render(self, _clock: ResponseClock) -> None:
         """Return None: the handler responds."""

@@ -14,6 +14,7 @@ from arsenal_fast.api.callers import Callers
 from arsenal_fast.api.context import Application, RequestContext
 from arsenal_fast.api.fastpath.recognized import FastPathServices, RecognizedRequest
 from arsenal_fast.api.fastpath.response_cache import CachedResponse
+from arsenal_fast.api.limits import RequestLimits
 from arsenal_fast.api.request_id import END, START, further
 from arsenal_fast.http.template import RequestTemplate, RequestTemplates, TemplateMatch
 from arsenal_fast.ratelimit.client import OnBehalf
@@ -31,9 +32,11 @@ class FastPath:
         work: FastPathServices,
         request_class: type[RecognizedRequest],
         reflected: Callable[[bytes | None], bytes],
+        limits: RequestLimits | None,
     ) -> None:
         """
         Args:
+            limits: what requests are charged to where there is a limits file.
             request_class: the class of recognised requests.
             reflected: returns the header lines for an Origin.
         """
@@ -43,15 +46,17 @@ class FastPath:
         self.work = work
         self.request_class = request_class
         self.reflected = reflected
+        self.limits = limits
 
     def recognizer(self, context: RequestContext, peer: str) -> Recognizer | None:
         """Return a recognizer for requests like this one of a peer; None while there is no template."""
-        if context.request.fields.subject is not None and not context.client.also:
+        if context.request.fields.subject is not None and not isinstance(context.client.caller, OnBehalf):
             return None  # it was ignored here, and is refused elsewhere
         template = self.templates.of(context.request)
         if template is None:
             return None
-        return (RepeatRecognizer if template.end else Recognizer)(self, template, context, peer)
+        repeats = template.end and self.limits is None
+        return (RepeatRecognizer if repeats else Recognizer)(self, template, context, peer)
 
 
 class Recognizer:
@@ -65,6 +70,7 @@ class Recognizer:
         "_forwarded",
         "_holder",
         "_id_ends",
+        "_limits",
         "_match",
         "_outbox",
         "_peer",
@@ -80,7 +86,8 @@ class Recognizer:
         self._match = template.match
         self._by_line = None if template.has_body else fast_path.work.cache.by_line
         self._by_body = fast_path.work.cache.by_body
-        self._client = context.client
+        self._client = caller = context.client.caller
+        self._limits = fast_path.limits
         self._peer = peer
         self._reflected = fast_path.reflected(fields.origin)
         self._id_ends: Iterator[bytes] = repeat(END)
@@ -90,11 +97,11 @@ class Recognizer:
             fast_path.callers.by_forwarded_for if names_client and fast_path.callers.trusts(peer) else None
         )
         # On behalf of many end users each request is charged to its own one, too.
-        self._holder = context.client.holder if isinstance(context.client, OnBehalf) else None
+        self._holder = caller.holder if isinstance(caller, OnBehalf) else None
         self._request = fast_path.request_class(fast_path.work, fast_path.app, context.connection, template)
         if fields.request_id is None:
             self._continue_id(context.header_lines)
-        self._request.client = context.client
+        self._request.client = caller
         self._outbox = self._request.outbox
 
     def recognize(self, data: bytes) -> bool:
@@ -119,7 +126,10 @@ class Recognizer:
         if self._forwarded is not None:
             request.client = self._forwarded.get(named) or self._fast_path.callers.forwarded(self._peer, named)
         elif self._holder is not None:
-            request.client = self._fast_path.callers.of_subject(self._holder, named)
+            callers, holder = self._fast_path.callers, self._holder
+            request.client = callers.by_subject.get((holder, named)) or callers.of_subject(holder, named)
+        if self._limits is not None:
+            request.client = self._limits.of_cached(request.client.caller, cached)
         if cached.required_scope is not None and cached.required_scope not in request.client.scopes:
             return self._miss(match)
         request.cached = cached

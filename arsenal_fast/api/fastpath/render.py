@@ -47,6 +47,11 @@ class RenderedIdentity(CachedIdentity):
         self.kept_response = self.kept_row = b""
         """As :meth:`response` and :meth:`row` render them; empty where they are not kept."""
 
+    @property
+    def ids(self) -> Sequence[str]:
+        """The identity that it issues."""
+        return (self.id,)
+
     def forget(self) -> None:
         """Count as expired from now on, and drop the rendered responses."""
         self.fresh_until_s = self.expires_s = 0.0
@@ -105,6 +110,7 @@ class CachedVerdict:
     __slots__ = ("_identity", "_response", "endpoint")
 
     required_scope: Final = None
+    ids: Final = ()
 
     def __init__(self, identity: CachedIdentity, endpoint: Endpoint) -> None:
         self._identity = identity

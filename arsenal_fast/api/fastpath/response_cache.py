@@ -21,6 +21,7 @@ from arsenal_fast.identity.grammar import Identity
 from arsenal_fast.identity.runs import DRAWN
 from arsenal_fast.memory_budget import Shares, weigh_reference
 from arsenal_fast.observability.metrics import Metrics
+from arsenal_fast.ratelimit.policies import ISSUE, VALIDATE
 from arsenal_fast.registry.cache import CachedIdentity, IdentityCache
 
 ISSUE_PATH: Final = "/api/v1/id"
@@ -86,6 +87,10 @@ class CachedResponse(Protocol):
     def required_scope(self) -> str | None:
         """The scope that the caller's token needs; None: none."""
 
+    @property
+    def ids(self) -> Sequence[str]:
+        """The identities that it issues."""
+
     def render(self, clock: ResponseClock) -> bytes | None:
         """Return the response from its own header lines on; None: it is stale, and the handler responds."""
 
@@ -101,6 +106,11 @@ class MissingIdentity:
         self.id = identity
         self.endpoint = endpoint
 
+    @property
+    def ids(self) -> Sequence[str]:
+        """The identity that it issues."""
+        return (self.id,)
+
     def render(self, _clock: ResponseClock) -> None:
         """Return None: there is no response yet."""
 
@@ -111,6 +121,7 @@ class UnknownVerdict:
     __slots__ = ("endpoint", "identity")
 
     required_scope: Final = None
+    ids: Final = ()
 
     def __init__(self, identity: Identity, endpoint: Endpoint) -> None:
         self.identity = identity
@@ -145,8 +156,8 @@ class ResponseCache:
         self._protected = protected
         self._suffix = f"@{domain}/{DEFAULT_VERSION}:id"
         self._issue = issue
-        self._validate = Endpoint("POST", VALIDATE_PATH)
-        self._batch = Endpoint("POST", BATCH_PATH)
+        self._validate = Endpoint("POST", VALIDATE_PATH, VALIDATE)
+        self._batch = Endpoint("POST", BATCH_PATH, ISSUE)
         self._endpoints = (self._issue, self._validate, self._batch)
         self.by_line: GenerationalCache[bytes, RenderedIdentity | MissingIdentity] = GenerationalCache(
             capacity, weigh=_weigh, room=shares.lines, find=self._from_identities

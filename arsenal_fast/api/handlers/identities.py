@@ -15,6 +15,7 @@ from arsenal_fast.api.context import RequestContext
 from arsenal_fast.api.fastpath.render import RESPONSE_LINES, rendered
 from arsenal_fast.api.fastpath.response_cache import DEFAULT_VERSION
 from arsenal_fast.api.json_body import MAX_ROWS, Values, pointer, raise_faults, read_object
+from arsenal_fast.api.limits import DEFAULT_PREFIX, PARAMETERS
 from arsenal_fast.api.services import Services
 from arsenal_fast.errors import Fault, InvalidIdentity
 from arsenal_fast.http.query import parse_query
@@ -24,7 +25,6 @@ from arsenal_fast.identity.validity import DEFAULT_TTL, parse_ttl, ttl_fault
 from arsenal_fast.registry.cache import CachedIdentity
 from arsenal_fast.registry.issuer import BatchRequest
 
-DEFAULT_PREFIX: Final = "unknown"
 MAX_NAME: Final = 128
 """Characters of an environment's name, which is only echoed."""
 
@@ -41,7 +41,6 @@ _LONG_PREFIX: Final = (
 
 _NO_IDENTITY: Final = "prefix and run don't make an identity."
 
-_PARAMETERS: Final = ("prefix", "run", "domain", "version", "ttl")
 _BATCH: Final = ("environments", "domain", "version", "ttl")
 _ENVIRONMENT: Final = ("name", "prefix", "run")
 _NAME: Final = itemgetter("name")
@@ -74,7 +73,7 @@ def issue_one(services: Services, context: RequestContext) -> None:
 
 def _asked_for(services: Services, query: bytes) -> tuple[str, bool, int]:
     """Return the id, whether its run was named (and not drawn), and the ttl; raises ProblemError 400."""
-    given = parse_query(query, _PARAMETERS, services.ignored_parameters)
+    given = parse_query(query, PARAMETERS, services.ignored_parameters)
     values = Values(given, query=True)
     prefix = given.get("prefix", DEFAULT_PREFIX)
     run = given.get("run")

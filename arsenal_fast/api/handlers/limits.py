@@ -8,6 +8,7 @@ from typing import Final
 from arsenal_fast.api.context import RequestContext
 from arsenal_fast.api.services import Services
 from arsenal_fast.ratelimit.headers import QuotaState, tightest
+from arsenal_fast.ratelimit.quota import UNLIMITED
 
 _NO_LIMIT: Final[dict[str, object]] = {"policy": None, "limit": None, "window": None, "remaining": None, "reset": 0}
 
@@ -19,7 +20,9 @@ def limits(services: Services, context: RequestContext) -> None:
         first = _told(tightest(states)) if states else _NO_LIMIT
         context.answer({"client": client.key, **first, "policies": list(map(_told, states))})
 
-    if services.settings.quota is None and not context.client.token:
+    if services.limits is not None:
+        context.client = services.limits.of_caller(context.client)
+    if context.client.quota is UNLIMITED and not context.client.token:
         done(b"", ())
     else:
         services.admission.look(context, context.guard(done))

@@ -17,9 +17,11 @@ from arsenal_fast.api.json_schema import (
 )
 from arsenal_fast.api.problems import KIND_OF_STATUS, PATH, PROBLEMS
 from arsenal_fast.api.schemas import parts
+from arsenal_fast.api.telemetry import RUNBOOKS
 from arsenal_fast.api.telemetry_table import HEALTH, TELEMETRY
 from arsenal_fast.identity.grammar import MAX_PART
 from arsenal_fast.ledger.model import KINDS, MAX_PAGE
+from arsenal_fast.ratelimit.policies import MAX_POLICIES
 from arsenal_fast.tokens.claims import MAX_TOKEN
 
 _AWAY: Final = string("One sentence, without addresses and passwords.")
@@ -129,8 +131,8 @@ OPERATIONS: Final[dict[str, Schema]] = {
             ),
             "policy": nullable(
                 string(
-                    "Name in `RateLimit-Policy`: `default`, `token` with a service token's own limit, or `subject`; of "
-                    "several the one that stops the caller first; null: no limit.",
+                    "Name in `RateLimit-Policy`: `default`, `token` with a service token's own limit, `subject`, or as "
+                    "the limits file has it; of several the one that stops the caller first; null: no limit.",
                     example="default",
                 )
             ),
@@ -138,25 +140,25 @@ OPERATIONS: Final[dict[str, Schema]] = {
             "window": nullable(count("Seconds of the window.", 1, example=3600)),
             "remaining": nullable(count("Requests that would pass now.", example=99)),
             "reset": count("Seconds until all of the limit is there again.", example=36),
-            "policies": array_of(_POLICY, "All policies that the caller is charged to; empty: no limit.", maxItems=2),
+            "policies": array_of(_POLICY, "All policies for the caller; empty: no limit.", maxItems=MAX_POLICIES + 2),
         }
     ),
     "Health": object_of(
         {
             **{name: figure.schema for name, figure in HEALTH.items()},
             "reasons": object_of(
-                {"database": _AWAY, "redis": _AWAY},
-                optional=("database", "redis"),
-                description="Why a service can't be used; absent while all of them can.",
+                dict.fromkeys(RUNBOOKS, _AWAY),
+                optional=tuple(RUNBOOKS),
+                description="Why a service or a changed file (`limits`, `issuers`) can't be used; else absent.",
             ),
             "since": object_of(
-                {"database": timestamp("Since when."), "redis": timestamp("Since when.")},
-                optional=("database", "redis"),
+                dict.fromkeys(RUNBOOKS, timestamp("Since when.")),
+                optional=tuple(RUNBOOKS),
                 description="Since when it can't be used, to a second; absent with `reasons`.",
             ),
             "runbooks": object_of(
-                {"database": _RUNBOOK, "redis": _RUNBOOK},
-                optional=("database", "redis"),
+                dict.fromkeys(RUNBOOKS, _RUNBOOK),
+                optional=tuple(RUNBOOKS),
                 description="What to do about it; absent with `reasons`.",
             ),
         },

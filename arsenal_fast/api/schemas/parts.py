@@ -10,9 +10,9 @@ from typing import Final
 from arsenal_fast.api.fastpath.render import KIND
 from arsenal_fast.api.fastpath.response_cache import DEFAULT_VERSION
 from arsenal_fast.api.handlers.audit import DEFAULT_LIMIT
-from arsenal_fast.api.handlers.identities import DEFAULT_PREFIX
 from arsenal_fast.api.json_body import MAX_ROWS
 from arsenal_fast.api.json_schema import Schema, array_of, constant, count, described, string, text, timestamp
+from arsenal_fast.api.limits import DEFAULT_PREFIX
 from arsenal_fast.identity.grammar import MAX_DOMAIN, MAX_ID, MAX_LOCAL, MAX_PART
 from arsenal_fast.identity.runs import DRAWN, LENGTH, MAX_PREFIX
 from arsenal_fast.identity.validity import DEFAULT_TTL, MAX_TTL, MIN_TTL

@@ -98,7 +98,7 @@ def packed_rows(
     """Pack a place for the head; the keys; the quota of the first row; the rows that are not one hit under it.
 
     Cells of ``also`` follow their client with the quantity 0, so they are among the latter. ``linked``: a hit is
-    charged to all cells of a client or to none; otherwise each row has its own quantity.
+    charged to all enforced cells of a client or to none; otherwise each row has its own quantity.
     """
     # Tens of rows a tick: calls over whole lists are faster than a loop over rows.
     keys = list(map(_ENCODED, clients))
@@ -109,7 +109,7 @@ def packed_rows(
     differing = _NO_DIFFERENCE
     if quantities.count(1) < len(quantities) or quotas.count(usual) < len(quotas):
         rows = [
-            b"%d %d %d %d %d" % (place, quantity, quota.interval, quota.tolerance, len(client.also) if linked else 0)
+            b"%d %d %d %d %b" % (place, quantity, quota.step, quota.tolerance, _links(client, linked))
             for place, (client, quota, quantity) in enumerate(zip(clients, quotas, quantities, strict=True), 2)
             if quantity != 1 or quota != usual or client.also
         ]
@@ -117,11 +117,18 @@ def packed_rows(
     return [b"", names.packed_revision, *keys, usual.encoded or usual.keep_encoded(_arguments(usual)), differing]
 
 
+def _links(client: Client, linked: bool) -> bytes:
+    """Return how many rows after a client's are linked with it, and how many of all these must have room."""
+    if client.plan is None or not linked:
+        return b"0 1"
+    return b"%d %d" % (len(client.also), len(client.plan.enforced))
+
+
 def _encode(client: Client, prefix: bytes) -> bytes:
-    key = client.key_bytes
+    key = client.cell or client.key_bytes
     client.encoded = encoded = b"$%d\r\n%b%b\r\n" % (len(prefix) + len(key), prefix, key)  # bulk(), in one step
     return encoded
 
 
 def _arguments(quota: Quota) -> bytes:
-    return bulk(b"%d" % quota.interval) + bulk(b"%d" % quota.tolerance)
+    return bulk(b"%d" % quota.step) + bulk(b"%d" % quota.tolerance)

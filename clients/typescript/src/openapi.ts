@@ -32,7 +32,7 @@ export interface paths {
         put?: never;
         /**
          * Get up to 1,000 identities
-         * @description All or nothing: one bad row and nothing is issued, and every bad row is named. Without `run` a row gets a drawn one, as in `GET /api/v1/id`. A batch is one request for the rate limit. Protected prefixes need a service token of scope `issue`.
+         * @description All or nothing: one bad row and nothing is issued, and every bad row is named. Without `run` a row gets a drawn one, as in `GET /api/v1/id`. A batch is one request for the rate limit, unless a policy of the limits file counts its rows. Protected prefixes need a service token of scope `issue`.
          */
         post: operations["issue_batch"];
         delete?: never;
@@ -947,7 +947,7 @@ export interface components {
         Limits: {
             /** @description Who is charged: an IPv4 address, an IPv6 /64 network, or `sub:` and the subject of a service token, and behind `>` the end user in `Arsenal-Subject`. */
             client: string;
-            /** @description Name in `RateLimit-Policy`: `default`, `token` with a service token's own limit, or `subject`; of several the one that stops the caller first; null: no limit. */
+            /** @description Name in `RateLimit-Policy`: `default`, `token` with a service token's own limit, `subject`, or as the limits file has it; of several the one that stops the caller first; null: no limit. */
             policy: string | null;
             /** @description Requests in a window; null: no limit. */
             limit: number | null;
@@ -957,7 +957,7 @@ export interface components {
             remaining: number | null;
             /** @description Seconds until all of the limit is there again. */
             reset: number;
-            /** @description All policies that the caller is charged to; empty: no limit. */
+            /** @description All policies for the caller; empty: no limit. */
             policies: components["schemas"]["LimitPolicy"][];
         };
         /** @description One word for each. */
@@ -978,12 +978,16 @@ export interface components {
              */
             api: "starting" | "healthy" | "draining";
         };
-        /** @description Why a service can't be used; absent while all of them can. */
+        /** @description Why a service or a changed file (`limits`, `issuers`) can't be used; else absent. */
         HealthReasons: {
+            /** @description One sentence, without addresses and passwords. */
+            redis?: string;
             /** @description One sentence, without addresses and passwords. */
             database?: string;
             /** @description One sentence, without addresses and passwords. */
-            redis?: string;
+            limits?: string;
+            /** @description One sentence, without addresses and passwords. */
+            issuers?: string;
         };
         /** @description Since when it can't be used, to a second; absent with `reasons`. */
         HealthSince: {
@@ -991,12 +995,22 @@ export interface components {
              * Format: date-time
              * @description Since when. RFC 3339, UTC, milliseconds.
              */
+            redis?: string;
+            /**
+             * Format: date-time
+             * @description Since when. RFC 3339, UTC, milliseconds.
+             */
             database?: string;
             /**
              * Format: date-time
              * @description Since when. RFC 3339, UTC, milliseconds.
              */
-            redis?: string;
+            limits?: string;
+            /**
+             * Format: date-time
+             * @description Since when. RFC 3339, UTC, milliseconds.
+             */
+            issuers?: string;
         };
         /** @description What to do about it; absent with `reasons`. */
         HealthRunbooks: {
@@ -1004,12 +1018,22 @@ export interface components {
              * Format: uri
              * @description URL of the page of the documentation.
              */
+            redis?: string;
+            /**
+             * Format: uri
+             * @description URL of the page of the documentation.
+             */
             database?: string;
             /**
              * Format: uri
              * @description URL of the page of the documentation.
              */
-            redis?: string;
+            limits?: string;
+            /**
+             * Format: uri
+             * @description URL of the page of the documentation.
+             */
+            issuers?: string;
         };
         /**
          * @example {
@@ -1117,13 +1141,29 @@ export interface components {
             /** @description Tries that found it locked, full or away. */
             failures: number;
         };
+        Policy: {
+            /** @description Its name. */
+            policy: string;
+            /** @description Requests in a window. */
+            limit: number;
+            /** @description Seconds of the window. */
+            window: number;
+            /** @description Whether it only counts what it would have refused. */
+            shadow: boolean;
+        };
         TelemetryLimiter: {
-            /** @description Null: no limit. */
+            /** @description Null: there is a limits file, or no limit. */
             policy: string | null;
             /** @description Requests in a window. */
             limit: number | null;
             /** @description Seconds of the window. */
             window: number | null;
+            /** @description Those of the limits file, or the default one. */
+            policies: components["schemas"]["Policy"][];
+            /** @description Requests that shadow policies would have refused, by the name of the policy. */
+            shadow_refused: {
+                [key: string]: number;
+            };
             /** @description Requests let through. */
             allowed: number;
             /** @description Requests refused. */

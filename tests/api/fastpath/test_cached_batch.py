@@ -24,7 +24,7 @@ def at(now_s: float) -> ResponseClock:
 
 def batch(*fresh_until_s: int) -> tuple[CachedBatch, Endpoint, list[CachedIdentity]]:
     identities = [identity(number, moment) for number, moment in enumerate(fresh_until_s)]
-    endpoint = Endpoint("POST", "/api/v1/identities")
+    endpoint = Endpoint("POST", "/api/v1/identities", "issue")
     return CachedBatch(identities, PIECES, endpoint), endpoint, identities
 
 

@@ -14,11 +14,11 @@ from arsenal_fast.observability.metrics import Metrics
     ],
 )
 def test_the_line_is_that_of_a_request_without_a_query(method: str, path: str, line: bytes) -> None:
-    assert Endpoint(method, path).line == line
+    assert Endpoint(method, path, "issue").line == line
 
 
 def test_responses_are_counted_once_with_their_look_ups_and_hits() -> None:
-    endpoint, metrics = Endpoint("POST", "/x"), Metrics()
+    endpoint, metrics = Endpoint("POST", "/x", "issue"), Metrics()
     endpoint.responses, endpoint.further_lookups = 3, 4
     endpoint.flush(metrics, 0.25)
     endpoint.flush(metrics, 0.25)
@@ -28,6 +28,6 @@ def test_responses_are_counted_once_with_their_look_ups_and_hits() -> None:
 
 
 def test_without_responses_nothing_is_counted() -> None:
-    endpoint, metrics = Endpoint("GET", "/x"), Metrics()
+    endpoint, metrics = Endpoint("GET", "/x", "issue"), Metrics()
     endpoint.flush(metrics, 1.0)
     assert (metrics.answered, dict(metrics.series)) == (0, {})

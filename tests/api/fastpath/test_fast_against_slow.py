@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from arsenal_fast.api.admission import OnFailure
 from arsenal_fast.ratelimit.quota import Quota
 from tests.support.both_paths import (
+    FILE,
     ORIGINS,
     PLAYER_1,
     PROXY,
@@ -181,6 +182,7 @@ VIP = "/api/v1/id?prefix=vip&run=1"
 setups = st.builds(
     Setup,
     quota=st.sampled_from([None, Quota(3, 6), Quota(100, 3600)]),
+    policies=st.sampled_from([None, None, FILE]),
     on_failure=st.sampled_from(OnFailure),
     ledger=st.sampled_from(["none", "here", "away"]),
     peer=st.sampled_from([PROXY, PROXY, PEER]),

@@ -13,6 +13,7 @@ import pytest
 from arsenal_fast.api.admission import OnFailure
 from arsenal_fast.ratelimit.quota import Quota
 from tests.support.both_paths import (
+    FILE,
     ORIGINS,
     PLAYER_1,
     PROXY,
@@ -182,11 +183,33 @@ def test_both_paths_give_the_same_octets_in_this_setup(row: tuple[int, ...]) -> 
         reopens=True,
     )
     script = [*EVERYTHING, *FAULTS, *DRAIN[DRAINS[drain]]]
+    compare(setup, script, network, caller, delivery)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row[6] == 0], ids=lambda row: "".join(map(str, row)))
+def test_both_paths_give_the_same_octets_with_a_limits_file(row: tuple[int, ...]) -> None:
+    ledger, network, caller, cors, access_log, delivery, _, failure, drain = row
+    setup = Setup(
+        policies=FILE,
+        on_failure=tuple(OnFailure)[failure],
+        ledger=LEDGERS[ledger],
+        peer=PEER if NETWORKS[network] == "direct" else PROXY,
+        origins=CORS[cors],
+        access_log=ACCESS_LOGS[access_log],
+        reopens=True,
+    )
+    script = [*EVERYTHING, *FAULTS, *DRAIN[DRAINS[drain]]]
+    comparison = compare(setup, script, network, caller, delivery)
+    assert comparison.fast.rig.service.metrics.shadow_refused
+
+
+def compare(setup: Setup, script: Script, network: int, caller: int, delivery: int) -> Comparison:
     comparison = Comparison(setup)
     with_callers = list(with_fields(script, NETWORKS[network], CALLERS[caller]))
     comparison.take(list(delivered(with_callers, DELIVERIES[delivery])))
     assert len(comparison.fast.recognized) >= 12, "the fast path was taken"
     assert not comparison.slow.recognized
+    return comparison
 
 
 def test_every_three_values_of_different_things_meet() -> None:

@@ -44,7 +44,7 @@ def lives(draw: st.DrawFn) -> Life:
     return Life(generated, generated + ttl)
 
 
-ENDPOINT = Endpoint("GET", "/api/v1/id")
+ENDPOINT = Endpoint("GET", "/api/v1/id", "issue")
 
 
 def living(identity: Identity, life: Life) -> RenderedIdentity:

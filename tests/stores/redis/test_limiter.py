@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 
-from arsenal_fast.ratelimit.client import Client
-from arsenal_fast.ratelimit.quota import Quota
+from arsenal_fast.ratelimit.client import Cell, Client, PlannedClient
+from arsenal_fast.ratelimit.headers import Plan
+from arsenal_fast.ratelimit.quota import UNLIMITED, Quota
+from arsenal_fast.stores.redis.limiter import packed_rows
+from arsenal_fast.stores.redis.resp import bulk
 from tests.support.fake_redis import Command, FakeRedis
 from tests.support.loops import Answer, run, until
 from tests.support.redis_backend import CLIENTS, admit, connected
@@ -31,9 +34,23 @@ def test_rows_that_are_not_one_hit_under_the_quota_of_the_first_are_packed_one_b
             answer: Answer[Sequence[int] | None] = Answer()
             backend.limiter.admit([*CLIENTS, other], [1, 3, 1], lambda _, backlogs: answer(backlogs))
             assert await answer.wait() == [0, 0, 0]
-            assert fake.commands[-1][7:] == [b"1000000", b"10000000", b"3 3 1000000 10000000 0 4 1 2000000 10000000 0"]
+            assert fake.commands[-1][7:] == [
+                b"1000000",
+                b"10000000",
+                b"3 3 1000000 10000000 0 1 4 1 2000000 10000000 0 1",
+            ]
 
     run(main())
+
+
+def test_a_client_with_a_plan_says_how_many_rows_are_linked_and_must_have_room() -> None:
+    hour, burst, shadow = Quota(100, 3600, "hour"), Quota(20, 10, "burst", cost=3), Quota(1, 10, "shadow")
+    cells = [Cell(b"192.0.2.1", b"192.0.2.1<" + quota.policy.encode(), quota) for quota in (hour, burst, shadow)]
+    client = PlannedClient(Client(b"192.0.2.1", UNLIMITED), cells, Plan((hour, burst), (shadow,)))
+    packed = packed_rows([client, *client.also], [2, 0, 0])
+    assert packed[2:5] == [bulk(b"af:{0}:c:192.0.2.1<" + name) for name in (b"hour", b"burst", b"shadow")]
+    rows = [b"2 2 36000000 3600000000 2 2", b"3 0 1500000 10000000 0 1", b"4 0 10000000 10000000 0 1"]
+    assert packed[-1] == bulk(b" ".join(rows))
 
 
 def test_an_admission_brings_the_revision_home() -> None:
