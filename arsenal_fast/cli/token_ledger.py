@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from arsenal_fast.cli.arguments import EXIT_FAILURE, Places
 from arsenal_fast.identity.amendments import WITHDRAWN, Amendment, Amendments
-from arsenal_fast.identity.validity import timestamp
 from arsenal_fast.ledger.model import TokenChange, TokenQuery, TokenRecord
 from arsenal_fast.registry.issuer import AuditContext
-from arsenal_fast.registry.service_tokens import TokenState, amendment_of_token, state_of, withdrawal_of_subject
+from arsenal_fast.registry.service_tokens import amendment_of_token, state_of, withdrawal_of_subject
 
 if TYPE_CHECKING:
     from arsenal_fast.ledger.store import Store
@@ -87,29 +86,11 @@ def list_tokens(given: argparse.Namespace, *, places: Places, now: Callable[[], 
         amendments = learned(store)
         states = [state_of(record, amendments, now()) for record in store.tokens(TokenQuery(LISTED))]
     if given.json:
-        print(json.dumps(list(map(members, states)), indent=2))
+        print(json.dumps([state.members() for state in states], indent=2))
     else:
-        for line in table([members(state) for state in states]):
+        for line in table([state.members() for state in states]):
             print(line)
     return 0
-
-
-def members(state: TokenState) -> dict[str, Any]:
-    """Return the members of a token as the API names them."""
-    record = state.record
-    return {
-        "id": record.id,
-        "name": record.name,
-        "subject": record.subject,
-        "scope": record.scope,
-        "rate_limit": state.rate_limit,
-        "per_subject": record.per_subject,
-        "issued": timestamp(record.issued_ms),
-        "expires": timestamp(record.expires_ms),
-        "created_by": record.maker,
-        "last_used": timestamp(record.last_used_ms) if record.last_used_ms else None,
-        "status": state.status,
-    }
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:

@@ -21,6 +21,7 @@ from arsenal_fast.identity.amendments import (
     subject_key,
     token_key,
 )
+from arsenal_fast.identity.validity import timestamp
 from arsenal_fast.ledger.model import TokenChange, TokenKind, TokenQuery, TokenRecord
 from arsenal_fast.registry.issuer import AuditContext
 from arsenal_fast.replies import reply
@@ -55,6 +56,23 @@ class TokenState:
     record: TokenRecord
     rate_limit: int
     status: str
+
+    def members(self) -> dict[str, object]:
+        """Return the members of its JSON object, in the API and on the command line."""
+        record = self.record
+        return {
+            "id": record.id,
+            "name": record.name,
+            "subject": record.subject,
+            "scope": record.scope,
+            "rate_limit": self.rate_limit,
+            "per_subject": record.per_subject,
+            "issued": timestamp(record.issued_ms),
+            "expires": timestamp(record.expires_ms),
+            "created_by": record.maker,
+            "last_used": timestamp(record.last_used_ms) if record.last_used_ms else None,
+            "status": self.status,
+        }
 
 
 class Outcome(NamedTuple):

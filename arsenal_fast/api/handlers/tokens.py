@@ -22,7 +22,6 @@ from arsenal_fast.ledger.model import TokenQuery
 from arsenal_fast.registry.service_tokens import (
     Outcome,
     TokenOrder,
-    TokenState,
     name_fault,
     state_of,
 )
@@ -61,7 +60,7 @@ async def list_tokens(services: Services, context: RequestContext) -> None:
     page = states[:limit]
     last = page[-1].record if len(states) > limit else None
     answer = {
-        "tokens": list(map(shown, page)),
+        "tokens": [state.members() for state in page],
         "total": len(page),
         "cursor": None if last is None else f"{last.issued_ms}-{last.id}",
     }
@@ -79,7 +78,7 @@ async def mint_token(services: Services, context: RequestContext) -> None:
         raise ProblemError(403, f"A token can't hand on a scope that it lacks: {', '.join(lacking)}.")
     token, record = await services.service_tokens.mint(order, context.audit())
     state = state_of(record, services.identities.sync.amendments, services.now())
-    context.answer({**shown(state), "token": token}, status=201)
+    context.answer({**state.members(), "token": token}, status=201)
 
 
 async def revoke_token(services: Services, context: RequestContext) -> None:
@@ -117,24 +116,6 @@ async def limit_token(services: Services, context: RequestContext) -> None:
         context.refuse(ProblemError(409, "The token has been withdrawn, or its limit was changed a moment ago."))
     else:
         context.answer(_changed(outcome, "limited"))
-
-
-def shown(state: TokenState) -> dict[str, Any]:
-    """Return the members of a token in a response."""
-    record = state.record
-    return {
-        "id": record.id,
-        "name": record.name,
-        "subject": record.subject,
-        "scope": record.scope,
-        "rate_limit": state.rate_limit,
-        "per_subject": record.per_subject,
-        "issued": timestamp(record.issued_ms),
-        "expires": timestamp(record.expires_ms),
-        "created_by": record.maker,
-        "last_used": timestamp(record.last_used_ms) if record.last_used_ms else None,
-        "status": state.status,
-    }
 
 
 def id_fault(text: str) -> str | None:
