@@ -315,7 +315,7 @@ _TELEMETRY: Final = {
                             "window": count("Seconds of the window.", 1),
                             "shadow": boolean("Whether it only counts what it would have refused."),
                         },
-                        title="Policy",
+                        title="LimiterPolicy",
                     ),
                     "Those of the limits file, or the default one.",
                     maxItems=MAX_POLICIES,

@@ -1141,7 +1141,7 @@ export interface components {
             /** @description Tries that found it locked, full or away. */
             failures: number;
         };
-        Policy: {
+        LimiterPolicy: {
             /** @description Its name. */
             policy: string;
             /** @description Requests in a window. */
@@ -1159,7 +1159,7 @@ export interface components {
             /** @description Seconds of the window. */
             window: number | null;
             /** @description Those of the limits file, or the default one. */
-            policies: components["schemas"]["Policy"][];
+            policies: components["schemas"]["LimiterPolicy"][];
             /** @description Requests that shadow policies would have refused, by the name of the policy. */
             shadow_refused: {
                 [key: string]: number;
