@@ -33,6 +33,7 @@ from arsenal_fast.api.limits import DEFAULT_PREFIX
 from arsenal_fast.api.openapi import document
 from arsenal_fast.identity.grammar import MAX_LOCAL, local_fault
 from arsenal_fast.identity.runs import LENGTH
+from arsenal_fast.registry.service_tokens import name_fault
 from arsenal_fast.tokens.claims import SCOPES
 from tests.support.service import ServiceProcess, command
 
@@ -140,8 +141,8 @@ def beyond_json_schema(case: Case[Any]) -> bool:
     """Whether the case breaks a rule that JSON Schema can't say.
 
     A prefix and a run, each of them good, may be too long together; to JSON Schema 60.0 is an integer; and a moment
-    of the right form may be on no calendar, or in the future where it must not be. An ID token must be signed, and
-    a token's limit of each end user is for the scope ``behalf``.
+    of the right form may be on no calendar, or in the future where it must not be. An ID token must be signed, a
+    token's limit of each end user is for the scope ``behalf``, and its name is printable.
     """
     if case.operation.path == "/api/v1/token":
         return True
@@ -149,6 +150,8 @@ def beyond_json_schema(case: Case[Any]) -> bool:
     if any(isinstance(body.get(name), float) for name in ("ttl", "rate_limit", "days", "per_subject")):
         return True
     if ("behalf" in str(body.get("scope")).split()) != ("per_subject" in body):
+        return True
+    if case.operation.path == "/api/v1/tokens" and name_fault(str(body.get("name", "x"))) is not None:
         return True
     if not all(is_moment(member) for member in moments(case.query or {}, body)):
         return True
