@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from itertools import cycle, islice
 
 from arsenal_fast.api.admission import Admission
+from arsenal_fast.memory_budget import shares
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.server.connection import Connection
@@ -19,6 +20,7 @@ TICK = 30  # requests; about what a worker finds under load over 64 connections
 VISITS = 3_000  # different requests
 PROXY = "127.0.0.1"
 SUFFIX = "@sports.api.yourbook.com/v1:id"
+MEMORY = 2 << 30  # bytes; a worker takes as much on the machine of the other measurements
 PLENTY = Quota(100_000_000, 3600)
 
 Done = Callable[[int, Sequence[int] | None], None]
@@ -43,7 +45,8 @@ class Worker:
     """
 
     def __init__(self, workload: Workload) -> None:
-        self._rig = Rig(settings={"quota": PLENTY, "trusted_proxies": [f"{PROXY}/32"], "access_log": "off"})
+        settings = {"quota": PLENTY, "trusted_proxies": [f"{PROXY}/32"], "access_log": "off", "shares": shares(MEMORY)}
+        self._rig = Rig(settings=settings)
         admission = self._rig.service.admission
         assert isinstance(admission, Admission), "one store has no shards"
         admission._limiter = self
