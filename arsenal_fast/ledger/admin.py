@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -42,10 +43,15 @@ def name_of(address: LedgerAddress) -> str:
 
 def existing(address: SqliteAddress) -> str:
     """Return the path of an existing file; only restore makes a new one."""
-    path = Path(address.path)
-    if not path.is_file():
-        raise LedgerError(f"There is no ledger at {address.path}.")
-    if not path.stat().st_size:  # SQLite would make a database of it
+    try:
+        status = os.stat(address.path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise LedgerError(f"There is no ledger at {address.path}.") from None
+    except OSError as error:
+        raise LedgerError(f"The ledger {address.path} can't be read: {error.strerror}.") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise LedgerError(f"There is no ledger at {address.path}: it is not a file.")
+    if not status.st_size:  # SQLite would make a database of it
         raise LedgerError(f"There is no ledger at {address.path}: the file is empty.")
     return address.path
 

@@ -116,7 +116,7 @@ def look_at_sqlite(address: SqliteAddress, timeout: float) -> Seen:
 
     path = Path(address.path)
     try:
-        if not path.exists():
+        if not _is_there(path):
             directory = _made_in(path)
             return Seen(f"will be made in {directory}", 0, free=_free(directory), network=_network(directory))
         with closing(
@@ -135,6 +135,15 @@ def look_at_sqlite(address: SqliteAddress, timeout: float) -> Seen:
     except OSError as error:
         raise Unavailable(f"the file of the ledger can't be reached: {error.strerror}.") from error
     return Seen(f"SQLite, {path}", size, behind, _free(path), _network(path), events)
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether there is such a file; raises OSError where that can't be seen, as exists() did before 3.14."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def look_at_postgres(address: PostgresAddress) -> Seen:
