@@ -75,7 +75,7 @@ class Listener:
         self.bounds = bounds
         self.room = Room(bounds.received, bounds.received_of_client)
         self.backlog = Backlog(bounds.unsent)
-        self.turns = Turns(app.services.call_soon)
+        self.turns = Turns(app.services.call_soon, app.services.monotonic)
         self.handshakes = Handshakes(max(max_connections // UNFINISHED, 1), self._count_shed)
         self.stopped = False
         """Set once nothing new is accepted."""
