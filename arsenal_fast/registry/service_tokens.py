@@ -123,7 +123,7 @@ def mint(
 def amendment_of_token(
     token_id: str, rate_limit: int, record: TokenRecord | None, now: float, audit: AuditContext
 ) -> TokenChange:
-    """Return the change that withdraws one token, or gives it another limit. ``record``: None for one nobody knows."""
+    """Return the change that withdraws one token, or gives it another limit. ``record``: None for an unknown one."""
     kind: TokenKind = "token_revoked" if rate_limit == WITHDRAWN else "token_limited"
     moment_ms = int(now * 1000)
     subject, ends_ms = (None, moment_ms + LONGEST_MS) if record is None else (record.subject, record.expires_ms)

@@ -183,7 +183,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
                 self._send_queue()
 
     def get_write_buffer_size(self) -> int:
-        """Return the bytes that the client has not taken; none before the handshake, which nobody waits for."""
+        """Return the bytes that the client has not taken; none before the handshake, which has no response."""
         return self._plain.get_write_buffer_size() + sum(map(len, self._queue)) if self._ready else 0
 
     def can_write_eof(self) -> bool:

@@ -42,7 +42,7 @@ def live(services: Services, context: RequestContext) -> None:
 def root(services: Services, context: RequestContext) -> None:
     """Respond with the start page to a browser, and to all others whether the service takes traffic.
 
-    Balancers check this path unless they are told of another one.
+    Balancers check this path unless another one is configured.
     """
     if prefers(context.request.fields.accept, "text/html", to="application/json"):
         pages.home(services, context)
