@@ -70,7 +70,7 @@ class Connection(Flow):
         if self._noted:
             self._listener.backlog.update(self, 0)
         # Both refer to this connection: undone here, no memory waits for the collector of cycles.
-        self._last = self._recognizer = None
+        self._last = self._recognizer = self._other = None
         self._listener.closed(self)
 
     def data_received(self, data: bytes) -> None:
@@ -78,6 +78,11 @@ class Connection(Flow):
         if recognizer is not None and not self.outbox:
             self.deadline_s = ACTIVE
             if recognizer.recognize(data):
+                return
+            other = self._other
+            if other is not None and other.recognize(data):
+                if self._recognizer is recognizer:  # else the connection leaves the fast path
+                    self._recognizer, self._other = other, recognizer
                 return
         self._receive(data)
 
@@ -161,7 +166,7 @@ class Connection(Flow):
 
     def leave_fast_path(self) -> None:
         """Parse the next request, and take the one that waits through its handler: it may have to close."""
-        self._recognizer = None
+        self._recognizer = self._other = None
         for pending in tuple(self.outbox):
             pending.leave_fast_path()
 
@@ -193,6 +198,11 @@ class Connection(Flow):
 
     # Requests.
 
+    def _set_aside(self) -> None:
+        """Recognise nothing until the next request is parsed."""
+        if self._recognizer is not None:
+            self._recognizer, self._other = None, self._recognizer
+
     def _receive(self, data: bytes) -> None:
         if self._closing:
             self._drop(data)
@@ -212,7 +222,7 @@ class Connection(Flow):
     def _wait_to_begin(self) -> None:
         """Begin what has come in the next turn: others have used up this one."""
         self.deadline_s = ACTIVE
-        self._recognizer = None  # what comes next stands behind this
+        self._set_aside()  # what comes next stands behind this
         self._stall()
         if not self._in_turns:
             self._in_turns = True
@@ -238,7 +248,7 @@ class Connection(Flow):
     def _advance(self) -> None:
         """Begin every request that is complete, as far as there is room and time."""
         self._advancing = True
-        self._recognizer = None
+        self._set_aside()
         parser, outbox = self._parser, self.outbox
         unsent_bound = self._listener.bounds.unsent_of_connection
         begun = False

@@ -72,6 +72,7 @@ class Flow(asyncio.Protocol, StateMachine):
         "_listener",
         "_monotonic",
         "_noted",
+        "_other",
         "_parser",
         "_peer",
         "_ready",
@@ -100,6 +101,8 @@ class Flow(asyncio.Protocol, StateMachine):
         """The newest request that was parsed, once there was one."""
         self._recognizer: Recognizer | None = None
         """Recognises requests that look like the last one."""
+        self._other: Recognizer | None = None
+        """Recognises requests of another kind: a proxy sends GET and POST in turn."""
         self._served = False
         self._closing = False
         """No further request is taken."""
@@ -381,7 +384,7 @@ class Flow(asyncio.Protocol, StateMachine):
 
     def _enter_end(self) -> None:
         self._closing = True
-        self._recognizer = None
+        self._recognizer = self._other = None
         self._forget()
         self.enter(State.LINGERING, self._monotonic())
         self.since_s = self.deadline_s  # from then on what is not read counts

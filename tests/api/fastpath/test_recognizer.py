@@ -28,9 +28,35 @@ def test_another_run_is_recognised_though_it_has_to_be_issued() -> None:
     assert count_of(Rig(), GET, GET.replace(b"run=1", b"run=2"), GET) == 2
 
 
-def test_other_fields_are_parsed_and_are_the_template_from_then_on() -> None:
+def test_requests_of_two_kinds_are_recognised_in_any_order() -> None:
     other = request("GET", TARGET, User_Agent="x")
-    assert count_of(Rig(), GET, other, other, GET) == 1
+    assert count_of(Rig(), GET, other, other, GET, GET, other) == 4, "all but the first of each kind"
+
+
+def test_of_more_kinds_those_of_the_last_two_requests_are_recognised() -> None:
+    first, second, third = (request("GET", TARGET, User_Agent=f"agent {number}") for number in range(3))
+    assert count_of(Rig(), first, second, third, second, third, first) == 2
+
+
+def test_kinds_of_two_callers_are_charged_to_each_of_them() -> None:
+    rig = Rig(settings={"access_log": "all"})
+    tokens = [KEYS.mint_service(name, ["issue"], 1000, 1, START) for name in ("one", "two")]
+    one, two = (request("GET", TARGET, Authorization=f"Bearer {token}") for token in tokens)
+    assert count_of(rig, one, two, one, two) == 2
+    assert [key for _, key, _ in rig.access] == ["sub:one", "sub:two"] * 2
+
+
+def test_a_worker_that_drains_parses_every_kind() -> None:
+    rig = Rig()
+    found = rig.recognized()
+    client = rig.connect()
+    other = request("GET", TARGET, User_Agent="x")
+    for each in (GET, other, GET):
+        client.send(each)
+    client.connection.drain()
+    client.send(other)
+    assert len(client.answers(*["GET"] * 4)) == 4
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize("cut", [1, 20, len(GET) - 1])
