@@ -78,10 +78,22 @@ def test_a_fault_of_ours_is_an_outage_that_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("took_s", "wait_s"), [(0.0, 0.0), (0.0002, 0.0001), (0.004, 0.002), (0.008, 0.004), (0.3, GAP)], ids=str
+    ("took_s", "entries", "wait_s"),
+    [
+        (0.0002, 1, 0.0001),
+        (0.0002, 2, threads.SHARED),
+        (0.004, 1, 0.002),
+        (0.008, 1, 0.004),
+        (0.008, 64, 0.004),
+        (0.3, 1, GAP),
+        (0.3, 64, GAP),
+    ],
+    ids=str,
 )
-def test_rows_wait_for_company_only_where_commits_are_slow(took_s: float, wait_s: float) -> None:
-    assert threads.wait_for_company(took_s, GAP) == pytest.approx(wait_s)
+def test_rows_wait_for_company_where_there_is_some_or_commits_are_slow(
+    took_s: float, entries: int, wait_s: float
+) -> None:
+    assert threads.wait_for_company(took_s, entries, GAP) == pytest.approx(wait_s)
 
 
 def test_without_work_the_threads_only_look_whether_the_database_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
