@@ -8,9 +8,9 @@ seconds to check the database.
 
 What arrives during one commit is the next group. After a commit the thread waits half as long as the commit took,
 ``gap`` seconds at most: the callers that were answered can send their next rows, which share a commit with those that
-arrived before. After a commit of several entries it waits SHARED seconds at least, since more will come and a commit
+arrived before. After a commit of several rows it waits SHARED seconds at least, since more will come and a commit
 costs the processor as much as a dozen rows. The first row after a pause is written at once, and so, where commits are
-quick, are the rows of a lone caller.
+quick, is each row of a lone caller.
 """
 
 import logging
@@ -37,7 +37,7 @@ PRUNE_PAUSE: Final = 0.05  # seconds between two steps of pruning while nothing 
 PRUNE_PATIENCE: Final = 1.0  # seconds that pruning may wait while groups are written
 PRUNE_EVERY: Final = PRUNE_ROWS // 2  # rows written after which it runs anyway: so rows are deleted faster than written
 COMPANY: Final = 0.5  # of the time that a commit took: the wait for rows that share the next one
-SHARED: Final = 0.002  # seconds of that wait, at least, after a commit of several entries
+SHARED: Final = 0.002  # seconds of that wait, at least, after a commit of several rows
 TRIM_LOG: Final = 3600.0  # seconds from one line about events without room to the next
 
 log = logging.getLogger(__name__)
@@ -160,7 +160,8 @@ class StoreThread:
             if fault is None:
                 delay = FIRST_DELAY
                 if group and self._gap and not self._closing:
-                    time.sleep(wait_for_company(time.monotonic() - began, len(group), self._gap))
+                    rows = sum([entry.rows for entry in group])
+                    time.sleep(wait_for_company(time.monotonic() - began, rows, self._gap))
                 group = self._take(self._handler.pause())
                 continue
             self._post(self._reports.failed, group, fault)
@@ -226,10 +227,10 @@ class StoreThread:
         return group
 
 
-def wait_for_company(took_s: float, entries: int, longest_s: float) -> float:
+def wait_for_company(took_s: float, rows: int, longest_s: float) -> float:
     """Return the seconds to wait after a commit: callers that were just answered send rows that can share the next."""
     wait_s = took_s * COMPANY
-    return min(wait_s if entries == 1 else max(wait_s, SHARED), longest_s)
+    return min(wait_s if rows == 1 else max(wait_s, SHARED), longest_s)
 
 
 class GroupWriter(GroupHandler):

@@ -78,7 +78,7 @@ def test_a_fault_of_ours_is_an_outage_that_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("took_s", "entries", "wait_s"),
+    ("took_s", "rows", "wait_s"),
     [
         (0.0002, 1, 0.0001),
         (0.0002, 2, threads.SHARED),
@@ -91,9 +91,9 @@ def test_a_fault_of_ours_is_an_outage_that_says_so() -> None:
     ids=str,
 )
 def test_rows_wait_for_company_where_there_is_some_or_commits_are_slow(
-    took_s: float, entries: int, wait_s: float
+    took_s: float, rows: int, wait_s: float
 ) -> None:
-    assert threads.wait_for_company(took_s, entries, GAP) == pytest.approx(wait_s)
+    assert threads.wait_for_company(took_s, rows, GAP) == pytest.approx(wait_s)
 
 
 def test_without_work_the_threads_only_look_whether_the_database_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
