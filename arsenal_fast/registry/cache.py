@@ -116,10 +116,6 @@ class IdentityCache:
         """Return the entries of ids, fresh or not."""
         return list(map(self._entries.get, ids))
 
-    def holds_all(self, ids: Sequence[str]) -> bool:
-        """Whether there is an entry of each id."""
-        return None not in map(self._entries.get, ids)
-
     def put(self, identity: str, life: Life) -> CachedIdentity:
         """Return the entry of this life of a valid id: the existing one, else a new one."""
         scope = None

@@ -90,9 +90,7 @@ def test_a_fault_of_ours_is_an_outage_that_says_so() -> None:
     ],
     ids=str,
 )
-def test_rows_wait_for_company_where_there_is_some_or_commits_are_slow(
-    took_s: float, rows: int, wait_s: float
-) -> None:
+def test_rows_wait_for_company_where_there_is_some_or_commits_are_slow(took_s: float, rows: int, wait_s: float) -> None:
     assert threads.wait_for_company(took_s, rows, GAP) == pytest.approx(wait_s)
 
 

@@ -21,7 +21,7 @@ _PIECES: Final = 100
 class CachedBatch:
     """A cached response to ``POST /api/v1/identities``."""
 
-    __slots__ = ("_identities", "_pieces", "endpoint", "size_bytes")
+    __slots__ = ("_identities", "_pieces", "endpoint")
 
     required_scope: Final = None
 
@@ -30,8 +30,12 @@ class CachedBatch:
         self._identities = identities
         self._pieces = pieces
         self.endpoint = endpoint
-        self.size_bytes = sum(map(len, pieces)) + sum([weigh_reference(each.id, _PIECES) for each in identities])
+
+    @property
+    def size_bytes(self) -> int:
         """An estimate, with the identities: perhaps only this batch still refers to them."""
+        of_identities = sum([weigh_reference(each.id, _PIECES) for each in self._identities])
+        return sum(map(len, self._pieces)) + of_identities
 
     @property
     def ids(self) -> Sequence[str]:

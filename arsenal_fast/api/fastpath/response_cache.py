@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Sequence
+from operator import attrgetter
 from typing import Final, Protocol
 
 from arsenal_fast.api.clock import ResponseClock
 from arsenal_fast.api.fastpath.cached_batch import CachedBatch
 from arsenal_fast.api.fastpath.endpoints import Endpoint
-from arsenal_fast.api.fastpath.render import CachedVerdict, RenderedIdentity
+from arsenal_fast.api.fastpath.render import CachedVerdict, RenderedIdentity, pieces_of, rendered
+from arsenal_fast.api.json_body import MAX_ROWS
 from arsenal_fast.cache import GenerationalCache
 from arsenal_fast.http.request import Request
 from arsenal_fast.identity import grammar
 from arsenal_fast.identity.grammar import Identity
 from arsenal_fast.identity.runs import DRAWN
+from arsenal_fast.identity.validity import DEFAULT_TTL
 from arsenal_fast.memory_budget import Shares, weigh_reference
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.ratelimit.policies import ISSUE, VALIDATE
@@ -41,6 +44,9 @@ MAX_BODY: Final = 512
 MAX_BATCH_BODY: Final = 2048
 """Octets of a batch's body that is a key: some thirty rows."""
 
+MAX_NAME: Final = 128
+"""Characters of an environment's name, which is only echoed."""
+
 MAX_SEEN: Final = 16_384
 """Hashes of batch bodies that were seen once; a full set is emptied. 2 MB."""
 
@@ -56,11 +62,23 @@ _MAX_QUERY: Final = len("prefix=&run=") + grammar.MAX_LOCAL - len("-")
 _LINE: Final = rf"GET {ISSUE_PATH}\?{_QUERY} HTTP/1\.1"
 _MAX_LINE: Final = len(f"GET {ISSUE_PATH}? HTTP/1.1") + _MAX_QUERY
 
+_ROW: Final = (
+    rf'\{{"name": ?"([ !#-\[\]-~]{{1,{MAX_NAME}}}+)", ?"prefix": ?"({grammar.PREFIX})"'
+    rf', ?"run": ?"(?!{DRAWN})({grammar.RUN})"\}}'
+)
+"""The form of nearly all rows of a batch, likewise; the name needs no escaping."""
+_BATCH_STARTS: Final = frozenset(('{"environments":[', '{"environments": ['))
+_BETWEEN_ROWS: Final = frozenset((",", ", "))
+
 _VERDICT_BODY: Final = rb'\{"identity": ?"([!#-\[\]-~]++)"\}'
 """The form of nearly all bodies of a validation; what the string says is left to the grammar."""
 
+_KEPT_ROW: Final = attrgetter("kept_row")
+_REQUIRED_SCOPE: Final = attrgetter("required_scope")
+
 _query: Final = re.compile(_QUERY).fullmatch
 _line: Final = re.compile(_LINE).fullmatch
+_split_rows: Final = re.compile(_ROW).split
 _verdict_body: Final = re.compile(_VERDICT_BODY).fullmatch
 
 
@@ -154,6 +172,7 @@ class ResponseCache:
         """
         self._identities = identities
         self._protected = protected
+        self._domain = domain
         self._suffix = f"@{domain}/{DEFAULT_VERSION}:id"
         self._issue = issue
         self._validate = Endpoint("POST", VALIDATE_PATH, VALIDATE)
@@ -167,7 +186,7 @@ class ResponseCache:
             capacity, weigh=_weigh_verdict, room=shares.verdicts, find=self._find_verdict
         )
         self._batches: GenerationalCache[bytes, CachedBatch] = GenerationalCache(
-            -(-capacity // BATCHES), weigh=_weigh_size, room=shares.batches
+            -(-capacity // BATCHES), weigh=_weigh_size, room=shares.batches, find=self._find_batch
         )
         self.by_body: dict[
             bytes, GenerationalCache[bytes, CachedVerdict | UnknownVerdict] | GenerationalCache[bytes, CachedBatch]
@@ -184,6 +203,18 @@ class ResponseCache:
         found = _query(query.decode("latin-1"))
         return None if found is None else "-".join(found.groups()) + self._suffix
 
+    def usual_batch(self, body: bytes) -> tuple[list[str], list[str]] | None:
+        """Return the names and the valid ids in the body of a batch of the usual form; None for any other body."""
+        if not body.isascii() or body.count(b"{") > MAX_ROWS + 1:
+            return None
+        start, *parts = _split_rows(body.decode("ascii"))  # of each row its groups, and what follows it
+        if not parts or start not in _BATCH_STARTS or parts[-1] != "]}" or not _BETWEEN_ROWS.issuperset(parts[3:-1:4]):
+            return None
+        pairs = list(map("-".join, zip(parts[1::4], parts[2::4], strict=True)))
+        if max(map(len, pairs)) > grammar.MAX_LOCAL:
+            return None
+        return parts[::4], [pair + self._suffix for pair in pairs]
+
     def put_line(self, line: bytes, identity: RenderedIdentity) -> None:
         """Cache the response to a request line of the usual form."""
         self.by_line.put(line, identity)
@@ -199,15 +230,8 @@ class ResponseCache:
 
     def put_batch(self, request: Request, identities: Sequence[CachedIdentity], pieces: Sequence[bytes]) -> None:
         """Cache the response to this body at its second request: most come once."""
-        body = request.body
-        if len(body) > MAX_BATCH_BODY:
-            return
-        if hash(body) in self._seen:
-            self._batches.put(body, CachedBatch(identities, pieces, self._batch))
-            return
-        if len(self._seen) >= MAX_SEEN:
-            self._seen.clear()
-        self._seen.add(hash(body))
+        if len(request.body) <= MAX_BATCH_BODY:
+            self._keep(request.body, CachedBatch(identities, pieces, self._batch))
 
     def count(self, metrics: Metrics, seconds: float) -> None:
         """Count the responses since the last call, each with this duration."""
@@ -223,6 +247,32 @@ class ResponseCache:
         if len(body) <= MAX_BODY:
             self._verdicts.put(body, verdict)
         return verdict
+
+    def _keep(self, body: bytes, batch: CachedBatch) -> None:
+        if hash(body) in self._seen:
+            self._batches.put(body, batch)
+            return
+        if len(self._seen) >= MAX_SEEN:
+            self._seen.clear()
+        self._seen.add(hash(body))
+
+    def _find_batch(self, body: bytes) -> CachedBatch | None:
+        """Return the response to a batch of the usual form whose rows are all kept."""
+        usual = self.usual_batch(body) if len(body) <= MAX_BATCH_BODY else None
+        if usual is None:
+            return None
+        names, ids = usual
+        entries = [entry for entry in self._identities.get_all(ids) if entry is not None]
+        if len(entries) < len(ids):
+            return None
+        identities = rendered(entries)
+        rows = list(map(_KEPT_ROW, identities))
+        if not all(rows) or any(map(_REQUIRED_SCOPE, identities)):
+            return None
+        pieces = pieces_of(names, rows, self._domain, DEFAULT_VERSION, DEFAULT_TTL)
+        batch = CachedBatch(identities, pieces, self._batch)
+        self._keep(body, batch)
+        return batch
 
     def _find_verdict(self, body: bytes) -> CachedVerdict | UnknownVerdict | None:
         found = _verdict_body(body) if len(body) <= MAX_BODY else None

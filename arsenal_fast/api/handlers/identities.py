@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from operator import attrgetter, itemgetter
-from typing import Any, Final
-
-import orjson
+from operator import attrgetter
+from typing import Final, NamedTuple
 
 from arsenal_fast.api import auth
-from arsenal_fast.api.clock import STAMP_OCTETS
 from arsenal_fast.api.context import RequestContext
-from arsenal_fast.api.fastpath.render import RESPONSE_LINES, rendered
-from arsenal_fast.api.fastpath.response_cache import DEFAULT_VERSION
-from arsenal_fast.api.json_body import MAX_ROWS, Values, pointer, raise_faults, read_object
+from arsenal_fast.api.fastpath.render import pieces_of, rendered
+from arsenal_fast.api.fastpath.response_cache import DEFAULT_VERSION, MAX_NAME
+from arsenal_fast.api.json_body import MAX_ROWS, Values, may_be_json, pointer, raise_faults, read_object
 from arsenal_fast.api.limits import DEFAULT_PREFIX, PARAMETERS
 from arsenal_fast.api.services import Services
 from arsenal_fast.errors import Fault, InvalidIdentity
 from arsenal_fast.http.query import parse_query
+from arsenal_fast.http.request import Request
 from arsenal_fast.identity import grammar
 from arsenal_fast.identity.runs import LENGTH, MAX_PREFIX, is_drawn
 from arsenal_fast.identity.validity import DEFAULT_TTL, parse_ttl, ttl_fault
 from arsenal_fast.registry.cache import CachedIdentity
 from arsenal_fast.registry.issuer import BatchRequest
-
-MAX_NAME: Final = 128
-"""Characters of an environment's name, which is only echoed."""
 
 MAX_UNKNOWN: Final = 8
 """Unknown members of an environment that a response names; bounds the response."""
@@ -43,12 +38,8 @@ _NO_IDENTITY: Final = "prefix and run don't make an identity."
 
 _BATCH: Final = ("environments", "domain", "version", "ttl")
 _ENVIRONMENT: Final = ("name", "prefix", "run")
-_NAME: Final = itemgetter("name")
-_PREFIX: Final = itemgetter("prefix")
-_PARTS: Final = itemgetter("prefix", "run")
 _KEPT_ROW: Final = attrgetter("kept_row")
 _REQUIRED_SCOPE: Final = attrgetter("required_scope")
-_RESPONSE_LINES: Final = RESPONSE_LINES.encode("ascii")
 
 
 def issue_one(services: Services, context: RequestContext) -> None:
@@ -91,15 +82,10 @@ def _asked_for(services: Services, query: bytes) -> tuple[str, bool, int]:
 
 def issue_batch(services: Services, context: RequestContext) -> None:
     """Respond with a living identity for each environment, or with all faults of the request."""
-    body = read_object(context.request, _BATCH)
-    values = Values(body)
-    domain = values.text("domain", grammar.domain_fault, services.settings.domain)
-    version = values.text("version", grammar.version_fault, DEFAULT_VERSION)
-    ttl = values.read("ttl", _whole_ttl, DEFAULT_TTL)
-    names, ids, named = _environments(services, body.get("environments"), domain, version, values.faults)
-    raise_faults(values.faults)
-    _demand(services, context, ids)
-    ending = f'}}],"total":{len(ids)},"domain":"{domain.lower()}","version":"{version}","ttl":{ttl},"generated":"'
+    request = context.request
+    usual = services.response_cache.usual_batch(request.body) if may_be_json(request.fields) else None
+    batch = _Batch(*usual, services.settings.domain) if usual is not None else _batch_asked_for(services, request)
+    _demand(services, context, batch.ids)
 
     def done(found: Sequence[CachedIdentity]) -> None:
         identities = rendered(found)
@@ -107,14 +93,41 @@ def issue_batch(services: Services, context: RequestContext) -> None:
         kept = all(rows)
         if not kept:
             rows = [identity.row() for identity in identities]
-        pieces = _pieces(names, rows, ending.encode("ascii"))
+        pieces = pieces_of(batch.names, rows, batch.domain, batch.version, batch.ttl)
         # The same body means the same identities where every run is named.
-        if kept and named and not any(map(_REQUIRED_SCOPE, identities)):
-            services.response_cache.put_batch(context.request, identities, pieces)
+        if kept and batch.named and not any(map(_REQUIRED_SCOPE, identities)):
+            services.response_cache.put_batch(request, identities, pieces)
         services.clock.refresh()
         context.respond(200, b"".join((*pieces, services.clock.stamp())))
 
-    services.issuer.issue(BatchRequest(ids, ttl * 1000, partial(context.audit, names), context.guard(done)))
+    audit = partial(context.audit, batch.names)
+    services.issuer.issue(BatchRequest(batch.ids, batch.ttl * 1000, audit, context.guard(done)))
+
+
+class _Batch(NamedTuple):
+    """A valid batch: the names of its environments, and an id for each."""
+
+    names: list[str]
+    ids: list[str]
+    domain: str
+    """In lower case."""
+    version: str = DEFAULT_VERSION
+    ttl: int = DEFAULT_TTL
+    """Seconds."""
+    named: bool = True
+    """Whether every row names its run."""
+
+
+def _batch_asked_for(services: Services, request: Request) -> _Batch:
+    """Read the body; raises ProblemError with all of its faults."""
+    body = read_object(request, _BATCH)
+    values = Values(body)
+    domain = values.text("domain", grammar.domain_fault, services.settings.domain)
+    version = values.text("version", grammar.version_fault, DEFAULT_VERSION)
+    ttl = values.read("ttl", _whole_ttl, DEFAULT_TTL)
+    names, ids, named = _environments(services, body.get("environments"), domain, version, values.faults)
+    raise_faults(values.faults)
+    return _Batch(names, ids, domain.lower(), version, ttl, named)
 
 
 def _demand(services: Services, context: RequestContext, ids: Sequence[str]) -> None:
@@ -125,27 +138,6 @@ def _demand(services: Services, context: RequestContext, ids: Sequence[str]) -> 
     allowed = {scope.removeprefix(f"{auth.ISSUE}:") for scope in context.client.scopes}
     if not {grammar.split(identity).prefix.lower() for identity in ids} & protected <= allowed:
         auth.demand(context.client, auth.ISSUE, "An identity with a protected prefix")
-
-
-def _pieces(names: Sequence[str], rows: Sequence[bytes], ending: bytes) -> list[bytes]:
-    """Return the response to a batch up to its time stamp."""
-    pieces = [b""] * (2 * len(rows) + 2)
-    pieces[1:-1:2] = _row_starts(names)
-    pieces[2:-1:2] = rows
-    pieces[-1] = ending
-    pieces[0] = b"%b%d\r\n\r\n" % (_RESPONSE_LINES, sum(map(len, pieces)) + STAMP_OCTETS)
-    return pieces
-
-
-def _row_starts(names: Sequence[str]) -> Iterable[bytes]:
-    """Return the text before each row, from the first brace of the response on."""
-    dumped = orjson.dumps(names)
-    if b'\\"' not in dumped and "," not in names:
-        # One call encodes all names: a NUL, which no JSON has, separates them.
-        starts = dumped[1:-1].replace(b'","', b'",\0},{"environment":"')
-        return (b'{"identities":[{"environment":%b,' % starts).split(b"\0")
-    first, *others = (b'{"environment":%b,' % orjson.dumps(name) for name in names)
-    return [b'{"identities":[' + first, *(b"}," + each for each in others)]
 
 
 def _whole_ttl(value: int) -> int:
@@ -166,9 +158,6 @@ def _environments(
         detail = f"environments must be an array of 1 to {MAX_ROWS} objects"
         faults.append({"pointer": "/environments", "detail": detail})
         return names, ids, named
-    known = _all_living(services, environments, f"@{domain.lower()}/{version}:id")
-    if known is not None:
-        return (*known, named)
     for index, environment in enumerate(environments):
         row_faults = _environment_faults(environment)
         if not row_faults:
@@ -186,31 +175,6 @@ def _environments(
             for name, detail in row_faults
         ]
     return names, ids, named
-
-
-def _all_living(services: Services, environments: list[Any], ending: str) -> tuple[list[str], list[str]] | None:
-    """Return names and ids if each row has the three members and a cached identity; otherwise None, to check the rows.
-
-    A cached id is valid, and has exactly these parts if the prefix ends at the first "-". Its run may be a drawn one,
-    so a row whose run begins like those needs the checks.
-    """
-    # Tens of rows: calls over whole lists are faster than a loop over rows.
-    try:
-        names = list(map(_NAME, environments))
-        ids = [local + ending for local in map("-".join, map(_PARTS, environments))]
-        if (
-            services.identities.holds_all(ids)
-            and "-" not in "".join(map(_PREFIX, environments))
-            and "-_" not in "".join(ids)
-            and "".join(names)
-            and all(names)
-            and max(map(len, names)) <= MAX_NAME
-            and sum(map(len, environments)) == 3 * len(environments)
-        ):
-            return names, ids
-    except (KeyError, TypeError):
-        pass  # a member is missing or invalid
-    return None
 
 
 def _environment_faults(environment: object) -> list[tuple[str, str]]:

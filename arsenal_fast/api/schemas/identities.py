@@ -3,7 +3,7 @@
 from typing import Final
 
 from arsenal_fast.api.fastpath.render import FORMAT
-from arsenal_fast.api.handlers.identities import MAX_NAME
+from arsenal_fast.api.fastpath.response_cache import MAX_NAME
 from arsenal_fast.api.json_body import MAX_ROWS
 from arsenal_fast.api.json_schema import (
     Schema,

@@ -1,9 +1,13 @@
 """The response cache: look-ups by the bytes of a request line or body, and misses that go to the handler."""
 
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from arsenal_fast.api.fastpath.cached_batch import CachedBatch
 from arsenal_fast.api.fastpath.endpoints import Endpoint
 from arsenal_fast.api.fastpath.render import CachedVerdict, RenderedIdentity, rendered
 from arsenal_fast.api.fastpath.response_cache import (
@@ -15,10 +19,11 @@ from arsenal_fast.api.fastpath.response_cache import (
     MissingIdentity,
     ResponseCache,
 )
+from arsenal_fast.api.json_body import MAX_ROWS
 from arsenal_fast.http.request import Fields, Request
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.registry.cache import CachedIdentity
-from tests.support.rig import START, Rig
+from tests.support.rig import START, Rig, request
 
 DOMAIN = "sports.api.yourbook.com"
 LINE = b"GET /api/v1/id?prefix=player&run=1 HTTP/1.1"
@@ -175,6 +180,132 @@ def test_the_verdict_on_a_long_body_is_rendered_and_not_kept(length: int, kept: 
     body = b"x" * length
     verdict = cache.put_verdict(post("/api/v1/validate", body), living(rig))
     assert by_body(cache, VALIDATE, body) is (verdict if kept else None)
+
+
+ROW = '{"name":"a","prefix":"player","run":"1"}'
+
+
+def batch_of(row: str) -> str:
+    return f'{{"environments":[{row}]}}'
+
+
+USUAL_BATCHES = [
+    (batch_of(ROW), ["a"], [ID]),
+    ('{"environments": [{"name": "a b,c", "prefix": "player", "run": "1"}]}', ["a b,c"], [ID]),
+    (batch_of(f"{ROW},{ROW}, {ROW}"), ["a"] * 3, [ID] * 3),
+    (batch_of(ROW.replace('"a"', f'"{"x" * 128}"')), ["x" * 128], [ID]),
+]
+UNUSUAL_BATCHES = [
+    "",
+    "{}",
+    '{"environments":[]}',
+    batch_of(ROW).replace("[", "").replace("]", ""),
+    batch_of(ROW)[:-1],
+    batch_of(ROW) + "}",
+    batch_of(ROW) + " ",
+    batch_of(ROW + ","),
+    batch_of(ROW + ROW),
+    batch_of(f"{ROW},7,{ROW}"),
+    batch_of(ROW).replace("]", '],"ttl":60'),
+    batch_of(ROW).replace("{", '{"ttl":60,', 1),
+    batch_of(ROW.replace('"a"', '""')),
+    batch_of(ROW.replace('"a"', f'"{"x" * 129}"')),
+    batch_of(ROW.replace('"a"', '"\\u0061"')),
+    batch_of(ROW.replace('"a"', '"\x7f"')),
+    batch_of(ROW.replace('"a"', '"é"')),
+    batch_of(ROW.replace('"1"', "1")),
+    batch_of(ROW.replace('"1"', '""')),
+    batch_of(ROW.replace('"1"', '"a b"')),
+    batch_of(ROW.replace("player", "play-er")),
+    batch_of(ROW.replace('"1"', f'"{"1" * 58}"')),
+    batch_of(ROW.replace('"run":"1"', '"run":"1","run":"1"')),
+    batch_of(ROW.replace(',"run":"1"', "")),
+    batch_of(",".join([ROW] * (MAX_ROWS + 1))),
+]
+
+
+@pytest.mark.parametrize(("body", "names", "ids"), USUAL_BATCHES)
+def test_the_rows_of_a_usual_batch_are_names_and_valid_ids(body: str, names: list[str], ids: list[str]) -> None:
+    _, cache = caches()
+    assert cache.usual_batch(body.encode()) == (names, ids)
+
+
+@pytest.mark.parametrize("body", UNUSUAL_BATCHES)
+def test_any_other_batch_is_read_as_json(body: str) -> None:
+    _, cache = caches()
+    assert cache.usual_batch(body.encode()) is None
+
+
+def test_a_batch_with_a_run_of_the_drawn_form_is_read_as_json() -> None:
+    rig, cache = caches()
+    run = rig.service.draw_run()
+    assert cache.usual_batch(batch_of(ROW.replace('"1"', f'"{run}"')).encode()) is None
+
+
+MEMBERS = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(["a", "A b", ", ", "],}", "", "\\", '"', "\x00", "é", "x" * 128, "x" * 129]),
+        "prefix": st.sampled_from(["player", "a.b", "a.", "A_", "-", "a-b", "", "é", "p" * 40]),
+        "run": st.sampled_from(["1", "-1", "a-b", "1.", ".1", "..", "", "r" * 40, "_" + "0" * 25]),
+    }
+)
+COMPACT, SPACED = (",", ":"), (", ", ": ")
+
+
+@given(st.lists(MEMBERS, max_size=4), st.sampled_from([COMPACT, SPACED]), st.booleans())
+def test_what_is_read_as_usual_is_what_the_json_reader_reads(
+    rows: list[dict[str, str]], separators: tuple[str, str], is_ascii: bool
+) -> None:
+    rig, cache = caches()
+    body = json.dumps({"environments": rows}, separators=separators, ensure_ascii=is_ascii).encode()
+    usual = cache.usual_batch(body)
+    other = json.dumps({"version": "v1", "environments": rows}).encode()  # the same request, of no usual form
+    assert cache.usual_batch(other) is None
+    connection = rig.connect()
+    connection.send(request("POST", "/api/v1/identities", other, Content_Type="application/json"))
+    (answer,) = connection.answers("POST")
+    if usual is None:
+        return
+    assert answer.status == 200
+    read = answer.json["identities"]
+    assert usual == ([each["environment"] for each in read], [each["id"] for each in read])
+
+
+def kept_rows(rig: Rig, *ids: str) -> list[RenderedIdentity]:
+    """Living identities that were handed out before, so that their rows are kept."""
+    found = [living(rig, each) for each in ids]
+    for each in found * 2:
+        each.row()
+    return found
+
+
+def test_a_usual_batch_under_new_names_needs_no_handler_where_its_rows_are_kept() -> None:
+    rig, cache = caches()
+    (entry,) = kept_rows(rig, ID)
+    response = by_body(cache, BATCH, b'{"environments":[%b]}' % ROW.replace('"a"', '"new"').encode())
+    assert isinstance(response, CachedBatch)
+    assert response.ids == [ID]
+    body = response.render(rig.service.clock)
+    assert body is not None
+    assert b'"environment":"new"' in body
+    entry.forget()
+    assert response.render(rig.service.clock) is None
+
+
+def test_a_usual_batch_is_the_handlers_where_an_identity_is_not_kept() -> None:
+    rig, cache = caches()
+    kept_rows(rig, ID)
+    for run in ("2", "3"):
+        if run == "3":
+            living(rig, ID.replace("-1", "-3"))  # never handed out
+        rows = f"{ROW},{ROW.replace('1', run)}".encode()
+        assert by_body(cache, BATCH, b'{"environments":[%b]}' % rows) is None
+
+
+def test_a_usual_batch_with_a_protected_prefix_is_the_handlers() -> None:
+    rig, cache = caches(protected_prefixes=frozenset({"player"}))
+    kept_rows(rig, ID)
+    assert by_body(cache, BATCH, b'{"environments":[%b]}' % ROW.encode()) is None
 
 
 def keep_batch(cache: ResponseCache, body: bytes, identities: list[CachedIdentity]) -> bool:

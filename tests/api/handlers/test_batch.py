@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arsenal_fast.api.handlers.identities import MAX_NAME, MAX_UNKNOWN
+from arsenal_fast.api.fastpath.response_cache import MAX_NAME
+from arsenal_fast.api.handlers.identities import MAX_UNKNOWN
 from arsenal_fast.api.json_body import MAX_ROWS
 from tests.support.rig import Answer, Rig
 
