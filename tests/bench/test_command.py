@@ -12,7 +12,7 @@ from bench.__main__ import THE_WORKLOADS, parse_arguments, place
 from bench.results import DIRECTORY
 from bench.rounds import Plan
 from bench.scenarios import SCENARIOS
-from bench.servers import FLOOR, SERVICE, Server, without_gc
+from bench.servers import AS_INSTALLED, FLOOR, SERVICE, Server, without_gc
 from bench.workloads import WORKLOADS
 
 TAKEN = "2026-11-22T10:00:00Z"
@@ -20,7 +20,7 @@ TAKEN = "2026-11-22T10:00:00Z"
 
 def test_words_in_braces_are_filled_in() -> None:
     command, environment = SERVICE.filled(port=3655, redis_port=6400, redis_db=2, scratch="/s")
-    assert command == [sys.executable, "-m", "arsenal_fast", "serve"]
+    assert command == [sys.executable, "-c", AS_INSTALLED, "arsenal_fast", "serve"]
     assert (environment["PORT"], environment["REDIS_URL"]) == ("3655", "redis://127.0.0.1:6400/2")
     floor, _ = FLOOR.filled(port=1, answer="/a")
     assert Path(floor[1]).is_file()
@@ -77,7 +77,9 @@ def test_without_a_choice_everything_is_measured() -> None:
 @pytest.mark.integration
 def test_the_module_runs_with_its_arguments_and_without_the_collector(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text("import gc, sys; print(gc.isenabled(), __name__, *sys.argv[1:])")
-    command, _ = without_gc(Server("program", ("{python}", "-m", "program", "serve", "--port=1"))).filled()
+    command, _ = without_gc(
+        Server("program", ("{python}", "-c", AS_INSTALLED, "program", "serve", "--port=1"))
+    ).filled()
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "__main__", "serve", "--port=1"]
 
