@@ -37,7 +37,7 @@ MOST_OF_MACHINE: Final = 2048 * MIB
 """For a worker: then its caches hold 32,768 identities, request lines and validations, and 4,000 batches of ten."""
 
 RECORD: Final = 1_800
-RECORD_OCTET: Final = 11
+RECORD_BYTE: Final = 11
 """A cached identity with all its responses rendered: 2,250 bytes for an id of 45, 5,180 for one of 320."""
 
 REFERENCE: Final = 400
@@ -186,7 +186,7 @@ def megabytes(size_bytes: int) -> str:
 
 def weigh_record(identity: str, _record: object) -> int:
     """Return the weight of a cached identity, as if all its responses were rendered."""
-    return RECORD + RECORD_OCTET * len(identity)
+    return RECORD + RECORD_BYTE * len(identity)
 
 
 def weigh_reference(key: bytes | str, others: int) -> int:

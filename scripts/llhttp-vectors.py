@@ -23,7 +23,7 @@ ESCAPES = {"r": "\r", "n": "\n", "t": "\t", "f": "\f"}
 
 
 def octets(text: str) -> str:
-    """What a test's input stands for, by test/md-test.ts of llhttp; one character for each octet."""
+    """What a test's input stands for, by test/md-test.ts of llhttp; one character for each byte."""
     text = re.sub(r"\\(\r\n|\r|\n)", "", text.removesuffix("\n"))
     text = re.sub(r"\r\n|\r|\n", "\r\n", text)
     text = re.sub(r"\\([rntf])", lambda found: ESCAPES[found[1]], text)

@@ -213,7 +213,7 @@ def test_the_page_has_every_share_with_its_bytes() -> None:
     assert [row[0].strip("`") for row in rows] == [field.name for field in fields(Shares)]
     octets = {row[0].strip("`"): row[2] for row in rows}
     for name, told in {
-        "records": f"{memory_budget.RECORD:,} and {memory_budget.RECORD_OCTET} for",
+        "records": f"{memory_budget.RECORD:,} and {memory_budget.RECORD_BYTE} for",
         "lines": f"{memory_budget.REFERENCE}, the line",
         "clients": f"2 x {CLIENT}",
         "forwarded": f"2 x {FORWARDED}",

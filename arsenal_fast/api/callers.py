@@ -21,8 +21,8 @@ from arsenal_fast.tokens.cache import VerifiedTokens
 from arsenal_fast.tokens.claims import Refusal, ServiceToken
 from arsenal_fast.tokens.keys import Keys
 
-MAX_HOPS_OCTETS: Final = 128
-"""Octets of an X-Forwarded-For that is cached: two or three hops; longer ones are parsed each time."""
+MAX_HOPS_BYTES: Final = 128
+"""Bytes of an X-Forwarded-For that is cached: two or three hops; longer ones are parsed each time."""
 
 TOKENS: Final = 1024
 """Service tokens whose client is cached."""
@@ -100,7 +100,7 @@ class Callers:
         # Where the peer itself is charged, the field names no client; for another peer it would be that one.
         if key is None:
             return self._client(self._addresses.key(peer, None))
-        if len(forwarded_for) > MAX_HOPS_OCTETS:
+        if len(forwarded_for) > MAX_HOPS_BYTES:
             return self._client(key)
         client = Client(key, self._quota)
         self.by_forwarded_for.offer(forwarded_for, client)

@@ -11,8 +11,8 @@ from arsenal_fast.http.response import ResponseHeads
 from arsenal_fast.identity.validity import timestamp
 
 STAMP_END: Final = '"}'
-STAMP_OCTETS: Final = len(timestamp(0) + STAMP_END)
-"""Octets of :meth:`ResponseClock.stamp`."""
+STAMP_BYTES: Final = len(timestamp(0) + STAMP_END)
+"""Bytes of :meth:`ResponseClock.stamp`."""
 
 
 class ResponseClock:

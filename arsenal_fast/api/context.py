@@ -30,8 +30,8 @@ from arsenal_fast.replies import run
 
 log = logging.getLogger(__name__)
 
-SHARED_OCTETS: Final = 65_536
-"""Octets from which the end of a response is sent without joining it to the head: a page's script is one shared object,
+SHARED_BYTES: Final = 65_536
+"""Bytes from which the end of a response is sent without joining it to the head: a page's script is one shared object,
 and joining would copy it for every client that reads slowly."""
 
 P = ParamSpec("P")
@@ -269,7 +269,7 @@ class RequestContext(PendingResponse):
         if request.method == b"HEAD":
             tail = without_body(tail)
         head = services.clock.head(status)
-        if len(tail) > SHARED_OCTETS:
+        if len(tail) > SHARED_BYTES:
             head = b"".join((head, self.limit_lines, self.header_lines, lines))
             services.write_batch.send(self.connection, self, head, tail)
         else:

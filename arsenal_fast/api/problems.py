@@ -61,7 +61,7 @@ _KINDS: Final = (
         MALFORMED,
         400,
         "The request can't be read",
-        "The octets are no valid HTTP/1.1 request, or the path has a bad escape. Unless it is the path alone, the "
+        "The bytes are no valid HTTP/1.1 request, or the path has a bad escape. Unless it is the path alone, the "
         "connection is closed.",
         "Use an HTTP client library, and look at proxies in between.",
     ),
@@ -132,14 +132,14 @@ _KINDS: Final = (
         "content-too-large",
         413,
         "The body is too large",
-        "The body has more octets than a request may have; the connection is closed.",
+        "The body has more bytes than a request may have; the connection is closed.",
         "Split it into several requests of at most 1,000 rows.",
     ),
     Kind(
         "uri-too-long",
         414,
         "The request target is too long",
-        "Path and query have more octets than a request may have; the connection is closed.",
+        "Path and query have more bytes than a request may have; the connection is closed.",
         "Leave out what is not needed.",
     ),
     Kind(
@@ -169,7 +169,7 @@ _KINDS: Final = (
         "headers-too-large",
         431,
         "The header fields are too large",
-        "The field section has more octets or lines than a request may have; the connection is closed.",
+        "The field section has more bytes or lines than a request may have; the connection is closed.",
         "Send fewer cookies and other fields.",
     ),
     Kind(

@@ -15,7 +15,7 @@ START: Final = b"X-Request-Id: "
 _ALLOWED: Final = re.compile(rb"[\x21-\x7e]{1,128}+").fullmatch
 """An id that may be echoed: visible ASCII, so that it can end no line, of bounded length."""
 
-_RANDOM_OCTETS: Final = 8
+_RANDOM_BYTES: Final = 8
 END: Final = b"\r\n"
 _FIRST: Final = b"000\r\n"
 _NUMBERS: Final = tuple(b"%03x." % number + _FIRST for number in range(4096))
@@ -33,8 +33,8 @@ def id_of(lines: bytes) -> str:
 
 
 def lines(random: Callable[[int], bytes]) -> Iterator[bytes]:
-    """Return an iterator without end over lines with a new id each; ``random``: octets of the system's generator."""
-    starts = (START + random(_RANDOM_OCTETS).hex().encode("ascii") for _ in repeat(None))
+    """Return an iterator without end over lines with a new id each; ``random``: bytes of the system's generator."""
+    starts = (START + random(_RANDOM_BYTES).hex().encode("ascii") for _ in repeat(None))
     return chain.from_iterable(map(b"".join, product((start,), _NUMBERS)) for start in starts)
 
 

@@ -70,7 +70,7 @@ class Services:
     now: Callable[[], float]
     """The wall clock, seconds since the epoch."""
     random: Callable[[int], bytes] = os.urandom
-    """Returns a number of octets of the system's generator."""
+    """Returns a number of bytes of the system's generator."""
     snapshots: Callable[[], Iterable[bytes]] = tuple
     """Returns the counts of the other workers, for a scrape."""
     access_log: AccessLog | None = None

@@ -266,7 +266,7 @@ _TELEMETRY: Final = {
             )
             for rank in (50, 90, 99)
         },
-        description="From the request's last octet to the answer, since the start; estimated from a histogram.",
+        description="From the request's last byte to the answer, since the start; estimated from a histogram.",
     ),
     "cache": section(
         {

@@ -13,7 +13,7 @@ from arsenal_fast.cli.arguments import EXIT_FAILURE, EXIT_NO_ANSWER, EXIT_TRY_AG
 
 TIMEOUT_S: Final = 10.0
 MAX_ANSWER: Final = 4 << 20
-"""Octets of an answer that are read; 1,000 verdicts have 0.5 MB."""
+"""Bytes of an answer that are read; 1,000 verdicts have 0.5 MB."""
 
 
 class _Unredirected(urllib.request.HTTPRedirectHandler):

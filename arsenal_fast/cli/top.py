@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from arsenal_fast.tokens.keys import Keys
 
 TIMEOUT_S: Final = 5.0
-MAX_OCTETS: Final = 1 << 20
+MAX_BYTES: Final = 1 << 20
 """Of a response; the telemetry has some 10 KiB."""
 
 _CLEAR: Final = "\x1b[H\x1b[2J"
@@ -99,7 +99,7 @@ def telemetry(url: str, token: str, *, own: bool) -> dict[str, Any]:
         path = f"{parts.path.rstrip('/')}/api/telemetry"
         connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
         response = connection.getresponse()
-        text = response.read(MAX_OCTETS)
+        text = response.read(MAX_BYTES)
     finally:
         connection.close()
     if response.status != 200:

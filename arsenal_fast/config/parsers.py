@@ -109,7 +109,7 @@ def one_of(*words: str) -> Reader:
     return Reader(parse, allowed)
 
 
-def octets(low: int, high: int) -> Reader:
+def byte_count(low: int, high: int) -> Reader:
     """Return a parser of a size: bytes, or K, M, G (KiB, MiB, GiB; an i and a B may follow)."""
     allowed = f"{low >> 20}M to {high >> 30}G"
 

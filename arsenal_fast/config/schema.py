@@ -205,7 +205,7 @@ class Config:
         parsers.domain, "sports.api.yourbook.com", "Domain of an identity when a request names none.", "a domain name"
     )
     memory_budget: int = variable(
-        parsers.auto_or(parsers.octets(1 << 20, 1 << 44)),
+        parsers.auto_or(parsers.byte_count(1 << 20, 1 << 44)),
         "auto",
         "What all workers may take together; `auto` is 80 % of the container's limit, or without one a quarter of the "
         "machine's memory, 2G a worker at most.",

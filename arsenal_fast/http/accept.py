@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-MAX_OCTETS: Final = 1024
+MAX_BYTES: Final = 1024
 """Bytes of a field that selects a representation (Accept, Accept-Encoding, If-None-Match); browsers send some 150.
 A longer one counts as absent: these requests are not charged, and 16 KiB took 6 ms."""
 
@@ -29,7 +29,7 @@ class _Range(NamedTuple):
 
 def bounded(field: bytes) -> bytes:
     """Return a field that selects a representation; empty, as if absent, where it is too long."""
-    return field if len(field) <= MAX_OCTETS and field.count(b",") < MAX_MEMBERS else b""
+    return field if len(field) <= MAX_BYTES and field.count(b",") < MAX_MEMBERS else b""
 
 
 def quality(accept: bytes, media_type: str, version: str = "") -> float:

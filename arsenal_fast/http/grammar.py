@@ -59,7 +59,7 @@ REQUEST_LINE: Final = re.compile(METHOD_AND_TARGET + rb" HTTP/1\.([0-9])\r\n")
 # RFC 9112 2.3     HTTP-version = "HTTP/" DIGIT "." DIGIT
 VERSION: Final = re.compile(rb"HTTP/1\.([0-9])\r\n")
 LATER_VERSION: Final = re.compile(rb"HTTP/[2-9]\.[0-9]\r\n")
-VERSION_OCTETS: Final = len(b"HTTP/1.1\r\n")
+VERSION_BYTES: Final = len(b"HTTP/1.1\r\n")
 
 # RFC 9110 4.2, RFC 9112 3.2.2   absolute-form of "http" and "https". Groups: authority, path, query.
 ABSOLUTE_FORM: Final = re.compile(rb"(?i:https?)://([!-\"$-.0->@-~]++)(/[!-\"$->@-~]*+)?(?:\?([!-\"$-~]*+))?")

@@ -26,7 +26,7 @@ __all__ = ["Limits", "RequestParser"]
 _ORIGIN: Final = re.compile(rb"\r\norigin:[ \t]*+([\x21-\x7e]++)[ \t]*+(?=\r\n)", re.IGNORECASE)
 
 # A longer block is not kept: 5,000 idle connections would hold 80 MB of blocks of the largest size.
-_REMEMBERED_OCTETS: Final = 2048
+_REMEMBERED_BYTES: Final = 2048
 
 
 class _SizedBody:
@@ -181,7 +181,7 @@ class RequestParser:
             raise MessageError(400, "HTTP/1.0 has no Transfer-Encoding.")
         if fields.content_length is not None and fields.content_length > self._limits.body:
             raise MessageError(413, f"The body is longer than {self._limits.body} bytes.")
-        if block_end - block <= _REMEMBERED_OCTETS:
+        if block_end - block <= _REMEMBERED_BYTES:
             self._fields = fields
             self._minor = minor
         return fields

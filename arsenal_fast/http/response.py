@@ -62,7 +62,7 @@ def line(name: str, value: str | bytes) -> bytes:
     Raises ValueError for a value with control characters: nothing that a client sent may end a line.
     """
     data = value.encode() if isinstance(value, str) else value
-    if any(octet < 0x20 or octet == 0x7F for octet in data):
+    if any(byte < 0x20 or byte == 0x7F for byte in data):
         raise ValueError(f"{name} may not hold control characters")
     return name.encode() + b": " + data + b"\r\n"
 

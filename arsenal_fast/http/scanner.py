@@ -22,7 +22,7 @@ from arsenal_fast.http.grammar import (
     TARGET_RUN,
     TOKEN,
     VERSION,
-    VERSION_OCTETS,
+    VERSION_BYTES,
 )
 from arsenal_fast.http.headers import check_host
 from arsenal_fast.http.limits import Limits
@@ -32,7 +32,7 @@ MORE: Final = -1
 
 # RFC 9112 3: a method longer than any that is implemented SHOULD be answered 501. The longest registered one
 # (UPDATEREDIRECTREF, RFC 4437) has 17 bytes.
-_METHOD_OCTETS: Final = 32
+_METHOD_BYTES: Final = 32
 _SPACE: Final = 0x20
 
 
@@ -76,21 +76,21 @@ class HeadScanner:
         target_end = self._scan_target(data, start, target)
         if target_end == MORE:
             return False
-        version = data[target_end + 1 : target_end + 1 + VERSION_OCTETS]
-        if len(version) < VERSION_OCTETS and b"\n" not in version:
+        version = data[target_end + 1 : target_end + 1 + VERSION_BYTES]
+        if len(version) < VERSION_BYTES and b"\n" not in version:
             return False
         minor = _minor_version(version)
         method = data[start : target - 1]
         if method not in METHODS:
             raise MessageError(501, "The method is not known.")
         self.line = _request_line(method, data[target:target_end], minor)
-        self.block = target_end + 1 + VERSION_OCTETS - start
+        self.block = target_end + 1 + VERSION_BYTES - start
         return True
 
     def _scan_method(self, data: bytes, start: int) -> bool:
         run = TOKEN.match(data, start)
         end = start if run is None else run.end()
-        if end - start > _METHOD_OCTETS:
+        if end - start > _METHOD_BYTES:
             raise MessageError(501, "The method is not known.")
         if end == len(data):
             return False
@@ -115,19 +115,19 @@ class HeadScanner:
 class FieldScanner:
     """Scans the field lines of a header or trailer section, up to its empty line."""
 
-    __slots__ = ("_count", "_line", "_max_count", "_max_octets", "_what")
+    __slots__ = ("_count", "_line", "_max_bytes", "_max_count", "_what")
 
-    def __init__(self, what: str, max_octets: int, max_count: int) -> None:
+    def __init__(self, what: str, max_bytes: int, max_count: int) -> None:
         """``what`` the lines are called in errors."""
         self._what = what
-        self._max_octets = max_octets
+        self._max_bytes = max_bytes
         self._max_count = max_count
         self._line = 0
         self._count = 0
 
     def scan(self, data: bytes, start: int) -> int:
         """Return the position behind the section that begins at ``start``, or ``MORE``; as ``HeadScanner.scan``."""
-        bound = start + self._max_octets
+        bound = start + self._max_bytes
         line = start + self._line
         while line_end := data.find(b"\n", line, bound) + 1:
             if data[line:line_end] == b"\r\n":
@@ -140,7 +140,7 @@ class FieldScanner:
             line = line_end
         self._line = line - start
         if len(data) >= bound:
-            raise MessageError(431, f"The {self._what} are longer than {self._max_octets} bytes.")
+            raise MessageError(431, f"The {self._what} are longer than {self._max_bytes} bytes.")
         return MORE
 
 

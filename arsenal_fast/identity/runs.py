@@ -29,7 +29,7 @@ It includes capitals, so that no client can name a run that reads like a drawn o
 LENGTH: Final = 26  # bytes
 MAX_PREFIX: Final = MAX_LOCAL - len("-") - LENGTH  # bytes of a prefix that has room for a drawn run
 
-RANDOM_OCTETS: Final = 10  # 80 bits: with a billion living identities a guess finds one in 2**50
+RANDOM_BYTES: Final = 10  # 80 bits: with a billion living identities a guess finds one in 2**50
 LAST_MOMENT: Final = (1 << 45) - 1  # ms, what nine characters hold
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -42,7 +42,7 @@ def draw_run(now_ms: int, random: Callable[[int], bytes]) -> str:
 
     A clock out of range counts as the nearest moment within it: such runs are out of order, and as hard to guess.
     """
-    return f"_{_moment(now_ms)}{_sixteen(int.from_bytes(random(RANDOM_OCTETS)))}"
+    return f"_{_moment(now_ms)}{_sixteen(int.from_bytes(random(RANDOM_BYTES)))}"
 
 
 def is_drawn(run: str) -> bool:

@@ -31,7 +31,7 @@ from arsenal_fast.ledger.threads import Find, GroupReader, GroupWriter
 from arsenal_fast.ledger.url import LedgerAddress, SqliteAddress, parse_url
 
 TIMEOUT: Final = 1.0  # seconds until a callback gets None: a commit on a starved machine took over 0.25
-CAPACITY: Final = 32 << 20  # octets of rows that may wait, by default: 100,000 of usual length
+CAPACITY: Final = 32 << 20  # bytes of rows that may wait, by default: 100,000 of usual length
 MAX_LOOKUPS: Final = 10_000  # identities that may wait to be looked up: far more than can be within the time-out
 GAP: Final = 0.005  # seconds: the longest wait between two commits, for rows that share the next one
 START_SECONDS: Final = 2.0  # that ``start`` waits for the database: then the service starts without it
@@ -55,7 +55,7 @@ class Ledger:
         max_rows: int = 0,
         opening: Callable[[str], Store] | None = None,
     ) -> None:
-        """``capacity``: octets of the rows that wait to be written. ``max_rows``: events that are kept, 0 for all.
+        """``capacity``: bytes of the rows that wait to be written. ``max_rows``: events that are kept, 0 for all.
 
         ``opening``: for tests: makes a store for ``write`` or ``read`` in place of the URL's.
         """

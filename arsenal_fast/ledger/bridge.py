@@ -172,16 +172,16 @@ class WriteBridge(Bridge):
     """
 
     def __init__(self, *arguments: Any, capacity: int, **others: Any) -> None:
-        """``capacity``: octets that may wait; beyond it the oldest entries are dropped."""
+        """``capacity``: bytes that may wait; beyond it the oldest entries are dropped."""
         super().__init__(*arguments, **others)
         self._capacity = capacity
-        self._octets = 0
+        self._size_bytes = 0
 
     def submit(self, work: Any, rows: int, done: Callable[[Any], None]) -> None:
         self.counters.waiting += rows
-        self._octets += rows * LEDGER_ROW
+        self._size_bytes += rows * LEDGER_ROW
         super().submit(work, rows, done)
-        if self._octets > self._capacity:
+        if self._size_bytes > self._capacity:
             self._drop_oldest()
 
     def served(self, group: Sequence[Entry], answers: Sequence[Any], left: int) -> None:
@@ -190,15 +190,15 @@ class WriteBridge(Bridge):
             self.counters.commits += 1
             self.counters.rows += rows
             self.counters.waiting -= rows
-            self._octets -= sum(map(_weigh, group))
+            self._size_bytes -= sum(map(_weigh, group))
         super().served(group, answers, left)
 
     def give_up(self, entry: Entry) -> None:
         super().give_up(entry)
         if isinstance(entry.work, Lives):
-            self._octets -= _weigh(entry)
+            self._size_bytes -= _weigh(entry)
             entry.work = pack(entry.work.rows)
-            self._octets += _weigh(entry)
+            self._size_bytes += _weigh(entry)
 
     def too_late(self, entry: Entry, answer: Any) -> None:
         if answer is not None and not entry.late and isinstance(entry.work, bytes):
@@ -206,8 +206,8 @@ class WriteBridge(Bridge):
 
     def _drop_oldest(self) -> None:
         counters = self.counters
-        while self._octets > self._capacity and (entry := self.thread.pop_oldest()) is not None:
-            self._octets -= _weigh(entry)
+        while self._size_bytes > self._capacity and (entry := self.thread.pop_oldest()) is not None:
+            self._size_bytes -= _weigh(entry)
             counters.waiting -= entry.rows
             counters.dropped += entry.rows
             if not entry.answered:
@@ -221,11 +221,11 @@ class WriteBridge(Bridge):
             entry = Entry(pack(rows), len(rows), forget, 0.0)
             entry.answered = True
             self.counters.waiting += entry.rows
-            self._octets += _weigh(entry)
+            self._size_bytes += _weigh(entry)
             self.thread.submit(entry)
 
 
 def _weigh(entry: Entry) -> int:
-    """Octets of an entry: an upper bound for its rows, or their exact size where they are packed."""
+    """Bytes of an entry: an upper bound for its rows, or their exact size where they are packed."""
     work = entry.work
     return LEDGER_ENTRY + len(work) if isinstance(work, bytes) else entry.rows * LEDGER_ROW

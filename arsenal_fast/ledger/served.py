@@ -10,7 +10,7 @@ from arsenal_fast.ledger.admin import as_ledger_error, snapshot
 from arsenal_fast.ledger.url import LedgerAddress, SqliteAddress
 
 _SHM_LOCK: Final = 128
-"""Octet of the -shm file that each process locks while it has a database in WAL mode open (SQLite's walFormat)."""
+"""Byte of the -shm file that each process locks while it has a database in WAL mode open (SQLite's walFormat)."""
 
 _LOCK: Final = struct.Struct("hhqqi")
 """``struct flock`` of Linux: type, whence, start, length, process."""

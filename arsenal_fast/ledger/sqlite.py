@@ -47,7 +47,7 @@ from arsenal_fast.ledger.store import (
 BUSY_MS: Final = 50  # the wait for another process's lock; after it our thread tries again
 POLL: Final = 0.0005  # seconds between two tries of a writer, see _begin
 CHECKPOINT_PAGES: Final = 4_000  # 16 MB of WAL between two checkpoints: each copies a page once, however often written
-WAL_LIMIT: Final = 64 << 20  # octets that an emptied WAL may keep on the disk
+WAL_LIMIT: Final = 64 << 20  # bytes that an emptied WAL may keep on the disk
 AUDIT_SECONDS: Final = 0.5  # the time limit of an audit query: look-ups wait behind it
 MODE: Final = 0o640  # of a new file: clients' addresses are in it
 

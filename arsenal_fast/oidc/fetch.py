@@ -24,7 +24,7 @@ TIMEOUT_S: Final = 5.0
 """Seconds for both documents together."""
 
 MAX_DOCUMENT: Final = 262_144
-"""Octets of a document; GitHub's key set has 16,000."""
+"""Bytes of a document; GitHub's key set has 16,000."""
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -83,12 +83,12 @@ def _document(url: object, deadline_s: float) -> dict[str, Any]:
     opener = urllib.request.build_opener(_NoRedirects)
     pieces: list[bytes] = []
     with opener.open(request, timeout=_left_s(deadline_s)) as response:
-        # Piece by piece: the time-out is that of one read, and a slow peer could send an octet each second.
+        # Piece by piece: the time-out is that of one read, and a slow peer could send a byte each second.
         while piece := response.read1(65_536):
             pieces.append(piece)
             _left_s(deadline_s)
             if sum(map(len, pieces)) > MAX_DOCUMENT:
-                raise ValueError(f"a document has more than {MAX_DOCUMENT} octets")
+                raise ValueError(f"a document has more than {MAX_DOCUMENT} bytes")
     document = json.loads(b"".join(pieces))
     if not isinstance(document, dict):
         raise ValueError("a document is no JSON object")

@@ -14,7 +14,7 @@ first untrusted one is the client. Hence no untrusted client can choose its own 
   current trusted hop, so that hop is charged: a proxy that hides its clients is charged for all of them;
 * where all hops are trusted the left-most is the client; after MAX_HOPS entries the hop reached by then is.
 
-Keys are octets, canonical (one for each address), and short, whatever the header says. IPv4 inside IPv6
+Keys are bytes, canonical (one for each address), and short, whatever the header says. IPv4 inside IPv6
 (::ffff:0:0/96) is IPv4, for keys as for trust: ``::/0`` trusts no IPv4 address.
 """
 
@@ -130,13 +130,13 @@ class OnBehalf(Client):
     holder: TokenHolder
 
     def __init__(self, holder: TokenHolder, end_user: bytes) -> None:
-        """``end_user``: its name, visible octets. The token of ``holder`` has the scope ``behalf``."""
+        """``end_user``: its name, visible bytes. The token of ``holder`` has the scope ``behalf``."""
         super().__init__(holder.key_bytes, holder.quota)
         assert holder.behalf is not None
         self.holder = holder
         self.scopes = holder.scopes
         self.plan = holder.behalf
-        # No subject of a token has the octet ">".
+        # No subject of a token has the byte ">".
         self.also = (Client(b"%b>%b" % (holder.key_bytes, end_user), holder.behalf.quotas[1]),)
 
     @property

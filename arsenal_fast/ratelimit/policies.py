@@ -50,7 +50,7 @@ MAX_PREFIXES: Final = 1000  # of a policy
 MAX_REQUESTS: Final = 1_000_000_000
 
 _MAX_V6: Final = 64  # a client is an IPv6 /64
-_ECHO: Final = 40  # octets of a bad value that a sentence repeats
+_ECHO: Final = 40  # bytes of a bad value that a sentence repeats
 
 _FILE: Final = ("exempt", "policy")
 _POLICY: Final = ("name", "requests", "window", "callers", "routes", "prefixes", "cost", "shared", "shadow")

@@ -81,7 +81,7 @@ class IdentityCache:
         """
         Args:
             capacity: identities of a generation at most.
-            room: octets of a generation.
+            room: bytes of a generation.
             now: the wall clock, seconds since the epoch.
             make: makes an entry of an id and the scope that it requires.
             protected: prefixes, in lower case, whose identities require the scope ``issue``.

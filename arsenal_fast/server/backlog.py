@@ -17,23 +17,23 @@ class Unread(Protocol):
 class Backlog:
     """Bytes by connection; those that have not read for the longest time are cut off beyond the bound."""
 
-    __slots__ = ("_bound", "_connections", "octets")
+    __slots__ = ("_bound", "_connections", "size_bytes")
 
     def __init__(self, bound: int) -> None:
         self._bound = bound
         self._connections: dict[Unread, int] = {}
-        self.octets = 0
+        self.size_bytes = 0
 
-    def update(self, connection: Unread, octets: int) -> None:
+    def update(self, connection: Unread, size_bytes: int) -> None:
         """Set what waits for a connection's client; 0 forgets the connection."""
         connections = self._connections
-        self.octets += octets - connections.get(connection, 0)
-        if octets:
-            connections[connection] = octets
+        self.size_bytes += size_bytes - connections.get(connection, 0)
+        if size_bytes:
+            connections[connection] = size_bytes
         else:
             connections.pop(connection, None)
-        while self.octets > self._bound:
+        while self.size_bytes > self._bound:
             # Each has 64 KiB at least, so there are few.
             stuck = min(connections, key=attrgetter("since_s"))
-            self.octets -= connections.pop(stuck)
+            self.size_bytes -= connections.pop(stuck)
             stuck.cut_off()

@@ -15,7 +15,7 @@ from arsenal_fast.errors import MessageError
 from arsenal_fast.http.response import CONTINUE, PendingResponse
 from arsenal_fast.server.flow import Flow, Shared
 from arsenal_fast.server.state import ACTIVE, State
-from arsenal_fast.server.turns import HEAVY, OCTETS, OF_CONNECTION, Turns
+from arsenal_fast.server.turns import HEAVY, OF_CONNECTION, UNIT_BITS, Turns
 
 MAX_UNANSWERED: Final = 32
 """Requests of one connection that may wait for their response; then we stop reading (nginx and Envoy: 100)."""
@@ -126,7 +126,7 @@ class Connection(Flow):
             return
         while True:
             del outbox[0]
-            self._left -= (len(response) + len(rest)) >> OCTETS
+            self._left -= (len(response) + len(rest)) >> UNIT_BITS
             try:
                 self._transport.write(response)
                 if rest:

@@ -226,9 +226,9 @@ class Flow(asyncio.Protocol, StateMachine):
     def _note_backlog(self) -> None:
         """Count the answers that wait in this connection for their client or for an earlier answer."""
         pressed = self.entered is State.BACK_PRESSURED
-        octets = self._ready + (self._transport.get_write_buffer_size() if pressed else 0)
-        self._noted = octets > 0
-        self._listener.backlog.update(self, octets)
+        size_bytes = self._ready + (self._transport.get_write_buffer_size() if pressed else 0)
+        self._noted = size_bytes > 0
+        self._listener.backlog.update(self, size_bytes)
 
     def _account(self, request: Request | None = None) -> bool:
         """Count what was received and is not answered, and stop reading where there is no room for more.
@@ -236,10 +236,10 @@ class Flow(asyncio.Protocol, StateMachine):
         ``request``: one with a large body that is about to begin. False: there is no room, and it is refused.
         """
         parser = self._parser
-        octets = self._held + (0 if parser.idle else parser.held)
+        size_bytes = self._held + (0 if parser.idle else parser.held)
         if request is not None:
-            octets += len(request.body)
-        elif not octets and not parser.in_body:
+            size_bytes += len(request.body)
+        elif not size_bytes and not parser.in_body:
             if self._kept:
                 self._kept = False
                 self._listener.room.release(self)
@@ -247,7 +247,7 @@ class Flow(asyncio.Protocol, StateMachine):
                     self.read_on()
             return True
         self._kept = True
-        verdict = self._listener.room.hold(self, self._payer(request), octets, parser.missing)
+        verdict = self._listener.room.hold(self, self._payer(request), size_bytes, parser.missing)
         if verdict is ReadDecision.GO_ON:
             if self._starved:
                 self.read_on()
@@ -324,9 +324,9 @@ class Flow(asyncio.Protocol, StateMachine):
         self._stalled = True
         self._transport.pause_reading()
 
-    def _write(self, octets: bytes) -> None:
+    def _write(self, data: bytes) -> None:
         with contextlib.suppress(RuntimeError):  # the transport has just failed; connection_lost is on its way
-            self._transport.write(octets)
+            self._transport.write(data)
 
     # The end, and what is no answer to a request.
 

@@ -19,10 +19,10 @@ def unacknowledged(transport: asyncio.Transport) -> int:
     if sock is None:
         return 0
     try:
-        (octets,) = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))
+        (unsent,) = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))
     except (OSError, ValueError):  # it has just been closed
         return 0
-    return int(octets)
+    return int(unsent)
 
 
 def has_descriptors() -> bool:

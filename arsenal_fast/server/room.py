@@ -40,18 +40,18 @@ class ReadDecision(Enum):
 class _Share:
     """What one client holds, oldest first."""
 
-    __slots__ = ("client", "holders", "octets")
+    __slots__ = ("client", "holders", "size_bytes")
 
     def __init__(self, client: bytes) -> None:
         self.client = client
-        self.octets = 0
+        self.size_bytes = 0
         self.holders: dict[Holder, int] = {}
 
 
 class Room:
     """Counts bytes by connection and client."""
 
-    __slots__ = ("_of_client", "_shares", "_soft", "_total", "_waiting", "_where", "octets")
+    __slots__ = ("_of_client", "_shares", "_soft", "_total", "_waiting", "_where", "size_bytes")
 
     def __init__(self, total: int, of_client: int) -> None:
         """Bytes; reading stops at seven eighths of ``total``, so that what was read by then finds room."""
@@ -63,9 +63,9 @@ class Room:
         """The share of each holder, oldest first."""
         self._waiting: dict[Holder, int] = {}
         """What they will read next, by those that wait, in the order of their coming."""
-        self.octets = 0
+        self.size_bytes = 0
 
-    def hold(self, holder: Holder, client: bytes, octets: int, ahead: int = 0) -> ReadDecision:
+    def hold(self, holder: Holder, client: bytes, size_bytes: int, ahead: int = 0) -> ReadDecision:
         """Set what a connection holds for a client, and say whether it may read on.
 
         ``ahead``: bytes that it will read next; room is kept for READ of them at most.
@@ -75,13 +75,13 @@ class Room:
             if share is not None:  # a proxy's connection: each message may be of another client
                 self._take_out(holder, share)
             share = self._where[holder] = self._shares.setdefault(client, _Share(client))
-        grown = self._set(share, holder, octets)
+        grown = self._set(share, holder, size_bytes)
         ahead = min(ahead, READ)
         if self._may_go_on(holder, ahead):
             self._waiting.pop(holder, None)
-            self._set(share, holder, octets + ahead)
+            self._set(share, holder, size_bytes + ahead)
             verdict = ReadDecision.GO_ON
-        elif grown > 0 and self.octets > self._total:
+        elif grown > 0 and self.size_bytes > self._total:
             return ReadDecision.REFUSE
         else:
             self._waiting[holder] = ahead
@@ -98,11 +98,11 @@ class Room:
             self._take_out(holder, share)
             self._wake(share)
 
-    def _set(self, share: _Share, holder: Holder, octets: int) -> int:
-        grown = octets - share.holders.get(holder, 0)
-        share.holders[holder] = octets
-        share.octets += grown
-        self.octets += grown
+    def _set(self, share: _Share, holder: Holder, size_bytes: int) -> int:
+        grown = size_bytes - share.holders.get(holder, 0)
+        share.holders[holder] = size_bytes
+        share.size_bytes += grown
+        self.size_bytes += grown
         return grown
 
     def _take_out(self, holder: Holder, share: _Share) -> None:
@@ -113,8 +113,8 @@ class Room:
 
     def _may_go_on(self, holder: Holder, ahead: int) -> bool:
         share = self._where[holder]
-        return (self.octets + ahead <= self._soft or holder is next(iter(self._where))) and (
-            share.octets + ahead <= self._of_client or holder is next(iter(share.holders))
+        return (self.size_bytes + ahead <= self._soft or holder is next(iter(self._where))) and (
+            share.size_bytes + ahead <= self._of_client or holder is next(iter(share.holders))
         )
 
     def _wake(self, share: _Share) -> None:

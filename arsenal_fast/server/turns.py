@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 OF_CONNECTION: Final = 32
 """Units that one connection may cost in a turn. A request costs one unit (some 30 us), and its answer one more for
-each ``1 << OCTETS`` bytes; a heavy one costs HEAVY."""
+each ``1 << UNIT_BITS`` bytes; a heavy one costs HEAVY."""
 
 OF_ARRIVAL: Final = 8
 """Units that a connection may cost when what it sent had to wait, before it waits again behind all others."""
@@ -28,7 +28,7 @@ connections on the fast path took 50 ms of each turn, and a new one among them w
 UNITS_A_SECOND: Final = 33_000
 """Units that a worker works off in a second: 30 us each."""
 
-OCTETS: Final = 13
+UNIT_BITS: Final = 13
 """Binary logarithm of the bytes of an answer that cost one unit: 8 KiB."""
 
 HEAVY: Final = OF_CONNECTION
@@ -105,16 +105,16 @@ class Turns:
         self._arrivals.append(address, waiting)
         self._run_soon()
 
-    def hold(self, octets: int) -> bool:
+    def hold(self, size_bytes: int) -> bool:
         """Keep bytes for the next turn if this one is used up and there is room for them, until ``release``."""
-        if self.left > 0 or self._held + octets > HELD:
+        if self.left > 0 or self._held + size_bytes > HELD:
             return False
-        self._held += octets
+        self._held += size_bytes
         return True
 
-    def release(self, octets: int) -> None:
+    def release(self, size_bytes: int) -> None:
         """The turn of bytes that were held has come."""
-        self._held -= octets
+        self._held -= size_bytes
 
     def join(self, waiting: Waiting, address: str) -> None:
         """Wait for a later turn, behind what has just come."""

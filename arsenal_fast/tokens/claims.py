@@ -48,7 +48,7 @@ withdrawing service tokens, and naming the end user of a request.
 LEEWAY: Final = 60
 """Seconds that a token may begin in the future, since another host's clock wrote it. The expiry has no tolerance."""
 
-MAX_TOKEN: Final = 4096  # octets; ours have 300 to 900, and a header section holds 16 KiB in all
+MAX_TOKEN: Final = 4096  # bytes; ours have 300 to 900, and a header section holds 16 KiB in all
 MAX_HEADER: Final = 256  # characters of the first part, the one that is parsed before a signature was checked
 MAX_RATE_LIMIT: Final = 1_000_000_000  # as RATE_LIMIT_REQUESTS
 _MAX_JTI: Final = 128
@@ -57,14 +57,14 @@ IDENTITY_CLAIMS: Final = ("iss", "sub", "iat", "exp", "jti")
 SERVICE_CLAIMS: Final = (*IDENTITY_CLAIMS, "aud", "scope", "rate_limit")
 
 _LAST_SECOND: Final = LAST_MOMENT // 1000
-_BLOCK: Final = 64  # octets of a block of SHA-256
+_BLOCK: Final = 64  # bytes of a block of SHA-256
 _TO_URL: Final = bytes.maketrans(b"+/", b"-_")  # RFC 4648 section 5
 
 # RFC 4648 section 5 without padding (RFC 7515 section 2), in its one canonical form: section 3.5 has the spare
 # bits of the last character zero. A verifier that ignores them takes several texts for one token.
-_OCTETS: Final = r"(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048]|[A-Za-z0-9_-][AQgw])?"
+_BASE64URL: Final = r"(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048]|[A-Za-z0-9_-][AQgw])?"
 # RFC 7515 section 7.1. No signature at all has the right shape: then the algorithm is refused.
-_compact = re.compile(rf"(?=[^.]{{1,{MAX_HEADER}}}+\.[^.]){_OCTETS}\.{_OCTETS}\.{_OCTETS}").fullmatch
+_compact = re.compile(rf"(?=[^.]{{1,{MAX_HEADER}}}+\.[^.]){_BASE64URL}\.{_BASE64URL}\.{_BASE64URL}").fullmatch
 # It becomes part of the store's keys and of log lines.
 _subject = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~@:/+-]{0,127}").fullmatch
 _decimal = re.compile(r"0|[1-9][0-9]{0,14}").fullmatch
@@ -182,7 +182,7 @@ class IdentitySigner:
     def __init__(self, header: bytes, issuer: str, signer: Callable[[bytes], Callable[[bytes], bytes]]) -> None:
         """``header``: the first part, encoded. ``signer(start)`` returns a function that signs data after ``start``."""
         begun = f'{{"iss":{json.dumps(issuer)},"sub":"'
-        whole = len(begun) - len(begun) % 3  # base64 turns three octets into four characters, whatever follows
+        whole = len(begun) - len(begun) % 3  # base64 turns three bytes into four characters, whatever follows
         self._start = header + b"." + encode(begun[:whole].encode("ascii"))
         self._begun = begun[whole:]
         self._sign = signer(self._start)
@@ -235,8 +235,8 @@ def hs256(key: bytes, start: bytes = b"") -> Callable[[bytes], bytes]:
     that they agree.
     """
     padded = (sha256(key).digest() if len(key) > _BLOCK else key).ljust(_BLOCK, b"\0")
-    inner = sha256(bytes(octet ^ 0x36 for octet in padded) + start).copy
-    outer = sha256(bytes(octet ^ 0x5C for octet in padded)).copy
+    inner = sha256(bytes(byte ^ 0x36 for byte in padded) + start).copy
+    outer = sha256(bytes(byte ^ 0x5C for byte in padded)).copy
 
     def sign(signing_input: bytes) -> bytes:
         message = inner()

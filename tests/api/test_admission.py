@@ -288,7 +288,7 @@ def test_with_the_limiter_off_nobody_is_counted_and_nothing_is_said() -> None:
     assert rig.shared.admissions == [[]] * 3, "a tick only reads the revision"
 
 
-# The store away. Both ways are tried: the second request of a connection is recognised by its octets.
+# The store away. Both ways are tried: the second request of a connection is recognised by its bytes.
 
 
 def outage(mode: OnFailure, quota: Quota | None = None, *, fast_path: bool = True) -> tuple[Rig, Client]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from arsenal_fast.api.clock import STAMP_OCTETS, ResponseClock
+from arsenal_fast.api.clock import STAMP_BYTES, ResponseClock
 from arsenal_fast.http.response import ResponseHeads, http_date
 
 
@@ -54,7 +54,7 @@ def test_the_head_is_made_again_when_the_second_is_another_also_an_earlier_one(
 def test_the_stamp_ends_a_body_with_the_millisecond(now_s: float, stamp: bytes) -> None:
     clock = Wall(now_s).clock()
     assert clock.stamp() == stamp
-    assert len(stamp) == STAMP_OCTETS
+    assert len(stamp) == STAMP_BYTES
     assert clock.stamp() is clock.stamp(), "made once a look"
 
 

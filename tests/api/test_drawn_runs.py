@@ -40,7 +40,7 @@ def rows(*environments: dict[str, str], **members: object) -> bytes:
 
 
 def escaped(text: str) -> str:
-    return "".join(f"%{octet:02x}" for octet in text.encode())
+    return "".join(f"%{byte:02x}" for byte in text.encode())
 
 
 def ways(drawn: str) -> dict[str, tuple[bytes, dict[str, str]]]:

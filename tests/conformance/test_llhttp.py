@@ -65,7 +65,7 @@ LATE: Final = [
     ("content-length: Missing CRLF-CRLF before body", 400),
     ("invalid: Invalid space after start line", 400),
 ]
-"""Refused by llhttp with an octet before the line or the head is complete, and by us when it is."""
+"""Refused by llhttp with a byte before the line or the head is complete, and by us when it is."""
 
 
 def with_host(octets: bytes) -> bytes:

@@ -1,6 +1,6 @@
-"""HTTP/1.1 as the RFCs have it, on a running service: octets in, statuses out, and whether the connection lives on.
+"""HTTP/1.1 as the RFCs have it, on a running service: bytes in, statuses out, and whether the connection lives on.
 
-Each row is sent over plain TCP and over TLS: whole, octet by octet, and with another request behind it in the same
+Each row is sent over plain TCP and over TLS: whole, byte by byte, and with another request behind it in the same
 write. A row names the section that decides it. What a client can be slow or deaf in is tests/integration/.
 """
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.integration
 
 ENV: Final = {"RATE_LIMIT_REQUESTS": "0", "ACCESS_LOG": "off"}
 NEXT: Final = b"GET /api/health/live HTTP/1.1\r\nHost: next\r\n\r\n"
-ONE_BY_ONE: Final = 600  # octets at the beginning and at the end of a message that are sent one by one
+ONE_BY_ONE: Final = 600  # bytes at the beginning and at the end of a message that are sent one by one
 
 
 class Row(NamedTuple):
@@ -75,8 +75,8 @@ GOOD: Final = [
     Row("RFC 9110 8.6", "zeros before a length", sized(b"000%d" % len(BODY)), (200,)),
     Row("RFC 9112 7.1", "chunks", chunked(CHUNKS), (200,)),
     Row("RFC 9112 7", "the coding in any case", chunked(CHUNKS, coding=b"CHUNKED"), (200,)),
-    Row("RFC 9112 7.1", "each octet a chunk",
-        chunked(b"".join(b"1\r\n%c\r\n" % octet for octet in BODY) + b"0\r\n\r\n"), (200,)),
+    Row("RFC 9112 7.1", "each byte a chunk",
+        chunked(b"".join(b"1\r\n%c\r\n" % byte for byte in BODY) + b"0\r\n\r\n"), (200,)),
     Row("RFC 9112 7.1.1", "chunk extensions are ignored",
         chunked(b'%x;a=b ; c="d;\\""\r\n%b\r\n0;e\r\n\r\n' % (len(BODY), BODY)), (200,)),
     Row("RFC 9110 6.5.1", "trailer fields change no framing",
@@ -155,7 +155,7 @@ HEADS: Final = [
     ("RFC 9112 3.2", "a fragment", target(b"/#a"), 400),
     ("RFC 9112 3.2.4", "an asterisk for GET", target(b"*"), 400),
     ("RFC 9110 4.2.4", "userinfo", target(b"http://u:p@a/"), 400),
-    ("RFC 3986 2", "an octet beyond ASCII", target(b"/\xe4"), 400),
+    ("RFC 3986 2", "a byte beyond ASCII", target(b"/\xe4"), 400),
     ("RFC 9110 15.5.15", "a target that is too long", target(b"/" + LONG), 414),
     ("RFC 9110 15.5.15", "a target without end", b"GET /" + LONG, 414),
     ("RFC 6585 5", "fields that are too long", get(b"X: " + LONG, b"Y: " + LONG), 431),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arsenal_fast.api.handlers.pages import admits_gzip, matches
-from arsenal_fast.http.accept import MAX_MEMBERS, MAX_OCTETS, prefers, quality
+from arsenal_fast.http.accept import MAX_BYTES, MAX_MEMBERS, prefers, quality
 from tests.support.rig import Rig, request
 
 OPENMETRICS = ("application/openmetrics-text", "1.0.0")
@@ -84,7 +84,7 @@ def test_whatever_comes_there_is_an_answer(accept: bytes) -> None:
 
 
 TOO_LONG = [
-    b"text/html;q=0.1,*/*" + b" " * MAX_OCTETS,
+    b"text/html;q=0.1,*/*" + b" " * MAX_BYTES,
     b"text/html," * MAX_MEMBERS,
     b",".join([b"text/html;q=0.1;version=1"] * 600),
     b"," * 16_000,
@@ -102,7 +102,7 @@ def test_a_field_that_is_too_long_counts_as_absent(accept: bytes) -> None:
 
 
 def test_a_field_of_the_largest_size_is_read() -> None:
-    accept = b",".join([b"text/html;q=0.1"] * MAX_MEMBERS).ljust(MAX_OCTETS)
+    accept = b",".join([b"text/html;q=0.1"] * MAX_MEMBERS).ljust(MAX_BYTES)
     assert quality(accept, *HTML) == 0.1
 
 

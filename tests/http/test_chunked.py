@@ -34,7 +34,7 @@ BAD = [
     ("a prefix", b"0x3\r\nabc\r\n", 400),
     ("a bare LF behind the size", b"3\nabc\r\n", 400),
     ("a blank before the size", b" 3\r\nabc\r\n", 400),
-    ("an octet too many", b"3\r\nabcd\r\n", 400),
+    ("a byte too many", b"3\r\nabcd\r\n", 400),
     ("a bare LF behind the data", b"3\r\nabc\n0\r\n\r\n", 400),
     ("a size line without an end", b"3;" + b"a" * 14, 400),
     ("too many extensions", b"1;aaaaaaaaaa\r\nx\r\n" * 3, 400),

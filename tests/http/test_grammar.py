@@ -8,31 +8,31 @@ from arsenal_fast.http import grammar
 from tests.http.test_headers import ALL
 
 TCHARS = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-EVERY_OCTET = [bytes([octet]) for octet in range(256)]
-VISIBLE = [octet for octet in EVERY_OCTET if b"!" <= octet <= b"~"]
+EVERY_OCTET = [bytes([byte]) for byte in range(256)]
+VISIBLE = [byte for byte in EVERY_OCTET if b"!" <= byte <= b"~"]
 ORIGIN = b"GET /a?b=c HTTP/1.1\r\n"
 
 
 def octets_matched(pattern: re.Pattern[bytes], before: bytes, after: bytes) -> list[bytes]:
-    return [octet for octet in EVERY_OCTET if pattern.fullmatch(before + octet + after)]
+    return [byte for byte in EVERY_OCTET if pattern.fullmatch(before + byte + after)]
 
 
 def test_a_token_holds_exactly_the_tchars_of_rfc_9110() -> None:
-    assert octets_matched(grammar.TOKEN, b"x", b"y") == sorted(bytes([octet]) for octet in TCHARS)
+    assert octets_matched(grammar.TOKEN, b"x", b"y") == sorted(bytes([byte]) for byte in TCHARS)
 
 
 def test_a_field_name_holds_exactly_the_tchars() -> None:
     names = octets_matched(grammar.FIELD_LINE, b"x", b"y:\r\n")
-    assert names == sorted([bytes([octet]) for octet in TCHARS] + [b":"])
+    assert names == sorted([bytes([byte]) for byte in TCHARS] + [b":"])
 
 
 def test_a_field_value_refuses_all_controls_but_htab_and_passes_obs_text() -> None:
-    controls = {bytes([octet]) for octet in range(0x20)} - {b"\t"} | {b"\x7f"}
+    controls = {bytes([byte]) for byte in range(0x20)} - {b"\t"} | {b"\x7f"}
     assert octets_matched(grammar.FIELD_LINE, b"n:a", b"b\r\n") == [o for o in EVERY_OCTET if o not in controls]
 
 
 def test_a_target_holds_visible_ascii_without_the_number_sign() -> None:
-    expected = [octet for octet in VISIBLE if octet != b"#"]
+    expected = [byte for byte in VISIBLE if byte != b"#"]
     assert octets_matched(grammar.TARGET_RUN, b"/", b"x") == expected
     assert octets_matched(grammar.ORIGIN_FORM, b"/", b"x") == expected
     assert octets_matched(grammar.ORIGIN_FORM, b"/?", b"x") == expected

@@ -204,7 +204,7 @@ REFUSED: list[tuple[str, bytes, int]] = [
     ("a hundred and one fields, and no end", head(*[b"n: v"] * 100)[:-2], 431),
     ("a bad field, then too many", head(b"n v", *[b"n: v"] * 100), 400),
     ("too many fields, then a bad one", head(*[b"n: v"] * 100, b"n v"), 431),
-    ("a section one octet too long", head(b"n:" + b"v" * (16385 - len(HOST) - 6)), 431),
+    ("a section one byte too long", head(b"n:" + b"v" * (16385 - len(HOST) - 6)), 431),
     ("a field line without end", b"GET / HTTP/1.1\r\nn:" + b"v" * 16382, 431),
     ("a field name without end", b"GET / HTTP/1.1\r\n" + b"n" * 16384, 431),
     ("a section that ends where its empty line should", b"GET / HTTP/1.1\r\nn:" + b"v" * 16380 + b"\r\n", 431),
@@ -286,7 +286,7 @@ REFUSED: list[tuple[str, bytes, int]] = [
     ("a trailer field with a bare LF", chunked(b"0\r\nn: v\n\r\n"), 400),
     ("a bare LF for the last line", chunked(b"0\r\n\n"), 400),
     ("a trailer section without end", chunked(b"0\r\nn:" + b"v" * 8190), 431),
-    ("a trailer section one octet too long", chunked(b"0\r\nn:" + b"v" * (8193 - 6) + b"\r\n\r\n"), 431),
+    ("a trailer section one byte too long", chunked(b"0\r\nn:" + b"v" * (8193 - 6) + b"\r\n\r\n"), 431),
     ("too many trailer fields", chunked(b"0\r\n" + b"n:\r\n" * 101), 431),
     ("Authorization twice", head(b"Authorization: a", b"Authorization: b"), 400),
     ("Origin twice", head(b"Origin: a", b"Origin: b"), 400),
@@ -310,7 +310,7 @@ UNFINISHED: list[tuple[str, bytes, bool, bool]] = [
     ("a request line", b"GET / HTTP/1.1\r\n", False, False),
     ("half a field", b"GET / HTTP/1.1\r\nHost", False, False),
     ("a head without its empty line", head()[:-2], False, False),
-    ("a head without its last octet", head()[:-1], False, False),
+    ("a head without its last byte", head()[:-1], False, False),
     ("a head with a body to come", sized(b"1", b""), True, False),
     ("half a body", sized(b"2", b"x"), True, False),
     ("a chunked head", chunked(b""), True, False),
@@ -422,9 +422,9 @@ EARLY = [
     ("fields as soon as they are too many", head(*[b"n: v"] * 99)[:-2] + b"n: v\r", b"\n", 431),
     ("a length as soon as the head is complete", sized(b"1048577", b"")[:-1], b"\n", 413),
     ("a chunk as soon as its size is there", chunked(b"100001\r"), b"\n", 413),
-    ("a chunk's end at its first wrong octet", chunked(b"1\r\nx"), b"\n", 400),
-    ("a request line at its first wrong octet", b"", b"\x16", 400),
-    ("a target at its first wrong octet", b"GET /", b"\xc3", 400),
+    ("a chunk's end at its first wrong byte", chunked(b"1\r\nx"), b"\n", 400),
+    ("a request line at its first wrong byte", b"", b"\x16", 400),
+    ("a target at its first wrong byte", b"GET /", b"\xc3", 400),
     ("a bare LF behind the version", b"GET / HTTP/1.1", b"\n", 400),
     ("an unknown method at its line's end", b"BREW / HTTP/1.1\r", b"\n", 501),
     ("a later version at its line's end", b"GET / HTTP/2.0\r", b"\n", 505),
@@ -433,11 +433,11 @@ EARLY = [
 ]
 
 
-@pytest.mark.parametrize(("before", "octet", "status"), [row[1:] for row in EARLY], ids=[row[0] for row in EARLY])
-def test_a_fault_is_raised_with_the_octet_that_proves_it(before: bytes, octet: bytes, status: int) -> None:
+@pytest.mark.parametrize(("before", "byte", "status"), [row[1:] for row in EARLY], ids=[row[0] for row in EARLY])
+def test_a_fault_is_raised_with_the_octet_that_proves_it(before: bytes, byte: bytes, status: int) -> None:
     assert run([before]).status is None
-    assert run([before, octet]).status == status
-    assert run([before + octet]).status == status
+    assert run([before, byte]).status == status
+    assert run([before + byte]).status == status
 
 
 def after(octets: bytes, limits: Limits | None = None) -> RequestParser:
@@ -469,8 +469,8 @@ def test_100_is_asked_for_after_a_head_in_pieces(cut: int) -> None:
 
 NO_CONTINUE = [
     ("the head is not complete", expecting(b"Content-Length: 2")[:-1]),
-    ("an octet of the body came", expecting(b"Content-Length: 2") + b"x"),
-    ("an octet of a chunk came", expecting(b"Transfer-Encoding: chunked") + b"1"),
+    ("a byte of the body came", expecting(b"Content-Length: 2") + b"x"),
+    ("a byte of a chunk came", expecting(b"Transfer-Encoding: chunked") + b"1"),
     ("it is HTTP/1.0", expecting(b"Content-Length: 2", minor=0)),
     ("nothing is expected", head(b"Content-Length: 2")),
 ]

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arsenal_fast.identity.grammar import MAX_LOCAL, compose, run_fault
-from arsenal_fast.identity.runs import DRAWN, LAST_MOMENT, LENGTH, MAX_PREFIX, RANDOM_OCTETS, draw_run, is_drawn
+from arsenal_fast.identity.runs import DRAWN, LAST_MOMENT, LENGTH, MAX_PREFIX, RANDOM_BYTES, draw_run, is_drawn
 from arsenal_fast.identity.validity import timestamp
 
 NOW = 1_795_341_600_000  # 2026-11-22T10:00:00Z
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 MOMENTS = st.integers(0, LAST_MOMENT)
-CHANCE = st.binary(min_size=RANDOM_OCTETS, max_size=RANDOM_OCTETS)
+CHANCE = st.binary(min_size=RANDOM_BYTES, max_size=RANDOM_BYTES)
 
 
 def drawn(now_ms: int, chance: bytes) -> str:

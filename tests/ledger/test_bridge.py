@@ -15,7 +15,7 @@ from tests.support.loops import Answer, run, until
 from tests.support.scripted_ledger import HASTY, begun, scripted
 from tests.support.stores_of_ledger import ScriptedStore
 
-OCTETS = LEDGER_ENTRY + len(pack([row(250)]))  # of a row that waits
+UNIT_BITS = LEDGER_ENTRY + len(pack([row(250)]))  # of a row that waits
 
 
 def test_a_store_that_stands_still_costs_one_timeout_and_loses_nothing() -> None:
@@ -88,7 +88,7 @@ def test_past_the_bound_the_oldest_are_dropped_and_counted() -> None:
     async def main() -> None:
         store = ScriptedStore()
         store.fault = Unavailable("away")
-        async with scripted(store, capacity=100 * OCTETS) as ledger:
+        async with scripted(store, capacity=100 * UNIT_BITS) as ledger:
             for number in range(250):
                 ledger.record([row(number)], lambda _: None)
             assert ledger.counters.waiting + ledger.counters.dropped == 250
@@ -107,7 +107,7 @@ def test_the_bound_is_the_same_after_each_outage() -> None:
 
     async def main() -> None:
         store = ScriptedStore()
-        async with scripted(store, capacity=100 * OCTETS, timeout=HASTY) as ledger:
+        async with scripted(store, capacity=100 * UNIT_BITS, timeout=HASTY) as ledger:
             for outage in range(4):
                 assert await record(ledger, row(1), row(2)) is not None
                 store.begun.clear()
@@ -148,7 +148,7 @@ def test_memory_stays_bounded_while_the_store_is_away() -> None:
     async def main() -> None:
         store = ScriptedStore()
         store.fault = Unavailable("away")
-        async with scripted(store, capacity=1_000 * OCTETS) as ledger:
+        async with scripted(store, capacity=1_000 * UNIT_BITS) as ledger:
             for number in range(50_000):
                 ledger.record([row(number)], lambda _: None)
             assert ledger.counters.waiting <= 1_000

@@ -18,7 +18,7 @@ def test_within_the_bound_nobody_is_cut_off() -> None:
     backlog.update(reader, 100)
     backlog.update(reader, 0)
     backlog.update(reader, 0)
-    assert (backlog.octets, reader.cut, backlog._connections) == (0, False, {})
+    assert (backlog.size_bytes, reader.cut, backlog._connections) == (0, False, {})
 
 
 def test_beyond_it_the_one_that_has_not_read_for_the_longest_time_is() -> None:
@@ -27,7 +27,7 @@ def test_beyond_it_the_one_that_has_not_read_for_the_longest_time_is() -> None:
     for reader in readers:
         backlog.update(reader, 30)
     assert [reader.cut for reader in readers] == [False, True, False, False]
-    assert backlog.octets == 90
+    assert backlog.size_bytes == 90
     backlog.update(readers[0], 95)
     assert [reader.cut for reader in readers] == [True, True, True, False]
-    assert backlog.octets == 30
+    assert backlog.size_bytes == 30

@@ -67,12 +67,12 @@ def test_unfinished_bodies_of_one_client_stop_being_read_at_its_bound_and_all_of
                 piece = min(READ, rest[client])
                 rest[client] -= piece
                 client.send(b" " * piece)
-                most = max(most, rig.listener.room.octets)
+                most = max(most, rig.listener.room.size_bytes)
                 if not rest[client]:
                     assert client.answers("POST")[0].status == 400, "it is no JSON, and was read to its end"
                     del rest[client]
     assert most <= 2 * MB + MB, "the bound, and the body of the oldest"
-    assert rig.listener.room.octets == 0
+    assert rig.listener.room.size_bytes == 0
 
 
 def test_unfinished_bodies_of_all_clients_are_bounded_and_what_finds_no_room_in_time_is_a_503() -> None:
@@ -80,13 +80,13 @@ def test_unfinished_bodies_of_all_clients_are_bounded_and_what_finds_no_room_in_
     clients = [rig.connect(address(number)) for number in range(30)]
     for client in clients:
         client.send(upload(Origin=ORIGINS[1]) + b" " * 118_000)
-    assert rig.listener.room.octets <= 4 * MB
+    assert rig.listener.room.size_bytes <= 4 * MB
     stopped = [client for client in clients if not client.transport.reading]
     assert stopped
     for client in clients:
         if client.transport.reading:
             client.send(b" " * 118_000)
-    assert rig.listener.room.octets <= 4 * MB
+    assert rig.listener.room.size_bytes <= 4 * MB
     refused = [client for client in clients if client.transport.written]
     assert refused, "they had been read already"
     waiting = [client for client in clients if not client.transport.reading and client not in refused]
@@ -97,7 +97,7 @@ def test_unfinished_bodies_of_all_clients_are_bounded_and_what_finds_no_room_in_
         assert answer.headers["access-control-allow-origin"] == ORIGINS[1]
         assert answer.json["detail"] == NO_ROOM
     assert rig.service.metrics.connections_refused == len(refused) + len(waiting)
-    assert rig.listener.room.octets == 0
+    assert rig.listener.room.size_bytes == 0
 
 
 def test_unfinished_heads_count_too() -> None:
@@ -128,7 +128,7 @@ def test_a_body_counts_until_its_request_is_answered_and_is_kept_no_longer() -> 
     body = batch(3).partition(b"\r\n\r\n")[2] + b" " * 200_000
     for client in clients:
         client.send(request("POST", "/api/v1/identities", body))
-    assert rig.listener.room.octets <= MB
+    assert rig.listener.room.size_bytes <= MB
     statuses = [client.answers("POST")[0].status for client in clients if client.transport.written]
     assert set(statuses) == {503}, "it was read before it was known that there is no room"
     rig.shared.release_all()
@@ -139,7 +139,7 @@ def test_a_body_counts_until_its_request_is_answered_and_is_kept_no_longer() -> 
         if client.connection.state is State.IDLE:
             last = client.connection._last
             assert last is None or last.request.body == b""
-    assert rig.listener.room.octets == 0
+    assert rig.listener.room.size_bytes == 0
 
 
 def test_pipelined_requests_that_wait_count() -> None:
@@ -147,10 +147,10 @@ def test_pipelined_requests_that_wait_count() -> None:
     rig.shared.holding = rig.shared.admitting = True
     client = rig.connect()
     client.send(ID * 5000)
-    assert rig.listener.room.octets == len(ID) * 5000
+    assert rig.listener.room.size_bytes == len(ID) * 5000
     rig.shared.release_all()
     rig.tick()
-    assert rig.listener.room.octets == 0
+    assert rig.listener.room.size_bytes == 0
     assert client.take().count(b"HTTP/1.1 200 OK") == 5000
 
 
@@ -165,11 +165,11 @@ def test_answers_that_wait_for_an_earlier_one_keep_further_requests_from_beginni
     client.send(METRICS * 30)
     assert len(client.connection.outbox) < 30
     assert client.connection._ready < rig.listener.bounds.unsent_of_connection + 60_000
-    assert rig.listener.backlog.octets == client.connection._ready
+    assert rig.listener.backlog.size_bytes == client.connection._ready
     rig.shared.release_all()
     rig.tick()
     assert len(client.answers(*["GET"] * 31)) == 31
-    assert rig.listener.backlog.octets == 0
+    assert rig.listener.backlog.size_bytes == 0
 
 
 def test_of_clients_that_do_not_read_the_one_that_has_not_for_the_longest_time_is_cut_off() -> None:
@@ -183,7 +183,7 @@ def test_of_clients_that_do_not_read_the_one_that_has_not_for_the_longest_time_i
     assert rig.service.metrics.connections_cut == 1
     for client in clients:
         client.lose()
-    assert rig.listener.backlog.octets == 0
+    assert rig.listener.backlog.size_bytes == 0
 
 
 @pytest.mark.parametrize(("rate", "cut"), [(0, True), (1, True), (20_000, False)])
@@ -273,7 +273,7 @@ def test_what_thousands_of_connections_send_in_one_turn_does_not_hold_the_loop()
         client.deliver(LIVE * 3)
     turns, done = 1, sum(client.take().count(b"HTTP/1.1 200 OK") for client in clients)
     assert done <= OF_TURN + OF_CONNECTION
-    assert rig.listener.room.octets == 0, "it is little"
+    assert rig.listener.room.size_bytes == 0, "it is little"
     while rig.soon:
         rig.turn()
         of_turn = sum(client.take().count(b"HTTP/1.1 200 OK") for client in clients)
@@ -318,12 +318,12 @@ def test_much_that_waits_to_begin_counts_as_received() -> None:
     for each in (client, gone):
         each.deliver(LIVE * 1000)
         assert not each.transport.reading
-    assert rig.listener.room.octets >= 2 * len(LIVE) * 1000
+    assert rig.listener.room.size_bytes >= 2 * len(LIVE) * 1000
     gone.half_close()
     gone.lose()
     rig.tick()
     assert client.take().count(b"HTTP/1.1 200 OK") == 1000
-    assert rig.listener.room.octets == 0
+    assert rig.listener.room.size_bytes == 0
 
 
 def test_a_request_that_waits_to_begin_outlives_any_sweep_and_its_client_s_half_close() -> None:
@@ -355,7 +355,7 @@ def test_a_connection_that_is_lost_while_it_waits_for_its_turn_is_forgotten() ->
     client.lose()
     rig.tick()
     assert client.take().count(b"HTTP/1.1 200 OK") == OF_CONNECTION
-    assert rig.listener.room.octets == 0
+    assert rig.listener.room.size_bytes == 0
 
 
 # Rows in work
@@ -629,5 +629,5 @@ def test_whatever_comes_in_whichever_order_every_request_is_answered_and_nothing
         assert reader.received.count(b"HTTP/1.1 503") == 0
         assert reader.client.connection.state in (State.IDLE, State.NEW)
         assert reader.client.transport.reading
-    assert (rig.listener.room.octets, rig.listener.backlog.octets, rig.service.gate.rows) == (0, 0, 0)
+    assert (rig.listener.room.size_bytes, rig.listener.backlog.size_bytes, rig.service.gate.rows) == (0, 0, 0)
     assert (rig.service.gate._shares, rig.service.gate._waiting, rig.listener.room._waiting) == ({}, 0, {})

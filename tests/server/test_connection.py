@@ -126,8 +126,8 @@ def test_who_waits_with_the_body_is_told_to_go_on_once() -> None:
     client = Rig().connect()
     client.send(expecting())
     assert client.take() == CONTINUE
-    for octet in BODY[:-1]:
-        client.send(bytes((octet,)))
+    for byte in BODY[:-1]:
+        client.send(bytes((byte,)))
     assert client.octets == b""
     client.send(BODY[-1:])
     assert client.answers("POST")[0].status == 200

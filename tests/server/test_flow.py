@@ -178,9 +178,9 @@ def test_a_body_has_its_own_longer_time() -> None:
     rig = Rig()
     client = rig.connect()
     client.send(POST[: -len(BODY)])
-    for octet in BODY[: int(rig.listener.time_limits[State.READING_BODY]) - 1]:
+    for byte in BODY[: int(rig.listener.time_limits[State.READING_BODY]) - 1]:
         swept(rig, 1)
-        client.send(bytes((octet,)))
+        client.send(bytes((byte,)))
     assert client.octets == b""
     swept(rig, 1)
     assert client.answers("POST")[0].status == 408

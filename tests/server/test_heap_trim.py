@@ -11,7 +11,7 @@ MIB = 1_048_576
 
 
 class Process:
-    """A process of which a trim frees ``free`` octets."""
+    """A process of which a trim frees ``free`` bytes."""
 
     def __init__(self) -> None:
         self.resident = 40 * MIB

@@ -34,7 +34,7 @@ def connected() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 def fill(sock: socket.socket) -> int:
-    """Send until the kernel takes no more; the number of octets."""
+    """Send until the kernel takes no more; the number of bytes."""
     sent = 0
     try:
         while True:

@@ -30,12 +30,12 @@ def test_what_fits_goes_on_and_is_counted(room: Room) -> None:
     assert room.hold(one, b"a", 10) is ReadDecision.GO_ON
     assert room.hold(other, b"a", 20) is ReadDecision.GO_ON
     assert room.hold(one, b"a", 15) is ReadDecision.GO_ON
-    assert room.octets == 35
+    assert room.size_bytes == 35
     room.release(one)
     room.release(one)
-    assert room.octets == 20
+    assert room.size_bytes == 20
     room.release(other)
-    assert (room.octets, room._shares, room._where, room._waiting) == (0, {}, {}, {})
+    assert (room.size_bytes, room._shares, room._where, room._waiting) == (0, {}, {}, {})
 
 
 def test_a_client_over_its_bound_waits_and_others_do_not(room: Room) -> None:
@@ -85,16 +85,16 @@ def test_those_that_wait_are_woken_as_far_as_there_is_room(room: Room) -> None:
 
 def test_room_is_kept_for_what_is_read_next_as_far_as_it_is_known(room: Room) -> None:
     assert room.hold(Holder(), b"a", 0, 10) is ReadDecision.GO_ON
-    assert room.octets == 10
+    assert room.size_bytes == 10
     assert [room.hold(Holder(), b"a", 0, MB) for _ in range(31)] == [ReadDecision.GO_ON] * 30 + [ReadDecision.WAIT]
-    assert room.octets == 10 + 30 * READ
+    assert room.size_bytes == 10 + 30 * READ
 
 
 def test_a_proxys_connection_holds_for_one_client_after_the_other(room: Room) -> None:
     proxy = Holder()
     room.hold(proxy, b"a", MB)
     room.hold(proxy, b"b", 10)
-    assert room.octets == 10
+    assert room.size_bytes == 10
     assert room.hold(Holder(), b"a", 2 * MB) is ReadDecision.GO_ON
 
 
@@ -122,6 +122,6 @@ def test_everybody_finishes_in_the_end_and_the_bounds_hold(seed: int) -> None:
         assert verdict is not ReadDecision.REFUSE
         if verdict is ReadDecision.WAIT:
             waits.add(holder)
-        most = max(most, room.octets)
-    assert room.octets == 0
+        most = max(most, room.size_bytes)
+    assert room.size_bytes == 0
     assert most <= TOTAL - TOTAL // 8 + MB, "the bound, and the body of the oldest"

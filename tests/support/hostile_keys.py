@@ -20,7 +20,7 @@ _ROWS: Final = 50
 
 
 def identity(number: int) -> str:
-    """An identity of 320 octets."""
+    """An identity of 320 bytes."""
     return f"p-{number:062d}@{DOMAIN}/v999:id"
 
 

@@ -13,13 +13,13 @@ class Held(NamedTuple):
     """Of several processes together."""
 
     resident: int
-    """Octets of memory; pages that they share count in each."""
+    """Bytes of memory; pages that they share count in each."""
     descriptors: int
     threads: int
 
 
 def resident(pid: int) -> int:
-    """Octets of memory."""
+    """Bytes of memory."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 

@@ -15,7 +15,7 @@ from arsenal_fast.registry.cache import CachedIdentity
 _FRESH_UNTIL: Final = attrgetter("fresh_until_s")
 
 _PIECES: Final = 100
-"""Octets of overhead for the pieces of one identity."""
+"""Bytes of overhead for the pieces of one identity."""
 
 
 class CachedBatch:

@@ -1,6 +1,6 @@
 """Recognises requests of a connection that repeat an earlier one.
 
-A keep-alive client repeats its field block octet for octet, a proxy all but a few values. So a message that matches the
+A keep-alive client repeats its field block byte for byte, a proxy all but a few values. So a message that matches the
 template of an earlier request needs no parsing, and one whose line or body is a key of the response cache needs no
 handler: a match, a look-up, the admission. On a miss the request is built from the match and runs its handler.
 """

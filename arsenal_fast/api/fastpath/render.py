@@ -14,7 +14,7 @@ from typing import Final, cast
 
 import orjson
 
-from arsenal_fast.api.clock import STAMP_OCTETS, ResponseClock
+from arsenal_fast.api.clock import STAMP_BYTES, ResponseClock
 from arsenal_fast.api.fastpath.endpoints import Endpoint
 from arsenal_fast.http.response import JSON
 from arsenal_fast.identity.validity import Life, timestamp
@@ -116,7 +116,7 @@ def pieces_of(names: Sequence[str], rows: Sequence[bytes], domain: str, version:
     pieces[1:-1:2] = _row_starts(names)
     pieces[2:-1:2] = rows
     pieces[-1] = ending.encode("ascii")
-    pieces[0] = f"{RESPONSE_LINES}{sum(map(len, pieces)) + STAMP_OCTETS}\r\n\r\n".encode("ascii")
+    pieces[0] = f"{RESPONSE_LINES}{sum(map(len, pieces)) + STAMP_BYTES}\r\n\r\n".encode("ascii")
     return pieces
 
 
@@ -162,7 +162,7 @@ def _verdict(identity: CachedIdentity) -> bytes:
         f'"metadata":{{{_parts(identity.id)},"type":"{KIND}","format":"{FORMAT}"}},"cached":true,'
         f'{_stamps(identity.life)},"validated":"'
     )
-    return f"{RESPONSE_LINES}{len(body) + STAMP_OCTETS}\r\n\r\n{body}".encode("ascii")
+    return f"{RESPONSE_LINES}{len(body) + STAMP_BYTES}\r\n\r\n{body}".encode("ascii")
 
 
 def _parts(identity: str) -> str:

@@ -1,4 +1,4 @@
-"""The response cache: rendered responses to requests that repeat an earlier one octet for octet.
+"""The response cache: rendered responses to requests that repeat an earlier one byte for byte.
 
 The keys are request lines, and the bodies of validations and batches. All other requests go to the handler. A test
 holds that both give the same responses.
@@ -35,14 +35,14 @@ DEFAULT_VERSION: Final = "v1"
 """The version of identities that are requested without one."""
 
 MAX_TARGET: Final = 1024
-"""Octets of a request target that is a key. An identity has 325 at most; longer targets have needless escapes or
+"""Bytes of a request target that is a key. An identity has 325 at most; longer targets have needless escapes or
 unknown parameters, and may have 8 KiB, 131,072 times."""
 
 MAX_BODY: Final = 512
-"""Octets of a validation's body that is a key: an identity has 325 at most, and the JSON around it 16."""
+"""Bytes of a validation's body that is a key: an identity has 325 at most, and the JSON around it 16."""
 
 MAX_BATCH_BODY: Final = 2048
-"""Octets of a batch's body that is a key: some thirty rows."""
+"""Bytes of a batch's body that is a key: some thirty rows."""
 
 MAX_NAME: Final = 128
 """Characters of an environment's name, which is only echoed."""
@@ -165,7 +165,7 @@ class ResponseCache:
         """
         Args:
             capacity: entries of a generation, for request lines and for validations, at most.
-            shares: octets of a generation.
+            shares: bytes of a generation.
             domain: of identities requested without one.
             protected: prefixes, in lower case, that only the handler may issue.
             issue: the endpoint of the entries of ``identities``.

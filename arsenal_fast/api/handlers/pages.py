@@ -133,12 +133,12 @@ def _document(make: Callable[[], bytes], compressed: bool) -> Representation:
 
 
 def _represent(media_type: bytes, body: bytes, compressed: bool, lines: bytes) -> Representation:
-    # The codings differ in their octets, so their strong tags must differ (RFC 9110 8.8.3.3).
+    # The codings differ in their bytes, so their strong tags must differ (RFC 9110 8.8.3.3).
     tag = b'"%b%b"' % (sha256(body).hexdigest()[:32].encode("ascii"), b"-gzip" if compressed else b"")
     common = b"%bETag: %b\r\nCache-Control: no-cache\r\n" % (lines, tag)
     unchanged = common + b"\r\n"
     if compressed:
-        # Without a time stamp the octets are the same from every worker.
+        # Without a time stamp the bytes are the same from every worker.
         body = gzip.compress(body, GZIP_LEVEL, mtime=0)
         common += b"Content-Encoding: gzip\r\n"
     return Representation(tag, tail(media_type, body, common), unchanged)

@@ -26,7 +26,7 @@ JWT: Final = "urn:ietf:params:oauth:token-type:jwt"
 ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105
 
 MAX_BODY: Final = 16_384
-"""Octets of a body: an ID token has 4,096 at most."""
+"""Bytes of a body: an ID token has 4,096 at most."""
 
 _FORM: Final = b"application/x-www-form-urlencoded"
 _PARAMETERS: Final = (

@@ -27,9 +27,9 @@ _NUMBERS: Final = (
 )
 
 MIN_POSTGRES: Final = 120_000  # as libpq writes it: 12.0
-LITTLE: Final = 256 << 20  # octets that should be free on the ledger's disk: the log before a checkpoint, and a day
-LARGE: Final = 10 << 30  # octets of a ledger that is not pruned
-OCTETS_PER_EVENT: Final = 512  # with its indexes and the record of its identity: 250 in SQLite, 625 in PostgreSQL
+LITTLE: Final = 256 << 20  # bytes that should be free on the ledger's disk: the log before a checkpoint, and a day
+LARGE: Final = 10 << 30  # bytes of a ledger that is not pruned
+BYTES_PER_EVENT: Final = 512  # with its indexes and the record of its identity: 250 in SQLite, 625 in PostgreSQL
 NEARLY_FULL: Final = 0.8  # of LEDGER_MAX_ROWS: there is time left to choose
 
 _NETWORK: Final = ("nfs", "nfs4", "cifs", "smbfs", "smb2", "smb3", "afs", "ceph", "glusterfs")
@@ -49,11 +49,11 @@ class Seen(NamedTuple):
 
     what: str
     size: int
-    """Octets, of its tables or its files."""
+    """Bytes, of its tables or its files."""
     behind: bool = False
     """Whether its schema is of an older release; the service migrates it at its start."""
     free: int | None = None
-    """Free octets of the file system, where it is local."""
+    """Free bytes of the file system, where it is local."""
     network: str = ""
     """The kind of a network file system; else empty."""
     events: int = 0
@@ -91,11 +91,11 @@ def judge(seen: Seen, pruned: bool, max_rows: int = 0) -> Finding:
         return CHECK.warn(f"{text}: its disk is nearly full", mend)
     if max_rows and seen.events >= NEARLY_FULL * max_rows:
         text += f", {seen.events} of at most {max_rows} events: the oldest leave before LEDGER_RETENTION_DAYS are over"
-        mend = f"Raise LEDGER_MAX_ROWS (an event takes {OCTETS_PER_EVENT} bytes), or lower LEDGER_RETENTION_DAYS."
+        mend = f"Raise LEDGER_MAX_ROWS (an event takes {BYTES_PER_EVENT} bytes), or lower LEDGER_RETENTION_DAYS."
         return CHECK.warn(text, mend)
-    if seen.free is not None and seen.free < max_rows * OCTETS_PER_EVENT - seen.size:
+    if seen.free is not None and seen.free < max_rows * BYTES_PER_EVENT - seen.size:
         text += f": its disk has no room for the {max_rows} events of LEDGER_MAX_ROWS"
-        mend = f"Enlarge the volume, or lower LEDGER_MAX_ROWS (an event takes {OCTETS_PER_EVENT} bytes)."
+        mend = f"Enlarge the volume, or lower LEDGER_MAX_ROWS (an event takes {BYTES_PER_EVENT} bytes)."
         return CHECK.warn(text, mend)
     if seen.is_asynchronous:
         mend = "Set synchronous_standby_names on the primary, or accept that."

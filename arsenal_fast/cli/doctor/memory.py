@@ -10,7 +10,7 @@ CHECK: Final = Check("memory")
 
 
 def examine(config: Config, limit: int | None) -> Finding:
-    """Check the budget. ``limit``: octets that the container may use, None without one."""
+    """Check the budget. ``limit``: bytes that the container may use, None without one."""
     budget = megabytes(config.memory_budget)
     faults = memory_faults(config)
     if faults:

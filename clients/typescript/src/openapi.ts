@@ -1095,7 +1095,7 @@ export interface components {
             /** @description Answers a second, of late; null until there were two looks. */
             rate: number | null;
         };
-        /** @description From the request's last octet to the answer, since the start; estimated from a histogram. */
+        /** @description From the request's last byte to the answer, since the start; estimated from a histogram. */
         TelemetryLatency: {
             /** @description Milliseconds; null before the first request. */
             p50: number | null;

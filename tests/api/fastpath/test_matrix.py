@@ -43,7 +43,7 @@ NETWORKS = ("direct", "proxied", "ingress")
 CALLERS = ("", bearer("shop", "issue", 1000), bearer("desk", "revoke,audit", 1000))
 CORS = ((), ORIGINS[:1], ORIGINS)
 ACCESS_LOGS = ("off", "errors", "all")
-DELIVERIES = ("whole", "octet by octet", "pipelined")
+DELIVERIES = ("whole", "byte by byte", "pipelined")
 DRAINS = ("never", "at the end", "with a request on its way")
 
 INGRESS = (

@@ -296,7 +296,7 @@ def encoded(draw: st.DrawFn, value: str) -> str:
     form = draw(st.sampled_from(["least", "upper", "lower"]))
     if form == "least":
         return "".join(each if each in UNESCAPED else "+" if each == " " else quote(each, safe="") for each in value)
-    escaped = "".join(f"%{octet:02X}" for octet in value.encode())
+    escaped = "".join(f"%{byte:02X}" for byte in value.encode())
     return escaped if form == "upper" else escaped.lower()
 
 

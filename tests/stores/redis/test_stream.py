@@ -91,8 +91,8 @@ def test_replies_cut_anywhere_are_the_same(cut: int) -> None:
 def test_replies_octet_by_octet_are_the_same() -> None:
     stream, _, _ = opened()
     got = ask(stream, len(VALUES))
-    for octet in REPLIES:
-        stream.data_received(bytes([octet]))
+    for byte in REPLIES:
+        stream.data_received(bytes([byte]))
     assert same(got)
 
 
