@@ -101,6 +101,12 @@ def parse(text: str) -> Identity | Malformed:
     return Identity(prefix, run, domain.lower(), version)
 
 
+def is_id(text: str) -> bool:
+    """Say whether a text is an identity with its domain in lower case, as every id is."""
+    match = _identity(text)
+    return match is not None and match[3] == match[3].lower()
+
+
 def split(identity: str) -> Identity:
     """Split an id that is known to be valid and folded; nothing is checked."""
     local, _, rest = identity.partition("@")

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from arsenal_fast.identity.grammar import Identity
 from arsenal_fast.identity.validity import IssueRow, Life, StoreRecord
 from arsenal_fast.ledger.model import LedgerRecord, stands
 from arsenal_fast.observability.metrics import Metrics
@@ -42,8 +41,8 @@ States = list[IdentityState | None]
 class LookupRequest(Protocol):
     """A request that waits for the state of one identity."""
 
-    def looked_up(self, identity: Identity, state: IdentityState | None, readable: bool) -> None:
-        """Take the state, None for an unknown identity; ``readable``: as :meth:`Lookup.find` returns it."""
+    def looked_up(self, identity: str, state: IdentityState | None, readable: bool) -> None:
+        """Take the state of an id, None for an unknown one; ``readable``: as :meth:`Lookup.find` returns it."""
 
     def cut_off(self) -> None:
         """End the request, whose look-up has failed."""
@@ -63,8 +62,8 @@ class Lookup:
     """The responses of this event-loop tick are written at its end: many look-ups are answered in one tick."""
     call_soon: Callable[[Callable[[], None]], object]
     """Calls back at the end of this event-loop tick."""
-    waiting: list[tuple[Identity, LookupRequest]] = field(default_factory=list, init=False)
-    """The identities of this tick that are looked up together."""
+    waiting: list[tuple[str, LookupRequest]] = field(default_factory=list, init=False)
+    """The ids of this tick that are looked up together."""
 
     def active(self, text: str) -> CachedIdentity | None:
         """Return the entry of an identity that this worker knows to live, counting the look-up if so."""
@@ -75,8 +74,8 @@ class Lookup:
         self.metrics.identity_lookup_hits += 1
         return entry
 
-    def submit(self, identity: Identity, request: LookupRequest) -> None:
-        """Look one identity up, together with the others of this event-loop tick."""
+    def submit(self, identity: str, request: LookupRequest) -> None:
+        """Look one id up, together with the others of this event-loop tick."""
         if not self.waiting:
             self.call_soon(self._flush)
         self.waiting.append((identity, request))
@@ -90,7 +89,7 @@ class Lookup:
 
         run(self._find_all(waiting), failed)
 
-    async def _find_all(self, waiting: Sequence[tuple[Identity, LookupRequest]]) -> None:
+    async def _find_all(self, waiting: Sequence[tuple[str, LookupRequest]]) -> None:
         states, readable = await self.find([identity for identity, _ in waiting])
         for (identity, request), state in zip(waiting, states, strict=True):
             try:
@@ -98,18 +97,17 @@ class Lookup:
             except Exception:
                 request.cut_off()
 
-    async def find(self, identities: Sequence[Identity], *, claimed_ms: int | None = None) -> tuple[States, bool]:
-        """Look each identity up.
+    async def find(self, ids: Sequence[str], *, claimed_ms: int | None = None) -> tuple[States, bool]:
+        """Look each id up.
 
         Args:
             claimed_ms: the beginning of the life whose token was sent. A store with a later life may have lost the
                 revocation of the claimed one: then the cache is not used, and the ledger is read too.
 
         Returns:
-            The state of each identity, None for an unknown one; and whether that was readable: False where neither
+            The state of each, None for an unknown one; and whether that was readable: False where neither
             store nor ledger could be read, so that None says nothing.
         """
-        ids = [identity.id for identity in identities]
         states, missing = self._remembered(ids, claimed_ms)
         metrics = self.metrics
         metrics.identity_lookups += len(states)
@@ -128,13 +126,13 @@ class Lookup:
                 readable = False
                 uncertain += part
             else:
-                uncertain += self._take(identities, ids, states, part, answers, claimed_ms, invalidations)
+                uncertain += self._take(ids, states, part, answers, claimed_ms, invalidations)
         if self.ledger is not None and uncertain:
             records = await reply(self.ledger.find, [ids[index] for index in uncertain])
             self.hold_responses()
             readable = records is not None
             if records is not None:
-                self._complete(identities, states, uncertain, records)
+                self._complete(ids, states, uncertain, records)
         now_ms = self.now() * 1000
         for index in missing:
             state = states[index]
@@ -157,7 +155,6 @@ class Lookup:
 
     def _take(
         self,
-        identities: Sequence[Identity],
         ids: Sequence[str],
         states: States,
         missing: Sequence[int],
@@ -172,7 +169,7 @@ class Lookup:
             if answer is None:
                 uncertain.append(index)
                 continue
-            states[index] = state = self._state(identities[index], answer.life, answer.floor, cached=True)
+            states[index] = state = self._state(ids[index], answer.life, answer.floor, cached=True)
             if answer.provisional or claimed_ms not in (None, answer.life.generated):
                 uncertain.append(index)
             elif state.is_living(now_ms) and invalidations == self.cache.invalidations:
@@ -182,7 +179,7 @@ class Lookup:
 
     def _complete(
         self,
-        identities: Sequence[Identity],
+        ids: Sequence[str],
         states: States,
         uncertain: Sequence[int],
         records: Sequence[LedgerRecord | None],
@@ -190,7 +187,7 @@ class Lookup:
         """Fill in the states from the ledger where the store has no life, a provisional one, or a later one."""
         lost: list[IssueRow] = []
         for index, record in zip(uncertain, records, strict=True):
-            identity, held = identities[index], states[index]
+            identity, held = ids[index], states[index]
             if record is None:
                 continue
             states[index] = state = self._state(identity, record.life, record.floor, cached=held is not None)
@@ -201,16 +198,16 @@ class Lookup:
                     states[index] = state._replace(life=held.life)
                     continue
             if record.life is not None and state.is_living(self.now() * 1000):
-                lost.append(self.cache.confirmation(identity.id, record.life))
+                lost.append(self.cache.confirmation(identity, record.life))
         if lost:
             # The store has lost them (evicted, flushed): write them back, so that the next look-up ends there.
             self.store.issue(lost, ignore)
 
-    def _state(self, identity: Identity, life: Life | None, floor: int, *, cached: bool) -> IdentityState:
-        epoch_ms = self.cache.sync.epoch_of(identity.prefix)
+    def _state(self, identity: str, life: Life | None, floor: int, *, cached: bool) -> IdentityState:
+        epoch_ms = self.cache.epoch_ms(identity)
         return IdentityState(life, max(floor + 1 if floor else 0, epoch_ms), cached)
 
-    def _overrules(self, identity: Identity, record: LedgerRecord, held: IdentityState) -> bool:
+    def _overrules(self, identity: str, record: LedgerRecord, held: IdentityState) -> bool:
         """Whether the ledger's life is the one that holds, and not the store's provisional one.
 
         If not, the provisional life is still to be written, and was perhaps handed out while the ledger was away.
@@ -218,4 +215,4 @@ class Lookup:
         if record.life is None or held.life is None:
             return held.life is None
         proposed = held.life.generated
-        return record.life.generated >= proposed or stands(record, self.cache.sync.epoch_of(identity.prefix), proposed)
+        return record.life.generated >= proposed or stands(record, self.cache.epoch_ms(identity), proposed)

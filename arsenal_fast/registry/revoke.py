@@ -33,7 +33,7 @@ class Revoker:
     async def revoke(self, identity: Identity, token: IdentityToken | None, audit: AuditContext) -> Revoked | None:
         """End all lives of an identity up to now; None: the store is away and nothing was done."""
         claimed_ms = None if token is None else token.generated_ms
-        states, _ = await self.lookup.find((identity,), claimed_ms=claimed_ms)
+        states, _ = await self.lookup.find((identity.id,), claimed_ms=claimed_ms)
         state = states[0]
         life = None if state is None else state.life
         if token is not None:

@@ -16,7 +16,6 @@ from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.request import Request
 from arsenal_fast.http.response import PendingResponse
 from arsenal_fast.http.template import RequestTemplate, TemplateMatch
-from arsenal_fast.identity.grammar import Identity
 from arsenal_fast.identity.validity import DEFAULT_TTL
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.ratelimit.client import Client
@@ -31,10 +30,10 @@ class FastPathServices:
 
     cache: ResponseCache
     issuer: Issuer
-    look_up: Callable[[Identity, LookupRequest], None]
-    """Looks an identity up; the request gets its state."""
-    verdict: Callable[[Identity, IdentityState | None, bool], bytes]
-    """Returns the response to the validation of an identity with this state, from its own header lines on."""
+    look_up: Callable[[str, LookupRequest], None]
+    """Looks an id up; the request gets its state."""
+    verdict: Callable[[str, IdentityState | None, bool], bytes]
+    """Returns the response to the validation of an id with this state, from its own header lines on."""
     clock: ResponseClock
     write_batch: WriteBatch
     metrics: Metrics
@@ -175,7 +174,7 @@ class RecognizedRequest(PendingResponse):
 
     # Called by the look-up.
 
-    def looked_up(self, identity: Identity, state: IdentityState | None, readable: bool) -> None:
+    def looked_up(self, identity: str, state: IdentityState | None, readable: bool) -> None:
         """Respond with the verdict."""
         if isinstance(self.cached, _LeftFastPath):
             self.cached.context.admitted(self.limit_lines)
@@ -231,7 +230,7 @@ class RecognizedRequest(PendingResponse):
         elif isinstance(cached, UnknownVerdict):
             self.limit_lines = limit_lines
             self.started_s = self.work.started_s()
-            self.work.look_up(cached.identity, self)
+            self.work.look_up(cached.id, self)
         else:
             self._context().admitted(limit_lines)
 
@@ -254,7 +253,7 @@ class LoggedRequest(RecognizedRequest):
         super().fill(index, entry)
         self._log_late()
 
-    def looked_up(self, identity: Identity, state: IdentityState | None, readable: bool) -> None:
+    def looked_up(self, identity: str, state: IdentityState | None, readable: bool) -> None:
         """Respond with the verdict, and log it."""
         super().looked_up(identity, state, readable)
         self._log_late()

@@ -19,7 +19,6 @@ from arsenal_fast.api.json_body import MAX_ROWS
 from arsenal_fast.cache import GenerationalCache
 from arsenal_fast.http.request import Request
 from arsenal_fast.identity import grammar
-from arsenal_fast.identity.grammar import Identity
 from arsenal_fast.identity.runs import DRAWN
 from arsenal_fast.identity.validity import DEFAULT_TTL
 from arsenal_fast.memory_budget import Shares, weigh_reference
@@ -134,15 +133,15 @@ class MissingIdentity:
 
 
 class UnknownVerdict:
-    """The identity in a body of the usual form that this worker does not know, and has to look up."""
+    """The id in a body of the usual form that this worker does not know, and has to look up."""
 
-    __slots__ = ("endpoint", "identity")
+    __slots__ = ("endpoint", "id")
 
     required_scope: Final = None
     ids: Final = ()
 
-    def __init__(self, identity: Identity, endpoint: Endpoint) -> None:
-        self.identity = identity
+    def __init__(self, identity: str, endpoint: Endpoint) -> None:
+        self.id = identity
         self.endpoint = endpoint
 
     def render(self, _clock: ResponseClock) -> None:
@@ -282,11 +281,7 @@ class ResponseCache:
         entry = self._identities.get(text)
         if entry is not None and entry.expires_s:
             return self._put_verdict(body, entry)
-        identity = grammar.parse(text)
-        # The verdict repeats the text, whose domain may be in upper case.
-        return (
-            UnknownVerdict(identity, self._validate) if isinstance(identity, Identity) and identity.id == text else None
-        )
+        return UnknownVerdict(text, self._validate) if grammar.is_id(text) else None
 
     def _from_identities(self, line: bytes) -> RenderedIdentity | MissingIdentity | None:
         if len(line) > _MAX_LINE:

@@ -43,7 +43,7 @@ def validate(services: Services, context: RequestContext) -> Coroutine[Reply[Any
 
 async def _judge_all(services: Services, context: RequestContext, texts: Sequence[str], *, single: bool) -> None:
     subjects = list(map(grammar.parse, texts))
-    well_formed = [subject for subject in subjects if isinstance(subject, Identity)]
+    well_formed = [subject.id for subject in subjects if isinstance(subject, Identity)]
     states, readable = await services.lookup.find(well_formed) if well_formed else ([], True)
     now_ms = services.now_ms()
     state_of = iter(states)
@@ -54,15 +54,17 @@ async def _judge_all(services: Services, context: RequestContext, texts: Sequenc
     context.answer(answers[0] if single else {"results": answers, "total": len(answers)})
 
 
-def verdict(services: Services, identity: Identity, state: IdentityState | None, readable: bool) -> bytes:
-    """Return the response to the validation of one identity, from its own header lines on."""
+def verdict(services: Services, identity: str, state: IdentityState | None, readable: bool) -> bytes:
+    """Return the response to the validation of one id, from its own header lines on."""
     services.clock.refresh()
-    entry = services.identities.get(identity.id)
+    entry = services.identities.get(identity)
     if entry is not None and state is not None and state.cached and entry.life == state.life:
         rendered = services.response_cache.verdict(entry).render(services.clock)
         if rendered is not None:
             return rendered
-    return tail(JSON, orjson.dumps(_answer(identity.id, identity, state, services.now_ms(), readable)), NO_STORE)
+    return tail(
+        JSON, orjson.dumps(_answer(identity, grammar.split(identity), state, services.now_ms(), readable)), NO_STORE
+    )
 
 
 async def _validate_token(services: Services, context: RequestContext, body: dict[str, Any]) -> None:
@@ -85,7 +87,7 @@ async def _validate_token(services: Services, context: RequestContext, body: dic
     state, readable = None, True
     if isinstance(subject, Identity):
         claimed_ms = token.generated_ms if isinstance(token, IdentityToken) else None
-        (state,), readable = await services.lookup.find((subject,), claimed_ms=claimed_ms)
+        (state,), readable = await services.lookup.find((subject.id,), claimed_ms=claimed_ms)
     context.answer(_answer(text, subject, state, services.now_ms(), readable, token, services))
 
 
