@@ -48,6 +48,21 @@ class LookupRequest(Protocol):
         """End the request, whose look-up has failed."""
 
 
+class _Waiter:
+    """A coroutine that waits for the state of one identity."""
+
+    __slots__ = ("_done",)
+
+    def __init__(self, done: Callable[[tuple[IdentityState | None, bool] | None], None]) -> None:
+        self._done = done
+
+    def looked_up(self, _identity: str, state: IdentityState | None, readable: bool) -> None:
+        self._done((state, readable))
+
+    def cut_off(self) -> None:
+        self._done(None)
+
+
 @dataclass(eq=False, kw_only=True)
 class Lookup:
     """Looks up the state of identities."""
@@ -79,6 +94,16 @@ class Lookup:
         if not self.waiting:
             self.call_soon(self._flush)
         self.waiting.append((identity, request))
+
+    async def find_with_others(self, identity: str) -> tuple[IdentityState | None, bool]:
+        """Look one id up as :meth:`submit` does; returns what :meth:`find` returns for it."""
+        found: tuple[IdentityState | None, bool] | None = await reply(self._submit_waiter, identity)
+        if found is None:
+            raise RuntimeError("the look-up has failed")
+        return found
+
+    def _submit_waiter(self, identity: str, done: Callable[[tuple[IdentityState | None, bool] | None], None]) -> None:
+        self.submit(identity, _Waiter(done))
 
     def _flush(self) -> None:
         waiting, self.waiting = self.waiting, []

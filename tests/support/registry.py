@@ -113,7 +113,7 @@ class Bench:
         answers: list[tuple[list[IdentityState | None], bool]] = []
 
         async def look_up() -> None:
-            answers.append(await self.lookup.find([identity(each) for each in runs]))
+            answers.append(await self.lookup.find([identity(each).id for each in runs]))
 
         run(look_up(), raise_again)
         return answers

@@ -3,6 +3,8 @@
 ``test_matrix.py`` has the configurations.
 """
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -192,10 +194,16 @@ setups = st.builds(
 )
 
 
+VALIDATE_1 = post("/api/v1/validate", '{"identity":"player-1@sports.api.yourbook.com/v1:id"}')
+PIPELINED = Packet(0, [get().pieces[0] + VALIDATE_1.pieces[0]], tick=False)
+
+
 @settings(max_examples=100, deadline=None)
 @given(scripts, setups)
 # A request with other fields in between, and then the client of the first one again.
 @example([get(fields=XFF_1), get(fields=XFF_2), get(LIMITS, XFF_1), get(fields=XFF_1)], Setup(Quota(3, 6)))
+# An identity that is issued in the tick in which other connections ask whether it is valid.
+@example([replace(VALIDATE_1, connection=1), PIPELINED, replace(VALIDATE_1, connection=1, tick=False)], Setup(None))
 def test_both_paths_give_the_same_octets(script: Script, setup: Setup) -> None:
     compare(script, setup)
 

@@ -198,6 +198,26 @@ def test_validations_of_one_tick_are_one_look_up_and_a_client_that_has_gone_dist
     assert rig.service.metrics.identity_lookups - looked_up == 3
 
 
+def test_parsed_and_recognised_validations_of_one_tick_are_one_look_up() -> None:
+    rig = Rig(worthwhile=1, switched=True)
+    recognised, parsed = validating(rig), rig.connect()
+    queries: list[int] = []
+    find = rig.service.lookup.find
+    rig.service.lookup.find = lambda ids, **others: queries.append(len(ids)) or find(ids, **others)  # type: ignore
+    for number, client in enumerate((recognised, parsed)):
+        client.deliver(validate(UNKNOWN.replace("-", f"-{number}", 1)))
+    rig.tick()
+    assert queries == [2]
+    assert [client.answers("POST")[0].json["status"] for client in (recognised, parsed)] == ["unknown"] * 2
+
+
+def test_a_parsed_validation_whose_look_up_fails_is_answered_500(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig()
+    rig.service.lookup.store = None  # type: ignore[assignment]
+    assert one(rig.connect(), validate(UNKNOWN)).status == 500
+    assert "'NoneType' object has no attribute 'find'" in caplog.text
+
+
 def test_a_validation_that_is_overtaken_while_it_is_looked_up_is_answered_first() -> None:
     rig = Rig(worthwhile=1, switched=True)
     client, identity = validating(rig), rig.get("/api/v1/id?prefix=player&run=5").json["id"]
