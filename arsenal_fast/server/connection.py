@@ -82,7 +82,7 @@ class Connection(Flow):
             other = self._other
             if other is not None and other.recognize(data):
                 if self._recognizer is recognizer:  # else the connection leaves the fast path
-                    self._recognizer, self._other = other, recognizer
+                    self._recognizer, self._other = other, recognizer if recognizer.is_small else None
                 return
         self._receive(data)
 
@@ -201,7 +201,9 @@ class Connection(Flow):
     def _set_aside(self) -> None:
         """Recognise nothing until the next request is parsed."""
         if self._recognizer is not None:
-            self._recognizer, self._other = None, self._recognizer
+            if self._recognizer.is_small:
+                self._other = self._recognizer
+            self._recognizer = None
 
     def _receive(self, data: bytes) -> None:
         if self._closing:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import repeat
+from typing import Final
 
 from arsenal_fast.api.callers import Callers
 from arsenal_fast.api.context import Application, RequestContext
@@ -18,6 +19,9 @@ from arsenal_fast.api.limits import RequestLimits
 from arsenal_fast.api.request_id import END, START, further
 from arsenal_fast.http.template import RequestTemplate, RequestTemplates, TemplateMatch
 from arsenal_fast.ratelimit.client import OnBehalf
+
+SMALL_BLOCK: Final = 512
+"""Bytes of a field block of its own, up to which a recognizer is kept beside another one."""
 
 
 class FastPath:
@@ -103,6 +107,11 @@ class Recognizer:
             self._continue_id(context.header_lines)
         self._request.client = caller
         self._outbox = self._request.outbox
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it may be kept for later: a connection holds one long field block at most."""
+        return len(self._template.end) <= SMALL_BLOCK
 
     def recognize(self, data: bytes) -> bool:
         """Take ``data`` if it is a request like the last one; False: it has to be parsed.

@@ -2,6 +2,7 @@
 
 import pytest
 
+from arsenal_fast.api.fastpath.recognizer import SMALL_BLOCK
 from tests.support.rig import KEYS, START, Client, Rig, request
 
 TARGET = "/api/v1/id?prefix=player&run=1"
@@ -31,6 +32,11 @@ def test_another_run_is_recognised_though_it_has_to_be_issued() -> None:
 def test_requests_of_two_kinds_are_recognised_in_any_order() -> None:
     other = request("GET", TARGET, User_Agent="x")
     assert count_of(Rig(), GET, other, other, GET, GET, other) == 4, "all but the first of each kind"
+
+
+def test_a_connection_keeps_one_long_field_block_at_most() -> None:
+    short, long = request("GET", TARGET, User_Agent="x"), request("GET", TARGET, Cookie="x" * SMALL_BLOCK)
+    assert count_of(Rig(), short, long, short, long, short, long) == 2, "the short ones after the first"
 
 
 def test_of_more_kinds_those_of_the_last_two_requests_are_recognised() -> None:
