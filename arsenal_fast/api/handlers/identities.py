@@ -160,13 +160,16 @@ def _environments(
         return names, ids, named
     for index, environment in enumerate(environments):
         row_faults = _environment_faults(environment)
-        if not row_faults:
-            prefix, run = environment.get("prefix", DEFAULT_PREFIX), environment.get("run")
+        if isinstance(environment, dict):
+            # One that is no string has its own fault, and the other is looked at all the same.
+            prefix, run = environment.get("prefix"), environment.get("run")
+            prefix = prefix if isinstance(prefix, str) else DEFAULT_PREFIX
+            run = run if isinstance(run, str) else None
             text = _wanted(services, prefix, run, domain, version)
             if text is None:
                 # The domain and the version are valid here: they have their own faults.
-                row_faults = _part_faults(prefix, run, domain, version)
-            else:
+                row_faults += _part_faults(prefix, run, domain, version)
+            elif not row_faults:
                 named = named and run is not None
                 names.append(environment["name"])
                 ids.append(text)

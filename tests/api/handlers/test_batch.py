@@ -135,6 +135,11 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
     (batch({"name": "a", "prefix": "a" * 50}), ["/environments/0/prefix"]),
     (batch(row(colour="red")), ["/environments/0/colour"]),
     (batch(row(run="\n"), ROW, row(name=0)), ["/environments/0/run", "/environments/2/name"]),
+    (
+        batch(row(name="", prefix="a-b", run="a b", colour="red")),
+        [f"/environments/0/{name}" for name in ("name", "prefix", "run", "colour")],
+    ),
+    (batch(row(prefix=1, run="a b")), ["/environments/0/prefix", "/environments/0/run"]),
     (batch(ROW, domain=1), ["/domain"]),
     (batch(ROW, domain=None), ["/domain"]),
     (batch(ROW, domain="-a.example"), ["/domain"]),
