@@ -8,6 +8,7 @@ the command on this machine; no container is entered.
 import http.client
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import threading
@@ -62,7 +63,7 @@ class LockedRedis(RedisServer):
     """One with a password."""
 
     def __init__(self) -> None:
-        super().__init__("--requirepass", PASSWORD, "--enable-debug-command", "yes")
+        super().__init__("--requirepass", shlex.quote(PASSWORD), "--enable-debug-command", "yes")
 
     def command(self, *arguments: str | bytes | int, password: str = PASSWORD) -> object:
         return super().command(*arguments, password=password)
