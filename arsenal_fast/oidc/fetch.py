@@ -71,6 +71,8 @@ def fetch(issuer: str, timeout_s: float) -> Mapping[str, Any] | None:
             raise ValueError("the configuration is of another issuer")
         return _document(configuration.get("jwks_uri"), deadline_s)
     except (OSError, ValueError, RecursionError, http.client.HTTPException, urllib.error.URLError) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it is the response
         log.warning("the keys of %s can't be fetched: %s", issuer, error)
         return None
 
