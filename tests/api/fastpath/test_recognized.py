@@ -201,13 +201,11 @@ def test_validations_of_one_tick_are_one_look_up_and_a_client_that_has_gone_dist
 def test_parsed_and_recognised_validations_of_one_tick_are_one_look_up() -> None:
     rig = Rig(worthwhile=1, switched=True)
     recognised, parsed = validating(rig), rig.connect()
-    queries: list[int] = []
-    find = rig.service.lookup.find
-    rig.service.lookup.find = lambda ids, **others: queries.append(len(ids)) or find(ids, **others)  # type: ignore
+    before = len(rig.shared.finds)
     for number, client in enumerate((recognised, parsed)):
         client.deliver(validate(UNKNOWN.replace("-", f"-{number}", 1)))
     rig.tick()
-    assert queries == [2]
+    assert [len(ids) for ids in rig.shared.finds[before:]] == [2]
     assert [client.answers("POST")[0].json["status"] for client in (recognised, parsed)] == ["unknown"] * 2
 
 
