@@ -22,15 +22,16 @@ from functools import partial
 from operator import add, attrgetter, gt
 from typing import Final
 
-from arsenal_fast.api.batches import Admissible, Batch, Looked
+from arsenal_fast.api.batches import Admissible, Batch, Fetching, Looked
 from arsenal_fast.api.problems import limiter_away, quotas_used_up
+from arsenal_fast.identity.validity import Fetched
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.ratelimit import gcra
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.headers import Plan, PolicyLines, state_at
 from arsenal_fast.ratelimit.quota import UNLIMITED, Quota
 from arsenal_fast.registry.revocation_sync import RevocationSync
-from arsenal_fast.stores.ports import Limiter
+from arsenal_fast.stores.ports import FetchingLimiter, Limiter, Wanted
 
 MAX_BATCH: Final = 512
 """Clients of a batch: some 2 ms of Redis. With 5,000 connections 54,000 requests a second became 75,000; from 64 to
@@ -73,6 +74,7 @@ class Admission:
         call_soon: Callable[[Callable[[], None]], object],
         monotonic: Callable[[], float],
         now: Callable[[], float],
+        version: Callable[[], int],
         refresh: Callable[[], None],
         write_batch: AbstractContextManager[None],
         batch_ended: Callable[[float], None],
@@ -84,12 +86,14 @@ class Admission:
             local_limiter: the worker's own, for when the shared one is away.
             sync: catches up with revocations before a batch goes on.
             now: wall clock, seconds since the epoch.
+            version: of the cached identities; another one after each revocation that the worker has learnt of.
             refresh: called before the requests of a batch go on.
             batch_ended: takes the seconds that the batch took, after all its requests went on.
         """
         self._address_quota = {id(quota)}
         self._lines = PolicyLines(quota)
         self._limiter = limiter
+        self._fetching = limiter if isinstance(limiter, FetchingLimiter) else None
         self._local_limiter = local_limiter
         self._on_failure = on_failure
         self._sync = sync
@@ -97,6 +101,7 @@ class Admission:
         self._call_soon = call_soon
         self._monotonic = monotonic
         self._now = now
+        self._version = version
         self._refresh = refresh
         self._write_batch = write_batch
         self._batch_ended = batch_ended
@@ -107,17 +112,20 @@ class Admission:
         """The clients of batches with tokens since :meth:`used_tokens`."""
         self._used_ids: set[str] = set()
 
-    def submit(self, request: Admissible) -> None:
-        """Charge the request's client one hit; it passes or is refused, in this tick or later."""
+    def submit(self, request: Admissible) -> bool:
+        """Charge the request's client one hit; it passes or is refused, in this tick or later.
+
+        Returns whether the request waits in the batch of this tick.
+        """
         client = request.client
         if client.denied_until and self._deny_locally(request, client):
-            return
+            return False
         batch = self._batch
         if not batch.begun:
             self._begin(batch)
         if client.quota is UNLIMITED:
             batch.unlimited.append(request)
-            return
+            return True
         rows = batch.rows
         count = len(rows)
         request.row = row = rows.setdefault(client, count)
@@ -130,6 +138,15 @@ class Admission:
         batch.requests.append(request)
         if row >= _LAST_ROW:
             self._flush()
+            return False
+        return True
+
+    def submit_and_fetch(self, request: Fetching, wanted: Wanted) -> None:
+        """Charge the request's client as :meth:`submit` does; the store fetches an identity with the same command."""
+        request.fetched = None
+        if self.submit(request):
+            self._batch.fetching.append(request)
+            self._batch.wanted.append(wanted)
 
     def look(self, request: Admissible, done: Looked) -> None:
         """Call ``done`` with the limit of a request's client after the hits of this tick, without charging it.
@@ -178,6 +195,7 @@ class Admission:
     def _begin(self, batch: Batch) -> None:
         batch.begun = True
         self._started_s = batch.started_s = self._monotonic()
+        batch.version = self._version()
         self._call_soon(self._flush)
 
     def _flush(self) -> None:
@@ -203,7 +221,13 @@ class Admission:
         self._metrics.limiter_batches += 1
         if batch.rows:
             self._metrics.heaviest.add(*batch.callers())
-        self._limiter.admit(list(batch.rows), batch.quantities, partial(self._settle, batch))
+        each_client = list(batch.rows)
+        if batch.wanted and self._fetching is not None:
+            rows = [-1 if each.client.quota is UNLIMITED else each.row for each in batch.fetching]
+            done = partial(self._fetched, batch)
+            self._fetching.admit_and_fetch(each_client, batch.quantities, rows, batch.wanted, done)
+        else:
+            self._limiter.admit(each_client, batch.quantities, partial(self._settle, batch))
 
     def _submit_again(self, batch: Batch, now_s: float) -> None:
         """Make another batch of the same requests, with the clients of ended tokens found again."""
@@ -218,6 +242,15 @@ class Admission:
             else:
                 self.look(request, done)
         self._flush()
+
+    def _fetched(
+        self, batch: Batch, revision: int, backlogs: Sequence[int] | None, fetched: Sequence[Fetched | None]
+    ) -> None:
+        # Else a revocation is not learnt yet, or was not when the identities were asked for: they are asked for again.
+        if backlogs is not None and self._sync.is_known(revision) and batch.version == self._version():
+            for request, answer in zip(batch.fetching, fetched, strict=True):
+                request.fetched = answer
+        self._settle(batch, revision, backlogs)
 
     def _settle(self, batch: Batch, revision: int, backlogs: Sequence[int] | None) -> None:
         if backlogs is None:

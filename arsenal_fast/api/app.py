@@ -5,12 +5,14 @@ It reads no clock, no socket and no environment; :mod:`arsenal_fast.api.compose`
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from http import HTTPStatus
 
 from arsenal_fast.api import auth
 from arsenal_fast.api.callers import Callers
 from arsenal_fast.api.context import RequestContext
+from arsenal_fast.api.fastpath.recognized import RecognizedRequest
 from arsenal_fast.api.fastpath.recognizer import FastPath, Recognizer
 from arsenal_fast.api.json_body import may_be_json
 from arsenal_fast.api.problems import MALFORMED, render
@@ -21,6 +23,7 @@ from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.request import Fields, Request
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.headers import retry_after_line
+from arsenal_fast.stores.ports import Wanted
 
 
 class App:
@@ -32,8 +35,13 @@ class App:
         self.router = router
         self._callers = callers
         self._fast_path: FastPath | None = None
-        self.submit = services.admission.submit if queries_store else services.admission.pass_unlimited
+        admission = services.admission
+        self.submit = admission.submit if queries_store else admission.pass_unlimited
         """Submits a request with a client to the admission."""
+        self.submit_and_fetch: Callable[[RecognizedRequest, Wanted], None] = admission.submit_and_fetch
+        """Likewise, with what it needs of the store."""
+        if not queries_store:
+            self.submit_and_fetch = lambda request, _wanted: admission.pass_unlimited(request)
 
     def use(self, fast_path: FastPath) -> None:
         """Use the fast path for repeated requests from now on."""

@@ -5,8 +5,10 @@ from operator import attrgetter
 from typing import Final, Protocol
 
 from arsenal_fast.errors import ProblemError
+from arsenal_fast.identity.validity import Fetched
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.headers import QuotaState
+from arsenal_fast.stores.ports import Wanted
 
 _KEY: Final = attrgetter("key_bytes")
 
@@ -39,12 +41,20 @@ class Admissible(Protocol):
         """Abort the connection; called while an exception of another method is handled."""
 
 
+class Fetching(Admissible, Protocol):
+    """A request that needs an identity of the store, if it passes."""
+
+    fetched: Fetched | None
+    """What the store has said of it together with the admission; None: it is to be asked. Set before ``admitted``."""
+
+
 class Batch:
     """The admissions of one tick."""
 
     __slots__ = (
         "amendments",
         "begun",
+        "fetching",
         "linked",
         "looks",
         "one_quota",
@@ -53,6 +63,8 @@ class Batch:
         "rows",
         "started_s",
         "unlimited",
+        "version",
+        "wanted",
     )
 
     def __init__(self) -> None:
@@ -68,6 +80,12 @@ class Batch:
         self.unlimited: list[Admissible] = []
         """Those of others, which wait for the revision alone."""
         self.looks: list[tuple[Admissible, Looked]] = []
+        self.fetching: list[Fetching] = []
+        """Those of all that need an identity."""
+        self.wanted: list[Wanted] = []
+        """What these need."""
+        self.version = 0
+        """That of the cached identities when the batch began."""
         self.one_quota = True
         self.started_s = 0.0
         self.amendments = 0

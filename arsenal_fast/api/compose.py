@@ -64,6 +64,7 @@ def _fast_path(app: App, services: Services, callers: Callers, limits: Limits) -
         metrics=services.metrics,
         monotonic=services.monotonic,
         submit=app.submit,
+        submit_and_fetch=app.submit_and_fetch,
         started_s=services.admission.batch_started_s,
         log=services.access_log or _log_nothing,
         id_lines=services.id_lines,

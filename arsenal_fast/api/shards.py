@@ -14,6 +14,7 @@ from typing import Final
 
 from arsenal_fast.api.admission import Admission
 from arsenal_fast.api.batches import Admissible, Looked
+from arsenal_fast.stores.ports import Wanted
 
 Call = Callable[[], None]
 Make = Callable[[int, Call, Callable[[Call], None]], Admission]
@@ -48,6 +49,10 @@ class ShardedAdmission:
         """Charge the request's client one hit; it passes or is refused, in this tick or later."""
         self._current = shard = self._shard_of(request.client.key_bytes)
         self._submits[shard](request)
+
+    def submit_and_fetch(self, request: Admissible, _wanted: Wanted) -> None:
+        """Charge the request's client: its identity is in a shard of its own, and fetched later."""
+        self.submit(request)
 
     def look(self, request: Admissible, done: Looked) -> None:
         """Call ``done`` with the limit of a request's client after the hits of this tick, without charging it."""

@@ -107,6 +107,30 @@ class Issued(NamedTuple):
     life: Life
 
 
+class Terms(NamedTuple):
+    """How a store is to fetch an identity. ``epoch`` and ``provisional``: as of ``IssueRow``.
+
+    ``ttl``: of a new life, ms; 0: the identity is only looked up.
+    """
+
+    ttl: int = 0
+    epoch: int = 0
+    provisional: bool = False
+
+
+LOOK_UP: Final = Terms()
+
+
+class Looked(NamedTuple):
+    """The result of a look-up: the store's record; None: it has none."""
+
+    record: StoreRecord | None
+
+
+Fetched = Issued | Looked
+"""What a store has answered to one of these terms."""
+
+
 def parse_ttl(text: str) -> int:
     """Return the seconds in the decimal text of a query; raises ValueError with one sentence that names the range."""
     if _TTL.fullmatch(text) is None or int(text) > MAX_TTL:

@@ -6,6 +6,7 @@
 --       adds; a quantity of 0 only looks. The next ``linked`` rows are charged the same hits as this one: those that
 --       have room in the first ``enforced`` of all these cells, which are distinct; each of the others (shadow
 --       policies) as many of these as it has room for. The own quantity of a linked row counts for nothing.
+--       Further ones, and the last keys, are those of stores/redis/issue_passing.lua, where that is a part of the script
 -- reply the revision (0 when there is none), then one integer a row: the backlog before the row's hits (us)
 --
 -- A cell holds its theoretical arrival time (tat) in us as decimal text; gcra.py has the same arithmetic in
@@ -23,7 +24,9 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local keys = KEYS
 local cells = call('MGET', unpack(keys))
+local last_cell = #keys - (ARGV[4] or 0)
 local struck = {}
+local refused = {} -- the places of rows of which hits are refused
 
 -- %d spares a tenth of the script against %.0f, and keeps all digits where C's long has 64 bits. (tostring() keeps 14.)
 local whole = format('%d', 9007199254740991) == '9007199254740991' and '%d' or '%.0f'
@@ -70,7 +73,7 @@ local last_ahead, text, life
 -- Of a row with linked ones: the last of these, and the hits of each.
 local last_linked, linked_hits = 0, 0
 
-for at = 2, #keys do
+for at = 2, last_cell do
   local key, cell = keys[at], cells[at]
   local quantity, interval, tolerance = 1, usual_interval, usual_tolerance
   local row = differing[at]
@@ -81,6 +84,7 @@ for at = 2, #keys do
       linked_hits = room_in_all(at, at + row[5] - 1, quantity)
     end
     if at <= last_linked then
+      refused[at] = linked_hits < quantity
       quantity = linked_hits
     end
   end
@@ -89,8 +93,10 @@ for at = 2, #keys do
   local backlog = clamped(tat, tolerance)
   local room = tolerance - backlog
   local hits = (room - room % interval) / interval
-  if hits > quantity then
+  if hits >= quantity then
     hits = quantity
+  else
+    refused[at] = true
   end
 
   -- A clamped tat is written back even when nothing passed: else it would be clamped anew for ever.
@@ -114,4 +120,7 @@ for at = 2, #keys do
   cells[at] = backlog
 end
 
+if last_cell < #keys then
+  issue_passing(keys, cells, last_cell, refused, (now - now % 1000) / 1000)
+end
 return cells

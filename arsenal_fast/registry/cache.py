@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from arsenal_fast.cache import GenerationalCache
 from arsenal_fast.identity.amendments import Amendments
 from arsenal_fast.identity.grammar import split
-from arsenal_fast.identity.validity import Issued, IssueRow, Life, Mode, Outcome
+from arsenal_fast.identity.validity import DEFAULT_TTL, Issued, IssueRow, Life, Mode, Outcome, Terms
 from arsenal_fast.memory_budget import weigh_record
 from arsenal_fast.registry.revocation_sync import ReadAmendments, ReadEpochs, RevocationSync
 from arsenal_fast.stores.ports import IdentityStore, Ledger, Revocations
@@ -90,6 +90,7 @@ class IdentityCache:
         self._store = store
         self._ledger = ledger
         self._now = now
+        self._terms = Terms(DEFAULT_TTL * 1000, provisional=ledger is not None)
         self._make = make
         self._protected = protected
         self._entries: GenerationalCache[str, CachedIdentity] = GenerationalCache(
@@ -186,6 +187,10 @@ class IdentityCache:
     def epoch_ms(self, identity: str) -> int:
         """Return the moment before which all lives of this id are revoked; 0: none are."""
         return self.sync.epoch_of(split(identity).prefix) if self.sync.epochs else 0
+
+    def terms(self, identity: str) -> Terms:
+        """Return how the store is to issue an id that is not here."""
+        return self._terms._replace(epoch=self.epoch_ms(identity)) if self.sync.epochs else self._terms
 
     def confirmation(self, identity: str, life: Life) -> IssueRow:
         """Return the row that confirms a life of the ledger in the store."""

@@ -107,6 +107,10 @@ class Issuer:
     """Responses made within it are written at its end."""
     rows: list[_Row] = field(default_factory=list, init=False)
     """The rows of this tick."""
+    fetched: list[tuple[_Row, Issued]] = field(default_factory=list, init=False)
+    """The new lives that the store has begun together with the admissions of this tick."""
+    fetched_version: int = field(default=0, init=False)
+    """The cache's count of invalidations when the first of these was fetched."""
     confirmations: dict[IdentityStore, list[IssueRow]] = field(default_factory=dict, init=False)
     """The lives that the ledger has written in this tick, by the store that is to confirm them."""
 
@@ -124,10 +128,33 @@ class Issuer:
         else:
             request.finish()
 
-    def issue_missing(self, request: IssueRequest) -> None:
-        """Give the request the identity of its only id, which is not in the cache, or no longer fresh."""
+    def take_fetched(self, identity: str, fetched: Issued) -> CachedIdentity | None:
+        """Return the entry of a life that the store has as of now; None where the ledger has to have it first."""
+        outcome, life = fetched
+        if outcome is not _FOUND and self.ledger is not None:
+            return None
         self.metrics.identity_lookups += 1
-        self._submit([(request, 0)])
+        self._count(outcome)
+        return self.cache.put(identity, life)
+
+    def issue_missing(self, request: IssueRequest, fetched: Issued | None = None) -> None:
+        """Give the request the identity of its only id, which is not in the cache, or no longer fresh.
+
+        Args:
+            fetched: the life that the store has begun for it just now; None: the store is to be asked.
+        """
+        self.metrics.identity_lookups += 1
+        if fetched is None:
+            self._submit([(request, 0)])
+            return
+        if not self.fetched:
+            self.call_soon(self._record_fetched)
+            self.fetched_version = self.cache.invalidations
+        self.fetched.append(((request, 0), fetched))
+
+    def _record_fetched(self) -> None:
+        fetched, self.fetched = self.fetched, []
+        self._record(fetched, self.store, self.fetched_version)
 
     def _submit(self, rows: list[_Row]) -> None:
         first = not self.rows
@@ -170,8 +197,13 @@ class Issuer:
                     self._hand_out(row, each, invalidations)
                 else:
                     new.append((row, each))
-        if ledger is not None and new:
-            ledger.record(_ledger_rows(new), partial(self._recorded, new, store, invalidations))
+        if new:
+            self._record(new, store, invalidations)
+
+    def _record(self, new: Sequence[tuple[_Row, Issued]], store: IdentityStore, invalidations: int) -> None:
+        """Write new lives to the ledger, where there is one, and hand out the ones that hold."""
+        if self.ledger is not None:
+            self.ledger.record(_ledger_rows(new), partial(self._recorded, new, store, invalidations))
 
     def _recorded(
         self,
@@ -209,7 +241,7 @@ class Issuer:
     def _send_confirmations(self) -> None:
         confirmations, self.confirmations = self.confirmations, {}
         for store, rows in confirmations.items():
-            store.issue(rows, ignore)
+            store.confirm(rows)
 
     def _stood(
         self,
@@ -247,6 +279,15 @@ class Issuer:
         revoked one, which was not cached yet: then it is handed out, but not kept.
         """
         outcome, life = issued
+        self._count(outcome)
+        request, index = row
+        cache = self.cache
+        entry = cache.put(request.ids[index], life)
+        if invalidations != cache.invalidations:
+            cache.drop(entry)
+        request.fill(index, entry)
+
+    def _count(self, outcome: Outcome) -> None:
         metrics = self.metrics
         if outcome is _ISSUED:
             metrics.identity_issued += 1
@@ -254,12 +295,6 @@ class Issuer:
             metrics.identity_lookup_hits += 1
             if outcome is _RENEWED:
                 metrics.identity_renewed += 1
-        request, index = row
-        cache = self.cache
-        entry = cache.put(request.ids[index], life)
-        if invalidations != cache.invalidations:
-            cache.drop(entry)
-        request.fill(index, entry)
 
 
 def _no_epoch(_identity: str) -> int:
@@ -282,7 +317,3 @@ def _ledger_rows(new: Sequence[tuple[_Row, Issued]]) -> list[LedgerRow]:
         environment = environments[index] if environments else None
         rows.append(LedgerRow(kind, request.ids[index], life, environment, caller, request_id))
     return rows
-
-
-def ignore(_issued: Sequence[Issued] | None) -> None:
-    """Do nothing: without a confirmation the life stays provisional, and the next look-up reads the ledger."""

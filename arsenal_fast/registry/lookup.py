@@ -10,11 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from arsenal_fast.identity.validity import IssueRow, Life, StoreRecord
+from arsenal_fast.identity.validity import IssueRow, Life, Looked, StoreRecord
 from arsenal_fast.ledger.model import LedgerRecord, stands
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.registry.cache import CachedIdentity, IdentityCache
-from arsenal_fast.registry.issuer import ignore
 from arsenal_fast.replies import reply, run
 from arsenal_fast.stores.ports import IdentityStore, Ledger
 
@@ -77,7 +76,7 @@ class Lookup:
     """The responses of this event-loop tick are written at its end: many look-ups are answered in one tick."""
     call_soon: Callable[[Callable[[], None]], object]
     """Calls back at the end of this event-loop tick."""
-    waiting: list[tuple[str, LookupRequest]] = field(default_factory=list, init=False)
+    waiting: list[tuple[str, LookupRequest, Looked | None]] = field(default_factory=list, init=False)
     """The ids of this tick that are looked up together."""
 
     def active(self, text: str) -> CachedIdentity | None:
@@ -89,11 +88,24 @@ class Lookup:
         self.metrics.identity_lookup_hits += 1
         return entry
 
-    def submit(self, identity: str, request: LookupRequest) -> None:
-        """Look one id up, together with the others of this event-loop tick."""
+    def submit(self, identity: str, request: LookupRequest, looked: Looked | None = None) -> None:
+        """Look one id up, together with the others of this event-loop tick.
+
+        Args:
+            looked: what the store has for it as of now; None: the store is to be asked.
+        """
+        record = None if looked is None else looked.record
+        if record is not None and not record.provisional:
+            state = self._state(identity, record.life, record.floor, cached=True)
+            self.metrics.identity_lookups += 1
+            if state.is_living(self.now() * 1000):
+                self.metrics.identity_lookup_hits += 1
+                self.cache.put(identity, record.life)
+            request.looked_up(identity, state, True)
+            return
         if not self.waiting:
             self.call_soon(self._flush)
-        self.waiting.append((identity, request))
+        self.waiting.append((identity, request, looked))
 
     async def find_with_others(self, identity: str) -> tuple[IdentityState | None, bool]:
         """Look one id up as :meth:`submit` does; returns what :meth:`find` returns for it."""
@@ -109,25 +121,29 @@ class Lookup:
         waiting, self.waiting = self.waiting, []
 
         def failed(_error: Exception) -> None:
-            for _, request in waiting:
+            for _, request, _ in waiting:
                 request.cut_off()
 
         run(self._find_all(waiting), failed)
 
-    async def _find_all(self, waiting: Sequence[tuple[str, LookupRequest]]) -> None:
-        states, readable = await self.find([identity for identity, _ in waiting])
-        for (identity, request), state in zip(waiting, states, strict=True):
+    async def _find_all(self, waiting: Sequence[tuple[str, LookupRequest, Looked | None]]) -> None:
+        ids, requests, looked = zip(*waiting, strict=True)
+        states, readable = await self.find(ids, looked=looked)
+        for identity, request, state in zip(ids, requests, states, strict=True):
             try:
                 request.looked_up(identity, state, readable)
             except Exception:
                 request.cut_off()
 
-    async def find(self, ids: Sequence[str], *, claimed_ms: int | None = None) -> tuple[States, bool]:
+    async def find(
+        self, ids: Sequence[str], *, claimed_ms: int | None = None, looked: Sequence[Looked | None] = ()
+    ) -> tuple[States, bool]:
         """Look each id up.
 
         Args:
             claimed_ms: the beginning of the life whose token was sent. A store with a later life may have lost the
                 revocation of the claimed one: then the cache is not used, and the ledger is read too.
+            looked: what the store has for each as of now, where it was asked.
 
         Returns:
             The state of each, None for an unknown one; and whether that was readable: False where neither
@@ -142,7 +158,12 @@ class Lookup:
         invalidations = self.cache.invalidations
         readable = True
         uncertain: list[int] = []
-        shards = self.cache.in_shards(missing, ids.__getitem__)
+        unasked = missing
+        if looked:
+            given = {index: each.record for index in missing if (each := looked[index]) is not None}
+            uncertain += self._take(ids, states, list(given), list(given.values()), claimed_ms, invalidations)
+            unasked = [index for index in missing if index not in given]
+        shards = self.cache.in_shards(unasked, ids.__getitem__) if unasked else ()
         asked = [(part, reply(self.store.find, [ids[index] for index in part])) for part in shards]
         for part, found in asked:
             answers = await found
@@ -226,7 +247,7 @@ class Lookup:
                 lost.append(self.cache.confirmation(identity, record.life))
         if lost:
             # The store has lost them (evicted, flushed): write them back, so that the next look-up ends there.
-            self.store.issue(lost, ignore)
+            self.store.confirm(lost)
 
     def _state(self, identity: str, life: Life | None, floor: int, *, cached: bool) -> IdentityState:
         epoch_ms = self.cache.epoch_ms(identity)

@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 
 from arsenal_fast.identity.amendments import Amendment
 from arsenal_fast.identity.revocation import Changes, Revoked
-from arsenal_fast.identity.validity import Issued, IssueRow, Life, StoreRecord
+from arsenal_fast.identity.validity import Fetched, Issued, IssueRow, Life, StoreRecord, Terms
 from arsenal_fast.ledger.counters import Counters as LedgerCounters
 from arsenal_fast.ledger.model import (
     AuditPage,
@@ -46,11 +46,45 @@ class Limiter(Protocol):
         """
 
 
+class Wanted(Protocol):
+    """An identity that a request needs, if it passes."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def terms(self) -> Terms: ...
+
+
+@runtime_checkable
+class FetchingLimiter(Limiter, Protocol):
+    """The limiter of a store that has the identities beside the cells: one command charges and issues."""
+
+    def admit_and_fetch(
+        self,
+        clients: Sequence[Client],
+        quantities: Sequence[int],
+        rows: Sequence[int],
+        wanted: Sequence[Wanted],
+        done: Callable[[int, Sequence[int] | None, Sequence[Fetched | None]], None],
+    ) -> None:
+        """Charge as :meth:`Limiter.admit`; issue or look up the wanted identities of the rows that pass, atomically.
+
+        Args:
+            rows: of each identity the row whose hits it belongs to; -1: its client is not limited.
+            wanted: the identities, which may repeat.
+            done: gets in addition what the store has for each; None where it was not asked: a hit of that row is
+                refused, or there are too many. Such an identity is to be issued or looked up by itself.
+        """
+
+
 class IdentityStore(Protocol):
     """The shared records of the living identities."""
 
     def issue(self, rows: Sequence[IssueRow], done: Callable[[Sequence[Issued] | None], None]) -> None:
         """Find, renew, issue, re-assert or confirm each row, atomically per row; by the store's clock."""
+
+    def confirm(self, rows: Sequence[IssueRow]) -> None:
+        """Confirm lives that the ledger has; one that the store does not hear of stays provisional."""
 
     def find(self, ids: Sequence[str], done: Callable[[Sequence[StoreRecord | None] | None], None]) -> None:
         """Look each id up; a life may be over or revoked already, a missing one is None."""

@@ -3,7 +3,6 @@
 import pytest
 
 from arsenal_fast.api import auth
-from arsenal_fast.api.fastpath.recognized import RecognizedRequest
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.tokens.claims import Refusal
 from tests.support.callers import DAY, EXPIRED, FOREIGN, GOOD, ID, LIMITS, good, remaining
@@ -196,15 +195,7 @@ def test_two_authorizations_are_no_request() -> None:
 def spied(rig: Rig) -> list[str]:
     """The keys of the clients whose requests were recognised by their bytes; grows."""
     keys: list[str] = []
-    if rig.fast_path_of_app is not None:
-        work = rig.fast_path_of_app.work
-        submit = work.submit
-
-        def spy(request: RecognizedRequest) -> None:
-            keys.append(request.client.key)
-            submit(request)
-
-        work.submit = spy
+    rig.note_recognized(lambda request: keys.append(request.client.key))
     return keys
 
 

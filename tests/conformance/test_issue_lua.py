@@ -46,7 +46,9 @@ class Scripts:
     def __init__(self, server: RedisServer) -> None:
         self.now = T0
         self.server = server
-        self._issue = ScriptAt(server, "stores/redis/record.lua", "stores/redis/issue.lua")
+        self._issue = ScriptAt(
+            server, "stores/redis/record.lua", "stores/redis/issue_row.lua", "stores/redis/issue.lua"
+        )
         self._revoke = ScriptAt(
             server, "stores/redis/record.lua", "stores/redis/revision.lua", "stores/redis/revoke.lua"
         )
@@ -481,4 +483,4 @@ def test_the_scripts_constants_are_those_of_python() -> None:
     kept = {"KEPT": MAX_TTL * 1000 + EXPIRED_RETENTION, "LOG_LENGTH": LOG_LENGTH}
     assert constants("stores/redis/record.lua") == last | ends
     assert constants("stores/redis/revision.lua") == last | kept
-    assert constants("stores/redis/issue.lua") == {each.name: int(each) for each in (*Outcome, *Mode)}
+    assert constants("stores/redis/issue_row.lua") == {each.name: int(each) for each in (*Outcome, *Mode)}

@@ -35,7 +35,7 @@ from arsenal_fast.server.connection import Connection
 from arsenal_fast.server.listener import Listener
 from arsenal_fast.server.state import time_limits
 from arsenal_fast.stores.memory import MemoryBackend
-from arsenal_fast.stores.ports import Backend, Ledger
+from arsenal_fast.stores.ports import Backend, Ledger, Wanted
 from arsenal_fast.tokens.keys import Keys
 from tests.support.stores import SwitchedStore
 
@@ -195,16 +195,25 @@ class Rig:
     def recognized(self) -> list[RecognizedRequest]:
         """A list that grows with each request that is recognised on connections opened from now on."""
         found: list[RecognizedRequest] = []
-        if self.fast_path_of_app is not None:
-            work = self.fast_path_of_app.work
-            submit = work.submit
-
-            def spy(request: RecognizedRequest) -> None:
-                found.append(request)
-                submit(request)
-
-            work.submit = spy
+        self.note_recognized(found.append)
         return found
+
+    def note_recognized(self, note: Callable[[RecognizedRequest], None]) -> None:
+        """Call ``note`` with each request that is recognised on connections opened from now on."""
+        if self.fast_path_of_app is None:
+            return
+        work = self.fast_path_of_app.work
+        submit, submit_and_fetch = work.submit, work.submit_and_fetch
+
+        def noted(request: RecognizedRequest) -> None:
+            note(request)
+            submit(request)
+
+        def noted_and_fetched(request: RecognizedRequest, wanted: Wanted) -> None:
+            note(request)
+            submit_and_fetch(request, wanted)
+
+        work.submit, work.submit_and_fetch = noted, noted_and_fetched
 
     def memory(self) -> MemoryBackend:
         """Return an embedded store that goes by this worker's clocks."""

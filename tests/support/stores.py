@@ -76,6 +76,9 @@ class SwitchedStore:
         self.issues.append(list(rows))
         self._answer(self.memory.identities.issue, rows, done)
 
+    def confirm(self, rows: Sequence[IssueRow]) -> None:
+        self.issue(rows, lambda _: None)
+
     def find(self, ids: Sequence[str], done: Callable[[Sequence[StoreRecord | None] | None], None]) -> None:
         self.finds.append(list(ids))
         self._answer(self.memory.identities.find, ids, done)

@@ -24,6 +24,7 @@ class CachedBatch:
     __slots__ = ("_identities", "_pieces", "endpoint")
 
     required_scope: Final = None
+    terms: Final = None
 
     def __init__(self, identities: Sequence[CachedIdentity], pieces: Sequence[bytes], endpoint: Endpoint) -> None:
         """``pieces``: the response from its own header lines up to the time stamp."""

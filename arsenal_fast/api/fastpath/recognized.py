@@ -16,12 +16,13 @@ from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.request import Request
 from arsenal_fast.http.response import PendingResponse
 from arsenal_fast.http.template import RequestTemplate, TemplateMatch
-from arsenal_fast.identity.validity import DEFAULT_TTL
+from arsenal_fast.identity.validity import DEFAULT_TTL, Fetched, Issued, Looked
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.registry.cache import CachedIdentity
 from arsenal_fast.registry.issuer import AuditContext, Issuer
 from arsenal_fast.registry.lookup import IdentityState, LookupRequest
+from arsenal_fast.stores.ports import Wanted
 
 
 @dataclass(slots=True)
@@ -30,16 +31,18 @@ class FastPathServices:
 
     cache: ResponseCache
     issuer: Issuer
-    look_up: Callable[[str, LookupRequest], None]
-    """Looks an id up; the request gets its state."""
+    look_up: Callable[[str, LookupRequest, Looked | None], None]
+    """Looks an id up, of which the store has said that, or nothing yet; the request gets its state."""
     verdict: Callable[[str, IdentityState | None, bool], bytes]
     """Returns the response to the validation of an id with this state, from its own header lines on."""
     clock: ResponseClock
     write_batch: WriteBatch
     metrics: Metrics
     monotonic: Callable[[], float]
-    submit: Callable[[RecognizedRequest], None]
+    submit: Callable[[RecognizedRequest], object]
     """Submits a request to the admission."""
+    submit_and_fetch: Callable[[RecognizedRequest, Wanted], None]
+    """Submits a request that needs an identity of the store."""
     started_s: Callable[[], float]
     """Monotonic: the start of the batch whose requests go on now."""
     log: Callable[[Request, str, str, int, float], None]
@@ -54,6 +57,7 @@ class _LeftFastPath:
     __slots__ = ("context", "endpoint", "ids")
 
     required_scope: Final = None
+    terms: Final = None
 
     def __init__(self, context: RequestContext, cached: CachedResponse) -> None:
         self.context = context
@@ -73,6 +77,7 @@ class RecognizedRequest(PendingResponse):
         "client",
         "clock",
         "connection",
+        "fetched",
         "header_lines",
         "id_end",
         "ids",
@@ -97,6 +102,7 @@ class RecognizedRequest(PendingResponse):
     """Lines that depend on the request's fields, up to the end of the request's id."""
     id_end: bytes
     """The end of the request's id and its line."""
+    fetched: Fetched | None
 
     def __init__(
         self, work: FastPathServices, app: Application, connection: Connection, template: RequestTemplate
@@ -116,6 +122,7 @@ class RecognizedRequest(PendingResponse):
         self.started_s = 0.0
         self.ids: Sequence[str] = ()
         self.proposals = 0
+        self.fetched = None
 
     # Called by the admission.
 
@@ -166,6 +173,9 @@ class RecognizedRequest(PendingResponse):
         if isinstance(self.cached, _LeftFastPath):
             self.cached.context.admitted(self.limit_lines)
             return
+        self._answer(entry)
+
+    def _answer(self, entry: CachedIdentity) -> None:
         assert isinstance(entry, RenderedIdentity)
         body = entry.response()
         if entry.kept_response:
@@ -220,17 +230,29 @@ class RecognizedRequest(PendingResponse):
         return request
 
     def _miss(self, limit_lines: bytes) -> None:
-        cached = self.cached
+        work, cached, fetched = self.work, self.cached, self.fetched
+        if isinstance(cached, RenderedIdentity):
+            again = work.cache.find_again(self.match[0], self.clock.now_s)
+            if again is not None:
+                self.cached = cached = again
+            if isinstance(again, RenderedIdentity):
+                RecognizedRequest.admitted(self, limit_lines)  # not that of a subclass, which has called this one
+                return
         if isinstance(cached, MissingIdentity):
             self.limit_lines = limit_lines
-            self.started_s = self.work.started_s()
+            self.started_s = work.started_s()
+            issued = fetched if isinstance(fetched, Issued) else None
+            entry = None if issued is None else work.issuer.take_fetched(cached.id, issued)
+            if entry is not None:
+                self._answer(entry)
+                return
             self.ids = (cached.id,)
             self.proposals = 0
-            self.work.issuer.issue_missing(self)
+            work.issuer.issue_missing(self, issued)
         elif isinstance(cached, UnknownVerdict):
             self.limit_lines = limit_lines
-            self.started_s = self.work.started_s()
-            self.work.look_up(cached.id, self)
+            self.started_s = work.started_s()
+            work.look_up(cached.id, self, fetched if isinstance(fetched, Looked) else None)
         else:
             self._context().admitted(limit_lines)
 
@@ -248,19 +270,9 @@ class LoggedRequest(RecognizedRequest):
         if endpoint.responses != responses:
             self._log(self.work.started_s())
 
-    def fill(self, index: int, entry: CachedIdentity) -> None:
-        """Respond with the identity, and log it."""
-        super().fill(index, entry)
-        self._log_late()
-
-    def looked_up(self, identity: str, state: IdentityState | None, readable: bool) -> None:
-        """Respond with the verdict, and log it."""
-        super().looked_up(identity, state, readable)
-        self._log_late()
-
-    def _log_late(self) -> None:
-        if not isinstance(self.cached, _LeftFastPath):
-            self._log(self.started_s)
+    def _respond(self, body: bytes) -> None:
+        super()._respond(body)
+        self._log(self.started_s)
 
     def _log(self, started_s: float) -> None:
         seconds = self.work.monotonic() - started_s

@@ -150,7 +150,10 @@ class Recognizer:
         except StopIteration:
             request.id_end = self._renew_id()
         self._outbox.append(request)
-        request.submit(request)
+        if cached.terms is None:
+            request.submit(request)
+        else:
+            self._fast_path.work.submit_and_fetch(request, cached)
         return True
 
     def _continue_id(self, lines: bytes) -> None:
@@ -207,5 +210,8 @@ class RepeatRecognizer(Recognizer):
         except StopIteration:
             request.id_end = self._renew_id()
         self._outbox.append(request)
-        request.submit(request)
+        if cached.terms is None:
+            request.submit(request)
+        else:
+            self._fast_path.work.submit_and_fetch(request, cached)
         return True

@@ -36,6 +36,8 @@ class RenderedIdentity(CachedIdentity):
 
     __slots__ = ("_handed_out", "_sign", "endpoint", "kept_response", "kept_row")
 
+    terms: Final = None
+
     def __init__(self, sign: Sign, endpoint: Endpoint, identity: str, required_scope: str | None) -> None:
         # As in the base class, inlined, since this runs for every new identity.
         self.id = identity
@@ -138,6 +140,7 @@ class CachedVerdict:
 
     required_scope: Final = None
     ids: Final = ()
+    terms: Final = None
 
     def __init__(self, identity: CachedIdentity, endpoint: Endpoint) -> None:
         self._identity = identity

@@ -20,7 +20,7 @@ from arsenal_fast.cache import GenerationalCache
 from arsenal_fast.http.request import Request
 from arsenal_fast.identity import grammar
 from arsenal_fast.identity.runs import DRAWN
-from arsenal_fast.identity.validity import DEFAULT_TTL
+from arsenal_fast.identity.validity import DEFAULT_TTL, LOOK_UP, Terms
 from arsenal_fast.memory_budget import Shares, weigh_reference
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.ratelimit.policies import ISSUE, VALIDATE
@@ -108,6 +108,10 @@ class CachedResponse(Protocol):
     def ids(self) -> Sequence[str]:
         """The identities that it issues."""
 
+    @property
+    def terms(self) -> Terms | None:
+        """How the store is to fetch the identity that is missing; None: none is."""
+
     def render(self, clock: ResponseClock) -> bytes | None:
         """Return the response from its own header lines on; None: it is stale, and the handler responds."""
 
@@ -115,12 +119,13 @@ class CachedResponse(Protocol):
 class MissingIdentity:
     """The id in a request line of the usual form whose identity is not cached and has to be issued."""
 
-    __slots__ = ("endpoint", "id")
+    __slots__ = ("endpoint", "id", "terms")
 
     required_scope: Final = None
 
-    def __init__(self, identity: str, endpoint: Endpoint) -> None:
+    def __init__(self, identity: str, terms: Terms, endpoint: Endpoint) -> None:
         self.id = identity
+        self.terms = terms
         self.endpoint = endpoint
 
     @property
@@ -139,6 +144,7 @@ class UnknownVerdict:
 
     required_scope: Final = None
     ids: Final = ()
+    terms: Final = LOOK_UP
 
     def __init__(self, identity: str, endpoint: Endpoint) -> None:
         self.id = identity
@@ -283,6 +289,14 @@ class ResponseCache:
             return self._put_verdict(body, entry)
         return UnknownVerdict(text, self._validate) if grammar.is_id(text) else None
 
+    def find_again(self, line: bytes, now_s: float) -> RenderedIdentity | MissingIdentity | None:
+        """Find the fresh identity of a line whose response is stale; None where the handler has to read the query."""
+        self.by_line.discard(line)
+        found = self.by_line.get(line)
+        if isinstance(found, RenderedIdentity) and found.fresh_until_s <= now_s:
+            return MissingIdentity(found.id, self._identities.terms(found.id), self._issue)
+        return found
+
     def _from_identities(self, line: bytes) -> RenderedIdentity | MissingIdentity | None:
         if len(line) > _MAX_LINE:
             return None
@@ -292,7 +306,7 @@ class ResponseCache:
         identity = "-".join(found.groups()) + self._suffix
         entry = self._identities.get(identity)
         if entry is None:
-            return MissingIdentity(identity, self._issue)
+            return MissingIdentity(identity, self._identities.terms(identity), self._issue)
         assert isinstance(entry, RenderedIdentity)
         self.by_line.put(line, entry)
         return entry

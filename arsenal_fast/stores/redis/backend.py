@@ -6,12 +6,12 @@ Needs Redis 6 or newer, or Valkey; no cluster redirections are followed (they co
 
 from collections.abc import Callable, Sequence
 
-from arsenal_fast.stores.redis import identities, info, limiter, revocations
+from arsenal_fast.stores.redis import fetching, identities, info, limiter, revocations
 from arsenal_fast.stores.redis.connection import IDLE, Connection
+from arsenal_fast.stores.redis.fetching import RedisFetchingLimiter
 from arsenal_fast.stores.redis.identities import RedisIdentities
 from arsenal_fast.stores.redis.info import InfoPoller
 from arsenal_fast.stores.redis.keys import ONE, Keys
-from arsenal_fast.stores.redis.limiter import RedisLimiter
 from arsenal_fast.stores.redis.resp import pack
 from arsenal_fast.stores.redis.revocations import RedisRevocations
 from arsenal_fast.stores.redis.url import RedisAddress, parse_url
@@ -35,7 +35,7 @@ class RedisBackend(Connection):
     ) -> None:
         address = parse_url(url)
         super().__init__(address, opening(address), timeout=timeout, jitter=jitter, idle=idle)
-        self.limiter = RedisLimiter(self)
+        self.limiter = RedisFetchingLimiter(self)
         self.identities = RedisIdentities(self)
         self.revocations = RedisRevocations(self)
         self.info = InfoPoller(self)
@@ -59,7 +59,7 @@ def greeting(address: RedisAddress) -> Sequence[bytes]:
         commands.append(pack(b"AUTH", *credentials))
     if address.database:
         commands.append(pack(b"SELECT", b"%d" % address.database))
-    scripts = (limiter.SCRIPT, identities.SCRIPT, *revocations.SCRIPTS, info.SCRIPT)
+    scripts = (limiter.SCRIPT, fetching.SCRIPT, identities.SCRIPT, *revocations.SCRIPTS, info.SCRIPT)
     return [*commands, *(script.load for script in scripts)]
 
 

@@ -174,6 +174,11 @@ class ClusterIdentities:
 
         gather(self._by_shard(row.id for row in rows), send, done)
 
+    def confirm(self, rows: Sequence[IssueRow]) -> None:
+        """Confirm lives that the ledger has."""
+        for number, indexes in self._by_shard(row.id for row in rows).items():
+            self._shards[number].identities.confirm([rows[index] for index in indexes])
+
     def find(self, ids: Sequence[str], done: FindDone) -> None:
         """Look up; ``done`` gets each identity's record, its life over or not, or None; or None for no answer."""
 

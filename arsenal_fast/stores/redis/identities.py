@@ -26,13 +26,16 @@ def _read_rows(reply: Reply, count: int) -> list[int] | None:
     return integers(reply, 3) or integers(reply, count)
 
 
-_TEXT: Final = script_text("record.lua", "issue.lua")
+_TEXT: Final = script_text("record.lua", "issue_row.lua", "issue.lua")
 SCRIPT: Final = Script(_TEXT, keys=Count(0, 1), arguments=Count(0, 5), replies=Count(0, 3), read=_read_rows)
 ALIKE: Final = Script(_TEXT, keys=Count(0, 1), arguments=Count(5, 0), replies=Count(0, 3), read=_read_rows)
 """The same script with one set of arguments for all rows."""
+QUIET: Final = Script(_TEXT, keys=Count(0, 1), arguments=Count(1, 5), replies=Count(1, 0), read=integers)
+"""The same script, of which nothing but the number of rows is wanted."""
 
 _RECORD = re.compile(rb"([0-9]+) ([0-9]+)(?: ([0-9]+)( p)?)?")
 _MAX_RECORD: Final = 64  # bytes: bounds the digits that int() converts
+_NO_ANSWER: Final = bulk(b"")
 _OUTCOMES: Final = {int(outcome): outcome for outcome in Outcome}
 
 IssueDone = Callable[[Sequence[Issued] | None], None]
@@ -56,6 +59,13 @@ class RedisIdentities:
         else:
             done(None)
 
+    def confirm(self, rows: Sequence[IssueRow]) -> None:
+        """Confirm lives that the ledger has."""
+        if self._connection.healthy:
+            in_pieces(
+                len(rows), MAX_ROWS, lambda piece, answered: self._issue(rows[piece], answered, quiet=True), _ignore
+            )
+
     def find(self, ids: Sequence[str], done: FindDone) -> None:
         """Look up; ``done`` gets each identity's record, its life over or not, or None; or None for no answer."""
         if self._connection.healthy:
@@ -63,7 +73,8 @@ class RedisIdentities:
         else:
             done(None)
 
-    def _issue(self, rows: Sequence[IssueRow], done: IssueDone) -> None:
+    def _issue(self, rows: Sequence[IssueRow], done: IssueDone, *, quiet: bool = False) -> None:
+        """``quiet``: ``done`` gets nothing but whether there is an answer."""
         count = len(rows)
         if count == 0:
             done([])
@@ -73,10 +84,12 @@ class RedisIdentities:
         arguments = _packed_arguments(rows)
 
         def answered(values: list[int] | None) -> None:
-            done(None if values is None else read_issued(values, count))
+            done(None if values is None else [] if quiet else read_issued(values, count))
 
         self._count(count)
-        if arguments.count(arguments[0]) == count:
+        if quiet:
+            QUIET.run(self._connection, count, [*packed, *arguments, _NO_ANSWER], answered)
+        elif arguments.count(arguments[0]) == count:
             packed.append(arguments[0])
             ALIKE.run(self._connection, count, packed, answered)
         else:
@@ -154,3 +167,7 @@ def _packed_arguments(rows: Sequence[IssueRow]) -> list[bytes]:
 @lru_cache(maxsize=1_000)  # but for lives that are brought along, there are few different ones
 def _arguments(ttl: int, mode: Mode, generated: int, epoch: int, provisional: bool) -> bytes:
     return b"".join(bulk(b"%d" % each) for each in (ttl, mode, generated, epoch, provisional))
+
+
+def _ignore(_answers: Sequence[object] | None) -> None:
+    """Do nothing."""

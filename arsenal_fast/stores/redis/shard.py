@@ -243,15 +243,15 @@ class ShardIdentities(RedisIdentities):
 
     _connection: Shard
 
-    def _issue(self, rows: Sequence[IssueRow], done: IssueDone) -> None:
+    def _issue(self, rows: Sequence[IssueRow], done: IssueDone, *, quiet: bool = False) -> None:
         def answered(issued: Sequence[object] | None) -> None:
             if issued is None and self._connection.is_split:
-                in_pieces(len(rows), 1, lambda piece, each: super_issue(rows[piece], each), done)
+                in_pieces(len(rows), 1, lambda piece, each: super_issue(rows[piece], each, quiet=quiet), done)
             else:
                 done(issued)  # type: ignore[arg-type]
 
         super_issue = super()._issue
-        super_issue(rows, answered)
+        super_issue(rows, answered, quiet=quiet)
 
     def _find(self, ids: Sequence[str], done: FindDone) -> None:
         def answered(found: Sequence[object] | None) -> None:

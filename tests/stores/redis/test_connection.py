@@ -20,7 +20,7 @@ def test_the_opening_ends_with_a_write_and_then_redis_is_healthy() -> None:
             url = fake.url.replace("redis://", "redis://me:hunter2@") + "/3"
             async with connected(fake, url) as backend:
                 assert (backend.healthy, backend.status) == (True, "healthy")
-                assert fake.names() == [b"AUTH", b"SELECT", *[b"SCRIPT"] * 6, b"EVALSHA"]
+                assert fake.names() == [b"AUTH", b"SELECT", *[b"SCRIPT"] * 7, b"EVALSHA"]
                 assert fake.commands[0] == [b"AUTH", b"me", b"hunter2"]
                 assert fake.commands[1] == [b"SELECT", b"3"]
                 assert fake.commands[-1][3:] == [b"af:{0}:r", b"af:{0}:probe", b"1", b"1000000", b""]
