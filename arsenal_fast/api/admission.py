@@ -24,14 +24,14 @@ from typing import Final
 
 from arsenal_fast.api.batches import Admissible, Batch, Fetching, Looked
 from arsenal_fast.api.problems import limiter_away, quotas_used_up
-from arsenal_fast.identity.validity import Fetched
+from arsenal_fast.identity.validity import Fetched, Wanted
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.ratelimit import gcra
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.headers import Plan, PolicyLines, state_at
 from arsenal_fast.ratelimit.quota import UNLIMITED, Quota
 from arsenal_fast.registry.revocation_sync import RevocationSync
-from arsenal_fast.stores.ports import FetchingLimiter, Limiter, Wanted
+from arsenal_fast.stores.ports import FetchingLimiter, Limiter
 
 MAX_BATCH: Final = 512
 """Clients of a batch: some 2 ms of Redis. With 5,000 connections 54,000 requests a second became 75,000; from 64 to
@@ -145,8 +145,11 @@ class Admission:
         """Charge the request's client as :meth:`submit` does; the store fetches an identity with the same command."""
         request.fetched = None
         if self.submit(request):
-            self._batch.fetching.append(request)
-            self._batch.wanted.append(wanted)
+            batch = self._batch
+            if not batch.fetching:
+                batch.version = self._version()
+            batch.fetching.append(request)
+            batch.wanted.append(wanted)
 
     def look(self, request: Admissible, done: Looked) -> None:
         """Call ``done`` with the limit of a request's client after the hits of this tick, without charging it.
@@ -195,7 +198,6 @@ class Admission:
     def _begin(self, batch: Batch) -> None:
         batch.begun = True
         self._started_s = batch.started_s = self._monotonic()
-        batch.version = self._version()
         self._call_soon(self._flush)
 
     def _flush(self) -> None:
@@ -246,10 +248,9 @@ class Admission:
     def _fetched(
         self, batch: Batch, revision: int, backlogs: Sequence[int] | None, fetched: Sequence[Fetched | None]
     ) -> None:
-        # Else a revocation is not learnt yet, or was not when the identities were asked for: they are asked for again.
-        if backlogs is not None and self._sync.is_known(revision) and batch.version == self._version():
+        if backlogs is not None:
             for request, answer in zip(batch.fetching, fetched, strict=True):
-                request.fetched = answer
+                request.fetched, request.version = answer, batch.version
         self._settle(batch, revision, backlogs)
 
     def _settle(self, batch: Batch, revision: int, backlogs: Sequence[int] | None) -> None:

@@ -21,9 +21,9 @@ from arsenal_fast.api.router import API, Route, Router
 from arsenal_fast.api.services import Services, decoded
 from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.request import Fields, Request
+from arsenal_fast.identity.validity import Wanted
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.headers import retry_after_line
-from arsenal_fast.stores.ports import Wanted
 
 
 class App:

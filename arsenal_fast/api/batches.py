@@ -5,10 +5,9 @@ from operator import attrgetter
 from typing import Final, Protocol
 
 from arsenal_fast.errors import ProblemError
-from arsenal_fast.identity.validity import Fetched
+from arsenal_fast.identity.validity import Fetched, Wanted
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.headers import QuotaState
-from arsenal_fast.stores.ports import Wanted
 
 _KEY: Final = attrgetter("key_bytes")
 
@@ -46,6 +45,8 @@ class Fetching(Admissible, Protocol):
 
     fetched: Fetched | None
     """What the store has said of it together with the admission; None: it is to be asked. Set before ``admitted``."""
+    version: int
+    """Of the cached identities when it was asked for: with another one by now, the answer may be used but not kept."""
 
 
 class Batch:
@@ -85,7 +86,7 @@ class Batch:
         self.wanted: list[Wanted] = []
         """What these need."""
         self.version = 0
-        """That of the cached identities when the batch began."""
+        """That of the cached identities when the first of these was added."""
         self.one_quota = True
         self.started_s = 0.0
         self.amendments = 0

@@ -14,7 +14,7 @@ from typing import Final
 
 from arsenal_fast.api.admission import Admission
 from arsenal_fast.api.batches import Admissible, Looked
-from arsenal_fast.stores.ports import Wanted
+from arsenal_fast.identity.validity import Wanted
 
 Call = Callable[[], None]
 Make = Callable[[int, Call, Callable[[Call], None]], Admission]

@@ -9,7 +9,7 @@ import re
 from datetime import UTC, datetime
 from enum import IntEnum
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 MIN_TTL: Final = 1  # seconds
 MAX_TTL: Final = 2_592_000  # seconds, 30 days: "disposable"
@@ -119,6 +119,15 @@ class Terms(NamedTuple):
 
 
 LOOK_UP: Final = Terms()
+
+
+class Wanted(Protocol):
+    """An identity that a request needs, if it passes."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def terms(self) -> Terms: ...
 
 
 class Looked(NamedTuple):

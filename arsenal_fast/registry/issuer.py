@@ -128,29 +128,25 @@ class Issuer:
         else:
             request.finish()
 
-    def take_fetched(self, identity: str, fetched: Issued) -> CachedIdentity | None:
-        """Return the entry of a life that the store has as of now; None where the ledger has to have it first."""
-        outcome, life = fetched
-        if outcome is not _FOUND and self.ledger is not None:
-            return None
-        self.metrics.identity_lookups += 1
-        self._count(outcome)
-        return self.cache.put(identity, life)
-
-    def issue_missing(self, request: IssueRequest, fetched: Issued | None = None) -> None:
+    def issue_missing(self, request: IssueRequest, fetched: Issued | None = None, version: int = 0) -> None:
         """Give the request the identity of its only id, which is not in the cache, or no longer fresh.
 
         Args:
-            fetched: the life that the store has begun for it just now; None: the store is to be asked.
+            fetched: what the store has issued for it already, or found; None: it is to be asked.
+            version: the cache's count of invalidations when it was asked.
         """
         self.metrics.identity_lookups += 1
-        if fetched is None:
-            self._submit([(request, 0)])
-            return
-        if not self.fetched:
-            self.call_soon(self._record_fetched)
-            self.fetched_version = self.cache.invalidations
-        self.fetched.append(((request, 0), fetched))
+        row = (request, 0)
+        cache = self.cache
+        if fetched is None or (cache.sync.epochs and fetched.life.generated < cache.epoch_ms(request.ids[0])):
+            self._submit([row])
+        elif self.ledger is None or fetched.outcome is _FOUND:
+            self._hand_out(row, fetched, version)
+        else:
+            if not self.fetched:
+                self.call_soon(self._record_fetched)
+                self.fetched_version = version
+            self.fetched.append((row, fetched))
 
     def _record_fetched(self) -> None:
         fetched, self.fetched = self.fetched, []
@@ -279,15 +275,6 @@ class Issuer:
         revoked one, which was not cached yet: then it is handed out, but not kept.
         """
         outcome, life = issued
-        self._count(outcome)
-        request, index = row
-        cache = self.cache
-        entry = cache.put(request.ids[index], life)
-        if invalidations != cache.invalidations:
-            cache.drop(entry)
-        request.fill(index, entry)
-
-    def _count(self, outcome: Outcome) -> None:
         metrics = self.metrics
         if outcome is _ISSUED:
             metrics.identity_issued += 1
@@ -295,6 +282,12 @@ class Issuer:
             metrics.identity_lookup_hits += 1
             if outcome is _RENEWED:
                 metrics.identity_renewed += 1
+        request, index = row
+        cache = self.cache
+        entry = cache.put(request.ids[index], life)
+        if invalidations != cache.invalidations:
+            cache.drop(entry)
+        request.fill(index, entry)
 
 
 def _no_epoch(_identity: str) -> int:

@@ -88,11 +88,12 @@ class Lookup:
         self.metrics.identity_lookup_hits += 1
         return entry
 
-    def submit(self, identity: str, request: LookupRequest, looked: Looked | None = None) -> None:
+    def submit(self, identity: str, request: LookupRequest, looked: Looked | None = None, version: int = 0) -> None:
         """Look one id up, together with the others of this event-loop tick.
 
         Args:
-            looked: what the store has for it as of now; None: the store is to be asked.
+            looked: what the store has for it; None: it is to be asked.
+            version: the cache's count of invalidations when it was asked.
         """
         record = None if looked is None else looked.record
         if record is not None and not record.provisional:
@@ -100,7 +101,8 @@ class Lookup:
             self.metrics.identity_lookups += 1
             if state.is_living(self.now() * 1000):
                 self.metrics.identity_lookup_hits += 1
-                self.cache.put(identity, record.life)
+                if version == self.cache.invalidations:
+                    self.cache.put(identity, record.life)
             request.looked_up(identity, state, True)
             return
         if not self.waiting:
@@ -143,7 +145,7 @@ class Lookup:
         Args:
             claimed_ms: the beginning of the life whose token was sent. A store with a later life may have lost the
                 revocation of the claimed one: then the cache is not used, and the ledger is read too.
-            looked: what the store has for each as of now, where it was asked.
+            looked: what the store has for each, where it was asked.
 
         Returns:
             The state of each, None for an unknown one; and whether that was readable: False where neither

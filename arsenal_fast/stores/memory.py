@@ -23,7 +23,7 @@ from arsenal_fast.identity import revocation
 from arsenal_fast.identity.amendments import Amendment, prevails
 from arsenal_fast.identity.issue_rules import settle
 from arsenal_fast.identity.revocation import AMENDED, EVERYTHING, LOG_LENGTH, Changes, Revoked
-from arsenal_fast.identity.validity import Issued, IssueRow, Life, StoreRecord
+from arsenal_fast.identity.validity import Fetched, Issued, IssueRow, Life, Looked, StoreRecord, Wanted
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.gcra import allowed_in_all, backlog_at, charge
 from arsenal_fast.stores.counters import Counters
@@ -156,6 +156,32 @@ class MemoryBackend:
         done: Callable[[int, Sequence[int] | None], None],
     ) -> None:
         """Charge all rows; ``done`` gets at once the revision and the backlog before each row's hits (us)."""
+        done(self._log.revision, self._charge(clients, quantities))
+
+    def admit_and_fetch(
+        self,
+        clients: Sequence[Client],
+        quantities: Sequence[int],
+        rows: Sequence[int],
+        wanted: Sequence[Wanted],
+        done: Callable[[int, Sequence[int] | None, Sequence[Fetched | None]], None],
+    ) -> None:
+        """Charge all rows, and issue or look up the identities of those that pass."""
+        backlogs = self._charge(clients, quantities)
+        now = self._now_ms()
+
+        def passes(row: int) -> bool:
+            if row < 0:
+                return True
+            plan, quantity = clients[row].plan, quantities[row]
+            quotas = [clients[row].quota] if plan is None else plan.enforced
+            return allowed_in_all(zip(backlogs[row:], quotas, strict=False), quantity) == quantity
+
+        fetched = [self._fetch(each, now) if passes(row) else None for row, each in zip(rows, wanted, strict=True)]
+        self._count(len(wanted))
+        done(self._log.revision, backlogs, fetched)
+
+    def _charge(self, clients: Sequence[Client], quantities: Sequence[int]) -> list[int]:
         now = self._now_us()
         backlogs = []
         linked = hits = 0
@@ -172,7 +198,7 @@ class MemoryBackend:
                 self.cells.put(key, after, now)
             backlogs.append(backlog)
         self._count(len(clients))
-        done(self._log.revision, backlogs)
+        return backlogs
 
     def _allowed(self, client: Client, quantity: int, now: int) -> int:
         """Return how many hits pass in all enforced cells of a client."""
@@ -203,6 +229,12 @@ class MemoryBackend:
         self.counters.batches += 1
         self._count(len(ids))
         done(records)
+
+    def _fetch(self, wanted: Wanted, now: int) -> Fetched:
+        ttl, epoch, provisional = wanted.terms
+        if not ttl:
+            return Looked(self.records.get(wanted.id, now))
+        return self._issue(IssueRow(wanted.id, ttl, epoch=epoch, provisional=provisional), now)
 
     def _issue(self, row: IssueRow, now: int) -> Issued:
         issued, after = settle(self.records.get(row.id, now), row, now)

@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 
 from arsenal_fast.identity.amendments import Amendment
 from arsenal_fast.identity.revocation import Changes, Revoked
-from arsenal_fast.identity.validity import Fetched, Issued, IssueRow, Life, StoreRecord, Terms
+from arsenal_fast.identity.validity import Fetched, Issued, IssueRow, Life, StoreRecord, Wanted
 from arsenal_fast.ledger.counters import Counters as LedgerCounters
 from arsenal_fast.ledger.model import (
     AuditPage,
@@ -44,15 +44,6 @@ class Limiter(Protocol):
         revision of the revocations at that moment, 0 where nothing was ever revoked or the store has lost its memory.
         ``done(0, None)`` when the store is away.
         """
-
-
-class Wanted(Protocol):
-    """An identity that a request needs, if it passes."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def terms(self) -> Terms: ...
 
 
 @runtime_checkable

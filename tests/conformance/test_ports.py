@@ -336,6 +336,9 @@ def test_a_provisional_life_is_found_as_provisional_until_it_is_confirmed(backen
             for row in (IssueRow(ID, TTL), IssueRow(ID, TTL, provisional=True), IssueRow(ID, 5, Mode.ASSERT, 9)):
                 assert await issue(store, row) == [(Outcome.PROVISIONAL, life)]
             confirm = IssueRow(ID, TTL, Mode.CONFIRM, life.generated)
+            store.identities.confirm([])
+            store.identities.confirm([confirm, confirm])
+            assert await look(store, ID) == [StoreRecord(life)]
             for _ in range(2):
                 assert await issue(store, confirm) == [(Outcome.FOUND, life)]
                 assert await look(store, ID) == [StoreRecord(life)]

@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arsenal_fast.identity.grammar import split
-from arsenal_fast.identity.validity import IssueRow, Life, Mode, StoreRecord
+from arsenal_fast.identity.validity import Issued, IssueRow, Life, Mode, Outcome, StoreRecord
 from arsenal_fast.registry.cache import CachedIdentity
-from arsenal_fast.registry.issuer import AuditContext
+from arsenal_fast.registry.issuer import AuditContext, BatchRequest
 from tests.support.ledgers import Book, SwitchedLedger
 from tests.support.registry import (
+    AUDIT,
     Bench,
     HalfAway,
     flushed,
@@ -370,3 +371,58 @@ def test_only_what_is_in_a_shard_that_is_away_is_issued_without_the_store() -> N
         [identity(1).id, identity(3).id],
         [identity(2).id],
     ]
+
+
+# A life that the store has issued together with the admission.
+
+
+class One(BatchRequest):
+    """A request for one identity."""
+
+    def __init__(self, run: int) -> None:
+        self.got: list[Sequence[CachedIdentity]] = []
+        super().__init__([identity(run).id], 60_000, lambda: AUDIT, self.got.append, found=[None], missing=1)
+
+
+def fetched(bench: Bench, outcome: Outcome, age_s: int = 0) -> Issued:
+    begin = round(bench.rig.wall * 1000) - 1000 * age_s
+    return Issued(outcome, Life(begin, begin + 60_000))
+
+
+def test_a_fetched_life_is_handed_out_and_kept_and_the_store_is_not_asked() -> None:
+    bench, request = Bench(), One(1)
+    bench.issuer.issue_missing(request, fetched(bench, Outcome.ISSUED), bench.cache.invalidations)
+    assert bench.store.issues == []
+    assert request.got == [[bench.cache.get(identity(1).id)]]
+    assert (bench.hits(), bench.metrics.identity_issued) == ((1, 0), 1)
+
+
+def test_new_lives_that_were_fetched_in_a_tick_are_one_entry_of_the_ledger_and_found_ones_none() -> None:
+    bench, requests = with_ledger(), [One(run) for run in (1, 2, 3)]
+    soon: list[Callable[[], None]] = []
+    bench.issuer.call_soon = soon.append
+    for request, outcome in zip(requests, (Outcome.ISSUED, Outcome.FOUND, Outcome.PROVISIONAL), strict=True):
+        bench.issuer.issue_missing(request, fetched(bench, outcome), 0)
+    assert [len(request.got) for request in requests] == [0, 1, 0]
+    (record,) = soon
+    record()
+    ((one, three),) = kept(bench).recorded
+    assert [one.id, three.id] == [identity(1).id, identity(3).id]
+    assert [len(request.got) for request in requests] == [1, 1, 1]
+
+
+def test_a_fetched_life_from_before_an_epoch_that_was_learnt_meanwhile_is_asked_for_again() -> None:
+    bench, request = Bench(), One(1)
+    life = fetched(bench, Outcome.FOUND, age_s=5)
+    bench.cache.sync.learn_epochs({"player": life.life.generated + 1})
+    bench.issuer.issue_missing(request, life, bench.cache.invalidations)
+    assert [row.epoch for row in bench.store.issues[0]] == [life.life.generated + 1]
+    assert request.got[0][0].life.generated > life.life.generated
+
+
+def test_a_life_that_was_fetched_before_a_revocation_is_handed_out_and_not_kept() -> None:
+    bench, request = Bench(), One(1)
+    bench.cache.invalidate([identity(2).id])
+    bench.issuer.issue_missing(request, fetched(bench, Outcome.FOUND), bench.cache.invalidations - 1)
+    assert len(request.got) == 1
+    assert bench.cache.get(identity(1).id) is None

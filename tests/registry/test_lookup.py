@@ -1,8 +1,10 @@
 """Look-ups: in the worker's memory, the store and the ledger, whichever can be read."""
 
+from collections.abc import Callable
+
 import pytest
 
-from arsenal_fast.identity.validity import StoreRecord
+from arsenal_fast.identity.validity import Life, Looked, StoreRecord
 from arsenal_fast.registry.lookup import IdentityState
 from tests.support.registry import (
     Bench,
@@ -14,6 +16,7 @@ from tests.support.registry import (
     kept,
     with_ledger,
 )
+from tests.support.rig import START
 
 
 def test_without_the_store_what_is_remembered_is_found_and_nothing_else_is_denied() -> None:
@@ -150,3 +153,60 @@ def test_responses_are_held_from_an_answer_of_the_store_or_the_ledger_on() -> No
     assert held == []
     bench.known(2)
     assert held == ["held", "held"]
+
+
+# What the store has said together with the admission.
+
+
+class Waiting:
+    """A request that waits for one identity."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[IdentityState | None, bool]] = []
+
+    def looked_up(self, _identity: str, state: IdentityState | None, readable: bool) -> None:
+        self.got.append((state, readable))
+
+    def cut_off(self) -> None:
+        raise AssertionError
+
+
+def test_a_record_that_was_fetched_is_the_answer_and_kept_while_nothing_is_revoked() -> None:
+    bench, life = Bench(), Life(round(START * 1000), round(START * 1000) + 60_000)
+    for run, version in ((1, 0), (2, -1)):
+        request = Waiting()
+        bench.lookup.submit(identity(run).id, request, Looked(StoreRecord(life)), version)
+        assert request.got == [(IdentityState(life, 0, cached=True), True)]
+    assert (bench.cache.get(identity(1).id) is None, bench.cache.get(identity(2).id) is None) == (False, True)
+    assert (bench.hits(), bench.store.finds) == ((2, 2), [])
+
+
+def test_a_life_that_was_fetched_and_is_over_is_told_and_is_no_hit() -> None:
+    bench, life, request = Bench(), Life(1, 2), Waiting()
+    bench.lookup.submit(identity(1).id, request, Looked(StoreRecord(life, 5)), 0)
+    assert request.got == [(IdentityState(life, 6, cached=True), True)]
+    assert (bench.hits(), bench.cache.get(identity(1).id)) == ((1, 0), None)
+
+
+def test_what_the_store_lacks_or_holds_as_provisional_is_read_from_the_ledger_alone() -> None:
+    bench = with_ledger()
+    lives = [entry.life for entry in bench.issue(1, 2)]
+    other = with_ledger(kept(bench).book, bench.store)
+    soon: list[Callable[[], None]] = []
+    other.lookup.call_soon = soon.append
+    records = [None, StoreRecord(lives[1], 0, True), None]
+    requests = [Waiting() for _ in records]
+    for run, (request, record) in enumerate(zip(requests, records, strict=True), 1):
+        other.lookup.submit(identity(run).id, request, Looked(record), 0)
+    other.lookup.submit(identity(2).id, unasked := Waiting())
+    assert [request.got for request in requests] == [[], [], []]
+    (flush,) = soon
+    flush()
+    assert [request.got for request in requests] == [
+        [(IdentityState(lives[0], 0, cached=False), True)],
+        [(IdentityState(lives[1], 0, cached=True), True)],
+        [(None, True)],
+    ]
+    assert unasked.got == [(IdentityState(lives[1], 0, cached=True), True)]
+    assert other.store.finds == [[identity(2).id]]
+    assert sorted(kept(other).finds[0]) == [identity(run).id for run in (1, 2, 3)]

@@ -5,7 +5,7 @@ bytes, the same access lines and the same rows of the ledger, and counted the sa
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
@@ -120,6 +120,8 @@ class Setup:
     """Whether a connection that has ended is followed by another one, rather than by silence."""
     policies: Policies | None = None
     """Of a limits file."""
+    fetches: bool = False
+    """Whether the store has the identities beside the cells."""
 
 
 class Worker:
@@ -139,7 +141,14 @@ class Worker:
             "trusted_proxies": ["10.0.0.0/8"],
             "protected_prefixes": frozenset({"vip"}),
         }
-        self.rig = Rig(settings=settings, ledger=self.ledger, switched=True, fast_path=fast_path, worthwhile=1)
+        self.rig = Rig(
+            settings=settings,
+            ledger=self.ledger,
+            switched=True,
+            fetches=setup.fetches,
+            fast_path=fast_path,
+            worthwhile=1,
+        )
         self.recognized = self.rig.recognized()
         """The requests that the fast path took, one after another."""
         draws = count(1)
@@ -283,3 +292,10 @@ class Comparison:
 def compare(script: Script, setup: Setup) -> None:
     """Hold that both workers do the same, step by step."""
     Comparison(setup).take(script)
+    Comparison(replace(setup, fetches=True)).take(one_by_one(script))
+
+
+def one_by_one(script: Script) -> Script:
+    """The steps, each request answered before the next: what is fetched is asked for before what is not."""
+    each = [replace(step, tick=True) if isinstance(step, Packet) else step for step in script]
+    return [step for step in each if isinstance(step, Packet) or step.kind != "hold"]

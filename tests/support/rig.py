@@ -24,7 +24,7 @@ from arsenal_fast.api.settings import Settings
 from arsenal_fast.http.limits import Limits
 from arsenal_fast.http.request import Request
 from arsenal_fast.http.template import WORTHWHILE, RequestTemplates
-from arsenal_fast.identity.validity import Life
+from arsenal_fast.identity.validity import Life, Wanted
 from arsenal_fast.observability.access_log import AccessLog
 from arsenal_fast.observability.logs import TextFormatter
 from arsenal_fast.oidc.issuer_keys import Fetch
@@ -35,9 +35,9 @@ from arsenal_fast.server.connection import Connection
 from arsenal_fast.server.listener import Listener
 from arsenal_fast.server.state import time_limits
 from arsenal_fast.stores.memory import MemoryBackend
-from arsenal_fast.stores.ports import Backend, Ledger, Wanted
+from arsenal_fast.stores.ports import Backend, Ledger
 from arsenal_fast.tokens.keys import Keys
-from tests.support.stores import SwitchedStore
+from tests.support.stores import FetchingStore, SwitchedStore
 
 PEER = ("203.0.113.9", 50_000)
 START = 1_763_805_600.0
@@ -135,6 +135,8 @@ class Rig:
     """Fetches the keys of issuers of ID tokens."""
     switched: bool = False
     """The store is ``shared``, which the test can take away."""
+    fetches: bool = False
+    """``shared`` fetches what a request needs with the command that admits it."""
 
     def __post_init__(self) -> None:
         self.wall = START
@@ -142,7 +144,7 @@ class Rig:
         self.keys = KEYS
         self.soon: list[Callable[[], None]] = []
         self.spare = self.memory()
-        self.shared = SwitchedStore(self.memory())
+        self.shared = FetchingStore(self.memory()) if self.fetches else SwitchedStore(self.memory())
         store = self.shared if self.switched else self.store
         defaults: dict[str, Any] = {
             "version": "v4.2.0",

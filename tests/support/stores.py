@@ -10,7 +10,7 @@ from typing import Any
 
 from arsenal_fast.identity.amendments import Amendment
 from arsenal_fast.identity.revocation import Changes, Revoked
-from arsenal_fast.identity.validity import Issued, IssueRow, Life, StoreRecord
+from arsenal_fast.identity.validity import Fetched, Issued, IssueRow, Life, StoreRecord, Wanted
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.stores.memory import MemoryBackend
 
@@ -116,3 +116,19 @@ class SwitchedStore:
             self.held.append(lambda: done(*answer[0]))
         else:
             done(*answer[0])
+
+
+class FetchingStore(SwitchedStore):
+    """One that has the identities beside the cells."""
+
+    def admit_and_fetch(
+        self,
+        clients: Sequence[Client],
+        quantities: Sequence[int],
+        rows: Sequence[int],
+        wanted: Sequence[Wanted],
+        done: Callable[[int, Sequence[int] | None, Sequence[Fetched | None]], None],
+    ) -> None:
+        self.admissions.append([(each.key, quantity) for each, quantity in zip(clients, quantities, strict=True)])
+        admit = self.memory.admit_and_fetch
+        self._answer(admit, clients, quantities, rows, wanted, done, nothing=(0, None, ()), at_once=self.admitting)

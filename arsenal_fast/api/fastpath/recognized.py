@@ -16,13 +16,12 @@ from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.request import Request
 from arsenal_fast.http.response import PendingResponse
 from arsenal_fast.http.template import RequestTemplate, TemplateMatch
-from arsenal_fast.identity.validity import DEFAULT_TTL, Fetched, Issued, Looked
+from arsenal_fast.identity.validity import DEFAULT_TTL, Fetched, Issued, Looked, Wanted
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.registry.cache import CachedIdentity
 from arsenal_fast.registry.issuer import AuditContext, Issuer
 from arsenal_fast.registry.lookup import IdentityState, LookupRequest
-from arsenal_fast.stores.ports import Wanted
 
 
 @dataclass(slots=True)
@@ -31,8 +30,8 @@ class FastPathServices:
 
     cache: ResponseCache
     issuer: Issuer
-    look_up: Callable[[str, LookupRequest, Looked | None], None]
-    """Looks an id up, of which the store has said that, or nothing yet; the request gets its state."""
+    look_up: Callable[[str, LookupRequest, Looked | None, int], None]
+    """Looks an id up, as :meth:`arsenal_fast.registry.lookup.Lookup.submit`; the request gets its state."""
     verdict: Callable[[str, IdentityState | None, bool], bytes]
     """Returns the response to the validation of an id with this state, from its own header lines on."""
     clock: ResponseClock
@@ -89,6 +88,7 @@ class RecognizedRequest(PendingResponse):
         "started_s",
         "submit",
         "template",
+        "version",
         "work",
         "write",
     )
@@ -103,6 +103,7 @@ class RecognizedRequest(PendingResponse):
     id_end: bytes
     """The end of the request's id and its line."""
     fetched: Fetched | None
+    version: int
 
     def __init__(
         self, work: FastPathServices, app: Application, connection: Connection, template: RequestTemplate
@@ -123,6 +124,7 @@ class RecognizedRequest(PendingResponse):
         self.ids: Sequence[str] = ()
         self.proposals = 0
         self.fetched = None
+        self.version = 0
 
     # Called by the admission.
 
@@ -173,9 +175,6 @@ class RecognizedRequest(PendingResponse):
         if isinstance(self.cached, _LeftFastPath):
             self.cached.context.admitted(self.limit_lines)
             return
-        self._answer(entry)
-
-    def _answer(self, entry: CachedIdentity) -> None:
         assert isinstance(entry, RenderedIdentity)
         body = entry.response()
         if entry.kept_response:
@@ -232,6 +231,7 @@ class RecognizedRequest(PendingResponse):
     def _miss(self, limit_lines: bytes) -> None:
         work, cached, fetched = self.work, self.cached, self.fetched
         if isinstance(cached, RenderedIdentity):
+            fetched = None  # it was of an earlier request
             again = work.cache.find_again(self.match[0], self.clock.now_s)
             if again is not None:
                 self.cached = cached = again
@@ -241,18 +241,13 @@ class RecognizedRequest(PendingResponse):
         if isinstance(cached, MissingIdentity):
             self.limit_lines = limit_lines
             self.started_s = work.started_s()
-            issued = fetched if isinstance(fetched, Issued) else None
-            entry = None if issued is None else work.issuer.take_fetched(cached.id, issued)
-            if entry is not None:
-                self._answer(entry)
-                return
             self.ids = (cached.id,)
             self.proposals = 0
-            work.issuer.issue_missing(self, issued)
+            work.issuer.issue_missing(self, fetched if isinstance(fetched, Issued) else None, self.version)
         elif isinstance(cached, UnknownVerdict):
             self.limit_lines = limit_lines
             self.started_s = work.started_s()
-            work.look_up(cached.id, self, fetched if isinstance(fetched, Looked) else None)
+            work.look_up(cached.id, self, fetched if isinstance(fetched, Looked) else None, self.version)
         else:
             self._context().admitted(limit_lines)
 

@@ -9,10 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from arsenal_fast.identity.validity import Fetched, Issued, Life, Looked, Outcome, StoreRecord, Terms
+from arsenal_fast.identity.validity import Fetched, Issued, Life, Looked, Outcome, StoreRecord, Terms, Wanted
 from arsenal_fast.ratelimit import gcra
 from arsenal_fast.ratelimit.client import Client
-from arsenal_fast.stores.ports import Wanted
 from arsenal_fast.stores.redis.limiter import RedisLimiter, packed_rows
 from arsenal_fast.stores.redis.resp import Reply, bulk
 from arsenal_fast.stores.redis.script import Count, Script, integers, script_text

@@ -24,6 +24,7 @@ from tests.support.both_paths import (
     Setup,
     bearer,
     get,
+    one_by_one,
     post,
     steps,
 )
@@ -170,8 +171,9 @@ def joined(messages: list[bytes], trailing: int = 7) -> Iterator[bytes]:
             begin = min(end + trailing, len(octets))
 
 
+@pytest.mark.parametrize("fetches", [False, True])
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: "".join(map(str, row)))
-def test_both_paths_give_the_same_octets_in_this_setup(row: tuple[int, ...]) -> None:
+def test_both_paths_give_the_same_octets_in_this_setup(row: tuple[int, ...], fetches: bool) -> None:
     ledger, network, caller, cors, access_log, delivery, quota, failure, drain = row
     setup = Setup(
         quota=QUOTAS[quota],
@@ -181,13 +183,15 @@ def test_both_paths_give_the_same_octets_in_this_setup(row: tuple[int, ...]) -> 
         origins=CORS[cors],
         access_log=ACCESS_LOGS[access_log],
         reopens=True,
+        fetches=fetches,
     )
     script = [*EVERYTHING, *FAULTS, *DRAIN[DRAINS[drain]]]
     compare(setup, script, network, caller, delivery)
 
 
+@pytest.mark.parametrize("fetches", [False, True])
 @pytest.mark.parametrize("row", [row for row in ROWS if row[6] == 0], ids=lambda row: "".join(map(str, row)))
-def test_both_paths_give_the_same_octets_with_a_limits_file(row: tuple[int, ...]) -> None:
+def test_both_paths_give_the_same_octets_with_a_limits_file(row: tuple[int, ...], fetches: bool) -> None:
     ledger, network, caller, cors, access_log, delivery, _, failure, drain = row
     setup = Setup(
         policies=FILE,
@@ -197,6 +201,7 @@ def test_both_paths_give_the_same_octets_with_a_limits_file(row: tuple[int, ...]
         origins=CORS[cors],
         access_log=ACCESS_LOGS[access_log],
         reopens=True,
+        fetches=fetches,
     )
     script = [*EVERYTHING, *FAULTS, *DRAIN[DRAINS[drain]]]
     comparison = compare(setup, script, network, caller, delivery)
@@ -206,7 +211,8 @@ def test_both_paths_give_the_same_octets_with_a_limits_file(row: tuple[int, ...]
 def compare(setup: Setup, script: Script, network: int, caller: int, delivery: int) -> Comparison:
     comparison = Comparison(setup)
     with_callers = list(with_fields(script, NETWORKS[network], CALLERS[caller]))
-    comparison.take(list(delivered(with_callers, DELIVERIES[delivery])))
+    packets = list(delivered(with_callers, DELIVERIES[delivery]))
+    comparison.take(one_by_one(packets) if setup.fetches else packets)
     assert len(comparison.fast.recognized) >= 12, "the fast path was taken"
     assert not comparison.slow.recognized
     return comparison

@@ -227,7 +227,7 @@ def test_a_validation_that_is_overtaken_while_it_is_looked_up_is_answered_first(
 
 
 def test_a_validation_whose_look_up_fails_ends_its_connection(caplog: pytest.LogCaptureFixture) -> None:
-    rig = Rig(worthwhile=1)
+    rig = Rig(worthwhile=1, switched=True)
     client = validating(rig)
     rig.service.lookup.store = None  # type: ignore[assignment]
     client.send(validate("nobody-2@sports.api.yourbook.com/v1:id"))
@@ -242,3 +242,80 @@ def test_a_validation_that_is_looked_up_has_one_line_where_all_are_logged(mode: 
     rig.access.clear()
     assert one(client, validate("nobody-2@sports.api.yourbook.com/v1:id")).status == 200
     assert logged(rig) == [("203.0.113.9", 200)] * count
+
+
+# What a request needs of the store, fetched with the command that admits it.
+
+
+def fetching(**options: Any) -> tuple[Rig, list[Client]]:
+    """A worker whose store fetches, and two connections of one address that it recognises; nothing is counted yet."""
+    rig = Rig(worthwhile=1, switched=True, fetches=True, **options)
+    clients = [warm(rig), warm(rig)]
+    rig.shared.issues.clear()
+    rig.shared.finds.clear()
+    return rig, clients
+
+
+def held(rig: Rig, run: int) -> bool:
+    identity = f"player-{run}@sports.api.yourbook.com/v1:id"
+    return rig.shared.memory.records.get(identity, round(rig.wall * 1000)) is not None
+
+
+@pytest.mark.parametrize("quota", [Quota(100, 3600), None])
+def test_a_missing_identity_is_issued_by_the_command_that_admits(quota: Quota | None) -> None:
+    rig, (client, other) = fetching(settings={"quota": quota})
+    admissions = len(rig.shared.admissions)
+    client.deliver(get(2))
+    other.deliver(get(3))
+    rig.tick()
+    assert [len(each.answers("GET")) for each in (client, other)] == [1, 1]
+    assert (len(rig.shared.admissions), rig.shared.issues) == (admissions + 1, [])
+    assert held(rig, 2)
+    assert held(rig, 3)
+
+
+def test_an_identity_is_looked_up_by_the_command_that_admits() -> None:
+    rig = Rig(worthwhile=1, switched=True, fetches=True)
+    client, identity = validating(rig), rig.get("/api/v1/id?prefix=player&run=5").json["id"]
+    rig.service.identities.invalidate(None)
+    rig.shared.finds.clear()
+    assert [one(client, validate(each)).json["status"] for each in (identity, UNKNOWN)] == ["active", "unknown"]
+    assert rig.shared.finds == []
+
+
+def test_nothing_is_issued_for_a_request_that_is_refused() -> None:
+    rig, (client, other) = fetching(settings={"quota": Quota(2 * WARMING + 1, 3600)})
+    client.deliver(get(2))
+    other.deliver(get(3))
+    rig.tick()
+    assert [each.answers("GET")[0].status for each in (client, other)] == [200, 429]
+    assert (held(rig, 2), held(rig, 3)) == (True, False)
+    assert [[row.id for row in rows] for rows in rig.shared.issues] == [["player-2@sports.api.yourbook.com/v1:id"]]
+
+
+def test_without_the_store_a_missing_identity_is_issued_by_the_worker() -> None:
+    rig, (client, _) = fetching()
+    rig.shared.away = True
+    assert one(client, get(2)).status == 200
+    assert rig.service.metrics.identity_issued_without_store == 1
+
+
+def test_what_was_fetched_for_one_request_is_not_the_answer_to_the_next() -> None:
+    rig, (client, _) = fetching()
+    first = one(client, get(2)).json
+    rig.advance(HOUR_S)
+    again = [one(client, get(run)).json for run in (1, 2)]
+    assert again[1]["generated"] > first["generated"]
+    assert [each["metadata"]["run"] for each in again] == ["1", "2"]
+
+
+def test_a_stale_response_of_a_usual_line_is_issued_anew_without_a_handler(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig, (client, _) = fetching()
+    first = one(client, get()).json
+    monkeypatch.setattr(rig.app, "route_of", None)
+    rig.advance(HOUR_S)
+    renewed = one(client, get()).json
+    assert renewed["generated"] > first["generated"]
+    assert len(rig.shared.issues) == 1
+    assert one(client, get()).json == renewed
+    assert len(rig.shared.issues) == 1

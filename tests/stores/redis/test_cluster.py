@@ -8,7 +8,7 @@ import pytest
 
 from arsenal_fast.identity.amendments import WITHDRAWN, Amendment
 from arsenal_fast.identity.revocation import Changes, Revoked
-from arsenal_fast.identity.validity import IssueRow, Life, Outcome
+from arsenal_fast.identity.validity import IssueRow, Life, Mode, Outcome, StoreRecord
 from arsenal_fast.stores.redis.cluster import ClusterBackend
 from arsenal_fast.stores.redis.url import SHARDS
 from tests.support.loops import Answer, run, until
@@ -71,10 +71,12 @@ def test_rows_of_all_shards_are_answered_in_their_order(empty: RedisCluster) -> 
         async with started(empty) as backend:
             assert await ask(backend.identities.issue, []) == []
             assert await ask(backend.identities.find, []) == []
-            issued = await ask(backend.identities.issue, [IssueRow(each, TTL) for each in IDS])
+            issued = await ask(backend.identities.issue, [IssueRow(each, TTL, provisional=True) for each in IDS])
             assert {each.outcome for each in issued} == {Outcome.ISSUED}
+            begun = [(each, answer.life.generated) for each, answer in zip(IDS, issued, strict=True)]
+            backend.identities.confirm([IssueRow(each, TTL, Mode.CONFIRM, generated) for each, generated in begun])
             found = await ask(backend.identities.find, [*IDS, "nobody-1@a.example/v1:id"])
-            assert [record and record.life for record in found] == [*(each.life for each in issued), None]
+            assert found == [*(StoreRecord(each.life) for each in issued), None]
             for server in empty.masters:
                 size = server.command("DBSIZE")
                 assert isinstance(size, int)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from arsenal_fast.identity.validity import LAST_GENERATED, MAX_TTL, Issued, IssueRow, Life, Outcome, StoreRecord
+from arsenal_fast.identity.validity import LAST_GENERATED, MAX_TTL, Issued, IssueRow, Life, Mode, Outcome, StoreRecord
 from arsenal_fast.stores.redis.identities import read_issued, read_record
 from arsenal_fast.stores.redis.keys import ONE
 from tests.support.fake_redis import FakeRedis, ordinary
@@ -124,3 +124,19 @@ def test_arguments_that_all_rows_share_are_sent_once(other: int, arguments: int)
 )
 def test_every_key_is_below_the_prefix_whatever_is_looked_up(identity: str, key: bytes) -> None:
     assert ONE.of_identity(identity) == key
+
+
+def test_a_confirmation_asks_for_no_answer_but_the_number_of_rows() -> None:
+    async def main() -> None:
+        async with FakeRedis() as fake, connected(fake) as backend:
+            fake.commands.clear()
+            backend.identities.confirm([IssueRow("p-1@a/v1:id", 9, Mode.CONFIRM, number) for number in (5, 6)])
+            assert await issue(backend).wait() == [(0, (0, 0))]
+            confirmation = fake.commands[0]
+            assert confirmation[2:5] == [b"2", b"af:{0}:i:p-1@a/v1", b"af:{0}:i:p-1@a/v1"]
+            assert confirmation[5:] == [b"9", b"3", b"5", b"0", b"0", b"9", b"3", b"6", b"0", b"0", b""]
+            backend.healthy = False
+            backend.identities.confirm([IssueRow("p-1@a/v1:id", 9, Mode.CONFIRM, 5)])
+            assert len(fake.commands) == 2
+
+    run(main())
