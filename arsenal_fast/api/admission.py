@@ -143,7 +143,6 @@ class Admission:
 
     def submit_and_fetch(self, request: Fetching, wanted: Wanted) -> None:
         """Charge the request's client as :meth:`submit` does; the store fetches an identity with the same command."""
-        request.fetched = None
         if self.submit(request):
             batch = self._batch
             if not batch.fetching:

@@ -90,7 +90,8 @@ class IdentityCache:
         self._store = store
         self._ledger = ledger
         self._now = now
-        self._terms = Terms(DEFAULT_TTL * 1000, provisional=ledger is not None)
+        self.usual_terms = Terms(DEFAULT_TTL * 1000, provisional=ledger is not None)
+        """How the store is to issue an id that is not here, if no epoch is in force."""
         self._make = make
         self._protected = protected
         self._entries: GenerationalCache[str, CachedIdentity] = GenerationalCache(
@@ -190,7 +191,8 @@ class IdentityCache:
 
     def terms(self, identity: str) -> Terms:
         """Return how the store is to issue an id that is not here."""
-        return self._terms._replace(epoch=self.epoch_ms(identity)) if self.sync.epochs else self._terms
+        usual = self.usual_terms
+        return usual._replace(epoch=self.epoch_ms(identity)) if self.sync.epochs else usual
 
     def confirmation(self, identity: str, life: Life) -> IssueRow:
         """Return the row that confirms a life of the ledger in the store."""

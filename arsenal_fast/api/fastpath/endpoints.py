@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from arsenal_fast.identity.validity import Terms
 from arsenal_fast.observability.metrics import Metrics
 
 
@@ -11,7 +12,7 @@ class Endpoint:
     ``group``: of its route in a limits file.
     """
 
-    __slots__ = ("further_lookups", "group", "line", "method", "path", "responses")
+    __slots__ = ("further_lookups", "group", "line", "method", "path", "responses", "terms")
 
     def __init__(self, method: str, path: str, group: str) -> None:
         self.method = method
@@ -19,6 +20,8 @@ class Endpoint:
         self.group = group
         self.line: Final = f"{method} {path} HTTP/1.1".encode("ascii")
         """The request line without a query."""
+        self.terms: Terms | None = None
+        """How the store is to fetch an identity that is not kept any more."""
         self.responses = 0
         self.further_lookups = 0
         """Identities in the responses, without the first of each."""

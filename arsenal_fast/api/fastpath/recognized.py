@@ -231,11 +231,8 @@ class RecognizedRequest(PendingResponse):
     def _miss(self, limit_lines: bytes) -> None:
         work, cached, fetched = self.work, self.cached, self.fetched
         if isinstance(cached, RenderedIdentity):
-            fetched = None  # it was of an earlier request
-            again = work.cache.find_again(self.match[0], self.clock.now_s)
-            if again is not None:
-                self.cached = cached = again
-            if isinstance(again, RenderedIdentity):
+            self.cached = cached = work.cache.find_again(self.match[0], cached, self.clock.now_s)
+            if isinstance(cached, RenderedIdentity):
                 RecognizedRequest.admitted(self, limit_lines)  # not that of a subclass, which has called this one
                 return
         if isinstance(cached, MissingIdentity):

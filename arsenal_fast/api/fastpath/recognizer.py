@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import repeat
-from typing import Final
+from typing import Final, cast
 
 from arsenal_fast.api.callers import Callers
 from arsenal_fast.api.context import Application, RequestContext
@@ -18,6 +18,7 @@ from arsenal_fast.api.fastpath.response_cache import CachedResponse
 from arsenal_fast.api.limits import RequestLimits
 from arsenal_fast.api.request_id import END, START, further
 from arsenal_fast.http.template import RequestTemplate, RequestTemplates, TemplateMatch
+from arsenal_fast.identity.validity import Wanted
 from arsenal_fast.ratelimit.client import OnBehalf
 
 SMALL_BLOCK: Final = 512
@@ -142,6 +143,7 @@ class Recognizer:
         if cached.required_scope is not None and cached.required_scope not in request.client.scopes:
             return self._miss(match)
         request.cached = cached
+        request.fetched = None
         request.match = match
         if request_id:  # all requests of a template have one, or none has; what matches is echoed
             request.header_lines = self._reflected + START + request_id
@@ -153,7 +155,7 @@ class Recognizer:
         if cached.terms is None:
             request.submit(request)
         else:
-            self._fast_path.work.submit_and_fetch(request, cached)
+            self._fast_path.work.submit_and_fetch(request, cast(Wanted, cached))
         return True
 
     def _continue_id(self, lines: bytes) -> None:
@@ -204,6 +206,7 @@ class RepeatRecognizer(Recognizer):
         if cached is None or (cached.required_scope is not None and cached.required_scope not in request.client.scopes):
             return self._miss(match)
         request.cached = cached
+        request.fetched = None
         request.match = match
         try:
             request.id_end = next(self._id_ends)
@@ -213,5 +216,5 @@ class RepeatRecognizer(Recognizer):
         if cached.terms is None:
             request.submit(request)
         else:
-            self._fast_path.work.submit_and_fetch(request, cached)
+            self._fast_path.work.submit_and_fetch(request, cast(Wanted, cached))
         return True

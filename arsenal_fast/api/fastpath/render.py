@@ -17,7 +17,7 @@ import orjson
 from arsenal_fast.api.clock import STAMP_BYTES, ResponseClock
 from arsenal_fast.api.fastpath.endpoints import Endpoint
 from arsenal_fast.http.response import JSON
-from arsenal_fast.identity.validity import Life, timestamp
+from arsenal_fast.identity.validity import Life, Terms, timestamp
 from arsenal_fast.registry.cache import NO_LIFE, CachedIdentity
 from arsenal_fast.registry.verdict import REASONS, Status
 
@@ -34,9 +34,7 @@ Sign = Callable[[str, Life], str]
 class RenderedIdentity(CachedIdentity):
     """A cached identity with its rendered responses; the cached response to ``GET /api/v1/id``."""
 
-    __slots__ = ("_handed_out", "_sign", "endpoint", "kept_response", "kept_row")
-
-    terms: Final = None
+    __slots__ = ("_handed_out", "_sign", "endpoint", "kept_response", "kept_row", "terms")
 
     def __init__(self, sign: Sign, endpoint: Endpoint, identity: str, required_scope: str | None) -> None:
         # As in the base class, inlined, since this runs for every new identity.
@@ -45,6 +43,8 @@ class RenderedIdentity(CachedIdentity):
         self.life = NO_LIFE
         self.fresh_until_s = self.expires_s = 0.0
         self.endpoint = endpoint
+        self.terms: Terms | None = None
+        """How the store is to fetch it again; None while it is kept."""
         self._sign = sign
         self._handed_out = False
         """Whether this worker has answered with it: from then on what is rendered is kept."""
@@ -60,6 +60,7 @@ class RenderedIdentity(CachedIdentity):
         """Count as expired from now on, and drop the rendered responses."""
         self.fresh_until_s = self.expires_s = 0.0
         self.kept_response = self.kept_row = b""
+        self.terms = self.endpoint.terms
 
     def render(self, clock: ResponseClock) -> bytes | None:
         """Return the response, or None where the identity is due for renewal."""
@@ -177,9 +178,10 @@ def _parts(identity: str) -> str:
 
 @lru_cache(maxsize=64)  # identities issued in one batch have equal lives
 def _span(life: Life) -> str:
-    return f'"ttl":{life.ttl // 1000},{_stamps(life)}'
+    generated, expires = life
+    return f'"ttl":{(expires - generated) // 1000},{_stamps(life)}'
 
 
-@lru_cache(maxsize=64)
 def _stamps(life: Life) -> str:
-    return f'"generated":"{timestamp(life.generated)}","expires":"{timestamp(life.expires)}"'
+    generated, expires = life
+    return f'"generated":"{timestamp(generated)}","expires":"{timestamp(expires)}"'

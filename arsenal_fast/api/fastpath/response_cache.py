@@ -81,7 +81,7 @@ _split_rows: Final = re.compile(_ROW).split
 _verdict_body: Final = re.compile(_VERDICT_BODY).fullmatch
 
 
-def _weigh(key: bytes, identity: RenderedIdentity | MissingIdentity) -> int:
+def _weigh(key: bytes, identity: RenderedIdentity | UnusualLine | MissingIdentity) -> int:
     return weigh_reference(key, len(identity.id))
 
 
@@ -114,6 +114,21 @@ class CachedResponse(Protocol):
 
     def render(self, clock: ResponseClock) -> bytes | None:
         """Return the response from its own header lines on; None: it is stale, and the handler responds."""
+
+
+class UnusualLine:
+    """The cached response to a request line that only the handler can read, as there is a TTL in it."""
+
+    __slots__ = ("_identity", "endpoint", "id", "ids", "render", "required_scope")
+
+    terms: Final = None
+
+    def __init__(self, identity: RenderedIdentity) -> None:
+        self.id = identity.id
+        self.ids = identity.ids
+        self.endpoint = identity.endpoint
+        self.required_scope = identity.required_scope
+        self.render = identity.render
 
 
 class MissingIdentity:
@@ -180,10 +195,11 @@ class ResponseCache:
         self._domain = domain
         self._suffix = f"@{domain}/{DEFAULT_VERSION}:id"
         self._issue = issue
+        issue.terms = identities.usual_terms
         self._validate = Endpoint("POST", VALIDATE_PATH, VALIDATE)
         self._batch = Endpoint("POST", BATCH_PATH, ISSUE)
         self._endpoints = (self._issue, self._validate, self._batch)
-        self.by_line: GenerationalCache[bytes, RenderedIdentity | MissingIdentity] = GenerationalCache(
+        self.by_line: GenerationalCache[bytes, RenderedIdentity | UnusualLine | MissingIdentity] = GenerationalCache(
             capacity, weigh=_weigh, room=shares.lines, find=self._from_identities
         )
         """Responses by request line; without a response the handler responds."""
@@ -227,7 +243,8 @@ class ResponseCache:
     def put_identity(self, request: Request, identity: RenderedIdentity) -> None:
         """Cache the response to this request line."""
         if request.method == b"GET" and request.minor == 1 and len(request.target) <= MAX_TARGET:
-            self.by_line.put(b"GET %b HTTP/1.1" % request.target, identity)
+            line = b"GET %b HTTP/1.1" % request.target
+            self.by_line.put(line, UnusualLine(identity) if self._usual_line(line) is None else identity)
 
     def put_verdict(self, request: Request, identity: CachedIdentity) -> CachedVerdict:
         """Render the verdict on a living identity, and cache it for this body."""
@@ -289,21 +306,29 @@ class ResponseCache:
             return self._put_verdict(body, entry)
         return UnknownVerdict(text, self._validate) if grammar.is_id(text) else None
 
-    def find_again(self, line: bytes, now_s: float) -> RenderedIdentity | MissingIdentity | None:
-        """Find the fresh identity of a line whose response is stale; None where the handler has to read the query."""
+    def find_again(self, line: bytes, stale: RenderedIdentity, now_s: float) -> RenderedIdentity | MissingIdentity:
+        """Find the fresh identity of a usual line whose response is stale, or which is to be issued."""
         self.by_line.discard(line)
-        found = self.by_line.get(line)
-        if isinstance(found, RenderedIdentity) and found.fresh_until_s <= now_s:
-            return MissingIdentity(found.id, self._identities.terms(found.id), self._issue)
-        return found
+        entry = self._identities.get(stale.id)
+        if entry is not None and entry.fresh_until_s > now_s:
+            assert isinstance(entry, RenderedIdentity)
+            self.by_line.put(line, entry)
+            return entry
+        return MissingIdentity(stale.id, self._identities.terms(stale.id), self._issue)
 
-    def _from_identities(self, line: bytes) -> RenderedIdentity | MissingIdentity | None:
+    def _usual_line(self, line: bytes) -> str | None:
+        """Return the id in a request line of the usual form; None for any other line."""
         if len(line) > _MAX_LINE:
             return None
         found = _line(line.decode("latin-1"))
         if found is None or (self._protected and found[1].lower() in self._protected):
             return None
-        identity = "-".join(found.groups()) + self._suffix
+        return "-".join(found.groups()) + self._suffix
+
+    def _from_identities(self, line: bytes) -> RenderedIdentity | MissingIdentity | None:
+        identity = self._usual_line(line)
+        if identity is None:
+            return None
         entry = self._identities.get(identity)
         if entry is None:
             return MissingIdentity(identity, self._identities.terms(identity), self._issue)

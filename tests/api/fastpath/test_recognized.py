@@ -319,3 +319,11 @@ def test_a_stale_response_of_a_usual_line_is_issued_anew_without_a_handler(monke
     assert len(rig.shared.issues) == 1
     assert one(client, get()).json == renewed
     assert len(rig.shared.issues) == 1
+
+
+def test_an_identity_that_was_dropped_is_fetched_by_the_command_that_admits() -> None:
+    rig, (client, _) = fetching()
+    first = one(client, get()).json
+    rig.service.identities.invalidate(None)
+    assert one(client, get()).json == first
+    assert rig.shared.issues == []

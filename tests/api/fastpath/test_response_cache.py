@@ -21,7 +21,7 @@ from arsenal_fast.api.fastpath.response_cache import (
 )
 from arsenal_fast.api.json_body import MAX_ROWS
 from arsenal_fast.http.request import Fields, Request
-from arsenal_fast.identity.validity import Life
+from arsenal_fast.identity.validity import DEFAULT_TTL, Life, Terms
 from arsenal_fast.registry.cache import CachedIdentity
 from tests.support.rig import START, Rig, request
 
@@ -159,7 +159,23 @@ def test_an_unusual_line_is_kept_where_it_is_a_get_of_http_1_1_and_short(request
     entry = living(rig)
     cache.put_identity(request_, entry)
     line = b"%b %b HTTP/1.%d" % (request_.method, request_.target, request_.minor)
-    assert cache.by_line.get(line) is (entry if kept else None)
+    found = cache.by_line.get(line)
+    assert (found is not None) is kept
+    if found is not None:
+        assert (found.ids, found.terms, found.render(rig.service.clock)) == ((entry.id,), None, entry.response())
+        entry.forget()
+        assert (found.terms, found.render(rig.service.clock)) == (None, None)
+
+
+def test_a_usual_line_whose_identity_was_dropped_says_how_to_fetch_it() -> None:
+    rig, cache = caches()
+    entry = living(rig)
+    cache.put_identity(get(b"/api/v1/id?prefix=player&run=1"), entry)
+    found = cache.by_line.get(LINE)
+    assert found is entry
+    assert found.terms is None
+    entry.forget()
+    assert found.terms == Terms(DEFAULT_TTL * 1000)
 
 
 def test_a_body_is_found_for_its_own_line_only() -> None:
