@@ -8,6 +8,8 @@ still being read. A look at a client's limit joins the batch with 0 hits.
 The reply has each row's backlog before its hits. The outcome of each hit follows by :mod:`arsenal_fast.ratelimit.gcra`,
 the store's own arithmetic, so the values of each client (remaining, reset, retry) are exact.
 
+An identity that a request needs of the store, if it passes, is fetched by the same command where the store can do that.
+
 A client with a plan (:class:`~arsenal_fast.ratelimit.headers.Plan`: a token's end user, or the policies of a limits
 file) has a row for each of its cells; a hit is charged to all enforced ones or to none.
 
@@ -74,7 +76,7 @@ class Admission:
         call_soon: Callable[[Callable[[], None]], object],
         monotonic: Callable[[], float],
         now: Callable[[], float],
-        version: Callable[[], int],
+        invalidations: Callable[[], int],
         refresh: Callable[[], None],
         write_batch: AbstractContextManager[None],
         batch_ended: Callable[[float], None],
@@ -86,7 +88,7 @@ class Admission:
             local_limiter: the worker's own, for when the shared one is away.
             sync: catches up with revocations before a batch goes on.
             now: wall clock, seconds since the epoch.
-            version: of the cached identities; another one after each revocation that the worker has learnt of.
+            invalidations: how often cached identities were dropped because something was revoked.
             refresh: called before the requests of a batch go on.
             batch_ended: takes the seconds that the batch took, after all its requests went on.
         """
@@ -101,7 +103,7 @@ class Admission:
         self._call_soon = call_soon
         self._monotonic = monotonic
         self._now = now
-        self._version = version
+        self._invalidations = invalidations
         self._refresh = refresh
         self._write_batch = write_batch
         self._batch_ended = batch_ended
@@ -146,7 +148,7 @@ class Admission:
         if self.submit(request):
             batch = self._batch
             if not batch.fetching:
-                batch.version = self._version()
+                batch.invalidations = self._invalidations()
             batch.fetching.append(request)
             batch.wanted.append(wanted)
 
@@ -222,13 +224,13 @@ class Admission:
         self._metrics.limiter_batches += 1
         if batch.rows:
             self._metrics.heaviest.add(*batch.callers())
-        each_client = list(batch.rows)
+        charged = list(batch.rows)
         if batch.wanted and self._fetching is not None:
             rows = [-1 if each.client.quota is UNLIMITED else each.row for each in batch.fetching]
             done = partial(self._fetched, batch)
-            self._fetching.admit_and_fetch(each_client, batch.quantities, rows, batch.wanted, done)
+            self._fetching.admit_and_fetch(charged, batch.quantities, rows, batch.wanted, done)
         else:
-            self._limiter.admit(each_client, batch.quantities, partial(self._settle, batch))
+            self._limiter.admit(charged, batch.quantities, partial(self._settle, batch))
 
     def _submit_again(self, batch: Batch, now_s: float) -> None:
         """Make another batch of the same requests, with the clients of ended tokens found again."""
@@ -249,7 +251,7 @@ class Admission:
     ) -> None:
         if backlogs is not None:
             for request, answer in zip(batch.fetching, fetched, strict=True):
-                request.fetched, request.version = answer, batch.version
+                request.fetched, request.invalidations = answer, batch.invalidations
         self._settle(batch, revision, backlogs)
 
     def _settle(self, batch: Batch, revision: int, backlogs: Sequence[int] | None) -> None:

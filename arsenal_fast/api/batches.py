@@ -45,8 +45,8 @@ class Fetching(Admissible, Protocol):
 
     fetched: Fetched | None
     """What the store has said of it together with the admission; None: it is to be asked. Set before ``admitted``."""
-    version: int
-    """Of the cached identities when it was asked for: with another one by now, the answer may be used but not kept."""
+    invalidations: int
+    """Those of the cache when it was asked: where there are more by now, the answer may be used but not kept."""
 
 
 class Batch:
@@ -56,6 +56,7 @@ class Batch:
         "amendments",
         "begun",
         "fetching",
+        "invalidations",
         "linked",
         "looks",
         "one_quota",
@@ -64,7 +65,6 @@ class Batch:
         "rows",
         "started_s",
         "unlimited",
-        "version",
         "wanted",
     )
 
@@ -85,8 +85,8 @@ class Batch:
         """Those of all that need an identity."""
         self.wanted: list[Wanted] = []
         """What these need."""
-        self.version = 0
-        """That of the cached identities when the first of these was added."""
+        self.invalidations = 0
+        """Those of the cache when the first of these was added."""
         self.one_quota = True
         self.started_s = 0.0
         self.amendments = 0

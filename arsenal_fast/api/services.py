@@ -221,7 +221,7 @@ class Services:
                 call_soon=call_soon,
                 monotonic=self.monotonic,
                 now=self.now,
-                version=partial(getattr, identities, "invalidations"),
+                invalidations=partial(getattr, identities, "invalidations"),
                 refresh=refresh,
                 write_batch=self.write_batch,
                 batch_ended=partial(self.response_cache.count, self.metrics),

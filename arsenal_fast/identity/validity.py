@@ -130,13 +130,13 @@ class Wanted(Protocol):
     def terms(self) -> Terms: ...
 
 
-class Looked(NamedTuple):
+class LookedUp(NamedTuple):
     """The result of a look-up: the store's record; None: it has none."""
 
     record: StoreRecord | None
 
 
-Fetched = Issued | Looked
+Fetched = Issued | LookedUp
 """What a store has answered to one of these terms."""
 
 

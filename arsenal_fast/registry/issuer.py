@@ -1,6 +1,7 @@
 """Issues identities: all requests of one event-loop tick go to store and ledger as one batch.
 
-The store decides which life of an identity is the living one, for all replicas. A new life is
+The store decides which life of an identity is the living one, for all replicas: when it is asked here, or already by
+the command that has admitted a request. A new life is
 *provisional* there until the ledger has it; a worker that finds a provisional life reads the ledger first, so that two
 replicas can't hand out two lives of one identity while the store's memory is being restored. With a ledger a new life
 is answered only after it is written there, and where the store has lost its memory the ledger's life wins.
@@ -109,8 +110,8 @@ class Issuer:
     """The rows of this tick."""
     fetched: list[tuple[_Row, Issued]] = field(default_factory=list, init=False)
     """The new lives that the store has begun together with the admissions of this tick."""
-    fetched_version: int = field(default=0, init=False)
-    """The cache's count of invalidations when the first of these was fetched."""
+    fetched_invalidations: int = field(default=0, init=False)
+    """Those of the cache when the first of these was fetched."""
     confirmations: dict[IdentityStore, list[IssueRow]] = field(default_factory=dict, init=False)
     """The lives that the ledger has written in this tick, by the store that is to confirm them."""
 
@@ -128,12 +129,12 @@ class Issuer:
         else:
             request.finish()
 
-    def issue_missing(self, request: IssueRequest, fetched: Issued | None = None, version: int = 0) -> None:
+    def issue_missing(self, request: IssueRequest, fetched: Issued | None = None, invalidations: int = 0) -> None:
         """Give the request the identity of its only id, which is not in the cache, or no longer fresh.
 
         Args:
             fetched: what the store has issued for it already, or found; None: it is to be asked.
-            version: the cache's count of invalidations when it was asked.
+            invalidations: those of the cache when it was asked.
         """
         self.metrics.identity_lookups += 1
         row = (request, 0)
@@ -141,16 +142,16 @@ class Issuer:
         if fetched is None or (cache.sync.epochs and fetched.life.generated < cache.epoch_ms(request.ids[0])):
             self._submit([row])
         elif self.ledger is None or fetched.outcome is _FOUND:
-            self._hand_out(row, fetched, version)
+            self._hand_out(row, fetched, invalidations)
         else:
             if not self.fetched:
                 self.call_soon(self._record_fetched)
-                self.fetched_version = version
+                self.fetched_invalidations = invalidations
             self.fetched.append((row, fetched))
 
     def _record_fetched(self) -> None:
         fetched, self.fetched = self.fetched, []
-        self._record(fetched, self.store, self.fetched_version)
+        self._record(fetched, self.store, self.fetched_invalidations)
 
     def _submit(self, rows: list[_Row]) -> None:
         first = not self.rows

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from arsenal_fast.identity.validity import IssueRow, Life, Looked, StoreRecord
+from arsenal_fast.identity.validity import IssueRow, Life, LookedUp, StoreRecord
 from arsenal_fast.ledger.model import LedgerRecord, stands
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.registry.cache import CachedIdentity, IdentityCache
@@ -76,7 +76,7 @@ class Lookup:
     """The responses of this event-loop tick are written at its end: many look-ups are answered in one tick."""
     call_soon: Callable[[Callable[[], None]], object]
     """Calls back at the end of this event-loop tick."""
-    waiting: list[tuple[str, LookupRequest, Looked | None]] = field(default_factory=list, init=False)
+    waiting: list[tuple[str, LookupRequest, LookedUp | None]] = field(default_factory=list, init=False)
     """The ids of this tick that are looked up together."""
 
     def active(self, text: str) -> CachedIdentity | None:
@@ -88,12 +88,14 @@ class Lookup:
         self.metrics.identity_lookup_hits += 1
         return entry
 
-    def submit(self, identity: str, request: LookupRequest, looked: Looked | None = None, version: int = 0) -> None:
+    def submit(
+        self, identity: str, request: LookupRequest, looked: LookedUp | None = None, invalidations: int = 0
+    ) -> None:
         """Look one id up, together with the others of this event-loop tick.
 
         Args:
             looked: what the store has for it; None: it is to be asked.
-            version: the cache's count of invalidations when it was asked.
+            invalidations: those of the cache when it was asked.
         """
         record = None if looked is None else looked.record
         if record is not None and not record.provisional:
@@ -101,7 +103,7 @@ class Lookup:
             self.metrics.identity_lookups += 1
             if state.is_living(self.now() * 1000):
                 self.metrics.identity_lookup_hits += 1
-                if version == self.cache.invalidations:
+                if invalidations == self.cache.invalidations:
                     self.cache.put(identity, record.life)
             request.looked_up(identity, state, True)
             return
@@ -128,7 +130,7 @@ class Lookup:
 
         run(self._find_all(waiting), failed)
 
-    async def _find_all(self, waiting: Sequence[tuple[str, LookupRequest, Looked | None]]) -> None:
+    async def _find_all(self, waiting: Sequence[tuple[str, LookupRequest, LookedUp | None]]) -> None:
         ids, requests, looked = zip(*waiting, strict=True)
         states, readable = await self.find(ids, looked=looked)
         for identity, request, state in zip(ids, requests, states, strict=True):
@@ -138,7 +140,7 @@ class Lookup:
                 request.cut_off()
 
     async def find(
-        self, ids: Sequence[str], *, claimed_ms: int | None = None, looked: Sequence[Looked | None] = ()
+        self, ids: Sequence[str], *, claimed_ms: int | None = None, looked: Sequence[LookedUp | None] = ()
     ) -> tuple[States, bool]:
         """Look each id up.
 

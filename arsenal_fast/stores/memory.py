@@ -23,7 +23,7 @@ from arsenal_fast.identity import revocation
 from arsenal_fast.identity.amendments import Amendment, prevails
 from arsenal_fast.identity.issue_rules import settle
 from arsenal_fast.identity.revocation import AMENDED, EVERYTHING, LOG_LENGTH, Changes, Revoked
-from arsenal_fast.identity.validity import Fetched, Issued, IssueRow, Life, Looked, StoreRecord, Wanted
+from arsenal_fast.identity.validity import Fetched, Issued, IssueRow, Life, LookedUp, StoreRecord, Wanted
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.gcra import allowed_in_all, backlog_at, charge
 from arsenal_fast.stores.counters import Counters
@@ -233,7 +233,7 @@ class MemoryBackend:
     def _fetch(self, wanted: Wanted, now: int) -> Fetched:
         ttl, epoch, provisional = wanted.terms
         if not ttl:
-            return Looked(self.records.get(wanted.id, now))
+            return LookedUp(self.records.get(wanted.id, now))
         return self._issue(IssueRow(wanted.id, ttl, epoch=epoch, provisional=provisional), now)
 
     def _issue(self, row: IssueRow, now: int) -> Issued:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arsenal_fast.identity.validity import Fetched, Issued, Life, Looked, Outcome, StoreRecord, Terms
+from arsenal_fast.identity.validity import Fetched, Issued, Life, LookedUp, Outcome, StoreRecord, Terms
 from arsenal_fast.ratelimit.client import Cell, Client, PlannedClient
 from arsenal_fast.ratelimit.headers import Plan
 from arsenal_fast.ratelimit.quota import UNLIMITED, Quota
@@ -135,9 +135,9 @@ def test_what_is_wanted_of_a_client_that_is_refused_is_left_out_and_not_written(
     assert fetch(limiter, [(ADDRESS, 1)], [(0, new())])[2] == [None], "it has used up its quota"
     assert fetch(limiter, [(PLANNED, 3)], [(0, new())])[2] == [None], "one of its policies has no room for the third"
     assert fetch(limiter, [(OTHER, 0)], [(0, Wanted(name, Terms())) for name in NAMES])[2] == [
-        Looked(None),
-        Looked(StoreRecord(life)),
-        Looked(StoreRecord(life)),
+        LookedUp(None),
+        LookedUp(StoreRecord(life)),
+        LookedUp(StoreRecord(life)),
     ]
 
 
@@ -147,7 +147,7 @@ def test_an_identity_that_is_wanted_twice_is_begun_once(redis: RedisServer) -> N
     wanted = [(0, new(provisional=True)), (0, Wanted(NAMES[0], Terms())), (0, new(provisional=True))]
     assert fetch(limiter, [(ADDRESS, 3)], wanted)[2] == [
         Issued(Outcome.ISSUED, life),
-        Looked(StoreRecord(life, 0, True)),
+        LookedUp(StoreRecord(life, 0, True)),
         Issued(Outcome.PROVISIONAL, life),
     ]
 
@@ -161,6 +161,6 @@ def test_more_than_a_command_takes_is_left_out(redis: RedisServer) -> None:
 def test_a_revoked_identity_begins_again_after_its_floor(redis: RedisServer) -> None:
     redis.command("SET", ONE.of_identity(NAMES[0]), f"{T0 - 5} 60000 {T0 + 7}")
     limiter = RedisFetchingLimiter(Link(redis))
-    looked = Looked(StoreRecord(Life(T0 - 5, T0 + 59_995), T0 + 7))
+    looked = LookedUp(StoreRecord(Life(T0 - 5, T0 + 59_995), T0 + 7))
     assert fetch(limiter, [], [(-1, Wanted(NAMES[0], Terms()))])[2] == [looked]
     assert fetch(limiter, [], [(-1, new())])[2] == [Issued(Outcome.ISSUED, Life(T0 + 8, T0 + 60_008))]

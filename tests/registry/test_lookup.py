@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from arsenal_fast.identity.validity import Life, Looked, StoreRecord
+from arsenal_fast.identity.validity import Life, LookedUp, StoreRecord
 from arsenal_fast.registry.lookup import IdentityState
 from tests.support.registry import (
     Bench,
@@ -173,9 +173,9 @@ class Waiting:
 
 def test_a_record_that_was_fetched_is_the_answer_and_kept_while_nothing_is_revoked() -> None:
     bench, life = Bench(), Life(round(START * 1000), round(START * 1000) + 60_000)
-    for run, version in ((1, 0), (2, -1)):
+    for run, invalidations in ((1, 0), (2, -1)):
         request = Waiting()
-        bench.lookup.submit(identity(run).id, request, Looked(StoreRecord(life)), version)
+        bench.lookup.submit(identity(run).id, request, LookedUp(StoreRecord(life)), invalidations)
         assert request.got == [(IdentityState(life, 0, cached=True), True)]
     assert (bench.cache.get(identity(1).id) is None, bench.cache.get(identity(2).id) is None) == (False, True)
     assert (bench.hits(), bench.store.finds) == ((2, 2), [])
@@ -183,7 +183,7 @@ def test_a_record_that_was_fetched_is_the_answer_and_kept_while_nothing_is_revok
 
 def test_a_life_that_was_fetched_and_is_over_is_told_and_is_no_hit() -> None:
     bench, life, request = Bench(), Life(1, 2), Waiting()
-    bench.lookup.submit(identity(1).id, request, Looked(StoreRecord(life, 5)), 0)
+    bench.lookup.submit(identity(1).id, request, LookedUp(StoreRecord(life, 5)), 0)
     assert request.got == [(IdentityState(life, 6, cached=True), True)]
     assert (bench.hits(), bench.cache.get(identity(1).id)) == ((1, 0), None)
 
@@ -197,7 +197,7 @@ def test_what_the_store_lacks_or_holds_as_provisional_is_read_from_the_ledger_al
     records = [None, StoreRecord(lives[1], 0, True), None]
     requests = [Waiting() for _ in records]
     for run, (request, record) in enumerate(zip(requests, records, strict=True), 1):
-        other.lookup.submit(identity(run).id, request, Looked(record), 0)
+        other.lookup.submit(identity(run).id, request, LookedUp(record), 0)
     other.lookup.submit(identity(2).id, unasked := Waiting())
     assert [request.got for request in requests] == [[], [], []]
     (flush,) = soon

@@ -16,7 +16,7 @@ from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.request import Request
 from arsenal_fast.http.response import PendingResponse
 from arsenal_fast.http.template import RequestTemplate, TemplateMatch
-from arsenal_fast.identity.validity import DEFAULT_TTL, Fetched, Issued, Looked, Wanted
+from arsenal_fast.identity.validity import DEFAULT_TTL, Fetched, Issued, LookedUp, Wanted
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.registry.cache import CachedIdentity
@@ -30,7 +30,7 @@ class FastPathServices:
 
     cache: ResponseCache
     issuer: Issuer
-    look_up: Callable[[str, LookupRequest, Looked | None, int], None]
+    look_up: Callable[[str, LookupRequest, LookedUp | None, int], None]
     """Looks an id up, as :meth:`arsenal_fast.registry.lookup.Lookup.submit`; the request gets its state."""
     verdict: Callable[[str, IdentityState | None, bool], bytes]
     """Returns the response to the validation of an id with this state, from its own header lines on."""
@@ -80,6 +80,7 @@ class RecognizedRequest(PendingResponse):
         "header_lines",
         "id_end",
         "ids",
+        "invalidations",
         "limit_lines",
         "match",
         "outbox",
@@ -88,7 +89,6 @@ class RecognizedRequest(PendingResponse):
         "started_s",
         "submit",
         "template",
-        "version",
         "work",
         "write",
     )
@@ -103,7 +103,7 @@ class RecognizedRequest(PendingResponse):
     id_end: bytes
     """The end of the request's id and its line."""
     fetched: Fetched | None
-    version: int
+    invalidations: int
 
     def __init__(
         self, work: FastPathServices, app: Application, connection: Connection, template: RequestTemplate
@@ -124,7 +124,7 @@ class RecognizedRequest(PendingResponse):
         self.ids: Sequence[str] = ()
         self.proposals = 0
         self.fetched = None
-        self.version = 0
+        self.invalidations = 0
 
     # Called by the admission.
 
@@ -240,11 +240,11 @@ class RecognizedRequest(PendingResponse):
             self.started_s = work.started_s()
             self.ids = (cached.id,)
             self.proposals = 0
-            work.issuer.issue_missing(self, fetched if isinstance(fetched, Issued) else None, self.version)
+            work.issuer.issue_missing(self, fetched if isinstance(fetched, Issued) else None, self.invalidations)
         elif isinstance(cached, UnknownVerdict):
             self.limit_lines = limit_lines
             self.started_s = work.started_s()
-            work.look_up(cached.id, self, fetched if isinstance(fetched, Looked) else None, self.version)
+            work.look_up(cached.id, self, fetched if isinstance(fetched, LookedUp) else None, self.invalidations)
         else:
             self._context().admitted(limit_lines)
 

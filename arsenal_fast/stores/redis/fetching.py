@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from arsenal_fast.identity.validity import Fetched, Issued, Life, Looked, Outcome, StoreRecord, Terms, Wanted
+from arsenal_fast.identity.validity import Fetched, Issued, Life, LookedUp, Outcome, StoreRecord, Terms, Wanted
 from arsenal_fast.ratelimit import gcra
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.stores.redis.limiter import RedisLimiter, packed_rows
@@ -114,8 +114,8 @@ def read_fetched(values: Sequence[int], wanted: Sequence[Wanted]) -> list[Fetche
 def _read_one(wanted: Wanted, code: int, generated: int, expires: int, floor: int) -> Fetched | None:
     outcome = _OUTCOMES.get(code)
     if outcome is None:
-        return Looked(None) if code == _MISSING else None
+        return LookedUp(None) if code == _MISSING else None
     life = Life(generated, expires)
     if wanted.terms.ttl:
         return Issued(outcome, life)
-    return Looked(StoreRecord(life, floor, outcome is Outcome.PROVISIONAL))
+    return LookedUp(StoreRecord(life, floor, outcome is Outcome.PROVISIONAL))

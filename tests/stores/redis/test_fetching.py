@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from arsenal_fast.identity.validity import LOOK_UP, Fetched, Issued, Life, Looked, Outcome, StoreRecord, Terms
+from arsenal_fast.identity.validity import LOOK_UP, Fetched, Issued, Life, LookedUp, Outcome, StoreRecord, Terms
 from arsenal_fast.stores.redis.backend import RedisBackend
 from arsenal_fast.stores.redis.fetching import read_fetched
 from tests.support.fake_redis import FakeRedis
@@ -42,7 +42,7 @@ def test_one_command_charges_and_fetches() -> None:
             assert await fetch(backend, [1, -1], [NEW, KNOWN]) == (
                 9,
                 [7, 8],
-                [Issued(Outcome.ISSUED, life), Looked(StoreRecord(Life(5, 6), 7, True))],
+                [Issued(Outcome.ISSUED, life), LookedUp(StoreRecord(Life(5, 6), 7, True))],
             )
             (command,) = fake.commands
             keys = [b"af:{0}:r", b"af:{0}:c:203.0.113.9", b"af:{0}:c:203.0.113.10"]
@@ -95,5 +95,5 @@ def test_without_a_connection_there_is_no_answer() -> None:
 
 def test_equal_lives_are_said_once_and_an_unknown_outcome_is_none() -> None:
     assert read_fetched([1, 5, 9, 0], [NEW, NEW]) == [Issued(Outcome.ISSUED, Life(5, 9))] * 2
-    assert read_fetched([7, 0, 0, 0, 6, 0, 0, 0], [NEW, KNOWN]) == [None, Looked(None)]
+    assert read_fetched([7, 0, 0, 0, 6, 0, 0, 0], [NEW, KNOWN]) == [None, LookedUp(None)]
     assert read_fetched([0, 5, 9], [NEW]) is None
