@@ -7,8 +7,10 @@ Its limiter holds the requests, so that a tick can be cut where Redis would be a
 import asyncio
 from collections.abc import Callable, Sequence
 from itertools import cycle, islice
+from typing import NamedTuple
 
 from arsenal_fast.api.admission import Admission
+from arsenal_fast.identity.validity import Fetched, Wanted
 from arsenal_fast.memory_budget import shares
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.quota import Quota
@@ -24,6 +26,16 @@ MEMORY = 2 << 30  # bytes; a worker takes as much on the machine of the other me
 PLENTY = Quota(100_000_000, 3600)
 
 Done = Callable[[int, Sequence[int] | None], None]
+
+
+class Asked(NamedTuple):
+    """What a tick asks of Redis."""
+
+    clients: Sequence[Client]
+    quantities: Sequence[int]
+    rows: Sequence[int]
+    wanted: Sequence[Wanted]
+    done: Done
 
 
 class Sink(asyncio.Transport):
@@ -49,8 +61,8 @@ class Worker:
         self._rig = Rig(settings=settings)
         admission = self._rig.service.admission
         assert isinstance(admission, Admission), "one store has no shards"
-        admission._limiter = self
-        self.asked: list[tuple[Sequence[Client], Sequence[int], Done]] = []
+        admission._limiter = admission._fetching = self
+        self.asked: list[Asked] = []
         self._workload = workload
         self._records = enumerate(cycle(workload.records(SUFFIX)[:VISITS]))
         self._sinks = [Sink() for _ in range(TICK)]
@@ -67,7 +79,28 @@ class Worker:
 
     def admit(self, clients: Sequence[Client], quantities: Sequence[int], done: Done) -> None:
         """As the limiter in Redis does, but for the answer."""
-        self.asked.append((clients, quantities, done))
+        self.asked.append(Asked(clients, quantities, (), (), done))
+
+    def admit_and_fetch(
+        self,
+        clients: Sequence[Client],
+        quantities: Sequence[int],
+        rows: Sequence[int],
+        wanted: Sequence[Wanted],
+        done: Callable[[int, Sequence[int] | None, Sequence[Fetched | None]], None],
+    ) -> None:
+        """Likewise; the embedded store fetches what is wanted."""
+
+        def admitted(revision: int, backlogs: Sequence[int] | None) -> None:
+            self._rig.spare.admit_and_fetch(
+                [],
+                [],
+                [-1] * len(wanted),
+                wanted,
+                lambda _revision, _backlogs, fetched: done(revision, backlogs, fetched),
+            )
+
+        self.asked.append(Asked(clients, quantities, rows, wanted, admitted))
 
     def next(self) -> list[bytes]:
         """The requests of a tick, as wrk sends them; no connection has a response yet."""
@@ -84,8 +117,8 @@ class Worker:
     def answer(self) -> None:
         """The rest of the tick."""
         asked, self.asked = self.asked, []
-        for clients, _, done in asked:
-            done(0, [0] * len(clients))
+        for each in asked:
+            each.done(0, [0] * len(each.clients))
         self._rig.tick()
 
     def succeeded(self) -> bool:

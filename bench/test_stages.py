@@ -18,7 +18,9 @@ from typing import Any
 import hiredis
 import pytest
 
-from arsenal_fast.stores.redis.limiter import SCRIPT, packed_rows
+from arsenal_fast.stores.counters import Counters
+from arsenal_fast.stores.redis.connection import OnReply
+from arsenal_fast.stores.redis.fetching import RedisFetchingLimiter, read_fetched
 from arsenal_fast.stores.redis.script import integers
 from bench.stages import TICK, Worker
 from bench.workloads import WORKLOADS
@@ -47,24 +49,43 @@ def test_read(timed: Callable[..., Any], worker: Worker) -> None:
     assert worker.succeeded()
 
 
+class Link:
+    """A connection to Redis that keeps the last command."""
+
+    healthy = True
+
+    def __init__(self) -> None:
+        self.counters = Counters()
+        self.last = b""
+
+    def send(self, command: bytes, on_reply: OnReply, deadline: float | None = None) -> float:
+        self.last = command
+        return 0.0
+
+
 def test_ask(timed: Callable[..., Any], worker: Worker) -> None:
     worker.read(worker.next())
-    ((clients, quantities, _),) = worker.asked
+    ((clients, quantities, rows, wanted, _),) = worker.asked
     worker.answer()
-    command = timed(lambda: SCRIPT.command(len(clients), packed_rows(clients, quantities)), iterations=REPEATS)
-    assert command.count(b"af:{0}:c:") == len(clients)
+    link = Link()
+    ask = partial(RedisFetchingLimiter(link).admit_and_fetch, clients, quantities, rows, wanted, lambda *_: None)
+    timed(ask, iterations=REPEATS)
+    assert link.last.count(b"af:{0}:c:") == len(clients)
+    assert link.last.count(b"af:{0}:i:") == len(wanted)
 
 
 def test_reply(timed: Callable[..., Any], worker: Worker) -> None:
     worker.read(worker.next())
-    ((clients, _, _),) = worker.asked
+    ((clients, _, _, wanted, _),) = worker.asked
     worker.answer()
-    replies = b"*%d\r\n" % len(clients) + b":123456\r\n" * len(clients)
+    cells, lives = len(clients), 4 if wanted else 0  # nearly always the identities of a tick have one life
+    replies = b"*%d\r\n" % (cells + lives) + b":123456\r\n" * cells + b":1\r\n:2\r\n:3\r\n:0\r\n" * (lives // 4)
     reader = hiredis.Reader()
 
     def receive() -> object:
         reader.feed(replies)
-        return integers(reader.gets(), len(clients))
+        values = integers(reader.gets(), cells + lives) or []
+        return read_fetched(values[cells:], wanted) if wanted else values
 
     assert timed(receive, iterations=REPEATS)
 
