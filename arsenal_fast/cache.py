@@ -23,14 +23,11 @@ V = TypeVar("V")
 class _Young(dict[K, V]):
     """The young generation: finding an entry takes no Python call, and a missing one is looked up by ``find``."""
 
-    __slots__ = ("_find",)
+    __slots__ = ("__missing__",)  # of the instance, so that it is called without a method around it
 
     def __init__(self, find: Callable[[K], V | None]) -> None:
         super().__init__()
-        self._find = find
-
-    def __missing__(self, key: K) -> V | None:
-        return self._find(key)
+        self.__missing__ = find
 
 
 class GenerationalCache(Generic[K, V]):
@@ -83,32 +80,24 @@ class GenerationalCache(Generic[K, V]):
         self._dying: dict[K, V] = {}
         self._offered = 0
 
-    def put(self, key: K, value: V) -> None:
-        """Insert or replace an entry."""
-        if len(self._young) >= self._capacity or self._bytes >= self._room:
-            self._turn()
-        if self._weigh is not None:
-            self._charge(self._weigh, key, value)
-        self._young[key] = value
-        # A key is in one generation only, so that the entries need not be compared for counting.
-        self._old.pop(key, None)
-        if self._dying:
-            self._forget_two()
-
-    def swap(self, key: K, value: V) -> V | None:
+    def put(self, key: K, value: V) -> V | None:
         """Insert an entry and return what it replaces, also where that is being forgotten; or None."""
-        if len(self._young) >= self._capacity or self._bytes >= self._room:
+        if self._bytes >= self._room or len(self._young) >= self._capacity:
             self._turn()
-        if self._weigh is not None:
-            self._charge(self._weigh, key, value)
-        replaced = self._young.get(key)
-        self._young[key] = value
+        young, weigh = self._young, self._weigh
+        replaced = young.get(key)
+        young[key] = value
+        size_bytes = 0 if weigh is None else weigh(key, value)
         if replaced is None:
+            # A key is in one generation only, so that the entries need not be compared for counting.
             replaced = self._old.pop(key, None)
-        if self._dying:
-            if replaced is None:
+            if replaced is None and self._dying:
                 replaced = self._dying.pop(key, None)
-            self._forget_two()
+        elif weigh is not None:
+            size_bytes -= weigh(key, replaced)
+        self._bytes += size_bytes
+        if self._dying:
+            self._forget(2 * size_bytes)
         return replaced
 
     def offer(self, key: K, value: V) -> None:
@@ -142,7 +131,7 @@ class GenerationalCache(Generic[K, V]):
     def clear(self) -> None:
         """Forget everything, at once."""
         if self._retire is not None:
-            for value in self.held():
+            for _, value in self.held():
                 self._retire(value)
         self._young.clear()
         self._old.clear()
@@ -155,10 +144,11 @@ class GenerationalCache(Generic[K, V]):
         yield from young
         yield from old
 
-    def held(self) -> Iterator[V]:
-        """Yield the living entries and those that are being forgotten."""
-        yield from self.values()
-        yield from tuple(self._dying.values())
+    def held(self) -> Iterator[tuple[K, V]]:
+        """Yield keys and values of the living entries and of those that are being forgotten, as they stand now."""
+        generations = (self._young, self._old, self._dying)
+        for entries in [tuple(each.items()) for each in generations]:
+            yield from entries
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
@@ -173,31 +163,21 @@ class GenerationalCache(Generic[K, V]):
 
     def _turn(self) -> None:
         while self._dying:
-            self._forget_two()
+            self._forget(0)
         self._dying = self._old
         self._old = self._young
         self._young = _Young(self._get_old)
         self.get = self._young.__getitem__
         self._bytes = 0
 
-    def _charge(self, weigh: Callable[[K, V], int], key: K, value: V) -> None:
-        """Weigh a new entry, and free twice its weight of the entries that are being forgotten."""
-        if key in self._young:
-            return
-        size_bytes = weigh(key, value)
-        self._bytes += size_bytes
-        left = 2 * size_bytes
-        dying = self._dying
-        while left > 0 and dying:
-            left -= self._forget_one(weigh)
-
-    def _forget_two(self) -> None:
-        for _ in range(min(2, len(self._dying))):
-            self._forget_one()
-
-    def _forget_one(self, weigh: Callable[[K, V], int] | None = None) -> int:
-        """Forget an entry of the dropped generation; returns its weight."""
-        key, value = self._dying.popitem()
-        if self._retire is not None:
-            self._retire(value)
-        return 0 if weigh is None else weigh(key, value)
+    def _forget(self, size_bytes: int) -> None:
+        """Free two entries of the dropped generation, and at least ``size_bytes`` of it."""
+        dying, retire, weigh = self._dying, self._retire, self._weigh
+        left = 2
+        while dying and (left > 0 or size_bytes > 0):
+            key, value = dying.popitem()
+            left -= 1
+            if retire is not None:
+                retire(value)
+            if weigh is not None:
+                size_bytes -= weigh(key, value)

@@ -185,7 +185,11 @@ def megabytes(size_bytes: int) -> str:
 
 
 def weigh_record(identity: str, _record: object) -> int:
-    """Return the weight of a cached identity, as if all its responses were rendered."""
+    """Return the weight of a cached identity, as if all its responses were rendered.
+
+    Also where only its life is kept, which takes 320 bytes: four times as many of those made a million identities no
+    cheaper, and took twice the memory.
+    """
     return RECORD + RECORD_BYTE * len(identity)
 
 

@@ -22,7 +22,7 @@ from contextlib import AbstractContextManager
 from enum import StrEnum
 from functools import partial
 from operator import add, attrgetter, gt
-from typing import Final
+from typing import Final, cast
 
 from arsenal_fast.api.batches import Admissible, Batch, Fetching, Looked
 from arsenal_fast.api.problems import limiter_away, quotas_used_up
@@ -114,20 +114,23 @@ class Admission:
         """The clients of batches with tokens since :meth:`used_tokens`."""
         self._used_ids: set[str] = set()
 
-    def submit(self, request: Admissible) -> bool:
+    def submit(self, request: Admissible, wanted: Wanted | None = None) -> None:
         """Charge the request's client one hit; it passes or is refused, in this tick or later.
 
-        Returns whether the request waits in the batch of this tick.
+        ``wanted``: an identity that the request needs of the store, if it passes; fetched by the same command.
         """
         client = request.client
         if client.denied_until and self._deny_locally(request, client):
-            return False
+            return
         batch = self._batch
         if not batch.begun:
             self._begin(batch)
+        if wanted is not None:
+            batch.fetching.append(cast(Fetching, request))
+            batch.wanted.append(wanted)
         if client.quota is UNLIMITED:
             batch.unlimited.append(request)
-            return True
+            return
         rows = batch.rows
         count = len(rows)
         request.row = row = rows.setdefault(client, count)
@@ -140,17 +143,6 @@ class Admission:
         batch.requests.append(request)
         if row >= _LAST_ROW:
             self._flush()
-            return False
-        return True
-
-    def submit_and_fetch(self, request: Fetching, wanted: Wanted) -> None:
-        """Charge the request's client as :meth:`submit` does; the store fetches an identity with the same command."""
-        if self.submit(request):
-            batch = self._batch
-            if not batch.fetching:
-                batch.invalidations = self._invalidations()
-            batch.fetching.append(request)
-            batch.wanted.append(wanted)
 
     def look(self, request: Admissible, done: Looked) -> None:
         """Call ``done`` with the limit of a request's client after the hits of this tick, without charging it.
@@ -173,7 +165,7 @@ class Admission:
         if row >= _LAST_ROW:
             self._flush()
 
-    def pass_unlimited(self, request: Admissible) -> None:
+    def pass_unlimited(self, request: Admissible, _wanted: Wanted | None = None) -> None:
         """Let a request pass without limiter and store: no limit applies, and no revision is needed."""
         self._started_s = self._monotonic()
         client = request.client
@@ -198,6 +190,7 @@ class Admission:
 
     def _begin(self, batch: Batch) -> None:
         batch.begun = True
+        batch.invalidations = self._invalidations()
         self._started_s = batch.started_s = self._monotonic()
         self._call_soon(self._flush)
 

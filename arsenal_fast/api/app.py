@@ -5,14 +5,12 @@ It reads no clock, no socket and no environment; :mod:`arsenal_fast.api.compose`
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import copy
 from http import HTTPStatus
 
 from arsenal_fast.api import auth
 from arsenal_fast.api.callers import Callers
 from arsenal_fast.api.context import RequestContext
-from arsenal_fast.api.fastpath.recognized import RecognizedRequest
 from arsenal_fast.api.fastpath.recognizer import FastPath, Recognizer
 from arsenal_fast.api.json_body import may_be_json
 from arsenal_fast.api.problems import MALFORMED, render
@@ -21,7 +19,6 @@ from arsenal_fast.api.router import API, Route, Router
 from arsenal_fast.api.services import Services, decoded
 from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.request import Fields, Request
-from arsenal_fast.identity.validity import Wanted
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.headers import retry_after_line
 
@@ -37,11 +34,7 @@ class App:
         self._fast_path: FastPath | None = None
         admission = services.admission
         self.submit = admission.submit if queries_store else admission.pass_unlimited
-        """Submits a request with a client to the admission."""
-        self.submit_and_fetch: Callable[[RecognizedRequest, Wanted], None] = admission.submit_and_fetch
-        """Likewise, with what it needs of the store."""
-        if not queries_store:
-            self.submit_and_fetch = lambda request, _wanted: admission.pass_unlimited(request)
+        """Submits a request with a client to the admission, and what it needs of the store."""
 
     def use(self, fast_path: FastPath) -> None:
         """Use the fast path for repeated requests from now on."""

@@ -86,7 +86,7 @@ class Batch:
         self.wanted: list[Wanted] = []
         """What these need."""
         self.invalidations = 0
-        """Those of the cache when the first of these was added."""
+        """Those of the cache when the batch began."""
         self.one_quota = True
         self.started_s = 0.0
         self.amendments = 0

@@ -8,6 +8,7 @@ from typing import Any
 from arsenal_fast.api import openapi, routes, telemetry
 from arsenal_fast.api.app import App
 from arsenal_fast.api.callers import Callers
+from arsenal_fast.api.fastpath import render
 from arsenal_fast.api.fastpath.recognized import FastPathServices, LoggedRequest, RecognizedRequest
 from arsenal_fast.api.fastpath.recognizer import FastPath
 from arsenal_fast.api.handlers import validation
@@ -56,6 +57,8 @@ def management(app: App) -> App:
 def _fast_path(app: App, services: Services, callers: Callers, limits: Limits) -> FastPath:
     work = FastPathServices(
         cache=services.response_cache,
+        remember=services.identities.remember,
+        render=partial(render.response_of, sign=services.keys.sign_identity),
         issuer=services.issuer,
         look_up=services.lookup.submit,
         verdict=partial(validation.verdict, services),
@@ -64,7 +67,6 @@ def _fast_path(app: App, services: Services, callers: Callers, limits: Limits) -
         metrics=services.metrics,
         monotonic=services.monotonic,
         submit=app.submit,
-        submit_and_fetch=app.submit_and_fetch,
         started_s=services.admission.batch_started_s,
         log=services.access_log or _log_nothing,
         id_lines=services.id_lines,

@@ -45,14 +45,13 @@ class ShardedAdmission:
         self._current = 0
         self.pass_unlimited: Final = self._admissions[0].pass_unlimited
 
-    def submit(self, request: Admissible) -> None:
-        """Charge the request's client one hit; it passes or is refused, in this tick or later."""
+    def submit(self, request: Admissible, _wanted: Wanted | None = None) -> None:
+        """Charge the request's client one hit; it passes or is refused, in this tick or later.
+
+        Nothing is fetched: the identity is in a shard of its own, which is asked when the request has passed.
+        """
         self._current = shard = self._shard_of(request.client.key_bytes)
         self._submits[shard](request)
-
-    def submit_and_fetch(self, request: Admissible, _wanted: Wanted) -> None:
-        """Charge the request's client: its identity is in a shard of its own, and fetched later."""
-        self.submit(request)
 
     def look(self, request: Admissible, done: Looked) -> None:
         """Call ``done`` with the limit of a request's client after the hits of this tick, without charging it."""

@@ -8,7 +8,7 @@ Each header line must come from :func:`line` or be a constant, so that no value 
 """
 
 from datetime import UTC, datetime
-from typing import Final
+from typing import ClassVar, Final
 
 JSON: Final = b"application/json"
 PROBLEM: Final = b"application/problem+json"
@@ -113,6 +113,9 @@ class PendingResponse:
     """The place of one response in the order of its connection."""
 
     __slots__ = ("close", "held", "place", "response", "rest")
+
+    leaves_nothing: ClassVar[bool] = False
+    """Whether it never closes, and occupies and holds nothing."""
 
     def __init__(self, *, close: bool) -> None:
         self.close = close

@@ -156,8 +156,6 @@ def ttl_fault(value: object) -> str | None:
 
 def timestamp(ms: int) -> str:
     """Return the RFC 3339 timestamp in UTC, such as 2026-11-22T10:00:00.000Z; ValueError outside 1970..9999."""
-    if not 0 <= ms <= LAST_MOMENT:
-        raise ValueError("the moment is not within the years 1970 to 9999")
     second, fraction = divmod(ms, 1000)
     return _until_second(second) + _FRACTIONS[fraction]
 
@@ -165,6 +163,8 @@ def timestamp(ms: int) -> str:
 _FRACTIONS: Final = tuple(f".{fraction:03d}Z" for fraction in range(1000))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=8192)  # lives of an hour begin in the last one and end in the next
 def _until_second(second: int) -> str:
+    if not 0 <= second <= LAST_MOMENT // 1000:
+        raise ValueError("the moment is not within the years 1970 to 9999")
     return datetime.fromtimestamp(second, UTC).isoformat()[:19]

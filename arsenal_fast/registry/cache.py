@@ -3,14 +3,17 @@
 An entry is valid while it is in the cache. It is dropped to make room, when its identity is revoked (on any worker: the
 revision shows it), or when another life replaces it. A dropped entry counts as expired, so that everything that still
 refers to it queries the store.
+
+Of an identity that was asked for once only the life is kept: most are never asked for again. Its entry is made when it
+is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
-from operator import attrgetter
-from typing import Any, Final, TypeVar
+from operator import itemgetter
+from typing import Any, Final, TypeVar, cast
 
 from arsenal_fast.cache import GenerationalCache
 from arsenal_fast.identity.amendments import Amendments
@@ -36,13 +39,15 @@ ISSUE_SCOPE: Final = "issue"
 class CachedIdentity:
     """The entry of one life of one identity. Entries are compared by identity: one life has one entry."""
 
-    __slots__ = ("expires_s", "fresh_until_s", "id", "life", "required_scope")
+    __slots__ = ("expires_s", "fresh_until_s", "id", "known", "life", "required_scope")
 
     def __init__(self, identity: str, required_scope: str | None = None) -> None:
         """``identity``: a valid id. ``required_scope``: the scope that a caller's token needs to get it."""
         self.id = identity
         self.required_scope = required_scope
         self.life = NO_LIFE
+        self.known = False
+        """Whether it was asked for before: from then on what is rendered of it is kept."""
         self.fresh_until_s = 0.0
         """Wall clock: from here on the store is queried, since the life is due for renewal."""
         self.expires_s = 0.0
@@ -94,7 +99,7 @@ class IdentityCache:
         """How the store is to issue an id that is not here, if no epoch is in force."""
         self._make = make
         self._protected = protected
-        self._entries: GenerationalCache[str, CachedIdentity] = GenerationalCache(
+        self._entries: GenerationalCache[str, CachedIdentity | Life] = GenerationalCache(
             capacity, _forget, weigh=weigh_record, room=room
         )
         self.invalidations = 0
@@ -112,43 +117,73 @@ class IdentityCache:
 
     def get(self, identity: str) -> CachedIdentity | None:
         """Return the entry of an id, fresh or not; or None."""
-        return self._entries.get(identity)
+        found = self._entries.get(identity)
+        if isinstance(found, Life):
+            found = self._make_entry(identity, found)
+            found.known = True
+            self._entries.put(identity, found)
+        return found
 
     def get_all(self, ids: Sequence[str]) -> list[CachedIdentity | None]:
         """Return the entries of ids, fresh or not."""
-        return list(map(self._entries.get, ids))
+        found = list(map(self._entries.get, ids))
+        return list(map(self.get, ids)) if Life in map(type, found) else cast(list[CachedIdentity | None], found)
 
-    def put(self, identity: str, life: Life) -> CachedIdentity:
-        """Return the entry of this life of a valid id: the existing one, else a new one."""
-        scope = None
-        if self._protected and split(identity).prefix.lower() in self._protected:
-            scope = ISSUE_SCOPE
-        entry = self._make(identity, scope)
-        replaced = self._entries.swap(identity, entry)
+    def put(self, identity: str, life: Life, invalidations: int) -> CachedIdentity:
+        """Return the entry of this life of a valid id: the existing one, else a new one.
+
+        ``invalidations``: those when the life was asked for. If there are more by now, this identity may be the revoked
+        one, which was not cached yet: then its entry counts as expired, and is not kept.
+        """
+        entry = self._make_entry(identity, life)
+        replaced = self._entries.put(identity, entry)
         if replaced is not None:
-            # One entry for one life, one life for one identity: so forgetting an entry takes effect everywhere.
-            if replaced.life == life and replaced.fresh_until_s:
-                self._entries.put(identity, replaced)
-                return replaced
-            replaced.forget()
+            entry = self._prefer(identity, replaced, life) or entry
+        if invalidations != self.invalidations:
+            self._drop(identity)
+        return entry
+
+    def remember(self, identity: str, life: Life, invalidations: int) -> None:
+        """Keep this life of a valid id, as :meth:`put` does, without an entry where there is none."""
+        replaced = self._entries.put(identity, life)
+        if replaced is not None:
+            self._prefer(identity, replaced, life)
+        if invalidations != self.invalidations:
+            self._drop(identity)
+
+    def _prefer(self, identity: str, replaced: CachedIdentity | Life, life: Life) -> CachedIdentity | None:
+        """Keep and return the entry that was replaced, if it is of this life; else forget it.
+
+        One entry for one life, one life for one identity: so forgetting an entry takes effect everywhere.
+        """
+        if isinstance(replaced, Life):
+            return None
+        if replaced.life == life and replaced.fresh_until_s:
+            self._entries.put(identity, replaced)
+            return replaced
+        replaced.forget()
+        return None
+
+    def _make_entry(self, identity: str, life: Life) -> CachedIdentity:
+        protected = self._protected and split(identity).prefix.lower() in self._protected
+        entry = self._make(identity, ISSUE_SCOPE if protected else None)
         entry.begin(life)
         return entry
 
-    def drop(self, entry: CachedIdentity) -> None:
-        """Forget an entry whose identity may have been revoked before it was cached."""
-        self._entries.discard(entry.id)
-        entry.forget()
+    def _drop(self, identity: str) -> None:
+        kept = self._entries.peek(identity)
+        if kept is not None:
+            self._entries.discard(identity)
+            _forget(kept)
 
     def invalidate(self, ids: Sequence[str] | None) -> None:
-        """Drop the entries of revoked identities; None: all entries."""
+        """Drop what is kept of revoked identities; None: of all."""
         self.invalidations += 1
         if ids is None:
             self._entries.clear()
             return
         for identity in ids:
-            entry = self._entries.peek(identity)
-            if entry is not None:
-                self.drop(entry)
+            self._drop(identity)
 
     def follow(self, revocations: Revocations) -> RevocationSync:
         """Return what follows the revocations of a store, or of one more shard; all share epochs and amendments."""
@@ -209,36 +244,44 @@ class IdentityCache:
         if self._ledger is not None and self._ledger.healthy:
             self.invalidate(None)
             return
-        now_s = self._now()
-        living = [entry for entry in self._entries.held() if now_s < entry.expires_s]
-        for entries in self.in_shards(living, attrgetter("id")):
-            self._assert_next(list(entries))
+        now_ms = self._now() * 1000
+        lives = ((identity, _life_of(kept)) for identity, kept in self._entries.held())
+        living = [(identity, life) for identity, life in lives if now_ms < life.expires]
+        for part in self.in_shards(living, itemgetter(0)):
+            self._assert_next(list(part))
 
-    def _assert_next(self, entries: list[CachedIdentity]) -> None:
-        """Assert one chunk of the remaining entries. (Closures that call each other would be a reference cycle.)"""
-        chunk = entries[-_RESTORE_ROWS:]
-        del entries[-_RESTORE_ROWS:]
+    def _assert_next(self, living: list[tuple[str, Life]]) -> None:
+        """Assert one chunk of the remaining lives. (Closures that call each other would be a reference cycle.)"""
+        chunk = living[-_RESTORE_ROWS:]
+        del living[-_RESTORE_ROWS:]
         if chunk:
-            self._store.issue([self._assertion(each) for each in chunk], partial(self._asserted, entries, chunk))
+            rows = [self._assertion(identity, life) for identity, life in chunk]
+            self._store.issue(rows, partial(self._asserted, living, chunk))
 
     def _asserted(
-        self, entries: list[CachedIdentity], chunk: Sequence[CachedIdentity], answers: Sequence[Issued] | None
+        self, living: list[tuple[str, Life]], chunk: Sequence[tuple[str, Life]], answers: Sequence[Issued] | None
     ) -> None:
         if answers is None:
             return  # away again; the next return starts anew
-        for entry, issued in zip(chunk, answers, strict=False):
-            if issued.outcome is Outcome.REVOKED or issued.life != entry.life:
-                entry.forget()
-        self._assert_next(entries)
+        for (identity, life), issued in zip(chunk, answers, strict=False):
+            if issued.outcome is Outcome.REVOKED or issued.life != life:
+                self._drop(identity)
+        self._assert_next(living)
 
-    def _assertion(self, entry: CachedIdentity) -> IssueRow:
-        life = entry.life
+    def _assertion(self, identity: str, life: Life) -> IssueRow:
         provisional = self._ledger is not None
-        return IssueRow(entry.id, life.ttl, Mode.ASSERT, life.generated, self.epoch_ms(entry.id), provisional)
+        return IssueRow(identity, life.ttl, Mode.ASSERT, life.generated, self.epoch_ms(identity), provisional)
 
 
-def _forget(entry: CachedIdentity) -> None:
-    entry.forget()
+def _life_of(kept: CachedIdentity | Life) -> Life:
+    if isinstance(kept, Life):
+        return kept
+    return kept.life if kept.expires_s else NO_LIFE
+
+
+def _forget(kept: CachedIdentity | Life) -> None:
+    if not isinstance(kept, Life):
+        kept.forget()
 
 
 def _nothing(done: Callable[[Mapping[str, Any] | None], None]) -> None:

@@ -58,8 +58,11 @@ class IssueRequest(Protocol):
     def audit(self) -> AuditContext:
         """Return the audit context; called for rows that go to the ledger."""
 
-    def fill(self, index: int, entry: CachedIdentity) -> None:
-        """Receive the living identity of one id; called once for each row."""
+    def fill(self, index: int, life: Life, invalidations: int) -> None:
+        """Receive the living life of one id, and cache it; called once for each row.
+
+        ``invalidations``: those of the cache when it was asked for.
+        """
 
 
 @dataclass(slots=True, eq=False)
@@ -70,13 +73,15 @@ class BatchRequest:
     ttl_ms: int
     audit: Callable[[], AuditContext]
     done: Callable[[Sequence[CachedIdentity]], None]
+    cache: IdentityCache
+    """Where its identities are kept."""
     proposals: int = 0
     found: list[CachedIdentity | None] = field(default_factory=list)
     """The identity of each id, as far as they are there."""
     missing: int = 0
 
-    def fill(self, index: int, entry: CachedIdentity) -> None:
-        self.found[index] = entry
+    def fill(self, index: int, life: Life, invalidations: int) -> None:
+        self.found[index] = self.cache.put(self.ids[index], life, invalidations)
         self.missing -= 1
         if not self.missing:
             self.finish()
@@ -270,10 +275,10 @@ class Issuer:
             self._issue_in_store(again)
 
     def _hand_out(self, row: _Row, issued: Issued, invalidations: int) -> None:
-        """Fill a row with a life, and cache it.
+        """Fill a row with a life.
 
-        ``invalidations``: the cache's count when the store was queried. If it has risen since, this identity may be the
-        revoked one, which was not cached yet: then it is handed out, but not kept.
+        ``invalidations``: the cache's count when the store was queried. If it has risen since, the life is handed out,
+        but not kept.
         """
         outcome, life = issued
         metrics = self.metrics
@@ -284,11 +289,7 @@ class Issuer:
             if outcome is _RENEWED:
                 metrics.identity_renewed += 1
         request, index = row
-        cache = self.cache
-        entry = cache.put(request.ids[index], life)
-        if invalidations != cache.invalidations:
-            cache.drop(entry)
-        request.fill(index, entry)
+        request.fill(index, life, invalidations)
 
 
 def _no_epoch(_identity: str) -> int:

@@ -103,8 +103,7 @@ class Lookup:
             self.metrics.identity_lookups += 1
             if state.is_living(self.now() * 1000):
                 self.metrics.identity_lookup_hits += 1
-                if invalidations == self.cache.invalidations:
-                    self.cache.put(identity, record.life)
+                self.cache.remember(identity, record.life, invalidations)
             request.looked_up(identity, state, True)
             return
         if not self.waiting:
@@ -222,9 +221,8 @@ class Lookup:
             states[index] = state = self._state(ids[index], answer.life, answer.floor, cached=True)
             if answer.provisional or claimed_ms not in (None, answer.life.generated):
                 uncertain.append(index)
-            elif state.is_living(now_ms) and invalidations == self.cache.invalidations:
-                # Nothing was revoked since the query, so the life may be cached.
-                self.cache.put(ids[index], answer.life)
+            elif state.is_living(now_ms):
+                self.cache.remember(ids[index], answer.life, invalidations)
         return uncertain
 
     def _complete(

@@ -117,13 +117,23 @@ class Connection(Flow):
         if not outbox:
             pending.leave()
             return  # the client has disconnected
-        first = outbox[0]
-        if first is not pending:
+        if outbox[0] is not pending:
             pending.response, pending.rest = response, rest
             self._ready += len(response) + len(rest)
             if self._ready > self._listener.bounds.unsent_of_connection // 4:
                 self._note_backlog()
-            return
+        elif pending.leaves_nothing and len(outbox) == 1:
+            outbox.clear()
+            try:  # contextlib.suppress costs more than the rest of this
+                self._transport.write(response)
+            except RuntimeError:
+                return  # as in _write_due
+        else:
+            self._write_due(pending, response, rest)
+
+    def _write_due(self, first: PendingResponse, response: bytes, rest: bytes) -> None:
+        """Write the first response and the ones behind it that are there."""
+        outbox = self.outbox
         while True:
             del outbox[0]
             self._left -= (len(response) + len(rest)) >> UNIT_BITS

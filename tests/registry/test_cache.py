@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from arsenal_fast.identity.validity import Issued, IssueRow, Mode
+from arsenal_fast.identity.validity import Issued, IssueRow, Life, Mode
 from arsenal_fast.registry.cache import CachedIdentity
 from arsenal_fast.registry.issuer import BatchRequest
 from tests.support.registry import (
@@ -24,7 +24,7 @@ def test_a_life_has_one_record_however_many_asked_for_it_at_once() -> None:
     bench.store.holding = True
     answers: list[Sequence[CachedIdentity]] = []
     for _ in range(3):
-        bench.issuer.issue(BatchRequest([identity(1).id], 60_000, lambda: AUDIT, answers.append))
+        bench.issuer.issue(BatchRequest([identity(1).id], 60_000, lambda: AUDIT, answers.append, bench.cache))
     bench.store.release_all()
     assert len({id(records[0]) for records in answers}) == 1
 
@@ -98,7 +98,8 @@ def test_an_identity_that_is_answered_from_prepared_answers_is_told_to_the_store
     client = rig.connect()
     first = client.get("/api/v1/id?run=hot").json
     for number in range(100):  # look-ups that push it out of the cache again and again
-        rig.service.issuer.issue(BatchRequest([identity(number).id], 60_000, lambda: AUDIT, lambda _: None))
+        issue = BatchRequest([identity(number).id], 60_000, lambda: AUDIT, lambda _: None, rig.service.identities)
+        rig.service.issuer.issue(issue)
         assert client.get("/api/v1/id?run=hot").json == first
     rig.shared.memory = rig.memory()  # the store has lost everything
     rig.shared.come_back()
@@ -172,3 +173,108 @@ def test_a_change_in_any_shard_is_followed_and_the_epochs_are_of_all() -> None:
     assert gone == ["on"]
     assert bench.cache.get(record.id) is None
     assert bench.cache.sync.epochs == {"player": 7}
+
+
+# Lives that are kept without an entry.
+
+LIFE = Life(1_763_805_600_000, 1_763_809_200_000)
+ONE, TWO, THREE = (identity(run).id for run in (1, 2, 3))
+
+
+def remembering(*ids: str) -> Bench:
+    bench = Bench()
+    for each in ids:
+        bench.cache.remember(each, LIFE, bench.cache.invalidations)
+    return bench
+
+
+def test_a_remembered_life_has_one_entry_from_when_it_is_asked_for() -> None:
+    cache = remembering(ONE).cache
+    entry = cache.get(ONE)
+    assert entry is not None
+    assert (entry.id, entry.life, entry.known) == (ONE, LIFE, True)
+    assert (entry.fresh_until_s, entry.expires_s) == (LIFE.renew_at / 1000, LIFE.expires / 1000)
+    assert cache.get(ONE) is entry
+    assert cache.get_all([ONE]) == [entry]
+
+
+def test_entries_lives_and_unknown_ids_are_asked_for_together() -> None:
+    cache = remembering(TWO).cache
+    put = cache.put(ONE, LIFE, 0)
+    one, two, three = cache.get_all([ONE, TWO, THREE])
+    assert one is put
+    assert not put.known
+    assert two is not None
+    assert (two.id, two.known, three) == (TWO, True, None)
+
+
+def test_a_remembered_life_of_a_protected_prefix_requires_the_scope() -> None:
+    rig = Rig(settings={"protected_prefixes": frozenset({"player"})})
+    rig.service.identities.remember(ONE, LIFE, 0)
+    entry = rig.service.identities.get(ONE)
+    assert entry is not None
+    assert entry.required_scope == "issue"
+
+
+def test_a_life_that_is_remembered_again_leaves_its_entry_alone() -> None:
+    bench = remembering(ONE)
+    entry = bench.cache.get(ONE)
+    bench.cache.remember(ONE, LIFE, 0)
+    assert entry is not None
+    assert bench.cache.get(ONE) is entry is bench.cache.put(ONE, LIFE, 0)
+    assert entry.expires_s
+
+
+def test_another_life_that_is_remembered_forgets_the_entry() -> None:
+    bench = remembering(ONE)
+    entry = bench.cache.get(ONE)
+    later = Life(LIFE.generated + 1, LIFE.expires)
+    bench.cache.remember(ONE, later, 0)
+    assert entry is not None
+    assert (entry.fresh_until_s, entry.expires_s) == (0, 0)
+    found = bench.cache.get(ONE)
+    assert found is not None
+    assert found.life == later
+
+
+@pytest.mark.parametrize("revoked", [[ONE], None])
+def test_a_remembered_life_is_revoked_as_an_entry_is(revoked: Sequence[str] | None) -> None:
+    bench = remembering(ONE, TWO)
+    bench.cache.invalidate(revoked)
+    assert bench.cache.get(ONE) is None
+    assert (bench.cache.get(TWO) is None) is (revoked is None)
+
+
+def test_nothing_is_kept_of_a_life_that_was_asked_for_before_a_revocation() -> None:
+    bench = remembering(TWO)
+    bench.cache.invalidate([THREE])
+    bench.cache.remember(ONE, LIFE, bench.cache.invalidations - 1)
+    entry = bench.cache.put(TWO, LIFE, bench.cache.invalidations - 1)
+    assert bench.cache.get_all([ONE, TWO]) == [None, None]
+    assert (entry.life, entry.expires_s) == (LIFE, 0)
+
+
+@pytest.mark.parametrize("asked_for", [False, True])
+def test_remembered_lives_are_asserted_and_dropped_where_another_holds(asked_for: bool) -> None:
+    bench = remembering(ONE, TWO)
+    if asked_for:
+        bench.cache.get_all([ONE, TWO])
+    other = Bench(store=bench.store)
+    theirs = other.issue(1)[0]
+    bench.cache.restore()
+    asserted = {row.id: (row.generated, row.mode) for row in bench.store.issues[-1]}
+    assert asserted == dict.fromkeys((ONE, TWO), (LIFE.generated, Mode.ASSERT))
+    assert bench.cache.get(ONE) is None
+    assert bench.issue(1)[0].life == theirs.life
+    kept = bench.cache.get(TWO)
+    assert kept is not None
+    assert kept.life == LIFE
+
+
+def test_lives_that_are_forgotten_for_want_of_room_are_gone() -> None:
+    bench = Bench(capacity=2)
+    for run in range(9):
+        bench.cache.remember(identity(run).id, LIFE, 0)
+    assert bench.cache.get(identity(0).id) is None
+    assert bench.cache.get(identity(8).id) is not None
+    assert len(bench.cache) <= 4

@@ -379,9 +379,10 @@ def test_only_what_is_in_a_shard_that_is_away_is_issued_without_the_store() -> N
 class One(BatchRequest):
     """A request for one identity."""
 
-    def __init__(self, run: int) -> None:
+    def __init__(self, bench: Bench, run: int) -> None:
         self.got: list[Sequence[CachedIdentity]] = []
-        super().__init__([identity(run).id], 60_000, lambda: AUDIT, self.got.append, found=[None], missing=1)
+        super().__init__([identity(run).id], 60_000, lambda: AUDIT, self.got.append, bench.cache)
+        self.found, self.missing = [None], 1
 
 
 def fetched(bench: Bench, outcome: Outcome, age_s: int = 0) -> Issued:
@@ -390,7 +391,8 @@ def fetched(bench: Bench, outcome: Outcome, age_s: int = 0) -> Issued:
 
 
 def test_a_fetched_life_is_handed_out_and_kept_and_the_store_is_not_asked() -> None:
-    bench, request = Bench(), One(1)
+    bench = Bench()
+    request = One(bench, 1)
     bench.issuer.issue_missing(request, fetched(bench, Outcome.ISSUED), bench.cache.invalidations)
     assert bench.store.issues == []
     assert request.got == [[bench.cache.get(identity(1).id)]]
@@ -398,7 +400,8 @@ def test_a_fetched_life_is_handed_out_and_kept_and_the_store_is_not_asked() -> N
 
 
 def test_new_lives_that_were_fetched_in_a_tick_are_one_entry_of_the_ledger_and_found_ones_none() -> None:
-    bench, requests = with_ledger(), [One(run) for run in (1, 2, 3)]
+    bench = with_ledger()
+    requests = [One(bench, run) for run in (1, 2, 3)]
     soon: list[Callable[[], None]] = []
     bench.issuer.call_soon = soon.append
     for request, outcome in zip(requests, (Outcome.ISSUED, Outcome.FOUND, Outcome.PROVISIONAL), strict=True):
@@ -412,7 +415,8 @@ def test_new_lives_that_were_fetched_in_a_tick_are_one_entry_of_the_ledger_and_f
 
 
 def test_a_fetched_life_from_before_an_epoch_that_was_learnt_meanwhile_is_asked_for_again() -> None:
-    bench, request = Bench(), One(1)
+    bench = Bench()
+    request = One(bench, 1)
     life = fetched(bench, Outcome.FOUND, age_s=5)
     bench.cache.sync.learn_epochs({"player": life.life.generated + 1})
     bench.issuer.issue_missing(request, life, bench.cache.invalidations)
@@ -421,7 +425,8 @@ def test_a_fetched_life_from_before_an_epoch_that_was_learnt_meanwhile_is_asked_
 
 
 def test_a_life_that_was_fetched_before_a_revocation_is_handed_out_and_not_kept() -> None:
-    bench, request = Bench(), One(1)
+    bench = Bench()
+    request = One(bench, 1)
     bench.cache.invalidate([identity(2).id])
     bench.issuer.issue_missing(request, fetched(bench, Outcome.FOUND), bench.cache.invalidations - 1)
     assert len(request.got) == 1

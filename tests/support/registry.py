@@ -101,7 +101,7 @@ class Bench:
         """Issue, and return where the answer will be."""
         answers: list[Sequence[CachedIdentity]] = []
         ids = [identity(run).id for run in runs]
-        self.issuer.issue(BatchRequest(ids, ttl * 1000, lambda: audit, answers.append))
+        self.issuer.issue(BatchRequest(ids, ttl * 1000, lambda: audit, answers.append, self.cache))
         return answers
 
     def issue(self, *runs: int, ttl: int = 60) -> list[CachedIdentity]:

@@ -205,17 +205,13 @@ class Rig:
         if self.fast_path_of_app is None:
             return
         work = self.fast_path_of_app.work
-        submit, submit_and_fetch = work.submit, work.submit_and_fetch
+        submit = work.submit
 
-        def noted(request: RecognizedRequest) -> None:
+        def noted(request: RecognizedRequest, wanted: Wanted | None) -> None:
             note(request)
-            submit(request)
+            submit(request, wanted)
 
-        def noted_and_fetched(request: RecognizedRequest, wanted: Wanted) -> None:
-            note(request)
-            submit_and_fetch(request, wanted)
-
-        work.submit, work.submit_and_fetch = noted, noted_and_fetched
+        work.submit = noted
 
     def memory(self) -> MemoryBackend:
         """Return an embedded store that goes by this worker's clocks."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from arsenal_fast.api.clock import ResponseClock
 from arsenal_fast.api.context import Application, Connection, RequestContext
@@ -16,10 +16,9 @@ from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.request import Request
 from arsenal_fast.http.response import PendingResponse
 from arsenal_fast.http.template import RequestTemplate, TemplateMatch
-from arsenal_fast.identity.validity import DEFAULT_TTL, Fetched, Issued, LookedUp, Wanted
+from arsenal_fast.identity.validity import DEFAULT_TTL, Fetched, Issued, Life, LookedUp, Wanted
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.ratelimit.client import Client
-from arsenal_fast.registry.cache import CachedIdentity
 from arsenal_fast.registry.issuer import AuditContext, Issuer
 from arsenal_fast.registry.lookup import IdentityState, LookupRequest
 
@@ -29,6 +28,10 @@ class FastPathServices:
     """The services that recognised requests use."""
 
     cache: ResponseCache
+    remember: Callable[[str, Life, int], None]
+    """Keeps the life of an id, as :meth:`arsenal_fast.registry.cache.IdentityCache.remember`."""
+    render: Callable[[str, Life], bytes]
+    """Returns the response with this life of an id, from its own header lines on."""
     issuer: Issuer
     look_up: Callable[[str, LookupRequest, LookedUp | None, int], None]
     """Looks an id up, as :meth:`arsenal_fast.registry.lookup.Lookup.submit`; the request gets its state."""
@@ -38,10 +41,8 @@ class FastPathServices:
     write_batch: WriteBatch
     metrics: Metrics
     monotonic: Callable[[], float]
-    submit: Callable[[RecognizedRequest], object]
-    """Submits a request to the admission."""
-    submit_and_fetch: Callable[[RecognizedRequest, Wanted], None]
-    """Submits a request that needs an identity of the store."""
+    submit: Callable[[RecognizedRequest, Wanted | None], None]
+    """Submits a request to the admission, and the identity that it needs of the store."""
     started_s: Callable[[], float]
     """Monotonic: the start of the batch whose requests go on now."""
     log: Callable[[Request, str, str, int, float], None]
@@ -94,6 +95,7 @@ class RecognizedRequest(PendingResponse):
     )
 
     ttl_ms: Final = DEFAULT_TTL * 1000
+    leaves_nothing: ClassVar[bool] = True
 
     client: Client
     cached: CachedResponse
@@ -170,16 +172,14 @@ class RecognizedRequest(PendingResponse):
         """Return the source of the request, for the ledger."""
         return AuditContext(self.client.key, self.request_id)
 
-    def fill(self, _index: int, entry: CachedIdentity) -> None:
+    def fill(self, _index: int, life: Life, invalidations: int) -> None:
         """Respond with the identity."""
+        work, identity = self.work, self.ids[0]
+        work.remember(identity, life, invalidations)
         if isinstance(self.cached, _LeftFastPath):
             self.cached.context.admitted(self.limit_lines)
-            return
-        assert isinstance(entry, RenderedIdentity)
-        body = entry.response()
-        if entry.kept_response:
-            self.work.cache.put_line(self.match[0], entry)
-        self._respond(body)
+        else:
+            self._respond(work.render(identity, life))
 
     # Called by the look-up.
 

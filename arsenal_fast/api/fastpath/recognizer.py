@@ -152,10 +152,7 @@ class Recognizer:
         except StopIteration:
             request.id_end = self._renew_id()
         self._outbox.append(request)
-        if cached.terms is None:
-            request.submit(request)
-        else:
-            self._fast_path.work.submit_and_fetch(request, cast(Wanted, cached))
+        request.submit(request, None if cached.terms is None else cast(Wanted, cached))
         return True
 
     def _continue_id(self, lines: bytes) -> None:
@@ -213,8 +210,5 @@ class RepeatRecognizer(Recognizer):
         except StopIteration:
             request.id_end = self._renew_id()
         self._outbox.append(request)
-        if cached.terms is None:
-            request.submit(request)
-        else:
-            self._fast_path.work.submit_and_fetch(request, cast(Wanted, cached))
+        request.submit(request, None if cached.terms is None else cast(Wanted, cached))
         return True

@@ -3,7 +3,8 @@
 That they are the JSON that ``orjson`` would write is held by a test. It can be done by hand because the grammar lets no
 character into an identity that JSON would escape.
 
-An identity that is requested once holds little: most are issued, and never requested again from this worker.
+An identity that is requested once has no entry, and nothing that is rendered of it is kept: most are issued, and never
+requested again from this worker.
 """
 
 from __future__ import annotations
@@ -34,20 +35,19 @@ Sign = Callable[[str, Life], str]
 class RenderedIdentity(CachedIdentity):
     """A cached identity with its rendered responses; the cached response to ``GET /api/v1/id``."""
 
-    __slots__ = ("_handed_out", "_sign", "endpoint", "kept_response", "kept_row", "terms")
+    __slots__ = ("_sign", "endpoint", "kept_response", "kept_row", "terms")
 
     def __init__(self, sign: Sign, endpoint: Endpoint, identity: str, required_scope: str | None) -> None:
-        # As in the base class, inlined, since this runs for every new identity.
+        # As in the base class, inlined, since this runs for every row of a new batch.
         self.id = identity
         self.required_scope = required_scope
         self.life = NO_LIFE
+        self.known = False
         self.fresh_until_s = self.expires_s = 0.0
         self.endpoint = endpoint
         self.terms: Terms | None = None
         """How the store is to fetch it again; None while it is kept."""
         self._sign = sign
-        self._handed_out = False
-        """Whether this worker has answered with it: from then on what is rendered is kept."""
         self.kept_response = self.kept_row = b""
         """As :meth:`response` and :meth:`row` render them; empty where they are not kept."""
 
@@ -70,19 +70,10 @@ class RenderedIdentity(CachedIdentity):
         """Render the response from its own header lines on; kept from the second time on."""
         if self.kept_response:
             return self.kept_response
-        identity, life = self.id, self.life
-        # Inlined _members and _parts, since this runs for every new identity.
-        local, _, rest = identity.partition("@")
-        prefix, _, run = local.partition("-")
-        domain, _, version = rest.partition("/")
-        body = (
-            f'{{"id":"{identity}","email":"{local}@{domain}",{_span(life)},"token":"{self._sign(identity, life)}",'
-            f'"metadata":{{"prefix":"{prefix}","run":"{run}","domain":"{domain}","version":"{version[:-3]}",{_PURPOSE}'
-        )
-        response = f"{RESPONSE_LINES}{len(body)}\r\n\r\n{body}".encode("ascii")
-        if self._handed_out:
+        response = response_of(self.id, self.life, self._sign)
+        if self.known:
             self.kept_response = response
-        self._handed_out = True
+        self.known = True
         return response
 
     def row(self) -> bytes:
@@ -93,10 +84,23 @@ class RenderedIdentity(CachedIdentity):
         email = identity[: identity.index("/")]
         token = self._sign(identity, life)
         row = f'"id":"{identity}","email":"{email}",{_span(life)},"token":"{token}"'.encode("ascii")
-        if self._handed_out:
+        if self.known:
             self.kept_row = row
-        self._handed_out = True
+        self.known = True
         return row
+
+
+def response_of(identity: str, life: Life, sign: Sign) -> bytes:
+    """Render the response to ``GET /api/v1/id`` from its own header lines on."""
+    # Inlined _parts, since this runs for every new identity.
+    local, _, rest = identity.partition("@")
+    prefix, _, run = local.partition("-")
+    domain, _, version = rest.partition("/")
+    body = (
+        f'{{"id":"{identity}","email":"{local}@{domain}",{_span(life)},"token":"{sign(identity, life)}",'
+        f'"metadata":{{"prefix":"{prefix}","run":"{run}","domain":"{domain}","version":"{version[:-3]}",{_PURPOSE}'
+    )
+    return f"{RESPONSE_LINES}{len(body)}\r\n\r\n{body}".encode("ascii")
 
 
 def factory(sign: Sign, endpoint: Endpoint) -> Callable[[str, str | None], CachedIdentity]:
@@ -178,8 +182,7 @@ def _parts(identity: str) -> str:
 
 @lru_cache(maxsize=64)  # identities issued in one batch have equal lives
 def _span(life: Life) -> str:
-    generated, expires = life
-    return f'"ttl":{(expires - generated) // 1000},{_stamps(life)}'
+    return f'"ttl":{(life.expires - life.generated) // 1000},{_stamps(life)}'
 
 
 def _stamps(life: Life) -> str:

@@ -236,10 +236,6 @@ class ResponseCache:
             return None
         return parts[::4], [pair + self._suffix for pair in pairs]
 
-    def put_line(self, line: bytes, identity: RenderedIdentity) -> None:
-        """Cache the response to a request line of the usual form."""
-        self.by_line.put(line, identity)
-
     def put_identity(self, request: Request, identity: RenderedIdentity) -> None:
         """Cache the response to this request line."""
         if request.method == b"GET" and request.minor == 1 and len(request.target) <= MAX_TARGET:

@@ -59,7 +59,7 @@ def issue_one(services: Services, context: RequestContext) -> None:
             services.response_cache.put_identity(request, identity)
         context.respond(200, response)
 
-    services.issuer.issue(BatchRequest(ids, ttl * 1000, context.audit, context.guard(done)))
+    services.issuer.issue(BatchRequest(ids, ttl * 1000, context.audit, context.guard(done), services.identities))
 
 
 def _asked_for(services: Services, query: bytes) -> tuple[str, bool, int]:
@@ -101,7 +101,7 @@ def issue_batch(services: Services, context: RequestContext) -> None:
         context.respond(200, b"".join((*pieces, services.clock.stamp())))
 
     audit = partial(context.audit, batch.names)
-    services.issuer.issue(BatchRequest(batch.ids, batch.ttl * 1000, audit, context.guard(done)))
+    services.issuer.issue(BatchRequest(batch.ids, batch.ttl * 1000, audit, context.guard(done), services.identities))
 
 
 class _Batch(NamedTuple):

@@ -44,6 +44,9 @@ _OUTCOMES: Final = {int(outcome): outcome for outcome in Outcome}
 _MISSING: Final = 6
 """The outcome of a look-up that finds nothing, in issue_passing.lua; one that is left out has no outcome here."""
 
+_new: Final = tuple.__new__
+"""Makes a named tuple in half the time of its class: tens of new lives a tick."""
+
 Done = Callable[[int, Sequence[int] | None, Sequence[Fetched | None]], None]
 
 
@@ -115,7 +118,7 @@ def _read_one(wanted: Wanted, code: int, generated: int, expires: int, floor: in
     outcome = _OUTCOMES.get(code)
     if outcome is None:
         return LookedUp(None) if code == _MISSING else None
-    life = Life(generated, expires)
+    life = _new(Life, (generated, expires))
     if wanted.terms.ttl:
-        return Issued(outcome, life)
+        return _new(Issued, (outcome, life))
     return LookedUp(StoreRecord(life, floor, outcome is Outcome.PROVISIONAL))

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from arsenal_fast.api.admission import OnFailure
+from arsenal_fast.identity.validity import Life
 from arsenal_fast.ratelimit.quota import Quota
+from arsenal_fast.registry.cache import CachedIdentity
 from tests.support.ledgers import SwitchedLedger
 from tests.support.rig import Answer, Client, Rig, request
 
@@ -49,6 +51,36 @@ def test_a_cached_response_is_counted_when_its_batch_has_ended() -> None:
     rig.tick()
     assert len(client.answers("GET", "GET")) == 2
     assert rig.service.metrics.answered == before + 2
+
+
+def test_an_identity_has_an_entry_from_its_second_request_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig()
+    client = warm(rig)
+    entries: list[str] = []
+    make = rig.service.identities._make_entry
+
+    def noting(identity: str, life: Life) -> CachedIdentity:
+        entries.append(identity)
+        return make(identity, life)
+
+    monkeypatch.setattr(rig.service.identities, "_make_entry", noting)
+    first = one(client, get(2))
+    assert entries == []
+    assert [one(client, get(2)).json for _ in range(3)] == [first.json] * 3
+    assert entries == [first.json["id"]]
+
+
+@pytest.mark.parametrize("run", [1, 2])
+def test_a_transport_that_has_just_failed_disturbs_no_other(run: int, caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig()
+    failing, other = warm(rig), warm(rig)
+    failing.transport.broken = True
+    failing.deliver(get(run))
+    other.deliver(get(3))
+    rig.tick()
+    assert [answer.json["metadata"]["run"] for answer in other.answers("GET")] == ["3"]
+    failing.lose()
+    assert not caplog.records
 
 
 def test_a_missing_identity_is_issued_and_the_next_request_finds_it() -> None:

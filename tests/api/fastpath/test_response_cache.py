@@ -39,7 +39,7 @@ def caches(**settings: Any) -> tuple[Rig, ResponseCache]:
 
 
 def living(rig: Rig, identity: str = ID) -> RenderedIdentity:
-    (found,) = rendered((rig.service.identities.put(identity, LIFE),))
+    (found,) = rendered((rig.service.identities.put(identity, LIFE, 0),))
     return found
 
 
