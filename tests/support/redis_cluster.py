@@ -37,6 +37,14 @@ class RedisCluster:
         self.added: list[RedisServer] = []
 
     def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def _start(self) -> None:
         for server in self.servers:
             server.start()
         bounds = [SLOTS * number // len(self.masters) for number in range(len(self.masters) + 1)]
@@ -51,7 +59,6 @@ class RedisCluster:
             replica.command("CLUSTER", "REPLICATE", identity(master))
         self._until(lambda: all(b"cluster_state:ok" in info(server) for server in self.servers))
         self._until(lambda: all(_is_in_step(replica) for replica in self.replicas))
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

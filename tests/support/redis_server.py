@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,6 +20,7 @@ from typing import Self
 import hiredis
 
 START_TIMEOUT = 10.0  # seconds
+_TAKEN = "Address already in use"
 _NO_TLS = re.compile(r"'tls-[^\n]*\n *Bad directive|finding TLS support")  # Redis 6, Redis 8 and Valkey
 
 
@@ -40,7 +41,11 @@ class RedisServer:
         self.url = f"redis://127.0.0.1:{self.port}/0"
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
@@ -60,26 +65,37 @@ class RedisServer:
         return self._process.pid
 
     def start(self) -> None:
-        """Start, empty, and return when it answers."""
+        """Start, empty, and return when it answers.
+
+        A client's connection may have the port by chance, for a moment: then it is tried again.
+        """
         arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._directory)]
         arguments += ["--unixsocket", self.unix_path, "--save", "", "--appendonly", "no"]
         for option in self._options:
             arguments += shlex.split(option) or [option]  # Redis 6 wants the words of a value one by one
-        with (self._directory / "log").open("ab") as log:
-            self._process = subprocess.Popen([self._binary, *arguments], stdout=log, stderr=log)
         deadline = time.monotonic() + START_TIMEOUT
+        while (log_text := self._try_to_start(arguments, deadline)) is not None:
+            if _TAKEN in log_text and time.monotonic() < deadline:
+                time.sleep(0.1)  # nobody announces that it is free again
+                continue
+            if "REDIS_SERVER" in os.environ and _NO_TLS.search(log_text):
+                raise NoTlsError(f"{redis_version()} was built without TLS")
+            raise RuntimeError(f"{self._binary} does not start: {log_text[-500:]}")
+
+    def _try_to_start(self, arguments: Sequence[str], deadline: float) -> str | None:
+        """Start a process; return what it has written if it does not answer, or None."""
+        with (self._directory / "log").open("ab") as log:
+            begin = log.tell()
+            self._process = subprocess.Popen([self._binary, *arguments], stdout=log, stderr=log)
         while True:
             try:
                 self.command("PING")
             except OSError:
                 if self._process.poll() is not None or time.monotonic() > deadline:
-                    log_text = (self._directory / "log").read_text(errors="replace")
-                    if "REDIS_SERVER" in os.environ and _NO_TLS.search(log_text):
-                        raise NoTlsError(f"{redis_version()} was built without TLS") from None
-                    raise RuntimeError(f"{self._binary} does not start: {log_text[-500:]}") from None
+                    return (self._directory / "log").read_bytes()[begin:].decode(errors="replace")
                 time.sleep(0.005)  # there is no event for a listening socket
             else:
-                return
+                return None
 
     def kill(self) -> None:
         """SIGKILL by its own pid: connections are cut, the data is gone."""
