@@ -39,15 +39,13 @@ ISSUE_SCOPE: Final = "issue"
 class CachedIdentity:
     """The entry of one life of one identity. Entries are compared by identity: one life has one entry."""
 
-    __slots__ = ("expires_s", "fresh_until_s", "id", "known", "life", "required_scope")
+    __slots__ = ("expires_s", "fresh_until_s", "id", "life", "required_scope")
 
     def __init__(self, identity: str, required_scope: str | None = None) -> None:
         """``identity``: a valid id. ``required_scope``: the scope that a caller's token needs to get it."""
         self.id = identity
         self.required_scope = required_scope
         self.life = NO_LIFE
-        self.known = False
-        """Whether it was asked for before: from then on what is rendered of it is kept."""
         self.fresh_until_s = 0.0
         """Wall clock: from here on the store is queried, since the life is due for renewal."""
         self.expires_s = 0.0
@@ -120,7 +118,6 @@ class IdentityCache:
         found = self._entries.get(identity)
         if isinstance(found, Life):
             found = self._make_entry(identity, found)
-            found.known = True
             self._entries.put(identity, found)
         return found
 

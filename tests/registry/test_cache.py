@@ -192,7 +192,7 @@ def test_a_remembered_life_has_one_entry_from_when_it_is_asked_for() -> None:
     cache = remembering(ONE).cache
     entry = cache.get(ONE)
     assert entry is not None
-    assert (entry.id, entry.life, entry.known) == (ONE, LIFE, True)
+    assert (entry.id, entry.life) == (ONE, LIFE)
     assert (entry.fresh_until_s, entry.expires_s) == (LIFE.renew_at / 1000, LIFE.expires / 1000)
     assert cache.get(ONE) is entry
     assert cache.get_all([ONE]) == [entry]
@@ -203,9 +203,8 @@ def test_entries_lives_and_unknown_ids_are_asked_for_together() -> None:
     put = cache.put(ONE, LIFE, 0)
     one, two, three = cache.get_all([ONE, TWO, THREE])
     assert one is put
-    assert not put.known
     assert two is not None
-    assert (two.id, two.known, three) == (TWO, True, None)
+    assert (two.id, two.life, three) == (TWO, LIFE, None)
 
 
 def test_a_remembered_life_of_a_protected_prefix_requires_the_scope() -> None:

@@ -3,8 +3,8 @@
 That they are the JSON that ``orjson`` would write is held by a test. It can be done by hand because the grammar lets no
 character into an identity that JSON would escape.
 
-An identity that is requested once has no entry, and nothing that is rendered of it is kept: most are issued, and never
-requested again from this worker.
+What is rendered is kept from the third request on: the first one has no entry, and most identities are issued and
+never requested again from this worker.
 """
 
 from __future__ import annotations
@@ -35,19 +35,20 @@ Sign = Callable[[str, Life], str]
 class RenderedIdentity(CachedIdentity):
     """A cached identity with its rendered responses; the cached response to ``GET /api/v1/id``."""
 
-    __slots__ = ("_sign", "endpoint", "kept_response", "kept_row", "terms")
+    __slots__ = ("_sign", "endpoint", "handed_out", "kept_response", "kept_row", "terms")
 
     def __init__(self, sign: Sign, endpoint: Endpoint, identity: str, required_scope: str | None) -> None:
         # As in the base class, inlined, since this runs for every row of a new batch.
         self.id = identity
         self.required_scope = required_scope
         self.life = NO_LIFE
-        self.known = False
         self.fresh_until_s = self.expires_s = 0.0
         self.endpoint = endpoint
         self.terms: Terms | None = None
         """How the store is to fetch it again; None while it is kept."""
         self._sign = sign
+        self.handed_out = False
+        """Whether this worker has answered with it: from then on what is rendered is kept."""
         self.kept_response = self.kept_row = b""
         """As :meth:`response` and :meth:`row` render them; empty where they are not kept."""
 
@@ -71,9 +72,9 @@ class RenderedIdentity(CachedIdentity):
         if self.kept_response:
             return self.kept_response
         response = response_of(self.id, self.life, self._sign)
-        if self.known:
+        if self.handed_out:
             self.kept_response = response
-        self.known = True
+        self.handed_out = True
         return response
 
     def row(self) -> bytes:
@@ -84,9 +85,9 @@ class RenderedIdentity(CachedIdentity):
         email = identity[: identity.index("/")]
         token = self._sign(identity, life)
         row = f'"id":"{identity}","email":"{email}",{_span(life)},"token":"{token}"'.encode("ascii")
-        if self.known:
+        if self.handed_out:
             self.kept_row = row
-        self.known = True
+        self.handed_out = True
         return row
 
 

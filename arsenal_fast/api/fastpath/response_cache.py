@@ -329,5 +329,6 @@ class ResponseCache:
         if entry is None:
             return MissingIdentity(identity, self._identities.terms(identity), self._issue)
         assert isinstance(entry, RenderedIdentity)
-        self.by_line.put(line, entry)
+        if entry.handed_out:
+            self.by_line.put(line, entry)
         return entry

@@ -14,7 +14,7 @@ from tests.support.rig import Answer, Client, Rig, request
 HOUR_S = 3600.0
 
 WARMING = 4
-"""Requests until the response is cached: it is kept from the second request on."""
+"""Requests until the response is cached: it is kept from the third request on."""
 
 
 def get(run: int | str = 1, **headers: str) -> bytes:
@@ -53,7 +53,7 @@ def test_a_cached_response_is_counted_when_its_batch_has_ended() -> None:
     assert rig.service.metrics.answered == before + 2
 
 
-def test_an_identity_has_an_entry_from_its_second_request_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_identity_has_an_entry_from_its_second_request_on_and_its_line_from_the_third(monkeypatch: pytest.MonkeyPatch) -> None:
     rig = Rig()
     client = warm(rig)
     entries: list[str] = []
@@ -64,9 +64,14 @@ def test_an_identity_has_an_entry_from_its_second_request_on(monkeypatch: pytest
         return make(identity, life)
 
     monkeypatch.setattr(rig.service.identities, "_make_entry", noting)
+    lines = len(rig.service.response_cache.by_line)
     first = one(client, get(2))
     assert entries == []
-    assert [one(client, get(2)).json for _ in range(3)] == [first.json] * 3
+    assert one(client, get(2)).json == first.json
+    assert entries == [first.json["id"]]
+    assert len(rig.service.response_cache.by_line) == lines
+    assert [one(client, get(2)).json for _ in range(2)] == [first.json] * 2
+    assert len(rig.service.response_cache.by_line) == lines + 1
     assert entries == [first.json["id"]]
 
 
