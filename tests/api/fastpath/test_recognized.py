@@ -53,7 +53,9 @@ def test_a_cached_response_is_counted_when_its_batch_has_ended() -> None:
     assert rig.service.metrics.answered == before + 2
 
 
-def test_an_identity_has_an_entry_from_its_second_request_on_and_its_line_from_the_third(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_identity_has_an_entry_from_its_second_request_and_a_line_from_its_third(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     rig = Rig()
     client = warm(rig)
     entries: list[str] = []
