@@ -39,6 +39,7 @@ PACE: Final = 0.005  # seconds between the requests of a spender, so that it use
 REPLICAS: Final = 2  # of the service
 PAUSED: Final = "hands over with writes paused"
 HOW: Final = ("dies", "hands over", "hangs", PAUSED)
+LIMIT: Final = 500_000  # requests a year: the load's in all failovers, and a spender gets none back within PATIENCE
 POLL: Final = 1.0  # seconds between two looks of a sentinel at the server that it promotes
 
 
@@ -128,6 +129,8 @@ class Failover:
             self.old.start()
         elif self.how == "hangs":
             self.old.resume()
+        elif self.how == PAUSED:
+            self.old.command("CLIENT", "UNPAUSE")  # it is to be the next new master
         self._watched.join(self.old, self.new)
 
 
@@ -199,10 +202,9 @@ def batched(opened: list[Client]) -> list[list[Client]]:
 
 @pytest.mark.skipif(not FAILOVERS, reason="its bounds of time need a machine that does nothing else: make faults")
 def test_no_failover_shows_but_for_what_redis_itself_has_lost() -> None:
+    env = {**ENV, **REPLICA, "RATE_LIMIT_REQUESTS": str(LIMIT)}
     with Sentinels() as watched, ExitStack() as stack:
-        services = [
-            stack.enter_context(ServiceProcess(**ENV, **REPLICA, REDIS_URL=watched.url())) for _ in range(REPLICAS)
-        ]
+        services = [stack.enter_context(ServiceProcess(**env, REDIS_URL=watched.url())) for _ in range(REPLICAS)]
         ports = [service.port for service in services]
         numbers = count()
         for how in islice(cycle(HOW), FAILOVERS):
