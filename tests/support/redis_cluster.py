@@ -32,6 +32,8 @@ class RedisCluster:
         self._pair = pair
         self._tls_ports: dict[int, int] = {}
         """By the port without."""
+        self._taken: set[int] = set()
+        """The ports of all servers and their buses, though not all have begun."""
         self.masters = [self._server() for _ in range(masters)]
         self.replicas = [self._server() for _ in range(masters)] if replicas else []
         self.added: list[RedisServer] = []
@@ -123,10 +125,10 @@ class RedisCluster:
             assert server.command("CLUSTER", "SETSLOT", slot, "NODE", identity(target)) == b"OK"
 
     def _server(self) -> RedisServer:
-        port = _port()
+        port = _port(self._taken)
         tls: list[str] = []
         if self._pair is not None:
-            self._tls_ports[port] = _port()
+            self._tls_ports[port] = _port(self._taken)
             tls = ["--tls-port", str(self._tls_ports[port]), "--tls-auth-clients", "no", "--tls-cluster", "yes"]
             files = {"cert": self._pair.certificate, "key": self._pair.key, "ca-cert": self._pair.certificate}
             tls += [text for name, path in files.items() for text in (f"--tls-{name}-file", str(path))]
@@ -150,13 +152,16 @@ class RedisCluster:
             time.sleep(0.02)  # nobody announces it
 
 
-def _port() -> int:
-    """A port that was free a moment ago, as was the one 10,000 above, which the bus has."""
+def _port(taken: set[int]) -> int:
+    """A port that was free a moment ago, as was the one 10,000 above, which the bus has; both are ``taken`` then."""
     while True:
         port = free_port()
+        both = {port, port + 10_000}
         with socket.socket() as probe, suppress(OSError, OverflowError):
             probe.bind(("127.0.0.1", port + 10_000))
-            return port
+            if both.isdisjoint(taken):
+                taken |= both
+                return port
 
 
 def info(server: RedisServer) -> bytes:
