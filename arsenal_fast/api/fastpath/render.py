@@ -3,8 +3,8 @@
 That they are the JSON that ``orjson`` would write is held by a test. It can be done by hand because the grammar lets no
 character into an identity that JSON would escape.
 
-What is rendered is kept from the third request on: the first one has no entry, and most identities are issued and
-never requested again from this worker.
+What is rendered of an entry is kept from the second time on, and the first request of the fast path makes no entry:
+most identities are issued and never requested again from this worker.
 """
 
 from __future__ import annotations
