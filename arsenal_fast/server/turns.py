@@ -42,6 +42,9 @@ DECRYPTED: Final = 15
 HELD: Final = 4 * 1024 * 1024
 """Bytes that may wait encrypted for a turn; what comes beyond is decrypted at once, and counts as received then."""
 
+HELD_ALWAYS: Final = 2048
+"""Bytes of one connection that wait whatever the others hold: a step of a handshake, which costs more than its bytes."""
+
 
 class Waiting(Protocol):
     """A connection that waits for its turn."""
@@ -106,8 +109,8 @@ class Turns:
         self._run_soon()
 
     def hold(self, size_bytes: int) -> bool:
-        """Keep bytes for the next turn if this one is used up and there is room for them, until ``release``."""
-        if self.left > 0 or self._held + size_bytes > HELD:
+        """Keep a connection's bytes for the next turn, until ``release``, if this one is used up and there is room."""
+        if self.left > 0 or (size_bytes > HELD_ALWAYS and self._held + size_bytes > HELD):
             return False
         self._held += size_bytes
         return True

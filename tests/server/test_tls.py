@@ -284,6 +284,29 @@ def test_much_to_decrypt_waits_for_its_turn_within_a_bound(server: ssl.SSLContex
     assert rig.listener.turns._held == 0
 
 
+def test_a_handshake_waits_for_its_turn_whatever_others_hold(server: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+    rig = Rig(max_connections=5000)
+    size = 17_000
+    large = [TlsClient(rig, server, trusting) for _ in range(HELD // size + 1)]
+    for client in large:
+        client.shake_hands()
+        client.tls.write(request("POST", "/api/v1/validate", b" " * size))
+    clients = [TlsClient(rig, server, trusting) for _ in range(100)]
+    rig.listener.turns.spend(OF_TURN)
+    for client in large:
+        client.transport.data_received(client.ciphertext())
+    assert not large[-1].connection._parser.idle, "there was no more room to hold it"
+    for client in clients:
+        client.transport.data_received(client.hello())
+    assert not any(client.socket.written for client in clients)
+    for _ in range(len(large) + len(clients)):
+        rig.turn()
+    for client in clients:
+        client.take()
+        client.shake_hands()
+    assert rig.listener.turns._held == 0
+
+
 def test_what_is_held_waits_for_a_connection_that_reads_no_further(
     server: ssl.SSLContext, trusting: ssl.SSLContext
 ) -> None:
