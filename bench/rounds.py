@@ -1,20 +1,20 @@
 """Rounds of measurement: every workload on every server and the floor, with fresh processes in each round.
 
-Per round and workload the floor and each server run one after the other, in an order that turns from one to the next,
-so that a machine that slows down slows them alike, after a warm-up; the rivals in every second round. The server is
-pinned to core 0; `wrk -t1 -c64` and `redis-server` are pinned to core 1. CPU time is that of the server's whole
-process tree over the measured interval, from `/proc/<pid>/task/*/schedstat` (nanoseconds; `/proc/<pid>/stat` in 10 ms
-ticks where a thread or child ended meanwhile), divided by the answers that wrk counted; one answer that is not 2xx
-voids the run. The floor is a uvloop `Protocol` that parses nothing and writes one fixed answer to every read: the
-same bytes that the service answers in that workload. Every server counts the client in Redis and keeps the identities
-there; the limit is set so high that no client is denied. 5,000 (prefix, run) pairs; 50,000 client addresses in
-`X-Forwarded-For`, one for each request in turn, in all workloads but the direct one.
+Per round and workload the floor and each server run one after the other, each after a warm-up, and then once more in
+the reverse order, so that a machine that slows down slows them alike; both intervals make one figure. The server is
+pinned to core 0; `wrk -t1 -c64` and `redis-server` are pinned to core 1. CPU time is that of the server's whole process
+tree over the measured intervals, from `/proc/<pid>/task/*/schedstat` (nanoseconds; `/proc/<pid>/stat` in 10 ms ticks
+where a thread or child ended meanwhile), divided by the answers that wrk counted; one answer that is not 2xx voids the
+run. The floor is a uvloop `Protocol` that parses nothing and writes one fixed answer to every read: the same bytes that
+the service answers in that workload. Every server counts the client in Redis and keeps the identities there; the limit
+is set so high that no client is denied. 5,000 (prefix, run) pairs; 50,000 client addresses in `X-Forwarded-For`, one
+for each request in turn, in all workloads but the direct one.
 """
 
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -60,10 +60,7 @@ class Plan:
     workloads: Sequence[Workload]
     rounds: int
     seconds: int
-
-    def servers_of(self, number: int) -> Sequence[Server]:
-        """Of the round. The peers take most of the time and are far off: they come in every second round."""
-        return self.servers if number % 2 == 0 else self.servers[:1]
+    """Of one interval; in each round a server has two of each workload."""
 
 
 @dataclass(frozen=True)
@@ -196,17 +193,26 @@ def comparable(
 
 def one_round(plan: Plan, number: int, serials: Iterator[int], fail: Callable[[str], None]) -> Iterator[Sample]:
     """Yield all figures of one round. A server that fails is reported, and the others continue."""
-    servers = plan.servers_of(number)
-    with TemporaryDirectory(prefix="bench-") as scratch, seeded(servers, Path(scratch), fail) as (every, redis_port):
+    with (
+        TemporaryDirectory(prefix="bench-") as scratch,
+        seeded(plan.servers, Path(scratch), fail) as (every, redis_port),
+    ):
         directory, fleet = Path(scratch), comparable(plan, every, redis_port, serials, fail)
-        for turn, workload in enumerate(plan.workloads):
+
+        def measured(order: Iterable[Running], workload: Workload) -> Iterator[Sample]:
+            for running in order:
+                try:
+                    yield one_sample(plan, number, running, workload, directory, serials)
+                except BenchError as fault:
+                    fail(f"{running.server.name}, {workload.name}: {fault}")
+
+        for workload in plan.workloads:
             with running_floor(fleet[0], workload, directory, serials) as floor:
                 order = [floor, *(running for running in fleet if workload.name in running.server.workloads)]
-                for running in order if (number + turn) % 2 == 0 else reversed(order):
-                    try:
-                        yield one_sample(plan, number, running, workload, directory, serials)
-                    except BenchError as fault:
-                        fail(f"{running.server.name}, {workload.name}: {fault}")
+                first = {sample.server: sample for sample in measured(order, workload)}
+                again = [running for running in reversed(order) if running.server.name in first]
+                for sample in measured(again, workload):
+                    yield joined(first[sample.server], sample)
 
 
 def one_sample(
@@ -226,6 +232,20 @@ def one_sample(
         p50_us=load.quantiles_us[50.0],
         p99_us=load.quantiles_us[99.0],
         others=watch.others,
+    )
+
+
+def joined(first: Sample, second: Sample) -> Sample:
+    """Return two intervals of one server under one workload as one; of the latencies the mean."""
+    return replace(
+        second,
+        requests=first.requests + second.requests,
+        duration_us=first.duration_us + second.duration_us,
+        cpu_us=first.cpu_us + second.cpu_us,
+        cpu_source=second.cpu_source if first.cpu_source == second.cpu_source else "both",
+        p50_us=(first.p50_us + second.p50_us) // 2,
+        p99_us=(first.p99_us + second.p99_us) // 2,
+        others=max(first.others, second.others),
     )
 
 

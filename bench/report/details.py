@@ -10,10 +10,10 @@ from bench.workloads import WORKLOADS
 FILE = "docs/performance-tables.md"
 BUSY = 0.95  # of the interval; below that the server was waiting for the generator
 BELOW_WORKLOADS = """\
-CPU time per request of the whole process tree, medians of {rounds} rounds of {seconds} s; the ratio is taken within
-each round. Only the ratios are claims: microseconds change with the machine and the hour. Rates and latencies are what
-one `wrk` thread saw in a closed loop that saturates server or generator: the latency is that of its own queue.
-"load-bound": the server had idle time, so it could have served more. "crowded": other work had that time."""
+CPU time per request of the whole process tree, medians of {rounds} rounds; the ratio is taken within each round. Only
+the ratios are claims: microseconds change with the machine and the hour. Rates and latencies are what one `wrk` thread
+saw in a closed loop that saturates server or generator: the latency is that of its own queue. "load-bound": the server
+had idle time, so it could have served more. "crowded": other work had that time."""
 
 
 def render(results: Results, source: str) -> str:
@@ -54,7 +54,7 @@ def of_the_workloads(results: Results) -> str:
         "Workloads",
         table(head, rows),
         f"Not measured in this run: {left_out}." if left_out else "",
-        BELOW_WORKLOADS.format(rounds=results.rounds, seconds=results.seconds),
+        BELOW_WORKLOADS.format(rounds=results.rounds),
         company(results),
     )
 
