@@ -43,7 +43,7 @@ HELD: Final = 4 * 1024 * 1024
 """Bytes that may wait encrypted for a turn; what comes beyond is decrypted at once, and counts as received then."""
 
 HELD_ALWAYS: Final = 2048
-"""Bytes of one connection that wait whatever the others hold: a step of a handshake, which costs more than its bytes."""
+"""Bytes of one connection that wait whatever others hold: a step of a handshake, which costs more than its bytes."""
 
 
 class Waiting(Protocol):

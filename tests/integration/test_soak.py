@@ -3,7 +3,8 @@
 SOAK_SECONDS says for how long (make soak: ten minutes); by default it is a look of a few seconds. The benchmark's
 open-loop generator offers the mix at a fixed rate, SOAK_RATE requests a second, and takes nothing but a 200. Beside it
 clients who check every answer come and go: they connect anew after a few requests, and half of them leave with a reset.
-The caches are full within the first two tenths, so that whatever grows behind them is a leak.
+The caches are full within the first two tenths, so that whatever grows behind them is a leak: a long run begins with
+as many new names as that takes.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from bench.load import OpenLoad, open_loop_command, parse_open_result, seed
+from bench.load import OpenLoad, issue, open_loop_command, parse_open_result, seed
 from bench.openloop import Plan, Stream
 from bench.scripts import write_stream
 from bench.workloads import LONG_SERIAL, Workload
@@ -34,6 +35,8 @@ PERIODS: Final = max(round(SECONDS / PERIOD_S), 2)
 WARM: Final = max(PERIODS // 5, 1)  # periods, after which nothing may grow any more
 LONG: Final = SECONDS >= 300  # otherwise the caches are not full when the test ends
 MAY_GROW: Final = (4 if LONG else 64) * MEBIBYTE  # of resident memory in all processes together: arenas settle
+FILLING: Final = 8 if LONG else 0  # batches, each over a new connection, so that every worker has some
+NAMES: Final = 5_000  # of such a batch
 USERS: Final = 16
 IDENTITIES: Final = 25  # of each user
 KEPT: Final = 5  # turns of two requests on a connection
@@ -84,6 +87,12 @@ def streams(service: ServiceProcess, directory: Path) -> list[Stream]:
     ]
 
 
+def fill(port: int) -> None:
+    """Issue so many names that what keeps the newest of them is full; at the rate of the mix that takes minutes."""
+    for first in range(0, FILLING * NAMES, NAMES):
+        issue(port, [("newest", str(number)) for number in range(first, first + NAMES)])
+
+
 async def offer(service: ServiceProcess, kinds: Sequence[Stream], serial: int) -> OpenLoad:
     """Offer the mix for a period, over new connections. Raises BenchError unless every answer was a 200."""
     plan = Plan(service.port, CONNECTIONS, RATE, PERIOD_S - 1, kinds, serial=serial)  # a second warms it up
@@ -93,6 +102,7 @@ async def offer(service: ServiceProcess, kinds: Sequence[Stream], serial: int) -
 
 
 async def soak(service: ServiceProcess, users: Users, directory: Path) -> list[Period]:
+    await asyncio.to_thread(fill, service.port)
     kinds = await asyncio.to_thread(streams, service, directory)
     periods: list[Period] = []
     print("\nperiod  rate/s   p99 ms   checked  connections  RSS, MiB  descriptors  threads", file=sys.stderr)
