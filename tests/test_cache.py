@@ -198,6 +198,16 @@ def test_without_room_few_of_the_many_that_are_offered_displace_others() -> None
     assert len(cache) == 61
 
 
+def test_what_replaces_an_entry_is_always_taken() -> None:
+    cache: GenerationalCache[int, int] = GenerationalCache(20)
+    for key in range(61):  # a young one, an old generation, and one that is being forgotten
+        cache.put(key, key)
+    held = [key for key, _ in cache.held()]
+    assert {60, 20}.issubset(held)
+    assert len(held) > len(cache), "some are being forgotten"
+    assert all(map(cache.takes, held))
+
+
 @given(st.integers(0, ONE_IN))
 def test_what_is_offered_again_and_again_is_soon_taken(before: int) -> None:
     cache: GenerationalCache[int, int] = GenerationalCache(4)

@@ -148,6 +148,11 @@ class IdentityCache:
         if invalidations != self.invalidations:
             self._drop(identity)
 
+    def offer(self, identity: str, life: Life, invalidations: int) -> None:
+        """Keep this life as :meth:`remember` does, in a full cache one in 16: it was found, and may never be again."""
+        if self._entries.takes(identity):
+            self.remember(identity, life, invalidations)
+
     def _prefer(self, identity: str, replaced: CachedIdentity | Life, life: Life) -> CachedIdentity | None:
         """Keep and return the entry that was replaced, if it is of this life; else forget it.
 

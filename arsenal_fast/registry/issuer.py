@@ -58,7 +58,7 @@ class IssueRequest(Protocol):
     def audit(self) -> AuditContext:
         """Return the audit context; called for rows that go to the ledger."""
 
-    def fill(self, index: int, life: Life, invalidations: int) -> None:
+    def fill(self, index: int, issued: Issued, invalidations: int) -> None:
         """Receive the living life of one id, and cache it; called once for each row.
 
         ``invalidations``: those of the cache when it was asked for.
@@ -80,8 +80,8 @@ class BatchRequest:
     """The identity of each id, as far as they are there."""
     missing: int = 0
 
-    def fill(self, index: int, life: Life, invalidations: int) -> None:
-        self.found[index] = self.cache.put(self.ids[index], life, invalidations)
+    def fill(self, index: int, issued: Issued, invalidations: int) -> None:
+        self.found[index] = self.cache.put(self.ids[index], issued.life, invalidations)
         self.missing -= 1
         if not self.missing:
             self.finish()
@@ -280,7 +280,7 @@ class Issuer:
         ``invalidations``: the cache's count when the store was queried. If it has risen since, the life is handed out,
         but not kept.
         """
-        outcome, life = issued
+        outcome = issued.outcome
         metrics = self.metrics
         if outcome is _ISSUED:
             metrics.identity_issued += 1
@@ -289,7 +289,7 @@ class Issuer:
             if outcome is _RENEWED:
                 metrics.identity_renewed += 1
         request, index = row
-        request.fill(index, life, invalidations)
+        request.fill(index, issued, invalidations)
 
 
 def _no_epoch(_identity: str) -> int:

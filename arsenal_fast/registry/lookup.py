@@ -103,7 +103,7 @@ class Lookup:
             self.metrics.identity_lookups += 1
             if state.is_living(self.now() * 1000):
                 self.metrics.identity_lookup_hits += 1
-                self.cache.remember(identity, record.life, invalidations)
+                self.cache.offer(identity, record.life, invalidations)
             request.looked_up(identity, state, True)
             return
         if not self.waiting:
@@ -222,7 +222,7 @@ class Lookup:
             if answer.provisional or claimed_ms not in (None, answer.life.generated):
                 uncertain.append(index)
             elif state.is_living(now_ms):
-                self.cache.remember(ids[index], answer.life, invalidations)
+                self.cache.offer(ids[index], answer.life, invalidations)
         return uncertain
 
     def _complete(

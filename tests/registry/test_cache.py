@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from arsenal_fast.cache import ONE_IN
 from arsenal_fast.identity.validity import Issued, IssueRow, Life, Mode
 from arsenal_fast.registry.cache import CachedIdentity
 from arsenal_fast.registry.issuer import BatchRequest
@@ -231,6 +232,30 @@ def test_another_life_that_is_remembered_forgets_the_entry() -> None:
     bench.cache.remember(ONE, later, 0)
     assert entry is not None
     assert (entry.fresh_until_s, entry.expires_s) == (0, 0)
+    found = bench.cache.get(ONE)
+    assert found is not None
+    assert found.life == later
+
+
+def test_of_lives_that_were_found_a_full_cache_keeps_few() -> None:
+    bench = Bench(capacity=20)
+    for run in range(21):
+        bench.cache.remember(identity(run).id, LIFE, 0)
+    found = [identity(run).id for run in range(100, 100 + 5 * ONE_IN)]
+    for each in found:
+        bench.cache.offer(each, LIFE, 0)
+    assert sum(entry is not None for entry in bench.cache.get_all(found)) == 5
+
+
+def test_a_later_life_that_was_found_forgets_the_entry_also_in_a_full_cache() -> None:
+    bench = Bench(capacity=1)
+    for each in (TWO, ONE):
+        bench.cache.remember(each, LIFE, 0)
+    entry = bench.cache.get(ONE)
+    later = Life(LIFE.generated + 1, LIFE.expires)
+    bench.cache.offer(ONE, later, 0)
+    assert entry is not None
+    assert entry.expires_s == 0
     found = bench.cache.get(ONE)
     assert found is not None
     assert found.life == later

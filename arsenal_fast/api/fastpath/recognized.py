@@ -16,11 +16,13 @@ from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.request import Request
 from arsenal_fast.http.response import PendingResponse
 from arsenal_fast.http.template import RequestTemplate, TemplateMatch
-from arsenal_fast.identity.validity import DEFAULT_TTL, Fetched, Issued, Life, LookedUp, Wanted
+from arsenal_fast.identity.validity import DEFAULT_TTL, Fetched, Issued, Life, LookedUp, Outcome, Wanted
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.registry.issuer import AuditContext, Issuer
 from arsenal_fast.registry.lookup import IdentityState, LookupRequest
+
+_FOUND: Final = Outcome.FOUND
 
 
 @dataclass(slots=True)
@@ -30,6 +32,8 @@ class FastPathServices:
     cache: ResponseCache
     remember: Callable[[str, Life, int], None]
     """Keeps the life of an id, as :meth:`arsenal_fast.registry.cache.IdentityCache.remember`."""
+    offer: Callable[[str, Life, int], None]
+    """Keeps it where there is room, as :meth:`arsenal_fast.registry.cache.IdentityCache.offer`."""
     render: Callable[[str, Life], bytes]
     """Returns the response with this life of an id, from its own header lines on."""
     issuer: Issuer
@@ -172,10 +176,12 @@ class RecognizedRequest(PendingResponse):
         """Return the source of the request, for the ledger."""
         return AuditContext(self.client.key, self.request_id)
 
-    def fill(self, _index: int, life: Life, invalidations: int) -> None:
+    def fill(self, _index: int, issued: Issued, invalidations: int) -> None:
         """Respond with the identity."""
         work, identity = self.work, self.ids[0]
-        work.remember(identity, life, invalidations)
+        outcome, life = issued
+        keep = work.offer if outcome is _FOUND else work.remember  # a new one is soon validated
+        keep(identity, life, invalidations)
         if isinstance(self.cached, _LeftFastPath):
             self.cached.context.admitted(self.limit_lines)
         else:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from arsenal_fast.api.admission import OnFailure
+from arsenal_fast.cache import ONE_IN
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.registry.cache import CachedIdentity
@@ -51,6 +52,20 @@ def test_a_cached_response_is_counted_when_its_batch_has_ended() -> None:
     rig.tick()
     assert len(client.answers("GET", "GET")) == 2
     assert rig.service.metrics.answered == before + 2
+
+
+def test_a_full_worker_keeps_every_new_identity_and_few_of_those_that_the_store_has() -> None:
+    rig = Rig(settings={"cache_size": 40})
+    client = warm(rig)
+    known = [one(client, get(run)).json["id"] for run in range(100, 100 + 2 * ONE_IN)]
+    identities = rig.service.identities
+    identities.invalidate(None)
+    for run in range(41):
+        identities.remember(f"other-{run}", Life(0, 1), identities.invalidations)
+    assert [one(client, get(run)).json["id"] for run in range(100, 100 + 2 * ONE_IN)] == known
+    assert sum(entry is not None for entry in identities.get_all(known)) == 2
+    new = [one(client, get(run)).json["id"] for run in range(200, 210)]
+    assert all(identities.get_all(new))
 
 
 def test_an_identity_has_an_entry_from_its_second_request_and_a_line_from_its_third(
