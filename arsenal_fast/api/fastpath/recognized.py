@@ -180,12 +180,13 @@ class RecognizedRequest(PendingResponse):
         """Respond with the identity."""
         work, identity = self.work, self.ids[0]
         outcome, life = issued
+        if isinstance(self.cached, _LeftFastPath):
+            work.remember(identity, life, invalidations)  # the handler finds it there
+            self.cached.context.admitted(self.limit_lines)
+            return
         keep = work.offer if outcome is _FOUND else work.remember  # a new one is soon validated
         keep(identity, life, invalidations)
-        if isinstance(self.cached, _LeftFastPath):
-            self.cached.context.admitted(self.limit_lines)
-        else:
-            self._respond(work.render(identity, life))
+        self._respond(work.render(identity, life))
 
     # Called by the look-up.
 

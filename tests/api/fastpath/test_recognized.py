@@ -68,6 +68,25 @@ def test_a_full_worker_keeps_every_new_identity_and_few_of_those_that_the_store_
     assert all(identities.get_all(new))
 
 
+def test_a_full_worker_asks_once_for_what_has_left_the_fast_path() -> None:
+    rig = Rig(settings={"cache_size": 40}, switched=True)
+    client = warm(rig)
+    known = one(client, get(100)).json["id"]
+    identities = rig.service.identities
+    identities.invalidate(None)
+    for run in range(41):
+        identities.remember(f"other-{run}", Life(0, 1), identities.invalidations)
+    rig.shared.issues.clear()
+    rig.shared.admitting = rig.shared.holding = True
+    client.deliver(get(100))
+    rig.tick()
+    client.connection.drain()
+    rig.shared.release_all()
+    rig.tick()
+    assert client.answers("GET")[0].json["id"] == known
+    assert [[row.id for row in rows] for rows in rig.shared.issues] == [[known]]
+
+
 def test_an_identity_has_an_entry_from_its_second_request_and_a_line_from_its_third(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
