@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
 from typing import Final, cast
 
-import orjson
-
 from arsenal_fast.api.clock import STAMP_BYTES, ResponseClock
 from arsenal_fast.api.fastpath.endpoints import Endpoint
 from arsenal_fast.http.response import JSON
@@ -26,6 +24,8 @@ KIND: Final = "disposable-identity"
 FORMAT: Final = "rfc5322-compliant"
 
 RESPONSE_LINES: Final = f"Cache-Control: no-store\r\nContent-Type: {JSON.decode()}\r\nContent-Length: "
+_BETWEEN_NAMES: Final = '",\0},{"environment":"'
+"""The text around a row of a batch, which is in the place of the NUL: no JSON has one."""
 _PURPOSE: Final = f'"type":"{KIND}","compatible":["nexus","artifactory","jfrog"]}}}}'
 
 Sign = Callable[[str, Life], str]
@@ -109,34 +109,25 @@ def factory(sign: Sign, endpoint: Endpoint) -> Callable[[str, str | None], Cache
     return partial(RenderedIdentity, sign, endpoint)
 
 
-def rendered(entries: Sequence[CachedIdentity]) -> Sequence[RenderedIdentity]:
-    """Cast the entries of a worker's cache to their class."""
+def rendered(entries: Sequence[CachedIdentity | None]) -> Sequence[RenderedIdentity]:
+    """Cast the entries of a worker's cache, of which none is missing, to their class."""
     return cast(Sequence[RenderedIdentity], entries)
 
 
-def pieces_of(names: Sequence[str], rows: Sequence[bytes], domain: str, version: str, ttl: int) -> list[bytes]:
+def pieces_of(names: Iterable[str], rows: Sequence[bytes], domain: str, version: str, ttl: int) -> list[bytes]:
     """Return the response to a batch from its own header lines up to the time stamp.
 
-    ``rows``: as ``RenderedIdentity.row`` renders them.
+    Args:
+        names: as JSON has them between its quotes.
+        rows: as :meth:`RenderedIdentity.row` renders them.
     """
     ending = f'}}],"total":{len(rows)},"domain":"{domain}","version":"{version}","ttl":{ttl},"generated":"'
     pieces = [b""] * (2 * len(rows) + 2)
-    pieces[1:-1:2] = _row_starts(names)
+    pieces[1:-1:2] = (b'{"identities":[{"environment":"%b",' % _BETWEEN_NAMES.join(names).encode()).split(b"\0")
     pieces[2:-1:2] = rows
     pieces[-1] = ending.encode("ascii")
     pieces[0] = f"{RESPONSE_LINES}{sum(map(len, pieces)) + STAMP_BYTES}\r\n\r\n".encode("ascii")
     return pieces
-
-
-def _row_starts(names: Sequence[str]) -> Iterable[bytes]:
-    """Return the text before each row, from the first brace of the response on."""
-    dumped = orjson.dumps(names)
-    if b'\\"' not in dumped and "," not in names:
-        # One call encodes all names: a NUL, which no JSON has, separates them.
-        starts = dumped[1:-1].replace(b'","', b'",\0},{"environment":"')
-        return (b'{"identities":[{"environment":%b,' % starts).split(b"\0")
-    first, *others = (b'{"environment":%b,' % orjson.dumps(name) for name in names)
-    return [b'{"identities":[' + first, *(b"}," + each for each in others)]
 
 
 class CachedVerdict:

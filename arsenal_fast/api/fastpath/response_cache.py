@@ -228,13 +228,14 @@ class ResponseCache:
         """Return the names and the valid ids in the body of a batch of the usual form; None for any other body."""
         if not body.isascii() or body.count(b"{") > MAX_ROWS + 1:
             return None
-        start, *parts = _split_rows(body.decode("ascii"))  # of each row its groups, and what follows it
-        if not parts or start not in _BATCH_STARTS or parts[-1] != "]}" or not _BETWEEN_ROWS.issuperset(parts[3:-1:4]):
+        parts = _split_rows(body.decode("ascii"))  # what is before the first row; of each row its groups, what follows
+        if parts[0] not in _BATCH_STARTS or parts[-1] != "]}" or not _BETWEEN_ROWS.issuperset(parts[4:-1:4]):
             return None
-        pairs = list(map("-".join, zip(parts[1::4], parts[2::4], strict=True)))
-        if max(map(len, pairs)) > grammar.MAX_LOCAL:
+        suffix = self._suffix
+        ids = [f"{prefix}-{run}{suffix}" for prefix, run in zip(parts[2::4], parts[3::4], strict=True)]
+        if max(map(len, ids)) > grammar.MAX_LOCAL + len(suffix):
             return None
-        return parts[::4], [pair + self._suffix for pair in pairs]
+        return parts[1::4], ids
 
     def put_identity(self, request: Request, identity: RenderedIdentity) -> None:
         """Cache the response to this request line."""
@@ -280,12 +281,12 @@ class ResponseCache:
         if usual is None:
             return None
         names, ids = usual
-        entries = [entry for entry in self._identities.get_all(ids) if entry is not None]
-        if len(entries) < len(ids):
+        entries = self._identities.get_all(ids)
+        if None in entries:
             return None
         identities = rendered(entries)
         rows = list(map(_KEPT_ROW, identities))
-        if not all(rows) or any(map(_REQUIRED_SCOPE, identities)):
+        if not all(rows) or (self._protected and any(map(_REQUIRED_SCOPE, identities))):
             return None
         pieces = pieces_of(names, rows, self._domain, DEFAULT_VERSION, DEFAULT_TTL)
         batch = CachedBatch(identities, pieces, self._batch)

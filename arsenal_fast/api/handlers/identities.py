@@ -7,6 +7,8 @@ from functools import partial
 from operator import attrgetter
 from typing import Final, NamedTuple
 
+import orjson
+
 from arsenal_fast.api import auth
 from arsenal_fast.api.context import RequestContext
 from arsenal_fast.api.fastpath.render import pieces_of, rendered
@@ -85,6 +87,7 @@ def issue_batch(services: Services, context: RequestContext) -> None:
     request = context.request
     usual = services.response_cache.usual_batch(request.body) if may_be_json(request.fields) else None
     batch = _Batch(*usual, services.settings.domain) if usual is not None else _batch_asked_for(services, request)
+    escaped = batch.names if usual is not None else [orjson.dumps(name)[1:-1].decode() for name in batch.names]
     _demand(services, context, batch.ids)
 
     def done(found: Sequence[CachedIdentity]) -> None:
@@ -93,7 +96,7 @@ def issue_batch(services: Services, context: RequestContext) -> None:
         kept = all(rows)
         if not kept:
             rows = [identity.row() for identity in identities]
-        pieces = pieces_of(batch.names, rows, batch.domain, batch.version, batch.ttl)
+        pieces = pieces_of(escaped, rows, batch.domain, batch.version, batch.ttl)
         # The same body means the same identities where every run is named.
         if kept and batch.named and not any(map(_REQUIRED_SCOPE, identities)):
             services.response_cache.put_batch(request, identities, pieces)
