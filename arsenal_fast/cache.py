@@ -9,7 +9,7 @@ Forgetting is spread out: each insertion frees two entries of a dropped generati
 entries are weighed), so that no request frees a hundred thousand of them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
 from typing import Final, Generic, TypeVar
 
@@ -97,8 +97,24 @@ class GenerationalCache(Generic[K, V]):
             size_bytes -= weigh(key, replaced)
         self._bytes += size_bytes
         if self._dying:
-            self._forget(2 * size_bytes)
+            self._forget(2, 2 * size_bytes)
         return replaced
+
+    def put_all(self, entries: Mapping[K, V]) -> Sequence[tuple[K, V]]:
+        """Insert entries, and return the key and value of each that they replace, as :meth:`put` does."""
+        weigh, size_bytes = self._weigh, 0
+        if weigh is not None:
+            size_bytes = sum(map(weigh, entries, entries.values()))
+        young, generations = self._young, (self._young, self._old, self._dying)
+        has_room = self._bytes + size_bytes < self._room and len(young) + len(entries) <= self._capacity
+        if not has_room or not all(each.keys().isdisjoint(entries) for each in generations):
+            replaced = ((key, self.put(key, value)) for key, value in entries.items())
+            return [(key, value) for key, value in replaced if value is not None]
+        young.update(entries)  # in C, since most are new
+        self._bytes += size_bytes
+        if self._dying:
+            self._forget(2 * len(entries), 2 * size_bytes)
+        return ()
 
     def offer(self, key: K, value: V) -> None:
         """Insert an entry that may never be used again, if :meth:`takes` says so."""
@@ -168,17 +184,16 @@ class GenerationalCache(Generic[K, V]):
 
     def _turn(self) -> None:
         while self._dying:
-            self._forget(0)
+            self._forget(2, 0)
         self._dying = self._old
         self._old = self._young
         self._young = _Young(self._get_old)
         self.get = self._young.__getitem__
         self._bytes = 0
 
-    def _forget(self, size_bytes: int) -> None:
-        """Free two entries of the dropped generation, and at least ``size_bytes`` of it."""
+    def _forget(self, left: int, size_bytes: int) -> None:
+        """Free ``left`` entries of the dropped generation, and at least ``size_bytes`` of it."""
         dying, retire, weigh = self._dying, self._retire, self._weigh
-        left = 2
         while dying and (left > 0 or size_bytes > 0):
             key, value = dying.popitem()
             left -= 1

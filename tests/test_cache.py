@@ -249,6 +249,44 @@ def test_an_entry_that_becomes_heavier_or_lighter_is_weighed_as_it_is(room: int,
         assert sum(value for _, value in cache.held()) <= 2 * (room + 30) + 30
 
 
+GROUPS = st.lists(st.dictionaries(KEYS, st.integers(0, 30), max_size=5), max_size=40)
+
+
+@given(CAPACITIES, st.integers(1, 120), GROUPS)
+def test_entries_that_are_put_together_are_put_as_one_by_one(
+    capacity: int, room: int, groups: list[dict[int, int]]
+) -> None:
+    together, single = (
+        GenerationalCache[int, int](capacity, weigh=lambda _, value: value, room=room) for _ in range(2)
+    )
+    for group in groups:
+        before = {key: value for key in group if (value := together.peek(key)) is not None}
+        replaced = dict(together.put_all(group))
+        assert replaced.items() <= before.items(), "as far as they were not forgotten meanwhile"
+        for key, value in group.items():
+            single.put(key, value)
+        assert (together._young, together._old) == (single._young, single._old)
+        assert together._bytes == single._bytes
+        assert len(list(together.held())) <= 3 * capacity
+
+
+def test_entries_that_are_put_together_make_those_they_replace_known() -> None:
+    cache: GenerationalCache[int, str] = GenerationalCache(10)
+    cache.put(1, "old")
+    assert cache.put_all({1: "new", 2: "other"}) == [(1, "old")]
+    assert cache.put_all({3: "third"}) == ()
+    assert dict(cache.held()) == {1: "new", 2: "other", 3: "third"}
+
+
+def test_entries_that_are_put_together_free_twice_as_many() -> None:
+    cache: GenerationalCache[int, int] = GenerationalCache(10)
+    for key in range(21):
+        cache.put(key, key)
+    assert len(cache._dying) == 8
+    cache.put_all({21: 21, 22: 22, 23: 23})
+    assert len(cache._dying) == 2
+
+
 def test_an_entry_that_is_put_again_is_weighed_once() -> None:
     cache: GenerationalCache[str, int] = GenerationalCache(1000, weigh=lambda _, value: value, room=100)
     cache.put("other", 50)

@@ -26,7 +26,7 @@ from typing import Final, cast
 
 from arsenal_fast.api.batches import Admissible, Batch, Fetching, Looked
 from arsenal_fast.api.problems import limiter_away, quotas_used_up
-from arsenal_fast.identity.validity import Fetched, Wanted
+from arsenal_fast.identity.validity import Fetched, Life, Wanted
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.ratelimit import gcra
 from arsenal_fast.ratelimit.client import Client
@@ -49,6 +49,9 @@ _EXPIRES: Final = attrgetter("expires")
 _CLIENT: Final = attrgetter("client")
 
 _ONE: Final = (1,)
+
+Keep = Callable[[Sequence[Wanted], Sequence[Fetched | None], int], Sequence[Life | Fetched | None]]
+"""As :meth:`arsenal_fast.registry.issuer.Issuer.keep_fetched`."""
 
 _SECOND: Final = 1_000_000
 """Microseconds: the unit of the limiter."""
@@ -77,6 +80,7 @@ class Admission:
         monotonic: Callable[[], float],
         now: Callable[[], float],
         invalidations: Callable[[], int],
+        keep: Keep,
         refresh: Callable[[], None],
         write_batch: AbstractContextManager[None],
         batch_ended: Callable[[float], None],
@@ -89,6 +93,7 @@ class Admission:
             sync: catches up with revocations before a batch goes on.
             now: wall clock, seconds since the epoch.
             invalidations: how often cached identities were dropped because something was revoked.
+            keep: keeps what was fetched, as far as it holds.
             refresh: called before the requests of a batch go on.
             batch_ended: takes the seconds that the batch took, after all its requests went on.
         """
@@ -104,6 +109,7 @@ class Admission:
         self._monotonic = monotonic
         self._now = now
         self._invalidations = invalidations
+        self._keep = keep
         self._refresh = refresh
         self._write_batch = write_batch
         self._batch_ended = batch_ended
@@ -242,9 +248,7 @@ class Admission:
     def _fetched(
         self, batch: Batch, revision: int, backlogs: Sequence[int] | None, fetched: Sequence[Fetched | None]
     ) -> None:
-        if backlogs is not None:
-            for request, answer in zip(batch.fetching, fetched, strict=True):
-                request.fetched, request.invalidations = answer, batch.invalidations
+        batch.fetched = fetched
         self._settle(batch, revision, backlogs)
 
     def _settle(self, batch: Batch, revision: int, backlogs: Sequence[int] | None) -> None:
@@ -297,6 +301,10 @@ class Admission:
             self._identify_again(batch)
         self._refresh()
         self._started_s = batch.started_s
+        if batch.fetched:
+            kept = self._keep(batch.wanted, batch.fetched, batch.invalidations)
+            for each, given in zip(batch.fetching, kept, strict=True):
+                each.fetched, each.invalidations = given, batch.invalidations
         with self._write_batch:
             passing = batch.unlimited
             if not alone:

@@ -5,7 +5,7 @@ from operator import attrgetter
 from typing import Final, Protocol
 
 from arsenal_fast.errors import ProblemError
-from arsenal_fast.identity.validity import Fetched, Wanted
+from arsenal_fast.identity.validity import Fetched, Life, Wanted
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.headers import QuotaState
 
@@ -43,8 +43,11 @@ class Admissible(Protocol):
 class Fetching(Admissible, Protocol):
     """A request that needs an identity of the store, if it passes."""
 
-    fetched: Fetched | None
-    """What the store has said of it together with the admission; None: it is to be asked. Set before ``admitted``."""
+    fetched: Life | Fetched | None
+    """What the store has said of it together with the admission; None: it is to be asked. Set before ``admitted``.
+
+    A life holds, and is kept.
+    """
     invalidations: int
     """Those of the cache when it was asked: where there are more by now, the answer may be used but not kept."""
 
@@ -55,6 +58,7 @@ class Batch:
     __slots__ = (
         "amendments",
         "begun",
+        "fetched",
         "fetching",
         "invalidations",
         "linked",
@@ -85,6 +89,8 @@ class Batch:
         """Those of all that need an identity."""
         self.wanted: list[Wanted] = []
         """What these need."""
+        self.fetched: Sequence[Fetched | None] = ()
+        """What the store has said of these; empty before."""
         self.invalidations = 0
         """Those of the cache when the batch began."""
         self.one_quota = True

@@ -58,7 +58,6 @@ def _fast_path(app: App, services: Services, callers: Callers, limits: Limits) -
     work = FastPathServices(
         cache=services.response_cache,
         remember=services.identities.remember,
-        offer=services.identities.offer,
         render=partial(render.response_of, sign=services.keys.sign_identity),
         issuer=services.issuer,
         look_up=services.lookup.submit,

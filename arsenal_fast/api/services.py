@@ -222,6 +222,7 @@ class Services:
                 monotonic=self.monotonic,
                 now=self.now,
                 invalidations=partial(getattr, identities, "invalidations"),
+                keep=self.issuer.keep_fetched,
                 refresh=refresh,
                 write_batch=self.write_batch,
                 batch_ended=partial(self.response_cache.count, self.metrics),

@@ -148,6 +148,18 @@ class IdentityCache:
         if invalidations != self.invalidations:
             self._drop(identity)
 
+    def remember_all(self, lives: Mapping[str, Life], invalidations: int) -> None:
+        """Keep these lives of valid ids, as :meth:`remember` does."""
+        for identity, replaced in self._entries.put_all(lives):
+            self._prefer(identity, replaced, lives[identity])
+        if invalidations != self.invalidations:
+            for identity in lives:
+                self._drop(identity)
+
+    def takes(self, identity: str) -> bool:
+        """Say whether to keep a life that the store had, and that may never be asked for again; else one is new."""
+        return self._entries.takes(identity)
+
     def offer(self, identity: str, life: Life, invalidations: int) -> None:
         """Keep this life as :meth:`remember` does, in a full cache one in 16: it was found, and may never be again."""
         if self._entries.takes(identity):

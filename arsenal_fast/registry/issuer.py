@@ -16,9 +16,9 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, NamedTuple, Protocol
+from typing import ClassVar, Final, NamedTuple, Protocol
 
-from arsenal_fast.identity.validity import Issued, IssueRow, Life, Mode, Outcome
+from arsenal_fast.identity.validity import Fetched, Issued, IssueRow, Life, Mode, Outcome, Wanted
 from arsenal_fast.ledger.model import LedgerRow, LifeKind
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.registry.cache import CachedIdentity, IdentityCache
@@ -58,8 +58,14 @@ class IssueRequest(Protocol):
     def audit(self) -> AuditContext:
         """Return the audit context; called for rows that go to the ledger."""
 
-    def fill(self, index: int, issued: Issued, invalidations: int) -> None:
-        """Receive the living life of one id, and cache it; called once for each row.
+    needs_entries: ClassVar[bool]
+    """Whether the request keeps its identities itself, as entries: so those can be forgotten where it refers to them.
+
+    The issuer keeps the lives of the others.
+    """
+
+    def fill(self, index: int, life: Life, invalidations: int) -> None:
+        """Receive the living life of one id; called once for each row.
 
         ``invalidations``: those of the cache when it was asked for.
         """
@@ -79,9 +85,10 @@ class BatchRequest:
     found: list[CachedIdentity | None] = field(default_factory=list)
     """The identity of each id, as far as they are there."""
     missing: int = 0
+    needs_entries: ClassVar[bool] = True
 
-    def fill(self, index: int, issued: Issued, invalidations: int) -> None:
-        self.found[index] = self.cache.put(self.ids[index], issued.life, invalidations)
+    def fill(self, index: int, life: Life, invalidations: int) -> None:
+        self.found[index] = self.cache.put(self.ids[index], life, invalidations)
         self.missing -= 1
         if not self.missing:
             self.finish()
@@ -134,20 +141,49 @@ class Issuer:
         else:
             request.finish()
 
+    def keep_fetched(
+        self, wanted: Sequence[Wanted], fetched: Sequence[Fetched | None], invalidations: int
+    ) -> Sequence[Life | Fetched | None]:
+        """Keep the lives that the store has given with the admissions of a tick; return what it has given.
+
+        That is the life where it holds already: no epoch ends it, and no ledger is to have it first.
+        ``invalidations``: those of the cache when the store was asked.
+        """
+        has_ledger, ends = self.ledger is not None, self._ends if self.cache.sync.epochs else None
+        outcomes: list[Outcome] = []
+        lives: dict[str, Life] = {}
+        kept: list[Life | Fetched | None] = []
+        takes = self.cache.takes
+        for each, given in zip(wanted, fetched, strict=True):
+            if (
+                not isinstance(given, Issued)
+                or (has_ledger and given.outcome is not _FOUND)
+                or (ends is not None and ends(each.id, given.life))
+            ):
+                kept.append(given)
+                continue
+            outcome, life = given
+            outcomes.append(outcome)
+            kept.append(life)
+            if outcome is not _FOUND or takes(each.id):
+                lives[each.id] = life
+        if outcomes:
+            self.metrics.identity_lookups += len(outcomes)
+            self._count(outcomes)
+            self.cache.remember_all(lives, invalidations)
+        return kept
+
     def issue_missing(self, request: IssueRequest, fetched: Issued | None = None, invalidations: int = 0) -> None:
         """Give the request the identity of its only id, which is not in the cache, or no longer fresh.
 
         Args:
-            fetched: what the store has issued for it already, or found; None: it is to be asked.
+            fetched: what :meth:`keep_fetched` has returned for it, where that was no life; None: the store is asked.
             invalidations: those of the cache when it was asked.
         """
         self.metrics.identity_lookups += 1
         row = (request, 0)
-        cache = self.cache
-        if fetched is None or (cache.sync.epochs and fetched.life.generated < cache.epoch_ms(request.ids[0])):
+        if fetched is None or (self.cache.sync.epochs and self._ends(request.ids[0], fetched.life)):
             self._submit([row])
-        elif self.ledger is None or fetched.outcome is _FOUND:
-            self._hand_out(row, fetched, invalidations)
         else:
             if not self.fetched:
                 self.call_soon(self._record_fetched)
@@ -191,14 +227,12 @@ class Issuer:
 
     def _settle(self, rows: Sequence[_Row], store: IdentityStore, invalidations: int, issued: Sequence[Issued]) -> None:
         """Hand out the lives that the store found; new lives go to the ledger first, where there is one."""
-        ledger = self.ledger
+        has_ledger = self.ledger is not None
+        held: list[tuple[_Row, Issued]] = []
         new: list[tuple[_Row, Issued]] = []
-        with self.write_batch:
-            for row, each in zip(rows, issued, strict=True):
-                if ledger is None or each.outcome is _FOUND:
-                    self._hand_out(row, each, invalidations)
-                else:
-                    new.append((row, each))
+        for pair in zip(rows, issued, strict=True):
+            (new if has_ledger and pair[1].outcome is not _FOUND else held).append(pair)
+        self._hand_out(held, invalidations)
         if new:
             self._record(new, store, invalidations)
 
@@ -215,19 +249,23 @@ class Issuer:
         lives: Sequence[Life] | None,
     ) -> None:
         """Hand out the lives that the ledger has written, and confirm older ones that it holds; None: it is away."""
+        if lives is None:
+            self._hand_out(new, invalidations)
+            return
+        held: list[tuple[_Row, Issued]] = []
         confirmed: list[IssueRow] = []
         older: list[tuple[_Row, Issued]] = []
         rows: list[IssueRow] = []
         confirmation = self.cache.confirmation
-        with self.write_batch:
-            for position, (row, each) in enumerate(new):
-                if lives is None or lives[position] == each.life:
-                    self._hand_out(row, each, invalidations)
-                    if lives is not None:
-                        confirmed.append(confirmation(_id_of(row), each.life))
-                else:
-                    older.append((row, each))
-                    rows.append(confirmation(_id_of(row), lives[position]))
+        for pair, life in zip(new, lives, strict=True):
+            row, each = pair
+            if life == each.life:
+                held.append(pair)
+                confirmed.append(confirmation(_id_of(row), life))
+            else:
+                older.append(pair)
+                rows.append(confirmation(_id_of(row), life))
+        self._hand_out(held, invalidations)
         if confirmed:
             self._confirm(store, confirmed)
         if older:
@@ -257,39 +295,52 @@ class Issuer:
         The store rejects a life that was just revoked; the ledger gets that revocation a moment later.
         """
         again: list[_Row] = []
+        stood: list[tuple[_Row, Issued]] = []
         for request in {request for (request, _), _ in older}:
             request.proposals += 1
-        with self.write_batch:
-            for position, (row, each) in enumerate(older):
-                asked = rows[position]
-                held = Issued(Outcome.FOUND, Life(asked.generated, asked.generated + asked.ttl))
-                if answers is not None:
-                    held = answers[position]
-                    if held.outcome in (Outcome.PROVISIONAL, Outcome.REVOKED):
-                        if row[0].proposals < _MAX_PROPOSALS:
-                            again.append(row)
-                            continue
-                        held = each
-                self._hand_out(row, Issued(Outcome.FOUND, held.life), invalidations)
+        for position, (row, each) in enumerate(older):
+            asked = rows[position]
+            life = Life(asked.generated, asked.generated + asked.ttl)
+            if answers is not None:
+                outcome, life = answers[position]
+                if outcome in (Outcome.PROVISIONAL, Outcome.REVOKED):
+                    if row[0].proposals < _MAX_PROPOSALS:
+                        again.append(row)
+                        continue
+                    life = each.life
+            stood.append((row, Issued(_FOUND, life)))
+        self._hand_out(stood, invalidations)
         if again:
             self._issue_in_store(again)
 
-    def _hand_out(self, row: _Row, issued: Issued, invalidations: int) -> None:
-        """Fill a row with a life.
+    def _hand_out(self, rows: Sequence[tuple[_Row, Issued]], invalidations: int) -> None:
+        """Fill rows with lives, and keep these.
 
-        ``invalidations``: the cache's count when the store was queried. If it has risen since, the life is handed out,
-        but not kept.
+        ``invalidations``: the cache's count when the store was queried. If it has risen since, the lives are handed
+        out, but not kept.
         """
-        outcome = issued.outcome
+        takes = self.cache.takes
+        lives: dict[str, Life] = {}
+        for (request, index), (outcome, life) in rows:
+            if not request.needs_entries and (outcome is not _FOUND or takes(request.ids[index])):
+                lives[request.ids[index]] = life
+        self._count([issued.outcome for _, issued in rows])
+        self.cache.remember_all(lives, invalidations)
+        with self.write_batch:
+            for (request, index), issued in rows:
+                request.fill(index, issued.life, invalidations)
+
+    def _count(self, outcomes: Sequence[Outcome]) -> None:
+        """Count what the store has said of identities that were looked up."""
         metrics = self.metrics
-        if outcome is _ISSUED:
-            metrics.identity_issued += 1
-        else:
-            metrics.identity_lookup_hits += 1
-            if outcome is _RENEWED:
-                metrics.identity_renewed += 1
-        request, index = row
-        request.fill(index, issued, invalidations)
+        issued = outcomes.count(_ISSUED)
+        metrics.identity_issued += issued
+        metrics.identity_renewed += outcomes.count(_RENEWED)
+        metrics.identity_lookup_hits += len(outcomes) - issued
+
+    def _ends(self, identity: str, life: Life) -> bool:
+        """Whether an epoch ends this life."""
+        return life.generated < self.cache.epoch_ms(identity)
 
 
 def _no_epoch(_identity: str) -> int:

@@ -114,22 +114,21 @@ class Connection(Flow):
     def respond(self, pending: PendingResponse, response: bytes, rest: bytes = b"") -> None:
         """Write a response, and the rest of it, once all earlier ones are written."""
         outbox = self.outbox
-        if not outbox:
-            pending.leave()
-            return  # the client has disconnected
-        if outbox[0] is not pending:
-            pending.response, pending.rest = response, rest
-            self._ready += len(response) + len(rest)
-            if self._ready > self._listener.bounds.unsent_of_connection // 4:
-                self._note_backlog()
-        elif pending.leaves_nothing and len(outbox) == 1:
+        if len(outbox) == 1 and pending.leaves_nothing and outbox[0] is pending:
             outbox.clear()
             try:  # contextlib.suppress costs more than the rest of this
                 self._transport.write(response)
             except RuntimeError:
                 return  # as in _write_due
-        else:
+        elif not outbox:
+            pending.leave()  # the client has disconnected
+        elif outbox[0] is pending:
             self._write_due(pending, response, rest)
+        else:
+            pending.response, pending.rest = response, rest
+            self._ready += len(response) + len(rest)
+            if self._ready > self._listener.bounds.unsent_of_connection // 4:
+                self._note_backlog()
 
     def _write_due(self, first: PendingResponse, response: bytes, rest: bytes) -> None:
         """Write the first response and the ones behind it that are there."""

@@ -189,9 +189,10 @@ class IdentitySigner:
 
     def token(self, identity: str, life: Life) -> str:
         """Return the token of this life. ``identity`` is valid, so it needs no escaping."""
-        # encode(), inlined twice, since this runs for every new identity.
+        # encode(), inlined twice, since this runs for every new identity. Base64 has a "+" or "/" where six bits are 62
+        # or 63: of ASCII, for one of "~>?", which neither an identity nor JSON around it has, or DEL.
         payload = f"{self._begun}{identity}{_claims_of(life)}".encode("ascii")
-        part = b2a_base64(payload, newline=False).translate(_TO_URL).rstrip(b"=")
+        part = b2a_base64(payload, newline=False).rstrip(b"=")
         signature = b2a_base64(self._sign(part), newline=False).translate(_TO_URL).rstrip(b"=")
         return b"".join((self._start, part, b".", signature)).decode("ascii")
 

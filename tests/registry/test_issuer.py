@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arsenal_fast.identity.grammar import split
-from arsenal_fast.identity.validity import Issued, IssueRow, Life, Mode, Outcome, StoreRecord
+from arsenal_fast.identity.validity import Issued, IssueRow, Life, LookedUp, Mode, Outcome, StoreRecord, Terms
 from arsenal_fast.registry.cache import CachedIdentity
 from arsenal_fast.registry.issuer import AuditContext, BatchRequest
 from tests.support.ledgers import Book, SwitchedLedger
@@ -377,12 +377,20 @@ def test_only_what_is_in_a_shard_that_is_away_is_issued_without_the_store() -> N
 
 
 class One(BatchRequest):
-    """A request for one identity."""
+    """A request for one identity, which the admission fetches."""
 
     def __init__(self, bench: Bench, run: int) -> None:
         self.got: list[Sequence[CachedIdentity]] = []
         super().__init__([identity(run).id], 60_000, lambda: AUDIT, self.got.append, bench.cache)
         self.found, self.missing = [None], 1
+
+    @property
+    def id(self) -> str:
+        return self.ids[0]
+
+    @property
+    def terms(self) -> Terms:
+        return self.cache.usual_terms
 
 
 def fetched(bench: Bench, outcome: Outcome, age_s: int = 0) -> Issued:
@@ -390,28 +398,41 @@ def fetched(bench: Bench, outcome: Outcome, age_s: int = 0) -> Issued:
     return Issued(outcome, Life(begin, begin + 60_000))
 
 
-def test_a_fetched_life_is_handed_out_and_kept_and_the_store_is_not_asked() -> None:
+def test_fetched_lives_are_kept_and_counted_and_the_store_is_not_asked() -> None:
     bench = Bench()
-    request = One(bench, 1)
-    bench.issuer.issue_missing(request, fetched(bench, Outcome.ISSUED), bench.cache.invalidations)
+    given = [fetched(bench, outcome) for outcome in (Outcome.ISSUED, Outcome.FOUND, Outcome.RENEWED)]
+    wanted = [One(bench, run) for run in (1, 2, 3)]
+    lives = bench.issuer.keep_fetched(wanted, given, bench.cache.invalidations)
+    assert lives == [each.life for each in given]
+    assert [entry and entry.life for entry in bench.cache.get_all([each.id for each in wanted])] == lives
     assert bench.store.issues == []
-    assert request.got == [[bench.cache.get(identity(1).id)]]
-    assert (bench.hits(), bench.metrics.identity_issued) == ((1, 0), 1)
+    assert (bench.hits(), bench.metrics.identity_issued, bench.metrics.identity_renewed) == ((3, 2), 1, 1)
+
+
+def test_what_the_store_has_looked_up_or_left_out_is_returned_as_it_is() -> None:
+    bench = Bench()
+    given = [LookedUp(None), None]
+    assert bench.issuer.keep_fetched([One(bench, 1), One(bench, 2)], given, 0) == given
+    assert bench.hits() == (0, 0)
 
 
 def test_new_lives_that_were_fetched_in_a_tick_are_one_entry_of_the_ledger_and_found_ones_none() -> None:
     bench = with_ledger()
     requests = [One(bench, run) for run in (1, 2, 3)]
+    given = [fetched(bench, outcome) for outcome in (Outcome.ISSUED, Outcome.FOUND, Outcome.PROVISIONAL)]
     soon: list[Callable[[], None]] = []
     bench.issuer.call_soon = soon.append
-    for request, outcome in zip(requests, (Outcome.ISSUED, Outcome.FOUND, Outcome.PROVISIONAL), strict=True):
-        bench.issuer.issue_missing(request, fetched(bench, outcome), 0)
-    assert [len(request.got) for request in requests] == [0, 1, 0]
+    new, life, older = bench.issuer.keep_fetched(requests, given, 0)
+    assert (new, life, older) == (given[0], given[1].life, given[2])
+    for request, issued in ((requests[0], new), (requests[2], older)):
+        assert isinstance(issued, Issued)
+        bench.issuer.issue_missing(request, issued, 0)
+    assert [len(request.got) for request in requests] == [0, 0, 0]
     (record,) = soon
     record()
     ((one, three),) = kept(bench).recorded
     assert [one.id, three.id] == [identity(1).id, identity(3).id]
-    assert [len(request.got) for request in requests] == [1, 1, 1]
+    assert [len(request.got) for request in requests] == [1, 0, 1]
 
 
 def test_a_fetched_life_from_before_an_epoch_that_was_learnt_meanwhile_is_asked_for_again() -> None:
@@ -419,6 +440,8 @@ def test_a_fetched_life_from_before_an_epoch_that_was_learnt_meanwhile_is_asked_
     request = One(bench, 1)
     life = fetched(bench, Outcome.FOUND, age_s=5)
     bench.cache.sync.learn_epochs({"player": life.life.generated + 1})
+    assert bench.issuer.keep_fetched([request], [life], bench.cache.invalidations) == [life]
+    assert bench.cache.get(request.id) is None
     bench.issuer.issue_missing(request, life, bench.cache.invalidations)
     assert [row.epoch for row in bench.store.issues[0]] == [life.life.generated + 1]
     assert request.got[0][0].life.generated > life.life.generated
@@ -428,6 +451,6 @@ def test_a_life_that_was_fetched_before_a_revocation_is_handed_out_and_not_kept(
     bench = Bench()
     request = One(bench, 1)
     bench.cache.invalidate([identity(2).id])
-    bench.issuer.issue_missing(request, fetched(bench, Outcome.FOUND), bench.cache.invalidations - 1)
-    assert len(request.got) == 1
+    life = fetched(bench, Outcome.FOUND)
+    assert bench.issuer.keep_fetched([request], [life], bench.cache.invalidations - 1) == [life.life]
     assert bench.cache.get(identity(1).id) is None

@@ -12,7 +12,7 @@ class Endpoint:
     ``group``: of its route in a limits file.
     """
 
-    __slots__ = ("further_lookups", "group", "line", "method", "path", "responses", "terms")
+    __slots__ = ("fetched", "further_lookups", "group", "line", "method", "path", "responses", "terms")
 
     def __init__(self, method: str, path: str, group: str) -> None:
         self.method = method
@@ -23,14 +23,16 @@ class Endpoint:
         self.terms: Terms | None = None
         """How the store is to fetch an identity that is not kept any more."""
         self.responses = 0
+        self.fetched = 0
+        """Responses with an identity that the store has given together with the admission: the issuer counts those."""
         self.further_lookups = 0
         """Identities in the responses, without the first of each."""
 
     def flush(self, metrics: Metrics, seconds: float) -> None:
         """Count the responses, each with this duration."""
-        if self.responses:
-            metrics.observe(self.path, self.method, 200, seconds, self.responses)
+        if self.responses or self.fetched:
+            metrics.observe(self.path, self.method, 200, seconds, self.responses + self.fetched)
             lookups = self.responses + self.further_lookups
             metrics.identity_lookups += lookups
             metrics.identity_lookup_hits += lookups
-            self.responses = self.further_lookups = 0
+            self.responses = self.fetched = self.further_lookups = 0

@@ -16,13 +16,11 @@ from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.request import Request
 from arsenal_fast.http.response import PendingResponse
 from arsenal_fast.http.template import RequestTemplate, TemplateMatch
-from arsenal_fast.identity.validity import DEFAULT_TTL, Fetched, Issued, Life, LookedUp, Outcome, Wanted
+from arsenal_fast.identity.validity import DEFAULT_TTL, Fetched, Issued, Life, LookedUp, Wanted
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.registry.issuer import AuditContext, Issuer
 from arsenal_fast.registry.lookup import IdentityState, LookupRequest
-
-_FOUND: Final = Outcome.FOUND
 
 
 @dataclass(slots=True)
@@ -32,8 +30,6 @@ class FastPathServices:
     cache: ResponseCache
     remember: Callable[[str, Life, int], None]
     """Keeps the life of an id, as :meth:`arsenal_fast.registry.cache.IdentityCache.remember`."""
-    offer: Callable[[str, Life, int], None]
-    """Keeps it where there is room, as :meth:`arsenal_fast.registry.cache.IdentityCache.offer`."""
     render: Callable[[str, Life], bytes]
     """Returns the response with this life of an id, from its own header lines on."""
     issuer: Issuer
@@ -99,6 +95,7 @@ class RecognizedRequest(PendingResponse):
     )
 
     ttl_ms: Final = DEFAULT_TTL * 1000
+    needs_entries: ClassVar[bool] = False
     leaves_nothing: ClassVar[bool] = True
 
     client: Client
@@ -108,7 +105,7 @@ class RecognizedRequest(PendingResponse):
     """Lines that depend on the request's fields, up to the end of the request's id."""
     id_end: bytes
     """The end of the request's id and its line."""
-    fetched: Fetched | None
+    fetched: Life | Fetched | None
     invalidations: int
 
     def __init__(
@@ -176,17 +173,14 @@ class RecognizedRequest(PendingResponse):
         """Return the source of the request, for the ledger."""
         return AuditContext(self.client.key, self.request_id)
 
-    def fill(self, _index: int, issued: Issued, invalidations: int) -> None:
+    def fill(self, _index: int, life: Life, invalidations: int) -> None:
         """Respond with the identity."""
-        work, identity = self.work, self.ids[0]
-        outcome, life = issued
-        if isinstance(self.cached, _LeftFastPath):
+        work, identity, cached = self.work, self.ids[0], self.cached
+        if isinstance(cached, _LeftFastPath):
             work.remember(identity, life, invalidations)  # the handler finds it there
-            self.cached.context.admitted(self.limit_lines)
-            return
-        keep = work.offer if outcome is _FOUND else work.remember  # a new one is soon validated
-        keep(identity, life, invalidations)
-        self._respond(work.render(identity, life))
+            cached.context.admitted(self.limit_lines)
+        else:
+            self._respond(work.render(identity, life))
 
     # Called by the look-up.
 
@@ -237,6 +231,11 @@ class RecognizedRequest(PendingResponse):
 
     def _miss(self, limit_lines: bytes) -> None:
         work, cached, fetched = self.work, self.cached, self.fetched
+        if isinstance(fetched, Life) and isinstance(cached, (MissingIdentity, RenderedIdentity)):
+            if isinstance(cached, RenderedIdentity):
+                work.cache.by_line.discard(self.match[0])  # it is of an earlier life
+            self._hand_out(cached, fetched, limit_lines)
+            return
         if isinstance(cached, RenderedIdentity):
             self.cached = cached = work.cache.find_again(self.match[0], cached, self.clock.now_s)
             if isinstance(cached, RenderedIdentity):
@@ -255,6 +254,14 @@ class RecognizedRequest(PendingResponse):
         else:
             self._context().admitted(limit_lines)
 
+    def _hand_out(self, cached: MissingIdentity | RenderedIdentity, life: Life, limit_lines: bytes) -> None:
+        """Respond with the life that the store has given together with the admission."""
+        work = self.work
+        cached.endpoint.fetched += 1
+        body = work.render(cached.id, life)
+        response = b"".join((self.clock.ok, limit_lines, self.header_lines, self.id_end, body))
+        work.write_batch.send(self.connection, self, response)
+
 
 class LoggedRequest(RecognizedRequest):
     """A recognised request that calls the access log, which may also be the spans, with each response."""
@@ -272,6 +279,10 @@ class LoggedRequest(RecognizedRequest):
     def _respond(self, body: bytes) -> None:
         super()._respond(body)
         self._log(self.started_s)
+
+    def _hand_out(self, cached: MissingIdentity | RenderedIdentity, life: Life, limit_lines: bytes) -> None:
+        super()._hand_out(cached, life, limit_lines)
+        self._log(self.work.started_s())
 
     def _log(self, started_s: float) -> None:
         seconds = self.work.monotonic() - started_s
