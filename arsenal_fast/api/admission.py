@@ -22,11 +22,11 @@ from contextlib import AbstractContextManager
 from enum import StrEnum
 from functools import partial
 from operator import add, attrgetter, gt
-from typing import Final, cast
+from typing import Final
 
-from arsenal_fast.api.batches import Admissible, Batch, Fetching, Looked
+from arsenal_fast.api.batches import Admissible, Batch, Looked
 from arsenal_fast.api.problems import limiter_away, quotas_used_up
-from arsenal_fast.identity.validity import Fetched, Life, Wanted
+from arsenal_fast.identity.validity import Fetched, Fetching
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.ratelimit import gcra
 from arsenal_fast.ratelimit.client import Client
@@ -50,7 +50,7 @@ _CLIENT: Final = attrgetter("client")
 
 _ONE: Final = (1,)
 
-Keep = Callable[[Sequence[Wanted], Sequence[Fetched | None], int], Sequence[Life | Fetched | None]]
+Keep = Callable[[Sequence[Fetching], Sequence[Fetched | None], int], None]
 """As :meth:`arsenal_fast.registry.issuer.Issuer.keep_fetched`."""
 
 _SECOND: Final = 1_000_000
@@ -120,10 +120,11 @@ class Admission:
         """The clients of batches with tokens since :meth:`used_tokens`."""
         self._used_ids: set[str] = set()
 
-    def submit(self, request: Admissible, wanted: Wanted | None = None) -> None:
+    def submit(self, request: Admissible, wanted: Fetching | None = None) -> None:
         """Charge the request's client one hit; it passes or is refused, in this tick or later.
 
-        ``wanted``: an identity that the request needs of the store, if it passes; fetched by the same command.
+        ``wanted``: an identity that the request needs of the store, if it passes; fetched by the same command, and kept
+        before the request goes on.
         """
         client = request.client
         if client.denied_until and self._deny_locally(request, client):
@@ -131,22 +132,23 @@ class Admission:
         batch = self._batch
         if not batch.begun:
             self._begin(batch)
-        if wanted is not None:
-            batch.fetching.append(cast(Fetching, request))
-            batch.wanted.append(wanted)
         if client.quota is UNLIMITED:
+            row = -1
             batch.unlimited.append(request)
-            return
-        rows = batch.rows
-        count = len(rows)
-        request.row = row = rows.setdefault(client, count)
-        if row == count:
-            batch.quantities.append(1)
-            if client.plan is not None:
-                batch.add_cells(client)
         else:
-            batch.quantities[row] += 1
-        batch.requests.append(request)
+            rows = batch.rows
+            count = len(rows)
+            request.row = row = rows.setdefault(client, count)
+            if row == count:
+                batch.quantities.append(1)
+                if client.plan is not None:
+                    batch.add_cells(client)
+            else:
+                batch.quantities[row] += 1
+            batch.requests.append(request)
+        if wanted is not None:
+            batch.wanted.append(wanted)
+            batch.wanted_rows.append(row)
         if row >= _LAST_ROW:
             self._flush()
 
@@ -171,7 +173,7 @@ class Admission:
         if row >= _LAST_ROW:
             self._flush()
 
-    def pass_unlimited(self, request: Admissible, _wanted: Wanted | None = None) -> None:
+    def pass_unlimited(self, request: Admissible, _wanted: Fetching | None = None) -> None:
         """Let a request pass without limiter and store: no limit applies, and no revision is needed."""
         self._started_s = self._monotonic()
         client = request.client
@@ -225,9 +227,8 @@ class Admission:
             self._metrics.heaviest.add(*batch.callers())
         charged = list(batch.rows)
         if batch.wanted and self._fetching is not None:
-            rows = [-1 if each.client.quota is UNLIMITED else each.row for each in batch.fetching]
             done = partial(self._fetched, batch)
-            self._fetching.admit_and_fetch(charged, batch.quantities, rows, batch.wanted, done)
+            self._fetching.admit_and_fetch(charged, batch.quantities, batch.wanted_rows, batch.wanted, done)
         else:
             self._limiter.admit(charged, batch.quantities, partial(self._settle, batch))
 
@@ -302,9 +303,7 @@ class Admission:
         self._refresh()
         self._started_s = batch.started_s
         if batch.fetched:
-            kept = self._keep(batch.wanted, batch.fetched, batch.invalidations)
-            for each, given in zip(batch.fetching, kept, strict=True):
-                each.fetched, each.invalidations = given, batch.invalidations
+            self._keep(batch.wanted, batch.fetched, batch.invalidations)
         with self._write_batch:
             passing = batch.unlimited
             if not alone:

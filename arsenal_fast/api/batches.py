@@ -5,7 +5,7 @@ from operator import attrgetter
 from typing import Final, Protocol
 
 from arsenal_fast.errors import ProblemError
-from arsenal_fast.identity.validity import Fetched, Life, Wanted
+from arsenal_fast.identity.validity import Fetched, Fetching
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.ratelimit.headers import QuotaState
 
@@ -40,18 +40,6 @@ class Admissible(Protocol):
         """Abort the connection; called while an exception of another method is handled."""
 
 
-class Fetching(Admissible, Protocol):
-    """A request that needs an identity of the store, if it passes."""
-
-    fetched: Life | Fetched | None
-    """What the store has said of it together with the admission; None: it is to be asked. Set before ``admitted``.
-
-    A life holds, and is kept.
-    """
-    invalidations: int
-    """Those of the cache when it was asked: where there are more by now, the answer may be used but not kept."""
-
-
 class Batch:
     """The admissions of one tick."""
 
@@ -59,7 +47,6 @@ class Batch:
         "amendments",
         "begun",
         "fetched",
-        "fetching",
         "invalidations",
         "linked",
         "looks",
@@ -70,6 +57,7 @@ class Batch:
         "started_s",
         "unlimited",
         "wanted",
+        "wanted_rows",
     )
 
     def __init__(self) -> None:
@@ -85,10 +73,10 @@ class Batch:
         self.unlimited: list[Admissible] = []
         """Those of others, which wait for the revision alone."""
         self.looks: list[tuple[Admissible, Looked]] = []
-        self.fetching: list[Fetching] = []
-        """Those of all that need an identity."""
-        self.wanted: list[Wanted] = []
-        """What these need."""
+        self.wanted: list[Fetching] = []
+        """The identities that requests need of the store, if they pass."""
+        self.wanted_rows: list[int] = []
+        """The rows of these requests; -1: that of an unlimited client."""
         self.fetched: Sequence[Fetched | None] = ()
         """What the store has said of these; empty before."""
         self.invalidations = 0

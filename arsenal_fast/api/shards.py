@@ -14,7 +14,7 @@ from typing import Final
 
 from arsenal_fast.api.admission import Admission
 from arsenal_fast.api.batches import Admissible, Looked
-from arsenal_fast.identity.validity import Wanted
+from arsenal_fast.identity.validity import Fetching
 
 Call = Callable[[], None]
 Make = Callable[[int, Call, Callable[[Call], None]], Admission]
@@ -45,7 +45,7 @@ class ShardedAdmission:
         self._current = 0
         self.pass_unlimited: Final = self._admissions[0].pass_unlimited
 
-    def submit(self, request: Admissible, _wanted: Wanted | None = None) -> None:
+    def submit(self, request: Admissible, _wanted: Fetching | None = None) -> None:
         """Charge the request's client one hit; it passes or is refused, in this tick or later.
 
         Nothing is fetched: the identity is in a shard of its own, which is asked when the request has passed.

@@ -140,6 +140,15 @@ Fetched = Issued | LookedUp
 """What a store has answered to one of these terms."""
 
 
+class Fetching(Wanted, Protocol):
+    """An identity that one request needs, and what the store has said of it together with the admission."""
+
+    fetched: Life | Fetched | None
+    """A life holds, and is kept. None: the store is to be asked, or will have answered before the request goes on."""
+    invalidations: int
+    """Those of the cache when it was asked: where there are more by now, the answer may be used but not kept."""
+
+
 def parse_ttl(text: str) -> int:
     """Return the seconds in the decimal text of a query; raises ValueError with one sentence that names the range."""
     if _TTL.fullmatch(text) is None or int(text) > MAX_TTL:

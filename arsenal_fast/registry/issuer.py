@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar, Final, NamedTuple, Protocol
 
-from arsenal_fast.identity.validity import Fetched, Issued, IssueRow, Life, Mode, Outcome, Wanted
+from arsenal_fast.identity.validity import Fetched, Fetching, Issued, IssueRow, Life, Mode, Outcome
 from arsenal_fast.ledger.model import LedgerRow, LifeKind
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.registry.cache import CachedIdentity, IdentityCache
@@ -141,10 +141,8 @@ class Issuer:
         else:
             request.finish()
 
-    def keep_fetched(
-        self, wanted: Sequence[Wanted], fetched: Sequence[Fetched | None], invalidations: int
-    ) -> Sequence[Life | Fetched | None]:
-        """Keep the lives that the store has given with the admissions of a tick; return what it has given.
+    def keep_fetched(self, wanted: Sequence[Fetching], fetched: Sequence[Fetched | None], invalidations: int) -> None:
+        """Keep the lives that the store has given with the admissions of a tick, and tell each request what it has.
 
         That is the life where it holds already: no epoch ends it, and no ledger is to have it first.
         ``invalidations``: those of the cache when the store was asked.
@@ -152,7 +150,6 @@ class Issuer:
         has_ledger, ends = self.ledger is not None, self._ends if self.cache.sync.epochs else None
         outcomes: list[Outcome] = []
         lives: dict[str, Life] = {}
-        kept: list[Life | Fetched | None] = []
         takes = self.cache.takes
         for each, given in zip(wanted, fetched, strict=True):
             if (
@@ -160,24 +157,22 @@ class Issuer:
                 or (has_ledger and given.outcome is not _FOUND)
                 or (ends is not None and ends(each.id, given.life))
             ):
-                kept.append(given)
+                each.fetched, each.invalidations = given, invalidations
                 continue
-            outcome, life = given
+            outcome, each.fetched = given
             outcomes.append(outcome)
-            kept.append(life)
             if outcome is not _FOUND or takes(each.id):
-                lives[each.id] = life
+                lives[each.id] = given.life
         if outcomes:
             self.metrics.identity_lookups += len(outcomes)
             self._count(outcomes)
             self.cache.remember_all(lives, invalidations)
-        return kept
 
     def issue_missing(self, request: IssueRequest, fetched: Issued | None = None, invalidations: int = 0) -> None:
         """Give the request the identity of its only id, which is not in the cache, or no longer fresh.
 
         Args:
-            fetched: what :meth:`keep_fetched` has returned for it, where that was no life; None: the store is asked.
+            fetched: what the store has given that is not kept yet; None: it is to be asked.
             invalidations: those of the cache when it was asked.
         """
         self.metrics.identity_lookups += 1

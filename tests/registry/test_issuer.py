@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arsenal_fast.identity.grammar import split
-from arsenal_fast.identity.validity import Issued, IssueRow, Life, LookedUp, Mode, Outcome, StoreRecord, Terms
+from arsenal_fast.identity.validity import Fetched, Issued, IssueRow, Life, LookedUp, Mode, Outcome, StoreRecord, Terms
 from arsenal_fast.registry.cache import CachedIdentity
 from arsenal_fast.registry.issuer import AuditContext, BatchRequest
 from tests.support.ledgers import Book, SwitchedLedger
@@ -379,6 +379,9 @@ def test_only_what_is_in_a_shard_that_is_away_is_issued_without_the_store() -> N
 class One(BatchRequest):
     """A request for one identity, which the admission fetches."""
 
+    fetched: Life | Fetched | None = None
+    invalidations = 0
+
     def __init__(self, bench: Bench, run: int) -> None:
         self.got: list[Sequence[CachedIdentity]] = []
         super().__init__([identity(run).id], 60_000, lambda: AUDIT, self.got.append, bench.cache)
@@ -402,17 +405,20 @@ def test_fetched_lives_are_kept_and_counted_and_the_store_is_not_asked() -> None
     bench = Bench()
     given = [fetched(bench, outcome) for outcome in (Outcome.ISSUED, Outcome.FOUND, Outcome.RENEWED)]
     wanted = [One(bench, run) for run in (1, 2, 3)]
-    lives = bench.issuer.keep_fetched(wanted, given, bench.cache.invalidations)
+    bench.issuer.keep_fetched(wanted, given, bench.cache.invalidations)
+    lives = [each.fetched for each in wanted]
     assert lives == [each.life for each in given]
     assert [entry and entry.life for entry in bench.cache.get_all([each.id for each in wanted])] == lives
     assert bench.store.issues == []
     assert (bench.hits(), bench.metrics.identity_issued, bench.metrics.identity_renewed) == ((3, 2), 1, 1)
 
 
-def test_what_the_store_has_looked_up_or_left_out_is_returned_as_it_is() -> None:
+def test_what_the_store_has_looked_up_or_left_out_is_not_counted_here() -> None:
     bench = Bench()
-    given = [LookedUp(None), None]
-    assert bench.issuer.keep_fetched([One(bench, 1), One(bench, 2)], given, 0) == given
+    looked, left_out = LookedUp(None), None
+    requests = [One(bench, 1), One(bench, 2)]
+    bench.issuer.keep_fetched(requests, [looked, left_out], 7)
+    assert [(each.fetched, each.invalidations) for each in requests] == [(looked, 7), (left_out, 7)]
     assert bench.hits() == (0, 0)
 
 
@@ -422,11 +428,10 @@ def test_new_lives_that_were_fetched_in_a_tick_are_one_entry_of_the_ledger_and_f
     given = [fetched(bench, outcome) for outcome in (Outcome.ISSUED, Outcome.FOUND, Outcome.PROVISIONAL)]
     soon: list[Callable[[], None]] = []
     bench.issuer.call_soon = soon.append
-    new, life, older = bench.issuer.keep_fetched(requests, given, 0)
-    assert (new, life, older) == (given[0], given[1].life, given[2])
-    for request, issued in ((requests[0], new), (requests[2], older)):
-        assert isinstance(issued, Issued)
-        bench.issuer.issue_missing(request, issued, 0)
+    bench.issuer.keep_fetched(requests, given, 0)
+    assert [each.fetched for each in requests] == [given[0], given[1].life, given[2]]
+    for index in (0, 2):
+        bench.issuer.issue_missing(requests[index], given[index], 0)
     assert [len(request.got) for request in requests] == [0, 0, 0]
     (record,) = soon
     record()
@@ -440,7 +445,8 @@ def test_a_fetched_life_from_before_an_epoch_that_was_learnt_meanwhile_is_asked_
     request = One(bench, 1)
     life = fetched(bench, Outcome.FOUND, age_s=5)
     bench.cache.sync.learn_epochs({"player": life.life.generated + 1})
-    assert bench.issuer.keep_fetched([request], [life], bench.cache.invalidations) == [life]
+    bench.issuer.keep_fetched([request], [life], bench.cache.invalidations)
+    assert request.fetched == life
     assert bench.cache.get(request.id) is None
     bench.issuer.issue_missing(request, life, bench.cache.invalidations)
     assert [row.epoch for row in bench.store.issues[0]] == [life.life.generated + 1]
@@ -452,5 +458,6 @@ def test_a_life_that_was_fetched_before_a_revocation_is_handed_out_and_not_kept(
     request = One(bench, 1)
     bench.cache.invalidate([identity(2).id])
     life = fetched(bench, Outcome.FOUND)
-    assert bench.issuer.keep_fetched([request], [life], bench.cache.invalidations - 1) == [life.life]
+    bench.issuer.keep_fetched([request], [life], bench.cache.invalidations - 1)
+    assert request.fetched == life.life
     assert bench.cache.get(identity(1).id) is None

@@ -24,7 +24,7 @@ from arsenal_fast.api.settings import Settings
 from arsenal_fast.http.limits import Limits
 from arsenal_fast.http.request import Request
 from arsenal_fast.http.template import WORTHWHILE, RequestTemplates
-from arsenal_fast.identity.validity import Life, Wanted
+from arsenal_fast.identity.validity import Fetching, Life
 from arsenal_fast.observability.access_log import AccessLog
 from arsenal_fast.observability.logs import TextFormatter
 from arsenal_fast.oidc.issuer_keys import Fetch
@@ -207,7 +207,7 @@ class Rig:
         work = self.fast_path_of_app.work
         submit = work.submit
 
-        def noted(request: RecognizedRequest, wanted: Wanted | None) -> None:
+        def noted(request: RecognizedRequest, wanted: Fetching | None) -> None:
             note(request)
             submit(request, wanted)
 

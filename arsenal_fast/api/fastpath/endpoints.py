@@ -24,15 +24,15 @@ class Endpoint:
         """How the store is to fetch an identity that is not kept any more."""
         self.responses = 0
         self.fetched = 0
-        """Responses with an identity that the store has given together with the admission: the issuer counts those."""
+        """Of these the ones with an identity that the store has given with the admission, which the issuer counts."""
         self.further_lookups = 0
         """Identities in the responses, without the first of each."""
 
     def flush(self, metrics: Metrics, seconds: float) -> None:
         """Count the responses, each with this duration."""
-        if self.responses or self.fetched:
-            metrics.observe(self.path, self.method, 200, seconds, self.responses + self.fetched)
-            lookups = self.responses + self.further_lookups
+        if self.responses:
+            metrics.observe(self.path, self.method, 200, seconds, self.responses)
+            lookups = self.responses - self.fetched + self.further_lookups
             metrics.identity_lookups += lookups
             metrics.identity_lookup_hits += lookups
             self.responses = self.fetched = self.further_lookups = 0

@@ -16,7 +16,7 @@ from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.request import Request
 from arsenal_fast.http.response import PendingResponse
 from arsenal_fast.http.template import RequestTemplate, TemplateMatch
-from arsenal_fast.identity.validity import DEFAULT_TTL, Fetched, Issued, Life, LookedUp, Wanted
+from arsenal_fast.identity.validity import DEFAULT_TTL, Fetching, Issued, Life, LookedUp
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.registry.issuer import AuditContext, Issuer
@@ -41,7 +41,7 @@ class FastPathServices:
     write_batch: WriteBatch
     metrics: Metrics
     monotonic: Callable[[], float]
-    submit: Callable[[RecognizedRequest, Wanted | None], None]
+    submit: Callable[[RecognizedRequest, Fetching | None], None]
     """Submits a request to the admission, and the identity that it needs of the store."""
     started_s: Callable[[], float]
     """Monotonic: the start of the batch whose requests go on now."""
@@ -77,11 +77,9 @@ class RecognizedRequest(PendingResponse):
         "client",
         "clock",
         "connection",
-        "fetched",
         "header_lines",
         "id_end",
         "ids",
-        "invalidations",
         "limit_lines",
         "match",
         "outbox",
@@ -105,8 +103,6 @@ class RecognizedRequest(PendingResponse):
     """Lines that depend on the request's fields, up to the end of the request's id."""
     id_end: bytes
     """The end of the request's id and its line."""
-    fetched: Life | Fetched | None
-    invalidations: int
 
     def __init__(
         self, work: FastPathServices, app: Application, connection: Connection, template: RequestTemplate
@@ -126,8 +122,6 @@ class RecognizedRequest(PendingResponse):
         self.started_s = 0.0
         self.ids: Sequence[str] = ()
         self.proposals = 0
-        self.fetched = None
-        self.invalidations = 0
 
     # Called by the admission.
 
@@ -230,12 +224,7 @@ class RecognizedRequest(PendingResponse):
         return request
 
     def _miss(self, limit_lines: bytes) -> None:
-        work, cached, fetched = self.work, self.cached, self.fetched
-        if isinstance(fetched, Life) and isinstance(cached, (MissingIdentity, RenderedIdentity)):
-            if isinstance(cached, RenderedIdentity):
-                work.cache.by_line.discard(self.match[0])  # it is of an earlier life
-            self._hand_out(cached, fetched, limit_lines)
-            return
+        work, cached = self.work, self.cached
         if isinstance(cached, RenderedIdentity):
             self.cached = cached = work.cache.find_again(self.match[0], cached, self.clock.now_s)
             if isinstance(cached, RenderedIdentity):
@@ -246,21 +235,15 @@ class RecognizedRequest(PendingResponse):
             self.started_s = work.started_s()
             self.ids = (cached.id,)
             self.proposals = 0
-            work.issuer.issue_missing(self, fetched if isinstance(fetched, Issued) else None, self.invalidations)
+            fetched = cached.fetched
+            work.issuer.issue_missing(self, fetched if isinstance(fetched, Issued) else None, cached.invalidations)
         elif isinstance(cached, UnknownVerdict):
             self.limit_lines = limit_lines
             self.started_s = work.started_s()
-            work.look_up(cached.id, self, fetched if isinstance(fetched, LookedUp) else None, self.invalidations)
+            fetched = cached.fetched
+            work.look_up(cached.id, self, fetched if isinstance(fetched, LookedUp) else None, cached.invalidations)
         else:
             self._context().admitted(limit_lines)
-
-    def _hand_out(self, cached: MissingIdentity | RenderedIdentity, life: Life, limit_lines: bytes) -> None:
-        """Respond with the life that the store has given together with the admission."""
-        work = self.work
-        cached.endpoint.fetched += 1
-        body = work.render(cached.id, life)
-        response = b"".join((self.clock.ok, limit_lines, self.header_lines, self.id_end, body))
-        work.write_batch.send(self.connection, self, response)
 
 
 class LoggedRequest(RecognizedRequest):
@@ -279,10 +262,6 @@ class LoggedRequest(RecognizedRequest):
     def _respond(self, body: bytes) -> None:
         super()._respond(body)
         self._log(self.started_s)
-
-    def _hand_out(self, cached: MissingIdentity | RenderedIdentity, life: Life, limit_lines: bytes) -> None:
-        super()._hand_out(cached, life, limit_lines)
-        self._log(self.work.started_s())
 
     def _log(self, started_s: float) -> None:
         seconds = self.work.monotonic() - started_s

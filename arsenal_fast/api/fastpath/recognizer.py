@@ -14,11 +14,12 @@ from typing import Final, cast
 from arsenal_fast.api.callers import Callers
 from arsenal_fast.api.context import Application, RequestContext
 from arsenal_fast.api.fastpath.recognized import FastPathServices, RecognizedRequest
+from arsenal_fast.api.fastpath.render import RenderedIdentity
 from arsenal_fast.api.fastpath.response_cache import CachedResponse
 from arsenal_fast.api.limits import RequestLimits
 from arsenal_fast.api.request_id import END, START, further
 from arsenal_fast.http.template import RequestTemplate, RequestTemplates, TemplateMatch
-from arsenal_fast.identity.validity import Wanted
+from arsenal_fast.identity.validity import Fetching
 from arsenal_fast.ratelimit.client import OnBehalf
 
 SMALL_BLOCK: Final = 512
@@ -143,7 +144,6 @@ class Recognizer:
         if cached.required_scope is not None and cached.required_scope not in request.client.scopes:
             return self._miss(match)
         request.cached = cached
-        request.fetched = None
         request.match = match
         if request_id:  # all requests of a template have one, or none has; what matches is echoed
             request.header_lines = self._reflected + START + request_id
@@ -152,8 +152,15 @@ class Recognizer:
         except StopIteration:
             request.id_end = self._renew_id()
         self._outbox.append(request)
-        request.submit(request, None if cached.terms is None else cast(Wanted, cached))
+        request.submit(request, None if cached.terms is None else self._wanted(line, cached))
         return True
+
+    def _wanted(self, line: bytes, cached: CachedResponse) -> Fetching | None:
+        """Return what a request without a response needs of the store; None: this worker has it after all."""
+        if isinstance(cached, RenderedIdentity):  # it was forgotten, and its line was not
+            work = self._fast_path.work
+            self._request.cached = cached = work.cache.find_again(line, cached, work.clock.now_s)
+        return None if isinstance(cached, RenderedIdentity) else cast(Fetching, cached)
 
     def _continue_id(self, lines: bytes) -> None:
         """Make further ids of the one at the end of these header lines."""
@@ -203,12 +210,11 @@ class RepeatRecognizer(Recognizer):
         if cached is None or (cached.required_scope is not None and cached.required_scope not in request.client.scopes):
             return self._miss(match)
         request.cached = cached
-        request.fetched = None
         request.match = match
         try:
             request.id_end = next(self._id_ends)
         except StopIteration:
             request.id_end = self._renew_id()
         self._outbox.append(request)
-        request.submit(request, None if cached.terms is None else cast(Wanted, cached))
+        request.submit(request, None if cached.terms is None else self._wanted(line, cached))
         return True

@@ -7,7 +7,7 @@ holds that both give the same responses.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from operator import attrgetter
 from typing import Final, Protocol
 
@@ -20,7 +20,7 @@ from arsenal_fast.cache import GenerationalCache
 from arsenal_fast.http.request import Request
 from arsenal_fast.identity import grammar
 from arsenal_fast.identity.runs import DRAWN
-from arsenal_fast.identity.validity import DEFAULT_TTL, LOOK_UP, Terms
+from arsenal_fast.identity.validity import DEFAULT_TTL, LOOK_UP, Fetched, Life, Terms
 from arsenal_fast.memory_budget import Shares, weigh_reference
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.ratelimit.policies import ISSUE, VALIDATE
@@ -94,6 +94,10 @@ def _weigh_verdict(key: bytes, verdict: CachedVerdict | UnknownVerdict) -> int:
     return weigh_reference(key, verdict.size_bytes)
 
 
+Render = Callable[[str, Life], bytes]
+"""Renders the response with this life of an id, from its own header lines on."""
+
+
 class CachedResponse(Protocol):
     """A response without its head, rate-limit lines and perhaps a time stamp."""
 
@@ -132,38 +136,52 @@ class UnusualLine:
 
 
 class MissingIdentity:
-    """The id in a request line of the usual form whose identity is not cached and has to be issued."""
+    """The id in one request's line of the usual form whose identity is not cached and has to be issued."""
 
-    __slots__ = ("endpoint", "id", "terms")
+    __slots__ = ("_render", "endpoint", "fetched", "id", "invalidations", "terms")
 
     required_scope: Final = None
+    fetched: Life | Fetched | None
+    invalidations: int
 
-    def __init__(self, identity: str, terms: Terms, endpoint: Endpoint) -> None:
+    def __init__(self, identity: str, terms: Terms, endpoint: Endpoint, render: Render) -> None:
         self.id = identity
         self.terms = terms
         self.endpoint = endpoint
+        self.fetched = None
+        self.invalidations = 0
+        self._render = render
 
     @property
     def ids(self) -> Sequence[str]:
         """The identity that it issues."""
         return (self.id,)
 
-    def render(self, _clock: ResponseClock) -> None:
-        """Return None: there is no response yet."""
+    def render(self, _clock: ResponseClock) -> bytes | None:
+        """Return the response with the life that the store has given; None: there is none yet."""
+        life = self.fetched
+        if not isinstance(life, Life):
+            return None
+        self.endpoint.fetched += 1
+        return self._render(self.id, life)
 
 
 class UnknownVerdict:
-    """The id in a body of the usual form that this worker does not know, and has to look up."""
+    """The id in one request's body of the usual form that this worker does not know, and has to look up."""
 
-    __slots__ = ("endpoint", "id")
+    __slots__ = ("endpoint", "fetched", "id", "invalidations")
 
     required_scope: Final = None
     ids: Final = ()
     terms: Final = LOOK_UP
+    fetched: Life | Fetched | None
+    invalidations: int
 
     def __init__(self, identity: str, endpoint: Endpoint) -> None:
         self.id = identity
         self.endpoint = endpoint
+        self.fetched = None
+        self.invalidations = 0
 
     def render(self, _clock: ResponseClock) -> None:
         """Return None: there is no verdict yet."""
@@ -181,6 +199,7 @@ class ResponseCache:
         protected: Container[str],
         identities: IdentityCache,
         issue: Endpoint,
+        render: Render,
     ) -> None:
         """
         Args:
@@ -189,12 +208,14 @@ class ResponseCache:
             domain: of identities requested without one.
             protected: prefixes, in lower case, that only the handler may issue.
             issue: the endpoint of the entries of ``identities``.
+            render: renders the response with a new life, from its own header lines on.
         """
         self._identities = identities
         self._protected = protected
         self._domain = domain
         self._suffix = f"@{domain}/{DEFAULT_VERSION}:id"
         self._issue = issue
+        self._render = render
         issue.terms = identities.usual_terms
         self._validate = Endpoint("POST", VALIDATE_PATH, VALIDATE)
         self._batch = Endpoint("POST", BATCH_PATH, ISSUE)
@@ -311,7 +332,12 @@ class ResponseCache:
             assert isinstance(entry, RenderedIdentity)
             self.by_line.put(line, entry)
             return entry
-        return MissingIdentity(stale.id, self._identities.terms(stale.id), self._issue)
+        return self._missing(stale.id)
+
+    def _missing(self, identity: str) -> MissingIdentity:
+        identities = self._identities
+        terms = identities.terms(identity) if identities.sync.epochs else identities.usual_terms
+        return MissingIdentity(identity, terms, self._issue, self._render)
 
     def _usual_line(self, line: bytes) -> str | None:
         """Return the id in a request line of the usual form; None for any other line."""
@@ -328,7 +354,7 @@ class ResponseCache:
             return None
         entry = self._identities.get(identity)
         if entry is None:
-            return MissingIdentity(identity, self._identities.terms(identity), self._issue)
+            return self._missing(identity)
         assert isinstance(entry, RenderedIdentity)
         if entry.handed_out:
             self.by_line.put(line, entry)
