@@ -26,6 +26,10 @@ TTL_RANGE: Final = f"ttl must be a whole number of seconds from {MIN_TTL} to {MA
 _TTL = re.compile(r"[1-9][0-9]{0,6}")
 
 
+make_record: Final = tuple.__new__
+"""Makes a named tuple in half the time of its class: there are tens of rows in a tick."""
+
+
 class Life(NamedTuple):
     """One span of validity of an identity, both ends in ms since the epoch."""
 

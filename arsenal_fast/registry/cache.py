@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar, cast
 from arsenal_fast.cache import GenerationalCache
 from arsenal_fast.identity.amendments import Amendments
 from arsenal_fast.identity.grammar import split
-from arsenal_fast.identity.validity import DEFAULT_TTL, Issued, IssueRow, Life, Mode, Outcome, Terms
+from arsenal_fast.identity.validity import DEFAULT_TTL, Issued, IssueRow, Life, Mode, Outcome, Terms, make_record
 from arsenal_fast.memory_budget import weigh_record
 from arsenal_fast.registry.revocation_sync import ReadAmendments, ReadEpochs, RevocationSync
 from arsenal_fast.stores.ports import IdentityStore, Ledger, Revocations
@@ -247,7 +247,7 @@ class IdentityCache:
         """Return the row that confirms a life of the ledger in the store."""
         generated, expires = life
         epoch_ms = self.epoch_ms(identity) if self.sync.epochs else 0
-        return IssueRow(identity, expires - generated, _CONFIRM, generated, epoch_ms)
+        return make_record(IssueRow, (identity, expires - generated, _CONFIRM, generated, epoch_ms, False))
 
     def restore(self) -> None:
         """Make cache and shared store agree again, after the store was away or has lost its memory.

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar, Final, NamedTuple, Protocol
 
-from arsenal_fast.identity.validity import Fetched, Fetching, Issued, IssueRow, Life, Mode, Outcome
+from arsenal_fast.identity.validity import Fetched, Fetching, Issued, IssueRow, Life, Mode, Outcome, make_record
 from arsenal_fast.ledger.model import LedgerRow, LifeKind
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.registry.cache import CachedIdentity, IdentityCache
@@ -356,5 +356,5 @@ def _ledger_rows(new: Sequence[tuple[_Row, Issued]]) -> list[LedgerRow]:
             caller, request_id, environments = request.audit()
         kind: LifeKind = "renewed" if outcome is _RENEWED else "issued"
         environment = environments[index] if environments else None
-        rows.append(LedgerRow(kind, request.ids[index], life, environment, caller, request_id))
+        rows.append(make_record(LedgerRow, (kind, request.ids[index], life, environment, caller, request_id)))
     return rows

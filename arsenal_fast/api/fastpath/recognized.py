@@ -16,7 +16,7 @@ from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.request import Request
 from arsenal_fast.http.response import PendingResponse
 from arsenal_fast.http.template import RequestTemplate, TemplateMatch
-from arsenal_fast.identity.validity import DEFAULT_TTL, Fetching, Issued, Life, LookedUp
+from arsenal_fast.identity.validity import DEFAULT_TTL, Fetching, Issued, Life, LookedUp, make_record
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.registry.issuer import AuditContext, Issuer
@@ -165,7 +165,7 @@ class RecognizedRequest(PendingResponse):
 
     def audit(self) -> AuditContext:
         """Return the source of the request, for the ledger."""
-        return AuditContext(self.client.key, self.request_id)
+        return make_record(AuditContext, (self.client.key, self.request_id, ()))
 
     def fill(self, _index: int, life: Life, invalidations: int) -> None:
         """Respond with the identity."""
@@ -190,8 +190,7 @@ class RecognizedRequest(PendingResponse):
         work, endpoint = self.work, self.cached.endpoint
         seconds = work.monotonic() - self.started_s
         work.metrics.observe(endpoint.path, endpoint.method, 200, seconds)
-        response = b"".join((work.clock.ok, self.limit_lines, self.header_lines, self.id_end, body))
-        work.write_batch.send(self.connection, self, response)
+        self.connection.respond(self, b"".join((work.clock.ok, self.limit_lines, self.header_lines, self.id_end, body)))
 
     # Leaving the fast path.
 
