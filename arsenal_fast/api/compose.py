@@ -63,7 +63,6 @@ def _fast_path(app: App, services: Services, callers: Callers, limits: Limits) -
         look_up=services.lookup.submit,
         verdict=partial(validation.verdict, services),
         clock=services.clock,
-        write_batch=services.write_batch,
         metrics=services.metrics,
         monotonic=services.monotonic,
         submit=app.submit,

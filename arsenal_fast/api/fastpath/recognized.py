@@ -11,7 +11,7 @@ from arsenal_fast.api.context import Application, Connection, RequestContext
 from arsenal_fast.api.fastpath.render import RenderedIdentity
 from arsenal_fast.api.fastpath.response_cache import CachedResponse, MissingIdentity, ResponseCache, UnknownVerdict
 from arsenal_fast.api.request_id import id_of
-from arsenal_fast.api.write_batch import WriteBatch, cut_off
+from arsenal_fast.api.write_batch import cut_off
 from arsenal_fast.errors import ProblemError
 from arsenal_fast.http.request import Request
 from arsenal_fast.http.response import PendingResponse
@@ -38,7 +38,6 @@ class FastPathServices:
     verdict: Callable[[str, IdentityState | None, bool], bytes]
     """Returns the response to the validation of an id with this state, from its own header lines on."""
     clock: ResponseClock
-    write_batch: WriteBatch
     metrics: Metrics
     monotonic: Callable[[], float]
     submit: Callable[[RecognizedRequest, Fetching | None], None]
