@@ -8,7 +8,6 @@ from typing import Any
 from arsenal_fast.api import openapi, routes, telemetry
 from arsenal_fast.api.app import App
 from arsenal_fast.api.callers import Callers
-from arsenal_fast.api.fastpath import render
 from arsenal_fast.api.fastpath.recognized import FastPathServices, LoggedRequest, RecognizedRequest
 from arsenal_fast.api.fastpath.recognizer import FastPath
 from arsenal_fast.api.handlers import validation
@@ -58,7 +57,6 @@ def _fast_path(app: App, services: Services, callers: Callers, limits: Limits) -
     work = FastPathServices(
         cache=services.response_cache,
         remember=services.identities.remember,
-        render=partial(render.response_of, sign=services.keys.sign_identity),
         issuer=services.issuer,
         look_up=services.lookup.submit,
         verdict=partial(validation.verdict, services),

@@ -141,15 +141,11 @@ class IdentityCache:
         return entry
 
     def remember(self, identity: str, life: Life, invalidations: int) -> None:
-        """Keep this life of a valid id, as :meth:`put` does, without an entry where there is none."""
-        replaced = self._entries.put(identity, life)
-        if replaced is not None:
-            self._prefer(identity, replaced, life)
-        if invalidations != self.invalidations:
-            self._drop(identity)
+        """Keep this life of a valid id, as :meth:`remember_all` does."""
+        self.remember_all({identity: life}, invalidations)
 
     def remember_all(self, lives: Mapping[str, Life], invalidations: int) -> None:
-        """Keep these lives of valid ids, as :meth:`remember` does."""
+        """Keep these lives of valid ids, as :meth:`put` does, without entries where there are none."""
         for identity, replaced in self._entries.put_all(lives):
             self._prefer(identity, replaced, lives[identity])
         if invalidations != self.invalidations:

@@ -30,8 +30,6 @@ class FastPathServices:
     cache: ResponseCache
     remember: Callable[[str, Life, int], None]
     """Keeps the life of an id, as :meth:`arsenal_fast.registry.cache.IdentityCache.remember`."""
-    render: Callable[[str, Life], bytes]
-    """Returns the response with this life of an id, from its own header lines on."""
     issuer: Issuer
     look_up: Callable[[str, LookupRequest, LookedUp | None, int], None]
     """Looks an id up, as :meth:`arsenal_fast.registry.lookup.Lookup.submit`; the request gets its state."""
@@ -173,7 +171,7 @@ class RecognizedRequest(PendingResponse):
             work.remember(identity, life, invalidations)  # the handler finds it there
             cached.context.admitted(self.limit_lines)
         else:
-            self._respond(work.render(identity, life))
+            self._respond(work.cache.render(identity, life))
 
     # Called by the look-up.
 

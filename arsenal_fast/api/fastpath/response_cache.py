@@ -215,7 +215,7 @@ class ResponseCache:
         self._domain = domain
         self._suffix = f"@{domain}/{DEFAULT_VERSION}:id"
         self._issue = issue
-        self._render = render
+        self.render: Final = render
         issue.terms = identities.usual_terms
         self._validate = Endpoint("POST", VALIDATE_PATH, VALIDATE)
         self._batch = Endpoint("POST", BATCH_PATH, ISSUE)
@@ -337,7 +337,7 @@ class ResponseCache:
     def _missing(self, identity: str) -> MissingIdentity:
         identities = self._identities
         terms = identities.terms(identity) if identities.sync.epochs else identities.usual_terms
-        return MissingIdentity(identity, terms, self._issue, self._render)
+        return MissingIdentity(identity, terms, self._issue, self.render)
 
     def _usual_line(self, line: bytes) -> str | None:
         """Return the id in a request line of the usual form; None for any other line."""
