@@ -113,13 +113,30 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         connection.connection_lost(error)
 
     def data_received(self, data: bytes) -> None:
+        if not self._ready or self._held or self._shut or len(data) > SLICE:
+            self._receive(data)
+            return
+        incoming = self._incoming
+        incoming.write(data)
+        received: bytes | None = None
+        try:
+            received = self._tls.read(READ)
+        except ssl.SSLWantReadError:
+            pass  # contextlib.suppress costs more than the rest of this
+        except ssl.SSLError:
+            self._fail()
+            return
+        if received and not incoming.pending and not self._outgoing.pending:
+            self._connection.data_received(received)  # nearly always: one record, whole and alone
+        else:
+            self._decrypt(b"", received)
+
+    def _receive(self, data: bytes) -> None:
+        """Take what is no usual record of an open session."""
         if self._failed:
             return
         if self._shut and self._ready:
             self._connection.data_received(data)  # it drops and counts what comes
-            return
-        if self._ready and len(data) <= SLICE and not self._held:
-            self._decrypt(data)
             return
         self._early += data
         if self._held or not (self._begun or self._begin()):
@@ -249,13 +266,16 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._send_queue()
         return not self._shut
 
-    def _decrypt(self, data: bytes) -> None:
-        """Hand on what the records that have come hold, as one read."""
+    def _decrypt(self, data: bytes, first: bytes | None = None) -> None:
+        """Hand on what the records that have come hold, as one read.
+
+        ``first``: what was read of them already; empty: the client has ended the session.
+        """
         incoming, read = self._incoming, self._tls.read
-        parts: list[bytes] = []
-        ended = False
+        parts = [first] if first else []
+        ended = first == b""
         try:
-            for start in range(0, len(data), SLICE):
+            for start in range(0, len(data) or 1, SLICE):
                 incoming.write(data[start : start + SLICE] if len(data) > SLICE else data)
                 try:
                     # Without another record there is no need to hear so from OpenSSL.
