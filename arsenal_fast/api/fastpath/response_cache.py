@@ -335,9 +335,7 @@ class ResponseCache:
         return self._missing(stale.id)
 
     def _missing(self, identity: str) -> MissingIdentity:
-        identities = self._identities
-        terms = identities.terms(identity) if identities.sync.epochs else identities.usual_terms
-        return MissingIdentity(identity, terms, self._issue, self.render)
+        return MissingIdentity(identity, self._identities.terms(identity), self._issue, self.render)
 
     def _usual_line(self, line: bytes) -> str | None:
         """Return the id in a request line of the usual form; None for any other line."""
