@@ -5,6 +5,9 @@ of one client are one row with a count. No timer, so no latency is added, and th
 one for each ``MAX_BATCH`` clients: a full batch is sent at once, so that the store works while the rest of the tick is
 still being read. A look at a client's limit joins the batch with 0 hits.
 
+What a batch costs beside its requests (a send and a receive, two processes that wake up) does not grow with it. So
+while another command is under way, a batch waits for those that come in the next ``TURNS`` turns of the loop.
+
 The reply has each row's backlog before its hits. The outcome of each hit follows by :mod:`arsenal_fast.ratelimit.gcra`,
 the store's own arithmetic, so the values of each client (remaining, reset, retry) are exact.
 
@@ -38,6 +41,10 @@ from arsenal_fast.stores.ports import FetchingLimiter, Limiter
 MAX_BATCH: Final = 512
 """Clients of a batch: some 2 ms of Redis. With 5,000 connections 54,000 requests a second became 75,000; from 64 to
 1,000 it makes no difference."""
+
+TURNS: Final = 2
+"""Turns of the loop for which a batch waits for company; none waits where the store has nothing to do. With 64
+connections 31 requests a command became of 22, and 16 of 11 behind an ingress."""
 
 MAX_USED: Final = 4096
 """Clients of batches with tokens that are kept until the tokens among them are sorted out."""
@@ -115,6 +122,8 @@ class Admission:
         self._batch_ended = batch_ended
         self._metrics = metrics
         self._batch = Batch()
+        self._under_way = 0
+        """Commands without an answer."""
         self._started_s = 0.0
         self._used: set[Client] = set()
         """The clients of batches with tokens since :meth:`used_tokens`."""
@@ -200,7 +209,16 @@ class Admission:
         batch.begun = True
         batch.invalidations = self._invalidations()
         self._started_s = batch.started_s = self._monotonic()
-        self._call_soon(self._flush)
+        self._call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        """Send the batch, or let it wait for company."""
+        batch = self._batch
+        if self._under_way and batch.begun and batch.turns < TURNS:
+            batch.turns += 1
+            self._call_soon(self._end_turn)
+        else:
+            self._flush()
 
     def _flush(self) -> None:
         batch = self._batch
@@ -223,6 +241,7 @@ class Admission:
                 self._sort_used()
         batch.amendments = self._amendments.version
         self._metrics.limiter_batches += 1
+        self._under_way += 1
         if batch.rows:
             self._metrics.heaviest.add(*batch.callers())
         charged = list(batch.rows)
@@ -253,6 +272,7 @@ class Admission:
         self._settle(batch, revision, backlogs)
 
     def _settle(self, batch: Batch, revision: int, backlogs: Sequence[int] | None) -> None:
+        self._under_way -= 1
         if backlogs is None:
             self._settle_locally(batch)
         elif not self._sync.is_known(revision):

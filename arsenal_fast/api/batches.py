@@ -55,6 +55,7 @@ class Batch:
         "requests",
         "rows",
         "started_s",
+        "turns",
         "unlimited",
         "wanted",
         "wanted_rows",
@@ -63,6 +64,8 @@ class Batch:
     def __init__(self) -> None:
         self.begun = False
         """Whether it has a request or a look."""
+        self.turns = 0
+        """Turns of the loop for which it has waited for company."""
         self.linked = False
         """Whether a client has a plan."""
         self.rows: dict[Client, int] = {}

@@ -207,19 +207,14 @@ class Services:
         self.identities.share_amendments()
 
     def _admission(self, backend: Backend | ShardedBackend) -> Admission | ShardedAdmission:
-        def make(
-            shard: Shard,
-            sync: RevocationSync,
-            refresh: Callable[[], None],
-            call_soon: Callable[[Callable[[], None]], object],
-        ) -> Admission:
+        def make(shard: Shard, sync: RevocationSync, refresh: Callable[[], None]) -> Admission:
             return Admission(
                 quota=self.address_quota,
                 limiter=shard.limiter,
                 local_limiter=self.local.limiter,
                 on_failure=self.settings.on_store_failure,
                 sync=sync,
-                call_soon=call_soon,
+                call_soon=self.call_soon,
                 monotonic=self.monotonic,
                 now=self.now,
                 invalidations=partial(getattr, identities, "invalidations"),
@@ -232,15 +227,14 @@ class Services:
 
         refresh, identities = self.clock.refresh, self.identities
         if not isinstance(backend, ShardedBackend):
-            return make(backend, identities.sync, refresh, self.call_soon)
+            return make(backend, identities.sync, refresh)
         shards = backend.shards
         syncs = [identities.sync, *(identities.follow(shard.revocations) for shard in shards[1:])]
         return ShardedAdmission(
             len(shards),
-            lambda number, *calls: make(shards[number], syncs[number], *calls),
+            lambda number, go_on: make(shards[number], syncs[number], go_on),
             shard_of=backend.shard_of,
             refresh=refresh,
-            call_soon=self.call_soon,
         )
 
     def _limiter_of(self, key: bytes) -> Limiter:

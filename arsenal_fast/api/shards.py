@@ -2,10 +2,6 @@
 
 So the clients of a shard that is away or slow are decided by the worker itself, and those of the others are not. What
 a request waits for is the shard of its client alone: every shard counts every revocation.
-
-A tick's requests are divided among the shards, and what a batch costs beside its requests (a send and a receive, two
-processes that wake up) does not become less. So the batches of all shards are sent one turn of the loop later, with
-what has arrived meanwhile: of 64 connections 11 requests instead of 7 for each of three shards.
 """
 
 from collections.abc import Callable
@@ -17,12 +13,12 @@ from arsenal_fast.api.batches import Admissible, Looked
 from arsenal_fast.identity.validity import Fetching
 
 Call = Callable[[], None]
-Make = Callable[[int, Call, Callable[[Call], None]], Admission]
-"""Makes the admission of a shard, of a call before its requests go on, and what calls back when batches are sent."""
+Make = Callable[[int, Call], Admission]
+"""Makes the admission of a shard, of a call before its requests go on."""
 
 
 class ShardedAdmission:
-    """The admissions of all shards. ``refresh`` and ``call_soon``: as of Admission."""
+    """The admissions of all shards. ``refresh``: as of Admission."""
 
     def __init__(
         self,
@@ -31,16 +27,11 @@ class ShardedAdmission:
         *,
         shard_of: Callable[[bytes], int],
         refresh: Call,
-        call_soon: Callable[[Call], object],
     ) -> None:
         """``shard_of``: the shard of a client by its key."""
         self._shard_of: Final = shard_of
         self._refresh: Final = refresh
-        self._call_soon: Final = call_soon
-        self._flushes: list[Call] = []
-        self._admissions: Final = [
-            make(number, partial(self._go_on, number), self._flush_later) for number in range(count)
-        ]
+        self._admissions: Final = [make(number, partial(self._go_on, number)) for number in range(count)]
         self._submits: Final = [admission.submit for admission in self._admissions]
         self._current = 0
         self.pass_unlimited: Final = self._admissions[0].pass_unlimited
@@ -65,17 +56,6 @@ class ShardedAdmission:
     def batch_started_s(self) -> float:
         """Monotonic: the start of the batch whose requests go on now; of a request before that, when it came."""
         return self._admissions[self._current].batch_started_s()
-
-    def _flush_later(self, flush: Call) -> None:
-        """Call ``flush`` after one more turn of the loop, with those of the other shards."""
-        if not self._flushes:
-            self._call_soon(self._wait_a_turn)
-        self._flushes.append(flush)
-
-    def _wait_a_turn(self) -> None:
-        flushes, self._flushes = self._flushes, []
-        for flush in flushes:
-            self._call_soon(flush)
 
     def _go_on(self, number: int) -> None:
         self._current = number

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arsenal_fast.api.admission import MAX_BATCH, OnFailure
+from arsenal_fast.api.admission import MAX_BATCH, TURNS, OnFailure
 from arsenal_fast.api.context import RequestContext
 from arsenal_fast.cache import ONE_IN
 from arsenal_fast.ratelimit.quota import Quota
@@ -98,6 +98,26 @@ def test_one_tick_is_one_command_of_the_distinct_clients_and_their_counts() -> N
     rig.tick()
     assert rig.shared.admissions == [[("198.51.100.1", 5), ("198.51.100.2", 1), ("198.51.100.3", 1)]]
     assert rig.service.metrics.limiter_batches == 1
+
+
+def test_a_batch_waits_for_company_only_while_a_command_is_under_way() -> None:
+    rig = Rig(switched=True)
+    rig.shared.holding = True
+    clients = [rig.connect(peer(number)) for number in range(TURNS + 3)]
+    clients[0].deliver(ONE)
+    rig.turn()
+    assert rig.shared.admissions == [[("198.51.100.0", 1)]], "the store had nothing to do"
+    for client in clients[1:-1]:  # one in each turn in which the batch waits, and one in the turn in which it leaves
+        client.deliver(ONE)
+        assert len(rig.shared.admissions) == 1
+        rig.turn()
+    assert rig.shared.admissions[1:] == [[(f"198.51.100.{number}", 1) for number in range(1, TURNS + 2)]]
+    clients[-1].deliver(ONE)
+    rig.shared.release_all()
+    rig.turn()
+    assert rig.shared.admissions[2:] == [[(f"198.51.100.{TURNS + 2}", 1)]], "no command is under way any more"
+    rig.tick()
+    assert [client.answers("GET")[0].status for client in clients] == [200] * len(clients)
 
 
 def many(rig: Rig, count: int) -> list[Client]:

@@ -1,7 +1,6 @@
 """Requests go to the admission of their client's shard, and each shard's clients are decided alone."""
 
-from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 from arsenal_fast.api.admission import Admission
 from arsenal_fast.api.batches import Admissible
@@ -15,10 +14,9 @@ QUOTA = Quota(10, 10)
 class SpyAdmission:
     """Records what it gets; the start of its batch is its number."""
 
-    def __init__(self, number: int, go_on: Call, flush_later: Callable[[Call], None]) -> None:
+    def __init__(self, number: int, go_on: Call) -> None:
         self.number = number
         self.go_on = go_on
-        self.flush_later = flush_later
         self.got: list[object] = []
 
     def submit(self, request: object) -> None:
@@ -44,27 +42,20 @@ class Request:
         self.client = Client(key, QUOTA)
 
 
-def made(turn: list[Call]) -> tuple[ShardedAdmission, list[SpyAdmission], list[str]]:
-    """``turn``: gets what is to be called in the next turn of the loop."""
+def made() -> tuple[ShardedAdmission, list[SpyAdmission], list[str]]:
     spies: list[SpyAdmission] = []
     refreshed: list[str] = []
 
-    def make(number: int, *calls: Any) -> Admission:
-        spies.append(SpyAdmission(number, *calls))
+    def make(number: int, go_on: Call) -> Admission:
+        spies.append(SpyAdmission(number, go_on))
         return cast(Admission, spies[-1])
 
-    sharded = ShardedAdmission(
-        3,
-        make,
-        shard_of=lambda key: key[0] % 3,
-        refresh=lambda: refreshed.append("now"),
-        call_soon=turn.append,
-    )
+    sharded = ShardedAdmission(3, make, shard_of=lambda key: key[0] % 3, refresh=lambda: refreshed.append("now"))
     return sharded, spies, refreshed
 
 
 def test_a_request_and_a_look_go_to_the_shard_of_the_client() -> None:
-    sharded, spies, _ = made([])
+    sharded, spies, _ = made()
     requests = [Request(bytes([number])) for number in range(6)]
     for request in requests:
         sharded.submit(cast(Admissible, request))
@@ -78,36 +69,14 @@ def test_a_request_and_a_look_go_to_the_shard_of_the_client() -> None:
 
 
 def test_the_used_tokens_are_those_of_all_shards() -> None:
-    sharded, _, _ = made([])
+    sharded, _, _ = made()
     assert sharded.used_tokens() == {"0", "1", "2", "all"}
 
 
 def test_the_start_is_that_of_the_shard_whose_requests_go_on() -> None:
-    sharded, spies, refreshed = made([])
+    sharded, spies, refreshed = made()
     sharded.submit(cast(Admissible, Request(b"\x02")))
     assert sharded.batch_started_s() == 2
     spies[1].go_on()
     assert sharded.batch_started_s() == 1
     assert refreshed == ["now"]
-
-
-def test_batches_of_all_shards_are_sent_together_after_one_more_turn() -> None:
-    turn: list[Call] = []
-    _, spies, _ = made(turn)
-    sent: list[int] = []
-
-    def next_turn() -> None:
-        calls, turn[:] = list(turn), []
-        for call in calls:
-            call()
-
-    for spy in spies[:2]:
-        spy.flush_later(lambda number=spy.number: sent.append(number))  # type: ignore[misc]
-    assert len(turn) == 1
-    next_turn()
-    assert sent == []
-    spies[2].flush_later(lambda: sent.append(2))
-    next_turn()
-    assert sent == [0, 1]
-    next_turn()
-    assert sent == [0, 1, 2]

@@ -35,8 +35,8 @@ PERIODS: Final = max(round(SECONDS / PERIOD_S), 2)
 WARM: Final = max(PERIODS // 5, 1)  # periods, after which nothing may grow any more
 LONG: Final = SECONDS >= 300  # otherwise the caches are not full when the test ends
 MAY_GROW: Final = (4 if LONG else 64) * MEBIBYTE  # of resident memory in all processes together: arenas settle
-FILLING: Final = 8 if LONG else 0  # batches, each over a new connection, so that every worker has some
-NAMES: Final = 5_000  # of such a batch
+FILLING: Final = 50_000 if LONG else 0  # new names: several times as many as the ledger's index waits for
+AT_ONCE: Final = 100  # of them, over a new connection, so that every worker has some: as slowly as the index follows
 USERS: Final = 16
 IDENTITIES: Final = 25  # of each user
 KEPT: Final = 5  # turns of two requests on a connection
@@ -88,9 +88,9 @@ def streams(service: ServiceProcess, directory: Path) -> list[Stream]:
 
 
 def fill(port: int) -> None:
-    """Issue so many names that what keeps the newest of them is full; at the rate of the mix that takes minutes."""
-    for first in range(0, FILLING * NAMES, NAMES):
-        issue(port, [("newest", str(number)) for number in range(first, first + NAMES)])
+    """Issue so many names that what keeps the newest of them is as long as it gets; the mix alone takes minutes."""
+    for first in range(0, FILLING, AT_ONCE):
+        issue(port, [("newest", str(number)) for number in range(first, first + AT_ONCE)])
 
 
 async def offer(service: ServiceProcess, kinds: Sequence[Stream], serial: int) -> OpenLoad:
