@@ -27,7 +27,7 @@ from functools import partial
 from operator import add, attrgetter, gt
 from typing import Final
 
-from arsenal_fast.api.batches import Admissible, Batch, Looked
+from arsenal_fast.api.batches import Admissible, Batch, Looked, Traffic
 from arsenal_fast.api.problems import limiter_away, quotas_used_up
 from arsenal_fast.identity.validity import Fetched, Fetching
 from arsenal_fast.observability.metrics import Metrics
@@ -91,6 +91,7 @@ class Admission:
         refresh: Callable[[], None],
         write_batch: AbstractContextManager[None],
         batch_ended: Callable[[float], None],
+        traffic: Traffic,
         metrics: Metrics,
     ) -> None:
         """
@@ -122,8 +123,7 @@ class Admission:
         self._batch_ended = batch_ended
         self._metrics = metrics
         self._batch = Batch()
-        self._under_way = 0
-        """Commands without an answer."""
+        self._traffic = traffic
         self._started_s = 0.0
         self._used: set[Client] = set()
         """The clients of batches with tokens since :meth:`used_tokens`."""
@@ -214,7 +214,7 @@ class Admission:
     def _end_turn(self) -> None:
         """Send the batch, or let it wait for company."""
         batch = self._batch
-        if self._under_way and batch.begun and batch.turns < TURNS:
+        if self._traffic.under_way and batch.begun and batch.turns < TURNS:
             batch.turns += 1
             self._call_soon(self._end_turn)
         else:
@@ -241,7 +241,7 @@ class Admission:
                 self._sort_used()
         batch.amendments = self._amendments.version
         self._metrics.limiter_batches += 1
-        self._under_way += 1
+        self._traffic.under_way += 1
         if batch.rows:
             self._metrics.heaviest.add(*batch.callers())
         charged = list(batch.rows)
@@ -272,7 +272,7 @@ class Admission:
         self._settle(batch, revision, backlogs)
 
     def _settle(self, batch: Batch, revision: int, backlogs: Sequence[int] | None) -> None:
-        self._under_way -= 1
+        self._traffic.under_way -= 1
         if backlogs is None:
             self._settle_locally(batch)
         elif not self._sync.is_known(revision):

@@ -40,6 +40,15 @@ class Admissible(Protocol):
         """Abort the connection; called while an exception of another method is handled."""
 
 
+class Traffic:
+    """The commands to the store, of all its shards, that have no answer yet."""
+
+    __slots__ = ("under_way",)
+
+    def __init__(self) -> None:
+        self.under_way = 0
+
+
 class Batch:
     """The admissions of one tick."""
 

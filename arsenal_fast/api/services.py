@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from arsenal_fast.api import problems, request_id
 from arsenal_fast.api.admission import Admission
+from arsenal_fast.api.batches import Traffic
 from arsenal_fast.api.clock import ResponseClock
 from arsenal_fast.api.context import RequestContext
 from arsenal_fast.api.cors import Cors
@@ -222,10 +223,11 @@ class Services:
                 refresh=refresh,
                 write_batch=self.write_batch,
                 batch_ended=partial(self.response_cache.count, self.metrics),
+                traffic=traffic,
                 metrics=self.metrics,
             )
 
-        refresh, identities = self.clock.refresh, self.identities
+        refresh, identities, traffic = self.clock.refresh, self.identities, Traffic()
         if not isinstance(backend, ShardedBackend):
             return make(backend, identities.sync, refresh)
         shards = backend.shards
