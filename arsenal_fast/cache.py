@@ -116,21 +116,20 @@ class GenerationalCache(Generic[K, V]):
             self._forget(2 * len(entries), 2 * size_bytes)
         return ()
 
-    def offer(self, key: K, value: V) -> None:
-        """Insert an entry that may never be used again, if :meth:`takes` says so."""
-        if self.takes(key):
-            self.put(key, value)
+    def takes_new(self) -> bool:
+        """Say whether to insert an entry that may never be used again, and replaces none.
 
-    def takes(self, key: K) -> bool:
-        """Say whether to insert an entry that may never be used again.
-
-        Always while there is room, or where it replaces one, otherwise one in ``ONE_IN``. So keys that come once hardly
-        displace others, and cost next to nothing; frequent ones are soon in.
+        Always while there is room, otherwise one in ``ONE_IN``. So keys that come once hardly displace others, and cost
+        next to nothing; frequent ones are soon in.
         """
         if not self._old:
             return True
         self._offered += 1
-        return self._offered % ONE_IN == 0 or key in self._young or key in self._old or key in self._dying
+        return self._offered % ONE_IN == 0
+
+    def takes(self, key: K) -> bool:
+        """Say whether to insert an entry that may never be used again: as :meth:`takes_new`, or it replaces one."""
+        return self.takes_new() or key in self._young or key in self._old or key in self._dying
 
     def peek(self, key: K) -> V | None:
         """Return the entry without keeping it young, also where it is being forgotten; or None."""

@@ -78,8 +78,8 @@ class Callers:
         self._amendments = amendments
         amendments.on_change = self._amended
         self._clients: GenerationalCache[bytes, Client] = GenerationalCache(clients)
-        self.by_forwarded_for: GenerationalCache[bytes, Client] = GenerationalCache(forwarded)
-        """Clients by the X-Forwarded-For of a trusted peer; without an entry :meth:`forwarded` finds the client."""
+        self.by_forwarded_for: GenerationalCache[bytes, Client] = GenerationalCache(forwarded, find=self._forwarded)
+        """Clients by the X-Forwarded-For of a trusted peer; None where it names none: then the peer is charged."""
 
     def trusts(self, peer: str) -> bool:
         """Whether the peer's X-Forwarded-For is trusted."""
@@ -87,23 +87,24 @@ class Callers:
 
     def of_address(self, peer: str, forwarded_for: bytes | None) -> Client:
         """Return the client of the address that a request is charged to."""
+        client = None
         if forwarded_for is not None and self._addresses.trusts(peer):
-            return self.forwarded(peer, forwarded_for)
+            client = self.by_forwarded_for.get(forwarded_for)
+        return client or self.of_peer(peer)
+
+    def of_peer(self, peer: str) -> Client:
+        """Return the client of the address that a connection comes from."""
         return self._client(self._addresses.key(peer, None))
 
-    def forwarded(self, peer: str, forwarded_for: bytes) -> Client:
-        """Return the client in a trusted peer's X-Forwarded-For."""
-        client = self.by_forwarded_for.get(forwarded_for)
-        if client is not None:
-            return client
+    def _forwarded(self, forwarded_for: bytes) -> Client | None:
         key = self._addresses.forwarded_key(forwarded_for)
-        # Where the peer itself is charged, the field names no client; for another peer it would be that one.
         if key is None:
-            return self._client(self._addresses.key(peer, None))
+            return None  # which is not kept: it would be the client of this peer alone
         if len(forwarded_for) > MAX_HOPS_BYTES:
             return self._client(key)
         client = Client(key, self._quota)
-        self.by_forwarded_for.offer(forwarded_for, client)
+        if self.by_forwarded_for.takes_new():
+            self.by_forwarded_for.put(forwarded_for, client)
         return client
 
     def of_subject(self, holder: TokenHolder, subject: bytes) -> OnBehalf:

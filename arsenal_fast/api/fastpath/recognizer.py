@@ -135,7 +135,7 @@ class Recognizer:
             return self._miss(match)
         request = self._request
         if self._forwarded is not None:
-            request.client = self._forwarded.get(named) or self._fast_path.callers.forwarded(self._peer, named)
+            request.client = self._forwarded.get(named) or self._fast_path.callers.of_peer(self._peer)
         elif self._holder is not None:
             callers, holder = self._fast_path.callers, self._holder
             request.client = callers.by_subject.get((holder, named)) or callers.of_subject(holder, named)
