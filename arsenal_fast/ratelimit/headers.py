@@ -16,13 +16,14 @@ from arsenal_fast.ratelimit.quota import Quota
 _SECOND: Final = 1_000_000  # us
 _ABOVE_ALL: Final = 1 << 60  # more requests than any quota has
 
-# 100 requests an hour have 3,600 pairs of remaining and reset, one for each second that a backlog can last.
-_MEMO_SIZE: Final = 4096  # lines kept per policy, about 2 MiB at most
+# A client that was idle before has a backlog of whole intervals. Those of all others hardly come twice, and what would
+# be kept of them displaces more useful memory from the processor's cache than it saves.
+_FIRST_HITS: Final = 32
 
 _PLAN_MEMO_SIZE: Final = 128  # lines kept per plan, some 50 KiB
 
 MAX_QUOTAS: Final = 256
-"""Quotas whose lines are cached: the operator mints few, and each may take 2 MiB."""
+"""Quotas whose lines are cached: the operator mints few, and each takes some 10 KiB."""
 
 # RFC 9651 section 3.3.3: the characters of a String.
 _SF_STRING = re.compile(r"[\x20-\x7E]*")
@@ -47,51 +48,33 @@ def tightest(states: Sequence[QuotaState]) -> QuotaState:
 
 
 class LimitLines:
-    """Makes the lines of one policy and caches them; the cache is emptied at _MEMO_SIZE entries."""
+    """Makes the lines of one policy."""
 
-    __slots__ = ("_head", "_interval", "_kept", "_made", "_middle", "_tolerance", "by_backlog")
+    __slots__ = ("_format", "_interval", "_tolerance", "by_backlog")
 
     def __init__(self, quota: Quota) -> None:
         """Raises ValueError where the policy's name is no sf-string. A quota's numbers have fewer than 15 digits."""
-        item = _sf_string(quota.policy)
-        self._head = f"X-RateLimit-Limit: {quota.limit}\r\nX-RateLimit-Remaining: ".encode("ascii")
-        self._middle = f"\r\nRateLimit-Policy: {_member(quota)}\r\nRateLimit: {item};r=".encode("ascii")
+        name = _escaped(_sf_string(quota.policy))
+        self._format = (
+            f"X-RateLimit-Limit: {quota.limit}\r\nX-RateLimit-Remaining: %d\r\nX-RateLimit-Reset: %d\r\n"
+            f"RateLimit-Policy: {_escaped(_member(quota))}\r\nRateLimit: {name};r=%d;t=%d\r\n"
+        ).encode("ascii")
         self._interval = quota.interval
         self._tolerance = quota.tolerance
-        self._made: dict[int, dict[int, bytes]] = {}
-        self._kept = 0
         self.by_backlog: dict[int, bytes] = {}
-        """The results of ``after`` by backlog: most clients were idle, so few backlogs occur."""
+        """The results of ``after`` by backlog, for the first hits of a client that was idle, as most were."""
 
     def lines(self, remaining: int, reset: int) -> bytes:
         """Return all five lines, each with its CRLF; the quota is full again in ``reset`` seconds, rounded up."""
-        try:
-            return self._made[remaining][reset]
-        except KeyError:
-            return self._make(remaining, reset)
+        return self._format % (remaining, reset, remaining, reset)
 
     def after(self, backlog: int) -> bytes:
         """Return the lines for a hit that has passed and left this backlog (us)."""
-        lines = self.lines((self._tolerance - backlog) // self._interval, whole_seconds(backlog))
-        if len(self.by_backlog) >= _MEMO_SIZE:
-            self.by_backlog.clear()
-        self.by_backlog[backlog] = lines
-        return lines
-
-    def _make(self, remaining: int, reset: int) -> bytes:
-        lines = b"%b%d\r\nX-RateLimit-Reset: %d%b%d;t=%d\r\n" % (
-            self._head,
-            remaining,
-            reset,
-            self._middle,
-            remaining,
-            reset,
-        )
-        if self._kept >= _MEMO_SIZE:
-            self._made.clear()
-            self._kept = 0
-        self._made.setdefault(remaining, {})[reset] = lines
-        self._kept += 1
+        interval = self._interval
+        remaining, reset = (self._tolerance - backlog) // interval, -(-backlog // _SECOND)
+        lines = self._format % (remaining, reset, remaining, reset)
+        if backlog <= _FIRST_HITS * interval and not backlog % interval:
+            self.by_backlog[backlog] = lines
         return lines
 
 
