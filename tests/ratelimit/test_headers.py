@@ -73,35 +73,16 @@ def test_the_largest_quota_fits_a_structured_field() -> None:
     assert Quota(MAX_WINDOW * 1_000_000, MAX_WINDOW).limit <= 999_999_999_999_999
 
 
-def test_remembered_lines_are_those_that_would_be_made() -> None:
-    """Twice over more pairs than are remembered, with pairs that a careless key would take for one."""
-    kept = LimitLines(HOURLY)
-    pairs = [(remaining, reset) for remaining in range(90) for reset in range(70)]
-    assert len(pairs) > headers._MEMO_SIZE
-    for remaining, reset in pairs * 2:
-        assert kept.lines(remaining, reset) == LimitLines(HOURLY).lines(remaining, reset)
-
-
-def test_the_same_pair_is_made_once() -> None:
-    kept = LimitLines(HOURLY)
-    assert kept.lines(99, 36) is kept.lines(99, 36)
-
-
-def test_the_same_pair_is_made_once_again_after_the_memory_was_full() -> None:
-    kept = LimitLines(HOURLY)
-    for reset in range(headers._MEMO_SIZE + 1):
-        kept.lines(99, reset)
-    first = kept.lines(98, 36)
-    kept.lines(97, 72)
-    assert kept.lines(98, 36) is first
-
-
-def test_the_memory_is_bounded() -> None:
-    kept = LimitLines(Quota(1_000_000, 3600))
-    for remaining in range(3 * headers._MEMO_SIZE):
-        kept.lines(remaining, remaining % 7)
-        if remaining % 512 == 0:
-            assert sum(map(len, kept._made.values())) <= headers._MEMO_SIZE
+def test_the_lines_of_the_first_hits_of_an_idle_client_are_kept_and_no_others() -> None:
+    """A client that sends more than its rate has another backlog each time; what was kept of those would never end."""
+    quota = Quota(1_000_000, 3600)
+    lines = LimitLines(quota)
+    for hits in range(1, 3 * headers._FIRST_HITS):
+        for late_us in (0, 1, quota.interval - 1):
+            backlog = hits * quota.interval - late_us
+            assert lines.after(backlog) == lines.lines(gcra.remaining(backlog, quota), gcra.reset_after(backlog))
+    assert sorted(lines.by_backlog) == [hits * quota.interval for hits in range(1, headers._FIRST_HITS + 1)]
+    assert all(lines.after(backlog) == kept for backlog, kept in lines.by_backlog.items())
 
 
 @pytest.mark.parametrize(("seconds", "line"), [(1, b"Retry-After: 1\r\n"), (3600, b"Retry-After: 3600\r\n")])
@@ -116,7 +97,7 @@ def test_the_lines_after_a_hit_say_what_is_left_of_the_quota(limit: int, window:
     backlog = min(hits, limit) * quota.interval
     for _ in range(2):
         assert lines.after(backlog) == lines.lines(gcra.remaining(backlog, quota), gcra.reset_after(backlog))
-    assert lines.by_backlog == {backlog: lines.after(backlog)}
+    assert lines.by_backlog == ({backlog: lines.after(backlog)} if min(hits, limit) <= headers._FIRST_HITS else {})
 
 
 def test_two_policies_are_lists_and_the_customary_lines_are_of_the_one_that_stops_first() -> None:
