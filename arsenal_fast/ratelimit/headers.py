@@ -70,6 +70,7 @@ class LimitLines:
 
     def after(self, backlog: int) -> bytes:
         """Return the lines for a hit that has passed and left this backlog (us)."""
+        # lines() and whole_seconds(), inlined: it runs for each request of a client that sends more than its rate.
         interval = self._interval
         remaining, reset = (self._tolerance - backlog) // interval, -(-backlog // _SECOND)
         lines = self._format % (remaining, reset, remaining, reset)
