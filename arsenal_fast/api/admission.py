@@ -58,7 +58,7 @@ _CLIENT: Final = attrgetter("client")
 _ONE: Final = (1,)
 
 Keep = Callable[[Sequence[Fetching], Sequence[Fetched | None], int], None]
-"""As :meth:`arsenal_fast.registry.issuer.Issuer.keep_fetched`."""
+"""As :meth:`arsenal_fast.registry.fetched.FetchedLives.keep`."""
 
 _SECOND: Final = 1_000_000
 """Microseconds: the unit of the limiter."""

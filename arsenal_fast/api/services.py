@@ -36,6 +36,7 @@ from arsenal_fast.oidc.issuer_keys import Fetch
 from arsenal_fast.ratelimit.policies import ISSUE
 from arsenal_fast.ratelimit.quota import UNLIMITED
 from arsenal_fast.registry.cache import IdentityCache
+from arsenal_fast.registry.fetched import FetchedLives
 from arsenal_fast.registry.issuer import Issuer
 from arsenal_fast.registry.lookup import Lookup
 from arsenal_fast.registry.revocation_sync import RevocationSync
@@ -128,13 +129,14 @@ class Services:
             metrics=metrics,
             write_batch=self.write_batch,
         )
+        self.fetched = FetchedLives(cache=self.identities, has_ledger=ledger is not None, now=now, metrics=metrics)
         self.lookup = Lookup(
             store=backend.identities,
             ledger=ledger,
             cache=self.identities,
             now=now,
             metrics=metrics,
-            hold_responses=self.write_batch.hold,
+            gather_responses=self._gather_responses,
             call_soon=self.call_soon,
         )
         self.revoker = Revoker(
@@ -203,6 +205,10 @@ class Services:
             self.metrics.files_refused += 1
         self.metrics.files_stale = len(self.stale_files)
 
+    def _gather_responses(self) -> None:
+        self.clock.refresh()
+        self.write_batch.hold()
+
     def _store_returned(self) -> None:
         self.identities.restore()
         self.identities.share_amendments()
@@ -219,7 +225,7 @@ class Services:
                 monotonic=self.monotonic,
                 now=self.now,
                 invalidations=partial(getattr, identities, "invalidations"),
-                keep=self.issuer.keep_fetched,
+                keep=self.fetched.keep,
                 refresh=refresh,
                 write_batch=self.write_batch,
                 batch_ended=partial(self.response_cache.count, self.metrics),

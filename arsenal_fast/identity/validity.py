@@ -92,6 +92,11 @@ class StoreRecord(NamedTuple):
     floor: int = 0
     provisional: bool = False
 
+    def is_living(self, now_ms: float) -> bool:
+        """Whether the life is neither expired nor ended by the floor; an epoch may have ended it."""
+        generated, expires = self.life
+        return self.floor < generated and now_ms < expires
+
     @property
     def kept_until(self) -> int:
         """The ms from which a store may drop the record: its life and all lives ended by its floor are over by then.

@@ -18,16 +18,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar, Final, NamedTuple, Protocol
 
-from arsenal_fast.identity.validity import Fetched, Fetching, Issued, IssueRow, Life, Mode, Outcome, make_record
+from arsenal_fast.identity.validity import Issued, IssueRow, Life, Mode, Outcome, make_record
 from arsenal_fast.ledger.model import LedgerRow, LifeKind
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.registry.cache import CachedIdentity, IdentityCache
+from arsenal_fast.registry.fetched import count_outcomes
 from arsenal_fast.stores.ports import IdentityStore, Ledger
 
 # Looked up once: an attribute of an enumeration costs more than the rest of its comparison, and these are each row's.
 _PLAIN: Final = Mode.PLAIN
 _FOUND: Final = Outcome.FOUND
-_ISSUED: Final = Outcome.ISSUED
 _RENEWED: Final = Outcome.RENEWED
 
 _MAX_PROPOSALS: Final = 20
@@ -140,33 +140,6 @@ class Issuer:
             self._submit([(request, index) for index in missing])
         else:
             request.finish()
-
-    def keep_fetched(self, wanted: Sequence[Fetching], fetched: Sequence[Fetched | None], invalidations: int) -> None:
-        """Keep the lives that the store has given with the admissions of a tick, and tell each request what it has.
-
-        That is the life where it holds already: no epoch ends it, and no ledger is to have it first.
-        ``invalidations``: those of the cache when the store was asked.
-        """
-        has_ledger, ends = self.ledger is not None, self._ends if self.cache.sync.epochs else None
-        outcomes: list[Outcome] = []
-        lives: dict[str, Life] = {}
-        takes = self.cache.takes
-        for each, given in zip(wanted, fetched, strict=True):
-            if (
-                not isinstance(given, Issued)
-                or (has_ledger and given.outcome is not _FOUND)
-                or (ends is not None and ends(each.id, given.life))
-            ):
-                each.fetched, each.invalidations = given, invalidations
-                continue
-            outcome, each.fetched = given
-            outcomes.append(outcome)
-            if outcome is not _FOUND or takes(each.id):
-                lives[each.id] = given.life
-        if outcomes:
-            self.metrics.identity_lookups += len(outcomes)
-            self._count(outcomes)
-            self.cache.remember_all(lives, invalidations)
 
     def issue_missing(self, request: IssueRequest, fetched: Issued | None = None, invalidations: int = 0) -> None:
         """Give the request the identity of its only id, which is not in the cache, or no longer fresh.
@@ -319,19 +292,11 @@ class Issuer:
         for (request, index), (outcome, life) in rows:
             if not request.needs_entries and (outcome is not _FOUND or takes(request.ids[index])):
                 lives[request.ids[index]] = life
-        self._count([issued.outcome for _, issued in rows])
+        count_outcomes(self.metrics, [issued.outcome for _, issued in rows])
         self.cache.remember_all(lives, invalidations)
         with self.write_batch:
             for (request, index), issued in rows:
                 request.fill(index, issued.life, invalidations)
-
-    def _count(self, outcomes: Sequence[Outcome]) -> None:
-        """Count what the store has said of identities that were looked up."""
-        metrics = self.metrics
-        issued = outcomes.count(_ISSUED)
-        metrics.identity_issued += issued
-        metrics.identity_renewed += outcomes.count(_RENEWED)
-        metrics.identity_lookup_hits += len(outcomes) - issued
 
     def _ends(self, identity: str, life: Life) -> bool:
         """Whether an epoch ends this life."""

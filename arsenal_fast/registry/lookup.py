@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import NamedTuple, Protocol
 
 from arsenal_fast.identity.validity import IssueRow, Life, LookedUp, StoreRecord
@@ -72,8 +73,8 @@ class Lookup:
     now: Callable[[], float]
     """The wall clock, seconds since the epoch."""
     metrics: Metrics
-    hold_responses: Callable[[], None]
-    """The responses of this event-loop tick are written at its end: many look-ups are answered in one tick."""
+    gather_responses: Callable[[], None]
+    """Many look-ups are answered now: their responses are of one moment, and written at the end of this tick."""
     call_soon: Callable[[Callable[[], None]], object]
     """Calls back at the end of this event-loop tick."""
     waiting: list[tuple[str, LookupRequest, LookedUp | None]] = field(default_factory=list, init=False)
@@ -88,23 +89,15 @@ class Lookup:
         self.metrics.identity_lookup_hits += 1
         return entry
 
-    def submit(
-        self, identity: str, request: LookupRequest, looked: LookedUp | None = None, invalidations: int = 0
-    ) -> None:
+    def submit(self, identity: str, request: LookupRequest, looked: LookedUp | None = None) -> None:
         """Look one id up, together with the others of this event-loop tick.
 
-        Args:
-            looked: what the store has for it; None: it is to be asked.
-            invalidations: those of the cache when it was asked.
+        ``looked``: what the store has for it, which is no living life that holds; None: it is to be asked.
         """
         record = None if looked is None else looked.record
         if record is not None and not record.provisional:
-            state = self._state(identity, record.life, record.floor, cached=True)
             self.metrics.identity_lookups += 1
-            if state.is_living(self.now() * 1000):
-                self.metrics.identity_lookup_hits += 1
-                self.cache.offer(identity, record.life, invalidations)
-            request.looked_up(identity, state, True)
+            request.looked_up(identity, self._state(identity, record.life, record.floor, cached=True), True)
             return
         if not self.waiting:
             self.call_soon(self._flush)
@@ -132,6 +125,7 @@ class Lookup:
     async def _find_all(self, waiting: Sequence[tuple[str, LookupRequest, LookedUp | None]]) -> None:
         ids, requests, looked = zip(*waiting, strict=True)
         states, readable = await self.find(ids, looked=looked)
+        self.gather_responses()
         for identity, request, state in zip(ids, requests, states, strict=True):
             try:
                 request.looked_up(identity, state, readable)
@@ -152,7 +146,7 @@ class Lookup:
             The state of each, None for an unknown one; and whether that was readable: False where neither
             store nor ledger could be read, so that None says nothing.
         """
-        states, missing = self._remembered(ids, claimed_ms)
+        states, missing = self._remembered(ids, claimed_ms, looked)
         metrics = self.metrics
         metrics.identity_lookups += len(states)
         metrics.identity_lookup_hits += len(states) - len(missing)
@@ -170,7 +164,7 @@ class Lookup:
         asked = [(part, reply(self.store.find, [ids[index] for index in part])) for part in shards]
         for part, found in asked:
             answers = await found
-            self.hold_responses()
+            self.gather_responses()
             if answers is None:
                 readable = False
                 uncertain += part
@@ -178,7 +172,7 @@ class Lookup:
                 uncertain += self._take(ids, states, part, answers, claimed_ms, invalidations)
         if self.ledger is not None and uncertain:
             records = await reply(self.ledger.find, [ids[index] for index in uncertain])
-            self.hold_responses()
+            self.gather_responses()
             readable = records is not None
             if records is not None:
                 self._complete(ids, states, uncertain, records)
@@ -189,12 +183,16 @@ class Lookup:
                 metrics.identity_lookup_hits += 1
         return states, readable
 
-    def _remembered(self, ids: Sequence[str], claimed_ms: int | None) -> tuple[States, list[int]]:
-        """Return the states from the cache, and the indexes of the missing ones."""
+    def _remembered(
+        self, ids: Sequence[str], claimed_ms: int | None, looked: Sequence[LookedUp | None]
+    ) -> tuple[States, list[int]]:
+        """Return the states from the cache, and the indexes of the missing ones; what the store has said is missing."""
         now_s, get = self.now(), self.cache.get
         states: States = []
         missing: list[int] = []
-        for index, entry in enumerate(map(get, ids)):
+        said = looked or repeat(None, len(ids))
+        entries = (get(identity) if each is None else None for identity, each in zip(ids, said, strict=True))
+        for index, entry in enumerate(entries):
             if entry is not None and now_s < entry.expires_s and claimed_ms in (None, entry.life.generated):
                 states.append(IdentityState(entry.life, 0, cached=True))
             else:

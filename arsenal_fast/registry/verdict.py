@@ -83,11 +83,16 @@ def judge(
         return _VERDICTS[Status.MALFORMED]._replace(reason=token.sentence)
     if token is not None and (verdict := _judge_token(subject, token, life, now_ms, readable, dead_before)):
         return verdict
+    return _VERDICTS[status_of(life, now_ms, readable=readable, dead_before=dead_before)]
+
+
+def status_of(life: Life | None, now_ms: int, *, readable: bool, dead_before: int = 0) -> Status:
+    """Return the status that the life of a well-formed identity decides, as :func:`judge`."""
     if life is None:
-        return _VERDICTS[Status.UNKNOWN if readable else Status.UNVERIFIABLE]
+        return Status.UNKNOWN if readable else Status.UNVERIFIABLE
     if life.generated < dead_before:
-        return _VERDICTS[Status.REVOKED]
-    return _VERDICTS[Status.ACTIVE if now_ms < life.expires else Status.EXPIRED]
+        return Status.REVOKED
+    return Status.ACTIVE if now_ms < life.expires else Status.EXPIRED
 
 
 def _judge_token(

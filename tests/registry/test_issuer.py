@@ -7,14 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arsenal_fast.identity.grammar import split
-from arsenal_fast.identity.validity import Fetched, Issued, IssueRow, Life, LookedUp, Mode, Outcome, StoreRecord, Terms
+from arsenal_fast.identity.validity import IssueRow, Life, Mode, Outcome, StoreRecord
 from arsenal_fast.registry.cache import CachedIdentity
-from arsenal_fast.registry.issuer import AuditContext, BatchRequest
+from arsenal_fast.registry.issuer import AuditContext
 from tests.support.ledgers import Book, SwitchedLedger
 from tests.support.registry import (
-    AUDIT,
     Bench,
     HalfAway,
+    One,
+    fetched,
     flushed,
     half,
     held_in_store,
@@ -373,53 +374,7 @@ def test_only_what_is_in_a_shard_that_is_away_is_issued_without_the_store() -> N
     ]
 
 
-# A life that the store has issued together with the admission.
-
-
-class One(BatchRequest):
-    """A request for one identity, which the admission fetches."""
-
-    fetched: Life | Fetched | None = None
-    invalidations = 0
-
-    def __init__(self, bench: Bench, run: int) -> None:
-        self.got: list[Sequence[CachedIdentity]] = []
-        super().__init__([identity(run).id], 60_000, lambda: AUDIT, self.got.append, bench.cache)
-        self.found, self.missing = [None], 1
-
-    @property
-    def id(self) -> str:
-        return self.ids[0]
-
-    @property
-    def terms(self) -> Terms:
-        return self.cache.usual_terms
-
-
-def fetched(bench: Bench, outcome: Outcome, age_s: int = 0) -> Issued:
-    begin = round(bench.rig.wall * 1000) - 1000 * age_s
-    return Issued(outcome, Life(begin, begin + 60_000))
-
-
-def test_fetched_lives_are_kept_and_counted_and_the_store_is_not_asked() -> None:
-    bench = Bench()
-    given = [fetched(bench, outcome) for outcome in (Outcome.ISSUED, Outcome.FOUND, Outcome.RENEWED)]
-    wanted = [One(bench, run) for run in (1, 2, 3)]
-    bench.issuer.keep_fetched(wanted, given, bench.cache.invalidations)
-    lives = [each.fetched for each in wanted]
-    assert lives == [each.life for each in given]
-    assert [entry and entry.life for entry in bench.cache.get_all([each.id for each in wanted])] == lives
-    assert bench.store.issues == []
-    assert (bench.hits(), bench.metrics.identity_issued, bench.metrics.identity_renewed) == ((3, 2), 1, 1)
-
-
-def test_what_the_store_has_looked_up_or_left_out_is_not_counted_here() -> None:
-    bench = Bench()
-    looked, left_out = LookedUp(None), None
-    requests = [One(bench, 1), One(bench, 2)]
-    bench.issuer.keep_fetched(requests, [looked, left_out], 7)
-    assert [(each.fetched, each.invalidations) for each in requests] == [(looked, 7), (left_out, 7)]
-    assert bench.hits() == (0, 0)
+# Lives that the store has issued together with the admission.
 
 
 def test_new_lives_that_were_fetched_in_a_tick_are_one_entry_of_the_ledger_and_found_ones_none() -> None:
@@ -428,7 +383,7 @@ def test_new_lives_that_were_fetched_in_a_tick_are_one_entry_of_the_ledger_and_f
     given = [fetched(bench, outcome) for outcome in (Outcome.ISSUED, Outcome.FOUND, Outcome.PROVISIONAL)]
     soon: list[Callable[[], None]] = []
     bench.issuer.call_soon = soon.append
-    bench.issuer.keep_fetched(requests, given, 0)
+    bench.fetched.keep(requests, given, 0)
     assert [each.fetched for each in requests] == [given[0], given[1].life, given[2]]
     for index in (0, 2):
         bench.issuer.issue_missing(requests[index], given[index], 0)
@@ -445,19 +400,9 @@ def test_a_fetched_life_from_before_an_epoch_that_was_learnt_meanwhile_is_asked_
     request = One(bench, 1)
     life = fetched(bench, Outcome.FOUND, age_s=5)
     bench.cache.sync.learn_epochs({"player": life.life.generated + 1})
-    bench.issuer.keep_fetched([request], [life], bench.cache.invalidations)
+    bench.fetched.keep([request], [life], bench.cache.invalidations)
     assert request.fetched == life
     assert bench.cache.get(request.id) is None
     bench.issuer.issue_missing(request, life, bench.cache.invalidations)
     assert [row.epoch for row in bench.store.issues[0]] == [life.life.generated + 1]
     assert request.got[0][0].life.generated > life.life.generated
-
-
-def test_a_life_that_was_fetched_before_a_revocation_is_handed_out_and_not_kept() -> None:
-    bench = Bench()
-    request = One(bench, 1)
-    bench.cache.invalidate([identity(2).id])
-    life = fetched(bench, Outcome.FOUND)
-    bench.issuer.keep_fetched([request], [life], bench.cache.invalidations - 1)
-    assert request.fetched == life.life
-    assert bench.cache.get(identity(1).id) is None

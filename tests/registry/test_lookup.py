@@ -16,7 +16,6 @@ from tests.support.registry import (
     kept,
     with_ledger,
 )
-from tests.support.rig import START
 
 
 def test_without_the_store_what_is_remembered_is_found_and_nothing_else_is_denied() -> None:
@@ -147,7 +146,7 @@ def test_what_is_in_a_shard_that_is_away_comes_from_the_ledger() -> None:
 def test_responses_are_held_from_an_answer_of_the_store_or_the_ledger_on() -> None:
     bench = with_ledger()
     held: list[str] = []
-    bench.lookup.hold_responses = lambda: held.append("held")
+    bench.lookup.gather_responses = lambda: held.append("held")
     bench.issue(1)
     bench.known(1)
     assert held == []
@@ -171,19 +170,9 @@ class Waiting:
         raise AssertionError
 
 
-def test_a_record_that_was_fetched_is_the_answer_and_kept_while_nothing_is_revoked() -> None:
-    bench, life = Bench(), Life(round(START * 1000), round(START * 1000) + 60_000)
-    for run, invalidations in ((1, 0), (2, -1)):
-        request = Waiting()
-        bench.lookup.submit(identity(run).id, request, LookedUp(StoreRecord(life)), invalidations)
-        assert request.got == [(IdentityState(life, 0, cached=True), True)]
-    assert (bench.cache.get(identity(1).id) is None, bench.cache.get(identity(2).id) is None) == (False, True)
-    assert (bench.hits(), bench.store.finds) == ((2, 2), [])
-
-
 def test_a_life_that_was_fetched_and_is_over_is_told_and_is_no_hit() -> None:
     bench, life, request = Bench(), Life(1, 2), Waiting()
-    bench.lookup.submit(identity(1).id, request, LookedUp(StoreRecord(life, 5)), 0)
+    bench.lookup.submit(identity(1).id, request, LookedUp(StoreRecord(life, 5)))
     assert request.got == [(IdentityState(life, 6, cached=True), True)]
     assert (bench.hits(), bench.cache.get(identity(1).id)) == ((1, 0), None)
 
@@ -197,7 +186,7 @@ def test_what_the_store_lacks_or_holds_as_provisional_is_read_from_the_ledger_al
     records = [None, StoreRecord(lives[1], 0, True), None]
     requests = [Waiting() for _ in records]
     for run, (request, record) in enumerate(zip(requests, records, strict=True), 1):
-        other.lookup.submit(identity(run).id, request, LookedUp(record), 0)
+        other.lookup.submit(identity(run).id, request, LookedUp(record))
     other.lookup.submit(identity(2).id, unasked := Waiting())
     assert [request.got for request in requests] == [[], [], []]
     (flush,) = soon

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 
 from arsenal_fast.api.write_batch import WriteBatch
 from arsenal_fast.identity.grammar import Identity
-from arsenal_fast.identity.validity import Issued, IssueRow, Life, StoreRecord
+from arsenal_fast.identity.validity import Fetched, Issued, IssueRow, Life, Outcome, StoreRecord, Terms
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.registry.cache import CachedIdentity, IdentityCache
+from arsenal_fast.registry.fetched import FetchedLives
 from arsenal_fast.registry.issuer import AuditContext, BatchRequest, Issuer
 from arsenal_fast.registry.lookup import IdentityState, Lookup
 from arsenal_fast.registry.revoke import Revoker
@@ -79,13 +80,16 @@ class Bench:
             metrics=self.metrics,
             write_batch=WriteBatch(lambda flush: flush()),
         )
+        self.fetched = FetchedLives(
+            cache=self.cache, has_ledger=ledger is not None, now=lambda: self.rig.wall, metrics=self.metrics
+        )
         self.lookup = Lookup(
             store=self.store,
             ledger=ledger,
             cache=self.cache,
             now=lambda: self.rig.wall,
             metrics=self.metrics,
-            hold_responses=lambda: None,
+            gather_responses=lambda: None,
             call_soon=lambda flush: flush(),
         )
         self.revoker = Revoker(
@@ -162,3 +166,31 @@ def held_in_store(bench: Bench, run: int) -> StoreRecord | None:
     bench.store.memory.identities.find([identity(run).id], answers.append)
     assert answers[0] is not None
     return answers[0][0]
+
+
+# What the store has given together with the admissions
+
+
+class One(BatchRequest):
+    """A request for one identity, which the admission fetches."""
+
+    fetched: Life | Fetched | None = None
+    invalidations = 0
+
+    def __init__(self, bench: Bench, run: int) -> None:
+        self.got: list[Sequence[CachedIdentity]] = []
+        super().__init__([identity(run).id], 60_000, lambda: AUDIT, self.got.append, bench.cache)
+        self.found, self.missing = [None], 1
+
+    @property
+    def id(self) -> str:
+        return self.ids[0]
+
+    @property
+    def terms(self) -> Terms:
+        return self.cache.usual_terms
+
+
+def fetched(bench: Bench, outcome: Outcome, age_s: int = 0) -> Issued:
+    begin = round(bench.rig.wall * 1000) - 1000 * age_s
+    return Issued(outcome, Life(begin, begin + 60_000))

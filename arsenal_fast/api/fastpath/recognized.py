@@ -31,7 +31,7 @@ class FastPathServices:
     remember: Callable[[str, Life, int], None]
     """Keeps the life of an id, as :meth:`arsenal_fast.registry.cache.IdentityCache.remember`."""
     issuer: Issuer
-    look_up: Callable[[str, LookupRequest, LookedUp | None, int], None]
+    look_up: Callable[[str, LookupRequest, LookedUp | None], None]
     """Looks an id up, as :meth:`arsenal_fast.registry.lookup.Lookup.submit`; the request gets its state."""
     verdict: Callable[[str, IdentityState | None, bool], bytes]
     """Returns the response to the validation of an id with this state, from its own header lines on."""
@@ -185,8 +185,7 @@ class RecognizedRequest(PendingResponse):
     def _respond(self, body: bytes) -> None:
         """Send a response that was waited for. ``body``: from its own header lines on."""
         work, endpoint = self.work, self.cached.endpoint
-        seconds = work.monotonic() - self.started_s
-        work.metrics.observe(endpoint.path, endpoint.method, 200, seconds)
+        work.metrics.observe(endpoint.path, endpoint.method, 200, work.monotonic() - self.started_s)
         self.connection.respond(self, b"".join((work.clock.ok, self.limit_lines, self.header_lines, self.id_end, body)))
 
     # Leaving the fast path.
@@ -237,7 +236,7 @@ class RecognizedRequest(PendingResponse):
             self.limit_lines = limit_lines
             self.started_s = work.started_s()
             fetched = cached.fetched
-            work.look_up(cached.id, self, fetched if isinstance(fetched, LookedUp) else None, cached.invalidations)
+            work.look_up(cached.id, self, fetched if isinstance(fetched, LookedUp) else None)
         else:
             self._context().admitted(limit_lines)
 

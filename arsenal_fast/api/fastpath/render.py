@@ -1,4 +1,4 @@
-"""Responses of living identities, rendered by hand.
+"""Responses of identities, rendered by hand.
 
 That they are the JSON that ``orjson`` would write is held by a test. It can be done by hand because the grammar lets no
 character into an identity that JSON would escape.
@@ -27,6 +27,15 @@ RESPONSE_LINES: Final = f"Cache-Control: no-store\r\nContent-Type: {JSON.decode(
 _BETWEEN_NAMES: Final = '",\0},{"environment":"'
 """The text around a row of a batch, which is in the place of the NUL: no JSON has one."""
 _PURPOSE: Final = f'"type":"{KIND}","compatible":["nexus","artifactory","jfrog"]}}}}'
+_JSON: Final = {False: "false", True: "true"}
+_SAID: Final[dict[Status, str]] = {
+    status: f'"valid":{_JSON[status is Status.ACTIVE]},"status":"{status}","reason":"{reason}",'
+    '"well_formed":true,"rfc5322_compliant":true'
+    for status, reason in REASONS.items()
+    if status is not Status.MALFORMED
+}
+"""The members that the status alone decides."""
+_NO_STAMPS: Final = '"generated":null,"expires":null'
 
 Sign = Callable[[str, Life], str]
 """Makes the identity token of a life."""
@@ -93,7 +102,7 @@ class RenderedIdentity(CachedIdentity):
 
 def response_of(identity: str, life: Life, sign: Sign) -> bytes:
     """Render the response to ``GET /api/v1/id`` from its own header lines on."""
-    # Inlined _parts, since this runs for every new identity.
+    # As in verdict_of, inlined: both run for every identity that is new to the worker.
     local, _, rest = identity.partition("@")
     prefix, _, run = local.partition("-")
     domain, _, version = rest.partition("/")
@@ -141,7 +150,7 @@ class CachedVerdict:
 
     def __init__(self, identity: CachedIdentity, endpoint: Endpoint) -> None:
         self._identity = identity
-        self._response = _verdict(identity)
+        self._response = verdict_of(identity.id, Status.ACTIVE, identity.life, cached=True)
         self.endpoint = endpoint
 
     @property
@@ -154,22 +163,20 @@ class CachedVerdict:
         return self._response + clock.stamp() if self._identity.expires_s > clock.now_s else None
 
 
-def _verdict(identity: CachedIdentity) -> bytes:
-    """Render the response up to the time stamp."""
-    body = (
-        f'{{"identity":"{identity.id}","valid":true,"status":"active","reason":"{REASONS[Status.ACTIVE]}",'
-        f'"well_formed":true,"rfc5322_compliant":true,'
-        f'"metadata":{{{_parts(identity.id)},"type":"{KIND}","format":"{FORMAT}"}},"cached":true,'
-        f'{_stamps(identity.life)},"validated":"'
-    )
-    return f"{RESPONSE_LINES}{len(body) + STAMP_BYTES}\r\n\r\n{body}".encode("ascii")
+def verdict_of(identity: str, status: Status, life: Life | None, *, cached: bool) -> bytes:
+    """Render the response to the validation of an id up to the time stamp.
 
-
-def _parts(identity: str) -> str:
+    ``cached``: its life is known to the worker or the store, and not over.
+    """
     local, _, rest = identity.partition("@")
     prefix, _, run = local.partition("-")
     domain, _, version = rest.partition("/")
-    return f'"prefix":"{prefix}","run":"{run}","domain":"{domain}","version":"{version[:-3]}"'
+    body = (
+        f'{{"identity":"{identity}",{_SAID[status]},"metadata":{{"prefix":"{prefix}","run":"{run}","domain":"{domain}",'
+        f'"version":"{version[:-3]}","type":"{KIND}","format":"{FORMAT}"}},"cached":{_JSON[cached]},'
+        f'{_NO_STAMPS if life is None else _stamps(life)},"validated":"'
+    )
+    return f"{RESPONSE_LINES}{len(body) + STAMP_BYTES}\r\n\r\n{body}".encode("ascii")
 
 
 @lru_cache(maxsize=64)  # identities issued in one batch have equal lives
@@ -177,6 +184,7 @@ def _span(life: Life) -> str:
     return f'"ttl":{(life.expires - life.generated) // 1000},{_stamps(life)}'
 
 
+@lru_cache(maxsize=64)
 def _stamps(life: Life) -> str:
     generated, expires = life
     return f'"generated":"{timestamp(generated)}","expires":"{timestamp(expires)}"'

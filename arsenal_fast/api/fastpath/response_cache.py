@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from arsenal_fast.api.clock import ResponseClock
 from arsenal_fast.api.fastpath.cached_batch import CachedBatch
 from arsenal_fast.api.fastpath.endpoints import Endpoint
-from arsenal_fast.api.fastpath.render import CachedVerdict, RenderedIdentity, pieces_of, rendered
+from arsenal_fast.api.fastpath.render import CachedVerdict, RenderedIdentity, pieces_of, rendered, verdict_of
 from arsenal_fast.api.json_body import MAX_ROWS
 from arsenal_fast.cache import GenerationalCache
 from arsenal_fast.http.request import Request
@@ -25,6 +25,7 @@ from arsenal_fast.memory_budget import Shares, weigh_reference
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.ratelimit.policies import ISSUE, VALIDATE
 from arsenal_fast.registry.cache import CachedIdentity, IdentityCache
+from arsenal_fast.registry.verdict import Status
 
 ISSUE_PATH: Final = "/api/v1/id"
 VALIDATE_PATH: Final = "/api/v1/validate"
@@ -183,8 +184,13 @@ class UnknownVerdict:
         self.fetched = None
         self.invalidations = 0
 
-    def render(self, _clock: ResponseClock) -> None:
-        """Return None: there is no verdict yet."""
+    def render(self, clock: ResponseClock) -> bytes | None:
+        """Return the verdict on the living life that the store has given; None: there is none yet."""
+        life = self.fetched
+        if not isinstance(life, Life):
+            return None
+        self.endpoint.fetched += 1
+        return verdict_of(self.id, Status.ACTIVE, life, cached=True) + clock.stamp()
 
 
 class ResponseCache:
@@ -277,10 +283,6 @@ class ResponseCache:
         """Count the responses since the last call, each with this duration."""
         for endpoint in self._endpoints:
             endpoint.flush(metrics, seconds)
-
-    def verdict(self, identity: CachedIdentity) -> CachedVerdict:
-        """Render the verdict on a living identity without caching it: most that were looked up come once."""
-        return CachedVerdict(identity, self._validate)
 
     def _put_verdict(self, body: bytes, identity: CachedIdentity) -> CachedVerdict:
         verdict = CachedVerdict(identity, self._validate)

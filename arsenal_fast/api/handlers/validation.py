@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
-import orjson
-
 from arsenal_fast.api.context import RequestContext
-from arsenal_fast.api.fastpath.render import FORMAT, KIND
+from arsenal_fast.api.fastpath.render import FORMAT, KIND, verdict_of
 from arsenal_fast.api.json_body import MAX_ROWS, check_form, check_strings, pointer, raise_faults, read_object
 from arsenal_fast.api.services import Services
 from arsenal_fast.errors import Fault
-from arsenal_fast.http.response import JSON, NO_STORE, tail
 from arsenal_fast.identity import grammar
 from arsenal_fast.identity.grammar import Identity, Malformed
-from arsenal_fast.identity.validity import timestamp
+from arsenal_fast.identity.validity import Life, timestamp
 from arsenal_fast.registry.lookup import IdentityState
-from arsenal_fast.registry.verdict import judge
+from arsenal_fast.registry.verdict import judge, status_of
 from arsenal_fast.replies import Reply
 from arsenal_fast.tokens.claims import IdentityToken, Refusal
 
@@ -61,16 +58,12 @@ async def _judge_all(services: Services, context: RequestContext, texts: Sequenc
 
 
 def verdict(services: Services, identity: str, state: IdentityState | None, readable: bool) -> bytes:
-    """Return the response to the validation of one id, from its own header lines on."""
-    services.clock.refresh()
-    entry = services.identities.get(identity)
-    if entry is not None and state is not None and state.cached and entry.life == state.life:
-        rendered = services.response_cache.verdict(entry).render(services.clock)
-        if rendered is not None:
-            return rendered
-    return tail(
-        JSON, orjson.dumps(_answer(identity, grammar.split(identity), state, services.now_ms(), readable)), NO_STORE
-    )
+    """Return the response to the validation of one id, from its own header lines on, by the clock of responses."""
+    clock = services.clock
+    now_ms = int(clock.now_s * 1000)
+    life, dead_before, known = (None, 0, False) if state is None else state
+    status = status_of(life, now_ms, readable=readable, dead_before=dead_before)
+    return verdict_of(identity, status, life, cached=_is_cached(life, known, now_ms)) + clock.stamp()
 
 
 async def _validate_token(services: Services, context: RequestContext, body: dict[str, Any]) -> None:
@@ -119,12 +112,16 @@ def _answer(
         "well_formed": verdict.well_formed,
         "rfc5322_compliant": verdict.rfc5322_compliant,
         "metadata": None if isinstance(subject, Malformed) else _metadata(subject),
-        # The stores keep an expired identity for a while, to tell it from an unknown one: that is no cache hit.
-        "cached": known is not None and known.cached and life is not None and now_ms < life.expires,
+        "cached": known is not None and _is_cached(life, known.cached, now_ms),
         "generated": None if life is None else timestamp(life.generated),
         "expires": None if life is None else timestamp(life.expires),
         "validated": timestamp(now_ms),
     }
+
+
+def _is_cached(life: Life | None, known: bool, now_ms: int) -> bool:
+    # The stores keep an expired identity for a while, to tell it from an unknown one: that is no cache hit.
+    return known and life is not None and now_ms < life.expires
 
 
 def _metadata(identity: Identity) -> dict[str, str]:

@@ -53,6 +53,8 @@ SCRIPT: Final = Script(
 _OUTCOMES: Final = {int(outcome): outcome for outcome in Outcome}
 _MISSING: Final = 6
 """The outcome of a look-up that finds nothing, in issue_passing.lua; one that is left out has no outcome here."""
+_PROVISIONAL: Final = Outcome.PROVISIONAL
+_NOT_FOUND: Final = LookedUp(None)
 
 Done = Callable[[int, Sequence[int] | None, Sequence[Fetched | None]], None]
 
@@ -124,8 +126,9 @@ def read_fetched(values: Sequence[int], wanted: Sequence[Wanted]) -> list[Fetche
 def _read_one(wanted: Wanted, code: int, generated: int, expires: int, floor: int) -> Fetched | None:
     outcome = _OUTCOMES.get(code)
     if outcome is None:
-        return LookedUp(None) if code == _MISSING else None
+        return _NOT_FOUND if code == _MISSING else None
     life = make_record(Life, (generated, expires))
     if wanted.terms.ttl:
         return make_record(Issued, (outcome, life))
-    return LookedUp(StoreRecord(life, floor, outcome is Outcome.PROVISIONAL))
+    record = make_record(StoreRecord, (life, floor, outcome is _PROVISIONAL))
+    return make_record(LookedUp, (record,))

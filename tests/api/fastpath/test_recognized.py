@@ -235,10 +235,13 @@ def validating(rig: Rig) -> Client:
     return client
 
 
+@pytest.mark.parametrize("fetches", [True, False])
 @pytest.mark.parametrize("ledger", [True, False])
 @pytest.mark.parametrize("case", ["in the store", "in the ledger", "revoked", "expired", "unknown", "store away"])
-def test_a_validation_that_has_to_be_looked_up_gets_the_handlers_response(case: str, ledger: bool) -> None:
-    rig = Rig(worthwhile=1, switched=True, ledger=SwitchedLedger() if ledger else None)
+def test_a_validation_that_has_to_be_looked_up_gets_the_handlers_response(
+    case: str, ledger: bool, fetches: bool
+) -> None:
+    rig = Rig(worthwhile=1, switched=True, fetches=fetches, ledger=SwitchedLedger() if ledger else None)
     found, answers = rig.recognized(), []
     client, issued = validating(rig), rig.get("/api/v1/id?prefix=player&run=5").json
     identity = UNKNOWN if case == "unknown" else issued["id"]
@@ -252,7 +255,7 @@ def test_a_validation_that_has_to_be_looked_up_gets_the_handlers_response(case: 
             rig.shared.memory = rig.memory()
         answers.append(one(each, validate(identity)))
     assert len(found) == 1
-    assert answers[0].json == answers[1].json
+    assert answers[0].body == answers[1].body
     assert answers[0].headers.keys() == answers[1].headers.keys()
 
 
@@ -352,8 +355,14 @@ def test_an_identity_is_looked_up_by_the_command_that_admits() -> None:
     client, identity = validating(rig), rig.get("/api/v1/id?prefix=player&run=5").json["id"]
     rig.service.identities.invalidate(None)
     rig.shared.finds.clear()
+    metrics = rig.service.metrics
+    before = metrics.identity_lookups, metrics.identity_lookup_hits
     assert [one(client, validate(each)).json["status"] for each in (identity, UNKNOWN)] == ["active", "unknown"]
     assert rig.shared.finds == []
+    assert (metrics.identity_lookups - before[0], metrics.identity_lookup_hits - before[1]) == (2, 1)
+    entry = rig.service.identities.get(identity)
+    assert entry is not None
+    assert entry.id == identity
 
 
 def test_nothing_is_issued_for_a_request_that_is_refused() -> None:
