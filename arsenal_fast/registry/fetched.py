@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from arsenal_fast.identity.validity import Fetched, Fetching, Issued, Life, Outcome, make_record
+from arsenal_fast.identity.validity import Fetched, Fetching, Life, LookedUp, Outcome
 from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.registry.cache import IdentityCache
 
@@ -36,32 +36,30 @@ class FetchedLives:
 
         ``invalidations``: those of the cache when the store was asked.
         """
-        cache, now_ms = self.cache, self.now() * 1000
+        cache, has_ledger, now_ms = self.cache, self.has_ledger, self.now() * 1000
         epochs, takes = bool(cache.sync.epochs), cache.takes
         outcomes: list[Outcome] = []
         lives: dict[str, Life] = {}
         for each, given in zip(wanted, fetched, strict=True):
-            held = self._held(given, now_ms)
-            if held is None or (epochs and held.life.generated < cache.epoch_ms(each.id)):
+            life = None
+            outcome = _FOUND
+            if isinstance(given, LookedUp):
+                record = given.record
+                if record is not None and not record.provisional and record.is_living(now_ms):
+                    life = record.life
+            elif given is not None and (given.outcome is _FOUND or not has_ledger):
+                outcome, life = given
+            if life is None or (epochs and life.generated < cache.epoch_ms(each.id)):
                 each.fetched, each.invalidations = given, invalidations
                 continue
-            outcome, each.fetched = held
+            each.fetched = life
             outcomes.append(outcome)
             if outcome is not _FOUND or takes(each.id):
-                lives[each.id] = held.life
+                lives[each.id] = life
         if outcomes:
             self.metrics.identity_lookups += len(outcomes)
             count_outcomes(self.metrics, outcomes)
             cache.remember_all(lives, invalidations)
-
-    def _held(self, given: Fetched | None, now_ms: float) -> Issued | None:
-        """Return the life that holds already, unless an epoch ends it."""
-        if isinstance(given, Issued):
-            return None if self.has_ledger and given.outcome is not _FOUND else given
-        record = None if given is None else given.record
-        if record is None or record.provisional or not record.is_living(now_ms):
-            return None
-        return make_record(Issued, (_FOUND, record.life))
 
 
 def count_outcomes(metrics: Metrics, outcomes: Sequence[Outcome]) -> None:

@@ -16,7 +16,7 @@ from bench.scripts import write_script
 from bench.setting import Findings, Setting, by_turns, costs, crowd, noted, ratio
 from bench.workloads import LONG_SERIAL, Workload, post, visits
 
-ISSUED = 250_000
+ISSUED = 500_000
 CLIENTS = 1_000
 SUFFIX = "@sports.api.yourbook.com/v1:id"
 KNOWN, UNKNOWN = "known", "nobody"

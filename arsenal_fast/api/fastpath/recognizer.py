@@ -157,10 +157,11 @@ class Recognizer:
 
     def _wanted(self, line: bytes, cached: CachedResponse) -> Fetching | None:
         """Return what a request without a response needs of the store; None: this worker has it after all."""
-        if isinstance(cached, RenderedIdentity):  # it was forgotten, and its line was not
-            work = self._fast_path.work
-            self._request.cached = cached = work.cache.find_again(line, cached, work.clock.now_s)
-        return None if isinstance(cached, RenderedIdentity) else cast(Fetching, cached)
+        if not isinstance(cached, RenderedIdentity):
+            return cast(Fetching, cached)
+        work = self._fast_path.work  # it was forgotten, and its line was not
+        self._request.cached = again = work.cache.find_again(line, cached, work.clock.now_s)
+        return None if isinstance(again, RenderedIdentity) else again
 
     def _continue_id(self, lines: bytes) -> None:
         """Make further ids of the one at the end of these header lines."""
