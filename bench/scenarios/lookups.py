@@ -7,6 +7,7 @@ by turns with it.
 
 from dataclasses import replace
 
+from bench import BenchError
 from bench.load import Load, issue
 from bench.openloop import SERIAL
 from bench.results import Figure
@@ -45,12 +46,15 @@ def measure(setting: Setting) -> Findings:
         with running_server(setting.server, setting.directory, **words) as running:
             server = replace(running, suffix=SUFFIX)
             for title, prefix in LOOKUPS.items():
-                figures += cost(setting, server, title, workload_of(prefix))
+                found, used = cost(setting, server, title, workload_of(prefix))
+                if prefix == KNOWN and used > count:
+                    raise BenchError(f"{used:,} identities were validated, of which only {count:,} are known")
+                figures += found
     return Findings(figures)
 
 
-def cost(setting: Setting, server: Running, title: str, workload: Workload) -> list[Figure]:
-    """Both figures; the numbers go on from one load to the next, so that no identity comes twice."""
+def cost(setting: Setting, server: Running, title: str, workload: Workload) -> tuple[list[Figure], int]:
+    """Both figures, and how many identities were validated: no identity comes twice, since the numbers go on."""
     used = 0
     with running_floor(server, workload, setting.directory, iter([0])) as floor:
 
@@ -66,4 +70,4 @@ def cost(setting: Setting, server: Running, title: str, workload: Workload) -> l
     return [
         noted(Figure(f"{title}: times the floor", times, "", 3.5), crowd(taken)),
         Figure(f"{title}: CPU per request", costs(taken, server.server.name)[-1], "us"),
-    ]
+    ], used
