@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
 from typing import Final, Generic, TypeVar
 
-ONE_IN: Final = 16
-"""Entries offered to a full cache for each one that it takes."""
+OFFERS: Final = 8_192
+"""Keys offered to a full cache that it remembers at most: those that come again among them are taken."""
+
+_MARKS: Final = 16 * OFFERS
+"""Places of their marks, a byte each: of keys that come once, one in 32 meets the mark of another on average."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -38,6 +41,7 @@ class GenerationalCache(Generic[K, V]):
         "_capacity",
         "_dying",
         "_find",
+        "_marks",
         "_offered",
         "_old",
         "_retire",
@@ -78,7 +82,10 @@ class GenerationalCache(Generic[K, V]):
         """Returns the entry, keeping it young, or what ``find`` returns. It changes: call it as an attribute."""
         self._old: dict[K, V] = {}
         self._dying: dict[K, V] = {}
+        self._marks = bytearray()
+        """A mark for each key offered to a full cache, by its hash; empty until it is full."""
         self._offered = 0
+        """The number of marks."""
 
     def put(self, key: K, value: V) -> V | None:
         """Insert an entry and return what it replaces, also where that is being forgotten; or None."""
@@ -116,20 +123,27 @@ class GenerationalCache(Generic[K, V]):
             self._forget(2 * len(entries), 2 * size_bytes)
         return ()
 
-    def takes_new(self) -> bool:
+    def takes_new(self, key: K) -> bool:
         """Say whether to insert an entry that may never be used again, and replaces none.
 
-        Always while there is room, otherwise one in ``ONE_IN``. So keys that come once hardly displace others, and cost
-        next to nothing; frequent ones are soon in.
+        Always while there is room, otherwise at the second time: as the doorkeeper of TinyLFU (Einziger, Friedman and
+        Manes, 2017). So keys that come once hardly displace others, and cost next to nothing, whereas those that come
+        back are in at once.
         """
         if not self._old:
             return True
+        marks, place = self._marks, hash(key) % _MARKS
+        if marks[place]:
+            return True
+        marks[place] = 1
         self._offered += 1
-        return self._offered % ONE_IN == 0
+        if self._offered == OFFERS:
+            self._forget_offers()
+        return False
 
     def takes(self, key: K) -> bool:
         """Say whether to insert an entry that may never be used again: as :meth:`takes_new`, or it replaces one."""
-        return self.takes_new() or key in self._young or key in self._old or key in self._dying
+        return self.takes_new(key) or key in self._young or key in self._old or key in self._dying
 
     def peek(self, key: K) -> V | None:
         """Return the entry without keeping it young, also where it is being forgotten; or None."""
@@ -185,10 +199,15 @@ class GenerationalCache(Generic[K, V]):
         while self._dying:
             self._forget(2, 0)
         self._dying = self._old
+        if not self._marks:
+            self._forget_offers()
         self._old = self._young
         self._young = _Young(self._get_old)
         self.get = self._young.__getitem__
         self._bytes = 0
+
+    def _forget_offers(self) -> None:
+        self._marks, self._offered = bytearray(_MARKS), 0
 
     def _forget(self, left: int, size_bytes: int) -> None:
         """Free ``left`` entries of the dropped generation, and at least ``size_bytes`` of it."""

@@ -103,7 +103,7 @@ class Callers:
         if len(forwarded_for) > MAX_HOPS_BYTES:
             return self._client(key)
         client = Client(key, self._quota)
-        if self.by_forwarded_for.takes_new():
+        if self.by_forwarded_for.takes_new(forwarded_for):
             self.by_forwarded_for.put(forwarded_for, client)
         return client
 

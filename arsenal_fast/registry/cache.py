@@ -121,6 +121,11 @@ class IdentityCache:
             self._entries.put(identity, found)
         return found
 
+    def living(self, identity: str) -> CachedIdentity | None:
+        """Return the entry of an id whose life is not over; or None."""
+        entry = self.get(identity)
+        return entry if entry is not None and self._now() < entry.expires_s else None
+
     def get_all(self, ids: Sequence[str]) -> list[CachedIdentity | None]:
         """Return the entries of ids, fresh or not."""
         found = list(map(self._entries.get, ids))
@@ -157,7 +162,7 @@ class IdentityCache:
         return self._entries.takes(identity)
 
     def offer(self, identity: str, life: Life, invalidations: int) -> None:
-        """Keep this life as :meth:`remember` does, in a full cache one in 16: it was found, and may never be again."""
+        """Keep this life, which was found, as :meth:`remember` does; in a full cache at the second time."""
         if self._entries.takes(identity):
             self.remember(identity, life, invalidations)
 

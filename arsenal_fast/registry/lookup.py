@@ -82,11 +82,10 @@ class Lookup:
 
     def active(self, text: str) -> CachedIdentity | None:
         """Return the entry of an identity that this worker knows to live, counting the look-up if so."""
-        entry = self.cache.get(text)
-        if entry is None or entry.expires_s <= self.now():
-            return None
-        self.metrics.identity_lookups += 1
-        self.metrics.identity_lookup_hits += 1
+        entry = self.cache.living(text)
+        if entry is not None:
+            self.metrics.identity_lookups += 1
+            self.metrics.identity_lookup_hits += 1
         return entry
 
     def submit(self, identity: str, request: LookupRequest, looked: LookedUp | None = None) -> None:

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from arsenal_fast.api.admission import MAX_BATCH, TURNS, OnFailure
 from arsenal_fast.api.context import RequestContext
-from arsenal_fast.cache import ONE_IN
 from arsenal_fast.ratelimit.quota import Quota
 from tests.support.rig import PEER, Answer, Client, Rig, request
 
@@ -430,12 +429,12 @@ def test_a_client_that_is_not_remembered_is_told_the_truth_also_within_one_tick(
     rig.tick()
     answers = [told(answer)[:2] for proxy in proxies for answer in proxy.answers("GET", "GET")]
     assert answers == [(200, 3), (200, 2), (200, 1), (200, 0), (429, 0), (429, 0)]
-    assert rig.shared.admissions[-1] == [("198.51.100.1", 1)] * 6, "each of them was a client of its own here"
+    assert rig.shared.admissions[-1] == [("198.51.100.1", 1), ("198.51.100.1", 5)], "it was two clients here"
 
 
-def test_a_denied_client_is_soon_remembered_however_many_others_come() -> None:
+def test_a_denied_client_is_remembered_however_many_others_come() -> None:
     rig = crowded(Quota(2, 3600))
     proxy = rig.connect(("10.0.0.2", 1))
     statuses = [proxy.get(TARGET, X_Forwarded_For="198.51.100.1").status for _ in range(100)]
     assert statuses == [200] * 2 + [429] * 98
-    assert rig.service.metrics.limiter_denied_locally >= 98 - ONE_IN
+    assert rig.service.metrics.limiter_denied_locally >= 97

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from arsenal_fast.cache import ONE_IN
 from arsenal_fast.identity.validity import Issued, IssueRow, Life, Mode
 from arsenal_fast.registry.cache import CachedIdentity
 from arsenal_fast.registry.issuer import BatchRequest
@@ -237,14 +236,16 @@ def test_another_life_that_is_remembered_forgets_the_entry() -> None:
     assert found.life == later
 
 
-def test_of_lives_that_were_found_a_full_cache_keeps_few() -> None:
+def test_of_lives_that_were_found_a_full_cache_keeps_those_that_come_back() -> None:
     bench = Bench(capacity=20)
     for run in range(21):
         bench.cache.remember(identity(run).id, LIFE, 0)
-    found = [identity(run).id for run in range(100, 100 + 5 * ONE_IN)]
-    for each in found:
+    found = [identity(run).id for run in range(100, 110)]
+    for each in (*found, found[3]):
         bench.cache.offer(each, LIFE, 0)
-    assert sum(entry is not None for entry in bench.cache.get_all(found)) == 5
+    kept = [index for index, entry in enumerate(bench.cache.get_all(found)) if entry is not None]
+    assert 3 in kept
+    assert len(kept) < 4, "hardly any two keys have the same mark"
 
 
 def test_a_later_life_that_was_found_forgets_the_entry_also_in_a_full_cache() -> None:

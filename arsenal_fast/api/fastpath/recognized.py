@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 
 from arsenal_fast.api.clock import ResponseClock
 from arsenal_fast.api.context import Application, Connection, RequestContext
-from arsenal_fast.api.fastpath.render import RenderedIdentity
+from arsenal_fast.api.fastpath.render import CachedVerdict, RenderedIdentity
 from arsenal_fast.api.fastpath.response_cache import CachedResponse, MissingIdentity, ResponseCache, UnknownVerdict
 from arsenal_fast.api.request_id import id_of
 from arsenal_fast.api.write_batch import cut_off
@@ -220,9 +220,12 @@ class RecognizedRequest(PendingResponse):
 
     def _miss(self, limit_lines: bytes) -> None:
         work, cached = self.work, self.cached
-        if isinstance(cached, RenderedIdentity):
-            self.cached = cached = work.cache.find_again(self.match[0], cached, self.clock.now_s)
+        if isinstance(cached, RenderedIdentity | CachedVerdict):
             if isinstance(cached, RenderedIdentity):
+                self.cached = cached = work.cache.find_again(self.match[0], cached, self.clock.now_s)
+            else:
+                self.cached = cached = work.cache.judge_again(self.match[3], cached)
+            if isinstance(cached, RenderedIdentity | CachedVerdict):
                 RecognizedRequest.admitted(self, limit_lines)  # not that of a subclass, which has called this one
                 return
         if isinstance(cached, MissingIdentity):

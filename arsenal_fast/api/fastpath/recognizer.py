@@ -14,7 +14,7 @@ from typing import Final, cast
 from arsenal_fast.api.callers import Callers
 from arsenal_fast.api.context import Application, RequestContext
 from arsenal_fast.api.fastpath.recognized import FastPathServices, RecognizedRequest
-from arsenal_fast.api.fastpath.render import RenderedIdentity
+from arsenal_fast.api.fastpath.render import CachedVerdict, RenderedIdentity
 from arsenal_fast.api.fastpath.response_cache import CachedResponse
 from arsenal_fast.api.limits import RequestLimits
 from arsenal_fast.api.request_id import END, START, further
@@ -152,16 +152,21 @@ class Recognizer:
         except StopIteration:
             request.id_end = self._renew_id()
         self._outbox.append(request)
-        request.submit(request, None if cached.terms is None else self._wanted(line, cached))
+        request.submit(request, None if cached.terms is None else self._wanted(match, cached))
         return True
 
-    def _wanted(self, line: bytes, cached: CachedResponse) -> Fetching | None:
+    def _wanted(self, match: TemplateMatch, cached: CachedResponse) -> Fetching | None:
         """Return what a request without a response needs of the store; None: this worker has it after all."""
-        if not isinstance(cached, RenderedIdentity):
+        work = self._fast_path.work
+        again: CachedResponse
+        if isinstance(cached, RenderedIdentity):  # it was forgotten, and its line was not
+            again = work.cache.find_again(match[0], cached, work.clock.now_s)
+        elif isinstance(cached, CachedVerdict):
+            again = work.cache.judge_again(match[3], cached)
+        else:
             return cast(Fetching, cached)
-        work = self._fast_path.work  # it was forgotten, and its line was not
-        self._request.cached = again = work.cache.find_again(line, cached, work.clock.now_s)
-        return None if isinstance(again, RenderedIdentity) else again
+        self._request.cached = again
+        return None if isinstance(again, type(cached)) else cast(Fetching, again)
 
     def _continue_id(self, lines: bytes) -> None:
         """Make further ids of the one at the end of these header lines."""
@@ -217,5 +222,5 @@ class RepeatRecognizer(Recognizer):
         except StopIteration:
             request.id_end = self._renew_id()
         self._outbox.append(request)
-        request.submit(request, None if cached.terms is None else self._wanted(line, cached))
+        request.submit(request, None if cached.terms is None else self._wanted(match, cached))
         return True

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
+from operator import attrgetter
 from typing import Final, cast
 
 from arsenal_fast.api.clock import STAMP_BYTES, ResponseClock
@@ -146,12 +147,17 @@ class CachedVerdict:
 
     required_scope: Final = None
     ids: Final = ()
-    terms: Final = None
+    terms = property(attrgetter("_identity.terms"), doc="None while the identity is kept.")
 
-    def __init__(self, identity: CachedIdentity, endpoint: Endpoint) -> None:
+    def __init__(self, identity: RenderedIdentity, endpoint: Endpoint) -> None:
         self._identity = identity
         self._response = verdict_of(identity.id, Status.ACTIVE, identity.life, cached=True)
         self.endpoint = endpoint
+
+    @property
+    def id(self) -> str:
+        """The identity that it is on."""
+        return self._identity.id
 
     @property
     def size_bytes(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Container, Sequence
 from operator import attrgetter
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from arsenal_fast.api.clock import ResponseClock
 from arsenal_fast.api.fastpath.cached_batch import CachedBatch
@@ -285,7 +285,7 @@ class ResponseCache:
             endpoint.flush(metrics, seconds)
 
     def _put_verdict(self, body: bytes, identity: CachedIdentity) -> CachedVerdict:
-        verdict = CachedVerdict(identity, self._validate)
+        verdict = CachedVerdict(cast(RenderedIdentity, identity), self._validate)
         if len(body) <= MAX_BODY:
             self._verdicts.put(body, verdict)
         return verdict
@@ -321,10 +321,16 @@ class ResponseCache:
         if found is None:
             return None
         text = found[1].decode("ascii")
-        entry = self._identities.get(text)
-        if entry is not None and entry.expires_s:
+        entry = self._identities.living(text)
+        if entry is not None:
             return self._put_verdict(body, entry)
         return UnknownVerdict(text, self._validate) if grammar.is_id(text) else None
+
+    def judge_again(self, body: bytes, stale: CachedVerdict) -> CachedVerdict | UnknownVerdict:
+        """Find the living identity of a usual body whose verdict is stale, or which is to be looked up."""
+        self._verdicts.discard(body)
+        entry = self._identities.living(stale.id)
+        return UnknownVerdict(stale.id, self._validate) if entry is None else self._put_verdict(body, entry)
 
     def find_again(self, line: bytes, stale: RenderedIdentity, now_s: float) -> RenderedIdentity | MissingIdentity:
         """Find the fresh identity of a usual line whose response is stale, or which is to be issued."""

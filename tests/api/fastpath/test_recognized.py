@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from arsenal_fast.api.admission import OnFailure
-from arsenal_fast.cache import ONE_IN
 from arsenal_fast.identity.validity import Life
 from arsenal_fast.ratelimit.quota import Quota
 from arsenal_fast.registry.cache import CachedIdentity
@@ -54,16 +53,18 @@ def test_a_cached_response_is_counted_when_its_batch_has_ended() -> None:
     assert rig.service.metrics.answered == before + 2
 
 
-def test_a_full_worker_keeps_every_new_identity_and_few_of_those_that_the_store_has() -> None:
+def test_a_full_worker_keeps_every_new_identity_and_of_those_that_the_store_has_what_comes_back() -> None:
     rig = Rig(settings={"cache_size": 40})
     client = warm(rig)
-    known = [one(client, get(run)).json["id"] for run in range(100, 100 + 2 * ONE_IN)]
+    known = [one(client, get(run)).json["id"] for run in range(100, 110)]
     identities = rig.service.identities
     identities.invalidate(None)
     for run in range(41):
         identities.remember(f"other-{run}", Life(0, 1), identities.invalidations)
-    assert [one(client, get(run)).json["id"] for run in range(100, 100 + 2 * ONE_IN)] == known
-    assert sum(entry is not None for entry in identities.get_all(known)) == 2
+    assert [one(client, get(run)).json["id"] for run in range(100, 110)] == known
+    assert sum(entry is not None for entry in identities.get_all(known)) < 4
+    assert [one(client, get(run)).json["id"] for run in range(105, 110)] == known[5:]
+    assert all(identities.get_all(known[5:]))
     new = [one(client, get(run)).json["id"] for run in range(200, 210)]
     assert all(identities.get_all(new))
 
@@ -363,6 +364,31 @@ def test_an_identity_is_looked_up_by_the_command_that_admits() -> None:
     entry = rig.service.identities.get(identity)
     assert entry is not None
     assert entry.id == identity
+
+
+def test_a_kept_verdict_whose_identity_was_dropped_is_looked_up_by_the_command_that_admits() -> None:
+    rig = Rig(worthwhile=1, switched=True, fetches=True)
+    client, identity = validating(rig), rig.get("/api/v1/id?prefix=player&run=5").json["id"]
+    assert one(client, validate(identity)).json["status"] == "active"
+    rig.shared.finds.clear()
+    for status, seconds in (("active", 1), ("active", HOUR_S // 2), ("expired", HOUR_S // 2)):
+        rig.service.identities.invalidate(None)
+        rig.advance(seconds)
+        assert one(client, validate(identity)).json["status"] == status
+    assert rig.shared.finds == []
+
+
+def test_a_verdict_that_expires_while_its_request_waits_is_looked_up() -> None:
+    rig = Rig(worthwhile=1, switched=True, fetches=True)
+    client, identity = validating(rig), rig.get("/api/v1/id?prefix=player&run=5").json["id"]
+    assert one(client, validate(identity)).json["status"] == "active"
+    client.deliver(validate(identity))
+    rig.advance(HOUR_S + 1)
+    rig.tick()
+    assert client.answers("POST")[0].json["status"] == "expired"
+    rig.shared.finds.clear()
+    assert one(client, validate(identity)).json["status"] == "expired"
+    assert rig.shared.finds == [], "from then on it is looked up by the command that admits"
 
 
 def test_nothing_is_issued_for_a_request_that_is_refused() -> None:
