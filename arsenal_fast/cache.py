@@ -83,7 +83,7 @@ class GenerationalCache(Generic[K, V]):
         self._old: dict[K, V] = {}
         self._dying: dict[K, V] = {}
         self._marks = bytearray()
-        """A mark for each key offered to a full cache, by its hash; empty until it is full."""
+        """A mark for each key offered to a full cache, by its hash; empty until there are any."""
         self._offered = 0
         """The number of marks."""
 
@@ -132,7 +132,7 @@ class GenerationalCache(Generic[K, V]):
         """
         if not self._old:
             return True
-        marks, place = self._marks, hash(key) % _MARKS
+        marks, place = self._marks or self._forget_offers(), hash(key) % _MARKS
         if marks[place]:
             return True
         marks[place] = 1
@@ -199,15 +199,14 @@ class GenerationalCache(Generic[K, V]):
         while self._dying:
             self._forget(2, 0)
         self._dying = self._old
-        if not self._marks:
-            self._forget_offers()
         self._old = self._young
         self._young = _Young(self._get_old)
         self.get = self._young.__getitem__
         self._bytes = 0
 
-    def _forget_offers(self) -> None:
+    def _forget_offers(self) -> bytearray:
         self._marks, self._offered = bytearray(_MARKS), 0
+        return self._marks
 
     def _forget(self, left: int, size_bytes: int) -> None:
         """Free ``left`` entries of the dropped generation, and at least ``size_bytes`` of it."""
