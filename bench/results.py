@@ -158,6 +158,12 @@ def newest(directory: Path = DIRECTORY) -> Path:
     return found[-1]
 
 
+def newest_elsewhere(cpu: str, directory: Path = DIRECTORY) -> Path | None:
+    """The last kept result of a machine with another processor; None where there is none."""
+    found = sorted(directory.glob("*.json"), reverse=True)
+    return next((path for path in found if json.loads(path.read_text())["machine"]["CPU"] != cpu), None)
+
+
 def summarize(samples: Iterable[Sample], workload: str, server: str) -> Summary | None:
     """None when the server did not run the workload beside a floor."""
     rows = [sample for sample in samples if sample.workload == workload]

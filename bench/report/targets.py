@@ -41,6 +41,18 @@ class Target(NamedTuple):
         return f"at {'least' if self.at_least else 'most'} {with_unit(self.limit, self.unit)}"
 
 
+class Column(NamedTuple):
+    """The targets of another result, as a column of the table."""
+
+    title: str
+    targets: list[Target]
+
+    def cell(self, what: str) -> str:
+        """What was measured there; empty where it was not."""
+        one = next((target for target in self.targets if target.what == what), None)
+        return "" if one is None else one.measured + ("" if one.reached else ", **missed**")
+
+
 class Ratio(NamedTuple):
     """CPU per request of a server in a workload, in times another's, at most."""
 
@@ -125,9 +137,14 @@ def ratios_within_rounds(results: Results, workload: str, server: str, other: st
     return tuple(sorted(sample.cpu_per_request / of_other[sample.round] for sample in own))
 
 
-def targets_table(found: list[Target]) -> str:
-    rows = [(one.what, one.measured, one.wanted, one.verdict, one.note) for one in found]
-    return table(("work", "measured", "target", "verdict", "note"), rows)
+def targets_table(found: list[Target], other: Column | None = None) -> str:
+    """One row a target; ``other``: a column beside what was measured."""
+    measured, beside = ["measured"], [[one.measured] for one in found]
+    if other is not None:
+        measured.append(other.title)
+        beside = [[one.measured, other.cell(one.what)] for one in found]
+    rows = [(one.what, *cells, one.wanted, one.verdict, one.note) for one, cells in zip(found, beside, strict=True)]
+    return table(("work", *measured, "target", "verdict", "note"), rows)
 
 
 def reached(found: list[Target]) -> str:

@@ -9,7 +9,7 @@ import pytest
 from bench.report import details, million, page
 from bench.report.plots import draw_all, stage_bars
 from bench.report.targets import Target, claimed, of_figure
-from bench.results import Figure, Outcome, Results, Series, newest, read
+from bench.results import Figure, Outcome, Results, Series, newest, newest_elsewhere, read
 from bench.servers import SERVICE
 from bench.workloads import WORKLOADS
 from tests.bench.test_results import RESULTS, SAMPLES, sample
@@ -86,6 +86,17 @@ def test_the_short_page_has_each_target_the_faults_and_the_pictures() -> None:
     assert "bench/results/one.json" in text
 
 
+def test_what_another_machine_has_measured_stands_beside() -> None:
+    outcomes = [Outcome("tls", [Figure("times plain", 1.2, "", 1.25)])]
+    other = replace(WHOLE, machine={**WHOLE.machine, "CPU": "Z80"}, taken="1976-07-01T00:00:00Z", outcomes=outcomes)
+    text = page.render(WHOLE, "one.json", {}, other)
+    assert "| work | measured | on Z80 | target | verdict | note |" in text
+    assert "| TLS: times plain | 1.5 | 1.2 | at most 1.25 | **missed** by 20% | others had 40% |" in text
+    assert "taken 1976-07-01T00:00:00Z: there 2 of 2 targets reached." in " ".join(text.split())
+    missed = page.render(other, "one.json", {}, WHOLE)
+    assert "| TLS: times plain | 1.2 | 1.5, **missed** | at most 1.25 | reached |  |" in missed
+
+
 def test_peers_get_a_column_with_their_times_of_the_floor() -> None:
     with_peer = replace(RESULTS, samples=[*SAMPLES, sample(0, "bun", 20.0)])
     assert "| workload | arsenal_fast | bun |" in short(with_peer)
@@ -101,7 +112,11 @@ def test_the_tables_say_what_was_not_measured_and_why() -> None:
     assert "| times plain | 1.5 | at most 1.25 | **missed** by 20% | others had 40% |" in text
 
 
-@pytest.mark.parametrize("render", [short, long])
+def beside(results: Results = RESULTS) -> str:
+    return page.render(results, "one.json", {}, RESULTS)
+
+
+@pytest.mark.parametrize("render", [short, long, beside])
 def test_every_row_of_a_table_has_the_columns_of_its_head(render: object) -> None:
     columns: list[int] = []
     for line in [*render(WHOLE).splitlines(), ""]:  # type: ignore[operator]
@@ -196,6 +211,7 @@ def test_the_committed_page_is_that_of_the_newest_result_and_fits_on_two_screens
     path = newest()
     text = (ROOT / page.FILE).read_text()
     pictures = {name: f"docs/perf/{name}.svg" for name in page.PICTURES}
-    assert text == page.render(read(path), path.name, pictures)
+    elsewhere = newest_elsewhere(read(path).machine["CPU"])
+    assert text == page.render(read(path), path.name, pictures, None if elsewhere is None else read(elsewhere))
     assert (ROOT / details.FILE).read_text() == details.render(read(path), path.name)
     assert len(text.splitlines()) <= 110

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench import BenchError
-from bench.results import Figure, Outcome, Results, Sample, Series, machine, newest, read, summarize
+from bench.results import Figure, Outcome, Results, Sample, Series, machine, newest, newest_elsewhere, read, summarize
 
 
 def sample(round_: int, server: str, us: float, workload: str = "validate") -> Sample:
@@ -71,6 +71,15 @@ def test_the_newest_result_is_the_last_by_name(tmp_path: Path) -> None:
     for name in ("2026-11-22T100000Z", "2026-11-23T090000Z", "2025-12-31T235959Z"):
         replace(RESULTS, taken=name).write(tmp_path / f"{name}.json")
     assert newest(tmp_path).stem == "2026-11-23T090000Z"
+
+
+def test_the_newest_result_of_another_machine_has_another_processor(tmp_path: Path) -> None:
+    for name, cpu in (("2026-11-21T100000Z", "one"), ("2026-11-22T100000Z", "other"), ("2026-11-23T100000Z", "one")):
+        replace(RESULTS, machine={"CPU": cpu}).write(tmp_path / f"{name}.json")
+    found = [newest_elsewhere(cpu, tmp_path) for cpu in ("one", "other")]
+    assert [path and path.stem for path in found] == ["2026-11-22T100000Z", "2026-11-23T100000Z"]
+    (tmp_path / "2026-11-22T100000Z.json").unlink()
+    assert newest_elsewhere("one", tmp_path) is None
 
 
 @pytest.mark.integration
