@@ -221,10 +221,7 @@ class RecognizedRequest(PendingResponse):
     def _miss(self, limit_lines: bytes) -> None:
         work, cached = self.work, self.cached
         if isinstance(cached, RenderedIdentity | CachedVerdict):
-            if isinstance(cached, RenderedIdentity):
-                self.cached = cached = work.cache.find_again(self.match[0], cached, self.clock.now_s)
-            else:
-                self.cached = cached = work.cache.judge_again(self.match[3], cached)
+            self.cached = cached = work.cache.find_again(self.match, cached, self.clock.now_s)
             if isinstance(cached, RenderedIdentity | CachedVerdict):
                 RecognizedRequest.admitted(self, limit_lines)  # not that of a subclass, which has called this one
                 return

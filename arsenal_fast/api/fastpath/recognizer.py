@@ -157,15 +157,10 @@ class Recognizer:
 
     def _wanted(self, match: TemplateMatch, cached: CachedResponse) -> Fetching | None:
         """Return what a request without a response needs of the store; None: this worker has it after all."""
-        work = self._fast_path.work
-        again: CachedResponse
-        if isinstance(cached, RenderedIdentity):  # it was forgotten, and its line was not
-            again = work.cache.find_again(match[0], cached, work.clock.now_s)
-        elif isinstance(cached, CachedVerdict):
-            again = work.cache.judge_again(match[3], cached)
-        else:
+        if not isinstance(cached, RenderedIdentity | CachedVerdict):
             return cast(Fetching, cached)
-        self._request.cached = again
+        work = self._fast_path.work  # its identity was forgotten, and its line or body was not
+        self._request.cached = again = work.cache.find_again(match, cached, work.clock.now_s)
         return None if isinstance(again, type(cached)) else cast(Fetching, again)
 
     def _continue_id(self, lines: bytes) -> None:

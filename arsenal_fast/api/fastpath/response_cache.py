@@ -18,6 +18,7 @@ from arsenal_fast.api.fastpath.render import CachedVerdict, RenderedIdentity, pi
 from arsenal_fast.api.json_body import MAX_ROWS
 from arsenal_fast.cache import GenerationalCache
 from arsenal_fast.http.request import Request
+from arsenal_fast.http.template import TemplateMatch
 from arsenal_fast.identity import grammar
 from arsenal_fast.identity.runs import DRAWN
 from arsenal_fast.identity.validity import DEFAULT_TTL, LOOK_UP, Fetched, Life, Terms
@@ -326,14 +327,13 @@ class ResponseCache:
             return self._put_verdict(body, entry)
         return UnknownVerdict(text, self._validate) if grammar.is_id(text) else None
 
-    def judge_again(self, body: bytes, stale: CachedVerdict) -> CachedVerdict | UnknownVerdict:
-        """Find the living identity of a usual body whose verdict is stale, or which is to be looked up."""
-        self._verdicts.discard(body)
-        entry = self._identities.living(stale.id)
-        return UnknownVerdict(stale.id, self._validate) if entry is None else self._put_verdict(body, entry)
-
-    def find_again(self, line: bytes, stale: RenderedIdentity, now_s: float) -> RenderedIdentity | MissingIdentity:
-        """Find the fresh identity of a usual line whose response is stale, or which is to be issued."""
+    def find_again(self, match: TemplateMatch, stale: RenderedIdentity | CachedVerdict, now_s: float) -> CachedResponse:
+        """Find the response of a usual request whose kept one is stale, or what is to be fetched for it."""
+        line, _, _, body, _ = match
+        if isinstance(stale, CachedVerdict):
+            self._verdicts.discard(body)
+            entry = self._identities.living(stale.id)
+            return UnknownVerdict(stale.id, self._validate) if entry is None else self._put_verdict(body, entry)
         self.by_line.discard(line)
         entry = self._identities.get(stale.id)
         if entry is not None and entry.fresh_until_s > now_s:
