@@ -21,8 +21,8 @@ OF_ARRIVAL: Final = 8
 OF_TURN: Final = 128
 """Units that all connections together may cost in a turn: about 5 ms."""
 
-OF_LONG_TURN: Final = 2048
-"""The same where other work makes a turn of the loop long: as much time as that took, 60 ms at most. Thousands of busy
+OF_LONG_TURN: Final = 1024
+"""The same where other work makes a turn of the loop long: as much time as that took, 30 ms at most. Thousands of busy
 connections on the fast path took 50 ms of each turn, and a new one among them waited for seconds."""
 
 UNITS_A_SECOND: Final = 33_000
@@ -89,13 +89,25 @@ class _Queue:
 class Turns:
     """What waits in one worker."""
 
-    __slots__ = ("_arrivals", "_call_soon", "_ended_s", "_held", "_monotonic", "_queue", "_scheduled", "left")
+    __slots__ = (
+        "_arrivals",
+        "_call_soon",
+        "_ended_s",
+        "_held",
+        "_left_over",
+        "_monotonic",
+        "_queue",
+        "_scheduled",
+        "left",
+    )
 
     def __init__(self, call_soon: Callable[[Callable[[], None]], object], monotonic: Callable[[], float]) -> None:
         self._call_soon = call_soon
         self._monotonic = monotonic
         self._ended_s = 0.0
         """When the last turn ended, if this one follows it without a pause; else 0."""
+        self._left_over = 0
+        """What was ``left`` then."""
         self._arrivals = _Queue()
         self._queue = _Queue()
         self._held = 0
@@ -136,8 +148,11 @@ class Turns:
 
     def _run(self) -> None:
         self._scheduled = False
-        other_work_s = self._monotonic() - self._ended_s if self._ended_s else 0.0
-        self.left = units = min(max(OF_TURN, int(other_work_s * UNITS_A_SECOND)), OF_LONG_TURN)
+        other_work = 0
+        if self._ended_s:
+            begun_on_arrival = self._left_over - self.left
+            other_work = int((self._monotonic() - self._ended_s) * UNITS_A_SECOND) - begun_on_arrival
+        self.left = units = min(max(OF_TURN, other_work), OF_LONG_TURN)
         self._ended_s = 0.0
         try:
             # However many arrive, long pipelines get on.
@@ -145,7 +160,7 @@ class Turns:
             self._serve(self._queue, OF_CONNECTION, 0)
         finally:
             if self.left < units or self._arrivals or self._queue:
-                self._ended_s = self._monotonic()
+                self._ended_s, self._left_over = self._monotonic(), self.left
                 self._run_soon()
 
     def _serve(self, queue: _Queue, units: int, reserve: int) -> None:

@@ -146,7 +146,7 @@ def test_what_a_turn_itself_spends_counts_too(loop: Loop) -> None:
 
 @pytest.mark.parametrize(
     ("other_work_s", "units"),
-    [(0.0, OF_TURN), (0.001, OF_TURN), (0.03125, UNITS_A_SECOND // 32), (10.0, OF_LONG_TURN)],
+    [(0.0, OF_TURN), (0.001, OF_TURN), (0.015625, UNITS_A_SECOND // 64), (10.0, OF_LONG_TURN)],
 )
 def test_what_waits_gets_as_long_as_the_other_work_of_a_turn(loop: Loop, other_work_s: float, units: int) -> None:
     turns, log = Turns(loop.soon.append, loop.monotonic), list[str]()
@@ -157,6 +157,17 @@ def test_what_waits_gets_as_long_as_the_other_work_of_a_turn(loop: Loop, other_w
     loop.now_s += other_work_s
     loop.turn()
     assert len(log) == OF_TURN + units
+
+
+def test_what_was_begun_on_its_arrival_is_no_other_work(loop: Loop) -> None:
+    """It was counted as such, and each turn took twice as long as the one before, up to the longest."""
+    turns, log = Turns(loop.soon.append, loop.monotonic), list[str]()
+    for number in range(20):
+        turns.arrive(Client(str(number), 1, turns, log), "10.0.0.1")
+        loop.turn()
+        assert turns.left == OF_TURN - 1
+        loop.now_s += (OF_TURN // 2 + turns.left) / UNITS_A_SECOND
+        turns.spend(turns.left)
 
 
 def test_a_pause_is_no_other_work(loop: Loop) -> None:
