@@ -18,6 +18,7 @@ import errno
 import logging
 import socket
 import ssl
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -75,7 +76,7 @@ class Listener:
         self.bounds = bounds
         self.room = Room(bounds.received, bounds.received_of_client)
         self.backlog = Backlog(bounds.unsent)
-        self.turns = Turns(app.services.call_soon, app.services.monotonic)
+        self.turns = Turns(app.services.call_soon, time.thread_time)
         self.handshakes = Handshakes(max(max_connections // UNFINISHED, 1), self._count_shed)
         self.stopped = False
         """Set once nothing new is accepted."""

@@ -21,8 +21,8 @@ OF_ARRIVAL: Final = 8
 OF_TURN: Final = 128
 """Units that all connections together may cost in a turn: about 5 ms."""
 
-OF_LONG_TURN: Final = 1024
-"""The same where other work makes a turn of the loop long: as much time as that took, 30 ms at most. Thousands of busy
+OF_LONG_TURN: Final = 2048
+"""The same where other work makes a turn of the loop long: as much time as that took, 60 ms at most. Thousands of busy
 connections on the fast path took 50 ms of each turn, and a new one among them waited for seconds."""
 
 UNITS_A_SECOND: Final = 33_000
@@ -95,15 +95,16 @@ class Turns:
         "_ended_s",
         "_held",
         "_left_over",
-        "_monotonic",
         "_queue",
         "_scheduled",
+        "_thread_time",
         "left",
     )
 
-    def __init__(self, call_soon: Callable[[Callable[[], None]], object], monotonic: Callable[[], float]) -> None:
+    def __init__(self, call_soon: Callable[[Callable[[], None]], object], thread_time: Callable[[], float]) -> None:
         self._call_soon = call_soon
-        self._monotonic = monotonic
+        self._thread_time = thread_time
+        """The loop's own seconds: however long the machine keeps it waiting, no turn gets longer for it."""
         self._ended_s = 0.0
         """When the last turn ended, if this one follows it without a pause; else 0."""
         self._left_over = 0
@@ -151,7 +152,7 @@ class Turns:
         other_work = 0
         if self._ended_s:
             begun_on_arrival = self._left_over - self.left
-            other_work = int((self._monotonic() - self._ended_s) * UNITS_A_SECOND) - begun_on_arrival
+            other_work = int((self._thread_time() - self._ended_s) * UNITS_A_SECOND) - begun_on_arrival
         self.left = units = min(max(OF_TURN, other_work), OF_LONG_TURN)
         self._ended_s = 0.0
         try:
@@ -160,7 +161,7 @@ class Turns:
             self._serve(self._queue, OF_CONNECTION, 0)
         finally:
             if self.left < units or self._arrivals or self._queue:
-                self._ended_s, self._left_over = self._monotonic(), self.left
+                self._ended_s, self._left_over = self._thread_time(), self.left
                 self._run_soon()
 
     def _serve(self, queue: _Queue, units: int, reserve: int) -> None:

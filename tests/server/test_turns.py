@@ -12,10 +12,10 @@ class Loop:
 
     def __init__(self) -> None:
         self.soon: list[Callable[[], None]] = []
-        self.now_s = 1000.0
+        self.worked_s = 1000.0
 
-    def monotonic(self) -> float:
-        return self.now_s
+    def thread_time(self) -> float:
+        return self.worked_s
 
     def turn(self) -> None:
         callbacks, self.soon[:] = self.soon[:], []
@@ -44,7 +44,7 @@ def loop() -> Loop:
 
 
 def test_connections_take_turns_and_a_turn_of_the_loop_is_bounded(loop: Loop) -> None:
-    turns, log = Turns(loop.soon.append, loop.monotonic), list[str]()
+    turns, log = Turns(loop.soon.append, loop.thread_time), list[str]()
     clients = [Client(name, 3 * OF_CONNECTION, turns, log) for name in "abcdef"]
     for client in clients:
         turns.join(client, client.name)
@@ -61,7 +61,7 @@ def test_connections_take_turns_and_a_turn_of_the_loop_is_bounded(loop: Loop) ->
 
 
 def test_one_connection_alone_has_one_turn_at_a_time(loop: Loop) -> None:
-    turns, log = Turns(loop.soon.append, loop.monotonic), list[str]()
+    turns, log = Turns(loop.soon.append, loop.thread_time), list[str]()
     turns.join(Client("a", 2 * OF_CONNECTION, turns, log), "a")
     loop.turn()
     assert log == ["a"]
@@ -72,7 +72,7 @@ def test_one_connection_alone_has_one_turn_at_a_time(loop: Loop) -> None:
 
 
 def test_the_others_have_their_turn_when_one_fails(loop: Loop) -> None:
-    turns, log = Turns(loop.soon.append, loop.monotonic), list[str]()
+    turns, log = Turns(loop.soon.append, loop.thread_time), list[str]()
 
     class Failing(Client):
         def take_turn(self, units: int) -> int:
@@ -87,7 +87,7 @@ def test_the_others_have_their_turn_when_one_fails(loop: Loop) -> None:
 
 
 def test_what_arrives_has_few_units_before_those_that_wait_and_long_pipelines_get_on(loop: Loop) -> None:
-    turns, log = Turns(loop.soon.append, loop.monotonic), list[str]()
+    turns, log = Turns(loop.soon.append, loop.thread_time), list[str]()
     for name in "AB":
         turns.join(Client(name, 100 * OF_CONNECTION, turns, log), name)
     for number in range(100):
@@ -101,7 +101,7 @@ def test_what_arrives_has_few_units_before_those_that_wait_and_long_pipelines_ge
 
 
 def test_who_arrives_with_much_waits_behind_all_others_with_the_rest_of_it(loop: Loop) -> None:
-    turns, log = Turns(loop.soon.append, loop.monotonic), list[str]()
+    turns, log = Turns(loop.soon.append, loop.thread_time), list[str]()
     turns.join(Client("first", OF_CONNECTION, turns, log), "first")
     turns.arrive(Client("new", OF_ARRIVAL + OF_CONNECTION, turns, log), "new")
     loop.turn()
@@ -109,7 +109,7 @@ def test_who_arrives_with_much_waits_behind_all_others_with_the_rest_of_it(loop:
 
 
 def test_what_is_begun_on_its_arrival_counts_in_its_turn_only(loop: Loop) -> None:
-    turns = Turns(loop.soon.append, loop.monotonic)
+    turns = Turns(loop.soon.append, loop.thread_time)
     turns.spend(OF_TURN)
     turns.spend(OF_TURN)
     assert turns.left < 0
@@ -118,7 +118,7 @@ def test_what_is_begun_on_its_arrival_counts_in_its_turn_only(loop: Loop) -> Non
 
 
 def test_clients_take_turns_however_many_connections_each_has(loop: Loop) -> None:
-    turns, log = Turns(loop.soon.append, loop.monotonic), list[str]()
+    turns, log = Turns(loop.soon.append, loop.thread_time), list[str]()
     for number in range(100):
         turns.arrive(Client(f"many{number}", OF_ARRIVAL, turns, log), "192.0.2.1")
     turns.arrive(Client("one", OF_ARRIVAL, turns, log), "192.0.2.2")
@@ -131,7 +131,7 @@ def test_clients_take_turns_however_many_connections_each_has(loop: Loop) -> Non
 
 
 def test_what_a_turn_itself_spends_counts_too(loop: Loop) -> None:
-    turns, log = Turns(loop.soon.append, loop.monotonic), list[str]()
+    turns, log = Turns(loop.soon.append, loop.thread_time), list[str]()
 
     class Spending(Client):
         def take_turn(self, units: int) -> int:
@@ -149,33 +149,33 @@ def test_what_a_turn_itself_spends_counts_too(loop: Loop) -> None:
     [(0.0, OF_TURN), (0.001, OF_TURN), (0.015625, UNITS_A_SECOND // 64), (10.0, OF_LONG_TURN)],
 )
 def test_what_waits_gets_as_long_as_the_other_work_of_a_turn(loop: Loop, other_work_s: float, units: int) -> None:
-    turns, log = Turns(loop.soon.append, loop.monotonic), list[str]()
+    turns, log = Turns(loop.soon.append, loop.thread_time), list[str]()
     for number in range(2 * OF_LONG_TURN):
         turns.arrive(Client(str(number), 1, turns, log), "10.0.0.1")
     loop.turn()
     assert len(log) == OF_TURN, "the first turn follows a pause"
-    loop.now_s += other_work_s
+    loop.worked_s += other_work_s
     loop.turn()
     assert len(log) == OF_TURN + units
 
 
 def test_what_was_begun_on_its_arrival_is_no_other_work(loop: Loop) -> None:
     """It was counted as such, and each turn took twice as long as the one before, up to the longest."""
-    turns, log = Turns(loop.soon.append, loop.monotonic), list[str]()
+    turns, log = Turns(loop.soon.append, loop.thread_time), list[str]()
     for number in range(20):
         turns.arrive(Client(str(number), 1, turns, log), "10.0.0.1")
         loop.turn()
         assert turns.left == OF_TURN - 1
-        loop.now_s += (OF_TURN // 2 + turns.left) / UNITS_A_SECOND
+        loop.worked_s += (OF_TURN // 2 + turns.left) / UNITS_A_SECOND
         turns.spend(turns.left)
 
 
 def test_a_pause_is_no_other_work(loop: Loop) -> None:
-    turns, log = Turns(loop.soon.append, loop.monotonic), list[str]()
+    turns, log = Turns(loop.soon.append, loop.thread_time), list[str]()
     turns.arrive(Client("a", 1, turns, log), "10.0.0.1")
     while loop.soon:
         loop.turn()
-    loop.now_s += 10.0
+    loop.worked_s += 10.0
     for number in range(OF_LONG_TURN):
         turns.arrive(Client(str(number), 1, turns, log), "10.0.0.1")
     loop.turn()
