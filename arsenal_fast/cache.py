@@ -112,9 +112,14 @@ class GenerationalCache(Generic[K, V]):
         weigh, size_bytes = self._weigh, 0
         if weigh is not None:
             size_bytes = sum(map(weigh, entries, entries.values()))
-        young, generations = self._young, (self._young, self._old, self._dying)
-        has_room = self._bytes + size_bytes < self._room and len(young) + len(entries) <= self._capacity
-        if not has_room or not all(each.keys().isdisjoint(entries) for each in generations):
+        young = self._young
+        if (
+            self._bytes + size_bytes >= self._room
+            or len(young) + len(entries) > self._capacity
+            or not young.keys().isdisjoint(entries)
+            or not self._old.keys().isdisjoint(entries)
+            or not self._dying.keys().isdisjoint(entries)
+        ):
             replaced = ((key, self.put(key, value)) for key, value in entries.items())
             return [(key, value) for key, value in replaced if value is not None]
         young.update(entries)  # in C, since most are new

@@ -154,7 +154,7 @@ class Services:
             protected=settings.protected_prefixes,
             identities=self.identities,
             issue=issue,
-            render=partial(render.response_of, sign=self.keys.sign_identity),
+            sign=self.keys.sign_identity,
         )
         quota, policies = settings.quota, settings.policies
         self.address_quota = UNLIMITED if quota is None or policies is not None else quota

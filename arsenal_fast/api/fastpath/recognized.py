@@ -8,8 +8,14 @@ from typing import ClassVar, Final
 
 from arsenal_fast.api.clock import ResponseClock
 from arsenal_fast.api.context import Application, Connection, RequestContext
-from arsenal_fast.api.fastpath.render import CachedVerdict, RenderedIdentity
-from arsenal_fast.api.fastpath.response_cache import CachedResponse, MissingIdentity, ResponseCache, UnknownVerdict
+from arsenal_fast.api.fastpath.render import response_of
+from arsenal_fast.api.fastpath.response_cache import (
+    KEPT,
+    CachedResponse,
+    MissingIdentity,
+    ResponseCache,
+    UnknownVerdict,
+)
 from arsenal_fast.api.request_id import id_of
 from arsenal_fast.api.write_batch import cut_off
 from arsenal_fast.errors import ProblemError
@@ -171,7 +177,7 @@ class RecognizedRequest(PendingResponse):
             work.remember(identity, life, invalidations)  # the handler finds it there
             cached.context.admitted(self.limit_lines)
         else:
-            self._respond(work.cache.render(identity, life))
+            self._respond(response_of(identity, life, work.cache.sign))
 
     # Called by the look-up.
 
@@ -220,9 +226,9 @@ class RecognizedRequest(PendingResponse):
 
     def _miss(self, limit_lines: bytes) -> None:
         work, cached = self.work, self.cached
-        if isinstance(cached, RenderedIdentity | CachedVerdict):
+        if isinstance(cached, KEPT):
             self.cached = cached = work.cache.find_again(self.match, cached, self.clock.now_s)
-            if isinstance(cached, RenderedIdentity | CachedVerdict):
+            if isinstance(cached, KEPT):
                 RecognizedRequest.admitted(self, limit_lines)  # not that of a subclass, which has called this one
                 return
         if isinstance(cached, MissingIdentity):

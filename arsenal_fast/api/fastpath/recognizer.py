@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import repeat
-from typing import Final, cast
+from typing import Final
 
 from arsenal_fast.api.callers import Callers
 from arsenal_fast.api.context import Application, RequestContext
 from arsenal_fast.api.fastpath.recognized import FastPathServices, RecognizedRequest
-from arsenal_fast.api.fastpath.render import CachedVerdict, RenderedIdentity
-from arsenal_fast.api.fastpath.response_cache import CachedResponse
+from arsenal_fast.api.fastpath.response_cache import FETCHED, KEPT, CachedResponse
 from arsenal_fast.api.limits import RequestLimits
 from arsenal_fast.api.request_id import END, START, further
 from arsenal_fast.http.template import RequestTemplate, RequestTemplates, TemplateMatch
@@ -157,11 +156,12 @@ class Recognizer:
 
     def _wanted(self, match: TemplateMatch, cached: CachedResponse) -> Fetching | None:
         """Return what a request without a response needs of the store; None: this worker has it after all."""
-        if not isinstance(cached, RenderedIdentity | CachedVerdict):
-            return cast(Fetching, cached)
+        if isinstance(cached, FETCHED):
+            return cached
+        assert isinstance(cached, KEPT)
         work = self._fast_path.work  # its identity was forgotten, and its line or body was not
         self._request.cached = again = work.cache.find_again(match, cached, work.clock.now_s)
-        return None if isinstance(again, type(cached)) else cast(Fetching, again)
+        return again if isinstance(again, FETCHED) else None
 
     def _continue_id(self, lines: bytes) -> None:
         """Make further ids of the one at the end of these header lines."""

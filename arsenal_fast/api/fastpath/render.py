@@ -103,13 +103,12 @@ class RenderedIdentity(CachedIdentity):
 
 def response_of(identity: str, life: Life, sign: Sign) -> bytes:
     """Render the response to ``GET /api/v1/id`` from its own header lines on."""
-    # As in verdict_of, inlined: both run for every identity that is new to the worker.
     local, _, rest = identity.partition("@")
     prefix, _, run = local.partition("-")
-    domain, _, version = rest.partition("/")
+    domain, said = _said_of(rest)
     body = (
         f'{{"id":"{identity}","email":"{local}@{domain}",{_span(life)},"token":"{sign(identity, life)}",'
-        f'"metadata":{{"prefix":"{prefix}","run":"{run}","domain":"{domain}","version":"{version[:-3]}",{_PURPOSE}'
+        f'"metadata":{{"prefix":"{prefix}","run":"{run}",{said},{_PURPOSE}'
     )
     return f"{RESPONSE_LINES}{len(body)}\r\n\r\n{body}".encode("ascii")
 
@@ -176,13 +175,19 @@ def verdict_of(identity: str, status: Status, life: Life | None, *, cached: bool
     """
     local, _, rest = identity.partition("@")
     prefix, _, run = local.partition("-")
-    domain, _, version = rest.partition("/")
     body = (
-        f'{{"identity":"{identity}",{_SAID[status]},"metadata":{{"prefix":"{prefix}","run":"{run}","domain":"{domain}",'
-        f'"version":"{version[:-3]}","type":"{KIND}","format":"{FORMAT}"}},"cached":{_JSON[cached]},'
+        f'{{"identity":"{identity}",{_SAID[status]},"metadata":{{"prefix":"{prefix}","run":"{run}",{_said_of(rest)[1]},'
+        f'"type":"{KIND}","format":"{FORMAT}"}},"cached":{_JSON[cached]},'
         f'{_NO_STAMPS if life is None else _stamps(life)},"validated":"'
     )
     return f"{RESPONSE_LINES}{len(body) + STAMP_BYTES}\r\n\r\n{body}".encode("ascii")
+
+
+@lru_cache(maxsize=64)  # a service has one domain, and few callers name another
+def _said_of(rest: str) -> tuple[str, str]:
+    """Return the domain in what follows an id's @, and the members that tell of it and of the version."""
+    domain, _, version = rest.partition("/")
+    return domain, f'"domain":"{domain}","version":"{version[:-3]}"'
 
 
 @lru_cache(maxsize=64)  # identities issued in one batch have equal lives

@@ -7,14 +7,22 @@ holds that both give the same responses.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
 from operator import attrgetter
 from typing import Final, Protocol, cast
 
 from arsenal_fast.api.clock import ResponseClock
 from arsenal_fast.api.fastpath.cached_batch import CachedBatch
 from arsenal_fast.api.fastpath.endpoints import Endpoint
-from arsenal_fast.api.fastpath.render import CachedVerdict, RenderedIdentity, pieces_of, rendered, verdict_of
+from arsenal_fast.api.fastpath.render import (
+    CachedVerdict,
+    RenderedIdentity,
+    Sign,
+    pieces_of,
+    rendered,
+    response_of,
+    verdict_of,
+)
 from arsenal_fast.api.json_body import MAX_ROWS
 from arsenal_fast.cache import GenerationalCache
 from arsenal_fast.http.request import Request
@@ -96,10 +104,6 @@ def _weigh_verdict(key: bytes, verdict: CachedVerdict | UnknownVerdict) -> int:
     return weigh_reference(key, verdict.size_bytes)
 
 
-Render = Callable[[str, Life], bytes]
-"""Renders the response with this life of an id, from its own header lines on."""
-
-
 class CachedResponse(Protocol):
     """A response without its head, rate-limit lines and perhaps a time stamp."""
 
@@ -140,19 +144,19 @@ class UnusualLine:
 class MissingIdentity:
     """The id in one request's line of the usual form whose identity is not cached and has to be issued."""
 
-    __slots__ = ("_render", "endpoint", "fetched", "id", "invalidations", "terms")
+    __slots__ = ("_sign", "endpoint", "fetched", "id", "invalidations", "terms")
 
     required_scope: Final = None
     fetched: Life | Fetched | None
     invalidations: int
 
-    def __init__(self, identity: str, terms: Terms, endpoint: Endpoint, render: Render) -> None:
+    def __init__(self, identity: str, terms: Terms, endpoint: Endpoint, sign: Sign) -> None:
         self.id = identity
         self.terms = terms
         self.endpoint = endpoint
         self.fetched = None
         self.invalidations = 0
-        self._render = render
+        self._sign = sign
 
     @property
     def ids(self) -> Sequence[str]:
@@ -165,7 +169,7 @@ class MissingIdentity:
         if not isinstance(life, Life):
             return None
         self.endpoint.fetched += 1
-        return self._render(self.id, life)
+        return response_of(self.id, life, self._sign)
 
 
 class UnknownVerdict:
@@ -194,6 +198,12 @@ class UnknownVerdict:
         return verdict_of(self.id, Status.ACTIVE, life, cached=True) + clock.stamp()
 
 
+FETCHED: Final = (MissingIdentity, UnknownVerdict)
+"""The classes of responses that the store has to fetch something for. (A union would be made anew at each use.)"""
+KEPT: Final = (RenderedIdentity, CachedVerdict)
+"""The classes of responses that may turn into those, as their identity may be dropped."""
+
+
 class ResponseCache:
     """The cached responses of one worker."""
 
@@ -206,7 +216,7 @@ class ResponseCache:
         protected: Container[str],
         identities: IdentityCache,
         issue: Endpoint,
-        render: Render,
+        sign: Sign,
     ) -> None:
         """
         Args:
@@ -215,14 +225,14 @@ class ResponseCache:
             domain: of identities requested without one.
             protected: prefixes, in lower case, that only the handler may issue.
             issue: the endpoint of the entries of ``identities``.
-            render: renders the response with a new life, from its own header lines on.
+            sign: makes the tokens of new lives.
         """
         self._identities = identities
         self._protected = protected
         self._domain = domain
         self._suffix = f"@{domain}/{DEFAULT_VERSION}:id"
         self._issue = issue
-        self.render: Final = render
+        self.sign: Final = sign
         issue.terms = identities.usual_terms
         self._validate = Endpoint("POST", VALIDATE_PATH, VALIDATE)
         self._batch = Endpoint("POST", BATCH_PATH, ISSUE)
@@ -343,7 +353,7 @@ class ResponseCache:
         return self._missing(stale.id)
 
     def _missing(self, identity: str) -> MissingIdentity:
-        return MissingIdentity(identity, self._identities.terms(identity), self._issue, self.render)
+        return MissingIdentity(identity, self._identities.terms(identity), self._issue, self.sign)
 
     def _usual_line(self, line: bytes) -> str | None:
         """Return the id in a request line of the usual form; None for any other line."""

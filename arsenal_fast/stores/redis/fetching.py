@@ -6,6 +6,8 @@ and an identity of its own command would be nearly alone in it.
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -50,6 +52,7 @@ SCRIPT: Final = Script(
     read=_read,
 )
 
+_TERMS: Final = attrgetter("terms")
 _OUTCOMES: Final = {int(outcome): outcome for outcome in Outcome}
 _MISSING: Final = 6
 """The outcome of a look-up that finds nothing, in issue_passing.lua; one that is left out has no outcome here."""
@@ -103,10 +106,12 @@ class RedisFetchingLimiter(RedisLimiter):
 
 
 def _packed_terms(rows: Sequence[int], wanted: Sequence[Wanted]) -> bytes:
-    pieces: list[bytes] = []
-    for row, each in zip(rows, wanted, strict=False):
-        pieces += (_PLACES[row], _text_of(each.terms))
-    return bulk(b"".join(pieces))
+    rows = rows[: len(wanted)]
+    places, terms = map(_PLACES.__getitem__, rows), list(map(_TERMS, wanted))
+    if terms.count(terms[0]) == len(terms):  # as nearly always
+        text = _text_of(terms[0])
+        return bulk(text.join(places) + text)
+    return bulk(b"".join(chain.from_iterable(zip(places, map(_text_of, terms), strict=True))))
 
 
 @lru_cache(maxsize=100)  # there is an epoch for each prefix that was revoked as a whole
