@@ -23,6 +23,7 @@ A fault is one sentence that names what is allowed. It never repeats the value: 
 """
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from arsenal_fast.errors import InvalidIdentity
@@ -45,6 +46,8 @@ _VERSION: Final = r"v[0-9]{1,3}"
 _identity = re.compile(
     rf"(?=[^@]{{1,{MAX_LOCAL}}}+@[^/]{{1,{MAX_DOMAIN}}}+/)({PREFIX})-({RUN})@({_DOMAIN})/({_VERSION}):id"
 ).fullmatch
+_local = re.compile(rf"{PREFIX}-{RUN}").fullmatch
+_rest = re.compile(rf"({_DOMAIN})/{_VERSION}:id").fullmatch
 _prefix = re.compile(PREFIX).fullmatch
 _run = re.compile(RUN).fullmatch
 _domain = re.compile(_DOMAIN).fullmatch
@@ -103,8 +106,16 @@ def parse(text: str) -> Identity | Malformed:
 
 def is_id(text: str) -> bool:
     """Say whether a text is an identity with its domain in lower case, as every id is."""
-    match = _identity(text)
-    return match is not None and match[3] == match[3].lower()
+    if len(text) > MAX_ID:
+        return False
+    local, _, rest = text.partition("@")
+    return len(local) <= MAX_LOCAL and _local(local) is not None and _ends_id(rest)
+
+
+@lru_cache(maxsize=64)  # a service has one domain, and few callers name another
+def _ends_id(rest: str) -> bool:
+    match = _rest(rest)
+    return match is not None and len(match[1]) <= MAX_DOMAIN and match[1] == match[1].lower()
 
 
 def split(identity: str) -> Identity:

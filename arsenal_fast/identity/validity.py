@@ -174,8 +174,7 @@ def ttl_fault(value: object) -> str | None:
 
 def timestamp(ms: int) -> str:
     """Return the RFC 3339 timestamp in UTC, such as 2026-11-22T10:00:00.000Z; ValueError outside 1970..9999."""
-    second, fraction = divmod(ms, 1000)
-    return _until_second(second) + _FRACTIONS[fraction]
+    return _until_second(ms // 1000) + _FRACTIONS[ms % 1000]
 
 
 _FRACTIONS: Final = tuple(f".{fraction:03d}Z" for fraction in range(1000))

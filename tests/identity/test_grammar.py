@@ -213,6 +213,17 @@ def test_every_fault_is_one_sentence() -> None:
         assert "\n" not in fault
 
 
+@pytest.mark.parametrize(("text", "parts"), GOOD.values(), ids=GOOD)
+def test_an_id_is_an_identity_in_lower_case_as_long_as_one_may_be(text: str, parts: tuple[str, str, str, str]) -> None:
+    folded = Identity(*parts).id
+    assert grammar.is_id(folded)
+    assert grammar.is_id(text) is (text == folded)
+    local, _, rest = folded.partition("@")
+    assert not grammar.is_id(f"{local.ljust(grammar.MAX_LOCAL + 1, 'r')}@{rest}")
+    assert not grammar.is_id(f"{local}@{'d' * (grammar.MAX_DOMAIN + 1)}/v1:id")
+    assert not grammar.is_id(f"{local}@{DOMAIN_OF_253}d/v1:id")
+
+
 def test_the_length_bounds_are_exact() -> None:
     for length, good in ((1, True), (62, True), (63, False)):
         assert (grammar.prefix_fault("p" * length) is None) is good
@@ -260,6 +271,7 @@ def test_the_one_expression_agrees_with_the_plain_way(text: str) -> None:
     """A reference that splits at the separators and checks each part: it has a fault where the expression refuses."""
     assert (grammar._text_fault(text) is None) == (fault_of(text) is None)
     assert fault_of(text) != grammar._SHAPE
+    assert grammar.is_id(text) == (isinstance(read := parse(text), Identity) and read.id == text)
 
 
 @settings(max_examples=200)

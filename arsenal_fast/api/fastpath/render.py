@@ -94,7 +94,7 @@ class RenderedIdentity(CachedIdentity):
         identity, life = self.id, self.life
         email = identity[: identity.index("/")]
         token = self._sign(identity, life)
-        row = f'"id":"{identity}","email":"{email}",{_span(life)},"token":"{token}"'.encode("ascii")
+        row = f'"id":"{identity}","email":"{email}",{_moments(life)[0]},"token":"{token}"'.encode("ascii")
         if self.handed_out:
             self.kept_row = row
         self.handed_out = True
@@ -107,7 +107,7 @@ def response_of(identity: str, life: Life, sign: Sign) -> bytes:
     prefix, _, run = local.partition("-")
     domain, said = _said_of(rest)
     body = (
-        f'{{"id":"{identity}","email":"{local}@{domain}",{_span(life)},"token":"{sign(identity, life)}",'
+        f'{{"id":"{identity}","email":"{local}@{domain}",{_moments(life)[0]},"token":"{sign(identity, life)}",'
         f'"metadata":{{"prefix":"{prefix}","run":"{run}",{said},{_PURPOSE}'
     )
     return f"{RESPONSE_LINES}{len(body)}\r\n\r\n{body}".encode("ascii")
@@ -178,7 +178,7 @@ def verdict_of(identity: str, status: Status, life: Life | None, *, cached: bool
     body = (
         f'{{"identity":"{identity}",{_SAID[status]},"metadata":{{"prefix":"{prefix}","run":"{run}",{_said_of(rest)[1]},'
         f'"type":"{KIND}","format":"{FORMAT}"}},"cached":{_JSON[cached]},'
-        f'{_NO_STAMPS if life is None else _stamps(life)},"validated":"'
+        f'{_NO_STAMPS if life is None else _moments(life)[1]},"validated":"'
     )
     return f"{RESPONSE_LINES}{len(body) + STAMP_BYTES}\r\n\r\n{body}".encode("ascii")
 
@@ -191,11 +191,8 @@ def _said_of(rest: str) -> tuple[str, str]:
 
 
 @lru_cache(maxsize=64)  # identities issued in one batch have equal lives
-def _span(life: Life) -> str:
-    return f'"ttl":{(life.expires - life.generated) // 1000},{_stamps(life)}'
-
-
-@lru_cache(maxsize=64)
-def _stamps(life: Life) -> str:
+def _moments(life: Life) -> tuple[str, str]:
+    """Return the members ``ttl``, ``generated`` and ``expires`` of a life; and the latter two."""
     generated, expires = life
-    return f'"generated":"{timestamp(generated)}","expires":"{timestamp(expires)}"'
+    stamps = f'"generated":"{timestamp(generated)}","expires":"{timestamp(expires)}"'
+    return f'"ttl":{(expires - generated) // 1000},{stamps}', stamps
