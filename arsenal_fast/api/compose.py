@@ -61,7 +61,9 @@ def _fast_path(app: App, services: Services, callers: Callers, limits: Limits) -
         look_up=services.lookup.submit,
         verdict=partial(validation.verdict, services),
         clock=services.clock,
-        metrics=services.metrics,
+        count_soon=partial(
+            services.call_soon, partial(services.response_cache.count_late, services.metrics, services.monotonic)
+        ),
         monotonic=services.monotonic,
         submit=app.submit,
         started_s=services.admission.batch_started_s,

@@ -1,5 +1,6 @@
 """The endpoints with cached responses, and their counts."""
 
+from collections import Counter
 from typing import Final
 
 from arsenal_fast.identity.validity import Terms
@@ -12,7 +13,7 @@ class Endpoint:
     ``group``: of its route in a limits file.
     """
 
-    __slots__ = ("fetched", "further_lookups", "group", "line", "method", "path", "responses", "terms")
+    __slots__ = ("fetched", "further_lookups", "group", "late", "line", "method", "path", "responses", "terms")
 
     def __init__(self, method: str, path: str, group: str) -> None:
         self.method = method
@@ -27,6 +28,14 @@ class Endpoint:
         """Of these the ones with an identity that the store has given with the admission, which the issuer counts."""
         self.further_lookups = 0
         """Identities in the responses, without the first of each."""
+        self.late: list[float] = []
+        """The starts of the requests whose responses were waited for since the last :meth:`flush_late`, monotonic."""
+
+    def flush_late(self, metrics: Metrics, now_s: float) -> None:
+        """Count the responses that were waited for, each as sent now."""
+        starts, self.late = Counter(self.late), []
+        for started_s, count in starts.items():
+            metrics.observe(self.path, self.method, 200, now_s - started_s, count)
 
     def flush(self, metrics: Metrics, seconds: float) -> None:
         """Count the responses, each with this duration."""

@@ -23,7 +23,6 @@ from arsenal_fast.http.request import Request
 from arsenal_fast.http.response import PendingResponse
 from arsenal_fast.http.template import RequestTemplate, TemplateMatch
 from arsenal_fast.identity.validity import DEFAULT_TTL, Fetching, Issued, Life, LookedUp, make_record
-from arsenal_fast.observability.metrics import Metrics
 from arsenal_fast.ratelimit.client import Client
 from arsenal_fast.registry.issuer import AuditContext, Issuer
 from arsenal_fast.registry.lookup import IdentityState, LookupRequest
@@ -42,7 +41,8 @@ class FastPathServices:
     verdict: Callable[[str, IdentityState | None, bool], bytes]
     """Returns the response to the validation of an id with this state, from its own header lines on."""
     clock: ResponseClock
-    metrics: Metrics
+    count_soon: Callable[[], object]
+    """Has the responses that were waited for counted at the end of this event-loop tick."""
     monotonic: Callable[[], float]
     submit: Callable[[RecognizedRequest, Fetching | None], None]
     """Submits a request to the admission, and the identity that it needs of the store."""
@@ -190,8 +190,10 @@ class RecognizedRequest(PendingResponse):
 
     def _respond(self, body: bytes) -> None:
         """Send a response that was waited for. ``body``: from its own header lines on."""
-        work, endpoint = self.work, self.cached.endpoint
-        work.metrics.observe(endpoint.path, endpoint.method, 200, work.monotonic() - self.started_s)
+        work, late = self.work, self.cached.endpoint.late
+        if not late:
+            work.count_soon()
+        late.append(self.started_s)
         self.connection.respond(self, b"".join((work.clock.ok, self.limit_lines, self.header_lines, self.id_end, body)))
 
     # Leaving the fast path.

@@ -7,7 +7,7 @@ holds that both give the same responses.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from operator import attrgetter
 from typing import Final, Protocol, cast
 
@@ -294,6 +294,12 @@ class ResponseCache:
         """Count the responses since the last call, each with this duration."""
         for endpoint in self._endpoints:
             endpoint.flush(metrics, seconds)
+
+    def count_late(self, metrics: Metrics, monotonic: Callable[[], float]) -> None:
+        """Count the responses that were waited for since the last call."""
+        for endpoint in self._endpoints:
+            if endpoint.late:
+                endpoint.flush_late(metrics, monotonic())
 
     def _put_verdict(self, body: bytes, identity: CachedIdentity) -> CachedVerdict:
         verdict = CachedVerdict(cast(RenderedIdentity, identity), self._validate)

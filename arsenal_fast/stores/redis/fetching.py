@@ -52,6 +52,7 @@ SCRIPT: Final = Script(
     read=_read,
 )
 
+_ID: Final = attrgetter("id")
 _TERMS: Final = attrgetter("terms")
 _OUTCOMES: Final = {int(outcome): outcome for outcome in Outcome}
 _MISSING: Final = 6
@@ -94,15 +95,9 @@ class RedisFetchingLimiter(RedisLimiter):
         count = len(clients) + len(asked)
         self._connection.counters.rows += count
         *packed, quota, differing = packed_rows(clients, quantities, self._keys)
-        packed += (self._packed_keys(asked), quota, differing, bulk(b"%d" % len(asked)), _packed_terms(rows, asked))
+        identities = self._keys.packed_identities(map(_ID, asked))
+        packed += (identities, quota, differing, bulk(b"%d" % len(asked)), _packed_terms(rows, asked))
         SCRIPT.run(self._connection, count, packed, answered)
-
-    def _packed_keys(self, wanted: Sequence[Wanted]) -> bytes:
-        # bulk(keys.of_identity(identity)) of each, inlined: tens of new identities a tick, valid and so in ASCII.
-        prefix = self._keys.identity.decode("ascii")
-        longer = len(prefix) - len(":id")
-        keys = [f"${len(each.id) + longer}\r\n{prefix}{each.id[:-3]}\r\n" for each in wanted]
-        return "".join(keys).encode("ascii")
 
 
 def _packed_terms(rows: Sequence[int], wanted: Sequence[Wanted]) -> bytes:

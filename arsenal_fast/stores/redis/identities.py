@@ -45,11 +45,11 @@ FindDone = Callable[[Sequence[StoreRecord | None] | None], None]
 class RedisIdentities:
     """The IdentityStore port over Redis; ``generated`` is by the clock of Redis."""
 
-    __slots__ = ("_connection", "_finds", "_prefix")
+    __slots__ = ("_connection", "_finds", "_keys")
 
     def __init__(self, connection: Link, keys: Keys = ONE) -> None:
         self._connection = connection
-        self._prefix = keys.identity
+        self._keys = keys
         self._finds: Batcher[str, StoreRecord | None] = Batcher(self._find, MAX_ROWS)
 
     def issue(self, rows: Sequence[IssueRow], done: IssueDone) -> None:
@@ -79,8 +79,7 @@ class RedisIdentities:
         if count == 0:
             done([])
             return
-        packed = [b""]
-        packed += [self._key(row[0]) for row in rows]
+        packed = [b"", self._keys.packed_identities([row[0] for row in rows])]
         arguments = _packed_arguments(rows)
 
         def answered(values: list[int] | None) -> None:
@@ -108,13 +107,8 @@ class RedisIdentities:
                 done(None)
 
         self._count(count)
-        keys = b"".join(map(self._key, ids))
+        keys = self._keys.packed_identities(ids)
         self._connection.send(b"*%d\r\n$4\r\nMGET\r\n%b" % (count + 1, keys), answered)
-
-    def _key(self, identity: str) -> bytes:
-        # bulk(keys.of_identity(identity)), inlined, since this runs for every new identity.
-        prefix, name = self._prefix, identity.removesuffix(":id").encode("utf-8", "surrogatepass")
-        return b"$%d\r\n%b%b\r\n" % (len(prefix) + len(name), prefix, name)
 
     def _count(self, rows: int) -> None:
         counters = self._connection.counters

@@ -31,3 +31,13 @@ def test_without_responses_nothing_is_counted() -> None:
     endpoint, metrics = Endpoint("GET", "/x", "issue"), Metrics()
     endpoint.flush(metrics, 1.0)
     assert (metrics.answered, dict(metrics.series)) == (0, {})
+
+
+def test_late_responses_are_counted_once_by_the_starts_of_their_requests() -> None:
+    endpoint, metrics = Endpoint("GET", "/x", "issue"), Metrics()
+    endpoint.late += [1.0, 1.5, 1.0]
+    endpoint.flush_late(metrics, 2.0)
+    endpoint.flush_late(metrics, 3.0)
+    series = metrics.series["/x", "GET", 200]
+    assert (series.count, series.nanoseconds) == (3, 2_500_000_000)
+    assert metrics.identity_lookups == 0, "the issuer and the look-up count these"
