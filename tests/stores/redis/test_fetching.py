@@ -51,6 +51,8 @@ def test_one_command_charges_and_fetches() -> None:
             counted = backend.counters.rows
             await fetch(backend, [0], [NEW])
             assert backend.counters.rows == counted + 3
+            await fetch(backend, [1, 0], [NEW, NEW])
+            assert fake.commands[-1][-1] == b"3 60000 5 1 2 60000 5 1 "
 
     run(main())
 
