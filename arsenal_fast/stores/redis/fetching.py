@@ -24,6 +24,7 @@ from arsenal_fast.identity.validity import (
 )
 from arsenal_fast.ratelimit import gcra
 from arsenal_fast.ratelimit.client import Client
+from arsenal_fast.stores.redis.identities import packed_keys
 from arsenal_fast.stores.redis.limiter import RedisLimiter, packed_rows
 from arsenal_fast.stores.redis.resp import Reply, bulk
 from arsenal_fast.stores.redis.script import Count, Script, integers, script_text
@@ -95,7 +96,7 @@ class RedisFetchingLimiter(RedisLimiter):
         count = len(clients) + len(asked)
         self._connection.counters.rows += count
         *packed, quota, differing = packed_rows(clients, quantities, self._keys)
-        identities = self._keys.packed_identities(map(_ID, asked))
+        identities = packed_keys(self._keys, list(map(_ID, asked)))
         packed += (identities, quota, differing, bulk(b"%d" % len(asked)), _packed_terms(rows, asked))
         SCRIPT.run(self._connection, count, packed, answered)
 

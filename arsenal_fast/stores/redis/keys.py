@@ -8,7 +8,7 @@ alone, so that number stays: with another one everything would be forgotten.
 """
 
 from binascii import crc_hqx
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
 from typing import Final
 from zlib import crc32
@@ -22,7 +22,6 @@ class Keys:
     """The keys of one shard, or of one Redis; what each command repeats is packed."""
 
     __slots__ = (
-        "_identity_text",
         "amendments",
         "cell",
         "epochs",
@@ -41,7 +40,6 @@ class Keys:
         """Before the key of a client."""
         self.identity = base + b"i:"
         """Before an identity, see ``of_identity``."""
-        self._identity_text = self.identity.decode("ascii")
         self.revision, self.log, self.epochs, self.amendments = (base + name for name in (b"r", b"l", b"e", b"k"))
         self.probe = base + b"probe"
         self.packed_revision = bulk(self.revision)
@@ -53,14 +51,6 @@ class Keys:
     def of_identity(self, identity: str) -> bytes:
         """Return the key of an identity."""
         return self.identity + name_of(identity)
-
-    def packed_identities(self, ids: Iterable[str]) -> bytes:
-        """Pack the keys of valid ids, which are ASCII."""
-        # bulk(self.of_identity(identity)) of each, inlined: tens of identities a tick.
-        prefix = self._identity_text
-        size = len(prefix)
-        names = [each.removesuffix(":id") for each in ids]
-        return "".join([f"${size + len(name)}\r\n{prefix}{name}\r\n" for name in names]).encode("ascii")
 
 
 ONE: Final = Keys(b"0")

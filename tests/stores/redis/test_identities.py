@@ -3,8 +3,9 @@
 import pytest
 
 from arsenal_fast.identity.validity import LAST_GENERATED, MAX_TTL, Issued, IssueRow, Life, Mode, Outcome, StoreRecord
-from arsenal_fast.stores.redis.identities import read_issued, read_record
+from arsenal_fast.stores.redis.identities import packed_keys, read_issued, read_record
 from arsenal_fast.stores.redis.keys import ONE
+from arsenal_fast.stores.redis.resp import bulk
 from tests.support.fake_redis import FakeRedis, ordinary
 from tests.support.loops import Answer, run
 from tests.support.redis_backend import connected, find, issue
@@ -124,6 +125,12 @@ def test_arguments_that_all_rows_share_are_sent_once(other: int, arguments: int)
 )
 def test_every_key_is_below_the_prefix_whatever_is_looked_up(identity: str, key: bytes) -> None:
     assert ONE.of_identity(identity) == key
+
+
+def test_keys_are_packed_one_by_one_whatever_the_identities_are() -> None:
+    ids = ["player-1@a.example/v1:id", "p-2@b/v12:id"]
+    for each in (ids, [*ids, "\u00e9:id:id", "\ud800"], []):
+        assert packed_keys(ONE, each) == b"".join(bulk(ONE.of_identity(identity)) for identity in each)
 
 
 def test_a_confirmation_asks_for_no_answer_but_the_number_of_rows() -> None:

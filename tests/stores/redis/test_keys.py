@@ -5,7 +5,6 @@ from collections import Counter
 import pytest
 
 from arsenal_fast.stores.redis.keys import ONE, SLOTS, Keys, name_of, slot_of, spread_over, tags_of
-from arsenal_fast.stores.redis.resp import bulk
 from arsenal_fast.stores.redis.url import MAX_SHARDS
 
 ID = "player-123456@sports.api.yourbook.com/v1:id"
@@ -20,12 +19,6 @@ def test_one_redis_keeps_its_names() -> None:
         b"af:{0}:probe",
     )
     assert ONE.of_identity(ID) == b"af:{0}:i:player-123456@sports.api.yourbook.com/v1"
-
-
-def test_identities_are_packed_by_their_keys() -> None:
-    ids = ["player-1@a.example/v1:id", "p-2@b/v12:id"]
-    assert Keys(b"7").packed_identities(ids) == b"".join(bulk(Keys(b"7").of_identity(each)) for each in ids)
-    assert Keys(b"7").packed_identities([]) == b""
 
 
 def test_the_slot_is_the_one_of_the_cluster_specification() -> None:
