@@ -125,7 +125,7 @@ def test_the_pages_of_the_callers_show_their_code() -> None:
 def url(site: Path) -> Iterator[str]:
     """Where the site is served."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(site)))
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()

@@ -229,7 +229,7 @@ class Registry:
 @pytest.fixture
 def registry() -> Iterator[Registry]:
     registry = Registry()
-    thread = threading.Thread(target=registry.server.serve_forever, daemon=True)
+    thread = threading.Thread(target=registry.server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield registry
     registry.server.shutdown()
