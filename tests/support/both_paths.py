@@ -181,21 +181,22 @@ class Worker:
         names = [name for name in COUNTERS if name.startswith(("identity_", "limiter_", "connections_"))]
         lines, rig.lines[:] = rig.lines[:], []
         admissions, rig.shared.admissions[:] = rig.shared.admissions[:], []
-        seen: dict[str, object] = self.ids.in_order(
+        with_ids: dict[str, object] = self.ids.in_order(
             {
                 "connections": [state(client) for client in self.connections],
                 "access lines": lines,
                 "failures logged": [entry for entry in rig.access if entry[2] >= 400],
-                "answers counted": {key: (list(each.counts), each.nanoseconds) for key, each in metrics.series.items()},
-                "counters": {name: getattr(metrics, name) for name in names},
-                "shadows": dict(metrics.shadow_refused),
                 "admissions": admissions,
                 "ledger": None
                 if ledger is None
                 else (ledger.recorded, ledger.revoked, ledger.finds, ledger.book.records),
             }
         )
-        return seen
+        return with_ids | {
+            "answers counted": {key: (list(each.counts), each.nanoseconds) for key, each in metrics.series.items()},
+            "counters": {name: getattr(metrics, name) for name in names},
+            "shadows": dict(metrics.shadow_refused),
+        }
 
     def _has_ended(self, index: int) -> bool:
         transport = self.connections[index].transport
