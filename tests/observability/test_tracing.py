@@ -1,5 +1,6 @@
 """The spans of one worker, as a collector gets them."""
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -170,7 +171,11 @@ def test_a_collector_that_never_answers_does_not_hold_up_the_end(
     make: Make, collector: OtlpReceiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     collector.status = 0
-    tracer = make()
+    tracer = make(OTEL_EXPORTER_OTLP_TIMEOUT="0.2")
     tracer.record(request(), "r", "local", 200, 0.0)
     tracer.close(timeout_s=0.01)
     assert "the last spans are lost" in caplog.text
+    for thread in threading.enumerate():  # it would go on trying beside the tests that follow
+        if thread.name == "last spans":
+            thread.join(timeout=15)
+            assert not thread.is_alive()
