@@ -2,10 +2,10 @@
 
 import itertools
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -83,6 +83,50 @@ def test_however_many_rows_are_written_the_tail_has_a_bound(store: SqliteStore, 
             for each in (store, reader):
                 assert len(each._names._tail) <= names.SLICE * 3 // 2 + size
             assert len(store._names._entries) + len(store._names._slice) <= names.SLICE * 2 + size
+
+
+STEPS: Final = 16  # of SQLite's machine, between two calls of the handler
+
+
+def test_what_others_write_is_learned_at_a_cost_that_does_not_grow_with_the_ledger(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted in steps of SQLite's machine: with a million events each look-up would take 60 ms."""
+    monkeypatch.setattr(SqliteStore, "_time_limit", lambda *_: nullcontext())  # it counts steps in the same way
+    costs: list[dict[str, int]] = []
+    with closing(SqliteStore(path, writer=True)) as store, closing(SqliteStore(path)) as reader:
+
+        def cost(of: SqliteStore, ask: Callable[[], object]) -> int:
+            steps = 0
+
+            def count_steps() -> bool:
+                nonlocal steps
+                steps += STEPS
+                return False
+
+            of.connection.set_progress_handler(count_steps, STEPS)
+            ask()
+            of.connection.set_progress_handler(None, 0)
+            return steps
+
+        written = itertools.count(10_000)
+        for numbers in (range(300), range(300, 6_000)):
+            put_all(store, numbers, size=60)
+            with closing(SqliteStore(path, writer=True)) as other:
+                put(other, row(next(written)))
+                costs.append(
+                    {
+                        "look-up": cost(reader, lambda: reader.find([id_of(7), id_of("none")])),
+                        "write": cost(store, lambda: put(store, row(next(written)))),
+                        "check": cost(store, store.ping),
+                        "nothing to trim": cost(store, lambda: store.trim(10_000, T0)),
+                        "page": cost(reader, lambda: reader.audit(AuditQuery(T0, "me", limit=10))),
+                        "page of a run": cost(reader, lambda: reader.audit(AuditQuery(T0, "me", run="7", limit=10))),
+                    }
+                )
+    few, many = costs
+    assert all(few.values())
+    assert {name: most for name, most in many.items() if most > 3 * few[name] + 300} == {}, few
 
 
 def test_a_held_life_stands_wherever_it_is(store: SqliteStore) -> None:
