@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 # `make test` runs the tests of the service; those of the tools need more packages: `make test-tools`.
 TOOLS := tests/bench tests/loadtest tests/deploy
 SERVICE := tests $(addprefix --ignore=,$(TOOLS))
+UNIT := $(BIN)/pytest -n auto -m "not integration" $(SERVICE)
 PROTOCOL := tests/conformance/test_protocol.py tests/conformance/test_llhttp.py tests/http/test_parser_oracle.py
 CHROMIUM := chromium/chromium-browser/google-chrome:chromium
 COUNTERPARTS := tutorial clients examples pages terminal locust site
@@ -30,11 +31,12 @@ run: $(VENV)/.run-stamp ## install the service and serve on port 3655 until Ctrl
 
 .PHONY: test
 test: lint $(VENV)/.test-stamp redis postgresql ## run ruff, mypy --strict and all tests of the service
-	$(BIN)/pytest $(SERVICE)
+	$(UNIT)
+	$(BIN)/pytest -m integration $(SERVICE)
 
 .PHONY: unit
 unit: $(VENV)/.test-stamp ## run the tests that need neither Redis nor a started service
-	$(BIN)/pytest -m "not integration" $(SERVICE)
+	$(UNIT)
 
 .PHONY: integration
 integration: $(VENV)/.test-stamp redis postgresql ## run the tests with a real Redis, PostgreSQL and sockets

@@ -49,19 +49,19 @@ FUTURE = good("issue", begun=START + 61)
 IDENTITY_TOKEN = "Bearer " + Rig().token(IDENTITY)
 
 # What is sent, and the refusal; None: it is no bearer token.
-BAD: list[tuple[str, Refusal | None]] = [
-    ("Bearer", None),
-    ("Bearer one two", None),
-    ("Bearer nonsense", Refusal.MALFORMED),
-    (f"Bearer {'a' * 5000}", Refusal.OVERSIZED),
-    (GOOD[:-5] + "AAAAA", Refusal.SIGNATURE),
-    (FOREIGN, Refusal.SIGNATURE),
-    (EXPIRED, Refusal.EXPIRED),
-    (FUTURE, Refusal.FUTURE),
-    (IDENTITY_TOKEN, Refusal.AUDIENCE),
-]
+BAD: dict[str, tuple[str, Refusal | None]] = {
+    "none": ("Bearer", None),
+    "two": ("Bearer one two", None),
+    "no token": ("Bearer nonsense", Refusal.MALFORMED),
+    "too long": (f"Bearer {'a' * 5000}", Refusal.OVERSIZED),
+    "changed": (GOOD[:-5] + "AAAAA", Refusal.SIGNATURE),
+    "foreign": (FOREIGN, Refusal.SIGNATURE),
+    "expired": (EXPIRED, Refusal.EXPIRED),
+    "of the future": (FUTURE, Refusal.FUTURE),
+    "of an identity": (IDENTITY_TOKEN, Refusal.AUDIENCE),
+}
 
-bad_tokens = pytest.mark.parametrize(("authorization", "refusal"), BAD, ids=lambda value: str(value)[-24:])
+bad_tokens = pytest.mark.parametrize(("authorization", "refusal"), BAD.values(), ids=BAD)
 
 
 @pytest.mark.parametrize("authorization", ["Basic dXNlcjpwYXNzd29yZA==", "Digest a=b", "", "Bearerabc"])

@@ -150,14 +150,14 @@ def every_body(rig: Rig) -> None:
     for body in bodies(rig):
         for target in ("/api/v1/validate", "/api/v1/identities", "/api/v1/revoke"):
             octets = request("POST", target, body, **JSON)
-            send(rig, octets, octets, octets, octets * 3)
+            send(rig, octets, octets, octets + octets)
 
 
 def every_caller(rig: Rig) -> None:
     for caller in callers(rig):
         for target in ("/api/v1/id?prefix=player&run=1", "/api/v1/id?prefix=vip&run=1", "/api/v1/limits", "/api/docs"):
             octets = request("GET", target, **caller)
-            send(rig, octets, octets, octets, octets * 3)
+            send(rig, octets, octets, octets + octets)
         send(rig, request("GET", "/api/v1/audit", **caller))
         for body in (b'{"identity":"%b"}' % ID.encode(), b'{"issued_before":"2025-01-01T00:00:00Z"}'):
             send(rig, request("POST", "/api/v1/revoke", body, **JSON, **caller))

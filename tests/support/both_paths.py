@@ -181,18 +181,21 @@ class Worker:
         names = [name for name in COUNTERS if name.startswith(("identity_", "limiter_", "connections_"))]
         lines, rig.lines[:] = rig.lines[:], []
         admissions, rig.shared.admissions[:] = rig.shared.admissions[:], []
+        told = [] if ledger is None else [ledger.recorded, ledger.revoked, ledger.finds]
+        written = [list(each) for each in told]
+        for each in told:
+            each.clear()
         with_ids: dict[str, object] = self.ids.in_order(
             {
                 "connections": [state(client) for client in self.connections],
                 "access lines": lines,
                 "failures logged": [entry for entry in rig.access if entry[2] >= 400],
                 "admissions": admissions,
-                "ledger": None
-                if ledger is None
-                else (ledger.recorded, ledger.revoked, ledger.finds, ledger.book.records),
+                "told to the ledger": written,
             }
         )
         return with_ids | {
+            "kept by the ledger": None if ledger is None else dict(ledger.book.records),
             "answers counted": {key: (list(each.counts), each.nanoseconds) for key, each in metrics.series.items()},
             "counters": {name: getattr(metrics, name) for name in names},
             "shadows": dict(metrics.shadow_refused),

@@ -155,7 +155,7 @@ def delivered(script: list[Packet | Event], delivery: str) -> Iterator[Packet | 
                 waiting = []
         else:
             octets = step.pieces[0]
-            yield step if number % 4 else Packet(0, [octets[index : index + 1] for index in range(len(octets))])
+            yield step if number % 7 else Packet(0, [octets[index : index + 1] for index in range(len(octets))])
 
 
 def joined(messages: list[bytes], trailing: int = 7) -> Iterator[bytes]:
