@@ -181,7 +181,7 @@ class Worker:
         names = [name for name in COUNTERS if name.startswith(("identity_", "limiter_", "connections_"))]
         lines, rig.lines[:] = rig.lines[:], []
         admissions, rig.shared.admissions[:] = rig.shared.admissions[:], []
-        told = [] if ledger is None else [ledger.recorded, ledger.revoked, ledger.finds]
+        told: list[list[Any]] = [] if ledger is None else [ledger.recorded, ledger.revoked, ledger.finds]
         written = [list(each) for each in told]
         for each in told:
             each.clear()
