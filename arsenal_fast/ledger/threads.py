@@ -128,7 +128,7 @@ class StoreThread:
         self._queue.put(None)
 
     def pop_oldest(self) -> Entry | None:
-        """Take the oldest entry out of the queue; None where there is none."""
+        """Take the oldest entry out of the queue; None where there is none. A nudge stays."""
         nudged = False
         try:
             while (entry := self._queue.get_nowait()) is None:
@@ -167,8 +167,10 @@ class StoreThread:
             self._drop_store(fault)
             if not self._handler.keeps:
                 group = []
-            if not group and self._closing and self._queue.empty():
-                break
+            if not group and self._closing:
+                group = self._take(0)
+                if group is None:
+                    break
             self._aborted.wait(delay)
             delay = min(delay * 2, LAST_DELAY)
         if self._store is not None:

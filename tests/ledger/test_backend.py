@@ -9,7 +9,7 @@ import pytest
 
 from arsenal_fast.errors import ConfigurationError
 from arsenal_fast.identity.validity import Life
-from arsenal_fast.ledger import backend
+from arsenal_fast.ledger import backend, threads
 from arsenal_fast.ledger.backend import Ledger
 from arsenal_fast.ledger.errors import Busy, Unavailable, Unfit
 from arsenal_fast.ledger.model import AuditQuery, LedgerRecord
@@ -187,6 +187,22 @@ def test_closing_is_bounded_and_tells_what_was_not_written() -> None:
         assert await record(ledger, row(3)) is None, "no caller waits after the end"
         assert await find(ledger, id_of(1)) is None
         store.gate.set()
+
+    run(main())
+
+
+def test_with_nothing_to_write_closing_does_not_wait_for_a_database_that_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threads, "PING", 0.01)
+
+    async def main() -> None:
+        store = ScriptedStore()
+        async with scripted(store) as ledger:
+            store.fault = Unavailable("away")
+            await until(lambda: ledger.status == "unavailable")
+            async with asyncio.timeout(PATIENT):
+                assert await ledger.close(patience=10 * PATIENT) == 0
 
     run(main())
 
