@@ -152,6 +152,16 @@ class PostgresServer:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
+    def use_log_again(self, segments: int) -> None:
+        """Make so many segments of the log, to be used again, as a server has that has run for a while.
+
+        A new one makes each when it needs it: 16 MB, for which the commits wait. Needs a ``min_wal_size`` of all.
+        """
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            for _ in range(segments):
+                connection.execute("SELECT pg_logical_emit_message(false, '', ''), pg_switch_wal()")
+            connection.execute("CHECKPOINT")
+
     def new_database(self, name: str) -> str:
         """An empty database; gives its URL."""
         self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
