@@ -1,8 +1,7 @@
 """The two threads of a ledger, each with a store: they serve waiting entries in groups, and post results to the loop.
 
-The queue is the only thing on which a thread waits, and the event loop never waits for a thread: so nothing can
-deadlock. A thread wakes for work, for the end, and every PING seconds to check the database. None in the queue only
-wakes it (``queue.SimpleQueue``: a ``threading.Condition`` takes twice as long).
+An idle thread waits on its queue, and the event loop never waits for a thread: so nothing can deadlock. A thread wakes
+for work, for the end, and every PING seconds to check the database. None in the queue only wakes it.
 
 What arrives during one commit is the next group. After a commit the thread waits half as long as the commit took,
 ``gap`` seconds at most: the callers that were answered can send their next rows, which share a commit with those that
